@@ -1,0 +1,1 @@
+//! The comparison of all models on real files over real sockets

@@ -1,0 +1,162 @@
+//! A stackful coroutine per connection, on [`may`].
+//!
+//! The code reads like the thread server's, but a wait costs a switch in user space and not in the
+//! kernel: a coroutine that would block gives its worker thread to another, and an epoll loop inside the
+//! scheduler brings it back.
+//!
+//! - **Unit of concurrency**: a coroutine with a stack of its own, run by a few worker threads.
+//! - **Shared**: all memory, and the worker.
+//! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
+//!   listings and fsync go to helper threads ([`Step::Work`]).
+//! - **One client can do to another**: nothing by being slow; a session gives way after its share.
+//! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
+//!   connection, and next to nothing per switch.
+//! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code
+//!   blocks without the scheduler knowing.
+//!
+//! # The four rules of `may`
+//!
+//! 1. **No blocking call.** It stops the worker: files that may be slow, locks held long, `sleep` of std.
+//! 2. **No thread-local across a wait.** A coroutine may wake on another thread than it slept on: no
+//!    guard of a std lock, no stdout lock, no tracing span may live across [`WaitIo::wait_io`].
+//! 3. **No deep stack.** A stack does not grow; its overflow hits a guard page and ends the coroutine
+//!    without unwinding, so nothing is dropped. Buffers belong on the heap.
+//! 4. **No fork once it runs.** The scheduler's threads do not survive it.
+
+use crossbeam::channel::{Sender, unbounded};
+use file_service::{
+    Connection, Incoming, Job, Link, Model, Outcome, Service, Session, Socket, Step,
+};
+use may::coroutine;
+use may::io::{CoIo, WaitIo};
+use may::sync::mpsc;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// What this model says of itself.
+pub const MODEL: Model = Model {
+    name: "coroutine_server",
+    unit: "a stackful coroutine per connection",
+    strength: "reads like threads, costs like events: ten thousand idle clients are no burden",
+    weakness: "one blocking call stops a whole worker; a small fixed stack",
+};
+
+/// The options of this model.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How many threads run the coroutines [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    pub workers: Option<usize>,
+}
+
+/// A stack in machine words: 64 KiB, most of which is never touched.
+const STACK_WORDS: usize = 0x2000;
+
+/// How many stacks are kept for reuse; `may`'s own 1,000 would be mapped before the first client came.
+const STACK_POOL: usize = 64;
+
+/// Threads for work that would stop a worker.
+const HELPERS: usize = 2;
+
+/// The peer has ended its side, as epoll reports it.
+const RDHUP: usize = 0x2000;
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+///
+/// The system refuses a thread, the signalfd or an option of the listening socket.
+pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let config = may::config();
+    config.set_workers(options.workers.unwrap_or(cores));
+    config.set_worker_pin(false); // the system places the threads of all models alike
+    config.set_stack_size(STACK_WORDS);
+    config.set_pool_capacity(STACK_POOL);
+    let helpers = start_helpers()?;
+    let mut incoming = Incoming::non_blocking(listener, &service)?;
+    while let Some(connection) = incoming.next() {
+        let link = Arc::clone(connection.link());
+        let session = connection.session(&service);
+        let helpers = helpers.clone();
+        let io = match CoIo::new(Arc::clone(&link)) {
+            Ok(io) => io,
+            Err(_) => {
+                drop(connection);
+                incoming.refuse(link);
+                continue;
+            }
+        };
+        // SAFETY: `serve` keeps the rules above: between its waits it holds no thread-local and no
+        // guard, and its buffers are on the heap, so 64 KiB of stack are enough.
+        unsafe { coroutine::spawn(move || serve(&connection, session, &io, &helpers)) };
+    }
+    Ok(())
+}
+
+/// The model: a loop like the blocking one, in which a wait is a switch to another coroutine.
+fn serve(
+    connection: &Connection,
+    mut session: Session,
+    io: &CoIo<Arc<Link>>,
+    helpers: &Sender<Errand>,
+) {
+    let mut transport = Socket(connection.socket());
+    let mut hung_up = false;
+    loop {
+        match session.advance(&mut transport) {
+            // The end of stream may have come together with the last bytes: there is no second edge.
+            Step::Idle if hung_up => {}
+            Step::Idle | Step::Wait(_) => hung_up |= wait(io, &mut session),
+            Step::Again => coroutine::yield_now(),
+            Step::Work(job) => session.resume(run_aside(job, helpers)),
+            Step::Closed => return,
+        }
+    }
+}
+
+/// Gives the worker to others until an edge of readiness comes. Gives whether the peer has hung up.
+///
+/// `wait_io` knows no time-out, so the deadline is left with the link, whose watchdog makes the
+/// connection readable when it passes.
+fn wait(io: &CoIo<Arc<Link>>, session: &mut Session) -> bool {
+    let deadline = session.deadline();
+    io.inner().wait_until(Some(deadline));
+    let events = io.wait_io();
+    io.inner().wait_until(None);
+    if Instant::now() >= deadline {
+        session.expire();
+    }
+    events & RDHUP != 0
+}
+
+/// A job and the way back to the coroutine that waits for it.
+type Errand = (Job, mpsc::Sender<Outcome>);
+
+fn start_helpers() -> io::Result<Sender<Errand>> {
+    let (sender, receiver) = unbounded::<Errand>();
+    for _ in 0..HELPERS {
+        let receiver = receiver.clone();
+        thread::Builder::new()
+            .name("helper".into())
+            .spawn(move || {
+                for (job, reply) in receiver {
+                    // The coroutine may be gone; then nobody wants the outcome.
+                    let _ = reply.send(job.run());
+                }
+            })?;
+    }
+    Ok(sender)
+}
+
+/// Has a helper thread do the job; meanwhile the worker runs other coroutines.
+fn run_aside(job: Job, helpers: &Sender<Errand>) -> Outcome {
+    let (sender, receiver) = mpsc::channel();
+    match helpers.send((job, sender)) {
+        Ok(()) => receiver.recv().expect("a helper answers every job"),
+        Err(errand) => errand.into_inner().0.run(),
+    }
+}

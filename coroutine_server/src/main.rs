@@ -1,0 +1,7 @@
+//! `coroutine_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&coroutine_server::MODEL, coroutine_server::run)
+}

@@ -1,0 +1,156 @@
+//! The command line. The prompt reads its lines with the same grammar.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Talks to a file server: lists, fetches, stores and checks files.
+///
+/// Without a command: a prompt on a terminal, else one command per line from standard input.
+#[derive(Debug, Parser)]
+#[command(name = "file_client", version, after_help = EXIT_CODES)]
+pub struct Args {
+    /// The server's address.
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9000",
+        value_parser = address
+    )]
+    pub(crate) addr: String,
+
+    /// Give up on a server that stays silent for so many seconds; 0 waits for ever.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value = "120",
+        value_parser = seconds
+    )]
+    pub(crate) timeout: Duration,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the server refused, or a local file cannot be read or written
+  2  wrong usage
+  3  no connection, connection lost, or verification failed
+With several files the rest is still done, and the first failure decides.";
+
+const PROMPT_HELP: &str = "\
+`help get` tells more about get. Names with spaces go in quotes: get 'my file.txt'.
+Tab completes commands, options and names. Ctrl-C ends a transfer, Ctrl-D the session.";
+
+/// What can be asked, from the shell and at the prompt.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a folder of the server.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Which one; the served root if absent.
+        dir: Option<OsString>,
+        /// Print a JSON array of objects with name, kind, size and mtime.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch files; each lands under its name only when complete and verified.
+    Get {
+        /// Names on the server; * ? and [...] match there.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<OsString>,
+        /// Save as this file, or into this folder; - writes to standard output.
+        #[arg(short, long, value_name = "FILE|DIR")]
+        output: Option<PathBuf>,
+        /// Keep what arrived in NAME.part, and go on from there next time.
+        #[arg(long)]
+        resume: bool,
+    },
+    /// Store files, verified afterwards.
+    Put {
+        /// Local files; patterns that the shell left alone are matched here.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The name on the server, for a single file.
+        #[arg(long = "as", value_name = "NAME", conflicts_with = "dir")]
+        name: Option<OsString>,
+        /// The folder on the server.
+        #[arg(long = "to", value_name = "DIR")]
+        dir: Option<OsString>,
+    },
+    /// Print the SHA-256 of files, computed by the server.
+    Hash {
+        /// Names on the server; * ? and [...] match there.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<OsString>,
+    },
+}
+
+/// One line at the prompt.
+#[derive(Debug, Parser)]
+#[command(
+    multicall = true,
+    disable_version_flag = true,
+    subcommand_required = true,
+    about = "What you can say here:",
+    after_help = PROMPT_HELP,
+    help_template = "{about}\n\n{subcommands}{after-help}"
+)]
+pub(crate) struct Line {
+    #[command(subcommand)]
+    pub(crate) command: LineCommand,
+}
+
+/// What can be said at the prompt only, beside everything else.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LineCommand {
+    #[command(flatten)]
+    Command(Command),
+    /// Leave; so does Ctrl-D.
+    #[command(visible_alias = "exit")]
+    Quit,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_string())
+        }
+        _ => Err("expected HOST:PORT, for example 127.0.0.1:9000".to_string()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: u32 = text
+        .parse()
+        .map_err(|_| "expected whole seconds".to_string())?;
+    Ok(Duration::from_secs(u64::from(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammars_are_consistent() {
+        Args::command().debug_assert();
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["127.0.0.1:9000", "localhost:0", "[::1]:65535"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in ["", "localhost", ":9000", "host:", "host:65536", "host:-1"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Ctrl-C and SIGTERM: end the transfer first, the program only after.
+//!
+//! The default action would leave a temporary file behind. Here both signals are blocked in every
+//! thread, and a thread of its own waits for them. While a command has a connection it shuts the
+//! socket down: the transfer then fails like any other, cleans up behind itself, and finds in
+//! [`taken`] why. With nothing under way, or at a second signal, it ends the process at once.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::process;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+
+static STATE: Mutex<State> = Mutex::new(State {
+    busy: false,
+    socket: None,
+    signal: None,
+});
+
+struct State {
+    /// Whether a command is under way.
+    busy: bool,
+    /// The connection it uses.
+    socket: Option<TcpStream>,
+    /// The signal that ended it.
+    signal: Option<Signal>,
+}
+
+/// A command under way; it lasts as long as this value.
+pub(crate) struct Busy(());
+
+/// Takes the signals over. To be called before any other thread starts.
+pub(crate) fn watch() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    // The prompt changes the terminal's modes; an exit from another thread must undo that.
+    let terminal = tcgetattr(io::stdin()).ok();
+    // Where any of this fails the signals keep their default action, which is good enough.
+    if signals.thread_block().is_err() {
+        return;
+    }
+    let watcher = thread::Builder::new()
+        .name("signals".to_string())
+        .spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                stop(signal, terminal.as_ref())
+            }
+        });
+    if watcher.is_err() {
+        let _ = signals.thread_unblock();
+    }
+}
+
+/// Announces a command.
+pub(crate) fn busy() -> Busy {
+    state().busy = true;
+    Busy(())
+}
+
+/// Tells which socket the command under way uses, if one is.
+pub(crate) fn expose(socket: io::Result<TcpStream>) {
+    let mut state = state();
+    if state.busy {
+        state.socket = socket.ok();
+    }
+}
+
+/// The signal that ended the command under way, if one did.
+pub(crate) fn pending() -> Option<Signal> {
+    state().signal
+}
+
+/// The same, and forgets it.
+pub(crate) fn taken() -> Option<Signal> {
+    state().signal.take()
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = state();
+        state.busy = false;
+        state.socket = None;
+    }
+}
+
+fn stop(signal: Signal, terminal: Option<&Termios>) {
+    let mut state = state();
+    if state.signal.is_none()
+        && let Some(socket) = &state.socket
+    {
+        let _ = socket.shutdown(Shutdown::Both);
+        state.signal = Some(signal);
+        return;
+    }
+    if let Some(terminal) = terminal {
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, terminal);
+    }
+    process::exit(128 + signal as i32);
+}
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}

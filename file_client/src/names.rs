@@ -1,0 +1,253 @@
+//! Which names a pattern means, and which names are safe to use on this machine.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use file_service::client::{Entry, Kind};
+use glob::{MatchOptions, Pattern};
+
+use crate::failure::Failure;
+use crate::remote::Remote;
+use crate::text::printable;
+
+/// As in a shell: a wildcard matches no leading dot.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// The files on the server that `names` mean, in order; a plain name means itself, unasked.
+///
+/// Every name or match that is no use stands as its own failure, so that the others go ahead.
+pub(crate) fn on_server(remote: &mut Remote, names: &[OsString]) -> Vec<Result<OsString, Failure>> {
+    let mut found = Vec::new();
+    for name in names {
+        match name.to_str().filter(|name| is_pattern(name)) {
+            None => found.push(Ok(name.clone())),
+            Some(pattern) => {
+                let result = match_on_server(remote, pattern, &mut found);
+                found.extend(result.err().map(Err));
+            }
+        }
+        if matches!(found.last(), Some(Err(failure)) if failure.ends_all()) {
+            break;
+        }
+    }
+    found
+}
+
+/// The local files that `files` mean; a name that exists means itself, whatever it looks like.
+pub(crate) fn on_this_machine(files: &[PathBuf]) -> Vec<Result<PathBuf, Failure>> {
+    let mut found = Vec::new();
+    for file in files {
+        match file
+            .to_str()
+            .filter(|name| is_pattern(name) && !file.exists())
+        {
+            None => found.push(Ok(file.clone())),
+            Some(pattern) => match_on_this_machine(pattern, &mut found),
+        }
+    }
+    found
+}
+
+/// The local name under which a file of the server is saved: the last component, if it is one that
+/// stays in its folder and shows as what it is.
+pub(crate) fn local_name(remote_name: &OsStr) -> Result<&OsStr, Failure> {
+    let name = remote_name
+        .as_bytes()
+        .rsplit(|&b| b == b'/')
+        .next()
+        .unwrap_or_default();
+    if is_safe(name) {
+        return Ok(OsStr::from_bytes(name));
+    }
+    Err(Failure::Usage(format!(
+        "'{}' does not name a file",
+        show(remote_name)
+    )))
+}
+
+/// A name between quotes, harmless to the terminal.
+pub(crate) fn show(name: impl AsRef<OsStr>) -> String {
+    printable(name.as_ref().as_bytes())
+}
+
+/// `folder` and `name` as one path of the server.
+pub(crate) fn join(folder: &OsStr, name: &OsStr) -> OsString {
+    let mut path = folder.as_bytes().to_vec();
+    while path.ends_with(b"/") {
+        path.pop();
+    }
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.as_bytes());
+    OsString::from_vec(path)
+}
+
+/// Whether a name that the server claims can be one component of a path, here and there.
+pub(crate) fn is_safe(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && name.iter().all(|b| !b.is_ascii_control() && *b != b'/')
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
+}
+
+fn parse(pattern: &str) -> Result<Pattern, Failure> {
+    Pattern::new(pattern)
+        .map_err(|error| Failure::Usage(format!("pattern '{pattern}': {}", error.msg)))
+}
+
+fn match_on_server(
+    remote: &mut Remote,
+    pattern: &str,
+    found: &mut Vec<Result<OsString, Failure>>,
+) -> Result<(), Failure> {
+    let before = found.len();
+    let components: Vec<&str> = pattern.split('/').filter(|c| !c.is_empty()).collect();
+    // Level by level: the paths that match the components so far.
+    let mut paths = vec![OsString::new()];
+    for (level, component) in components.iter().enumerate() {
+        if !is_pattern(component) {
+            paths
+                .iter_mut()
+                .for_each(|path| *path = join(path, component.as_ref()));
+            continue;
+        }
+        let kind = if level + 1 == components.len() {
+            Kind::File
+        } else {
+            Kind::Directory
+        };
+        let glob = parse(component)?;
+        let mut matched = Vec::new();
+        for path in &paths {
+            let what = format!("{}/", show(path));
+            let entries = remote
+                .client()?
+                .list_dir(path)
+                .map_err(|error| Failure::of_server(&what, error))?;
+            for entry in matches(entries, component, &glob, kind) {
+                match is_safe(entry.name.as_bytes()) {
+                    true => matched.push(join(path, &entry.name)),
+                    false => found.push(Err(Failure::Broken(format!(
+                        "the server lists '{}', which is not a name; skipped",
+                        show(&entry.name)
+                    )))),
+                }
+            }
+        }
+        paths = matched;
+    }
+    found.extend(paths.into_iter().map(Ok));
+    if found.len() == before {
+        return Err(Failure::Refused(format!(
+            "no file on the server matches '{pattern}'"
+        )));
+    }
+    Ok(())
+}
+
+/// The entries of the kind asked for that match; an entry called just like the pattern alone.
+fn matches(mut entries: Vec<Entry>, literal: &str, glob: &Pattern, kind: Kind) -> Vec<Entry> {
+    entries.retain(|entry| entry.kind == kind);
+    if let Some(exact) = entries.iter().position(|entry| entry.name == literal) {
+        return vec![entries.swap_remove(exact)];
+    }
+    entries.retain(|entry| {
+        glob.matches_with(&entry.name.to_string_lossy(), MATCHING)
+        // A name with a slash would slip past: it is kept here to be reported.
+        || (entry.name.as_bytes().contains(&b'/') && glob.matches(&entry.name.to_string_lossy()))
+    });
+    entries
+}
+
+fn match_on_this_machine(pattern: &str, found: &mut Vec<Result<PathBuf, Failure>>) {
+    let before = found.len();
+    match glob::glob_with(pattern, MATCHING) {
+        Ok(paths) => {
+            for path in paths {
+                match path {
+                    Ok(path) if path.is_file() => found.push(Ok(path)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        found.push(Err(Failure::of_file("read", error.path(), error.error())))
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            found.push(Err(Failure::Usage(format!(
+                "pattern '{pattern}': {}",
+                error.msg
+            ))));
+        }
+    }
+    if found.len() == before {
+        let message = format!("no local file matches '{}'", show(Path::new(pattern)));
+        found.push(Err(Failure::Refused(message)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_components_become_local_names() {
+        for good in ["a", "sub/a b", "/x/y", "...", ".hidden", "a\\b"] {
+            assert!(local_name(good.as_ref()).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "a/", "..", "a/..", ".", "a\nb", "a\0b", "a\x7f"] {
+            assert!(local_name(bad.as_ref()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn joining() {
+        for (folder, name, path) in [
+            ("", "a", "a"),
+            ("/", "a", "a"),
+            ("d", "a", "d/a"),
+            ("d/", "a", "d/a"),
+            ("/d/e//", "a", "/d/e/a"),
+        ] {
+            assert_eq!(join(folder.as_ref(), name.as_ref()), path);
+        }
+    }
+
+    #[test]
+    fn matching_is_the_shells() {
+        let entries = |names: &[&str]| -> Vec<Entry> {
+            names
+                .iter()
+                .map(|name| Entry {
+                    kind: Kind::File,
+                    size: 0,
+                    mtime: 0,
+                    name: name.into(),
+                })
+                .collect()
+        };
+        let matched = |pattern: &str, names: &[&str]| -> Vec<OsString> {
+            let glob = parse(pattern).unwrap();
+            matches(entries(names), pattern, &glob, Kind::File)
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect()
+        };
+        assert_eq!(matched("*.txt", &["a.txt", ".b.txt", "c.md"]), ["a.txt"]);
+        assert_eq!(matched("a[1]", &["a1", "a[1]"]), ["a[1]"]);
+        assert_eq!(matched("a[1]", &["a1", "a2"]), ["a1"]);
+        assert_eq!(
+            matched("*", &["../x"]),
+            ["../x"],
+            "to be reported, not ignored"
+        );
+        assert!(matches!(parse("a**b"), Err(Failure::Usage(_))));
+    }
+}

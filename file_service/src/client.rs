@@ -1,0 +1,1079 @@
+//! A blocking client of the file protocol, for tests, benches, labs and the `file_client` tool.
+//!
+//! One [`Client`] is one connection. Callers give plain names; the client encodes them. It trusts
+//! nothing that the server sends: a declared length only bounds what is read and is never
+//! allocated in advance, a malformed reply is an [`Error::Protocol`].
+//!
+//! ```no_run
+//! use file_service::client::Client;
+//!
+//! # fn main() -> Result<(), file_service::client::Error> {
+//! let mut client = Client::connect("127.0.0.1:9000")?;
+//! client.put("notes/my file.txt", b"hello")?;
+//! assert_eq!(client.get("notes/my file.txt")?, b"hello");
+//! match client.get("absent") {
+//!     Err(error) if error.code() == Some("not-found") => {}
+//!     other => panic!("{other:?}"),
+//! }
+//! client.quit()?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::mem;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use crate::protocol::{MAX_LINE, encode_name, parse_number};
+
+/// Bytes moved at a time in a transfer.
+const CHUNK: usize = 256 * 1024;
+
+/// The read buffer of a connection; larger reads go around it.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// After an early refusal that leaves the connection usable, at most so much of the body is still
+/// sent for the sake of the connection; beyond it, closing is cheaper.
+const WORTH_SENDING: u64 = 8 * 1024 * 1024;
+
+/// Called after each piece of a transfer with the bytes moved so far and the bytes expected.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// One connection to a file server.
+///
+/// An error that leaves the conversation in an unknown place ends the connection: every later call
+/// answers [`Error::Closed`] and [`Client::is_stale`] says so. A mere refusal keeps it.
+#[derive(Debug)]
+pub struct Client {
+    reader: BufReader<TcpStream>,
+    /// Scratch for transfers, made at the first one.
+    chunk: Vec<u8>,
+    timeout: Option<Duration>,
+    open: bool,
+}
+
+impl Client {
+    /// Connects to the first of `addr`'s addresses that answers.
+    pub fn connect(addr: impl ToSocketAddrs) -> Result<Client, Error> {
+        let stream = TcpStream::connect(addr).map_err(Error::Connect)?;
+        Client::from_stream(stream)
+    }
+
+    /// Like [`Client::connect`], giving each address at most `timeout`, which must not be zero.
+    pub fn connect_timeout(addr: impl ToSocketAddrs, timeout: Duration) -> Result<Client, Error> {
+        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for address in addr.to_socket_addrs().map_err(Error::Connect)? {
+            match TcpStream::connect_timeout(&address, timeout) {
+                Ok(stream) => return Client::from_stream(stream),
+                Err(error) => failure = error,
+            }
+        }
+        Err(Error::Connect(failure))
+    }
+
+    /// Speaks over a stream that is connected already, and in blocking mode.
+    pub fn from_stream(stream: TcpStream) -> Result<Client, Error> {
+        stream.set_nodelay(true).map_err(Error::Connect)?;
+        Ok(Client {
+            reader: BufReader::with_capacity(READ_BUFFER, stream),
+            chunk: Vec::new(),
+            timeout: None,
+            open: true,
+        })
+    }
+
+    /// Gives up on a server that neither sends nor takes a byte for so long; `None` and zero wait
+    /// for ever, as a new client does. The loss shows as [`Error::Lost`] of kind `TimedOut`.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeout = timeout.filter(|t| !t.is_zero());
+        let stream = self.reader.get_ref();
+        stream.set_read_timeout(self.timeout)?;
+        stream.set_write_timeout(self.timeout)
+    }
+
+    /// The entries of a folder, the root if `None`, in the server's order.
+    pub fn list(&mut self, dir: Option<&str>) -> Result<Vec<Entry>, Error> {
+        self.list_dir(dir.unwrap_or("/"))
+    }
+
+    /// The entries of a folder whose name need not be UTF-8; an empty name is the root.
+    pub fn list_dir(&mut self, dir: impl AsRef<OsStr>) -> Result<Vec<Entry>, Error> {
+        let length = self.request("LIST", dir.as_ref(), &[])?;
+        let result = self.read_entries(length);
+        self.settle(result)
+    }
+
+    /// A whole file, in memory.
+    pub fn get(&mut self, path: impl AsRef<OsStr>) -> Result<Vec<u8>, Error> {
+        self.get_range(path, 0, None)
+    }
+
+    /// The bytes of a file from `offset`, at most `length` of them, in memory.
+    pub fn get_range(
+        &mut self,
+        path: impl AsRef<OsStr>,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Vec<u8>, Error> {
+        let expected = self.request_get(path.as_ref(), offset, length)?;
+        // The capacity is a guess and not a promise: memory grows with the bytes that arrive.
+        let mut body =
+            Vec::with_capacity(usize::try_from(expected).map_or(CHUNK, |n| n.min(CHUNK)));
+        let received = (&mut self.reader).take(expected).read_to_end(&mut body);
+        let result = match received {
+            Ok(_) if body.len() as u64 == expected => Ok(body),
+            Ok(_) => Err(cut_short(body.len() as u64, expected)),
+            Err(error) => Err(self.lost(error)),
+        };
+        self.settle(result)
+    }
+
+    /// Streams a file from `offset` on into `sink`; tells how many bytes that were.
+    pub fn get_to(
+        &mut self,
+        path: impl AsRef<OsStr>,
+        offset: u64,
+        sink: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<u64, Error> {
+        let expected = self.request_get(path.as_ref(), offset, None)?;
+        progress(0, expected);
+        let mut chunk = self.take_chunk();
+        let result = self.receive(expected, &mut chunk, sink, progress);
+        self.chunk = chunk;
+        self.settle(result)
+    }
+
+    /// Stores a file.
+    pub fn put(&mut self, path: impl AsRef<OsStr>, mut content: &[u8]) -> Result<(), Error> {
+        self.put_from(path, content.len() as u64, &mut content, &mut |_, _| ())
+    }
+
+    /// Stores a file of `length` bytes, streaming them from `source`.
+    ///
+    /// A source that fails or ends early is an [`Error::Local`]; the server then discards what it
+    /// has, and the connection is closed. A refusal that arrives while bytes are still being sent
+    /// is reported as what it is, never as a broken pipe; the rest of the source is then not read,
+    /// and where more than 8 MiB are missing the connection is given up instead of filled.
+    pub fn put_from(
+        &mut self,
+        path: impl AsRef<OsStr>,
+        length: u64,
+        source: &mut dyn Read,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        if !self.open {
+            return Err(Error::Closed);
+        }
+        let line = request_line("PUT", path.as_ref(), &[length]);
+        let mut chunk = self.take_chunk();
+        let result = self.send_file(line, length, &mut chunk, source, progress);
+        self.chunk = chunk;
+        self.settle(result)
+    }
+
+    /// The SHA-256 of a file, as 64 lower-case hex digits.
+    pub fn hash(&mut self, path: impl AsRef<OsStr>) -> Result<String, Error> {
+        let length = self.request("HASH", path.as_ref(), &[])?;
+        let result = self.read_hash(length);
+        self.settle(result)
+    }
+
+    /// Takes leave and closes.
+    pub fn quit(mut self) -> Result<(), Error> {
+        if !self.open {
+            return Err(Error::Closed);
+        }
+        let length = self.exchange(b"QUIT\n")?;
+        expect_empty(length)
+    }
+
+    /// Whether the connection is of no more use: ended by an error, closed by the server, or with
+    /// an unasked line of the server (`timeout`, `busy`) waiting where silence belongs.
+    pub fn is_stale(&self) -> bool {
+        !self.open || self.reply_waiting(Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Another handle of the same socket, with which a different thread can shut it down.
+    pub fn try_clone_stream(&self) -> io::Result<TcpStream> {
+        self.reader.get_ref().try_clone()
+    }
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Its size in bytes, 0 for a folder.
+    pub size: u64,
+    /// When it last changed, in whole seconds since 1970.
+    pub mtime: i64,
+    /// Its name, decoded. Whatever the server sent: check it before it becomes a local path.
+    pub name: OsString,
+}
+
+/// What a name in a listing stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Directory,
+}
+
+/// Why a request brought no result.
+#[derive(Debug)]
+pub enum Error {
+    /// No connection could be made.
+    Connect(io::Error),
+    /// The server answered, and said no.
+    Refused {
+        /// The word of the protocol, such as `not-found`.
+        code: String,
+        /// The server's explanation for people.
+        message: String,
+    },
+    /// The connection broke, ended in mid-reply or fell silent.
+    Lost(io::Error),
+    /// The server closed the connection instead of replying, or an earlier error ended it.
+    Closed,
+    /// The server said something that the protocol does not know.
+    Protocol(String),
+    /// The caller's own reader or writer failed.
+    Local(io::Error),
+}
+
+impl Error {
+    /// The server's code, if it was the server that refused.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Error::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Connect(error) => write!(f, "cannot connect: {error}"),
+            Error::Refused { code, message } => write!(f, "{message} ({code})"),
+            Error::Lost(error) => write!(f, "connection lost: {error}"),
+            Error::Closed => f.write_str("the server closed the connection"),
+            Error::Protocol(what) => write!(f, "malformed reply: {what}"),
+            Error::Local(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Connect(error) | Error::Lost(error) | Error::Local(error) => Some(error),
+            Error::Refused { .. } | Error::Closed | Error::Protocol(_) => None,
+        }
+    }
+}
+
+impl Client {
+    fn request_get(
+        &mut self,
+        path: &OsStr,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<u64, Error> {
+        let expected = match length {
+            Some(length) => self.request("GET", path, &[offset, length])?,
+            None if offset > 0 => self.request("GET", path, &[offset])?,
+            None => self.request("GET", path, &[])?,
+        };
+        if length.is_some_and(|length| expected > length) {
+            self.open = false;
+            return Err(Error::Protocol(format!(
+                "{expected} bytes, more than were asked for"
+            )));
+        }
+        Ok(expected)
+    }
+
+    /// Sends one request without a body and reads the head of its reply: the length that follows.
+    fn request(&mut self, verb: &str, path: &OsStr, numbers: &[u64]) -> Result<u64, Error> {
+        if !self.open {
+            return Err(Error::Closed);
+        }
+        self.exchange(&request_line(verb, path, numbers))
+    }
+
+    fn exchange(&mut self, line: &[u8]) -> Result<u64, Error> {
+        let result = match self.reader.get_mut().write_all(line) {
+            Ok(()) => self.read_reply(),
+            Err(error) => Err(self.last_words(error)),
+        };
+        self.settle(result)
+    }
+
+    /// A connection that cannot be written to may still hold the server's reason.
+    fn last_words(&mut self, error: io::Error) -> Error {
+        self.open = false;
+        match self.read_reply() {
+            Err(refused @ Error::Refused { .. }) => refused,
+            _ => self.lost(error),
+        }
+    }
+
+    /// Ends the connection after everything but a plain refusal.
+    fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) => {}
+            Err(Error::Refused { code, .. }) if !closes(code) => {}
+            Err(_) => self.open = false,
+        }
+        result
+    }
+
+    fn read_reply(&mut self) -> Result<u64, Error> {
+        let mut line = Vec::new();
+        let read = (&mut self.reader)
+            .take(MAX_LINE as u64)
+            .read_until(b'\n', &mut line);
+        read.map_err(|error| self.lost(error))?;
+        match line.split_last() {
+            None => Err(Error::Closed),
+            Some((b'\n', line)) => parse_reply(line),
+            Some(_) if line.len() == MAX_LINE => Err(Error::Protocol(format!(
+                "no end of line within {MAX_LINE} bytes"
+            ))),
+            Some(_) => Err(Error::Lost(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the server closed the connection in mid-reply",
+            ))),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        expected: u64,
+        chunk: &mut [u8],
+        sink: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<u64, Error> {
+        let mut received = 0;
+        while received < expected {
+            let want = at_most(chunk, expected - received);
+            let n = match self.reader.read(want) {
+                Ok(0) => return Err(cut_short(received, expected)),
+                Ok(n) => n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.lost(error)),
+            };
+            sink.write_all(&want[..n]).map_err(Error::Local)?;
+            received += n as u64;
+            progress(received, expected);
+        }
+        Ok(received)
+    }
+
+    fn send_file(
+        &mut self,
+        mut line: Vec<u8>,
+        length: u64,
+        chunk: &mut [u8],
+        source: &mut dyn Read,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        progress(0, length);
+        let mut sent = 0;
+        // A small file leaves in one piece with its request line.
+        loop {
+            let want = at_most(chunk, length - sent);
+            let n = fill(source, want).map_err(Error::Local)?;
+            if n < want.len() {
+                let message = format!(
+                    "the source ended after {} of {length} bytes",
+                    sent + n as u64
+                );
+                return Err(Error::Local(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    message,
+                )));
+            }
+            let delivered = if line.is_empty() {
+                self.send_until_reply(&want[..n])?
+            } else {
+                line.extend_from_slice(&want[..n]);
+                let delivered = self.send_until_reply(&line)?;
+                line.clear();
+                delivered
+            };
+            sent += n as u64;
+            if let Delivered::ReplyCame { unsent } = delivered {
+                return self.refused_early(unsent as u64 + (length - sent));
+            }
+            progress(sent, length);
+            if sent == length {
+                return self.read_reply().and_then(expect_empty);
+            }
+            if self.reply_waiting(Duration::ZERO)? {
+                return self.refused_early(length - sent);
+            }
+        }
+    }
+
+    /// Reads a reply that came before the body was sent, and squares the conversation.
+    fn refused_early(&mut self, unsent: u64) -> Result<(), Error> {
+        match self.read_reply() {
+            Ok(_) => Err(Error::Protocol(
+                "an OK before the file was sent".to_string(),
+            )),
+            Err(Error::Refused { code, message }) => {
+                let usable = !closes(&code) && code != "bad-argument" && unsent <= WORTH_SENDING;
+                self.open = usable && self.send_filler(unsent).is_ok();
+                Err(Error::Refused { code, message })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The server takes the next `length` bytes for the refused body and throws them away,
+    /// whatever they are; reading the source for them would be a waste.
+    fn send_filler(&mut self, length: u64) -> io::Result<()> {
+        let mut zeros = vec![0; READ_BUFFER];
+        let mut left = length;
+        while left > 0 {
+            let piece = at_most(&mut zeros, left);
+            self.reader.get_mut().write_all(piece)?;
+            left -= piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Sends `bytes`, but stops as soon as the socket is full and the server has something to say,
+    /// or does not listen any more and may have left its reason.
+    fn send_until_reply(&self, mut bytes: &[u8]) -> Result<Delivered, Error> {
+        let socket = self.reader.get_ref();
+        while !bytes.is_empty() {
+            match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if self.wait_to_send()? {
+                        return Ok(Delivered::ReplyCame {
+                            unsent: bytes.len(),
+                        });
+                    }
+                }
+                Err(Errno::PIPE | Errno::CONNRESET) => {
+                    return Ok(Delivered::ReplyCame {
+                        unsent: bytes.len(),
+                    });
+                }
+                Err(error) => return Err(Error::Lost(error.into())),
+            }
+        }
+        Ok(Delivered::All)
+    }
+
+    /// Waits until the socket takes bytes (false) or has some to read (true).
+    fn wait_to_send(&self) -> Result<bool, Error> {
+        let ready = self
+            .poll(PollFlags::IN | PollFlags::OUT, self.timeout)
+            .map_err(Error::Lost)?;
+        if ready.is_empty() {
+            return Err(self.lost(ErrorKind::TimedOut.into()));
+        }
+        Ok(ready.contains(PollFlags::IN))
+    }
+
+    /// Whether the server said something, its farewell included, within `wait`.
+    fn reply_waiting(&self, wait: Duration) -> Result<bool, Error> {
+        if !self.reader.buffer().is_empty() {
+            return Ok(true);
+        }
+        let ready = self.poll(PollFlags::IN, Some(wait)).map_err(Error::Lost)?;
+        Ok(!ready.is_empty())
+    }
+
+    fn poll(&self, events: PollFlags, wait: Option<Duration>) -> io::Result<PollFlags> {
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let mut fds = [PollFd::new(self.reader.get_ref(), events)];
+        loop {
+            match poll(&mut fds, wait.as_ref()) {
+                Ok(_) => return Ok(fds[0].revents()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn read_entries(&mut self, length: u64) -> Result<Vec<Entry>, Error> {
+        let timeout = self.timeout;
+        let mut body = (&mut self.reader).take(length);
+        let mut entries = Vec::new();
+        let mut line = Vec::new();
+        while body.limit() > 0 {
+            line.clear();
+            let read = (&mut body)
+                .take(MAX_LINE as u64)
+                .read_until(b'\n', &mut line);
+            read.map_err(|error| lost(error, timeout))?;
+            let ended_early = line.len() < MAX_LINE && body.limit() > 0;
+            match line.split_last() {
+                Some((b'\n', line)) => entries.push(parse_entry(line)?),
+                _ if ended_early => return Err(cut_short(length - body.limit(), length)),
+                _ => return Err(Error::Protocol("an entry without an end".to_string())),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn read_hash(&mut self, length: u64) -> Result<String, Error> {
+        let mut reply = [0; 65];
+        if length != reply.len() as u64 {
+            return Err(Error::Protocol(format!("{length} bytes instead of a hash")));
+        }
+        self.reader
+            .read_exact(&mut reply)
+            .map_err(|error| self.lost(error))?;
+        let well_formed = |digits: &&[u8]| {
+            digits
+                .iter()
+                .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        reply
+            .strip_suffix(b"\n")
+            .filter(well_formed)
+            .map(|digits| String::from_utf8_lossy(digits).into_owned())
+            .ok_or_else(|| Error::Protocol("not a hash".to_string()))
+    }
+
+    fn take_chunk(&mut self) -> Vec<u8> {
+        match mem::take(&mut self.chunk) {
+            // Zeroed memory fresh from the system costs only the pages that get used.
+            empty if empty.is_empty() => vec![0; CHUNK],
+            chunk => chunk,
+        }
+    }
+
+    fn lost(&self, error: io::Error) -> Error {
+        lost(error, self.timeout)
+    }
+}
+
+/// How a piece of an upload left.
+enum Delivered {
+    All,
+    ReplyCame { unsent: usize },
+}
+
+/// Whether the protocol says that the server closes after this refusal.
+fn closes(code: &str) -> bool {
+    matches!(code, "too-large" | "line-too-long" | "busy" | "timeout")
+}
+
+/// The empty path would be an empty field; the root has a name for this.
+fn request_line(verb: &str, path: &OsStr, numbers: &[u64]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(64);
+    line.extend_from_slice(verb.as_bytes());
+    line.push(b' ');
+    match path.as_bytes() {
+        b"" => line.push(b'/'),
+        path => encode_name(path, &mut line),
+    }
+    for number in numbers {
+        line.extend_from_slice(format!(" {number}").as_bytes());
+    }
+    line.push(b'\n');
+    line
+}
+
+fn parse_reply(line: &[u8]) -> Result<u64, Error> {
+    if let Some(length) = line.strip_prefix(b"OK ").and_then(parse_number) {
+        return Ok(length);
+    }
+    if let Some((code, message)) = line
+        .strip_prefix(b"ERR ")
+        .and_then(|rest| split_at_space(rest))
+        && !code.is_empty()
+        && code
+            .iter()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+    {
+        return Err(Error::Refused {
+            code: String::from_utf8_lossy(code).into_owned(),
+            message: String::from_utf8_lossy(message).into_owned(),
+        });
+    }
+    Err(Error::Protocol(format!(
+        "'{}'",
+        line[..line.len().min(80)].escape_ascii()
+    )))
+}
+
+fn parse_entry(line: &[u8]) -> Result<Entry, Error> {
+    let parse = || {
+        let (kind, rest) = split_at_space(line)?;
+        let (size, rest) = split_at_space(rest)?;
+        let (mtime, name) = split_at_space(rest)?;
+        let kind = match kind {
+            b"f" => Kind::File,
+            b"d" => Kind::Directory,
+            _ => return None,
+        };
+        let (sign, digits) = match mtime.strip_prefix(b"-") {
+            Some(digits) => (-1, digits),
+            None => (1, mtime),
+        };
+        let mtime = sign * i64::try_from(parse_number(digits)?).ok()?;
+        let name = decode(name).filter(|name| !name.is_empty())?;
+        Some(Entry {
+            kind,
+            size: parse_number(size)?,
+            mtime,
+            name: OsString::from_vec(name),
+        })
+    };
+    parse().ok_or_else(|| {
+        Error::Protocol(format!(
+            "not an entry: '{}'",
+            line[..line.len().min(80)].escape_ascii()
+        ))
+    })
+}
+
+fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = memchr::memchr(b' ', line)?;
+    Some((&line[..space], &line[space + 1..]))
+}
+
+fn decode(name: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let high = char::from(*bytes.next()?).to_digit(16)?;
+                let low = char::from(*bytes.next()?).to_digit(16)?;
+                decoded.push((high << 4 | low) as u8);
+            }
+            b' ' => return None,
+            plain => decoded.push(plain),
+        }
+    }
+    Some(decoded)
+}
+
+/// The start of `chunk`, no longer than `limit`.
+fn at_most(chunk: &mut [u8], limit: u64) -> &mut [u8] {
+    let length = usize::try_from(limit).map_or(chunk.len(), |limit| limit.min(chunk.len()));
+    &mut chunk[..length]
+}
+
+/// Reads until `buffer` is full or the source ends.
+fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn expect_empty(length: u64) -> Result<(), Error> {
+    match length {
+        0 => Ok(()),
+        _ => Err(Error::Protocol(format!("{length} bytes where none belong"))),
+    }
+}
+
+fn cut_short(received: u64, expected: u64) -> Error {
+    let message = format!("the server closed the connection after {received} of {expected} bytes");
+    Error::Lost(io::Error::new(ErrorKind::UnexpectedEof, message))
+}
+
+/// A socket's expired timeout says "try again"; a person wants to read what happened.
+fn lost(error: io::Error, timeout: Option<Duration>) -> Error {
+    match (error.kind(), timeout) {
+        (ErrorKind::WouldBlock | ErrorKind::TimedOut, Some(timeout)) => {
+            let message = format!("no byte moved for {} s", timeout.as_secs_f64());
+            Error::Lost(io::Error::new(ErrorKind::TimedOut, message))
+        }
+        _ => Error::Lost(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Shutdown, SocketAddr};
+    use std::thread;
+
+    /// Plays the server's part for one connection.
+    fn scripted(script: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
+        let listener = crate::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || script(listener.accept().unwrap().0));
+        addr
+    }
+
+    /// Expects each request in turn, gives its reply, closes.
+    fn conversation(turns: &'static [(&'static [u8], &'static [u8])]) -> SocketAddr {
+        scripted(move |mut stream| {
+            for (request, reply) in turns {
+                let mut received = vec![0; request.len()];
+                stream.read_exact(&mut received).unwrap();
+                assert_eq!(
+                    received.escape_ascii().to_string(),
+                    request.escape_ascii().to_string()
+                );
+                stream.write_all(reply).unwrap();
+            }
+        })
+    }
+
+    fn client(turns: &'static [(&'static [u8], &'static [u8])]) -> Client {
+        Client::connect(conversation(turns)).unwrap()
+    }
+
+    /// Reads and throws away until the peer closes.
+    fn drain(mut stream: &TcpStream) -> usize {
+        let mut buffer = [0; 65536];
+        let mut total = 0;
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            total += n;
+        }
+        total
+    }
+
+    #[test]
+    fn every_request_in_its_form() {
+        const HASH: &[u8] =
+            b"OK 65\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
+        let mut client = client(&[
+            (b"LIST /\n", b"OK 0\n"),
+            (
+                b"LIST a%20b\n",
+                b"OK 30\nf 12 -5 c%25d\nd 0 1700000 e\xc3\xa9\n",
+            ),
+            (b"GET a\xc3\xa9%0A%FF%25\n", b"OK 3\nabc"),
+            (b"GET x 2\n", b"OK 1\nc"),
+            (b"GET x 0 2\n", b"OK 2\nab"),
+            (b"PUT d/x 5\nhello", b"OK 0\n"),
+            (b"HASH x\n", HASH),
+            (b"QUIT\n", b"OK 0\n"),
+        ]);
+        assert_eq!(client.list(None).unwrap(), []);
+        let entries = client.list(Some("a b")).unwrap();
+        assert_eq!(
+            entries[0],
+            Entry {
+                kind: Kind::File,
+                size: 12,
+                mtime: -5,
+                name: "c%d".into()
+            }
+        );
+        assert_eq!(
+            entries[1],
+            Entry {
+                kind: Kind::Directory,
+                size: 0,
+                mtime: 1_700_000,
+                name: "eé".into()
+            }
+        );
+        assert_eq!(
+            client.get(OsStr::from_bytes(b"a\xc3\xa9\n\xff%")).unwrap(),
+            b"abc"
+        );
+        let mut received = Vec::new();
+        assert_eq!(
+            client
+                .get_to("x", 2, &mut received, &mut |_, _| ())
+                .unwrap(),
+            1
+        );
+        assert_eq!(received, b"c");
+        assert_eq!(client.get_range("x", 0, Some(2)).unwrap(), b"ab");
+        client.put("d/x", b"hello").unwrap();
+        assert_eq!(client.hash("x").unwrap().len(), 64);
+        client.quit().unwrap();
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_connection() {
+        let mut client = client(&[
+            (b"GET x\n", b"ERR not-found no such file or folder\n"),
+            (b"GET y\n", b"OK 1\ny"),
+        ]);
+        let error = client.get("x").unwrap_err();
+        assert_eq!(error.code(), Some("not-found"));
+        assert_eq!(error.to_string(), "no such file or folder (not-found)");
+        assert_eq!(client.get("y").unwrap(), b"y");
+    }
+
+    #[test]
+    fn malformed_replies_end_the_connection() {
+        for reply in [
+            &b"\n"[..],
+            b"HTTP/1.1 200 OK\r\n",
+            b"OK\n",
+            b"OK +1\nx",
+            b"OK 01\nx",
+            b"OK 0\r\n",
+            b"OK 9223372036854775808\n",
+            b"ERR \n",
+            b"ERR NotFound x\n",
+            b"OK 3\nxyz",
+        ] {
+            let mut client = Client::connect(scripted(move |mut stream| {
+                stream.write_all(reply).unwrap();
+                drain(&stream);
+            }))
+            .unwrap();
+            let result = client.get_range("x", 0, Some(2));
+            assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
+            assert!(matches!(client.hash("x"), Err(Error::Closed)));
+        }
+    }
+
+    #[test]
+    fn an_endless_reply_line_is_bounded() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            let _ = stream.write_all(&[b'x'; 3 * MAX_LINE]);
+            drain(&stream);
+        }))
+        .unwrap();
+        assert!(matches!(client.get("x"), Err(Error::Protocol(_))));
+    }
+
+    #[test]
+    fn malformed_listings() {
+        for reply in [
+            &b"OK 6\nf 1 2 \n"[..],
+            b"OK 8\nx 1 2 n\n",
+            b"OK 8\nf a 2 n\n",
+            b"OK 9\nf 1 +2 n\n",
+            b"OK 11\nf 1 2 n%4z\n",
+            b"OK 7\nf 1 2 n",
+        ] {
+            let mut client = Client::connect(scripted(move |mut stream| {
+                stream.write_all(reply).unwrap();
+                drain(&stream);
+            }))
+            .unwrap();
+            let result = client.list(None);
+            assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_declared_length_is_not_believed() {
+        let mut client = client(&[(b"GET x\n", b"OK 9223372036854775807\nshort")]);
+        let Err(Error::Lost(error)) = client.get("x") else {
+            panic!()
+        };
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert!(
+            error
+                .to_string()
+                .contains("after 5 of 9223372036854775807 bytes"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_short_body_is_a_loss() {
+        let mut client = client(&[(b"GET x\n", b"OK 10\n12345")]);
+        let mut received = Vec::new();
+        let error = client
+            .get_to("x", 0, &mut received, &mut |_, _| ())
+            .unwrap_err();
+        assert!(matches!(error, Error::Lost(_)), "{error}");
+        assert_eq!(received, b"12345");
+        assert!(client.is_stale());
+    }
+
+    #[test]
+    fn a_farewell_while_idle_is_noticed_and_reported() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            stream
+                .write_all(b"ERR timeout waited too long for this client\n")
+                .unwrap();
+        }))
+        .unwrap();
+        assert!(client.reply_waiting(Duration::from_secs(10)).unwrap());
+        assert!(client.is_stale());
+        assert_eq!(client.get("x").unwrap_err().code(), Some("timeout"));
+    }
+
+    #[test]
+    fn an_early_refusal_of_an_upload_is_read() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            // Reads the request line alone, refuses, and drains a little before it closes.
+            let mut byte = [0];
+            while byte != *b"\n" {
+                stream.read_exact(&mut byte).unwrap();
+            }
+            stream
+                .write_all(b"ERR too-large the file is above this server's limit\n")
+                .unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = stream.read_exact(&mut [0; 100_000]);
+        }))
+        .unwrap();
+        let error = client
+            .put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ())
+            .unwrap_err();
+        assert_eq!(error.code(), Some("too-large"), "{error}");
+        assert!(client.is_stale());
+    }
+
+    #[test]
+    fn a_server_that_closes_without_draining_is_still_heard() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            stream
+                .write_all(b"ERR busy no room for another client now\n")
+                .unwrap();
+        }))
+        .unwrap();
+        let error = client
+            .put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ())
+            .unwrap_err();
+        assert_eq!(error.code(), Some("busy"), "{error}");
+    }
+
+    #[test]
+    fn after_an_early_refusal_the_rest_is_sent_and_the_connection_lives() {
+        const LENGTH: usize = 3 << 20;
+        let mut client = Client::connect(scripted(|mut stream| {
+            let mut line = [0; b"PUT x 3145728\n".len()];
+            stream.read_exact(&mut line).unwrap();
+            stream
+                .write_all(b"ERR read-only this server takes no uploads\n")
+                .unwrap();
+            stream.read_exact(&mut vec![0; LENGTH]).unwrap();
+            let mut next = [0; b"GET y\n".len()];
+            stream.read_exact(&mut next).unwrap();
+            assert_eq!(&next, b"GET y\n");
+            stream.write_all(b"OK 1\ny").unwrap();
+        }))
+        .unwrap();
+        let error = client.put("x", &vec![7; LENGTH]).unwrap_err();
+        assert_eq!(error.code(), Some("read-only"));
+        assert_eq!(client.get("y").unwrap(), b"y");
+    }
+
+    #[test]
+    fn a_long_refused_body_is_not_sent_to_its_end() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            stream
+                .write_all(b"ERR read-only this server takes no uploads\n")
+                .unwrap();
+            drain(&stream);
+        }))
+        .unwrap();
+        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
+        assert_eq!(result.unwrap_err().code(), Some("read-only"));
+        assert!(client.is_stale());
+    }
+
+    #[test]
+    fn an_ok_before_the_body_is_no_success() {
+        let mut client = Client::connect(scripted(|mut stream| {
+            stream.write_all(b"OK 0\n").unwrap();
+            drain(&stream);
+        }))
+        .unwrap();
+        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
+        assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_a_local_error() {
+        let mut client = Client::connect(scripted(|stream| {
+            drain(&stream);
+        }))
+        .unwrap();
+        let result = client.put_from("x", 10, &mut &b"12345"[..], &mut |_, _| ());
+        let Err(Error::Local(error)) = result else {
+            panic!("{result:?}")
+        };
+        assert_eq!(error.to_string(), "the source ended after 5 of 10 bytes");
+        assert!(client.is_stale());
+    }
+
+    #[test]
+    fn a_failing_sink_is_a_local_error() {
+        let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
+        let mut full = [0; 2];
+        let result = client.get_to("x", 0, &mut &mut full[..], &mut |_, _| ());
+        assert!(matches!(result, Err(Error::Local(_))), "{result:?}");
+        assert!(client.is_stale());
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        let mut client = Client::connect(scripted(|stream| {
+            drain(&stream);
+        }))
+        .unwrap();
+        client.set_timeout(Some(Duration::from_millis(20))).unwrap();
+        let Err(Error::Lost(error)) = client.get("x") else {
+            panic!()
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(error.to_string(), "no byte moved for 0.02 s");
+    }
+
+    #[test]
+    fn a_server_that_takes_no_bytes_is_given_up() {
+        let mut client = Client::connect(scripted(|stream| {
+            // Holds the connection open, unread, until the client leaves.
+            let mut fds = [PollFd::new(&stream, PollFlags::RDHUP)];
+            poll(&mut fds, None).unwrap();
+        }))
+        .unwrap();
+        client.set_timeout(Some(Duration::from_millis(20))).unwrap();
+        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
+        let Err(Error::Lost(error)) = result else {
+            panic!("{result:?}")
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn progress_counts_to_the_end() {
+        let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
+        let mut seen = Vec::new();
+        client
+            .get_to("x", 0, &mut io::sink(), &mut |done, total| {
+                seen.push((done, total))
+            })
+            .unwrap();
+        assert_eq!(seen.first(), Some(&(0, 5)));
+        assert_eq!(seen.last(), Some(&(5, 5)));
+    }
+
+    #[test]
+    fn nobody_listens() {
+        let listener = crate::listen("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(matches!(Client::connect(addr), Err(Error::Connect(_))));
+        let quick = Client::connect_timeout(addr, Duration::from_secs(5));
+        assert!(matches!(quick, Err(Error::Connect(_))));
+    }
+}

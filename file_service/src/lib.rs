@@ -1,0 +1,43 @@
+//! What one client gets. How many clients get it at once is the business of the server crates; there is
+//! no concurrency here.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`protocol`] | request lines, paths, replies, error codes: pure functions of bytes |
+//! | [`store`] | the served folder: nothing leaves it, nothing is half-written |
+//! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
+//! | [`transport`] | what a session needs of a byte stream; [`converse`] for blocking sockets |
+//! | [`incoming`] | accepted connections: limits, back-off, the orderly stop |
+//! | [`options`] | every server's command line and `main` |
+//! | [`client`] | a blocking client |
+//!
+//! A server is these few lines, and its model is the one in the loop:
+//!
+//! ```no_run
+//! use file_service::{Incoming, Service, converse};
+//! use std::{io, net::TcpListener};
+//!
+//! pub fn run(listener: TcpListener, service: Service) -> io::Result<()> {
+//!     for connection in Incoming::blocking(listener, &service)? {
+//!         converse(connection.session(&service), connection.socket()); // here: one client at a time
+//!     }
+//!     Ok(())
+//! }
+//! ```
+
+pub mod client;
+mod http;
+pub mod incoming;
+pub mod options;
+pub mod protocol;
+pub mod service;
+pub mod session;
+pub mod store;
+pub mod transport;
+
+pub use incoming::{Connection, Incoming, Lease, Link, Next, listen};
+pub use options::{Model, NoOptions, launch, launch_from};
+pub use service::{Service, Settings};
+pub use session::{Interest, Job, Outcome, Session, Step};
+pub use store::Store;
+pub use transport::{Socket, Transport, converse};

@@ -1,0 +1,65 @@
+//! What all sessions of a server share: the store and the settings.
+
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The settings of a service, as the command line gives them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest upload, in bytes.
+    pub max_file_size: u64,
+    /// How many clients may be connected at once, over all processes.
+    pub max_connections: usize,
+    /// How long a client may be silent between requests.
+    pub idle_timeout: Duration,
+    /// How long a request line or head may take, from its first byte.
+    pub header_timeout: Duration,
+    /// How long a transfer may move no byte.
+    pub transfer_timeout: Duration,
+    /// How long transfers may go on after the order to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_file_size: 1 << 30,
+            max_connections: 1024,
+            idle_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
+            transfer_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Settings {
+    /// The shortest time after which a session may want to look at its deadline.
+    pub fn least_timeout(&self) -> Duration {
+        self.idle_timeout
+            .min(self.header_timeout)
+            .min(self.transfer_timeout)
+    }
+}
+
+/// What every session of a server shares; a clone is another handle to the same.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<(Store, Settings)>);
+
+impl Service {
+    /// A service over `store`.
+    pub fn new(store: Store, settings: Settings) -> Service {
+        Service(Arc::new((store, settings)))
+    }
+
+    /// The served folder.
+    pub fn store(&self) -> &Store {
+        &self.0.0
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.1
+    }
+}

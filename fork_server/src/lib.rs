@@ -1,0 +1,148 @@
+//! A process per connection, and the parent that reaps them.
+//!
+//! The oldest concurrent server of Unix: the parent accepts and forks, the child serves its one client
+//! and exits. Nothing is shared after the fork, so nothing can race, and a child that crashes takes only
+//! its client along.
+//!
+//! - **Unit of concurrency**: a process.
+//! - **Shared**: nothing, but for the open files at the moment of the fork.
+//! - **A blocking call stops**: its own client, no other.
+//! - **One client can do to another**: nothing, not even by crashing its server.
+//! - **Costs**: a fork copies the page tables: about 130 µs with a small parent, and 20 ms with one of
+//!   512 MiB. So the parent stays small. Every process then has page tables and a stack of its own.
+//! - **Breaks**: at the limit on processes; then that client is told `busy`.
+//!
+//! # Three duties that every fork server has
+//!
+//! - **Both sides close what is not theirs.** The child closes the listening socket, or the port stays
+//!   taken when the parent is gone; the parent closes the connection, or the client never sees its end.
+//!   See [`child`].
+//! - **The dead are reaped**, or they stay in the process table as zombies. Four ways, one short piece
+//!   each: [`reap`].
+//! - **The child leaves by `_exit`.** `exit` would flush the parent's buffers a second time and run the
+//!   parent's handlers.
+//!
+//! The parent learns of a child's end, and the child of the order to stop or of the parent's death,
+//! over the pair of sockets between them, the [`tether`]. So the limit on connections and the orderly
+//! stop depend neither on the way of reaping nor on who is whose parent.
+
+pub mod child;
+pub mod reap;
+pub mod tether;
+
+use file_service::{Connection, Incoming, Model, Next, Service};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+use reap::{Reap, Reaper};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tether::Tethers;
+
+/// What this model says of itself.
+pub const MODEL: Model = Model {
+    name: "fork_server",
+    unit: "a process per connection",
+    strength: "nothing is shared: a crash or a leak ends with its client",
+    weakness: "a fork per connection is dear, and so is a process per idle client",
+};
+
+/// The options of this model.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How finished children leave the process table
+    #[arg(long, value_enum, default_value_t)]
+    pub reap: Reap,
+}
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+///
+/// The calling process has more than one thread (a forked child of such a process may do almost
+/// nothing), or the system refuses a signal handler, a descriptor or an option of the listening socket.
+pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
+    assert_single_threaded()?;
+    child::install_handlers()?;
+    let mut tethers = Tethers::new()?;
+    let mut reaper = Reaper::install(options.reap, &tethers)?;
+    let mut incoming = Incoming::for_forking(listener, &service)?;
+    loop {
+        match incoming.next_or(tethers.news()) {
+            Next::Connection(connection) => {
+                let link = Arc::clone(connection.link());
+                if let Err(error) = serve_in_child(connection, &service, &mut tethers, &reaper) {
+                    tracing::warn!("no process for a client: {error}");
+                    incoming.refuse(link); // a failed fork costs one client, not the server
+                }
+            }
+            Next::Other => {
+                reaper.reap();
+                tethers.remove_ended();
+            }
+            Next::Stop => break,
+        }
+    }
+    tethers.order_to_stop();
+    while !tethers.is_empty() {
+        match incoming.next_or(tethers.news()) {
+            Next::Stop => {
+                tracing::warn!("drain timeout: {} connections cut", tethers.len());
+                break; // our end closes their tethers, which cuts them
+            }
+            _ => {
+                reaper.reap();
+                tethers.remove_ended();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The model: fork; the child serves, the parent goes on accepting.
+fn serve_in_child(
+    connection: Connection,
+    service: &Service,
+    tethers: &mut Tethers,
+    reaper: &Reaper,
+) -> io::Result<()> {
+    let (ours, childs) = tether::pair()?;
+    // SAFETY: this process has one thread, as `run` has made sure and nothing since has changed, so the
+    // child may do whatever the parent could.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            if reaper.forks_twice() {
+                become_grandchild();
+            }
+            child::serve(connection, service, childs) // and exits
+        }
+        ForkResult::Parent { child } => {
+            drop(childs); // or its end would never be seen
+            if reaper.forks_twice() {
+                reap::middle_child(waitpid(child, None)?)?;
+            }
+            tethers.add(ours, connection.into_lease()) // closes our copy of the connection
+        }
+    }
+}
+
+/// The middle child of a double fork leaves at once, so that init adopts, and will reap, its child.
+fn become_grandchild() {
+    // SAFETY: a forked child has one thread.
+    match unsafe { fork() } {
+        Ok(ForkResult::Child) => {}
+        Ok(ForkResult::Parent { .. }) => child::exit(0),
+        Err(_) => child::exit(reap::MIDDLE_FAILED),
+    }
+}
+
+/// The condition on which everything here rests.
+fn assert_single_threaded() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "a process with {threads} threads must not fork servers: only one of them would be in the child"
+    )))
+}

@@ -1,0 +1,7 @@
+//! `fork_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&fork_server::MODEL, fork_server::run)
+}

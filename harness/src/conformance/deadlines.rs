@@ -1,0 +1,272 @@
+//! Idle, header and transfer deadlines: each one falls, none of them falls early, and none of them
+//! falls on somebody else's business.
+//!
+//! Only lower bounds are asserted: how late a deadline falls on a loaded machine says nothing.
+
+use std::time::{Duration, Instant};
+
+use super::{http_get, noise, stays};
+use crate::root::pattern;
+use crate::wait::{eventually, pause};
+use crate::wire::Conn;
+use crate::{Subject, oracles};
+
+/// Clocks differ in their grain; a deadline may look this much too early.
+const GRAIN: Duration = Duration::from_millis(30);
+
+#[track_caller]
+fn timed_out(conn: &mut Conn, since: Instant, timeout: Duration) {
+    let reply = conn.reply();
+    let elapsed = since.elapsed();
+    assert!(reply.is("timeout"), "{reply:?}");
+    assert!(
+        elapsed + GRAIN >= timeout,
+        "{timeout:?} fell after {elapsed:?}"
+    );
+    conn.closed();
+}
+
+pub(super) fn idle(subject: &Subject) {
+    let server = subject.start(&["--idle-timeout", "0.4"]);
+    server.root().write("a", "hello");
+    let timeout = Duration::from_millis(400);
+    // From the start, and between two requests.
+    let start = Instant::now();
+    timed_out(&mut server.connect(), start, timeout);
+    let mut conn = server.connect();
+    conn.ask("LIST").ok();
+    assert!(conn.is_quiet_for(timeout / 2));
+    let start = Instant::now();
+    conn.ask("GET a").ok();
+    timed_out(&mut conn, start, timeout);
+    stays(&mut server.connect());
+}
+
+pub(super) fn whole_seconds(subject: &Subject) {
+    let options = [
+        "--idle-timeout",
+        "1",
+        "--header-timeout",
+        "1",
+        "--transfer-timeout",
+        "1",
+    ];
+    let server = subject.start(&[&options[..], &["--drain-timeout", "1"]].concat());
+    let start = Instant::now();
+    timed_out(&mut server.connect(), start, Duration::from_secs(1));
+}
+
+pub(super) fn header(subject: &Subject) {
+    let server = subject.start(&["--header-timeout", "0.4"]);
+    let timeout = Duration::from_millis(400);
+    let start = Instant::now();
+    let mut conn = server.connect();
+    conn.send("LIS");
+    timed_out(&mut conn, start, timeout);
+    // The beginning of a second request may come along with the first.
+    let mut conn = server.connect();
+    let start = Instant::now();
+    conn.send("LIST\nLI");
+    conn.reply().ok();
+    timed_out(&mut conn, start, timeout);
+}
+
+pub(super) fn header_of_a_dribbling_client(subject: &Subject) {
+    let server = subject.start(&["--header-timeout", "0.8"]);
+    for before in ["", "LIST\n"] {
+        let mut conn = server.connect();
+        conn.send(before);
+        if !before.is_empty() {
+            conn.reply().ok();
+        }
+        let start = Instant::now();
+        // Every byte comes well within the deadline, but it counts from the first.
+        while conn.try_send("x").is_ok() && conn.is_quiet_for(Duration::from_millis(100)) {
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "a dribbling client is not cut"
+            );
+        }
+        timed_out(&mut conn, start, Duration::from_millis(800));
+    }
+}
+
+pub(super) fn upload(subject: &Subject) {
+    let server = subject.start(&["--transfer-timeout", "0.4"]);
+    server.root().write("old", "old");
+    let before = server.root().names();
+    for body in ["", "x"] {
+        for path in ["old", "new", "none/x"] {
+            let mut conn = server.connect();
+            let start = Instant::now();
+            conn.send(format!("PUT {path} 10\n{body}"));
+            if path == "none/x" {
+                // Refused, but its body is still awaited: which of the two it says is its affair.
+                conn.rest();
+            } else {
+                timed_out(&mut conn, start, Duration::from_millis(400));
+            }
+            assert_eq!(server.root().names(), before);
+        }
+    }
+    assert_eq!(server.root().read("old"), b"old");
+}
+
+pub(super) fn upload_that_dribbles_on(subject: &Subject) {
+    // It moves a byte all the time, so nothing is wrong with it, however long it takes.
+    let options = [
+        "--transfer-timeout",
+        "1.5",
+        "--idle-timeout",
+        "0.5",
+        "--header-timeout",
+        "0.5",
+    ];
+    let server = subject.start(&options);
+    let mut conn = server.connect();
+    conn.send("PUT f 11\n");
+    for byte in b"dribbling.." {
+        assert!(
+            conn.is_quiet_for(Duration::from_millis(200)),
+            "cut: {:?}",
+            conn.reply()
+        );
+        conn.send([*byte]);
+    }
+    assert_eq!(conn.reply().ok(), b"");
+    assert_eq!(server.root().read("f"), b"dribbling..");
+}
+
+pub(super) fn download(subject: &Subject) {
+    let server = subject.start(&["--transfer-timeout", "0.5"]);
+    let size = server.root().patterned("f", 24 << 20);
+    for http in [false, true] {
+        let mut conn = Conn::connect_narrow(server.address());
+        let start = Instant::now();
+        conn.send(if http {
+            http_get("/f")
+        } else {
+            b"GET f\n".to_vec()
+        });
+        let held =
+            || !oracles::connection_holders(&server.family(), conn.peer(), conn.local()).is_empty();
+        eventually("the transfer begins", || {
+            oracles::unread(conn.peer(), conn.local()) == Some(0) && held()
+        });
+        eventually("a reader that has stalled is cut", || !held());
+        let elapsed = start.elapsed();
+        assert!(
+            elapsed + GRAIN >= Duration::from_millis(500),
+            "cut after {elapsed:?}"
+        );
+        conn.widen();
+        assert!(conn.drain() < size, "{size} bytes in spite of the deadline");
+    }
+}
+
+pub(super) fn download_that_goes_on(subject: &Subject) {
+    let options = [
+        "--transfer-timeout",
+        "1.2",
+        "--idle-timeout",
+        "0.5",
+        "--header-timeout",
+        "0.5",
+    ];
+    let server = subject.start(&options);
+    let size = server.root().patterned("f", 48 << 20);
+    let block = pattern();
+    let mut conn = server.connect();
+    conn.send("GET f\n");
+    assert_eq!(conn.ok_line(), size);
+    let mut position = 0;
+    // Slow, but never silent for long, and longer than any of the deadlines in all.
+    while position < 24 << 20 {
+        pause(Duration::from_millis(150));
+        let chunk = conn.bytes(2 << 20);
+        let copies = block.iter().cycle().skip(position % block.len());
+        assert!(
+            chunk.iter().zip(copies).all(|(a, b)| a == b),
+            "wrong bytes after {position}"
+        );
+        position += chunk.len();
+    }
+    assert_eq!(conn.follow(&block, position, size), size);
+}
+
+pub(super) fn deadlines_keep_to_their_business(subject: &Subject) {
+    let server = subject.start(&["--header-timeout", "0.3", "--transfer-timeout", "0.3"]);
+    let mut conn = server.connect();
+    // An idle client is not late with a header or a transfer.
+    assert!(conn.is_quiet_for(Duration::from_millis(700)));
+    stays(&mut conn);
+    assert!(conn.is_quiet_for(Duration::from_millis(700)));
+    stays(&mut conn);
+    drop(conn);
+    let server = subject.start(&["--idle-timeout", "0.3", "--header-timeout", "0.3"]);
+    let size = server.root().patterned("f", 12 << 20);
+    // Nor is a client idle whose transfer pauses.
+    let mut conn = Conn::connect_narrow(server.address());
+    conn.send("GET f\n");
+    assert_eq!(conn.ok_line(), size);
+    pause(Duration::from_millis(700));
+    conn.widen();
+    assert_eq!(conn.follow(&pattern(), 0, size), size);
+    drop(conn);
+    let mut conn = server.connect();
+    conn.send("PUT f 4\nab");
+    assert!(conn.is_quiet_for(Duration::from_millis(700)));
+    conn.send("cd");
+    assert_eq!(conn.reply().ok(), b"");
+}
+
+pub(super) fn http(subject: &Subject) {
+    let options = [
+        "--header-timeout",
+        "0.4",
+        "--transfer-timeout",
+        "0.4",
+        "--idle-timeout",
+        "0.4",
+    ];
+    let server = subject.start(&options);
+    let timeout = Duration::from_millis(400);
+    // The rest of a head, the rest of a body.
+    let body = [
+        &b"PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"[..],
+        &noise(3),
+    ]
+    .concat();
+    for request in [&b"GET / HTTP/1.1\r\nHo"[..], b"GET / HTTP/1.1\r\n", &body] {
+        let mut conn = server.connect();
+        let start = Instant::now();
+        conn.send(request);
+        conn.response(true).expect(408);
+        let elapsed = start.elapsed();
+        assert!(elapsed + GRAIN >= timeout, "{elapsed:?}");
+        conn.closed();
+    }
+    // Between two requests.
+    let mut conn = server.connect();
+    let start = Instant::now();
+    conn.http(http_get("/")).expect(200);
+    conn.rest();
+    let elapsed = start.elapsed();
+    assert!(elapsed + GRAIN >= timeout, "{elapsed:?}");
+    assert_eq!(server.root().names(), [""; 0]);
+}
+
+pub(super) fn http_head_of_a_dribbling_client(subject: &Subject) {
+    let server = subject.start(&["--header-timeout", "0.8"]);
+    let mut conn = server.connect();
+    conn.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+    let start = Instant::now();
+    while conn.try_send("x").is_ok() && conn.is_quiet_for(Duration::from_millis(100)) {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "a dribbling client is not cut"
+        );
+    }
+    conn.response(true).expect(408);
+    conn.closed();
+}

@@ -1,0 +1,383 @@
+//! Start, stop, command line and log.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{http_get, noise, stays};
+use crate::root::pattern;
+use crate::server::Exit;
+use crate::wait::{PATIENCE, eventually, within};
+use crate::wire::Conn;
+use crate::{Server, Subject, oracles};
+
+pub(super) fn it_says_where_it_listens(subject: &Subject) {
+    let server = subject.start(&[]);
+    let expected = format!("listening on {}\n", server.address());
+    assert_eq!(server.output(), expected);
+    assert_ne!(server.address().port(), 0);
+    stays(&mut server.connect());
+}
+
+pub(super) fn the_root_is_the_current_folder(subject: &Subject) {
+    let server = subject
+        .launch()
+        .in_root()
+        .start()
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    server.root().write("a", "hello");
+    assert_eq!(server.ask("GET a").text(), "hello");
+}
+
+pub(super) fn a_bad_command_line(subject: &Subject) {
+    let server = subject.start(&[]);
+    let taken = server.address().to_string();
+    let none = server.root().join("none").display().to_string();
+    server.root().write("file", "");
+    let file = server.root().join("file").display().to_string();
+    let lines: [&[&str]; 14] = [
+        &["--nonsense"],
+        &["nonsense"],
+        &["--idle-timeout"],
+        &["--idle-timeout", "soon"],
+        &["--header-timeout", "-1"],
+        &["--transfer-timeout", "1h"],
+        &["--drain-timeout", ""],
+        &["--max-connections", "many"],
+        &["--max-connections", "-1"],
+        &["--max-file-size", "1XB"],
+        &["--max-file-size", "-1"],
+        &["--sync=maybe"],
+        &["--root", &none],
+        &["--root", &file],
+    ];
+    let check = |what: String, failure: crate::Failure| {
+        assert_eq!(failure.exit, Some(Exit::Code(2)), "{what}: {failure}");
+        assert_eq!(failure.output, "", "{what}");
+        assert_eq!(failure.log.lines().count(), 1, "{what}: {failure}");
+    };
+    for line in lines {
+        let names_root = line[0] == "--root";
+        let launch = if names_root {
+            subject.launch().in_root()
+        } else {
+            subject.launch()
+        };
+        check(format!("{line:?}"), launch.args(line).refuse());
+    }
+    for address in [
+        taken.as_str(),
+        "nonsense",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "192.0.2.1:0",
+    ] {
+        check(address.into(), subject.launch().address(address).refuse());
+    }
+    stays(&mut server.connect());
+}
+
+pub(super) fn every_option_at_once(subject: &Subject) {
+    let server = subject.start(&[
+        "--read-only",
+        "--sync",
+        "--max-connections",
+        "100",
+        "--max-file-size",
+        "1MiB",
+        "--idle-timeout",
+        "10",
+        "--header-timeout",
+        "10",
+        "--transfer-timeout",
+        "10",
+        "--drain-timeout",
+        "10",
+        "-vv",
+    ]);
+    stays(&mut server.connect());
+}
+
+/// The server refuses new connections.
+fn refuses(server: &Server) -> bool {
+    let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+    TcpStream::connect(server.address())
+        .err()
+        .is_some_and(refused)
+}
+
+pub(super) fn idle_connections_close(subject: &Subject) {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = subject.start(&[]);
+        let mut idle: Vec<Conn> = (0..subject.at_once(12)).map(|_| server.connect()).collect();
+        idle.iter_mut().for_each(stays);
+        server.signal(signal);
+        for mut conn in idle {
+            conn.rest();
+        }
+        assert_eq!(server.wait_exit(), Exit::Code(0), "{signal:?}");
+        assert!(refuses(&server));
+        // It was asked to end: that is no reason to complain.
+        assert_eq!(server.log(), "");
+    }
+}
+
+pub(super) fn without_clients_it_ends_at_once(subject: &Subject) {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = subject.start(&[]);
+        server.signal(signal);
+        assert_eq!(server.wait_exit(), Exit::Code(0), "{signal:?}");
+        eventually("no process is left", || {
+            server.children().iter().all(|p| p.state == 'Z')
+        });
+    }
+}
+
+pub(super) fn a_download_is_finished(subject: &Subject) {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = subject.start(&["--drain-timeout", "30"]);
+        let size = server.root().patterned("large", 16 << 20);
+        let mut conn = Conn::connect_narrow(server.address());
+        conn.send("GET large\n");
+        assert_eq!(conn.ok_line(), size);
+        server.signal(signal);
+        eventually("new connections are refused", || refuses(&server));
+        let family = server.family();
+        assert_eq!(oracles::listener_holders(&family, server.address()), [0; 0]);
+        conn.widen();
+        assert_eq!(conn.follow(&pattern(), 0, size), size);
+        conn.closed();
+        drop(conn);
+        assert_eq!(server.wait_exit(), Exit::Code(0), "{signal:?}");
+    }
+}
+
+pub(super) fn an_upload_is_finished(subject: &Subject) {
+    for (request, answer) in [
+        ("PUT f 10\n", "OK 0\n"),
+        (
+            "PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n",
+            "HTTP/1.1 201",
+        ),
+    ] {
+        let server = subject.start(&["--drain-timeout", "30"]);
+        let mut conn = server.connect();
+        conn.send(format!("{request}first"));
+        assert!(oracles::until_read(&conn));
+        server.signal(Signal::TERM);
+        eventually("new connections are refused", || refuses(&server));
+        assert!(
+            conn.is_quiet_for(Duration::from_millis(100)),
+            "an upload was given up"
+        );
+        conn.send("-last");
+        let said = String::from_utf8_lossy(&conn.rest()).into_owned();
+        assert!(said.starts_with(answer), "{said:?}");
+        drop(conn);
+        assert_eq!(server.root().read("f"), b"first-last");
+        assert_eq!(server.wait_exit(), Exit::Code(0));
+    }
+}
+
+pub(super) fn a_signal_from_the_terminal(subject: &Subject) {
+    // Ctrl-C reaches every process of the group, which must not count as a second signal.
+    let server = subject.start(&["--drain-timeout", "30"]);
+    let size = server.root().patterned("large", 16 << 20);
+    let mut conn = Conn::connect_narrow(server.address());
+    conn.send("GET large\n");
+    assert_eq!(conn.ok_line(), size);
+    server.signal_group(Signal::INT);
+    eventually("new connections are refused", || refuses(&server));
+    conn.widen();
+    assert_eq!(conn.follow(&pattern(), 0, size), size);
+    conn.closed();
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+}
+
+pub(super) fn draining_has_an_end(subject: &Subject) {
+    let server = subject.start(&["--drain-timeout", "0.5"]);
+    let size = server.root().patterned("large", 16 << 20);
+    let mut download = Conn::connect_narrow(server.address());
+    download.send("GET large\n");
+    download.ok_line();
+    let mut upload = None;
+    if subject.at_once(2) == 2 {
+        let mut conn = server.connect();
+        conn.send("PUT f 10\nfirst");
+        assert!(oracles::until_read(&conn));
+        upload = Some(conn);
+    }
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+    let elapsed = start.elapsed();
+    assert!(
+        elapsed >= Duration::from_millis(470),
+        "gave up after {elapsed:?}"
+    );
+    server.log_until("a warning", |log| log.contains('\n'));
+    let gone = || server.children().iter().all(|p| p.state == 'Z');
+    assert!(
+        within(PATIENCE, gone),
+        "left behind: {:?}",
+        server.children()
+    );
+    download.widen();
+    assert!(download.drain() < size);
+    drop(upload);
+    eventually("nothing is left of the upload", || {
+        server.root().names() == ["large"]
+    });
+}
+
+pub(super) fn a_second_signal(subject: &Subject) {
+    for (first, second) in [
+        (Signal::TERM, Signal::TERM),
+        (Signal::INT, Signal::INT),
+        (Signal::TERM, Signal::INT),
+        (Signal::INT, Signal::TERM),
+    ] {
+        let server = subject.start(&["--drain-timeout", "60"]);
+        server.root().sparse("large", 64 << 20);
+        let mut conn = Conn::connect_narrow(server.address());
+        conn.send("GET large\n");
+        conn.ok_line();
+        server.signal(first);
+        eventually("new connections are refused", || refuses(&server));
+        server.signal(second);
+        let code = 128 + second.as_raw();
+        assert_eq!(
+            server.wait_exit(),
+            Exit::Code(code),
+            "{first:?}, then {second:?}"
+        );
+        let gone = || server.children().iter().all(|p| p.state == 'Z');
+        assert!(
+            within(PATIENCE, gone),
+            "left behind: {:?}",
+            server.children()
+        );
+    }
+}
+
+pub(super) fn the_port_is_free_again(subject: &Subject) {
+    let mut server = subject.start(&[]);
+    let address = server.address();
+    for round in 0..6 {
+        // Connections in every state, and no orderly end for half the servers.
+        let mut idle = server.connect();
+        stays(&mut idle);
+        if round % 2 == 0 {
+            drop(idle);
+            let mut busy = server.connect();
+            busy.send("QUIT\nPUT f 10\n");
+            busy.drain();
+            server.kill();
+        } else {
+            server.signal(Signal::TERM);
+            server.wait_exit();
+        }
+        drop(server);
+        let launch = subject.launch().address(address);
+        server = launch
+            .start()
+            .unwrap_or_else(|failure| panic!("round {round}: {failure}"));
+        assert_eq!(server.address(), address);
+    }
+}
+
+pub(super) fn the_log_is_quiet(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a", "hello");
+    let mut conn = server.connect();
+    conn.send("GET a\nHASH a\nPUT f 1\nxLIST\nQUIT\n");
+    conn.rest();
+    drop(server.connect());
+    server.connect().http(http_get("/a")).expect(200);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+    assert_eq!(server.log(), "");
+    assert_eq!(server.output().lines().count(), 1);
+}
+
+pub(super) fn the_log_tells_of_connections(subject: &Subject) {
+    let server = subject.start(&["-v"]);
+    let mut conn = server.connect();
+    stays(&mut conn);
+    let port = conn.local().port().to_string();
+    server.log_until("the client's port", |log| log.contains(&port));
+}
+
+pub(super) fn the_log_keeps_one_line_per_event(subject: &Subject) {
+    let server = subject.start(&["-vv"]);
+    server.root().write("a", "hello");
+    let plain = count_lines(
+        &server,
+        &[
+            b"GET aaaaa".to_vec(),
+            b"NONSENSE".to_vec(),
+            b"HASH bbb".to_vec(),
+        ],
+    );
+    let hostile = [
+        b"GET a%0AFORGED".to_vec(),
+        b"FORGED\rFORGED".to_vec(),
+        b"HASH \x1b[2J%0D%0AFORGED".to_vec(),
+    ];
+    assert_eq!(count_lines(&server, &hostile), plain);
+    let hostile = [
+        b"GET \xff\xfe\x80".to_vec(),
+        b"\xff\x00\x07".to_vec(),
+        "HASH \u{9b}31m\u{85}\u{2028}".into(),
+    ];
+    assert_eq!(count_lines(&server, &hostile), plain);
+    let mut http = server.connect();
+    http.http(http_get("/x%0AFORGED%1B[2J"));
+    drop(http);
+    let mut http = server.connect();
+    http.send(b"GET /\x01\xff HTTP/1.1\r\nHost: \x1b[2J\r\n\r\n");
+    http.drain();
+    drop(http);
+    server.signal(Signal::TERM);
+    server.wait_exit();
+    let log = server.log();
+    let clean = |line: &str| !line.contains(char::is_control) && !line.starts_with("FORGED");
+    let dirty = log.lines().find(|line| !clean(line));
+    assert_eq!(dirty, None, "in the log");
+}
+
+/// How many lines a conversation adds to the log.
+fn count_lines(server: &Server, requests: &[Vec<u8>]) -> usize {
+    let lines = |log: &str| log.lines().count();
+    let before = lines(&server.log());
+    let mut conn = server.connect();
+    for request in requests {
+        conn.ask(request).code();
+    }
+    conn.ask("QUIT").ok();
+    conn.closed();
+    drop(conn);
+    // The last line may come after the connection's end: wait until no more come.
+    let mut last = before;
+    eventually("the log comes to rest", || {
+        crate::wait::pause(Duration::from_millis(150));
+        let now = lines(&server.log());
+        let rests = now == last && now > before;
+        last = now;
+        rests
+    });
+    last - before
+}
+
+pub(super) fn syncing(subject: &Subject) {
+    let server = subject.start(&["--sync"]);
+    server.root().mkdir("d");
+    let body = noise(200_000);
+    let mut conn = server.connect();
+    for path in ["f", "d/f", "f"] {
+        assert_eq!(conn.put(path, &body).ok(), b"");
+    }
+    assert!(server.root().read("d/f") == body);
+    assert_eq!(server.root().names(), ["d", "d/f", "f"]);
+}

@@ -1,0 +1,389 @@
+//! Many clients, hostile clients, scarce descriptors: the server lives, the others are served,
+//! nothing leaks.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{http_get, noise, stays};
+use crate::root::pattern;
+use crate::wait::{PATIENCE, eventually, within};
+use crate::wire::{Conn, Reply};
+use crate::{Server, Subject, oracles, proc};
+
+/// A connection that the server has taken up for good, or its refusal.
+fn admitted(server: &Server) -> Result<Conn, Reply> {
+    let mut conn = server.connect();
+    // A refused client may be told so before its request arrives.
+    let _ = conn.try_send("HASH none\n");
+    match conn.reply() {
+        reply if reply.is("not-found") => Ok(conn),
+        refusal => Err(refusal),
+    }
+}
+
+pub(super) fn more_clients_than_allowed(subject: &Subject) {
+    let server = subject.start(&["--max-connections", "4"]);
+    let mut served: Vec<Conn> = (0..4)
+        .map(|_| admitted(&server).expect("room for 4"))
+        .collect();
+    for _ in 0..20 {
+        // Told at once, unasked.
+        let mut conn = server.connect();
+        assert_eq!(conn.reply().code(), "busy");
+        conn.closed();
+    }
+    // Those within keep their places, and a refusal that lingers costs them nothing.
+    let mut lingering: Vec<Conn> = (0..20).map(|_| server.connect()).collect();
+    served.iter_mut().for_each(stays);
+    for conn in &mut lingering {
+        assert_eq!(conn.reply().code(), "busy");
+    }
+    served.iter_mut().for_each(stays);
+}
+
+pub(super) fn busy_is_no_reset(subject: &Subject) {
+    let server = subject.start(&["--max-connections", "1"]);
+    let mut inside = admitted(&server).expect("room for one");
+    let body = noise(2 << 20);
+    for _ in 0..5 {
+        let mut conn = server.connect();
+        // The client talks on and listens only then.
+        conn.send([format!("PUT f {}\n", body.len()).as_bytes(), &body].concat());
+        assert_eq!(conn.reply().code(), "busy");
+        conn.closed();
+        let mut conn = server.connect();
+        conn.send(http_get("/"));
+        assert_eq!(conn.reply().code(), "busy");
+        conn.closed();
+    }
+    stays(&mut inside);
+    assert_eq!(server.root().names(), [""; 0]);
+}
+
+pub(super) fn a_place_is_freed(subject: &Subject) {
+    let server = subject.start(&["--max-connections", "2"]);
+    let readmitted = || {
+        let mut admission = None;
+        eventually("a place is free again", || {
+            admission = admitted(&server).ok();
+            admission.is_some()
+        });
+        admission.expect("admitted")
+    };
+    let (mut first, mut second) = (readmitted(), readmitted());
+    for round in 0..6 {
+        assert!(admitted(&server).is_err(), "more than two at once");
+        match round % 3 {
+            0 => drop(first),
+            1 => first.reset(),
+            _ => {
+                first.ask("QUIT").ok();
+                first.closed();
+            }
+        }
+        first = second;
+        second = readmitted();
+    }
+    stays(&mut first);
+    stays(&mut second);
+}
+
+pub(super) fn descriptor_limits(subject: &Subject) {
+    // The soft limit is raised to the hard one, and the number of connections bows to it.
+    let shell = |limit: &str| {
+        [
+            "sh".into(),
+            "-c".into(),
+            format!(r#"ulimit {limit}; exec "$0" "$@""#),
+        ]
+    };
+    let launch = subject.launch().through(shell("-Sn 100"));
+    let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
+    let (soft, hard) = proc::descriptor_limits(server.pid()).expect("limits");
+    assert_eq!(soft, hard, "soft and hard limit on descriptors");
+    let launch = subject.launch().through(shell("-n 70"));
+    let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
+    server.log_until("a warning", |log| log.contains('\n'));
+    let mut served: Vec<Conn> = (0..6)
+        .map(|_| admitted(&server).expect("room for 6"))
+        .collect();
+    assert_eq!(server.connect().reply().code(), "busy");
+    served.iter_mut().for_each(stays);
+}
+
+pub(super) fn descriptors_run_out(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a", "hello");
+    server.ask("GET a").ok();
+    let (kinds, _) = settled(&server);
+    server.limit_descriptors(64);
+    let mut clients: Vec<Conn> = (0..100).map(|_| server.connect()).collect();
+    // Needs no further descriptor, once the client has been taken up.
+    for client in &mut clients {
+        let _ = client.try_send("NONSENSE\n");
+    }
+    let spent = server.cpu_during(Duration::from_secs(1));
+    assert!(
+        spent < Duration::from_millis(50),
+        "{spent:?} of processor time in an idle second"
+    );
+    assert!(server.is_running());
+    let (mut served, mut refused) = (0, 0);
+    for client in &mut clients {
+        match client.reply() {
+            reply if reply.is("bad-command") => served += 1,
+            reply if reply.is("busy") => refused += 1,
+            other => panic!("neither served nor busy: {other:?}"),
+        }
+    }
+    eprintln!("{served} served, {refused} refused");
+    assert!(served > 0, "nobody was served");
+    drop(clients);
+    eventually("the server recovers", || {
+        let mut conn = server.connect();
+        let _ = conn.try_send("GET a\n");
+        conn.reply() == Reply::Ok(b"hello".to_vec())
+    });
+    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
+    assert!(
+        within(PATIENCE, back),
+        "{:?} were {kinds:?}",
+        oracles::descriptor_kinds(&server.family())
+    );
+}
+
+pub(super) fn a_storm_of_short_connections(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a", "hello");
+    server.ask("GET a").ok();
+    // Some of what a server holds comes with its first client and stays.
+    let (kinds, size) = settled(&server);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..100 {
+                    let mut conn = server.connect();
+                    match round % 4 {
+                        0 => conn.reset(),
+                        1 => drop(conn),
+                        2 => assert_eq!(conn.ask("GET a").text(), "hello"),
+                        _ => {
+                            assert_eq!(conn.ask("QUIT").ok(), b"");
+                            conn.closed();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    eventually("no zombie is left", || {
+        oracles::zombies(&server.family()).is_empty()
+    });
+    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
+    assert!(
+        within(PATIENCE, back),
+        "{:?} were {kinds:?}",
+        oracles::descriptor_kinds(&server.family())
+    );
+    eventually("no process is left over", || server.family().len() <= size);
+    stays(&mut server.connect());
+}
+
+/// The descriptors and the number of processes of a server that has nothing to do.
+fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize) {
+    let look = || {
+        (
+            oracles::descriptor_kinds(&server.family()),
+            server.family().len(),
+        )
+    };
+    let mut last = look();
+    eventually("the server comes to rest", || {
+        crate::wait::pause(Duration::from_millis(30));
+        let now = look();
+        let rests = now == last;
+        last = now;
+        rests
+    });
+    last
+}
+
+pub(super) fn clients_that_vanish(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().sparse("large", 16 << 20);
+    server.ask("LIST").ok();
+    let (kinds, size) = settled(&server);
+    for round in 0..120 {
+        let mut conn = server.connect();
+        if round % 3 == 0 {
+            conn.send(http_get("/large"));
+        } else {
+            conn.send("GET large\nGET large\n");
+        }
+        // The reply is under way.
+        conn.bytes(10);
+        if round % 2 == 0 {
+            conn.reset();
+        }
+    }
+    assert!(server.is_running());
+    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
+    assert!(
+        within(PATIENCE, back),
+        "{:?} were {kinds:?}",
+        oracles::descriptor_kinds(&server.family())
+    );
+    eventually("no process is left over", || server.family().len() <= size);
+    stays(&mut server.connect());
+}
+
+pub(super) fn a_reader_that_stalls(subject: &Subject) {
+    let server = subject.start(&[]);
+    let size = server.root().patterned("large", 100 << 20);
+    let mut conn = Conn::connect_narrow(server.address());
+    conn.send("GET large\n");
+    assert_eq!(conn.ok_line(), size);
+    let mut quiet = Duration::MAX;
+    eventually("a server that cannot send uses no processor time", || {
+        quiet = server.cpu_during(Duration::from_millis(500));
+        quiet < Duration::from_millis(15)
+    });
+    if subject.at_once(2) == 2 {
+        for _ in 0..20 {
+            stays(&mut server.connect());
+        }
+    }
+    conn.widen();
+    assert_eq!(conn.follow(&pattern(), 0, size), size);
+    stays(&mut conn);
+}
+
+pub(super) fn many_readers_that_stall(subject: &Subject) {
+    let server = subject.start(&[]);
+    let size = server.root().patterned("large", 8 << 20);
+    let block = pattern();
+    let stalled = subject.at_once(16) - 1;
+    let mut stalled: Vec<Conn> = (0..stalled)
+        .map(|_| Conn::connect_narrow(server.address()))
+        .collect();
+    for conn in &mut stalled {
+        conn.send("GET large\n");
+        assert_eq!(conn.ok_line(), size);
+    }
+    for _ in 0..20 {
+        stays(&mut server.connect());
+    }
+    for mut conn in stalled {
+        conn.widen();
+        assert_eq!(conn.follow(&block, 0, size), size);
+    }
+}
+
+pub(super) fn idle_clients_starve_nobody(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a", "hello");
+    let mut idle: Vec<Conn> = (0..subject.at_once(200) - 1)
+        .map(|_| server.connect())
+        .collect();
+    for conn in &mut idle {
+        assert_eq!(conn.ask("GET a").text(), "hello");
+    }
+    for _ in 0..20 {
+        assert_eq!(server.ask("GET a").text(), "hello");
+    }
+    for conn in &mut idle {
+        assert_eq!(conn.ask("GET a").text(), "hello");
+    }
+    let spent = server.cpu_during(Duration::from_millis(500));
+    assert!(
+        spent < Duration::from_millis(50),
+        "{spent:?} of processor time for idle clients"
+    );
+}
+
+pub(super) fn memory_is_bounded(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().sparse("large", 256 << 20);
+    server.ask("LIST").ok();
+    let before = oracles::memory(&server.family());
+    let enough = |what: &str| {
+        let now = oracles::memory(&server.family());
+        let grown = now.saturating_sub(before) >> 20;
+        assert!(grown < 24, "{grown} MiB more memory for {what}");
+    };
+    // A large upload that is only announced; a large file that nobody reads, a hundred times; a
+    // line without an end.
+    let mut conn = server.connect();
+    conn.send("PUT f 1073741824\nx");
+    assert!(oracles::until_read(&conn));
+    enough("an upload");
+    drop(conn);
+    let mut conn = Conn::connect_narrow(server.address());
+    conn.send("GET large\n".repeat(100));
+    assert_eq!(conn.ok_line(), 256 << 20);
+    crate::wait::pause(Duration::from_millis(100));
+    enough("a download");
+    conn.reset();
+    let mut conn = server.connect();
+    let line = vec![b'x'; 1 << 20];
+    for _ in 0..64 {
+        if conn.try_send(&line).is_err() {
+            break;
+        }
+    }
+    enough("a line without an end");
+}
+
+pub(super) fn a_child_holds_only_its_own_socket(subject: &Subject) {
+    let server = subject.start(&[]);
+    let mut clients: Vec<Conn> = (0..5).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(stays);
+    let family = server.family();
+    let holders = oracles::listener_holders(&family, server.address());
+    assert_eq!(holders, [server.pid()], "only the parent listens");
+    for client in &clients {
+        let holders = oracles::connection_holders(&family, server.address(), client.local());
+        assert_eq!(holders.len(), 1, "a connection is held by {holders:?}");
+        assert_ne!(holders[0], server.pid(), "the parent keeps a connection");
+    }
+}
+
+pub(super) fn a_child_that_is_killed(subject: &Subject) {
+    let server = subject.start(&["--max-connections", "2"]);
+    server.root().sparse("large", 64 << 20);
+    let mut other = admitted(&server).expect("room for two");
+    for _ in 0..10 {
+        let mut victim = None;
+        eventually("the place of the dead is free", || {
+            victim = admitted(&server).ok();
+            victim.is_some()
+        });
+        let mut victim = victim.expect("admitted");
+        victim.send("GET large\n");
+        victim.ok_line();
+        let (server_end, client) = (server.address(), victim.local());
+        let holders = oracles::connection_holders(&server.family(), server_end, client);
+        let child = holders
+            .first()
+            .and_then(|pid| rustix::process::Pid::from_raw(*pid));
+        let child = child.expect("a child serves the connection");
+        assert_ne!(child.as_raw_pid(), server.pid());
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("to kill it");
+        assert!(victim.drain() < 64 << 20, "a dead child went on sending");
+        stays(&mut other);
+    }
+    eventually("no zombie is left", || {
+        oracles::zombies(&server.family()).is_empty()
+    });
+}
+
+pub(super) fn children_whose_parent_is_killed(subject: &Subject) {
+    let server = subject.start(&["--idle-timeout", "1"]);
+    let mut clients: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(stays);
+    server.signal(rustix::process::Signal::KILL);
+    server.wait_exit();
+    eventually("the children end", || {
+        server.children().iter().all(|child| child.state == 'Z')
+    });
+}

@@ -1,0 +1,431 @@
+//! Every rule of the protocol as a named case.
+//!
+//! The catalogue below is the table of contents: one line per case says what it checks and what it
+//! needs of the server. [`conformance!`](crate::conformance!) makes one `#[test]` of each; [`run`]
+//! runs one by name for anybody else.
+//!
+//! A case fails by panicking. It starts the servers that it needs, with the options that it needs,
+//! each on a folder and a port of its own, so that cases may run side by side in any order. What
+//! the protocol leaves open, no case asserts.
+
+mod deadlines;
+mod framing;
+mod get;
+mod http;
+mod lifecycle;
+mod limits;
+mod list;
+mod paths;
+mod put;
+
+use crate::Subject;
+use crate::root::pattern;
+use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
+use crate::wire::{Conn, show};
+
+/// One rule, and how to hold a server against it.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The module and the function, as in `put::read_only`.
+    pub name: &'static str,
+    /// What it checks, in a sentence.
+    pub what: &'static str,
+    /// What it needs.
+    pub need: Need,
+    check: fn(&Subject),
+}
+
+impl Case {
+    /// Runs the case, or gives the reason why it cannot be run. Panics where the server is wrong.
+    pub fn run(&self, subject: &Subject) -> Result<(), String> {
+        match subject.lacks(self.need) {
+            Some(reason) => Err(reason),
+            None => {
+                (self.check)(subject);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs the case of this name; a skipped one says so on standard error.
+pub fn run(name: &str, subject: &Subject) {
+    let case = CASES
+        .iter()
+        .find(|case| case.name == name)
+        .expect("a name of the catalogue");
+    if let Err(reason) = case.run(subject) {
+        eprintln!("SKIPPED {name}: {reason}");
+    }
+}
+
+/// Writes the catalogue once and makes two things of it: the table [`CASES`], and the macro that
+/// turns it into tests. (`$dollar` stands for the dollar signs of the macro within the macro.)
+macro_rules! catalogue {
+    ($dollar:tt $($module:ident { $(#[doc = $what:literal] $case:ident: $need:expr,)+ })+) => {
+        /// All cases, in the order of the catalogue.
+        pub static CASES: &[Case] = &[$($(Case {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            what: $what,
+            need: $need,
+            check: $module::$case,
+        },)+)+];
+
+        /// One `#[test]` for every case, against the [`Subject`](crate::Subject) that the
+        /// expression gives. Variants of a server go into modules of their own:
+        ///
+        /// ```ignore
+        /// use harness::Subject;
+        ///
+        /// fn server() -> Subject {
+        ///     Subject::new(env!("CARGO_BIN_EXE_pool_server"))
+        /// }
+        ///
+        /// mod steal {
+        ///     harness::conformance!(super::server().args(["--pool", "steal"]));
+        /// }
+        /// ```
+        #[macro_export]
+        macro_rules! conformance {
+            ($dollar subject:expr) => {
+                fn conformance_subject() -> $crate::Subject {
+                    $dollar subject
+                }
+                $(mod $module {
+                    $(#[test]
+                    fn $case() {
+                        let name = concat!(stringify!($module), "::", stringify!($case));
+                        $crate::conformance::run(name, &super::conformance_subject());
+                    })+
+                })+
+            };
+        }
+    };
+}
+
+catalogue! { $
+    framing {
+        /// Replies are exactly `OK <n>`, LF and n bytes.
+        replies_are_exact: Nothing,
+        /// Verbs match without regard to case.
+        verbs_ignore_case: Nothing,
+        /// One CR before the LF is dropped, and only one.
+        a_cr_before_the_lf_is_dropped: Nothing,
+        /// Unknown verbs, empty lines and lines that are not UTF-8: `bad-command`, goes on.
+        unknown_commands: Nothing,
+        /// Two spaces in a row or a trailing one: `bad-argument`, goes on.
+        empty_fields: Nothing,
+        /// Too few or too many arguments: `bad-argument`, goes on.
+        argument_counts: Nothing,
+        /// Numbers have 1 to 19 digits, no sign, no leading zero, and end at 2^63-1.
+        numbers: Nothing,
+        /// A malformed `PUT` line: `bad-argument`, closes, since its body has no known end.
+        bad_put_closes: Nothing,
+        /// A line of 4,096 bytes with its LF is a request.
+        the_longest_line: Nothing,
+        /// No LF within 4,096 bytes: `line-too-long`, closes without a reset.
+        a_line_too_long: Nothing,
+        /// 1,000 requests in one write: 1,000 replies in order.
+        a_thousand_requests_in_one_write: Nothing,
+        /// A stream of requests cut in two at every byte: the same replies.
+        every_split_gives_the_same_replies: Nothing,
+        /// The same for HTTP.
+        every_split_gives_the_same_responses: Nothing,
+        /// Every byte read by itself: the same replies, in both protocols.
+        one_byte_at_a_time: Nothing,
+        /// After the client's FIN every complete request is answered in full, then the server closes.
+        half_close_is_answered_in_full: Nothing,
+        /// Clients that say nothing and leave, politely or not, are borne.
+        nothing_sent_nothing_answered: Nothing,
+        /// `QUIT` is answered, then the server closes; what comes after it is not.
+        quit_ends_the_conversation: Nothing,
+        /// Messages are printable text whatever was sent.
+        messages_are_printable: Nothing,
+        /// The first line decides the protocol of the connection.
+        the_first_line_decides: Nothing,
+        /// An unfinished line is not answered, and a finished conversation is let go.
+        a_quiet_client_gets_no_answer: Nothing,
+    }
+    get {
+        /// Files of every size, around every buffer's edge.
+        files_of_every_size: Nothing,
+        /// Every offset with every length.
+        offset_and_length: Nothing,
+        /// An offset at the end is empty, one beyond it is `bad-range`.
+        beyond_the_end: Nothing,
+        /// `HASH` is SHA-256 in lower-case hex with an LF.
+        hashes: Nothing,
+        /// Folders, FIFOs, sockets and devices: `not-a-file` or `not-a-directory`, without blocking.
+        only_regular_files_are_read: Nothing,
+        /// A file that shrinks while it is sent: a short body and the end, never padding.
+        a_file_that_shrinks: Nothing,
+        /// A file that is replaced while it is sent: the old one, whole.
+        a_file_that_is_replaced: Nothing,
+        /// Nothing there, or a path through a file: `not-found`.
+        what_is_not_there: Nothing,
+        /// What the operating system refuses: `denied`, 403; the conversation goes on.
+        what_is_forbidden: Nothing,
+        /// A full disk: `no-space`, 507; the old file stays, the room comes back.
+        a_full_disk: PrivateMount,
+    }
+    list {
+        /// Sizes, times, kinds, and the order of bytes.
+        format_and_order: Nothing,
+        /// Folders, with and without slashes; an empty one is an empty listing.
+        folders_and_slashes: Nothing,
+        /// Only what must be encoded is, and every name can be sent back.
+        names_are_encoded: Nothing,
+        /// Names with control bytes and special files are left out.
+        what_no_request_could_address_is_left_out: Nothing,
+        /// Links show what they point to; those that leave, loop or dangle are left out.
+        links: Nothing,
+        /// 3,000 entries.
+        a_large_folder: Nothing,
+        /// A folder in which files are renamed: no partial line, nothing that stays is missing.
+        a_folder_that_changes: Nothing,
+    }
+    paths {
+        /// Everything that the rules refuse is `bad-path` for every verb.
+        refused_by_the_rules: Nothing,
+        /// Strange names that are names all the same, raw and encoded.
+        allowed_by_the_rules: Nothing,
+        /// The root itself, for every verb.
+        the_root_itself: Nothing,
+        /// Links are followed inside the root and refused where they leave it.
+        links: Nothing,
+        /// Thousands of spellings of a file outside, in both protocols.
+        no_spelling_leads_out: Nothing,
+        /// A folder that is swapped with a link to the outside, over and over.
+        a_folder_swapped_with_a_link: Nothing,
+    }
+    put {
+        /// Files of every size, new and replaced.
+        files_of_every_size: Nothing,
+        /// A name of 255 bytes can be written, and one of any bytes.
+        names_as_long_as_they_may_be: Nothing,
+        /// A refused body is thrown away and the conversation goes on.
+        a_refused_upload_is_read_to_its_end: Nothing,
+        /// Folders, FIFOs, sockets, devices and the root are not replaced.
+        only_regular_files_are_replaced: Nothing,
+        /// A link is replaced, not followed; a folder behind a link is reached.
+        a_link_is_replaced: Nothing,
+        /// Above the limit: `too-large` at once, closes.
+        too_large_is_refused_at_once: Nothing,
+        /// A client that listens only when all is sent can read the refusal, in both protocols.
+        too_large_is_read_without_a_reset: Nothing,
+        /// A refused client that neither stops nor closes is let go.
+        draining_ends: Nothing,
+        /// Cut short: nothing visible, nothing left when the client sees the end.
+        an_upload_cut_short_leaves_nothing: Nothing,
+        /// Uploads in progress are neither listed nor addressable, and the old file is seen.
+        an_upload_under_way_is_invisible: Clients(4),
+        /// Of two uploads the last to finish stays.
+        the_last_to_finish_wins: Clients(2),
+        /// 8 writers and 8 readers of one name, in both protocols: never a mix.
+        writers_and_readers: Nothing,
+        /// kill -9 in mid-upload: the old files, and nothing left after the next start.
+        killed_in_mid_upload: Nothing,
+        /// What was acknowledged survives kill -9.
+        acknowledged_uploads_survive_a_kill: Nothing,
+        /// Starting a second server on a root does not touch the uploads of the first.
+        a_second_server_spares_live_uploads: Nothing,
+        /// `--read-only`: `PUT` is refused, the rest works, in both protocols.
+        read_only: Nothing,
+        /// Where several rules are broken, the order of checks decides.
+        order_of_checks: Nothing,
+        /// `--max-file-size` in bytes, KiB, MiB, GiB; 1 GiB without it.
+        size_limits_have_suffixes: Nothing,
+    }
+    deadlines {
+        /// An idle client is told `timeout` and cut, not too early.
+        idle: Nothing,
+        /// Whole seconds are accepted everywhere.
+        whole_seconds: Nothing,
+        /// An unfinished line is cut.
+        header: Nothing,
+        /// The header deadline counts from the first byte, however many follow.
+        header_of_a_dribbling_client: Nothing,
+        /// An upload that stops is cut, and leaves nothing.
+        upload: Nothing,
+        /// An upload that never quite stops is not.
+        upload_that_dribbles_on: Nothing,
+        /// A reader that stalls is cut.
+        download: Nothing,
+        /// A slow reader that goes on is not.
+        download_that_goes_on: Nothing,
+        /// No deadline falls on another's business.
+        deadlines_keep_to_their_business: Nothing,
+        /// HTTP: 408 and the end for heads and bodies, the end for idle clients.
+        http: Nothing,
+        /// HTTP: a head that dribbles is cut.
+        http_head_of_a_dribbling_client: Nothing,
+    }
+    limits {
+        /// Above `--max-connections`: `busy` at once, unasked; the others are served.
+        more_clients_than_allowed: Clients(4),
+        /// A refused client that talks before it listens reads `busy`, not a reset.
+        busy_is_no_reset: Clients(2),
+        /// A client that leaves, in whatever way, makes room.
+        a_place_is_freed: Clients(2),
+        /// The soft limit on descriptors is raised, and lowers `--max-connections` with a warning.
+        descriptor_limits: Clients(6),
+        /// No descriptors left: no spinning, everybody served or `busy`, full recovery.
+        descriptors_run_out: Clients(8),
+        /// Hundreds of short connections: no zombies, no descriptors, no processes left.
+        a_storm_of_short_connections: Nothing,
+        /// Clients that vanish in mid-transfer: no death, nothing left.
+        clients_that_vanish: Nothing,
+        /// A stalled reader of 100 MiB: no processor time, others served, every byte right.
+        a_reader_that_stalls: Nothing,
+        /// Many stalled readers: others served.
+        many_readers_that_stall: Clients(8),
+        /// Idle clients keep nobody from being served and cost no processor time.
+        idle_clients_starve_nobody: Clients(8),
+        /// Announced sizes, unread replies and endless lines cost no memory.
+        memory_is_bounded: Nothing,
+        /// A child holds its own connection and nothing else; the parent holds none.
+        a_child_holds_only_its_own_socket: ProcessPerClient,
+        /// A child that is killed costs its client alone, and its place is freed.
+        a_child_that_is_killed: ProcessPerClient,
+        /// Children whose parent is killed end in bounded time.
+        children_whose_parent_is_killed: ProcessPerClient,
+    }
+    lifecycle {
+        /// The first line of output, and nothing before it.
+        it_says_where_it_listens: Nothing,
+        /// Without `--root` the current folder is served.
+        the_root_is_the_current_folder: Nothing,
+        /// A bad option, root or address: one line on standard error, exit code 2.
+        a_bad_command_line: Nothing,
+        /// All options go together.
+        every_option_at_once: Nothing,
+        /// SIGTERM, SIGINT: idle connections close, exit code 0.
+        idle_connections_close: Nothing,
+        /// SIGTERM, SIGINT without clients: exit code 0.
+        without_clients_it_ends_at_once: Nothing,
+        /// SIGTERM in mid-download: the port is closed at once, the download is finished.
+        a_download_is_finished: Nothing,
+        /// SIGTERM in mid-upload: the upload is finished, in both protocols.
+        an_upload_is_finished: Nothing,
+        /// Ctrl-C in a terminal reaches all processes and is one signal all the same.
+        a_signal_from_the_terminal: Nothing,
+        /// After the drain timeout the server ends with a warning and exit code 0.
+        draining_has_an_end: Nothing,
+        /// A second signal ends it at once, with 128 plus its number.
+        a_second_signal: Nothing,
+        /// The port can be bound again at once, after an orderly end and after kill -9.
+        the_port_is_free_again: Nothing,
+        /// Without `-v` ordinary business is not logged.
+        the_log_is_quiet: Nothing,
+        /// `-v` logs connections.
+        the_log_tells_of_connections: Nothing,
+        /// `-vv`: one line per event whatever bytes a client sends.
+        the_log_keeps_one_line_per_event: Nothing,
+        /// `--sync` changes nothing that a client could see.
+        syncing: Nothing,
+    }
+    http {
+        /// Files of every size.
+        files: Nothing,
+        /// Content types by name.
+        content_types: Nothing,
+        /// `HEAD` is `GET` without the body.
+        head: Nothing,
+        /// 1.1 goes on, `Connection: close` and 1.0 do not.
+        connections_persist: Nothing,
+        /// 800 requests in one write, uploads among them.
+        pipelining: Nothing,
+        /// Single ranges: 206, 416, or ignored where they are none.
+        ranges: Nothing,
+        /// `ETag`, `Last-Modified`, and 304.
+        conditional_requests: Nothing,
+        /// `PUT` creates and replaces.
+        uploads: Nothing,
+        /// `PUT` refused: the status, and a conversation that stays in step.
+        refused_uploads: Nothing,
+        /// `Expect: 100-continue` is answered before the body, unless the answer is no.
+        expect_continue: Nothing,
+        /// `OPTIONS` tells what is allowed; the rest is 405.
+        options_and_other_methods: Nothing,
+        /// Every error of the store has its status.
+        error_statuses: Nothing,
+        /// The page of a folder: names escaped, every link good.
+        folder_pages: Nothing,
+        /// The same as JSON.
+        folders_as_json: Nothing,
+        /// Malformed heads: 400, closes, nothing smuggled behind them is answered.
+        malformed_heads: Nothing,
+        /// Ambiguous or malformed lengths, transfer encodings: 400 or 501, closes.
+        ambiguous_lengths: Nothing,
+        /// More than 16 KiB or 100 fields: 431.
+        heads_too_large: Nothing,
+        /// A later request line of more than 8,192 bytes: 414.
+        targets_too_long: Nothing,
+        /// Both protocols work on the same files.
+        one_store: Nothing,
+        /// After the client's FIN every complete request is answered.
+        half_close: Nothing,
+        /// A file that shrinks while it is sent: a short body and the end.
+        a_file_that_shrinks: Nothing,
+    }
+}
+
+/// The connection is still there and in step: the next reply is the one to the next request.
+#[track_caller]
+fn stays(conn: &mut Conn) {
+    let reply = conn.ask("HASH surely-not-there");
+    assert!(reply.is("not-found"), "out of step: {reply:?}");
+}
+
+/// The request is refused with this code, and the connection stays.
+#[track_caller]
+fn refused(conn: &mut Conn, request: impl AsRef<[u8]>, code: &str) {
+    let request = request.as_ref();
+    let reply = conn.ask(request);
+    assert!(
+        reply.is(code),
+        "{}: expected {code}, got {reply:?}",
+        show(request)
+    );
+    stays(conn);
+}
+
+/// The upload is refused with this code, its body is thrown away, and the connection stays.
+#[track_caller]
+fn refused_put(conn: &mut Conn, path: &str, body: &[u8], code: &str) {
+    let reply = conn.put(path, body);
+    assert!(
+        reply.is(code),
+        "PUT {path:?}: expected {code}, got {reply:?}"
+    );
+    stays(conn);
+}
+
+/// Bytes in which no two places look alike, always the same ones.
+fn noise(size: usize) -> Vec<u8> {
+    let block = pattern();
+    let mut noise = block.repeat(size.div_ceil(block.len()));
+    noise.truncate(size);
+    noise
+}
+
+/// A `GET` of HTTP.
+fn http_get(target: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
+}
+
+/// A `PUT` of HTTP with its body.
+fn http_put(target: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("PUT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Does something when it is dropped, in a panic too: stops a thread that others wait for.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}

@@ -1,0 +1,127 @@
+//! What the kernel knows about a server, whatever the server says: zombies, inherited listeners,
+//! leaked descriptors, busy waits, and framing that only works by luck.
+//!
+//! Each oracle answers one question about a family of processes and takes no part in judging it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::proc::{self, Process};
+use crate::sockets::{self, ESTABLISHED};
+use crate::wait::{PATIENCE, pause, within};
+use crate::wire::Conn;
+
+/// Children that have ended and that their living parent, a member of the family, has not waited
+/// for. Orphans are not its business: init reaps them in its own time.
+pub fn zombies(family: &[Process]) -> Vec<i32> {
+    let parent_lives = |p: &&Process| {
+        family
+            .iter()
+            .any(|member| member.pid == p.parent && member.state != 'Z')
+    };
+    let zombies = family
+        .iter()
+        .filter(|p| p.state == 'Z')
+        .filter(parent_lives);
+    zombies.map(|p| p.pid).collect()
+}
+
+/// Members of the family that hold the listening socket of `address`. A process that serves one
+/// client and also holds the listener keeps the port alive after its parent's death.
+pub fn listener_holders(family: &[Process], address: SocketAddrV4) -> Vec<i32> {
+    sockets::listener(address).map_or(Vec::new(), |socket| holders(family, socket.inode))
+}
+
+/// Members of the family that hold the server's end of a connection.
+pub fn connection_holders(
+    family: &[Process],
+    server: SocketAddrV4,
+    client: SocketAddrV4,
+) -> Vec<i32> {
+    let end = sockets::connection(server, client);
+    end.map_or(Vec::new(), |socket| holders(family, socket.inode))
+}
+
+fn holders(family: &[Process], inode: u64) -> Vec<i32> {
+    let name = format!("socket:[{inode}]");
+    let holds = |p: &&Process| {
+        proc::descriptors(p.pid)
+            .values()
+            .any(|target| *target == name)
+    };
+    family.iter().filter(holds).map(|p| p.pid).collect()
+}
+
+/// Every open descriptor of the family as a multiset of kinds: sockets, pipes and the like by what
+/// they are, files by their path. Equal before and after means that nothing has leaked, even where
+/// one leak and one loss would leave the number the same.
+pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for target in family
+        .iter()
+        .flat_map(|p| proc::descriptors(p.pid).into_values())
+    {
+        let kind = match target.split_once(":[") {
+            Some((kind, _)) => kind.to_string(),
+            None => target,
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    kinds
+}
+
+/// Processor time that the family uses while `window` passes. A server that has nothing to do uses
+/// next to none; one that spins uses all of it.
+pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
+    let reading = || -> BTreeMap<i32, Duration> {
+        family
+            .iter()
+            .filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?)))
+            .collect()
+    };
+    let before = reading();
+    pause(window);
+    let spent = |(pid, after): (i32, Duration)| {
+        after.saturating_sub(before.get(&pid).copied().unwrap_or_default())
+    };
+    reading().into_iter().map(spent).sum()
+}
+
+/// Memory of the family: pages shared with others counted in proportion.
+pub fn memory(family: &[Process]) -> u64 {
+    family.iter().filter_map(|p| proc::pss(p.pid)).sum()
+}
+
+/// Bytes that have arrived at the server's end of a connection and wait there unread, or `None`
+/// once that end is gone.
+pub fn unread(server: SocketAddrV4, client: SocketAddrV4) -> Option<u32> {
+    // Nobody will read what a socket has that its process has let go of; one that has not been
+    // accepted yet belongs to nobody either, but it will be read.
+    let read_by_somebody = |end: &sockets::TcpSocket| end.inode != 0 || end.state == ESTABLISHED;
+    sockets::connection(server, client)
+        .filter(read_by_somebody)
+        .map(|end| end.unread)
+}
+
+/// Waits until the server has read everything that `conn` has sent, or has closed the connection.
+pub fn until_read(conn: &Conn) -> bool {
+    let (client, server) = (conn.local(), conn.peer());
+    within(PATIENCE, || unread(server, client).unwrap_or(0) == 0)
+}
+
+/// Sends `bytes` in pieces of `size` and waits after each until the server has read it: so every
+/// piece is a read of its own on the other side, which no amount of small sends would guarantee.
+/// Stops early where the server has closed.
+#[track_caller]
+pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
+    for piece in bytes.chunks(size) {
+        if conn.try_send(piece).is_err() {
+            return;
+        }
+        assert!(
+            until_read(conn),
+            "the server has not read what was sent within {PATIENCE:?}"
+        );
+    }
+}

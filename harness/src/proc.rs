@@ -1,0 +1,129 @@
+//! The readings of `/proc` that the oracles rest on.
+//!
+//! Processes come and go while they are looked at, so every reading may find nothing: it says so
+//! with `None` or by leaving the process out, never by failing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// The id of its parent.
+    pub parent: i32,
+    /// The process group it belongs to.
+    pub group: i32,
+    /// Its state: `R` running, `S` sleeping, `Z` a zombie, and so on.
+    pub state: char,
+    /// How many threads it has.
+    pub threads: usize,
+}
+
+/// Voluntary and involuntary context switches of all threads of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextSwitches {
+    /// The thread waited for something.
+    pub voluntary: u64,
+    /// The scheduler took the processor away.
+    pub involuntary: u64,
+}
+
+/// One process, unless it is gone.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name comes in parentheses and may hold anything, parentheses too.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+    Some(Process {
+        pid,
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
+    })
+}
+
+/// Every process that belongs to the group `leader`, or descends from it: a server with all its
+/// children, the orphaned ones too.
+pub fn family(leader: i32) -> Vec<Process> {
+    let all: Vec<Process> = numbers("/proc").into_iter().filter_map(process).collect();
+    let mut family: Vec<Process> = Vec::new();
+    loop {
+        let found = all.iter().filter(|p| {
+            let related = p.group == leader || family.iter().any(|member| member.pid == p.parent);
+            related && !family.iter().any(|member| member.pid == p.pid)
+        });
+        let found: Vec<Process> = found.cloned().collect();
+        if found.is_empty() {
+            return family;
+        }
+        family.extend(found);
+    }
+}
+
+/// What each open descriptor of a process refers to, as `/proc/PID/fd` shows it.
+pub fn descriptors(pid: i32) -> BTreeMap<i32, String> {
+    let folder = format!("/proc/{pid}/fd");
+    let target = |number: i32| {
+        let link = fs::read_link(format!("{folder}/{number}")).ok()?;
+        Some((number, link.to_string_lossy().into_owned()))
+    };
+    numbers(&folder).into_iter().filter_map(target).collect()
+}
+
+/// Processor time that a process has used, all its threads together, the dead ones too.
+pub fn cpu_time(pid: i32) -> Option<Duration> {
+    // A clock of its own for every process: nanoseconds, where /proc counts hundredths.
+    let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(pid)).ok()?;
+    Some(Duration::from(nix::time::clock_gettime(clock).ok()?))
+}
+
+/// Bytes of memory of a process, shared pages counted in proportion.
+pub fn pss(pid: i32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Context switches of all living threads of a process.
+pub fn context_switches(pid: i32) -> ContextSwitches {
+    let mut sum = ContextSwitches::default();
+    for thread in numbers(&format!("/proc/{pid}/task")) {
+        let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status"));
+        for line in status.unwrap_or_default().lines() {
+            let value = |line: &str| line.trim().parse().unwrap_or(0);
+            if let Some(rest) = line.strip_prefix("voluntary_ctxt_switches:") {
+                sum.voluntary += value(rest);
+            } else if let Some(rest) = line.strip_prefix("nonvoluntary_ctxt_switches:") {
+                sum.involuntary += value(rest);
+            }
+        }
+    }
+    sum
+}
+
+/// The soft and the hard limit on open descriptors of a process.
+pub fn descriptor_limits(pid: i32) -> Option<(u64, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let mut numbers = line.split_whitespace().map_while(|word| word.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// The entries of a folder of `/proc` whose names are numbers.
+fn numbers(folder: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(PathBuf::from(folder)) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}

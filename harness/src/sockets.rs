@@ -1,0 +1,169 @@
+//! One TCP socket as the kernel sees it, found by its two addresses.
+//!
+//! Asked of the kernel directly (`NETLINK_SOCK_DIAG`), since `/proc/net/tcp` has a row for every
+//! connection that was closed within the last minute and takes longer with each of them. Where the
+//! kernel does not answer, the table is read after all.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+/// A socket as the kernel sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSocket {
+    /// The state: 1 established, 8 close-wait, 10 listening, and so on.
+    pub state: u8,
+    /// Bytes received that the process has not read; for a listener, connections not accepted.
+    pub unread: u32,
+    /// The inode that appears in the descriptors of its holders; 0 once nobody holds it, or while
+    /// nobody has accepted it.
+    pub inode: u64,
+}
+
+/// The number of the established state in [`TcpSocket::state`].
+pub const ESTABLISHED: u8 = 1;
+/// The number of the listening state in [`TcpSocket::state`].
+pub const LISTENING: u8 = 10;
+
+/// The end `local` of the connection to `remote`, unless there is none any more.
+pub fn connection(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket> {
+    // Where there is no such connection, the kernel offers the listener that would take it.
+    find(local, remote).filter(|socket| socket.state != LISTENING)
+}
+
+/// The socket that listens on `address`, if there is one.
+pub fn listener(address: SocketAddrV4) -> Option<TcpSocket> {
+    let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    find(address, nobody).filter(|socket| socket.state == LISTENING)
+}
+
+fn find(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket> {
+    ask_kernel(local, remote).unwrap_or_else(|_| read_table(local, remote))
+}
+
+/// `SOCK_DIAG_BY_FAMILY`, the type of request and answer.
+const BY_FAMILY: u16 = 20;
+
+fn ask_kernel(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<Option<TcpSocket>> {
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::DGRAM);
+    let protocol = Some(netlink::SOCK_DIAG);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
+    rustix::net::send(&socket, &request(local, remote), SendFlags::empty())?;
+    let mut answer = [0; 1024];
+    let (got, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
+    parse(&answer[..got]).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+fn request(local: SocketAddrV4, remote: SocketAddrV4) -> Vec<u8> {
+    const REQUEST: u16 = 1;
+    let mut bytes = Vec::with_capacity(72);
+    bytes.extend(72u32.to_ne_bytes());
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST.to_ne_bytes());
+    bytes.extend([0; 8]); // sequence, port
+    bytes.extend([2, 6, 0, 0]); // AF_INET, TCP, no extensions, padding
+    bytes.extend(u32::MAX.to_ne_bytes()); // every state
+    bytes.extend(local.port().to_be_bytes());
+    bytes.extend(remote.port().to_be_bytes());
+    for address in [local, remote] {
+        bytes.extend(address.ip().octets());
+        bytes.extend([0; 12]); // room for IPv6
+    }
+    bytes.extend([0; 4]); // any interface
+    bytes.extend([0xff; 8]); // no cookie
+    bytes
+}
+
+/// Takes an answer apart: a socket, no such socket, or (`None`) nothing that makes sense.
+fn parse(answer: &[u8]) -> Option<Option<TcpSocket>> {
+    let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
+    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
+    if kind != BY_FAMILY {
+        // An error: the negated errno.
+        let not_found = rustix::io::Errno::NOENT.raw_os_error();
+        return (number(16)? as i32 == -not_found).then_some(None);
+    }
+    // `struct inet_diag_msg`: four bytes, an address of 48, timer, queues, user, inode.
+    Some(Some(TcpSocket {
+        state: *answer.get(17)?,
+        unread: number(72)?,
+        inode: u64::from(number(84)?),
+    }))
+}
+
+/// Finds the socket in `/proc/net/tcp`, a listener by its own address alone.
+fn read_table(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket> {
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if address(fields.get(1)?)? != local || address(fields.get(2)?)? != remote {
+            return None;
+        }
+        Some(TcpSocket {
+            state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
+            unread: u32::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?,
+            inode: fields.get(9)?.parse().ok()?,
+        })
+    })
+}
+
+/// `0100007F:1F90`: the address as this machine would print the number, the port as a number.
+fn address(field: &str) -> Option<SocketAddrV4> {
+    let (host, port) = field.split_once(':')?;
+    let host = u32::from_str_radix(host, 16).ok()?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some(SocketAddrV4::new(Ipv4Addr::from(host.to_ne_bytes()), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    fn v4(address: io::Result<SocketAddr>) -> SocketAddrV4 {
+        match address {
+            Ok(SocketAddr::V4(address)) => address,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A listener on a free port. One client will come, so any length of its queue will do.
+    fn listen() -> TcpListener {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        rustix::net::listen(&socket, 8).unwrap();
+        TcpListener::from(socket)
+    }
+
+    #[test]
+    fn both_ways_see_what_waits() {
+        let waiting = listen();
+        let server = v4(waiting.local_addr());
+        let mut client = TcpStream::connect(server).unwrap();
+        let client_address = v4(client.local_addr());
+        let (mut accepted, _) = waiting.accept().unwrap();
+        client.write_all(b"hello").unwrap();
+        let by_kernel = ask_kernel(server, client_address).unwrap().unwrap();
+        assert_eq!((by_kernel.state, by_kernel.unread), (ESTABLISHED, 5));
+        assert_eq!(read_table(server, client_address), Some(by_kernel));
+        accepted.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(connection(server, client_address).unwrap().unread, 0);
+        let by_kernel = listener(server).unwrap();
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        assert_eq!(read_table(server, nobody), Some(by_kernel));
+    }
+
+    #[test]
+    fn what_is_gone_is_not_found() {
+        let waiting = listen();
+        let address = v4(waiting.local_addr());
+        let stranger = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+        assert_eq!(connection(address, stranger), None);
+        drop(waiting);
+        assert_eq!(listener(address), None);
+    }
+}

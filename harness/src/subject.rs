@@ -1,0 +1,127 @@
+//! What is tested: a server binary and what its model can do.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::{Launch, Root, Server};
+
+/// A server to be tested: its binary, the arguments that choose a variant of it, and what its
+/// model can do.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    binary: PathBuf,
+    args: Vec<OsString>,
+    clients: usize,
+    process_per_client: bool,
+}
+
+impl Subject {
+    /// A server that holds any number of conversations at once, in one process.
+    pub fn new(binary: impl Into<PathBuf>) -> Subject {
+        Subject {
+            binary: binary.into(),
+            args: Vec::new(),
+            clients: usize::MAX,
+            process_per_client: false,
+        }
+    }
+
+    /// Adds arguments that every start of this server gets.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Subject {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Says how many conversations the server holds at once: 1 for an iterative server, the number
+    /// of workers where each conversation keeps one.
+    pub fn clients(mut self, clients: usize) -> Subject {
+        self.clients = clients;
+        self
+    }
+
+    /// Says that every connection gets a process of its own.
+    pub fn process_per_client(mut self) -> Subject {
+        self.process_per_client = true;
+        self
+    }
+
+    /// How many conversations the server holds at once, at most `wanted`.
+    pub fn at_once(&self, wanted: usize) -> usize {
+        wanted.min(self.clients)
+    }
+
+    /// Whether a case that has this need cannot be run against the server: the reason, or nothing.
+    pub fn lacks(&self, need: Need) -> Option<String> {
+        match need {
+            Need::Nothing => None,
+            Need::Clients(n) if self.clients >= n => None,
+            Need::Clients(n) => Some(format!(
+                "needs {n} clients at once, the model holds {}",
+                self.clients
+            )),
+            Need::ProcessPerClient if self.process_per_client => None,
+            Need::ProcessPerClient => Some("the model has no process per client".into()),
+            Need::PrivateMount if can_mount() => None,
+            Need::PrivateMount => Some("may not mount a small file system here".into()),
+        }
+    }
+
+    /// How to start the server: the variant's arguments, a fresh root.
+    pub fn launch(&self) -> Launch {
+        Launch::new(&self.binary).args(&self.args)
+    }
+
+    /// Starts the server on a fresh root with further options.
+    #[track_caller]
+    pub fn start(&self, options: &[&str]) -> Server {
+        self.launch()
+            .args(options)
+            .start()
+            .unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Starts the server on an existing root with further options.
+    #[track_caller]
+    pub fn start_on(&self, root: &Arc<Root>, options: &[&str]) -> Server {
+        let launch = self.launch().args(options).root(root);
+        launch.start().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// The binary's path.
+    pub fn binary(&self) -> &PathBuf {
+        &self.binary
+    }
+}
+
+/// What a case needs of the server or of the machine. A case whose need is not met is skipped, and
+/// says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: one client at a time.
+    Nothing,
+    /// So many conversations at the same time.
+    Clients(usize),
+    /// A process per connection.
+    ProcessPerClient,
+    /// The right to mount a small file system in a mount namespace of its own.
+    PrivateMount,
+}
+
+/// Whether this process may make a mount namespace and mount a file system in it.
+fn can_mount() -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--mount",
+        "--propagation",
+        "private",
+        "mount",
+        "-t",
+        "tmpfs",
+        "tmpfs",
+        "/mnt",
+    ]);
+    unshare.stderr(std::process::Stdio::null());
+    unshare.status().is_ok_and(|status| status.success())
+}

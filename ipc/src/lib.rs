@@ -1,0 +1,1 @@
+//! The ways in which processes talk to each other

@@ -1,0 +1,7 @@
+//! `iterative_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&iterative_server::MODEL, iterative_server::run)
+}

@@ -1,0 +1,31 @@
+//! A worker for a client, for as long as it stays.
+
+use crate::Options;
+use crate::pool;
+use file_service::{Connection, Incoming, Service, Session, converse};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client waits for a place in the queue before it is told `busy`. Nobody is accepted
+/// meanwhile: the pressure reaches the listen queue, and through it the clients.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) -> io::Result<()> {
+    let work = |(connection, session): (Connection, Session)| {
+        converse(session, connection.socket());
+        None // nothing is left of this client
+    };
+    let pool = pool::start(options.pool, options.workers(), options.queue, work)?;
+    let mut incoming = Incoming::blocking(listener, &service)?;
+    while let Some(connection) = incoming.next() {
+        let link = Arc::clone(connection.link());
+        let session = connection.session(&service);
+        // The model: the next free worker has this client until it leaves.
+        if pool.submit_within((connection, session), PATIENCE).is_err() {
+            incoming.refuse(link);
+        }
+    }
+    Ok(())
+}

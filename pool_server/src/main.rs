@@ -1,0 +1,7 @@
+//! `pool_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&pool_server::MODEL, pool_server::run)
+}

@@ -1,0 +1,7 @@
+//! `thread_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&thread_server::MODEL, thread_server::run)
+}
