@@ -32,6 +32,7 @@ use may::io::{CoIo, WaitIo};
 use may::sync::mpsc;
 use std::io;
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -58,8 +59,8 @@ const STACK_WORDS: usize = 0x2000;
 /// How many stacks are kept for reuse; `may`'s own 1,000 would be mapped before the first client came.
 const STACK_POOL: usize = 64;
 
-/// Threads for work that would stop a worker.
-const HELPERS: usize = 2;
+/// Threads for work that would stop a worker. More long hashes than this make the next one wait.
+const HELPERS: usize = 8;
 
 /// The peer has ended its side, as epoll reports it.
 const RDHUP: usize = 0x2000;
@@ -80,7 +81,8 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
     let mut incoming = Incoming::non_blocking(listener, &service)?;
     while let Some(connection) = incoming.next() {
         let link = Arc::clone(connection.link());
-        let session = connection.session(&service);
+        // On the heap, because on the coroutine's own stack it would cost a second page.
+        let session = Box::new(connection.session(&service));
         let helpers = helpers.clone();
         let io = match CoIo::new(Arc::clone(&link)) {
             Ok(io) => io,
@@ -92,16 +94,20 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
         };
         // SAFETY: `serve` keeps the rules above: between its waits it holds no thread-local and no
         // guard, and its buffers are on the heap, so 64 KiB of stack are enough.
-        unsafe { coroutine::spawn(move || serve(&connection, session, &io, &helpers)) };
+        unsafe { coroutine::spawn(move || serve(connection, session, io, &helpers)) };
     }
     Ok(())
 }
 
 /// The model: a loop like the blocking one, in which a wait is a switch to another coroutine.
+///
+/// The order of the parameters matters: they are dropped from last to first. `io` must be gone before the
+/// connection closes its socket, because it takes itself out of the epoll set by the descriptor's number,
+/// and a closed number may be another client's by then, who would never be woken again.
 fn serve(
-    connection: &Connection,
-    mut session: Session,
-    io: &CoIo<Arc<Link>>,
+    connection: Connection,
+    mut session: Box<Session>,
+    io: CoIo<Arc<Link>>,
     helpers: &Sender<Errand>,
 ) {
     let mut transport = Socket(connection.socket());
@@ -110,9 +116,12 @@ fn serve(
         match session.advance(&mut transport) {
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
-            Step::Idle | Step::Wait(_) => hung_up |= wait(io, &mut session),
+            Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &mut session),
             Step::Again => coroutine::yield_now(),
-            Step::Work(job) => session.resume(run_aside(job, helpers)),
+            Step::Work(job) => match run_aside(job, helpers) {
+                Some(outcome) => session.resume(outcome),
+                None => return,
+            },
             Step::Closed => return,
         }
     }
@@ -140,23 +149,23 @@ fn start_helpers() -> io::Result<Sender<Errand>> {
     let (sender, receiver) = unbounded::<Errand>();
     for _ in 0..HELPERS {
         let receiver = receiver.clone();
-        thread::Builder::new()
-            .name("helper".into())
-            .spawn(move || {
-                for (job, reply) in receiver {
-                    // The coroutine may be gone; then nobody wants the outcome.
-                    let _ = reply.send(job.run());
+        thread::Builder::new().name("helper".into()).spawn(move || {
+            for (job, reply) in receiver {
+                // A panic costs the client whose job it was, not the helper: without an outcome the
+                // coroutine ends. And it may have ended before; then nobody wants the outcome.
+                if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job.run())) {
+                    let _ = reply.send(outcome);
                 }
-            })?;
+            }
+        })?;
     }
     Ok(sender)
 }
 
-/// Has a helper thread do the job; meanwhile the worker runs other coroutines.
-fn run_aside(job: Job, helpers: &Sender<Errand>) -> Outcome {
+/// Has a helper thread do the job; meanwhile the worker runs other coroutines. Gives nothing if the job
+/// panicked.
+fn run_aside(job: Job, helpers: &Sender<Errand>) -> Option<Outcome> {
     let (sender, receiver) = mpsc::channel();
-    match helpers.send((job, sender)) {
-        Ok(()) => receiver.recv().expect("a helper answers every job"),
-        Err(errand) => errand.into_inner().0.run(),
-    }
+    helpers.send((job, sender)).ok()?;
+    receiver.recv().ok()
 }

@@ -127,9 +127,7 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: u32 = text
-        .parse()
-        .map_err(|_| "expected whole seconds".to_string())?;
+    let seconds: u32 = text.parse().map_err(|_| "expected whole seconds".to_string())?;
     Ok(Duration::from_secs(u64::from(seconds)))
 }
 

@@ -24,21 +24,11 @@ pub(crate) fn run(remote: &mut Remote, command: Command) -> u8 {
         Command::List { dir, json } => {
             outcome.add(list(remote, dir.unwrap_or_default().as_os_str(), json));
         }
-        Command::Get {
-            names,
-            output,
-            resume,
-        } => {
+        Command::Get { names, output, resume } => {
             get(remote, &names, output.as_deref(), resume, &mut outcome);
         }
         Command::Put { files, name, dir } => {
-            put(
-                remote,
-                &files,
-                name.as_deref(),
-                dir.as_deref(),
-                &mut outcome,
-            );
+            put(remote, &files, name.as_deref(), dir.as_deref(), &mut outcome);
         }
         Command::Hash { names } => {
             for name in names::on_server(remote, &names) {
@@ -75,24 +65,13 @@ impl Outcome {
 }
 
 fn list(remote: &mut Remote, dir: &OsStr, json: bool) -> Result<(), Failure> {
-    let what = if dir.is_empty() {
-        "/".to_string()
-    } else {
-        show(dir)
-    };
-    let entries = remote
-        .client()?
-        .list_dir(dir)
-        .map_err(|error| Failure::of_server(&what, error))?;
+    let what = if dir.is_empty() { "/".to_string() } else { show(dir) };
+    let entries =
+        remote.client()?.list_dir(dir).map_err(|error| Failure::of_server(&what, error))?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = if json {
-        write_json(&mut out, &entries)
-    } else {
-        write_table(&mut out, &entries)
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::of_output(&error))
+    let written =
+        if json { write_json(&mut out, &entries) } else { write_table(&mut out, &entries) };
+    written.and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))
 }
 
 fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
@@ -110,11 +89,7 @@ fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
             Kind::Directory => ("d", "/"),
         };
         let date = text::date(entry.mtime);
-        writeln!(
-            out,
-            "{kind}  {size:>width$}  {date}  {}{slash}",
-            show(&entry.name)
-        )?;
+        writeln!(out, "{kind}  {size:>width$}  {date}  {}{slash}", show(&entry.name))?;
     }
     Ok(())
 }
@@ -153,11 +128,7 @@ fn get(
         return;
     }
     let names = names::on_server(remote, names);
-    let targets = if to_stdout {
-        Ok(Vec::new())
-    } else {
-        targets(&names, output)
-    };
+    let targets = if to_stdout { Ok(Vec::new()) } else { targets(&names, output) };
     let targets = match targets {
         Ok(targets) => targets,
         Err(failure) => {
@@ -189,10 +160,7 @@ fn targets(
         None => Path::new(""),
         Some(output) if output.is_dir() => output,
         Some(output) if output.as_os_str().as_encoded_bytes().ends_with(b"/") => {
-            return Err(Failure::Usage(format!(
-                "{} is not a folder here",
-                show(output)
-            )));
+            return Err(Failure::Usage(format!("{} is not a folder here", show(output))));
         }
         Some(output) if names.len() <= 1 => {
             return Ok(names.iter().map(|_| Ok(output.to_path_buf())).collect());
@@ -205,13 +173,8 @@ fn targets(
             )));
         }
     };
-    distinct(&names, |name| {
-        local_name(name).ok().map(OsStr::to_os_string)
-    })?;
-    Ok(names
-        .iter()
-        .map(|name| local_name(name).map(|local| folder.join(local)))
-        .collect())
+    distinct(&names, |name| local_name(name).ok().map(OsStr::to_os_string))?;
+    Ok(names.iter().map(|name| local_name(name).map(|local| folder.join(local))).collect())
 }
 
 fn put(
@@ -242,10 +205,7 @@ fn put(
                 (Some(name), _) => name.to_os_string(),
                 (None, Some(local)) => join(dir.unwrap_or_default(), local),
                 (None, None) => {
-                    return Err(Failure::Usage(format!(
-                        "'{}' does not name a file",
-                        show(&file)
-                    )));
+                    return Err(Failure::Usage(format!("'{}' does not name a file", show(&file))));
                 }
             };
             transfer::upload(remote, &file, &name)
@@ -279,9 +239,7 @@ fn distinct<S: AsRef<OsStr>>(
 
 fn hash(remote: &mut Remote, name: &OsStr) -> Result<(), Failure> {
     let client = remote.client()?;
-    let digest = client
-        .hash(name)
-        .map_err(|error| Failure::of_server(&show(name), error))?;
+    let digest = client.hash(name).map_err(|error| Failure::of_server(&show(name), error))?;
     // The form of sha256sum, whose -c can check it.
     let mut out = io::stdout().lock();
     writeln!(out, "{digest}  {}", show(name))

@@ -39,23 +39,15 @@ impl Completer for Completion {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let words = typed(line.get(..pos).unwrap_or(line));
-        let texts: Vec<&str> = words
-            .iter()
-            .map(|word| std::str::from_utf8(&word.text).unwrap_or_default())
-            .collect();
+        let texts: Vec<&str> =
+            words.iter().map(|word| std::str::from_utf8(&word.text).unwrap_or_default()).collect();
         let Some((word, text)) = words.last().zip(texts.last()) else {
             return Ok((pos, Vec::new()));
         };
         let choices = match wanted(&texts) {
             Wanted::Words(mut choices) => {
                 choices.retain(|choice| choice.starts_with(text));
-                choices
-                    .into_iter()
-                    .map(|name| Choice {
-                        name,
-                        is_folder: false,
-                    })
-                    .collect()
+                choices.into_iter().map(|name| Choice { name, is_folder: false }).collect()
             }
             Wanted::Remote { files } => remote_names(&mut self.remote.borrow_mut(), text, files),
             Wanted::Local => local_names(text),
@@ -115,9 +107,7 @@ fn wanted(words: &[&str]) -> Wanted {
 }
 
 fn commands(grammar: &clap::Command) -> Vec<String> {
-    let names = grammar
-        .get_subcommands()
-        .map(|command| command.get_name().to_string());
+    let names = grammar.get_subcommands().map(|command| command.get_name().to_string());
     let mut names: Vec<String> = names.collect();
     // Made by clap only when a line is parsed.
     if !names.iter().any(|name| name == "help") {
@@ -144,12 +134,7 @@ fn remote_names(remote: &mut Remote, text: &str, files: bool) -> Vec<Choice> {
     entries
         .into_iter()
         .filter(|entry| is_safe(entry.name.as_bytes()))
-        .filter_map(|entry| {
-            Some((
-                entry.name.into_string().ok()?,
-                entry.kind == Kind::Directory,
-            ))
-        })
+        .filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind == Kind::Directory)))
         .filter(|(_, is_folder)| files || *is_folder)
         .filter(|(name, _)| offered(name, start))
         .map(|(name, is_folder)| Choice { name, is_folder })
@@ -198,10 +183,7 @@ fn pairs(folder: &str, choices: Vec<Choice>, quoted: bool) -> Vec<Pair> {
             if !is_folder {
                 replacement.push(' ');
             }
-            Pair {
-                display: format!("{name}{slash}"),
-                replacement,
-            }
+            Pair { display: format!("{name}{slash}"), replacement }
         })
         .collect()
 }
@@ -216,59 +198,34 @@ mod tests {
 
     #[test]
     fn the_place_decides_what_is_offered() {
-        let Wanted::Words(all) = wanted(&["l"]) else {
-            panic!()
-        };
+        let Wanted::Words(all) = wanted(&["l"]) else { panic!() };
         for command in ["list", "get", "put", "hash", "quit", "help"] {
-            assert!(
-                all.iter().any(|word| word == command),
-                "{command} in {all:?}"
-            );
+            assert!(all.iter().any(|word| word == command), "{command} in {all:?}");
         }
         assert_eq!(wanted(&["get", ""]), Wanted::Remote { files: true });
         assert_eq!(wanted(&["get", "a", "-o", ""]), Wanted::Local);
         assert_eq!(wanted(&["list", "s"]), Wanted::Remote { files: false });
         assert_eq!(wanted(&["ls", "s"]), Wanted::Remote { files: false });
         assert_eq!(wanted(&["put", ""]), Wanted::Local);
-        assert_eq!(
-            wanted(&["put", "a", "--to", ""]),
-            Wanted::Remote { files: false }
-        );
+        assert_eq!(wanted(&["put", "a", "--to", ""]), Wanted::Remote { files: false });
         assert_eq!(wanted(&["nonsense", ""]), Wanted::Words(Vec::new()));
-        let Wanted::Words(options) = wanted(&["get", "--"]) else {
-            panic!()
-        };
+        let Wanted::Words(options) = wanted(&["get", "--"]) else { panic!() };
         assert!(options.contains(&"--resume".to_string()), "{options:?}");
     }
 
     #[test]
     fn choices_share_their_quotes() {
-        let choice = |name: &str, is_folder| Choice {
-            name: name.to_string(),
-            is_folder,
-        };
+        let choice = |name: &str, is_folder| Choice { name: name.to_string(), is_folder };
         let replacements = |folder: &str, choices, quoted| -> Vec<String> {
-            pairs(folder, choices, quoted)
-                .into_iter()
-                .map(|pair| pair.replacement)
-                .collect()
+            pairs(folder, choices, quoted).into_iter().map(|pair| pair.replacement).collect()
         };
-        assert_eq!(
-            replacements("d/", vec![choice("a", false)], false),
-            ["d/a "]
-        );
+        assert_eq!(replacements("d/", vec![choice("a", false)], false), ["d/a "]);
         assert_eq!(replacements("", vec![choice("sub", true)], false), ["sub/"]);
-        assert_eq!(
-            replacements("", vec![choice("a b", true)], false),
-            ["'a b/"]
-        );
+        assert_eq!(replacements("", vec![choice("a b", true)], false), ["'a b/"]);
         assert_eq!(
             replacements("", vec![choice("ab", false), choice("a c", false)], false),
             ["'ab' ", "'a c' "]
         );
-        assert_eq!(
-            replacements("my dir/", vec![choice("a", false)], false),
-            ["'my dir/a' "]
-        );
+        assert_eq!(replacements("my dir/", vec![choice("a", false)], false), ["'my dir/a' "]);
     }
 }

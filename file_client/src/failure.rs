@@ -53,10 +53,7 @@ impl Failure {
     pub(crate) fn of_output(error: &io::Error) -> Failure {
         match error.kind() {
             ErrorKind::BrokenPipe => Failure::OutputClosed,
-            _ => Failure::Refused(format!(
-                "cannot write to standard output: {}",
-                reason(error)
-            )),
+            _ => Failure::Refused(format!("cannot write to standard output: {}", reason(error))),
         }
     }
 
@@ -74,10 +71,7 @@ impl Failure {
 
     /// Whether going on with the next file is pointless or unwanted.
     pub(crate) fn ends_all(&self) -> bool {
-        matches!(
-            self,
-            Failure::Unreachable(_) | Failure::Interrupted(_) | Failure::OutputClosed
-        )
+        matches!(self, Failure::Unreachable(_) | Failure::Interrupted(_) | Failure::OutputClosed)
     }
 
     /// Prints the message, if there is anything to say.

@@ -14,11 +14,7 @@ use std::thread;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
-static STATE: Mutex<State> = Mutex::new(State {
-    busy: false,
-    socket: None,
-    signal: None,
-});
+static STATE: Mutex<State> = Mutex::new(State { busy: false, socket: None, signal: None });
 
 struct State {
     /// Whether a command is under way.
@@ -43,13 +39,11 @@ pub(crate) fn watch() {
     if signals.thread_block().is_err() {
         return;
     }
-    let watcher = thread::Builder::new()
-        .name("signals".to_string())
-        .spawn(move || {
-            while let Ok(signal) = signals.wait() {
-                stop(signal, terminal.as_ref())
-            }
-        });
+    let watcher = thread::Builder::new().name("signals".to_string()).spawn(move || {
+        while let Ok(signal) = signals.wait() {
+            stop(signal, terminal.as_ref())
+        }
+    });
     if watcher.is_err() {
         let _ = signals.thread_unblock();
     }

@@ -23,6 +23,8 @@
 //! | `interrupt` | Ctrl-C ends the transfer first and the program only after |
 //! | `failure`, `text`, `progress` | exit codes and messages, numbers for people, the bar |
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod commands;
 mod complete;

@@ -42,10 +42,7 @@ pub(crate) fn on_server(remote: &mut Remote, names: &[OsString]) -> Vec<Result<O
 pub(crate) fn on_this_machine(files: &[PathBuf]) -> Vec<Result<PathBuf, Failure>> {
     let mut found = Vec::new();
     for file in files {
-        match file
-            .to_str()
-            .filter(|name| is_pattern(name) && !file.exists())
-        {
+        match file.to_str().filter(|name| is_pattern(name) && !file.exists()) {
             None => found.push(Ok(file.clone())),
             Some(pattern) => match_on_this_machine(pattern, &mut found),
         }
@@ -56,18 +53,11 @@ pub(crate) fn on_this_machine(files: &[PathBuf]) -> Vec<Result<PathBuf, Failure>
 /// The local name under which a file of the server is saved: the last component, if it is one that
 /// stays in its folder and shows as what it is.
 pub(crate) fn local_name(remote_name: &OsStr) -> Result<&OsStr, Failure> {
-    let name = remote_name
-        .as_bytes()
-        .rsplit(|&b| b == b'/')
-        .next()
-        .unwrap_or_default();
+    let name = remote_name.as_bytes().rsplit(|&b| b == b'/').next().unwrap_or_default();
     if is_safe(name) {
         return Ok(OsStr::from_bytes(name));
     }
-    Err(Failure::Usage(format!(
-        "'{}' does not name a file",
-        show(remote_name)
-    )))
+    Err(Failure::Usage(format!("'{}' does not name a file", show(remote_name))))
 }
 
 /// A name between quotes, harmless to the terminal.
@@ -113,16 +103,10 @@ fn match_on_server(
     let mut paths = vec![OsString::new()];
     for (level, component) in components.iter().enumerate() {
         if !is_pattern(component) {
-            paths
-                .iter_mut()
-                .for_each(|path| *path = join(path, component.as_ref()));
+            paths.iter_mut().for_each(|path| *path = join(path, component.as_ref()));
             continue;
         }
-        let kind = if level + 1 == components.len() {
-            Kind::File
-        } else {
-            Kind::Directory
-        };
+        let kind = if level + 1 == components.len() { Kind::File } else { Kind::Directory };
         let glob = parse(component)?;
         let mut matched = Vec::new();
         for path in &paths {
@@ -145,9 +129,7 @@ fn match_on_server(
     }
     found.extend(paths.into_iter().map(Ok));
     if found.len() == before {
-        return Err(Failure::Refused(format!(
-            "no file on the server matches '{pattern}'"
-        )));
+        return Err(Failure::Refused(format!("no file on the server matches '{pattern}'")));
     }
     Ok(())
 }
@@ -181,10 +163,7 @@ fn match_on_this_machine(pattern: &str, found: &mut Vec<Result<PathBuf, Failure>
             }
         }
         Err(error) => {
-            found.push(Err(Failure::Usage(format!(
-                "pattern '{pattern}': {}",
-                error.msg
-            ))));
+            found.push(Err(Failure::Usage(format!("pattern '{pattern}': {}", error.msg))));
         }
     }
     if found.len() == before {
@@ -225,12 +204,7 @@ mod tests {
         let entries = |names: &[&str]| -> Vec<Entry> {
             names
                 .iter()
-                .map(|name| Entry {
-                    kind: Kind::File,
-                    size: 0,
-                    mtime: 0,
-                    name: name.into(),
-                })
+                .map(|name| Entry { kind: Kind::File, size: 0, mtime: 0, name: name.into() })
                 .collect()
         };
         let matched = |pattern: &str, names: &[&str]| -> Vec<OsString> {
@@ -243,11 +217,7 @@ mod tests {
         assert_eq!(matched("*.txt", &["a.txt", ".b.txt", "c.md"]), ["a.txt"]);
         assert_eq!(matched("a[1]", &["a1", "a[1]"]), ["a[1]"]);
         assert_eq!(matched("a[1]", &["a1", "a2"]), ["a1"]);
-        assert_eq!(
-            matched("*", &["../x"]),
-            ["../x"],
-            "to be reported, not ignored"
-        );
+        assert_eq!(matched("*", &["../x"]), ["../x"], "to be reported, not ignored");
         assert!(matches!(parse("a**b"), Err(Failure::Usage(_))));
     }
 }

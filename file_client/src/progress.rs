@@ -18,10 +18,7 @@ pub(crate) fn bar(name: &OsStr, beside_output: bool) -> ProgressBar {
         ProgressDrawTarget::stderr()
     };
     let bar = ProgressBar::with_draw_target(None, target);
-    set_style(
-        &bar,
-        "{bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left",
-    );
+    set_style(&bar, "{bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left");
     bar.set_prefix(printable(name.as_encoded_bytes()));
     bar
 }

@@ -27,10 +27,7 @@ pub(crate) fn interactive(mut remote: Remote) -> u8 {
         failure.report();
         return failure.exit_code();
     }
-    println(&format!(
-        "connected to {}; Tab completes, `help` explains",
-        remote.addr()
-    ));
+    println(&format!("connected to {}; Tab completes, `help` explains", remote.addr()));
     let prompt = format!("{}> ", remote.addr());
     let remote = Rc::new(RefCell::new(remote));
     let mut editor = match editor(&remote) {
@@ -83,10 +80,7 @@ pub(crate) fn scripted(remote: &mut Remote, mut input: impl BufRead) -> u8 {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) => {
-                tell(&format!(
-                    "error: cannot read standard input: {}",
-                    reason(&error)
-                ));
+                tell(&format!("error: cannot read standard input: {}", reason(&error)));
                 return REFUSED;
             }
         }
@@ -124,11 +118,7 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
         Err(error) => {
             let _ = error.print();
             // Help is an answer, not a failure.
-            return if error.use_stderr() {
-                Next::Failed(USAGE)
-            } else {
-                Next::Go
-            };
+            return if error.use_stderr() { Next::Failed(USAGE) } else { Next::Go };
         }
     };
     let command = match command {
@@ -146,32 +136,20 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
 }
 
 fn editor(remote: &Rc<RefCell<Remote>>) -> rustyline::Result<Editor<Completion, DefaultHistory>> {
-    let config = Config::builder()
-        .completion_type(CompletionType::List)
-        .auto_add_history(false);
+    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(false);
     let mut editor = Editor::with_config(config.build())?;
-    editor.set_helper(Some(Completion {
-        remote: Rc::clone(remote),
-    }));
+    editor.set_helper(Some(Completion { remote: Rc::clone(remote) }));
     Ok(editor)
 }
 
 /// Where lines are remembered: the state folder of the XDG rules. `None` where there is no home.
 fn history_file() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
-    };
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let state = absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     let folder = state.join("file_client");
     // Only for its owner: names of files can be nobody else's business.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .ok()?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
     Some(folder.join("history"))
 }
 

@@ -21,11 +21,7 @@ pub(crate) struct Remote {
 impl Remote {
     /// Connects to nothing yet. A `timeout` of zero waits for ever.
     pub(crate) fn new(addr: String, timeout: Duration) -> Remote {
-        Remote {
-            addr,
-            timeout,
-            client: None,
-        }
+        Remote { addr, timeout, client: None }
     }
 
     /// Where the server is, or should be.
@@ -66,16 +62,10 @@ impl Remote {
     ) -> Result<Vec<Entry>, Failure> {
         let timeout = self.timeout;
         let client = self.client()?;
-        let limited = client
-            .set_timeout(Some(patience))
-            .map_err(client::Error::Lost);
+        let limited = client.set_timeout(Some(patience)).map_err(client::Error::Lost);
         let result = limited.and_then(|()| client.list_dir(folder));
-        let restored = client
-            .set_timeout(Some(timeout))
-            .map_err(client::Error::Lost);
-        restored
-            .and(result)
-            .map_err(|error| Failure::of_server(folder, error))
+        let restored = client.set_timeout(Some(timeout)).map_err(client::Error::Lost);
+        restored.and(result).map_err(|error| Failure::of_server(folder, error))
     }
 
     /// Takes leave of the server, if connected.
@@ -93,9 +83,7 @@ impl Remote {
         };
         let connect = || {
             let mut client = Client::connect_timeout(self.addr.as_str(), limit)?;
-            client
-                .set_timeout(Some(self.timeout))
-                .map_err(client::Error::Connect)?;
+            client.set_timeout(Some(self.timeout)).map_err(client::Error::Connect)?;
             Ok(client)
         };
         connect().map_err(|error| self.unreachable(error))

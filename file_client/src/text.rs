@@ -64,11 +64,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -81,10 +77,7 @@ mod tests {
     fn nothing_steers_the_terminal() {
         assert_eq!(printable(b"plain \xc3\xa9 \\ '"), "plain é \\ '");
         assert_eq!(printable(b"\x1b[2J\n\x7f\xff"), "\\x1b[2J\\x0a\\x7f\\xff");
-        assert_eq!(
-            printable("a\u{9b}b\u{202e}c".as_bytes()),
-            "a\\u{9b}b\\u{202e}c"
-        );
+        assert_eq!(printable("a\u{9b}b\u{202e}c".as_bytes()), "a\\u{9b}b\\u{202e}c");
     }
 
     #[test]

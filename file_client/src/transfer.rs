@@ -36,13 +36,8 @@ pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Resu
     let ours = sink.finish();
     verify(client, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "nothing was saved, try again"))?;
-    temporary
-        .persist(target)
-        .map_err(|error| Failure::of_file("save", target, &error.error))?;
-    progress::finish(
-        &bar,
-        &format!("{what}: {} received and verified", size(received)),
-    );
+    temporary.persist(target).map_err(|error| Failure::of_file("save", target, &error.error))?;
+    progress::finish(&bar, &format!("{what}: {} received and verified", size(received)));
     Ok(())
 }
 
@@ -56,18 +51,11 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
     let bar = progress::bar(name, false);
 
     let mut sink = Hashing::new(&mut file);
-    let kept = sink
-        .take_in()
-        .map_err(|error| Failure::of_file("read", &part, &error))?;
+    let kept = sink.take_in().map_err(|error| Failure::of_file("read", &part, &error))?;
     let mut result = receive(client, name, kept, &mut sink, &bar);
-    if kept > 0
-        && result
-            .as_ref()
-            .is_err_and(|error| error.code() == Some("bad-range"))
-    {
+    if kept > 0 && result.as_ref().is_err_and(|error| error.code() == Some("bad-range")) {
         // The file has become shorter than its part: another file, so from the start.
-        sink.start_over()
-            .map_err(|error| Failure::of_file("write", &part, &error))?;
+        sink.start_over().map_err(|error| Failure::of_file("write", &part, &error))?;
         result = receive(client, name, 0, &mut sink, &bar);
     }
     let ours = sink.finish();
@@ -104,17 +92,13 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
             let _ = fs::remove_file(&part);
             doubt.failure(&what, "the part was thrown away, start again")
         }
-        Doubt::Unknown(_) => doubt.failure(
-            &what,
-            &format!("kept in {}, --resume tries again", show(&part)),
-        ),
+        Doubt::Unknown(_) => {
+            doubt.failure(&what, &format!("kept in {}, --resume tries again", show(&part)))
+        }
     })?;
     fs::rename(&part, target).map_err(|error| Failure::of_file("save", target, &error))?;
     let total = file.metadata().map_or(0, |meta| meta.len());
-    progress::finish(
-        &bar,
-        &format!("{what}: {} received and verified", size(total)),
-    );
+    progress::finish(&bar, &format!("{what}: {} received and verified", size(total)));
     Ok(())
 }
 
@@ -142,10 +126,7 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
     let what = show(name);
     let unreadable = |error: &io::Error| Failure::of_file("read", file, error);
     // Asked before opening, for opening a FIFO would wait for its other end.
-    if !fs::metadata(file)
-        .map_err(|error| unreadable(&error))?
-        .is_file()
-    {
+    if !fs::metadata(file).map_err(|error| unreadable(&error))?.is_file() {
         let message = format!("cannot read {}: not a regular file", show(file));
         return Err(Failure::Refused(message));
     }
@@ -156,21 +137,16 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
     let bar = progress::bar(file.file_name().unwrap_or(name), false);
     bar.set_length(length);
     let mut source = Hashing::new(&mut source);
-    client
-        .put_from(name, length, &mut source, &mut |sent, _| {
-            bar.set_position(sent)
-        })
-        .map_err(|error| match error {
+    client.put_from(name, length, &mut source, &mut |sent, _| bar.set_position(sent)).map_err(
+        |error| match error {
             client::Error::Local(error) => unreadable(&error),
             error => Failure::of_server(&what, error),
-        })?;
+        },
+    )?;
     let ours = source.finish();
     verify(client, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "check what the server has, or put it again"))?;
-    progress::finish(
-        &bar,
-        &format!("{what}: {} stored and verified", size(length)),
-    );
+    progress::finish(&bar, &format!("{what}: {} stored and verified", size(length)));
     Ok(())
 }
 
@@ -208,10 +184,7 @@ fn open_part(part: &Path) -> Result<File, Failure> {
         .map_err(|error| failed(&error))?;
     let opened = file.metadata().map_err(|error| failed(&error))?;
     if !opened.is_file() {
-        return Err(Failure::Refused(format!(
-            "{} is not a regular file",
-            show(part)
-        )));
+        return Err(Failure::Refused(format!("{} is not a regular file", show(part))));
     }
     let mine = match file.try_lock() {
         // Another client may have landed it between the opening and the lock.
@@ -222,10 +195,7 @@ fn open_part(part: &Path) -> Result<File, Failure> {
         Err(TryLockError::Error(_)) => true,
     };
     if !mine {
-        return Err(Failure::Refused(format!(
-            "{} is in use by another file_client",
-            show(part)
-        )));
+        return Err(Failure::Refused(format!("{} is in use by another file_client", show(part))));
     }
     Ok(file)
 }
@@ -288,19 +258,12 @@ struct Hashing<'a, F> {
 
 impl<'a, F> Hashing<'a, F> {
     fn new(inner: &'a mut F) -> Hashing<'a, F> {
-        Hashing {
-            inner,
-            hash: Sha256::new(),
-        }
+        Hashing { inner, hash: Sha256::new() }
     }
 
     /// The hash of what went through, as the protocol writes it.
     fn finish(self) -> String {
-        self.hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

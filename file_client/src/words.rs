@@ -18,10 +18,7 @@ pub(crate) struct Word {
 /// The words of a complete line; `None` if a quote is left open or nothing follows a backslash.
 pub(crate) fn split(line: &[u8]) -> Option<Vec<OsString>> {
     let (words, complete) = scan(line);
-    let words = words
-        .into_iter()
-        .map(|word| OsString::from_vec(word.text))
-        .collect();
+    let words = words.into_iter().map(|word| OsString::from_vec(word.text)).collect();
     complete.then_some(words)
 }
 
@@ -31,11 +28,7 @@ pub(crate) fn typed(line: &str) -> Vec<Word> {
     let (mut words, complete) = scan(line.as_bytes());
     if complete && (line.is_empty() || line.ends_with(is_space_char)) && !ends_in_word(line, &words)
     {
-        words.push(Word {
-            start: line.len(),
-            text: Vec::new(),
-            quoted: false,
-        });
+        words.push(Word { start: line.len(), text: Vec::new(), quoted: false });
     }
     words
 }
@@ -68,11 +61,7 @@ fn scan(line: &[u8]) -> (Vec<Word>, bool) {
             words.extend(word.take());
             continue;
         }
-        let word = word.get_or_insert(Word {
-            start: at,
-            text: Vec::new(),
-            quoted: false,
-        });
+        let word = word.get_or_insert(Word { start: at, text: Vec::new(), quoted: false });
         match (byte, quote) {
             (b'\'' | b'"', None) => {
                 quote = Some(byte);
@@ -134,9 +123,7 @@ mod tests {
 
     #[test]
     fn quoting_is_undone_by_splitting() {
-        for name in [
-            "a", "a b", "it's", "a\"b", "a\\b", "*", "#x", "", "é ü", "'",
-        ] {
+        for name in ["a", "a b", "it's", "a\"b", "a\\b", "*", "#x", "", "é ü", "'"] {
             for force in [false, true] {
                 let line = quote(name, force, false);
                 assert_eq!(split(line.as_bytes()), Some(vec![name.into()]), "{line}");
@@ -158,11 +145,7 @@ mod tests {
             ("get 'a b' ", 3, 10, "", false),
         ] {
             let words = typed(line);
-            let last = Word {
-                start,
-                text: text.into(),
-                quoted,
-            };
+            let last = Word { start, text: text.into(), quoted };
             assert_eq!((words.len(), words.last()), (count, Some(&last)), "{line}");
         }
     }

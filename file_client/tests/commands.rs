@@ -17,10 +17,7 @@ use tempfile::TempDir;
 
 fn command(server: &Fake, folder: &TempDir, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_file_client"));
-    command
-        .args(["--addr", &server.addr.to_string()])
-        .args(args)
-        .current_dir(folder.path());
+    command.args(["--addr", &server.addr.to_string()]).args(args).current_dir(folder.path());
     command.stdin(Stdio::null());
     command
 }
@@ -38,12 +35,7 @@ fn script(server: &Fake, folder: &TempDir, lines: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(lines.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
 
@@ -77,9 +69,8 @@ fn assert_fails(output: &Output, exit_code: i32, saying: &[&str]) {
 /// All names in a folder, hidden ones too.
 fn names(folder: impl AsRef<Path>) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -123,19 +114,14 @@ fn names_and_messages_cannot_steer_the_terminal() {
         false => Twist::Reply(b"ERR denied \x1b[2J\n".to_vec()),
     });
     let output = run(&server, &folder(), &["list"]);
-    assert_eq!(
-        stdout(&output),
-        "f  1 B  1970-01-01 00:00Z  a\\x1b[2Jb\\x0ac\n"
-    );
+    assert_eq!(stdout(&output), "f  1 B  1970-01-01 00:00Z  a\\x1b[2Jb\\x0ac\n");
     let output = run(&server, &folder(), &["hash", "x"]);
     assert_fails(&output, 1, &["\\x1b[2J (denied)"]);
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_crash() {
-    let entries: String = (0..50_000)
-        .map(|n| format!("f 1 0 name-{n:06}\n"))
-        .collect();
+    let entries: String = (0..50_000).map(|n| format!("f 1 0 name-{n:06}\n")).collect();
     let server = Fake::twisted(&[], move |_, _| Twist::Reply(ok(entries.as_bytes())));
     let folder = folder();
     let mut child = command(&server, &folder, &["list"])
@@ -158,10 +144,7 @@ fn get_lands_verified_and_silent() {
     assert_eq!(stdout(&output), "");
     assert_eq!(names(&folder), ["a b.txt"]);
     assert_eq!(fs::read(folder.path().join("a b.txt")).unwrap(), b"hello");
-    assert_eq!(
-        server.log()[..2],
-        ["GET sub/a%20b.txt", "HASH sub/a%20b.txt"]
-    );
+    assert_eq!(server.log()[..2], ["GET sub/a%20b.txt", "HASH sub/a%20b.txt"]);
 
     let ordinary = folder.path().join("ordinary");
     fs::write(&ordinary, "").unwrap();
@@ -183,32 +166,12 @@ fn get_to_a_chosen_place() {
     assert_eq!(stdout(&output), "onetwo");
 
     let requests = server.log().len();
-    assert_fails(
-        &run(&server, &folder, &["get", "a", "b", "-o", "c"]),
-        2,
-        &["existing folder"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["get", "a", "-o", "none/"]),
-        2,
-        &["none/"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["get", "-o", "-", "--resume", "a"]),
-        2,
-        &["--resume"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["get", "x/a", "y/a"]),
-        2,
-        &["x/a and y/a"],
-    );
+    assert_fails(&run(&server, &folder, &["get", "a", "b", "-o", "c"]), 2, &["existing folder"]);
+    assert_fails(&run(&server, &folder, &["get", "a", "-o", "none/"]), 2, &["none/"]);
+    assert_fails(&run(&server, &folder, &["get", "-o", "-", "--resume", "a"]), 2, &["--resume"]);
+    assert_fails(&run(&server, &folder, &["get", "x/a", "y/a"]), 2, &["x/a and y/a"]);
     assert_fails(&run(&server, &folder, &["get", ".."]), 2, &["'..'"]);
-    assert_eq!(
-        server.log().len(),
-        requests,
-        "nothing was asked of the server"
-    );
+    assert_eq!(server.log().len(), requests, "nothing was asked of the server");
     assert_fails(
         &run(&server, &folder, &["get", "a", "-o", "no/where"]),
         1,
@@ -251,11 +214,7 @@ fn a_lost_connection_leaves_no_half_file_and_the_rest_is_done() {
     let folder = folder();
     fs::write(folder.path().join("a"), "before").unwrap();
     let output = run(&server, &folder, &["get", "a", "b"]);
-    assert_fails(
-        &output,
-        3,
-        &["a: connection lost", "after 4 of 1000 bytes", "--resume"],
-    );
+    assert_fails(&output, 3, &["a: connection lost", "after 4 of 1000 bytes", "--resume"]);
     assert_eq!(names(&folder), ["a", "b"]);
     assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"before");
 }
@@ -274,11 +233,7 @@ fn resume_goes_on_where_it_stopped() {
     assert_success(&run(&server, &folder, &["get", "a", "--resume"]));
     assert_eq!(names(&folder), ["a"]);
     assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"0123456789");
-    assert!(
-        server.log().contains(&"GET a 4".to_string()),
-        "{:?}",
-        server.log()
-    );
+    assert!(server.log().contains(&"GET a 4".to_string()), "{:?}", server.log());
 }
 
 #[test]
@@ -319,10 +274,7 @@ fn resume_respects_what_is_not_its_own() {
 
     let output = run(&server, &folder, &["get", "absent", "--resume"]);
     assert_fails(&output, 1, &["not-found"]);
-    assert!(
-        names(&folder).is_empty(),
-        "an empty part is nothing to keep"
-    );
+    assert!(names(&folder).is_empty(), "an empty part is nothing to keep");
 }
 
 #[test]
@@ -344,11 +296,7 @@ fn get_matches_names_on_the_server() {
     let output = run(&server, &folder, &["get", "*.pdf", "d.md"]);
     assert_fails(&output, 1, &["no file on the server matches '*.pdf'"]);
     assert!(names(&folder).contains(&"d.md".to_string()));
-    assert_fails(
-        &run(&server, &folder, &["get", "a**"]),
-        2,
-        &["pattern 'a**'"],
-    );
+    assert_fails(&run(&server, &folder, &["get", "a**"]), 2, &["pattern 'a**'"]);
 }
 
 #[test]
@@ -363,10 +311,7 @@ fn hostile_names_stay_outside() {
     let outer = folder();
     let inner = outer.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    let output = command(&server, &outer, &["get", "*"])
-        .current_dir(&inner)
-        .output()
-        .unwrap();
+    let output = command(&server, &outer, &["get", "*"]).current_dir(&inner).output().unwrap();
     assert_fails(&output, 3, &["the server lists '../evil'"]);
     assert_eq!(names(&outer), ["inner"]);
     assert_eq!(names(&inner), ["good"]);
@@ -382,11 +327,7 @@ fn put_stores_and_verifies() {
     fs::create_dir(folder.path().join("e.txt")).unwrap();
     assert_success(&run(&server, &folder, &["put", "a b"]));
     assert_eq!(server.content("a%20b").unwrap(), b"a b");
-    assert_success(&run(
-        &server,
-        &folder,
-        &["put", "c.txt", "--as", "new/name"],
-    ));
+    assert_success(&run(&server, &folder, &["put", "c.txt", "--as", "new/name"]));
     assert_eq!(server.content("new/name").unwrap(), b"c.txt");
     assert_success(&run(&server, &folder, &["put", "*.txt", "--to", "in/"]));
     assert_eq!(server.content("in/c.txt").unwrap(), b"c.txt");
@@ -411,11 +352,7 @@ fn put_says_what_is_wrong() {
         fs::write(folder.path().join(name), name).unwrap();
     }
     fs::create_dir(folder.path().join("dir")).unwrap();
-    let output = run(
-        &server,
-        &folder,
-        &["put", "big", "bad", "absent", "dir", "good"],
-    );
+    let output = run(&server, &folder, &["put", "big", "bad", "absent", "dir", "good"]);
     assert_fails(
         &output,
         1,
@@ -427,31 +364,11 @@ fn put_says_what_is_wrong() {
         ],
     );
     assert_eq!(server.content("good").unwrap(), b"good");
-    assert_fails(
-        &run(&server, &folder, &["put", "bad"]),
-        3,
-        &["verification failed"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["put", "bad", "good", "--as", "x"]),
-        2,
-        &["--to"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["put", "bad", "--as", "x", "--to", "y"]),
-        2,
-        &[],
-    );
-    assert_fails(
-        &run(&server, &folder, &["put", "bad", "./bad"]),
-        2,
-        &["would both become bad"],
-    );
-    assert_fails(
-        &run(&server, &folder, &["put", "*.none"]),
-        1,
-        &["no local file matches"],
-    );
+    assert_fails(&run(&server, &folder, &["put", "bad"]), 3, &["verification failed"]);
+    assert_fails(&run(&server, &folder, &["put", "bad", "good", "--as", "x"]), 2, &["--to"]);
+    assert_fails(&run(&server, &folder, &["put", "bad", "--as", "x", "--to", "y"]), 2, &[]);
+    assert_fails(&run(&server, &folder, &["put", "bad", "./bad"]), 2, &["would both become bad"]);
+    assert_fails(&run(&server, &folder, &["put", "*.none"]), 1, &["no local file matches"]);
 }
 
 #[test]
@@ -459,10 +376,7 @@ fn hash_prints_what_sha256sum_prints() {
     let server = Fake::honest(&[("a", b"one"), ("b", b"two")]);
     let output = run(&server, &folder(), &["hash", "a", "b"]);
     assert_success(&output);
-    assert_eq!(
-        stdout(&output),
-        format!("{}  a\n{}  b\n", sha256(b"one"), sha256(b"two"))
-    );
+    assert_eq!(stdout(&output), format!("{}  a\n{}  b\n", sha256(b"one"), sha256(b"two")));
 }
 
 #[test]
@@ -470,12 +384,7 @@ fn nobody_there() {
     let folder = folder();
     fs::write(folder.path().join("a"), "a").unwrap();
     // Port 1 of a loopback address that nothing uses.
-    for args in [
-        &["list"][..],
-        &["get", "a", "b"],
-        &["put", "a"],
-        &["hash", "*"],
-    ] {
+    for args in [&["list"][..], &["get", "a", "b"], &["put", "a"], &["hash", "*"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_file_client"))
             .args(["--addr", "127.77.77.77:1"])
             .args(args)
@@ -487,12 +396,7 @@ fn nobody_there() {
             3,
             &["cannot connect to 127.77.77.77:1: connection refused; is a server"],
         );
-        assert_eq!(
-            stderr(&output).lines().count(),
-            1,
-            "said once: {}",
-            stderr(&output)
-        );
+        assert_eq!(stderr(&output).lines().count(), 1, "said once: {}", stderr(&output));
     }
 }
 
@@ -507,14 +411,8 @@ fn a_refusal_on_arrival_is_told() {
 
 #[test]
 fn nonsense_from_the_server_is_told() {
-    let server = Fake::twisted(&[], |_, _| {
-        Twist::Reply(b"HTTP/1.1 400 Bad Request\r\n".to_vec())
-    });
-    assert_fails(
-        &run(&server, &folder(), &["list"]),
-        3,
-        &["malformed reply", "HTTP/1.1 400"],
-    );
+    let server = Fake::twisted(&[], |_, _| Twist::Reply(b"HTTP/1.1 400 Bad Request\r\n".to_vec()));
+    assert_fails(&run(&server, &folder(), &["list"]), 3, &["malformed reply", "HTTP/1.1 400"]);
 }
 
 #[test]
@@ -559,12 +457,9 @@ fn commands_from_a_pipe() {
 #[test]
 fn a_script_stops_at_its_first_failure() {
     let server = Fake::honest(&[("a", b"a")]);
-    for (lines, exit_code) in [
-        ("get none\nget a\n", 1),
-        ("nonsense\nget a\n", 2),
-        ("get 'a\nget a\n", 2),
-        ("get a b", 1),
-    ] {
+    for (lines, exit_code) in
+        [("get none\nget a\n", 1), ("nonsense\nget a\n", 2), ("get 'a\nget a\n", 2), ("get a b", 1)]
+    {
         let folder = folder();
         let output = script(&server, &folder, lines);
         assert_eq!(code(&output), exit_code, "{lines}");
@@ -577,11 +472,9 @@ fn a_script_stops_at_its_first_failure() {
 
 #[test]
 fn a_script_survives_a_server_that_closes_idle_connections() {
-    let server = Fake::twisted(&[("a", b"a")], |request, _| {
-        match request.starts_with("HASH") {
-            true => Twist::ReplyAndClose(ok(format!("{}\n", sha256(b"a")).as_bytes())),
-            false => Twist::Honest,
-        }
+    let server = Fake::twisted(&[("a", b"a")], |request, _| match request.starts_with("HASH") {
+        true => Twist::ReplyAndClose(ok(format!("{}\n", sha256(b"a")).as_bytes())),
+        false => Twist::Honest,
     });
     let folder = folder();
     let mut child = command(&server, &folder, &[])
@@ -608,10 +501,7 @@ fn interrupted(signal: Signal, args: &[&str], folder: &TempDir) -> Output {
         }
         _ => Twist::Honest,
     });
-    let child = command(&server, folder, args)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = command(&server, folder, args).stderr(Stdio::piped()).spawn().unwrap();
     stalled.recv().unwrap();
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     child.wait_with_output().unwrap()

@@ -19,10 +19,7 @@ fn serve(root: &Path, writable: bool) -> SocketAddr {
     let listener = file_service::listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let store = Store::open(root, writable, false).unwrap();
-    let settings = Settings {
-        max_file_size: MAX_FILE_SIZE,
-        ..Settings::default()
-    };
+    let settings = Settings { max_file_size: MAX_FILE_SIZE, ..Settings::default() };
     let service = Service::new(store, settings);
     thread::spawn(move || thread_server::run(listener, service, NoOptions {}));
     addr
@@ -69,15 +66,8 @@ fn there_and_back() {
     fs::write(local.path().join("50% é.bin"), &big).unwrap();
     fs::write(local.path().join("empty"), "").unwrap();
 
-    assert_success(&run(
-        addr,
-        &local,
-        &["put", "50% é.bin", "empty", "--to", "my folder"],
-    ));
-    assert_eq!(
-        fs::read(root.path().join("my folder/50% é.bin")).unwrap(),
-        big
-    );
+    assert_success(&run(addr, &local, &["put", "50% é.bin", "empty", "--to", "my folder"]));
+    assert_eq!(fs::read(root.path().join("my folder/50% é.bin")).unwrap(), big);
     let output = run(addr, &local, &["list", "my folder", "--json"]);
     assert_success(&output);
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -106,17 +96,9 @@ fn the_servers_refusals() {
     assert_fails(&run(addr, &local, &["get", "absent"]), 1, "(not-found)");
     assert_fails(&run(addr, &local, &["get", "folder"]), 1, "(not-a-file)");
     assert_fails(&run(addr, &local, &["get", "../x"]), 1, "(bad-path)");
-    assert_fails(
-        &run(addr, &local, &["put", "small", "--to", "none"]),
-        1,
-        "(not-found)",
-    );
+    assert_fails(&run(addr, &local, &["put", "small", "--to", "none"]), 1, "(not-found)");
     // The refusal that closes the connection does not harm the next file.
-    assert_fails(
-        &run(addr, &local, &["put", "large", "small"]),
-        1,
-        "(too-large)",
-    );
+    assert_fails(&run(addr, &local, &["put", "large", "small"]), 1, "(too-large)");
     assert_eq!(fs::read(root.path().join("small")).unwrap(), b"small");
 
     let addr = serve(root.path(), false);
@@ -130,28 +112,16 @@ fn the_library_against_a_server() {
     let big = content(3 << 20);
     client.put("a b", &big).unwrap();
     assert_eq!(client.get("a b").unwrap(), big);
-    assert_eq!(
-        client.get_range("a b", 100, Some(5)).unwrap(),
-        big[100..105]
-    );
+    assert_eq!(client.get_range("a b", 100, Some(5)).unwrap(), big[100..105]);
     assert_eq!(client.get_range("a b", 3 << 20, None).unwrap(), b"");
-    assert_eq!(
-        client
-            .get_range("a b", u64::MAX >> 1, None)
-            .unwrap_err()
-            .code(),
-        Some("bad-range")
-    );
+    assert_eq!(client.get_range("a b", u64::MAX >> 1, None).unwrap_err().code(), Some("bad-range"));
     assert_eq!(client.hash("a b").unwrap().len(), 64);
     let entries = client.list(None).unwrap();
     assert_eq!((entries[0].kind, entries[0].size), (Kind::File, 3 << 20));
     assert_eq!(entries[0].name, "a b");
 
     // A refused body is taken to its end, and the conversation goes on.
-    assert_eq!(
-        client.put("no/where", &big).unwrap_err().code(),
-        Some("not-found")
-    );
+    assert_eq!(client.put("no/where", &big).unwrap_err().code(), Some("not-found"));
     assert_eq!(client.get("a b").unwrap(), big);
     // A body above the limit is not even sent, and the answer is the server's.
     let refused = client.put_from("x", MAX_FILE_SIZE + 1, &mut io::repeat(0), &mut |_, _| ());

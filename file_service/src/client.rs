@@ -298,9 +298,7 @@ impl Client {
         };
         if length.is_some_and(|length| expected > length) {
             self.open = false;
-            return Err(Error::Protocol(format!(
-                "{expected} bytes, more than were asked for"
-            )));
+            return Err(Error::Protocol(format!("{expected} bytes, more than were asked for")));
         }
         Ok(expected)
     }
@@ -342,16 +340,14 @@ impl Client {
 
     fn read_reply(&mut self) -> Result<u64, Error> {
         let mut line = Vec::new();
-        let read = (&mut self.reader)
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut line);
+        let read = (&mut self.reader).take(MAX_LINE as u64).read_until(b'\n', &mut line);
         read.map_err(|error| self.lost(error))?;
         match line.split_last() {
             None => Err(Error::Closed),
             Some((b'\n', line)) => parse_reply(line),
-            Some(_) if line.len() == MAX_LINE => Err(Error::Protocol(format!(
-                "no end of line within {MAX_LINE} bytes"
-            ))),
+            Some(_) if line.len() == MAX_LINE => {
+                Err(Error::Protocol(format!("no end of line within {MAX_LINE} bytes")))
+            }
             Some(_) => Err(Error::Lost(io::Error::new(
                 ErrorKind::UnexpectedEof,
                 "the server closed the connection in mid-reply",
@@ -397,14 +393,9 @@ impl Client {
             let want = at_most(chunk, length - sent);
             let n = fill(source, want).map_err(Error::Local)?;
             if n < want.len() {
-                let message = format!(
-                    "the source ended after {} of {length} bytes",
-                    sent + n as u64
-                );
-                return Err(Error::Local(io::Error::new(
-                    ErrorKind::UnexpectedEof,
-                    message,
-                )));
+                let message =
+                    format!("the source ended after {} of {length} bytes", sent + n as u64);
+                return Err(Error::Local(io::Error::new(ErrorKind::UnexpectedEof, message)));
             }
             let delivered = if line.is_empty() {
                 self.send_until_reply(&want[..n])?
@@ -431,9 +422,7 @@ impl Client {
     /// Reads a reply that came before the body was sent, and squares the conversation.
     fn refused_early(&mut self, unsent: u64) -> Result<(), Error> {
         match self.read_reply() {
-            Ok(_) => Err(Error::Protocol(
-                "an OK before the file was sent".to_string(),
-            )),
+            Ok(_) => Err(Error::Protocol("an OK before the file was sent".to_string())),
             Err(Error::Refused { code, message }) => {
                 let usable = !closes(&code) && code != "bad-argument" && unsent <= WORTH_SENDING;
                 self.open = usable && self.send_filler(unsent).is_ok();
@@ -466,15 +455,11 @@ impl Client {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     if self.wait_to_send()? {
-                        return Ok(Delivered::ReplyCame {
-                            unsent: bytes.len(),
-                        });
+                        return Ok(Delivered::ReplyCame { unsent: bytes.len() });
                     }
                 }
                 Err(Errno::PIPE | Errno::CONNRESET) => {
-                    return Ok(Delivered::ReplyCame {
-                        unsent: bytes.len(),
-                    });
+                    return Ok(Delivered::ReplyCame { unsent: bytes.len() });
                 }
                 Err(error) => return Err(Error::Lost(error.into())),
             }
@@ -484,9 +469,7 @@ impl Client {
 
     /// Waits until the socket takes bytes (false) or has some to read (true).
     fn wait_to_send(&self) -> Result<bool, Error> {
-        let ready = self
-            .poll(PollFlags::IN | PollFlags::OUT, self.timeout)
-            .map_err(Error::Lost)?;
+        let ready = self.poll(PollFlags::IN | PollFlags::OUT, self.timeout).map_err(Error::Lost)?;
         if ready.is_empty() {
             return Err(self.lost(ErrorKind::TimedOut.into()));
         }
@@ -521,9 +504,7 @@ impl Client {
         let mut line = Vec::new();
         while body.limit() > 0 {
             line.clear();
-            let read = (&mut body)
-                .take(MAX_LINE as u64)
-                .read_until(b'\n', &mut line);
+            let read = (&mut body).take(MAX_LINE as u64).read_until(b'\n', &mut line);
             read.map_err(|error| lost(error, timeout))?;
             let ended_early = line.len() < MAX_LINE && body.limit() > 0;
             match line.split_last() {
@@ -540,14 +521,9 @@ impl Client {
         if length != reply.len() as u64 {
             return Err(Error::Protocol(format!("{length} bytes instead of a hash")));
         }
-        self.reader
-            .read_exact(&mut reply)
-            .map_err(|error| self.lost(error))?;
-        let well_formed = |digits: &&[u8]| {
-            digits
-                .iter()
-                .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
-        };
+        self.reader.read_exact(&mut reply).map_err(|error| self.lost(error))?;
+        let well_formed =
+            |digits: &&[u8]| digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
         reply
             .strip_suffix(b"\n")
             .filter(well_formed)
@@ -599,23 +575,16 @@ fn parse_reply(line: &[u8]) -> Result<u64, Error> {
     if let Some(length) = line.strip_prefix(b"OK ").and_then(parse_number) {
         return Ok(length);
     }
-    if let Some((code, message)) = line
-        .strip_prefix(b"ERR ")
-        .and_then(|rest| split_at_space(rest))
+    if let Some((code, message)) = line.strip_prefix(b"ERR ").and_then(|rest| split_at_space(rest))
         && !code.is_empty()
-        && code
-            .iter()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && code.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
     {
         return Err(Error::Refused {
             code: String::from_utf8_lossy(code).into_owned(),
             message: String::from_utf8_lossy(message).into_owned(),
         });
     }
-    Err(Error::Protocol(format!(
-        "'{}'",
-        line[..line.len().min(80)].escape_ascii()
-    )))
+    Err(Error::Protocol(format!("'{}'", line[..line.len().min(80)].escape_ascii())))
 }
 
 fn parse_entry(line: &[u8]) -> Result<Entry, Error> {
@@ -634,18 +603,10 @@ fn parse_entry(line: &[u8]) -> Result<Entry, Error> {
         };
         let mtime = sign * i64::try_from(parse_number(digits)?).ok()?;
         let name = decode(name).filter(|name| !name.is_empty())?;
-        Some(Entry {
-            kind,
-            size: parse_number(size)?,
-            mtime,
-            name: OsString::from_vec(name),
-        })
+        Some(Entry { kind, size: parse_number(size)?, mtime, name: OsString::from_vec(name) })
     };
     parse().ok_or_else(|| {
-        Error::Protocol(format!(
-            "not an entry: '{}'",
-            line[..line.len().min(80)].escape_ascii()
-        ))
+        Error::Protocol(format!("not an entry: '{}'", line[..line.len().min(80)].escape_ascii()))
     })
 }
 
@@ -734,10 +695,7 @@ mod tests {
             for (request, reply) in turns {
                 let mut received = vec![0; request.len()];
                 stream.read_exact(&mut received).unwrap();
-                assert_eq!(
-                    received.escape_ascii().to_string(),
-                    request.escape_ascii().to_string()
-                );
+                assert_eq!(received.escape_ascii().to_string(), request.escape_ascii().to_string());
                 stream.write_all(reply).unwrap();
             }
         })
@@ -763,10 +721,7 @@ mod tests {
             b"OK 65\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
         let mut client = client(&[
             (b"LIST /\n", b"OK 0\n"),
-            (
-                b"LIST a%20b\n",
-                b"OK 30\nf 12 -5 c%25d\nd 0 1700000 e\xc3\xa9\n",
-            ),
+            (b"LIST a%20b\n", b"OK 30\nf 12 -5 c%25d\nd 0 1700000 e\xc3\xa9\n"),
             (b"GET a\xc3\xa9%0A%FF%25\n", b"OK 3\nabc"),
             (b"GET x 2\n", b"OK 1\nc"),
             (b"GET x 0 2\n", b"OK 2\nab"),
@@ -776,35 +731,14 @@ mod tests {
         ]);
         assert_eq!(client.list(None).unwrap(), []);
         let entries = client.list(Some("a b")).unwrap();
-        assert_eq!(
-            entries[0],
-            Entry {
-                kind: Kind::File,
-                size: 12,
-                mtime: -5,
-                name: "c%d".into()
-            }
-        );
+        assert_eq!(entries[0], Entry { kind: Kind::File, size: 12, mtime: -5, name: "c%d".into() });
         assert_eq!(
             entries[1],
-            Entry {
-                kind: Kind::Directory,
-                size: 0,
-                mtime: 1_700_000,
-                name: "eé".into()
-            }
+            Entry { kind: Kind::Directory, size: 0, mtime: 1_700_000, name: "eé".into() }
         );
-        assert_eq!(
-            client.get(OsStr::from_bytes(b"a\xc3\xa9\n\xff%")).unwrap(),
-            b"abc"
-        );
+        assert_eq!(client.get(OsStr::from_bytes(b"a\xc3\xa9\n\xff%")).unwrap(), b"abc");
         let mut received = Vec::new();
-        assert_eq!(
-            client
-                .get_to("x", 2, &mut received, &mut |_, _| ())
-                .unwrap(),
-            1
-        );
+        assert_eq!(client.get_to("x", 2, &mut received, &mut |_, _| ()).unwrap(), 1);
         assert_eq!(received, b"c");
         assert_eq!(client.get_range("x", 0, Some(2)).unwrap(), b"ab");
         client.put("d/x", b"hello").unwrap();
@@ -882,25 +816,16 @@ mod tests {
     #[test]
     fn a_declared_length_is_not_believed() {
         let mut client = client(&[(b"GET x\n", b"OK 9223372036854775807\nshort")]);
-        let Err(Error::Lost(error)) = client.get("x") else {
-            panic!()
-        };
+        let Err(Error::Lost(error)) = client.get("x") else { panic!() };
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
-        assert!(
-            error
-                .to_string()
-                .contains("after 5 of 9223372036854775807 bytes"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("after 5 of 9223372036854775807 bytes"), "{error}");
     }
 
     #[test]
     fn a_short_body_is_a_loss() {
         let mut client = client(&[(b"GET x\n", b"OK 10\n12345")]);
         let mut received = Vec::new();
-        let error = client
-            .get_to("x", 0, &mut received, &mut |_, _| ())
-            .unwrap_err();
+        let error = client.get_to("x", 0, &mut received, &mut |_, _| ()).unwrap_err();
         assert!(matches!(error, Error::Lost(_)), "{error}");
         assert_eq!(received, b"12345");
         assert!(client.is_stale());
@@ -909,9 +834,7 @@ mod tests {
     #[test]
     fn a_farewell_while_idle_is_noticed_and_reported() {
         let mut client = Client::connect(scripted(|mut stream| {
-            stream
-                .write_all(b"ERR timeout waited too long for this client\n")
-                .unwrap();
+            stream.write_all(b"ERR timeout waited too long for this client\n").unwrap();
         }))
         .unwrap();
         assert!(client.reply_waiting(Duration::from_secs(10)).unwrap());
@@ -927,16 +850,12 @@ mod tests {
             while byte != *b"\n" {
                 stream.read_exact(&mut byte).unwrap();
             }
-            stream
-                .write_all(b"ERR too-large the file is above this server's limit\n")
-                .unwrap();
+            stream.write_all(b"ERR too-large the file is above this server's limit\n").unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             let _ = stream.read_exact(&mut [0; 100_000]);
         }))
         .unwrap();
-        let error = client
-            .put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ())
-            .unwrap_err();
+        let error = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ()).unwrap_err();
         assert_eq!(error.code(), Some("too-large"), "{error}");
         assert!(client.is_stale());
     }
@@ -944,14 +863,10 @@ mod tests {
     #[test]
     fn a_server_that_closes_without_draining_is_still_heard() {
         let mut client = Client::connect(scripted(|mut stream| {
-            stream
-                .write_all(b"ERR busy no room for another client now\n")
-                .unwrap();
+            stream.write_all(b"ERR busy no room for another client now\n").unwrap();
         }))
         .unwrap();
-        let error = client
-            .put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ())
-            .unwrap_err();
+        let error = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ()).unwrap_err();
         assert_eq!(error.code(), Some("busy"), "{error}");
     }
 
@@ -961,9 +876,7 @@ mod tests {
         let mut client = Client::connect(scripted(|mut stream| {
             let mut line = [0; b"PUT x 3145728\n".len()];
             stream.read_exact(&mut line).unwrap();
-            stream
-                .write_all(b"ERR read-only this server takes no uploads\n")
-                .unwrap();
+            stream.write_all(b"ERR read-only this server takes no uploads\n").unwrap();
             stream.read_exact(&mut vec![0; LENGTH]).unwrap();
             let mut next = [0; b"GET y\n".len()];
             stream.read_exact(&mut next).unwrap();
@@ -979,9 +892,7 @@ mod tests {
     #[test]
     fn a_long_refused_body_is_not_sent_to_its_end() {
         let mut client = Client::connect(scripted(|mut stream| {
-            stream
-                .write_all(b"ERR read-only this server takes no uploads\n")
-                .unwrap();
+            stream.write_all(b"ERR read-only this server takes no uploads\n").unwrap();
             drain(&stream);
         }))
         .unwrap();
@@ -1008,9 +919,7 @@ mod tests {
         }))
         .unwrap();
         let result = client.put_from("x", 10, &mut &b"12345"[..], &mut |_, _| ());
-        let Err(Error::Local(error)) = result else {
-            panic!("{result:?}")
-        };
+        let Err(Error::Local(error)) = result else { panic!("{result:?}") };
         assert_eq!(error.to_string(), "the source ended after 5 of 10 bytes");
         assert!(client.is_stale());
     }
@@ -1031,9 +940,7 @@ mod tests {
         }))
         .unwrap();
         client.set_timeout(Some(Duration::from_millis(20))).unwrap();
-        let Err(Error::Lost(error)) = client.get("x") else {
-            panic!()
-        };
+        let Err(Error::Lost(error)) = client.get("x") else { panic!() };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert_eq!(error.to_string(), "no byte moved for 0.02 s");
     }
@@ -1048,9 +955,7 @@ mod tests {
         .unwrap();
         client.set_timeout(Some(Duration::from_millis(20))).unwrap();
         let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
-        let Err(Error::Lost(error)) = result else {
-            panic!("{result:?}")
-        };
+        let Err(Error::Lost(error)) = result else { panic!("{result:?}") };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
@@ -1059,9 +964,7 @@ mod tests {
         let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
         let mut seen = Vec::new();
         client
-            .get_to("x", 0, &mut io::sink(), &mut |done, total| {
-                seen.push((done, total))
-            })
+            .get_to("x", 0, &mut io::sink(), &mut |done, total| seen.push((done, total)))
             .unwrap();
         assert_eq!(seen.first(), Some(&(0, 5)));
         assert_eq!(seen.last(), Some(&(5, 5)));

@@ -9,8 +9,8 @@
 //! SIGTERM and SIGINT are blocked in every thread and read from a signalfd: by a thread of this module,
 //! or, in a server that must stay single-threaded to fork ([`Incoming::for_forking`]), by the accept
 //! loop itself. The first signal shuts the listening socket, so that new connections are refused at
-//! once, and the reading side of every connection that is not in the middle of an upload, which wakes
-//! its session wherever it waits. Sessions end after the transfer under way; the iterator ends when the
+//! once, and the reading side of every connection that waits for a request, which wakes its session
+//! wherever it waits. The others end after the request under way; the iterator ends when the
 //! last connection is dropped. Connections that outlast the drain timeout are cut. A second signal ends
 //! the process at once.
 
@@ -22,14 +22,18 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags, acceptfrom_with, recv, send};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, acceptfrom_with, recv, send,
+    socket_with,
+};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,6 +47,9 @@ const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 /// How many refused clients are waited for at once; beyond it the oldest is cut.
 const REFUSED_AT_ONCE: usize = 64;
 
+/// How often a refused client is read from each time the accept loop comes by.
+const REFUSAL_READS: usize = 4;
+
 /// The first and the longest pause when the system has no descriptor or memory for a connection.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
@@ -55,13 +62,56 @@ const CUT_GRACE: Duration = Duration::from_secs(1);
 ///
 /// The address is taken, or not one of this machine's.
 pub fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the place that corrects the backlog"
-    )]
-    let listener = TcpListener::bind(addr)?;
-    rustix::net::listen(&listener, BACKLOG)?;
-    Ok(listener)
+    listen_with(addr, |_| Ok(()))
+}
+
+/// A listening socket likewise, whose connections have the time-outs of `service` from the first one on.
+///
+/// # Errors
+///
+/// The address is taken, or not one of this machine's.
+pub fn listen_for(addr: impl ToSocketAddrs, service: &Service) -> io::Result<TcpListener> {
+    listen_with(addr, |socket| set_inherited_options(socket, service))
+}
+
+fn listen_with(
+    addr: impl ToSocketAddrs,
+    configure: impl Fn(&OwnedFd) -> io::Result<()>,
+) -> io::Result<TcpListener> {
+    let mut outcome = Err(io::Error::new(io::ErrorKind::InvalidInput, "no such address"));
+    for addr in addr.to_socket_addrs()? {
+        outcome = listen_on(addr, &configure);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+fn listen_on(
+    addr: SocketAddr,
+    configure: impl Fn(&OwnedFd) -> io::Result<()>,
+) -> io::Result<TcpListener> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // A server that was just stopped leaves connections in TIME_WAIT, which must not bar its successor.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &addr)?;
+    configure(&socket)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Sets what accepted sockets inherit, which saves three system calls for every connection. They inherit
+/// it when the handshake ends and not when they are accepted: set before `listen`, it holds for all.
+fn set_inherited_options(socket: impl AsFd, service: &Service) -> io::Result<()> {
+    // A reply leaves in one piece or is corked, so there is nothing for Nagle's algorithm to gather.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    // Sockets that never wait do not care. The others look at their session's deadline that often.
+    let tick = Some(service.settings().least_timeout());
+    sockopt::set_socket_timeout(&socket, Timeout::Recv, tick)?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, tick)?;
+    Ok(())
 }
 
 /// Blocks SIGTERM and SIGINT, to be read from a signalfd, and SIGXFSZ, so that a file above the
@@ -145,15 +195,8 @@ impl Incoming {
 
     fn new(listener: TcpListener, service: &Service, mode: Mode) -> io::Result<Incoming> {
         listener.set_nonblocking(true)?;
-        // Accepted sockets inherit these, which saves three system calls for every connection. A reply
-        // leaves in one piece or is corked, so there is nothing for Nagle's algorithm to gather.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
-        if !matches!(mode, Mode::NonBlocking) {
-            use rustix::net::sockopt::{Timeout, set_socket_timeout};
-            let tick = Some(service.settings().least_timeout());
-            set_socket_timeout(&listener, Timeout::Recv, tick)?;
-            set_socket_timeout(&listener, Timeout::Send, tick)?;
-        }
+        // Again, for a listener that does not come from `listen_for`.
+        set_inherited_options(&listener, service)?;
         let shared = Arc::new(Shared::default());
         if !matches!(mode, Mode::Forking(_)) {
             let keeper = Keeper {
@@ -213,8 +256,7 @@ impl Incoming {
             if self.refused.len() == REFUSED_AT_ONCE {
                 self.refused.pop_front();
             }
-            self.refused
-                .push_back((link, Instant::now() + REFUSAL_LINGER));
+            self.refused.push_back((link, Instant::now() + REFUSAL_LINGER));
         }
     }
 
@@ -305,20 +347,14 @@ impl Incoming {
         if let Mode::Forking(signals) = &self.mode {
             fds.push(PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN));
         }
-        let _ = poll(
-            &mut fds,
-            Some(&timespec(until.saturating_duration_since(Instant::now()))),
-        );
+        let _ = poll(&mut fds, Some(&timespec(until.saturating_duration_since(Instant::now()))));
     }
 
     /// Waits for a client, for the signals where they are read here, for `other`, and meanwhile for the
     /// refused clients to leave.
     fn wait(&mut self, other: Option<BorrowedFd<'_>>, until: Option<Instant>) -> News {
         let mut fds = Vec::with_capacity(3 + self.refused.len());
-        let listener = self
-            .listener
-            .as_ref()
-            .map(|listener| watch(&mut fds, listener.as_fd()));
+        let listener = self.listener.as_ref().map(|listener| watch(&mut fds, listener.as_fd()));
         let signals = match &self.mode {
             Mode::Forking(signals) => Some(watch(&mut fds, signals.as_fd())),
             Mode::Blocking | Mode::NonBlocking => None,
@@ -327,13 +363,7 @@ impl Incoming {
         for (link, _) in &self.refused {
             watch(&mut fds, link.as_fd());
         }
-        let until = self
-            .refused
-            .front()
-            .map(|(_, until)| *until)
-            .into_iter()
-            .chain(until)
-            .min();
+        let until = self.refused.front().map(|(_, until)| *until).into_iter().chain(until).min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         // Interrupted, for example by SIGCHLD, is no news: the caller comes back.
         let ready = poll(&mut fds, timeout.as_ref()).is_ok();
@@ -346,8 +376,7 @@ impl Incoming {
         };
         if !self.refused.is_empty() {
             let now = Instant::now();
-            self.refused
-                .retain(|(link, until)| now < *until && !has_ended(link));
+            self.refused.retain(|(link, until)| now < *until && !has_ended(link));
         }
         news
     }
@@ -439,18 +468,13 @@ pub struct Link {
     socket: TcpStream,
     peer: SocketAddr,
     standing: Arc<Standing>,
-    /// Milliseconds since the process's [`epoch`]; 0 while nothing is waited for.
+    /// As [`nanos`] counts; 0 while nothing is waited for.
     deadline: AtomicU64,
 }
 
 impl Link {
     fn new(socket: TcpStream, peer: SocketAddr) -> Link {
-        Link {
-            socket,
-            peer,
-            standing: Arc::default(),
-            deadline: AtomicU64::new(0),
-        }
+        Link { socket, peer, standing: Arc::default(), deadline: AtomicU64::new(0) }
     }
 
     /// The socket.
@@ -461,11 +485,11 @@ impl Link {
     /// Leaves word until when the session waits, or with `None` that it does not. Past that time the
     /// connection becomes readable, and its session must be told to [`Session::expire`].
     pub fn wait_until(&self, deadline: Option<Instant>) {
-        let millis = deadline.map_or(0, |deadline| millis(deadline).max(1));
-        self.deadline.store(millis, Ordering::Release);
+        let nanos = deadline.map_or(0, |deadline| nanos(deadline).max(1));
+        self.deadline.store(nanos, Ordering::Release);
     }
 
-    /// Orders the session to end, and wakes it unless an upload is coming in.
+    /// Orders the session to end, and wakes it if it waits for a request.
     pub fn stop(&self) {
         if self.standing.stop() {
             self.wake();
@@ -558,10 +582,7 @@ impl Shared {
         if live.cut_off.is_some() {
             link.stop(); // accepted just before the listening socket was shut
         }
-        Some(Lease {
-            shared: Arc::clone(self),
-            key,
-        })
+        Some(Lease { shared: Arc::clone(self), key })
     }
 
     fn release(&self, key: usize) {
@@ -595,9 +616,7 @@ impl Shared {
     /// Waits until no connection is left; in vain after `patience`.
     fn wait_for_the_last(&self, patience: Duration) {
         let live = self.lock();
-        let _ = self
-            .none_left
-            .wait_timeout_while(live, patience, |live| live.count() > 0);
+        let _ = self.none_left.wait_timeout_while(live, patience, |live| live.count() > 0);
     }
 
     /// Ends what the drain timeout has overtaken. Gives how many connections that were.
@@ -611,7 +630,7 @@ impl Shared {
 
     /// Wakes the sessions whose deadline has passed.
     fn wake_expired(&self) {
-        let now = millis(Instant::now());
+        let now = nanos(Instant::now());
         for link in self.lock().links.iter().flatten() {
             let deadline = link.deadline.load(Ordering::Acquire);
             if deadline != 0 && deadline <= now {
@@ -640,10 +659,7 @@ impl Keeper {
             };
             let timeout =
                 until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
-            let mut fds = [PollFd::from_borrowed_fd(
-                self.signals.as_fd(),
-                PollFlags::IN,
-            )];
+            let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             let _ = poll(&mut fds, timeout.as_ref());
             if let Ok(Some(signal)) = self.signals.read_signal() {
                 if cut_off.is_some() {
@@ -666,7 +682,9 @@ impl Keeper {
     /// The drain timeout is over.
     fn end(self) {
         let left = self.shared.cut();
-        tracing::warn!("drain timeout: {left} connections cut");
+        if left > 0 {
+            tracing::warn!("drain timeout: {left} connections cut");
+        }
         // Sessions end by themselves now, and their temporary files with them; what hangs is left.
         self.shared.wait_for_the_last(CUT_GRACE);
         std::process::exit(0);
@@ -687,16 +705,19 @@ fn tell_busy(link: &Link) -> bool {
         && link.socket.shutdown(Shutdown::Write).is_ok()
 }
 
-/// Discards what a refused client has sent; gives whether it is gone.
+/// Discards some of what a refused client has sent; gives whether it is gone.
+///
+/// Not all of it: a client that sends faster than we read would hold up the accept loop.
 fn has_ended(link: &Link) -> bool {
     let mut scratch = [0; 4096];
-    loop {
+    for _ in 0..REFUSAL_READS {
         match recv(&link.socket, &mut scratch[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => return true,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return errno != Errno::AGAIN,
         }
     }
+    false
 }
 
 fn signal_fd() -> io::Result<SignalFd> {
@@ -714,9 +735,10 @@ fn tick_of(service: &Service) -> Duration {
     (least / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
 }
 
-/// Milliseconds since some moment before all others.
-fn millis(instant: Instant) -> u64 {
-    static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    let epoch = EPOCH.get_or_init(|| Instant::now() - Duration::from_millis(1));
-    instant.saturating_duration_since(*epoch).as_millis() as u64
+/// Nanoseconds since some moment before all others. Exact, so that a session whose time is up by this
+/// count is so by its own.
+fn nanos(instant: Instant) -> u64 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    let epoch = EPOCH.get_or_init(|| Instant::now() - Duration::from_nanos(1));
+    instant.saturating_duration_since(*epoch).as_nanos().try_into().unwrap_or(u64::MAX)
 }

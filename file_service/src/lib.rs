@@ -25,6 +25,8 @@
 //! }
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod client;
 mod http;
 pub mod incoming;
@@ -35,7 +37,7 @@ pub mod session;
 pub mod store;
 pub mod transport;
 
-pub use incoming::{Connection, Incoming, Lease, Link, Next, listen};
+pub use incoming::{Connection, Incoming, Lease, Link, Next, listen, listen_for};
 pub use options::{Model, NoOptions, launch, launch_from};
 pub use service::{Service, Settings};
 pub use session::{Interest, Job, Outcome, Session, Step};

@@ -1,6 +1,6 @@
 //! Every server's command line, and the way from there to a running server.
 
-use crate::incoming::{block_signals, listen};
+use crate::incoming::{block_signals, listen_for};
 use crate::service::{Service, Settings};
 use crate::store::Store;
 use clap::Parser;
@@ -189,15 +189,8 @@ fn complain(model: &Model, error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty());
-    let first = lines
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ")
-        .to_owned();
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let line = lines.fold(first, |line, more| line + " " + more);
     eprintln!("{}: {line} (see --help)", model.name);
     ExitCode::from(2)
@@ -224,11 +217,7 @@ fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> 
     }
     let store = Store::open(&options.root, !options.read_only, options.sync)
         .map_err(|error| Unusable(format!("cannot serve the folder {:?}", options.root), error))?;
-    let store = if options.no_tmpfile {
-        store.without_unnamed_files()
-    } else {
-        store
-    };
+    let store = if options.no_tmpfile { store.without_unnamed_files() } else { store };
     let service = Service::new(
         store,
         Settings {
@@ -244,7 +233,7 @@ fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> 
         let what = format!("cannot listen on {}", options.addr.escape_debug());
         Unusable(what, error)
     };
-    let listener = listen(&options.addr[..]).map_err(cannot_listen)?;
+    let listener = listen_for(&options.addr[..], &service).map_err(cannot_listen)?;
     let addr = listener.local_addr().map_err(cannot_listen)?;
     // Whoever started us may wait for this line or may have closed our standard output; both are fine.
     let mut stdout = io::stdout().lock();
@@ -256,20 +245,12 @@ fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> 
 fn descriptors_for_connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    )
-    .is_ok();
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     match if raised { maximum } else { current } {
         None => usize::MAX,
-        Some(limit) => usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(RESERVED_DESCRIPTORS)
-            .max(1),
+        Some(limit) => {
+            usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_DESCRIPTORS).max(1)
+        }
     }
 }
 

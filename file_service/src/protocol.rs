@@ -1,6 +1,6 @@
 //! The words of the file protocol: request lines, paths, replies, error codes.
 //!
-//! Everything here is a pure function of bytes. The page `PROTOCOL.md` of this crate says what the words mean.
+//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` says what the words mean.
 
 use std::fmt;
 
@@ -17,13 +17,10 @@ pub(crate) const UPLOAD_DIGITS: usize = 16;
 
 /// Whether `name` is reserved for an upload in progress.
 pub fn is_upload_name(name: &[u8]) -> bool {
-    name.strip_prefix(UPLOAD_PREFIX.as_bytes())
-        .is_some_and(|digits| {
-            digits.len() == UPLOAD_DIGITS
-                && digits
-                    .iter()
-                    .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
-        })
+    name.strip_prefix(UPLOAD_PREFIX.as_bytes()).is_some_and(|digits| {
+        digits.len() == UPLOAD_DIGITS
+            && digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 /// Why a request was not carried out, as the client is told.
@@ -91,11 +88,7 @@ impl Code {
             Code::TooLarge => ("too-large", "the file is above this server's limit", 413),
             Code::NoSpace => ("no-space", "no space left on the server", 507),
             Code::LineTooLong => ("line-too-long", "no end of line within 4096 bytes", 414),
-            Code::Busy => (
-                "busy",
-                "no room for another client now, try again later",
-                503,
-            ),
+            Code::Busy => ("busy", "no room for another client now, try again later", 503),
             Code::Timeout => ("timeout", "waited too long for this client", 408),
             Code::Internal => ("internal", "the server failed, its log says how", 500),
         }
@@ -126,10 +119,7 @@ pub struct RelPath {
 impl RelPath {
     /// The root.
     pub fn root() -> RelPath {
-        RelPath {
-            bytes: Vec::new(),
-            trailing_slash: false,
-        }
+        RelPath { bytes: Vec::new(), trailing_slash: false }
     }
 
     /// Decodes a path as it stands in a request.
@@ -141,11 +131,7 @@ impl RelPath {
         // A leading slash is allowed; alone it is the root.
         let relative = encoded.strip_prefix(b"/").unwrap_or(encoded);
         if relative.is_empty() {
-            return if encoded.is_empty() {
-                Err(Code::BadPath)
-            } else {
-                Ok(RelPath::root())
-            };
+            return if encoded.is_empty() { Err(Code::BadPath) } else { Ok(RelPath::root()) };
         }
         let trailing_slash = relative.ends_with(b"/");
         let relative = relative.strip_suffix(b"/").unwrap_or(relative);
@@ -166,10 +152,7 @@ impl RelPath {
                 return Err(Code::BadPath);
             }
         }
-        Ok(RelPath {
-            bytes,
-            trailing_slash,
-        })
+        Ok(RelPath { bytes, trailing_slash })
     }
 
     /// The decoded bytes, components joined by `/`; empty for the root.
@@ -184,10 +167,7 @@ impl RelPath {
 
     /// The path as a folder may be written: a single trailing slash is allowed.
     pub fn folder(self) -> RelPath {
-        RelPath {
-            trailing_slash: false,
-            ..self
-        }
+        RelPath { trailing_slash: false, ..self }
     }
 
     /// The path as a file must be written: a trailing slash is an empty component.
@@ -196,11 +176,7 @@ impl RelPath {
     ///
     /// [`Code::BadPath`] where there is one.
     pub fn file(self) -> Result<RelPath, Code> {
-        if self.trailing_slash {
-            Err(Code::BadPath)
-        } else {
-            Ok(self)
-        }
+        if self.trailing_slash { Err(Code::BadPath) } else { Ok(self) }
     }
 
     /// The parent folder and the last component; `None` for the root.
@@ -225,14 +201,8 @@ fn decode_component(component: &[u8], out: &mut Vec<u8>) -> Result<(), Code> {
     while let Some(&byte) = bytes.next() {
         let decoded = match byte {
             b'%' => {
-                let high = bytes
-                    .next()
-                    .and_then(|&d| hex_value(d))
-                    .ok_or(Code::BadPath)?;
-                let low = bytes
-                    .next()
-                    .and_then(|&d| hex_value(d))
-                    .ok_or(Code::BadPath)?;
+                let high = bytes.next().and_then(|&d| hex_value(d)).ok_or(Code::BadPath)?;
+                let low = bytes.next().and_then(|&d| hex_value(d)).ok_or(Code::BadPath)?;
                 high << 4 | low
             }
             b' ' => return Err(Code::BadPath),
@@ -273,11 +243,7 @@ pub fn encode_name(name: &[u8], out: &mut Vec<u8>) {
 
 pub(crate) fn encode_byte(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend([
-        b'%',
-        HEX[usize::from(byte >> 4)],
-        HEX[usize::from(byte & 15)],
-    ]);
+    out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
 }
 
 /// One request of the file protocol.
@@ -342,16 +308,10 @@ impl Request {
             let args = args.ok_or(refuse(Code::BadArgument))?;
             let number = |field: &[u8]| parse_number(field).ok_or(refuse(Code::BadArgument));
             match args.fields() {
-                [name] => Ok(Request::Get {
-                    path: file(name),
-                    offset: 0,
-                    length: None,
-                }),
-                [name, offset] => Ok(Request::Get {
-                    path: file(name),
-                    offset: number(offset)?,
-                    length: None,
-                }),
+                [name] => Ok(Request::Get { path: file(name), offset: 0, length: None }),
+                [name, offset] => {
+                    Ok(Request::Get { path: file(name), offset: number(offset)?, length: None })
+                }
                 [name, offset, length] => Ok(Request::Get {
                     path: file(name),
                     offset: number(offset)?,
@@ -361,10 +321,7 @@ impl Request {
             }
         } else if is("PUT") {
             // Without a length nobody knows where the next request begins.
-            let refuse = BadRequest {
-                code: Code::BadArgument,
-                close: true,
-            };
+            let refuse = BadRequest { code: Code::BadArgument, close: true };
             match args.ok_or(refuse)?.fields() {
                 [name, length] => Ok(Request::Put {
                     path: file(name),
@@ -403,10 +360,7 @@ struct Args<'a> {
 impl<'a> Args<'a> {
     /// `None` where a field is empty: two spaces in a row, or a trailing one.
     fn collect(fields: impl Iterator<Item = &'a [u8]>) -> Option<Args<'a>> {
-        let mut args = Args {
-            fields: [b""; 4],
-            count: 0,
-        };
+        let mut args = Args { fields: [b""; 4], count: 0 };
         for field in fields {
             if field.is_empty() {
                 return None;
@@ -433,9 +387,7 @@ pub fn parse_number(field: &[u8]) -> Option<u64> {
         return None;
     }
     // 19 digits fit a u64; the protocol's numbers fit an i64.
-    let value = field
-        .iter()
-        .fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
+    let value = field.iter().fold(0u64, |n, digit| n * 10 + u64::from(digit - b'0'));
     (value <= i64::MAX as u64).then_some(value)
 }
 
@@ -524,11 +476,7 @@ mod tests {
         assert_eq!(code("list"), Ok(Request::List(Ok(RelPath::root()))));
         assert_eq!(
             code("get a/"),
-            Ok(Request::Get {
-                path: Err(Code::BadPath),
-                offset: 0,
-                length: None
-            })
+            Ok(Request::Get { path: Err(Code::BadPath), offset: 0, length: None })
         );
     }
 

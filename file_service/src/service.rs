@@ -37,9 +37,7 @@ impl Default for Settings {
 impl Settings {
     /// The shortest time after which a session may want to look at its deadline.
     pub fn least_timeout(&self) -> Duration {
-        self.idle_timeout
-            .min(self.header_timeout)
-            .min(self.transfer_timeout)
+        self.idle_timeout.min(self.header_timeout).min(self.transfer_timeout)
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::http::{self, Decision, Expect, Method, Parsed};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, RelPath, Request, encode_name};
 use crate::service::Service;
-use crate::store::{self, Entry, Failure, Kind, Opened, Upload};
+use crate::store::{self, Entry, Failure, Kind, Opened, Store, Upload};
 use crate::transport::Transport;
 use std::fs::File;
 use std::io::{self, Write};
@@ -80,16 +80,17 @@ pub enum Interest {
 #[derive(Debug, Default)]
 pub struct Standing(AtomicU8);
 
-const RECEIVING: u8 = 1;
+const ANSWERING: u8 = 1;
 const STOPPING: u8 = 2;
 
 impl Standing {
-    /// Orders the session to end after the transfer under way.
+    /// Orders the session to end after the request under way.
     ///
-    /// Gives whether the reading side of the connection may be shut down to wake the session: not so
-    /// while an upload comes in.
+    /// Gives whether the reading side of the connection may be shut down to wake the session: only if it
+    /// waits for a request. After that the kernel answers whatever the client still sends with a reset,
+    /// which would destroy a reply under way.
     pub fn stop(&self) -> bool {
-        self.0.fetch_or(STOPPING, Ordering::SeqCst) & RECEIVING == 0
+        self.0.fetch_or(STOPPING, Ordering::SeqCst) & ANSWERING == 0
     }
 
     /// Whether the order to stop has been given.
@@ -97,13 +98,13 @@ impl Standing {
         self.0.load(Ordering::Relaxed) & STOPPING != 0
     }
 
-    /// Gives whether the upload may begin: not so after the order to stop.
-    fn begin_receiving(&self) -> bool {
-        self.0.fetch_or(RECEIVING, Ordering::SeqCst) & STOPPING == 0
+    /// Gives whether a request may be answered: not so after the order to stop.
+    fn begin_answer(&self) -> bool {
+        self.0.fetch_or(ANSWERING, Ordering::SeqCst) & STOPPING == 0
     }
 
-    fn end_receiving(&self) {
-        self.0.fetch_and(!RECEIVING, Ordering::SeqCst);
+    fn end_answer(&self) {
+        self.0.fetch_and(!ANSWERING, Ordering::SeqCst);
     }
 }
 
@@ -192,6 +193,13 @@ enum Sink {
     Discard(Reply),
 }
 
+/// Why an upload does not begin.
+enum PutRefusal {
+    Failure(Failure),
+    /// Only HTTP knows conditions.
+    Precondition,
+}
+
 /// What became of one phase.
 enum Flow {
     Go,
@@ -226,10 +234,7 @@ impl Session {
     ///
     /// Must not be called while a [`Job`] is out; then it does nothing but ask for the wait again.
     pub fn advance(&mut self, transport: &mut impl Transport) -> Step {
-        let mut share = Share {
-            bytes: SHARE_BYTES,
-            requests: SHARE_REQUESTS,
-        };
+        let mut share = Share { bytes: SHARE_BYTES, requests: SHARE_REQUESTS };
         loop {
             let flow = match &mut self.phase {
                 Phase::Head => self.head(transport, &mut share),
@@ -255,7 +260,6 @@ impl Session {
         tracing::debug!(peer = %self.peer, "deadline passed");
         match &self.phase {
             Phase::Head | Phase::Receive(_) => {
-                self.standing.end_receiving();
                 let reply = self.refusal(Code::Timeout, true);
                 self.phase = Phase::Reply(reply);
                 self.deadline = Instant::now() + LINGER;
@@ -272,15 +276,20 @@ impl Session {
             self.close(transport);
             return Flow::Go;
         }
-        if !self.input.is_empty() && self.take_request() {
-            self.in_head = false;
-            share.requests -= 1;
-            return Flow::Go;
+        if !self.input.is_empty() {
+            if !self.standing.begin_answer() {
+                self.close(transport);
+                return Flow::Go;
+            }
+            if self.take_request() {
+                self.in_head = false;
+                share.requests -= 1;
+                return Flow::Go;
+            }
+            self.standing.end_answer();
         }
         if self.input.is_empty() && self.drained {
             self.drained = false;
-            self.input.shrink();
-            self.deadline = Instant::now() + self.service.settings().idle_timeout;
             return Flow::Stop(Step::Idle);
         }
         let begun = !self.input.is_empty();
@@ -293,11 +302,8 @@ impl Session {
         }
         let room = self.input.room(INPUT_IDLE);
         let wanted = room.len();
-        let outcome = if begun {
-            transport.read_before(room, self.deadline)
-        } else {
-            transport.read(room)
-        };
+        let outcome =
+            if begun { transport.read_before(room, self.deadline) } else { transport.read(room) };
         match outcome {
             // What came before the end has been answered; the beginning of a request is no request.
             Ok(0) => self.phase = Phase::Closed,
@@ -339,14 +345,7 @@ impl Session {
             Parsed::Invalid { status, reason } => {
                 tracing::debug!(peer = %self.peer, status, reason, "malformed request");
                 let mut bytes = Vec::new();
-                http::error(
-                    &mut bytes,
-                    status,
-                    reason,
-                    false,
-                    false,
-                    self.is_read_only(),
-                );
+                http::error(&mut bytes, status, reason, false, false, self.is_read_only());
                 self.reply(bytes, Then::Close);
             }
             Parsed::Complete { request, head_len } => {
@@ -370,11 +369,7 @@ impl Session {
             Ok(Request::List(path)) => self.attempt(|session| {
                 let path = path?;
                 let folder = session.service.store().open_directory(&path)?;
-                session.work(Task::List {
-                    path,
-                    folder,
-                    format: Format::Lines,
-                });
+                session.work(Task::List { path, folder, format: Format::Lines });
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.attempt(|session| {
@@ -386,23 +381,15 @@ impl Session {
                 }
                 Ok(())
             }),
-            Ok(Request::Get {
-                path,
-                offset,
-                length,
-            }) => self.attempt(|session| {
+            Ok(Request::Get { path, offset, length }) => self.attempt(|session| {
                 let (file, stat) = session.service.store().open_file(&path?)?;
                 let rest = stat.size.checked_sub(offset).ok_or(Code::BadRange)?;
                 let length = length.map_or(rest, |length| length.min(rest));
                 let bytes = ok_line(length, inline_len(length));
-                let piece = Piece {
-                    file,
-                    offset,
-                    left: length,
-                };
+                let piece = Piece { file, offset, left: length };
                 session.reply_piece(bytes, piece)
             }),
-            Ok(Request::Put { path, length }) => self.begin_put(length, path, false, |_| Ok(())),
+            Ok(Request::Put { path, length }) => self.begin_put(length, path, false, |_, _| true),
         }
     }
 
@@ -425,15 +412,8 @@ impl Session {
             }
             let expects = request.expect == Expect::Continue;
             let path = request.path.clone().and_then(RelPath::file);
-            return self.begin_put(length, path.clone(), expects, |session| {
-                let existing = path
-                    .ok()
-                    .and_then(|path| session.service.store().stat(&path));
-                if http::decide_put(request, existing.as_ref()) {
-                    Ok(())
-                } else {
-                    Err(412)
-                }
+            return self.begin_put(length, path, expects, |store, path| {
+                http::decide_put(request, store.stat(path).as_ref())
             });
         }
         if length > self.service.settings().max_file_size {
@@ -456,16 +436,8 @@ impl Session {
         let path = request.path.clone()?;
         match self.service.store().open_any(&path)? {
             Opened::Directory(folder) => {
-                let format = if request.wants_json {
-                    Format::Json
-                } else {
-                    Format::Page
-                };
-                self.work(Task::List {
-                    path: path.folder(),
-                    folder,
-                    format,
-                });
+                let format = if request.wants_json { Format::Json } else { Format::Page };
+                self.work(Task::List { path: path.folder(), folder, format });
                 Ok(())
             }
             Opened::File(file, stat) => {
@@ -476,11 +448,7 @@ impl Session {
                     Decision::Partial { offset, length } => (offset, length),
                     _ => (0, 0),
                 };
-                let left = if request.method == Method::Head {
-                    0
-                } else {
-                    left
-                };
+                let left = if request.method == Method::Head { 0 } else { left };
                 let mut bytes = Vec::with_capacity(HTTP_HEAD_ROOM + inline_len(left));
                 let keep_alive = self.dress().keep_alive;
                 http::file_head(&mut bytes, request, &path, &stat, &decision, keep_alive);
@@ -495,40 +463,32 @@ impl Session {
         length: u64,
         path: Result<RelPath, Code>,
         expects_continue: bool,
-        precondition: impl FnOnce(&Session) -> Result<(), u16>,
+        precondition: impl FnOnce(&Store, &RelPath) -> bool,
     ) {
         if length > self.service.settings().max_file_size {
             return self.refuse(Code::TooLarge, true);
         }
-        let store = self.service.store();
-        let upload = if !store.is_writable() {
-            Err(Code::ReadOnly.into())
-        } else if let Err(code) = &path {
-            Err((*code).into())
-        } else if let Err(status) = precondition(self) {
-            self.refuse_kept(status, "the precondition does not hold");
-            return self.discard_unless(expects_continue, length);
-        } else {
-            path.map_err(Failure::from)
-                .and_then(|path| store.begin_upload(&path))
-        };
-        let upload = match upload {
+        let upload = match self.admit_upload(path, precondition) {
             Ok(upload) => upload,
-            Err(failure) => {
-                self.fail(failure);
-                return self.discard_unless(expects_continue, length);
+            Err(refusal) => {
+                // Who asked whether to send the body may or may not send it now: only a close is clear.
+                if let (Speech::Http(dress), true) = (&mut self.speech, expects_continue) {
+                    dress.keep_alive = false;
+                }
+                match refusal {
+                    PutRefusal::Precondition => {
+                        self.refuse_kept(412, "the precondition does not hold");
+                    }
+                    PutRefusal::Failure(failure) => self.fail(failure),
+                }
+                if !expects_continue {
+                    self.discard(length);
+                }
+                return;
             }
         };
-        if !self.standing.begin_receiving() {
-            // The order to stop came first.
-            self.phase = Phase::Head;
-            return;
-        }
-        let receive = Box::new(Receive {
-            left: length,
-            sink: Sink::Store(upload),
-            buffer: Vec::new(),
-        });
+        let receive =
+            Box::new(Receive { left: length, sink: Sink::Store(upload), buffer: Vec::new() });
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
         if expects_continue && self.input.is_empty() {
             self.reply(http::CONTINUE.to_vec(), Then::Receive(receive));
@@ -537,13 +497,27 @@ impl Session {
         }
     }
 
+    fn admit_upload(
+        &self,
+        path: Result<RelPath, Code>,
+        precondition: impl FnOnce(&Store, &RelPath) -> bool,
+    ) -> Result<Upload, PutRefusal> {
+        let refuse = |code: Code| PutRefusal::Failure(code.into());
+        if self.is_read_only() {
+            return Err(refuse(Code::ReadOnly));
+        }
+        let path = path.map_err(refuse)?;
+        let store = self.service.store();
+        if !precondition(store, &path) {
+            return Err(PutRefusal::Precondition);
+        }
+        store.begin_upload(&path).map_err(PutRefusal::Failure)
+    }
+
     // ---- Slow work ----
 
     fn work(&mut self, task: Task) {
-        self.phase = Phase::Work(Some(Job {
-            service: self.service.clone(),
-            task,
-        }));
+        self.phase = Phase::Work(Some(Job { service: self.service.clone(), task }));
     }
 
     /// Takes back what a [`Job`] has come to.
@@ -552,10 +526,7 @@ impl Session {
             Ok(Done::Text(text)) => self.reply_text(&text),
             Ok(Done::Document(document)) => self.reply_document(document),
             Ok(Done::Landed { created }) => self.landed(created),
-            Err(failure) => {
-                self.standing.end_receiving();
-                self.fail(failure);
-            }
+            Err(failure) => self.fail(failure),
         }
     }
 
@@ -586,32 +557,17 @@ impl Session {
         let then = if close { Then::Close } else { self.next() };
         let bytes = match self.speech {
             Speech::Http(dress) => {
-                let dress = Dress {
-                    keep_alive: matches!(then, Then::Next),
-                    ..dress
-                };
-                self.http_error(
-                    code.http_status(),
-                    &format!("{code}: {}", code.message()),
-                    dress,
-                )
+                let dress = Dress { keep_alive: matches!(then, Then::Next), ..dress };
+                self.http_error(code.http_status(), &format!("{code}: {}", code.message()), dress)
             }
             Speech::Unknown | Speech::File => protocol::error_line(code).into_bytes(),
         };
-        Reply {
-            bytes,
-            sent: 0,
-            body: None,
-            then,
-        }
+        Reply { bytes, sent: 0, body: None, then }
     }
 
     /// Refuses what only HTTP can ask for, and closes.
     fn refuse_http(&mut self, status: u16, reason: &str) {
-        let dress = Dress {
-            keep_alive: false,
-            ..self.dress()
-        };
+        let dress = Dress { keep_alive: false, ..self.dress() };
         let bytes = self.http_error(status, reason, dress);
         self.reply(bytes, Then::Close);
     }
@@ -655,12 +611,7 @@ impl Session {
     }
 
     fn reply(&mut self, bytes: Vec<u8>, then: Then) {
-        self.begin_reply(Reply {
-            bytes,
-            sent: 0,
-            body: None,
-            then,
-        });
+        self.begin_reply(Reply { bytes, sent: 0, body: None, then });
     }
 
     fn begin_reply(&mut self, reply: Reply) {
@@ -679,12 +630,7 @@ impl Session {
     fn reply_document(&mut self, document: Vec<u8>) {
         let dress = self.dress();
         let mut bytes = Vec::with_capacity(HTTP_HEAD_ROOM + document.len());
-        http::document_head(
-            &mut bytes,
-            document.len() as u64,
-            dress.json,
-            dress.keep_alive,
-        );
+        http::document_head(&mut bytes, document.len() as u64, dress.json, dress.keep_alive);
         if !dress.head_only {
             bytes.extend_from_slice(&document);
         }
@@ -707,12 +653,7 @@ impl Session {
             bytes.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
             self.reply(bytes, then);
         } else {
-            self.begin_reply(Reply {
-                bytes,
-                sent: 0,
-                body: Some(piece),
-                then,
-            });
+            self.begin_reply(Reply { bytes, sent: 0, body: Some(piece), then });
         }
         Ok(())
     }
@@ -742,9 +683,7 @@ impl Session {
             }
             Ok(n) => {
                 share.bytes = share.bytes.saturating_sub(n as u64);
-                if let Phase::Reply(Reply {
-                    bytes, sent, body, ..
-                }) = &self.phase
+                if let Phase::Reply(Reply { bytes, sent, body, .. }) = &self.phase
                     && (body.is_some() || *sent < bytes.len())
                 {
                     self.deadline = Instant::now() + self.service.settings().transfer_timeout;
@@ -758,16 +697,16 @@ impl Session {
     /// The reply is out.
     fn sent(&mut self, transport: &mut impl Transport) -> Flow {
         match std::mem::replace(&mut self.phase, Phase::Head) {
-            Phase::Reply(Reply {
-                then: Then::Close, ..
-            }) => self.close(transport),
-            Phase::Reply(Reply {
-                then: Then::Receive(receive),
-                ..
-            }) => {
+            Phase::Reply(Reply { then: Then::Close, .. }) => self.close(transport),
+            Phase::Reply(Reply { then: Then::Receive(receive), .. }) => {
                 self.phase = Phase::Receive(receive);
             }
-            _ => {}
+            _ => {
+                // From here on the client is idle, unless it has sent more already.
+                self.standing.end_answer();
+                self.input.shrink();
+                self.deadline = Instant::now() + self.service.settings().idle_timeout;
+            }
         }
         Flow::Go
     }
@@ -775,14 +714,6 @@ impl Session {
     // ---- Bodies ----
 
     /// Reads the body of a refused upload to its end; the refusal, which is settled, comes after it.
-    fn discard_unless(&mut self, client_waits: bool, length: u64) {
-        match &mut self.phase {
-            // Who asked whether to send the body may or may not send it now: only a close is clear.
-            Phase::Reply(reply) if client_waits => reply.then = Then::Close,
-            _ => self.discard(length),
-        }
-    }
-
     fn discard(&mut self, length: u64) {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Head) {
             Phase::Reply(reply) => Phase::Receive(Receive::discarding(length, reply)),
@@ -803,7 +734,6 @@ impl Session {
             match transport.read(room) {
                 Ok(0) => {
                     // Cut short. Dropping the upload removes it before the client sees the close.
-                    self.standing.end_receiving();
                     self.phase = Phase::Closed;
                     return Flow::Go;
                 }
@@ -816,9 +746,7 @@ impl Session {
             }
         } else {
             let data = self.input.data();
-            let taken = data
-                .len()
-                .min(usize::try_from(receive.left).unwrap_or(usize::MAX));
+            let taken = data.len().min(usize::try_from(receive.left).unwrap_or(usize::MAX));
             let stored = receive.store(&data[..taken]);
             self.input.consume(taken);
             stored
@@ -826,7 +754,6 @@ impl Session {
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
         if let Err(failure) = stored {
             // The rest is read and thrown away, so that the refusal can be read and the next request found.
-            self.standing.end_receiving();
             self.settle_body(|session| session.fail(failure));
         }
         Flow::Go
@@ -853,10 +780,7 @@ impl Session {
                 }
                 Sink::Store(upload) => match upload.land() {
                     Ok(created) => self.landed(created),
-                    Err(failure) => {
-                        self.standing.end_receiving();
-                        self.fail(failure);
-                    }
+                    Err(failure) => self.fail(failure),
                 },
             },
             other => self.phase = other,
@@ -865,7 +789,6 @@ impl Session {
     }
 
     fn landed(&mut self, created: bool) {
-        self.standing.end_receiving();
         match self.speech {
             Speech::Http(dress) => {
                 let mut bytes = Vec::new();
@@ -890,8 +813,12 @@ impl Session {
 
     fn linger(&mut self, transport: &mut impl Transport, share: &mut Share) -> Flow {
         self.input.clear();
-        match transport.read_before(self.input.room(LINGER_CHUNK), self.deadline) {
+        // Mostly the end of stream comes next. Who sends on gets a larger buffer, which saves calls.
+        let room = self.input.room(if self.drained { INPUT_IDLE } else { LINGER_CHUNK });
+        let wanted = room.len();
+        match transport.read_before(room, self.deadline) {
             Ok(n) if n > 0 && Instant::now() < self.deadline => {
+                self.drained = n < wanted;
                 share.bytes = share.bytes.saturating_sub(n as u64);
             }
             Ok(_) => self.phase = Phase::Closed,
@@ -910,7 +837,6 @@ impl Session {
             io::ErrorKind::Interrupted => {}
             _ => {
                 tracing::debug!(peer = %self.peer, "connection lost: {error}");
-                self.standing.end_receiving();
                 self.phase = Phase::Closed;
             }
         }
@@ -920,11 +846,7 @@ impl Session {
 
 impl Receive {
     fn discarding(left: u64, reply: Reply) -> Box<Receive> {
-        Box::new(Receive {
-            left,
-            sink: Sink::Discard(reply),
-            buffer: Vec::new(),
-        })
+        Box::new(Receive { left, sink: Sink::Discard(reply), buffer: Vec::new() })
     }
 
     /// Where to read into, no more than the body still has.
@@ -984,6 +906,42 @@ impl Share {
     }
 }
 
+/// Holds a short conversation with nobody, so that what is initialised at its first use is so by now.
+///
+/// For a parent that forks: a child inherits it. The choice of the fastest string search alone asks the
+/// processor for its features, which is slow on a virtual machine, and would be done anew by each child.
+pub fn rehearse(service: &Service) {
+    let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+    for request in [&b"HASH no%20such\nQUIT\n"[..], b"GET /no/such HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut session = Session::new(service, nobody, Arc::default());
+        let mut audience = Nobody { request };
+        while !matches!(session.advance(&mut audience), Step::Closed) {}
+    }
+}
+
+/// A transport whose peer speaks from a script and listens to nothing.
+struct Nobody<'a> {
+    request: &'a [u8],
+}
+
+impl Transport for Nobody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.request, buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn send_file(&mut self, _: &File, _: &mut u64, _: u64) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Bytes that have arrived and are not yet understood.
 #[derive(Debug, Default)]
 struct Input {
@@ -1034,7 +992,7 @@ impl Input {
 
     /// Gives back what an idle session does not need.
     fn shrink(&mut self) {
-        if self.bytes.len() > INPUT_IDLE {
+        if self.is_empty() && self.bytes.len() > INPUT_IDLE {
             *self = Input::default();
         }
     }
@@ -1050,11 +1008,7 @@ pub struct Job {
 #[derive(Debug)]
 enum Task {
     Hash(File),
-    List {
-        path: RelPath,
-        folder: OwnedFd,
-        format: Format,
-    },
+    List { path: RelPath, folder: OwnedFd, format: Format },
     Land(Upload),
 }
 
@@ -1082,19 +1036,13 @@ impl Job {
         Outcome(match self.task {
             Task::Hash(file) => store::hash(&file).map(Done::Text),
             Task::Land(upload) => upload.land().map(|created| Done::Landed { created }),
-            Task::List {
-                path,
-                folder,
-                format,
-            } => self
-                .service
-                .store()
-                .list(&path, folder)
-                .map(|entries| match format {
+            Task::List { path, folder, format } => {
+                self.service.store().list(&path, folder).map(|entries| match format {
                     Format::Lines => Done::Text(lines(&entries)),
                     Format::Page => Done::Document(http::page(&path, &entries)),
                     Format::Json => Done::Document(http::json(&entries)),
-                }),
+                })
+            }
         })
     }
 }
@@ -1102,13 +1050,7 @@ impl Job {
 /// A listing in the file protocol.
 fn lines(entries: &[Entry]) -> Vec<u8> {
     let mut text = Vec::with_capacity(entries.len() * 48);
-    for Entry {
-        kind,
-        size,
-        mtime,
-        name,
-    } in entries
-    {
+    for Entry { kind, size, mtime, name } in entries {
         let kind = match kind {
             Kind::File => 'f',
             Kind::Directory => 'd',
@@ -1131,9 +1073,5 @@ fn ok_line(n: u64, room: usize) -> Vec<u8> {
 
 /// How much of a body goes into the reply's own buffer.
 fn inline_len(length: u64) -> usize {
-    if length <= INLINE_MAX {
-        length as usize
-    } else {
-        0
-    }
+    if length <= INLINE_MAX { length as usize } else { 0 }
 }

@@ -59,10 +59,7 @@ impl From<Errno> for Failure {
             Errno::NXIO | Errno::NODEV | Errno::ISDIR => Code::NotAFile,
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Code::NoSpace,
             _ => {
-                return Failure {
-                    code: Code::Internal,
-                    detail: Some(errno.into()),
-                };
+                return Failure { code: Code::Internal, detail: Some(errno.into()) };
             }
         };
         code.into()
@@ -73,10 +70,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match Errno::from_io_error(&error) {
             Some(errno) => errno.into(),
-            None => Failure {
-                code: Code::Internal,
-                detail: Some(error),
-            },
+            None => Failure { code: Code::Internal, detail: Some(error) },
         }
     }
 }
@@ -148,12 +142,7 @@ impl Store {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let store = Store {
-            root,
-            writable,
-            sync,
-            unnamed: true,
-        };
+        let store = Store { root, writable, sync, unnamed: true };
         if writable {
             store.reclaim_root()?;
         }
@@ -162,10 +151,7 @@ impl Store {
 
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
     pub fn without_unnamed_files(self) -> Store {
-        Store {
-            unnamed: false,
-            ..self
-        }
+        Store { unnamed: false, ..self }
     }
 
     /// Whether uploads are taken.
@@ -215,11 +201,9 @@ impl Store {
     pub fn open_directory(&self, path: &RelPath) -> Result<OwnedFd, Failure> {
         match self.open_any(path) {
             Ok(Opened::Directory(fd)) => Ok(fd),
-            Ok(Opened::File(..))
-            | Err(Failure {
-                code: Code::NotAFile,
-                ..
-            }) => Err(Code::NotADirectory.into()),
+            Ok(Opened::File(..)) | Err(Failure { code: Code::NotAFile, .. }) => {
+                Err(Code::NotADirectory.into())
+            }
             Err(failure) => Err(failure),
         }
     }
@@ -266,15 +250,9 @@ impl Store {
             FileType::RegularFile | FileType::Directory | FileType::Unknown => {
                 examine_at(fd, name).ok()?
             }
-            FileType::Symlink => (
-                FileType::Symlink,
-                Stat {
-                    size: 0,
-                    mtime: 0,
-                    mtime_nsec: 0,
-                    ino: 0,
-                },
-            ),
+            FileType::Symlink => {
+                (FileType::Symlink, Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 })
+            }
             _ => return None,
         };
         let (kind, stat) = if kind == FileType::Symlink {
@@ -288,12 +266,7 @@ impl Store {
             FileType::Directory => (Kind::Directory, 0),
             _ => return None,
         };
-        Some(Entry {
-            kind,
-            size,
-            mtime: stat.mtime,
-            name: name.to_vec(),
-        })
+        Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
     }
 
     /// Begins a new file at `path`. Nothing is in sight before [`Upload::land`]; a dropped upload
@@ -325,11 +298,7 @@ impl Store {
             let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
             match openat(&place.folder, ".", flags, new_file_mode()) {
                 Ok(fd) => {
-                    return Ok(Upload {
-                        file: fd.into(),
-                        place,
-                        sync: self.sync,
-                    });
+                    return Ok(Upload { file: fd.into(), place, sync: self.sync });
                 }
                 // The ways in which file systems and old kernels say that they have no O_TMPFILE.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
@@ -338,11 +307,7 @@ impl Store {
         }
         let mut place = place;
         let file = place.create_temporary()?;
-        Ok(Upload {
-            file,
-            place,
-            sync: self.sync,
-        })
+        Ok(Upload { file, place, sync: self.sync })
     }
 
     /// What a `PUT` would replace, for preconditions; `None` where there is no regular file.
@@ -575,11 +540,8 @@ pub fn hash(file: &File) -> Result<Vec<u8>, Failure> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    let mut text: Vec<u8> = hasher
-        .finalize()
-        .iter()
-        .flat_map(|b| format!("{b:02x}").into_bytes())
-        .collect();
+    let mut text: Vec<u8> =
+        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
     text.push(b'\n');
     Ok(text)
 }
@@ -660,11 +622,7 @@ fn fresh_name() -> Result<Vec<u8>, Errno> {
 }
 
 fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() {
-        name.to_vec()
-    } else {
-        [folder, b"/", name].concat()
-    }
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
 /// What the user's umask leaves of reading and writing for all.

@@ -50,21 +50,12 @@ impl Transport for Socket<'_> {
     }
 
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let more = if more {
-            SendFlags::MORE
-        } else {
-            SendFlags::empty()
-        };
+        let more = if more { SendFlags::MORE } else { SendFlags::empty() };
         Ok(send(self.0, bytes, SendFlags::NOSIGNAL | more)?)
     }
 
     fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
-        Ok(sendfile(
-            self.0,
-            file,
-            Some(offset),
-            length.min(SEND_FILE_CHUNK) as usize,
-        )?)
+        Ok(sendfile(self.0, file, Some(offset), length.min(SEND_FILE_CHUNK) as usize)?)
     }
 
     fn finish(&mut self) -> io::Result<()> {

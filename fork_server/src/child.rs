@@ -15,8 +15,9 @@ pub(crate) fn serve(connection: Connection, service: &Service, tether: OwnedFd) 
     let store = service.store().as_fd().as_raw_fd();
     close_all_but([store, connection.socket().as_raw_fd(), tether.as_raw_fd()]);
     let _ = SERVED.set(Arc::clone(connection.link()));
-    let drain = service.settings().drain_timeout.as_millis();
-    DRAIN_MILLIS.store(drain.try_into().unwrap_or(i64::MAX), Ordering::Relaxed);
+    // The parent keeps the drain timeout, and cuts us. Should it be gone, we keep it ourselves.
+    let drain = service.settings().drain_timeout.as_millis().try_into().unwrap_or(i64::MAX);
+    DRAIN_MILLIS.store(drain.saturating_add(CUT_GRACE_MILLIS), Ordering::Relaxed);
     // The parent's SIGCHLD is not ours. SIGINT stays blocked: a terminal sends it to the whole group,
     // and it is for the parent to pass on, as SIGTERM.
     reset(Signal::SIGCHLD);
@@ -110,18 +111,9 @@ extern "C" fn ordered(_: libc::c_int) {
 }
 
 fn alarm_in(millis: i64) {
-    let value = libc::timeval {
-        tv_sec: millis / 1000,
-        tv_usec: (millis % 1000).max(1) * 1000,
-    };
-    let never = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 0,
-    };
-    let timer = libc::itimerval {
-        it_interval: never,
-        it_value: value,
-    };
+    let value = libc::timeval { tv_sec: millis / 1000, tv_usec: (millis % 1000).max(1) * 1000 };
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_interval: never, it_value: value };
     // SAFETY: `timer` is a valid itimerval; the old value is not asked for.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
 }

@@ -63,6 +63,7 @@ pub struct Options {
 /// nothing), or the system refuses a signal handler, a descriptor or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
     assert_single_threaded()?;
+    file_service::session::rehearse(&service); // once here, instead of once in every child
     child::install_handlers()?;
     let mut tethers = Tethers::new()?;
     let mut reaper = Reaper::install(options.reap, &tethers)?;
@@ -107,6 +108,7 @@ fn serve_in_child(
     reaper: &Reaper,
 ) -> io::Result<()> {
     let (ours, childs) = tether::pair()?;
+    tethers.watch(&ours)?; // what can fail comes before the fork
     // SAFETY: this process has one thread, as `run` has made sure and nothing since has changed, so the
     // child may do whatever the parent could.
     match unsafe { fork() }? {
@@ -121,7 +123,8 @@ fn serve_in_child(
             if reaper.forks_twice() {
                 reap::middle_child(waitpid(child, None)?)?;
             }
-            tethers.add(ours, connection.into_lease()) // closes our copy of the connection
+            tethers.keep(ours, connection.into_lease()); // closes our copy of the connection
+            Ok(())
         }
     }
 }

@@ -94,8 +94,6 @@ fn set_handler(handler: SigHandler, flags: SaFlags) -> io::Result<()> {
 pub(crate) fn middle_child(status: WaitStatus) -> io::Result<()> {
     match status {
         WaitStatus::Exited(_, 0) => Ok(()),
-        other => Err(io::Error::other(format!(
-            "the second fork failed: {other:?}"
-        ))),
+        other => Err(io::Error::other(format!("the second fork failed: {other:?}"))),
     }
 }

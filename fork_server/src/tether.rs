@@ -19,12 +19,7 @@ const F_SETSIG: libc::c_int = 10;
 /// A tether's two ends, the parent's first.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let kind = SockType::Stream;
-    Ok(socketpair(
-        AddressFamily::Unix,
-        kind,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?)
+    Ok(socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
 /// Has SIGTERM come when the parent orders a stop or dies; gives whether it has by now.
@@ -37,10 +32,7 @@ pub(crate) fn arm(childs: &OwnedFd) -> io::Result<bool> {
             return Err(io::Error::last_os_error());
         }
     }
-    fcntl(
-        childs,
-        FcntlArg::F_SETFL(OFlag::O_ASYNC | OFlag::O_NONBLOCK),
-    )?;
+    fcntl(childs, FcntlArg::F_SETFL(OFlag::O_ASYNC | OFlag::O_NONBLOCK))?;
     // What happened before this moment has sent no signal.
     let mut byte = [0];
     Ok(recv(childs.as_raw_fd(), &mut byte, MsgFlags::MSG_PEEK) != Err(nix::Error::EAGAIN))
@@ -56,10 +48,7 @@ pub(crate) struct Tethers {
 impl Tethers {
     pub(crate) fn new() -> io::Result<Tethers> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Tethers {
-            epoll,
-            ends: HashMap::new(),
-        })
+        Ok(Tethers { epoll, ends: HashMap::new() })
     }
 
     /// A descriptor that is readable when a child has ended, or what else is watched is.
@@ -73,24 +62,24 @@ impl Tethers {
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
     }
 
-    pub(crate) fn add(&mut self, ours: OwnedFd, lease: Lease) -> io::Result<()> {
-        self.watch(&ours)?;
+    /// Keeps a tether that is watched already, until its child ends.
+    pub(crate) fn keep(&mut self, ours: OwnedFd, lease: Lease) {
         self.ends.insert(ours.as_raw_fd(), (ours, lease));
-        Ok(())
     }
 
     /// Frees the places of the children that have ended.
     pub(crate) fn remove_ended(&mut self) {
         let mut events = Vec::with_capacity(64);
-        let now = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut events);
         if epoll::wait(&self.epoll, spare, Some(&now)).is_ok() {
             for event in &events {
                 let fd = event.data.u64() as RawFd;
-                self.ends.remove(&fd); // closing it takes it out of the epoll set too
+                if let Some((end, _lease)) = self.ends.remove(&fd) {
+                    // Closing it would not do: a child that was forked just now still has a copy, and
+                    // until it has closed that, the epoll set would report the end again and again.
+                    let _ = epoll::delete(&self.epoll, &end);
+                }
             }
         }
     }

@@ -78,14 +78,7 @@ fn streams() -> Vec<Vec<u8>> {
     streams.push(b"GET \xff\n\xff\xfe\nGET \x1b[31m\nGET a\0b\nLIST %ff\n".to_vec());
     streams.push([b"LIST\n", &[b'x'; 5000][..]].concat());
     streams.push([b"GET /", &[b'x'; 5000][..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat());
-    streams.push(
-        [
-            b"GET /file HTTP/1.1\r\nX: ",
-            &[b'x'; 20_000][..],
-            b"\r\n\r\n",
-        ]
-        .concat(),
-    );
+    streams.push([b"GET /file HTTP/1.1\r\nX: ", &[b'x'; 20_000][..], b"\r\n\r\n"].concat());
     streams
 }
 
@@ -117,8 +110,5 @@ fn reset(root: &Root) {
 fn without_dates(replies: Vec<u8>) -> Vec<u8> {
     let lines = replies.split_inclusive(|&byte| byte == b'\n');
     let is_date = |line: &[u8]| line.len() > 5 && line[..5].eq_ignore_ascii_case(b"date:");
-    lines
-        .filter(|line| !is_date(line))
-        .collect::<Vec<_>>()
-        .concat()
+    lines.filter(|line| !is_date(line)).collect::<Vec<_>>().concat()
 }

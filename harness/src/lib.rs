@@ -22,6 +22,8 @@
 //! harness::conformance!(harness::Subject::new(env!("CARGO_BIN_EXE_thread_server")));
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod conformance;
 pub mod equality;
 pub mod oracles;

@@ -28,12 +28,7 @@ fn main() -> ExitCode {
     if args.is_empty() {
         print!("{USAGE}\nThe cases:\n\n");
         for case in CASES {
-            println!(
-                "  {:<58} {}{}",
-                case.name,
-                case.what.trim(),
-                needs(case.need)
-            );
+            println!("  {:<58} {}{}", case.name, case.what.trim(), needs(case.need));
         }
         return ExitCode::SUCCESS;
     }
@@ -89,10 +84,7 @@ enum Verdict {
 
 /// Runs the cases, a few at a time, and prints each verdict when it is there.
 fn report(subject: &Subject, only: &str) -> ExitCode {
-    let cases: Vec<&Case> = CASES
-        .iter()
-        .filter(|case| case.name.contains(only))
-        .collect();
+    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(only)).collect();
     let (next, counts) = (AtomicUsize::new(0), Mutex::new([0; 3]));
     let workers = thread::available_parallelism().map_or(2, usize::from);
     let start = Instant::now();
@@ -132,16 +124,10 @@ fn print(case: &Case, verdict: &Verdict, took: Duration) -> usize {
     let (column, word, detail) = match verdict {
         Verdict::Passed => (0, "pass", String::new()),
         Verdict::Skipped(reason) => (1, "SKIPPED", format!("  {reason}")),
-        Verdict::Failed(message) => (
-            2,
-            "FAIL",
-            format!("\n    {}", message.replace('\n', "\n    ")),
-        ),
+        Verdict::Failed(message) => {
+            (2, "FAIL", format!("\n    {}", message.replace('\n', "\n    ")))
+        }
     };
-    println!(
-        "{word:<8} {:<58} {:6.2} s{detail}",
-        case.name,
-        took.as_secs_f32()
-    );
+    println!("{word:<8} {:<58} {:6.2} s{detail}", case.name, took.as_secs_f32());
     column
 }

@@ -15,15 +15,9 @@ use crate::wire::Conn;
 /// Children that have ended and that their living parent, a member of the family, has not waited
 /// for. Orphans are not its business: init reaps them in its own time.
 pub fn zombies(family: &[Process]) -> Vec<i32> {
-    let parent_lives = |p: &&Process| {
-        family
-            .iter()
-            .any(|member| member.pid == p.parent && member.state != 'Z')
-    };
-    let zombies = family
-        .iter()
-        .filter(|p| p.state == 'Z')
-        .filter(parent_lives);
+    let parent_lives =
+        |p: &&Process| family.iter().any(|member| member.pid == p.parent && member.state != 'Z');
+    let zombies = family.iter().filter(|p| p.state == 'Z').filter(parent_lives);
     zombies.map(|p| p.pid).collect()
 }
 
@@ -45,11 +39,7 @@ pub fn connection_holders(
 
 fn holders(family: &[Process], inode: u64) -> Vec<i32> {
     let name = format!("socket:[{inode}]");
-    let holds = |p: &&Process| {
-        proc::descriptors(p.pid)
-            .values()
-            .any(|target| *target == name)
-    };
+    let holds = |p: &&Process| proc::descriptors(p.pid).values().any(|target| *target == name);
     family.iter().filter(holds).map(|p| p.pid).collect()
 }
 
@@ -58,10 +48,7 @@ fn holders(family: &[Process], inode: u64) -> Vec<i32> {
 /// one leak and one loss would leave the number the same.
 pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
-    for target in family
-        .iter()
-        .flat_map(|p| proc::descriptors(p.pid).into_values())
-    {
+    for target in family.iter().flat_map(|p| proc::descriptors(p.pid).into_values()) {
         let kind = match target.split_once(":[") {
             Some((kind, _)) => kind.to_string(),
             None => target,
@@ -75,10 +62,7 @@ pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
 /// next to none; one that spins uses all of it.
 pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
     let reading = || -> BTreeMap<i32, Duration> {
-        family
-            .iter()
-            .filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?)))
-            .collect()
+        family.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
     };
     let before = reading();
     pause(window);
@@ -99,9 +83,7 @@ pub fn unread(server: SocketAddrV4, client: SocketAddrV4) -> Option<u32> {
     // Nobody will read what a socket has that its process has let go of; one that has not been
     // accepted yet belongs to nobody either, but it will be read.
     let read_by_somebody = |end: &sockets::TcpSocket| end.inode != 0 || end.state == ESTABLISHED;
-    sockets::connection(server, client)
-        .filter(read_by_somebody)
-        .map(|end| end.unread)
+    sockets::connection(server, client).filter(read_by_somebody).map(|end| end.unread)
 }
 
 /// Waits until the server has read everything that `conn` has sent, or has closed the connection.
@@ -119,9 +101,6 @@ pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
         if conn.try_send(piece).is_err() {
             return;
         }
-        assert!(
-            until_read(conn),
-            "the server has not read what was sent within {PATIENCE:?}"
-        );
+        assert!(until_read(conn), "the server has not read what was sent within {PATIENCE:?}");
     }
 }

@@ -110,9 +110,7 @@ pub fn context_switches(pid: i32) -> ContextSwitches {
 /// The soft and the hard limit on open descriptors of a process.
 pub fn descriptor_limits(pid: i32) -> Option<(u64, u64)> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let mut numbers = line.split_whitespace().map_while(|word| word.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
@@ -122,8 +120,5 @@ fn numbers(folder: &str) -> Vec<i32> {
     let Ok(entries) = fs::read_dir(PathBuf::from(folder)) else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

@@ -21,19 +21,13 @@ pub struct Root {
 impl Root {
     /// An empty served folder, and an unserved one that holds only `secret`.
     pub fn new() -> Root {
-        let home = tempfile::Builder::new()
-            .prefix("harness-")
-            .tempdir()
-            .expect("a temporary folder");
+        let home =
+            tempfile::Builder::new().prefix("harness-").tempdir().expect("a temporary folder");
         let (served, outside) = (home.path().join("served"), home.path().join("outside"));
         fs::create_dir(&served).expect("the served folder");
         fs::create_dir(&outside).expect("the unserved folder");
         fs::write(outside.join("secret"), Self::SECRET).expect("the secret");
-        Root {
-            served,
-            outside,
-            _home: home,
-        }
+        Root { served, outside, _home: home }
     }
 
     /// What the file outside holds. No reply may contain it.
@@ -93,14 +87,8 @@ impl Root {
     /// Creates a FIFO that nobody has open: opening it carelessly blocks for ever.
     pub fn fifo(&self, name: &str) {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(
-            CWD,
-            self.join(name),
-            FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .expect("a FIFO");
+        mknodat(CWD, self.join(name), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .expect("a FIFO");
     }
 
     /// Creates a socket file that nobody listens on.

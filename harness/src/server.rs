@@ -120,11 +120,7 @@ impl Server {
         self.signal_group(Signal::KILL);
         self.wait_exit();
         let gone = || self.family().iter().all(|process| process.state == 'Z');
-        assert!(
-            within(PATIENCE, gone),
-            "killed processes live on: {:?}",
-            self.family()
-        );
+        assert!(within(PATIENCE, gone), "killed processes live on: {:?}", self.family());
     }
 
     /// Waits for the process that was started to end, and says how it did.
@@ -145,10 +141,7 @@ impl Server {
         for process in self.family() {
             let pid = Pid::from_raw(process.pid).expect("a process id");
             let maximum = proc::descriptor_limits(process.pid).map(|(_, hard)| hard);
-            let limit = Rlimit {
-                current: Some(limit),
-                maximum,
-            };
+            let limit = Rlimit { current: Some(limit), maximum };
             // A process may have ended in between.
             let _ = prlimit(Some(pid), Resource::Nofile, limit);
         }
@@ -162,11 +155,7 @@ impl Drop for Server {
         let _ = self.child.wait();
         if thread::panicking() {
             let _ = self.log.wait(Duration::from_secs(1), |_, ended| ended);
-            eprintln!(
-                "--- log of the server on {} ---\n{}---",
-                self.address,
-                self.log.text()
-            );
+            eprintln!("--- log of the server on {} ---\n{}---", self.address, self.log.text());
         }
     }
 }
@@ -187,7 +176,8 @@ impl Launch {
     /// The server `binary` on a free port of 127.0.0.1, with a fresh root.
     pub fn new(binary: impl Into<PathBuf>) -> Launch {
         Launch {
-            binary: binary.into(),
+            // The server may be started in another folder than this one.
+            binary: std::path::absolute(binary.into()).expect("a current folder"),
             args: Vec::new(),
             address: "127.0.0.1:0".into(),
             root: None,
@@ -199,8 +189,7 @@ impl Launch {
 
     /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Launch {
-        self.args
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -231,10 +220,7 @@ impl Launch {
     /// A command that prepares something and then executes the server, whose command line follows
     /// as its last arguments.
     pub fn through<A: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = A>) -> Launch {
-        self.wrapper = wrapper
-            .into_iter()
-            .map(|arg| arg.as_ref().to_owned())
-            .collect();
+        self.wrapper = wrapper.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         self
     }
 
@@ -250,17 +236,9 @@ impl Launch {
         let first = output.wait(PATIENCE, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
-        let address = line
-            .strip_prefix("listening on ")
-            .and_then(|address| address.parse().ok());
+        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
         if let Some(SocketAddr::V4(address)) = address {
-            return Ok(Server {
-                child,
-                address,
-                root,
-                output,
-                log,
-            });
+            return Ok(Server { child, address, root, output, log });
         }
         Err(failure(&mut child, &output, &log))
     }
@@ -291,10 +269,7 @@ impl Launch {
             command.uid(id).gid(id);
         }
         command.args(&self.args).process_group(0);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => panic!("starting {}: {error}", line[0].display()),
@@ -322,11 +297,7 @@ impl fmt::Display for Failure {
             Some(exit) => writeln!(f, "the server ended: {exit:?}")?,
             None => writeln!(f, "the server neither said where it listens nor ended")?,
         }
-        write!(
-            f,
-            "standard output: {:?}\nstandard error:\n{}",
-            self.output, self.log
-        )
+        write!(f, "standard output: {:?}\nstandard error:\n{}", self.output, self.log)
     }
 }
 
@@ -342,9 +313,7 @@ pub enum Exit {
 impl From<WaitIdStatus> for Exit {
     fn from(status: WaitIdStatus) -> Exit {
         let signal = || status.terminating_signal().unwrap_or_default();
-        status
-            .exit_status()
-            .map_or_else(|| Exit::Signal(signal()), Exit::Code)
+        status.exit_status().map_or_else(|| Exit::Signal(signal()), Exit::Code)
     }
 }
 
@@ -376,16 +345,9 @@ fn failure(child: &mut Child, output: &Capture, log: &Capture) -> Failure {
     let exit = exit_within(child, Duration::ZERO);
     let _ = kill_process_group(pid(child), Signal::KILL);
     let _ = child.wait();
-    let whole = |capture: &Capture| {
-        capture
-            .wait(PATIENCE, |_, ended| ended)
-            .unwrap_or_else(|text| text)
-    };
-    Failure {
-        exit,
-        output: whole(output),
-        log: whole(log),
-    }
+    let whole =
+        |capture: &Capture| capture.wait(PATIENCE, |_, ended| ended).unwrap_or_else(|text| text);
+    Failure { exit, output: whole(output), log: whole(log) }
 }
 
 /// A pipe that is read to its end by a thread, into memory.
@@ -402,9 +364,7 @@ struct Captured {
 impl Capture {
     fn of(mut pipe: impl Read + Send + 'static) -> Capture {
         let shared = Arc::new((Mutex::new(Captured::default()), Condvar::new()));
-        let capture = Capture {
-            shared: Arc::clone(&shared),
-        };
+        let capture = Capture { shared: Arc::clone(&shared) };
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             loop {

@@ -57,10 +57,9 @@ impl Subject {
         match need {
             Need::Nothing => None,
             Need::Clients(n) if self.clients >= n => None,
-            Need::Clients(n) => Some(format!(
-                "needs {n} clients at once, the model holds {}",
-                self.clients
-            )),
+            Need::Clients(n) => {
+                Some(format!("needs {n} clients at once, the model holds {}", self.clients))
+            }
             Need::ProcessPerClient if self.process_per_client => None,
             Need::ProcessPerClient => Some("the model has no process per client".into()),
             Need::PrivateMount if can_mount() => None,
@@ -76,10 +75,7 @@ impl Subject {
     /// Starts the server on a fresh root with further options.
     #[track_caller]
     pub fn start(&self, options: &[&str]) -> Server {
-        self.launch()
-            .args(options)
-            .start()
-            .unwrap_or_else(|failure| panic!("{failure}"))
+        self.launch().args(options).start().unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// Starts the server on an existing root with further options.
@@ -112,16 +108,7 @@ pub enum Need {
 /// Whether this process may make a mount namespace and mount a file system in it.
 fn can_mount() -> bool {
     let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "mount",
-        "-t",
-        "tmpfs",
-        "tmpfs",
-        "/mnt",
-    ]);
+    unshare.args(["--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
     unshare.stderr(std::process::Stdio::null());
     unshare.status().is_ok_and(|status| status.success())
 }

@@ -29,10 +29,7 @@ pub fn within(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
 /// Waits up to [`PATIENCE`] for `condition`, and panics with `what` if it never comes true.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    assert!(
-        within(PATIENCE, condition),
-        "never happened within {PATIENCE:?}: {what}"
-    );
+    assert!(within(PATIENCE, condition), "never happened within {PATIENCE:?}: {what}");
 }
 
 /// Lets `duration` pass: the interval between two looks at a condition, or the length of an
@@ -44,8 +41,5 @@ pub fn pause(duration: Duration) {
 
 /// The kernel's form of a duration.
 pub(crate) fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs() as i64,
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

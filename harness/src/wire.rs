@@ -73,13 +73,7 @@ impl Conn {
         stream.set_write_timeout(Some(PATIENCE))?;
         // Asked now, for a closed socket has forgotten its addresses.
         let (local, peer) = (v4(stream.local_addr()?), v4(stream.peer_addr()?));
-        Ok(Conn {
-            stream,
-            local,
-            peer,
-            buffer: Vec::new(),
-            at: 0,
-        })
+        Ok(Conn { stream, local, peer, buffer: Vec::new(), at: 0 })
     }
 
     /// Undoes the narrowness of [`Conn::connect_narrow`], for reading on at full speed.
@@ -100,8 +94,7 @@ impl Conn {
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes)
-            .unwrap_or_else(|e| panic!("sending: {e}"));
+        self.try_send(bytes).unwrap_or_else(|e| panic!("sending: {e}"));
     }
 
     /// Sends bytes to a server that may close meanwhile.
@@ -120,13 +113,7 @@ impl Conn {
     #[track_caller]
     pub fn put(&mut self, path: &str, content: impl AsRef<[u8]>) -> Reply {
         let content = content.as_ref();
-        self.send(
-            [
-                format!("PUT {path} {}\n", content.len()).as_bytes(),
-                content,
-            ]
-            .concat(),
-        );
+        self.send([format!("PUT {path} {}\n", content.len()).as_bytes(), content].concat());
         self.reply()
     }
 
@@ -149,10 +136,7 @@ impl Conn {
             std::str::from_utf8(&line).unwrap_or_else(|_| panic!("not text: {}", show(&line)));
         if let Some(count) = text.strip_prefix("OK ") {
             let plain = count.bytes().all(|b| b.is_ascii_digit()) && count.parse::<usize>().is_ok();
-            assert!(
-                plain && (count == "0" || !count.starts_with('0')),
-                "not a length: {text:?}"
-            );
+            assert!(plain && (count == "0" || !count.starts_with('0')), "not a length: {text:?}");
             return Reply::Ok(self.bytes(count.parse().expect("digits")));
         }
         let Some((code, message)) = text.strip_prefix("ERR ").and_then(|e| e.split_once(' '))
@@ -161,14 +145,8 @@ impl Conn {
         };
         assert!(CODES.contains(&code), "no code of the protocol: {text:?}");
         assert!(!message.is_empty(), "no message: {text:?}");
-        assert!(
-            !message.contains(char::is_control),
-            "not printable: {text:?}"
-        );
-        Reply::Err {
-            code: code.into(),
-            message: message.into(),
-        }
+        assert!(!message.contains(char::is_control), "not printable: {text:?}");
+        Reply::Err { code: code.into(), message: message.into() }
     }
 
     /// Takes the line `OK <n>` and leaves the body; gives n.
@@ -176,9 +154,7 @@ impl Conn {
     pub fn ok_line(&mut self) -> usize {
         let line = self.line();
         let text = String::from_utf8_lossy(&line);
-        let count = text
-            .strip_prefix("OK ")
-            .and_then(|count| count.parse().ok());
+        let count = text.strip_prefix("OK ").and_then(|count| count.parse().ok());
         count.unwrap_or_else(|| panic!("expected `OK <n>`, got {text:?}"))
     }
 
@@ -208,10 +184,7 @@ impl Conn {
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.unread().len() < count {
             let have = self.unread().len();
-            assert!(
-                self.fill() > 0,
-                "the connection ended after {have} of {count} bytes"
-            );
+            assert!(self.fill() > 0, "the connection ended after {have} of {count} bytes");
         }
         let bytes = self.unread()[..count].to_vec();
         self.at += count;
@@ -258,10 +231,7 @@ impl Conn {
             while !got.is_empty() {
                 let expected = &pattern[position % pattern.len()..];
                 let common = expected.len().min(got.len());
-                assert!(
-                    expected[..common] == got[..common],
-                    "wrong bytes after {position}"
-                );
+                assert!(expected[..common] == got[..common], "wrong bytes after {position}");
                 position += common;
                 got = &got[common..];
             }
@@ -272,24 +242,17 @@ impl Conn {
         }
     }
 
-    /// Expects the server to close in an orderly way, without another byte.
+    /// Expects the server to close in an orderly way, without another byte, and hangs up as well.
     #[track_caller]
     pub fn closed(&mut self) {
         let rest = self.rest();
-        assert!(
-            rest.is_empty(),
-            "expected the end of the connection, got {}",
-            show(&rest)
-        );
+        self.finish();
+        assert!(rest.is_empty(), "expected the end of the connection, got {}", show(&rest));
     }
 
     /// Whether the server sends nothing and does not close while `duration` passes.
     pub fn is_quiet_for(&self, duration: Duration) -> bool {
-        assert!(
-            self.unread().is_empty(),
-            "unread input: {}",
-            show(self.unread())
-        );
+        assert!(self.unread().is_empty(), "unread input: {}", show(self.unread()));
         let start = Instant::now();
         loop {
             let left = duration.saturating_sub(start.elapsed());
@@ -315,12 +278,8 @@ impl Conn {
     #[track_caller]
     pub fn response(&mut self, with_body: bool) -> Response {
         let status_line = self.http_line();
-        let rest = status_line
-            .strip_prefix("HTTP/1.1 ")
-            .or(status_line.strip_prefix("HTTP/1.0 "));
-        let status = rest
-            .and_then(|rest| rest.get(..3))
-            .and_then(|code| code.parse().ok());
+        let rest = status_line.strip_prefix("HTTP/1.1 ").or(status_line.strip_prefix("HTTP/1.0 "));
+        let status = rest.and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
         let status: u16 = status.unwrap_or_else(|| panic!("no status line: {status_line:?}"));
         let mut fields = Vec::new();
         loop {
@@ -333,11 +292,7 @@ impl Conn {
             };
             fields.push((name.to_ascii_lowercase(), value.to_string()));
         }
-        let mut response = Response {
-            status,
-            fields,
-            body: Vec::new(),
-        };
+        let mut response = Response { status, fields, body: Vec::new() };
         let never_has_body = status < 200 || status == 204 || status == 304;
         if with_body && !never_has_body {
             let length = response.field("content-length").map(|value| value.parse());
@@ -353,9 +308,7 @@ impl Conn {
     #[track_caller]
     fn http_line(&mut self) -> String {
         let line = self.line();
-        let line = line
-            .strip_suffix(b"\r")
-            .unwrap_or_else(|| panic!("no CR LF: {}", show(&line)));
+        let line = line.strip_suffix(b"\r").unwrap_or_else(|| panic!("no CR LF: {}", show(&line)));
         assert!(!line.contains(&b'\r'), "a CR within a line: {}", show(line));
         String::from_utf8(line.to_vec()).unwrap_or_else(|_| panic!("not text: {}", show(line)))
     }
@@ -370,10 +323,7 @@ impl Conn {
         match self.try_fill() {
             Ok(got) => got,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                panic!(
-                    "no answer within {PATIENCE:?}; so far: {}",
-                    show(self.unread())
-                )
+                panic!("no answer within {PATIENCE:?}; so far: {}", show(self.unread()))
             }
             Err(e) => panic!("{e}; so far: {}", show(self.unread())),
         }
@@ -454,22 +404,13 @@ pub struct Response {
 impl Response {
     /// The value of a header field, by its name in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Expects this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Response {
-        assert_eq!(
-            self.status,
-            status,
-            "{:?} {}",
-            self.fields,
-            show(&self.body)
-        );
+        assert_eq!(self.status, status, "{:?} {}", self.fields, show(&self.body));
         self
     }
 }

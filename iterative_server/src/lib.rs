@@ -11,6 +11,8 @@
 //! - **Breaks**: with the second client. Try it: hold a connection open with `nc 127.0.0.1 9000`, and run
 //!   `cargo run -p file_client -- list` beside it.
 
+#![forbid(unsafe_code)]
+
 use file_service::{Incoming, Model, NoOptions, Service, converse};
 use std::io;
 use std::net::TcpListener;

@@ -41,9 +41,7 @@ pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) ->
         pool::start(options.pool, options.workers(), options.queue, work)?.into();
     {
         let pool = Arc::clone(&pool);
-        thread::Builder::new()
-            .name("poller".into())
-            .spawn(move || lot.poll(&*pool))?;
+        thread::Builder::new().name("poller".into()).spawn(move || lot.poll(&*pool))?;
     }
     for connection in Incoming::non_blocking(listener, &service)? {
         let session = connection.session(&service);
@@ -110,10 +108,7 @@ struct Places {
 impl Lot {
     fn new() -> io::Result<Lot> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Lot {
-            epoll,
-            places: Mutex::default(),
-        })
+        Ok(Lot { epoll, places: Mutex::default() })
     }
 
     /// What a worker does with a ready client. Gives whether there is more to do at once.
@@ -182,11 +177,7 @@ impl Lot {
         let mut ready = Vec::with_capacity(BATCH);
         loop {
             events.clear();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                None,
-            ) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => tracing::error!("epoll_wait: {errno}"),
             }

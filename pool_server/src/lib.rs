@@ -23,6 +23,8 @@
 //! - **Costs**: a hand-over, and so a context switch, whenever the workers have nothing else to do.
 //! - **Breaks**: when work is longer than the queue can hide; then it is back-pressure, by design.
 
+#![forbid(unsafe_code)]
+
 mod by_connection;
 mod by_request;
 pub mod pool;

@@ -59,9 +59,7 @@ pub fn start<T: Send + 'static>(
 }
 
 fn spawn_worker(at: usize, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new()
-        .name(format!("worker {at}"))
-        .spawn(body)?;
+    thread::Builder::new().name(format!("worker {at}")).spawn(body)?;
     Ok(())
 }
 
@@ -114,13 +112,9 @@ impl<T: Send> Pool<T> for ChannelPool<T> {
         match deadline(patience) {
             None => self.queue.send(work).map_err(|error| error.into_inner()),
             Some(deadline) => {
-                self.queue
-                    .send_deadline(work, deadline)
-                    .map_err(|error| match error {
-                        SendTimeoutError::Timeout(work) | SendTimeoutError::Disconnected(work) => {
-                            work
-                        }
-                    })
+                self.queue.send_deadline(work, deadline).map_err(|error| match error {
+                    SendTimeoutError::Timeout(work) | SendTimeoutError::Disconnected(work) => work,
+                })
             }
         }
     }
@@ -155,9 +149,7 @@ impl<T: Send + 'static> StealPool<T> {
             room: Gate::new(queue),
             work: Signal::default(),
         });
-        let pool = StealPool {
-            shared: Arc::clone(&shared),
-        };
+        let pool = StealPool { shared: Arc::clone(&shared) };
         let run = Arc::new(run);
         for (at, deque) in deques.into_iter().enumerate() {
             let (shared, run) = (Arc::clone(&shared), Arc::clone(&run));
@@ -239,10 +231,7 @@ impl<T: Send + 'static> RayonPool<T> {
             .thread_name(|at| format!("worker {at}"))
             .build()
             .map_err(io::Error::other)?;
-        let shared = Arc::new(Rayon {
-            run: Box::new(run),
-            room: Gate::new(queue),
-        });
+        let shared = Arc::new(Rayon { run: Box::new(run), room: Gate::new(queue) });
         Ok(RayonPool { pool, shared })
     }
 }
@@ -278,11 +267,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bound on how much is queued; free of locks while there is room.
+/// A bound on how much is queued; free of locks while there is room and nobody waits.
+///
+/// Who waits is counted before the last look for room, and who leaves makes room before the look for who
+/// waits: one of the two sees the other.
 struct Gate {
     limit: usize,
     inside: AtomicUsize,
-    waiting: Mutex<usize>,
+    waiting: AtomicUsize,
+    turn: Mutex<()>,
     left: Condvar,
 }
 
@@ -291,7 +284,8 @@ impl Gate {
         Gate {
             limit,
             inside: AtomicUsize::new(0),
-            waiting: Mutex::new(0),
+            waiting: AtomicUsize::new(0),
+            turn: Mutex::new(()),
             left: Condvar::new(),
         }
     }
@@ -301,31 +295,26 @@ impl Gate {
         if self.try_enter() {
             return true;
         }
-        let mut waiting = lock(&self.waiting);
-        *waiting += 1;
-        let entered = loop {
-            if self.try_enter() {
-                break true;
+        let mut turn = lock(&self.turn);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut entered = self.try_enter();
+        while !entered {
+            let patience =
+                deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
+            if patience.is_zero() {
+                break;
             }
-            // `leave` may have looked at `waiting` just before it was counted: look again soon.
-            let pause = Duration::from_millis(10);
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break false;
-            }
-            (waiting, _) = self
-                .left
-                .wait_timeout(waiting, pause)
-                .unwrap_or_else(PoisonError::into_inner);
-        };
-        *waiting -= 1;
+            (turn, _) =
+                self.left.wait_timeout(turn, patience).unwrap_or_else(PoisonError::into_inner);
+            entered = self.try_enter();
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
         entered
     }
 
     fn try_enter(&self) -> bool {
         let step = |inside| (inside < self.limit).then_some(inside + 1);
-        self.inside
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-            .is_ok()
+        self.inside.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_ok()
     }
 
     fn enter_unasked(&self) {
@@ -333,8 +322,9 @@ impl Gate {
     }
 
     fn leave(&self) {
-        // Only who leaves a full queue can be waited for.
-        if self.inside.fetch_sub(1, Ordering::SeqCst) >= self.limit && *lock(&self.waiting) > 0 {
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.turn)); // who has looked in vain holds this until it sleeps
             self.left.notify_one();
         }
     }
@@ -406,10 +396,7 @@ mod tests {
             (0..100).for_each(|n| pool.submit(n));
             let mut odd: Vec<usize> = done.iter().take(50).collect();
             odd.sort_unstable();
-            assert!(
-                odd.iter().copied().eq((1..100).step_by(2)),
-                "{kind:?}: {odd:?}"
-            );
+            assert!(odd.iter().copied().eq((1..100).step_by(2)), "{kind:?}: {odd:?}");
         });
     }
 
@@ -429,11 +416,7 @@ mod tests {
             started.recv().unwrap(); // the worker is busy, the queue is empty
             pool.submit(1);
             pool.submit(2);
-            assert_eq!(
-                pool.submit_within(3, Duration::from_millis(20)),
-                Err(3),
-                "{kind:?}"
-            );
+            assert_eq!(pool.submit_within(3, Duration::from_millis(20)), Err(3), "{kind:?}");
             for _ in 0..3 {
                 gate.wait();
             }
@@ -453,11 +436,7 @@ mod tests {
             pool.submit(('b', 1));
             let order: Vec<char> = done.iter().take(1001).collect();
             assert!(order.contains(&'b'), "{kind:?}: the second piece starves");
-            assert_eq!(
-                order.iter().filter(|name| **name == 'a').count(),
-                1000,
-                "{kind:?}"
-            );
+            assert_eq!(order.iter().filter(|name| **name == 'a').count(), 1000, "{kind:?}");
         });
     }
 }

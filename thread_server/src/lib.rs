@@ -13,6 +13,8 @@
 //!   context switch whenever it waits: with a thousand busy clients the switches are what you measure.
 //! - **Breaks**: at the limit on threads or memory; then that client is told `busy`.
 
+#![forbid(unsafe_code)]
+
 use file_service::{Connection, Incoming, Model, NoOptions, Service, converse};
 use std::io;
 use std::net::TcpListener;

@@ -43,20 +43,13 @@ impl Fake {
         files: &[(&str, &[u8])],
         twist: impl Fn(&str, &mut Files) -> Twist + Send + Sync + 'static,
     ) -> Fake {
-        let files = files
-            .iter()
-            .map(|(name, content)| (name.to_string(), content.to_vec()));
+        let files = files.iter().map(|(name, content)| (name.to_string(), content.to_vec()));
         let files: Arc<Mutex<Files>> = Arc::new(Mutex::new(files.collect()));
         let log = Arc::new(Mutex::new(Vec::new()));
         let listener = file_service::listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (closing, closed) = channel();
-        let fake = Fake {
-            addr,
-            files: Arc::clone(&files),
-            log: Arc::clone(&log),
-            closed,
-        };
+        let fake = Fake { addr, files: Arc::clone(&files), log: Arc::clone(&log), closed };
         let twist = Arc::new(twist);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -116,11 +109,7 @@ fn serve(
 
 fn answer(request: &str, reader: &mut impl Read, files: &Mutex<Files>) -> std::io::Result<Vec<u8>> {
     let words: Vec<&str> = request.split(' ').collect();
-    let number = |at: usize| {
-        words
-            .get(at)
-            .map_or(0, |word| word.parse::<usize>().unwrap())
-    };
+    let number = |at: usize| words.get(at).map_or(0, |word| word.parse::<usize>().unwrap());
     let (verb, path) = (words[0], words.get(1).unwrap_or(&"").trim_matches('/'));
     if verb == "PUT" {
         let mut content = vec![0; number(2)];
@@ -143,11 +132,7 @@ fn answer(request: &str, reader: &mut impl Read, files: &Mutex<Files>) -> std::i
 
 /// Files and folders right below `folder`.
 fn listing(files: &Files, folder: &str) -> Vec<u8> {
-    let prefix = if folder.is_empty() {
-        String::new()
-    } else {
-        format!("{folder}/")
-    };
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let mut entries = BTreeMap::new();
     for (path, content) in files {
         if let Some(rest) = path.strip_prefix(&prefix) {
@@ -165,8 +150,5 @@ pub fn ok(body: &[u8]) -> Vec<u8> {
 }
 
 pub fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -155,16 +155,10 @@ impl RangeSpec {
         let (first, last) = range.split_at(memchr::memchr(b'-', range)?);
         match (first, &last[1..]) {
             ([], length) => Some(RangeSpec::Suffix(parse_position(length)?)),
-            (first, []) => Some(RangeSpec::From {
-                first: parse_position(first)?,
-                last: None,
-            }),
+            (first, []) => Some(RangeSpec::From { first: parse_position(first)?, last: None }),
             (first, last) => {
                 let (first, last) = (parse_position(first)?, parse_position(last)?);
-                (first <= last).then_some(RangeSpec::From {
-                    first,
-                    last: Some(last),
-                })
+                (first <= last).then_some(RangeSpec::From { first, last: Some(last) })
             }
         }
     }
@@ -194,9 +188,7 @@ fn parse_position(digits: &[u8]) -> Option<u64> {
         return None;
     }
     Some(digits.iter().fold(0u64, |n, digit| {
-        n.checked_mul(10)
-            .and_then(|n| n.checked_add(u64::from(digit - b'0')))
-            .unwrap_or(u64::MAX)
+        n.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit - b'0'))).unwrap_or(u64::MAX)
     }))
 }
 
@@ -212,16 +204,8 @@ impl Etag {
     const MAX: usize = 2 + 3 + 3 * 16 + 8;
 
     pub(super) fn of(stat: &Stat) -> Etag {
-        let mut etag = Etag {
-            bytes: [0; Etag::MAX],
-            len: 0,
-        };
-        let numbers = [
-            stat.mtime.cast_unsigned(),
-            stat.mtime_nsec.into(),
-            stat.size,
-            stat.ino,
-        ];
+        let mut etag = Etag { bytes: [0; Etag::MAX], len: 0 };
+        let numbers = [stat.mtime.cast_unsigned(), stat.mtime_nsec.into(), stat.size, stat.ino];
         for (number, before) in numbers.into_iter().zip(*b"\"---") {
             etag.bytes[etag.len] = before;
             etag.len += 1 + push_hex(number, &mut etag.bytes[etag.len + 1..]);
@@ -315,12 +299,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn stat(size: u64) -> Stat {
-        Stat {
-            size,
-            mtime: MTIME,
-            mtime_nsec: 500,
-            ino: 42,
-        }
+        Stat { size, mtime: MTIME, mtime_nsec: 500, ino: 42 }
     }
 
     fn tag() -> String {
@@ -328,10 +307,8 @@ mod tests {
     }
 
     fn request(method: &str, fields: &[(&str, &str)]) -> Request {
-        let fields: String = fields
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let fields: String =
+            fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!("{method} /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         match parse(head.as_bytes()) {
             Parsed::Complete { request, .. } => request,
@@ -351,19 +328,9 @@ mod tests {
     #[test]
     fn tags_tell_versions_apart() {
         assert_eq!(tag(), format!("\"{MTIME:x}-1f4-64-2a\""));
-        let zero = Etag::of(&Stat {
-            size: 0,
-            mtime: 0,
-            mtime_nsec: 0,
-            ino: 0,
-        });
+        let zero = Etag::of(&Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 });
         assert_eq!(zero.as_bytes(), b"\"0-0-0-0\"");
-        let largest = Stat {
-            size: u64::MAX,
-            mtime: -1,
-            mtime_nsec: u32::MAX,
-            ino: u64::MAX,
-        };
+        let largest = Stat { size: u64::MAX, mtime: -1, mtime_nsec: u32::MAX, ino: u64::MAX };
         assert_eq!(Etag::of(&largest).as_bytes().len(), Etag::MAX);
     }
 
@@ -406,31 +373,17 @@ mod tests {
         ] {
             assert_eq!(get(&[("Range", value)]), decision, "{value:?}");
             let head = request("HEAD", &[("Range", value)]);
-            assert_eq!(
-                decide(&head, &stat(100)),
-                Decision::Full,
-                "only GET has ranges"
-            );
+            assert_eq!(decide(&head, &stat(100)), Decision::Full, "only GET has ranges");
         }
-        assert_eq!(
-            get(&[("Range", "bytes=0-1"), ("Range", "bytes=2-3")]),
-            Decision::Full
-        );
-        assert_eq!(
-            get(&[("Range", "bytes=0-1"), ("Range", "lines=2-3")]),
-            Decision::Full
-        );
+        assert_eq!(get(&[("Range", "bytes=0-1"), ("Range", "bytes=2-3")]), Decision::Full);
+        assert_eq!(get(&[("Range", "bytes=0-1"), ("Range", "lines=2-3")]), Decision::Full);
     }
 
     #[test]
     fn nothing_can_be_cut_from_an_empty_file() {
         for value in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
             let request = request("GET", &[("Range", value)]);
-            assert_eq!(
-                decide(&request, &stat(0)),
-                Decision::Unsatisfiable,
-                "{value}"
-            );
+            assert_eq!(decide(&request, &stat(0)), Decision::Unsatisfiable, "{value}");
         }
         assert_eq!(decide(&request("GET", &[]), &stat(0)), Decision::Full);
     }
@@ -453,11 +406,7 @@ mod tests {
             (String::new(), false),
             (format!("*, {tag}"), false),
         ] {
-            let expected = if known {
-                Decision::NotModified
-            } else {
-                Decision::Full
-            };
+            let expected = if known { Decision::NotModified } else { Decision::Full };
             assert_eq!(get(&[("If-None-Match", &list)]), expected, "{list:?}");
         }
         assert_eq!(
@@ -480,11 +429,7 @@ mod tests {
             ("junk".into(), false),
             (String::new(), false),
         ] {
-            let expected = if same {
-                Decision::Full
-            } else {
-                Decision::PreconditionFailed
-            };
+            let expected = if same { Decision::Full } else { Decision::PreconditionFailed };
             assert_eq!(get(&[("If-Match", &list)]), expected, "{list:?}");
         }
     }
@@ -495,14 +440,8 @@ mod tests {
         assert_eq!(modified_since(BEFORE), Decision::Full);
         assert_eq!(modified_since(AT), Decision::NotModified);
         assert_eq!(modified_since(AFTER), Decision::NotModified);
-        assert_eq!(
-            modified_since("Sunday, 06-Nov-94 08:49:37 GMT"),
-            Decision::NotModified
-        );
-        assert_eq!(
-            modified_since("Sun Nov  6 08:49:37 1994"),
-            Decision::NotModified
-        );
+        assert_eq!(modified_since("Sunday, 06-Nov-94 08:49:37 GMT"), Decision::NotModified);
+        assert_eq!(modified_since("Sun Nov  6 08:49:37 1994"), Decision::NotModified);
         assert_eq!(modified_since("yesterday"), Decision::Full);
         assert_eq!(
             get(&[("If-Modified-Since", AT), ("If-Modified-Since", AT)]),
@@ -520,10 +459,7 @@ mod tests {
     fn conditions_have_an_order() {
         let tag = &tag();
         // If-Match before If-Unmodified-Since, which it replaces.
-        assert_eq!(
-            get(&[("If-Match", tag), ("If-Unmodified-Since", BEFORE)]),
-            Decision::Full
-        );
+        assert_eq!(get(&[("If-Match", tag), ("If-Unmodified-Since", BEFORE)]), Decision::Full);
         // A failed precondition before 304.
         assert_eq!(
             get(&[("If-None-Match", tag), ("If-Match", "\"a\"")]),
@@ -534,27 +470,18 @@ mod tests {
             Decision::PreconditionFailed
         );
         // If-None-Match replaces If-Modified-Since.
-        assert_eq!(
-            get(&[("If-None-Match", "\"a\""), ("If-Modified-Since", AT)]),
-            Decision::Full
-        );
+        assert_eq!(get(&[("If-None-Match", "\"a\""), ("If-Modified-Since", AT)]), Decision::Full);
         assert_eq!(
             get(&[("If-None-Match", tag), ("If-Modified-Since", BEFORE)]),
             Decision::NotModified
         );
         // All of them before the range.
-        assert_eq!(
-            get(&[("Range", "bytes=500-"), ("If-None-Match", tag)]),
-            Decision::NotModified
-        );
+        assert_eq!(get(&[("Range", "bytes=500-"), ("If-None-Match", tag)]), Decision::NotModified);
         assert_eq!(
             get(&[("Range", "bytes=0-1"), ("If-Match", "\"a\"")]),
             Decision::PreconditionFailed
         );
-        assert_eq!(
-            get(&[("Range", "bytes=0-1"), ("If-Match", tag)]),
-            partial(0, 2)
-        );
+        assert_eq!(get(&[("Range", "bytes=0-1"), ("If-Match", tag)]), partial(0, 2));
     }
 
     #[test]
@@ -573,30 +500,17 @@ mod tests {
             ("junk".into(), false),
         ] {
             let expected = if same { partial(0, 2) } else { Decision::Full };
-            assert_eq!(
-                get(&[range, ("If-Range", &validator)]),
-                expected,
-                "{validator:?}"
-            );
+            assert_eq!(get(&[range, ("If-Range", &validator)]), expected, "{validator:?}");
         }
         // A range that cannot be had of this version may be one of another.
-        assert_eq!(
-            get(&[("Range", "bytes=500-"), ("If-Range", "\"a\"")]),
-            Decision::Full
-        );
-        assert_eq!(
-            get(&[("Range", "bytes=500-"), ("If-Range", tag)]),
-            Decision::Unsatisfiable
-        );
+        assert_eq!(get(&[("Range", "bytes=500-"), ("If-Range", "\"a\"")]), Decision::Full);
+        assert_eq!(get(&[("Range", "bytes=500-"), ("If-Range", tag)]), Decision::Unsatisfiable);
         assert_eq!(get(&[("If-Range", tag)]), Decision::Full);
     }
 
     #[test]
     fn a_fresh_date_proves_nothing() {
-        let fresh = Stat {
-            mtime: now(),
-            ..stat(100)
-        };
+        let fresh = Stat { mtime: now(), ..stat(100) };
         let date = httpdate::fmt_http_date(
             UNIX_EPOCH + std::time::Duration::from_secs(fresh.mtime.cast_unsigned()),
         );
@@ -624,11 +538,7 @@ mod tests {
             (&[("If-Match", tag), ("If-None-Match", "*")], false, false),
         ] {
             let request = request("PUT", fields);
-            assert_eq!(
-                decide_put(&request, Some(&old)),
-                replaces,
-                "{fields:?} replaces"
-            );
+            assert_eq!(decide_put(&request, Some(&old)), replaces, "{fields:?} replaces");
             assert_eq!(decide_put(&request, None), creates, "{fields:?} creates");
         }
     }

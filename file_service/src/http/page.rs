@@ -64,13 +64,8 @@ pub(crate) fn page(path: &RelPath, entries: &[Entry]) -> Vec<u8> {
 
     let mut html = String::with_capacity(HEAD.len() + 512 + 160 * entries.len());
     html.push_str(HEAD);
-    for part in [
-        "<title>",
-        &shown,
-        "</title>\n</head>\n<body>\n<h1><bdi>",
-        &shown,
-        "</bdi></h1>\n",
-    ] {
+    for part in ["<title>", &shown, "</title>\n</head>\n<body>\n<h1><bdi>", &shown, "</bdi></h1>\n"]
+    {
         html.push_str(part);
     }
     html.push_str("<table>\n<thead><tr><th>Name</th><th class=\"n\">Size</th>");
@@ -170,14 +165,7 @@ fn size(bytes: u64) -> String {
 }
 
 fn date(mtime: i64) -> String {
-    let Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        ..
-    } = Civil::from_seconds(mtime);
+    let Civil { year, month, day, hour, minute, .. } = Civil::from_seconds(mtime);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
@@ -207,12 +195,7 @@ pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
                 Cow::Owned(String::from_utf8_lossy(&encoded).into_owned())
             }
         };
-        Item {
-            name,
-            kind,
-            size,
-            mtime: entry.mtime,
-        }
+        Item { name, kind, size, mtime: entry.mtime }
     });
     let items: Vec<Item<'_>> = items.collect();
     // Strings and integers written to memory cannot fail.
@@ -227,21 +210,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn file(name: &[u8]) -> Entry {
-        Entry {
-            kind: Kind::File,
-            size: 1536,
-            mtime: 784_111_777,
-            name: name.to_vec(),
-        }
+        Entry { kind: Kind::File, size: 1536, mtime: 784_111_777, name: name.to_vec() }
     }
 
     fn folder(name: &[u8]) -> Entry {
-        Entry {
-            kind: Kind::Directory,
-            size: 4096,
-            mtime: 0,
-            name: name.to_vec(),
-        }
+        Entry { kind: Kind::Directory, size: 4096, mtime: 0, name: name.to_vec() }
     }
 
     fn shown(path: &str, entries: &[Entry]) -> String {
@@ -251,10 +224,7 @@ mod tests {
 
     /// The targets of all links in the table.
     fn links(html: &str) -> Vec<&str> {
-        html.split("<a href=\"")
-            .skip(1)
-            .map(|part| part.split('"').next().unwrap())
-            .collect()
+        html.split("<a href=\"").skip(1).map(|part| part.split('"').next().unwrap()).collect()
     }
 
     #[test]
@@ -282,13 +252,7 @@ mod tests {
     #[test]
     fn names_are_only_names() {
         let html = shown("/%3Cd%3E", &[file(br#"<b a="x'y">&?#%: .txt"#)]);
-        assert_eq!(
-            links(&html),
-            [
-                "/",
-                "/%3Cd%3E/%3Cb%20a%3D%22x%27y%22%3E%26%3F%23%25%3A%20.txt"
-            ]
-        );
+        assert_eq!(links(&html), ["/", "/%3Cd%3E/%3Cb%20a%3D%22x%27y%22%3E%26%3F%23%25%3A%20.txt"]);
         assert!(html.contains("<bdi>&lt;b a=&quot;x&#39;y&quot;&gt;&amp;?#%: .txt</bdi>"));
         assert!(html.contains("<title>/&lt;d&gt;/</title>"));
         assert!(!html.contains("<b a"));
@@ -296,13 +260,7 @@ mod tests {
 
     #[test]
     fn strange_names_are_shown_harmless() {
-        let html = shown(
-            "/",
-            &[
-                file("ä\u{202e}txt.exe\u{85}".as_bytes()),
-                file(b"a\xffb\x1b"),
-            ],
-        );
+        let html = shown("/", &[file("ä\u{202e}txt.exe\u{85}".as_bytes()), file(b"a\xffb\x1b")]);
         assert_eq!(links(&html), ["/%C3%A4%E2%80%AEtxt.exe%C2%85", "/a%FFb%1B"]);
         assert!(html.contains("<bdi>ä\u{fffd}txt.exe\u{fffd}</bdi>"));
         assert!(html.contains("<bdi>a\u{fffd}b\u{fffd}</bdi>"));
@@ -325,11 +283,7 @@ mod tests {
 
     #[test]
     fn json_has_four_members() {
-        let json = json(&[
-            file(b"a \"b\".txt"),
-            folder("ä".as_bytes()),
-            file(b"50%\xff"),
-        ]);
+        let json = json(&[file(b"a \"b\".txt"), folder("ä".as_bytes()), file(b"50%\xff")]);
         assert_eq!(
             String::from_utf8(json).unwrap(),
             concat!(

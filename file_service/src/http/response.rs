@@ -35,14 +35,7 @@ pub(crate) fn file_head(
             return end(out);
         }
         Decision::PreconditionFailed => {
-            return text(
-                out,
-                412,
-                "the file is another version",
-                head_only,
-                keep_alive,
-                |_| (),
-            );
+            return text(out, 412, "the file is another version", head_only, keep_alive, |_| ());
         }
         Decision::Unsatisfiable => {
             let line = "the range is beyond the end of the file";
@@ -127,22 +120,11 @@ pub(crate) fn error(
 
 /// Appends the whole response to `OPTIONS`.
 pub(crate) fn options(out: &mut Vec<u8>, keep_alive: bool, read_only: bool) {
-    body_head(
-        out,
-        204,
-        "",
-        0,
-        keep_alive,
-        &[("Allow", allowed(read_only))],
-    );
+    body_head(out, 204, "", 0, keep_alive, &[("Allow", allowed(read_only))]);
 }
 
 fn allowed(read_only: bool) -> &'static str {
-    if read_only {
-        "GET, HEAD, OPTIONS"
-    } else {
-        "GET, HEAD, OPTIONS, PUT"
-    }
+    if read_only { "GET, HEAD, OPTIONS" } else { "GET, HEAD, OPTIONS, PUT" }
 }
 
 /// A whole response with one line of text; `extra` appends fields.
@@ -292,9 +274,7 @@ fn reason(status: u16) -> &'static str {
 
 /// Seconds since the epoch.
 pub(super) fn now() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -405,12 +385,7 @@ mod tests {
     const MTIME: i64 = 784_111_777;
 
     fn stat(size: u64) -> Stat {
-        Stat {
-            size,
-            mtime: MTIME,
-            mtime_nsec: 500,
-            ino: 42,
-        }
+        Stat { size, mtime: MTIME, mtime_nsec: 500, ino: 42 }
     }
 
     fn request(head: &str) -> Request {
@@ -442,28 +417,15 @@ mod tests {
                 .collect();
             // An independent parser has no objections.
             let mut headers = [httparse::EMPTY_HEADER; 32];
-            assert!(
-                httparse::Response::new(&mut headers)
-                    .parse(bytes)
-                    .unwrap()
-                    .is_complete()
-            );
-            let response = Response {
-                status,
-                fields,
-                body: body.to_owned(),
-            };
+            assert!(httparse::Response::new(&mut headers).parse(bytes).unwrap().is_complete());
+            let response = Response { status, fields, body: body.to_owned() };
             assert!(httpdate::parse_http_date(response.field("Date").unwrap()).is_ok());
             response
         }
 
         /// The value of a field that appears at most once.
         fn field(&self, name: &str) -> Option<&str> {
-            let mut values = self
-                .fields
-                .iter()
-                .filter(|(n, _)| n == name)
-                .map(|(_, v)| &**v);
+            let mut values = self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| &**v);
             let value = values.next();
             assert_eq!(values.next(), None, "{name} twice");
             value
@@ -481,24 +443,15 @@ mod tests {
         let decision = decide(&request, stat);
         let mut out = Vec::new();
         let path = request.path.clone().unwrap();
-        file_head(
-            &mut out,
-            &request,
-            &path,
-            stat,
-            &decision,
-            request.keep_alive,
-        );
+        file_head(&mut out, &request, &path, stat, &decision, request.keep_alive);
         Response::read(&out)
     }
 
     #[test]
     fn a_whole_file() {
         for method in ["GET", "HEAD"] {
-            let response = file(
-                &format!("{method} /d/a.html HTTP/1.1\r\nHost: a\r\n\r\n"),
-                &stat(100),
-            );
+            let response =
+                file(&format!("{method} /d/a.html HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
             assert_eq!(response.status, "HTTP/1.1 200 OK");
             assert_eq!(response.body, "");
             response.has(&[
@@ -539,10 +492,7 @@ mod tests {
             ("Content-Type", Some(TEXT)),
             ("ETag", None),
         ]);
-        assert_eq!(
-            response.field("Content-Length"),
-            Some(&*response.body.len().to_string())
-        );
+        assert_eq!(response.field("Content-Length"), Some(&*response.body.len().to_string()));
     }
 
     #[test]
@@ -583,22 +533,14 @@ mod tests {
             ("/a.nobody-knows", "application/octet-stream"),
             ("/", "application/octet-stream"),
         ] {
-            assert_eq!(
-                media_type(&RelPath::decode(name.as_bytes()).unwrap()),
-                media,
-                "{name}"
-            );
+            assert_eq!(media_type(&RelPath::decode(name.as_bytes()).unwrap()), media, "{name}");
         }
     }
 
     #[test]
     fn the_shortcut_leads_to_the_same_types() {
         for (extension, media) in COMMON_TYPES {
-            assert_eq!(
-                mime_guess::from_ext(extension).first_raw(),
-                Some(media),
-                "{extension}"
-            );
+            assert_eq!(mime_guess::from_ext(extension).first_raw(), Some(media), "{extension}");
         }
     }
 
@@ -617,10 +559,9 @@ mod tests {
             ]);
             assert!(response.field("Content-Security-Policy").is_some());
         }
-        for (created, status, length) in [
-            (true, "HTTP/1.1 201 Created", Some("0")),
-            (false, "HTTP/1.1 204 No Content", None),
-        ] {
+        for (created, status, length) in
+            [(true, "HTTP/1.1 201 Created", Some("0")), (false, "HTTP/1.1 204 No Content", None)]
+        {
             let mut out = Vec::new();
             stored(&mut out, created, false);
             let response = Response::read(&out);
@@ -642,10 +583,8 @@ mod tests {
 
     #[test]
     fn what_is_allowed() {
-        for (read_only, allow) in [
-            (false, "GET, HEAD, OPTIONS, PUT"),
-            (true, "GET, HEAD, OPTIONS"),
-        ] {
+        for (read_only, allow) in [(false, "GET, HEAD, OPTIONS, PUT"), (true, "GET, HEAD, OPTIONS")]
+        {
             let mut out = Vec::new();
             options(&mut out, true, read_only);
             let response = Response::read(&out);

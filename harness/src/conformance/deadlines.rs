@@ -19,10 +19,7 @@ fn timed_out(conn: &mut Conn, since: Instant, timeout: Duration) {
     let reply = conn.reply();
     let elapsed = since.elapsed();
     assert!(reply.is("timeout"), "{reply:?}");
-    assert!(
-        elapsed + GRAIN >= timeout,
-        "{timeout:?} fell after {elapsed:?}"
-    );
+    assert!(elapsed + GRAIN >= timeout, "{timeout:?} fell after {elapsed:?}");
     conn.closed();
 }
 
@@ -43,14 +40,7 @@ pub(super) fn idle(subject: &Subject) {
 }
 
 pub(super) fn whole_seconds(subject: &Subject) {
-    let options = [
-        "--idle-timeout",
-        "1",
-        "--header-timeout",
-        "1",
-        "--transfer-timeout",
-        "1",
-    ];
+    let options = ["--idle-timeout", "1", "--header-timeout", "1", "--transfer-timeout", "1"];
     let server = subject.start(&[&options[..], &["--drain-timeout", "1"]].concat());
     let start = Instant::now();
     timed_out(&mut server.connect(), start, Duration::from_secs(1));
@@ -82,10 +72,7 @@ pub(super) fn header_of_a_dribbling_client(subject: &Subject) {
         let start = Instant::now();
         // Every byte comes well within the deadline, but it counts from the first.
         while conn.try_send("x").is_ok() && conn.is_quiet_for(Duration::from_millis(100)) {
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "a dribbling client is not cut"
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "a dribbling client is not cut");
         }
         timed_out(&mut conn, start, Duration::from_millis(800));
     }
@@ -114,23 +101,12 @@ pub(super) fn upload(subject: &Subject) {
 
 pub(super) fn upload_that_dribbles_on(subject: &Subject) {
     // It moves a byte all the time, so nothing is wrong with it, however long it takes.
-    let options = [
-        "--transfer-timeout",
-        "1.5",
-        "--idle-timeout",
-        "0.5",
-        "--header-timeout",
-        "0.5",
-    ];
+    let options = ["--transfer-timeout", "1.5", "--idle-timeout", "0.5", "--header-timeout", "0.5"];
     let server = subject.start(&options);
     let mut conn = server.connect();
     conn.send("PUT f 11\n");
     for byte in b"dribbling.." {
-        assert!(
-            conn.is_quiet_for(Duration::from_millis(200)),
-            "cut: {:?}",
-            conn.reply()
-        );
+        assert!(conn.is_quiet_for(Duration::from_millis(200)), "cut: {:?}", conn.reply());
         conn.send([*byte]);
     }
     assert_eq!(conn.reply().ok(), b"");
@@ -143,11 +119,7 @@ pub(super) fn download(subject: &Subject) {
     for http in [false, true] {
         let mut conn = Conn::connect_narrow(server.address());
         let start = Instant::now();
-        conn.send(if http {
-            http_get("/f")
-        } else {
-            b"GET f\n".to_vec()
-        });
+        conn.send(if http { http_get("/f") } else { b"GET f\n".to_vec() });
         let held =
             || !oracles::connection_holders(&server.family(), conn.peer(), conn.local()).is_empty();
         eventually("the transfer begins", || {
@@ -155,24 +127,14 @@ pub(super) fn download(subject: &Subject) {
         });
         eventually("a reader that has stalled is cut", || !held());
         let elapsed = start.elapsed();
-        assert!(
-            elapsed + GRAIN >= Duration::from_millis(500),
-            "cut after {elapsed:?}"
-        );
+        assert!(elapsed + GRAIN >= Duration::from_millis(500), "cut after {elapsed:?}");
         conn.widen();
         assert!(conn.drain() < size, "{size} bytes in spite of the deadline");
     }
 }
 
 pub(super) fn download_that_goes_on(subject: &Subject) {
-    let options = [
-        "--transfer-timeout",
-        "1.2",
-        "--idle-timeout",
-        "0.5",
-        "--header-timeout",
-        "0.5",
-    ];
+    let options = ["--transfer-timeout", "1.2", "--idle-timeout", "0.5", "--header-timeout", "0.5"];
     let server = subject.start(&options);
     let size = server.root().patterned("f", 48 << 20);
     let block = pattern();
@@ -185,10 +147,7 @@ pub(super) fn download_that_goes_on(subject: &Subject) {
         pause(Duration::from_millis(150));
         let chunk = conn.bytes(2 << 20);
         let copies = block.iter().cycle().skip(position % block.len());
-        assert!(
-            chunk.iter().zip(copies).all(|(a, b)| a == b),
-            "wrong bytes after {position}"
-        );
+        assert!(chunk.iter().zip(copies).all(|(a, b)| a == b), "wrong bytes after {position}");
         position += chunk.len();
     }
     assert_eq!(conn.follow(&block, position, size), size);
@@ -221,22 +180,12 @@ pub(super) fn deadlines_keep_to_their_business(subject: &Subject) {
 }
 
 pub(super) fn http(subject: &Subject) {
-    let options = [
-        "--header-timeout",
-        "0.4",
-        "--transfer-timeout",
-        "0.4",
-        "--idle-timeout",
-        "0.4",
-    ];
+    let options = ["--header-timeout", "0.4", "--transfer-timeout", "0.4", "--idle-timeout", "0.4"];
     let server = subject.start(&options);
     let timeout = Duration::from_millis(400);
     // The rest of a head, the rest of a body.
-    let body = [
-        &b"PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"[..],
-        &noise(3),
-    ]
-    .concat();
+    let body =
+        [&b"PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"[..], &noise(3)].concat();
     for request in [&b"GET / HTTP/1.1\r\nHo"[..], b"GET / HTTP/1.1\r\n", &body] {
         let mut conn = server.connect();
         let start = Instant::now();
@@ -262,10 +211,7 @@ pub(super) fn http_head_of_a_dribbling_client(subject: &Subject) {
     conn.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
     let start = Instant::now();
     while conn.try_send("x").is_ok() && conn.is_quiet_for(Duration::from_millis(100)) {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "a dribbling client is not cut"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "a dribbling client is not cut");
     }
     conn.response(true).expect(408);
     conn.closed();

@@ -12,10 +12,7 @@ pub(super) fn replies_are_exact(subject: &Subject) {
     conn.send("GET a\nPUT b 2\nhiGET b\nGET a 5\nQUIT\n");
     conn.finish();
     let replies = conn.rest();
-    assert_eq!(
-        show(&replies),
-        show(b"OK 5\nhelloOK 0\nOK 2\nhiOK 0\nOK 0\n")
-    );
+    assert_eq!(show(&replies), show(b"OK 5\nhelloOK 0\nOK 2\nhiOK 0\nOK 0\n"));
 }
 
 pub(super) fn verbs_ignore_case(subject: &Subject) {
@@ -92,14 +89,7 @@ pub(super) fn argument_counts(subject: &Subject) {
     let server = subject.start(&[]);
     server.root().write("a", "hello");
     let mut conn = server.connect();
-    for line in [
-        "GET",
-        "GET a 1 2 3",
-        "HASH",
-        "HASH a b",
-        "LIST a b",
-        "QUIT now",
-    ] {
+    for line in ["GET", "GET a 1 2 3", "HASH", "HASH a b", "LIST a b", "QUIT now"] {
         refused(&mut conn, line, "bad-argument");
     }
 }
@@ -117,11 +107,7 @@ pub(super) fn numbers(subject: &Subject) {
     assert_eq!(conn.ask("GET a 0 9223372036854775807").text(), "hello");
     assert_eq!(conn.ask("GET a 3 1000000000000000000").text(), "lo");
     refused(&mut conn, "GET a 9223372036854775807", "bad-range");
-    refused(
-        &mut conn,
-        "GET a 9223372036854775807 9223372036854775807",
-        "bad-range",
-    );
+    refused(&mut conn, "GET a 9223372036854775807 9223372036854775807", "bad-range");
 }
 
 /// None of these is a number of the protocol.
@@ -149,15 +135,8 @@ const BAD_NUMBERS: [&str; 18] = [
 pub(super) fn bad_put_closes(subject: &Subject) {
     let server = subject.start(&[]);
     let numbers = BAD_NUMBERS.map(|number| format!("PUT a {number}"));
-    let counts = [
-        "PUT",
-        "PUT a",
-        "PUT a 1 2",
-        "PUT  a 1",
-        "PUT a 1 ",
-        "PUT a  1",
-    ]
-    .map(String::from);
+    let counts =
+        ["PUT", "PUT a", "PUT a 1 2", "PUT  a 1", "PUT a 1 ", "PUT a  1"].map(String::from);
     for line in numbers.into_iter().chain(counts) {
         let mut conn = server.connect();
         conn.send(format!("{line}\nGET a\n"));
@@ -209,10 +188,7 @@ pub(super) fn a_line_too_long(subject: &Subject) {
                 conn.reply().ok();
             }
             let reply = conn.reply();
-            assert!(
-                reply.is("line-too-long"),
-                "line {number} after {first:?}: {reply:?}"
-            );
+            assert!(reply.is("line-too-long"), "line {number} after {first:?}: {reply:?}");
             conn.closed();
         }
     }
@@ -292,15 +268,8 @@ fn conversation(server: &Server, feed: impl FnOnce(&mut Conn)) -> String {
     conn.finish();
     let replies = String::from_utf8_lossy(&conn.rest()).into_owned();
     let telling = ["date:", "last-modified:", "etag:"];
-    let tells = |line: &str| {
-        telling
-            .iter()
-            .any(|name| line.to_ascii_lowercase().starts_with(name))
-    };
-    replies
-        .split_inclusive('\n')
-        .filter(|line| !tells(line))
-        .collect()
+    let tells = |line: &str| telling.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+    replies.split_inclusive('\n').filter(|line| !tells(line)).collect()
 }
 
 pub(super) fn every_split_gives_the_same_replies(subject: &Subject) {
@@ -323,12 +292,7 @@ fn every_split(subject: &Subject, stream: &[u8]) {
             // The server may have closed already, if the tail holds nothing for it.
             let _ = conn.try_send(tail);
         });
-        assert_eq!(
-            split,
-            whole,
-            "split after {}",
-            show(&head[head.len().saturating_sub(20)..])
-        );
+        assert_eq!(split, whole, "split after {}", show(&head[head.len().saturating_sub(20)..]));
     }
 }
 
@@ -412,19 +376,11 @@ pub(super) fn the_first_line_decides(subject: &Subject) {
     conn.ask("PUT /a HTTP/1.1").code();
     conn.closed();
     // Not quite HTTP is not HTTP.
-    for line in [
-        "GET /a HTTP/2.0",
-        "GET /a HTTP/1.2",
-        "GET /a http/1.1",
-        "GET /a HTTP/1.10",
-    ] {
+    for line in ["GET /a HTTP/2.0", "GET /a HTTP/1.2", "GET /a http/1.1", "GET /a HTTP/1.10"] {
         refused(&mut server.connect(), line, "bad-argument");
     }
     refused(&mut server.connect(), "GET /a HTTP/1.1 x", "bad-argument");
-    assert_eq!(
-        server.connect().http(http_get("/a")).expect(200).body,
-        b"hello"
-    );
+    assert_eq!(server.connect().http(http_get("/a")).expect(200).body, b"hello");
 }
 
 pub(super) fn a_quiet_client_gets_no_answer(subject: &Subject) {

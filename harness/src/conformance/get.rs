@@ -22,18 +22,12 @@ pub(super) fn files_of_every_size(subject: &Subject) {
     }
     let mut conn = server.connect();
     for size in SIZES {
-        assert!(
-            conn.ask(format!("GET f{size}")).ok() == content[..size],
-            "size {size}"
-        );
+        assert!(conn.ask(format!("GET f{size}")).ok() == content[..size], "size {size}");
     }
     // And once more, pipelined.
     conn.send(SIZES.map(|size| format!("GET f{size}\n")).concat());
     for size in SIZES {
-        assert!(
-            conn.reply().ok() == content[..size],
-            "size {size}, pipelined"
-        );
+        assert!(conn.reply().ok() == content[..size], "size {size}, pipelined");
     }
 }
 
@@ -43,24 +37,10 @@ pub(super) fn offset_and_length(subject: &Subject) {
     let size = content.len();
     server.root().write("f", &content);
     let mut conn = server.connect();
-    let offsets = [
-        0,
-        1,
-        4096,
-        65_535,
-        65_536,
-        65_537,
-        134_463,
-        134_464,
-        size - 1,
-        size,
-    ];
+    let offsets = [0, 1, 4096, 65_535, 65_536, 65_537, 134_463, 134_464, size - 1, size];
     for offset in offsets {
         let rest = &content[offset..];
-        assert!(
-            conn.ask(format!("GET f {offset}")).ok() == rest,
-            "offset {offset}"
-        );
+        assert!(conn.ask(format!("GET f {offset}")).ok() == rest, "offset {offset}");
         for length in [0, 1, 100, 65_535, 65_536, 65_537, size, size + 1] {
             let expected = &rest[..length.min(rest.len())];
             let got = conn.ask(format!("GET f {offset} {length}")).ok();
@@ -90,11 +70,7 @@ pub(super) fn hashes(subject: &Subject) {
         server.root().write("f", &content[..size]);
         let digest = Sha256::digest(&content[..size]);
         let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            conn.ask("HASH f").text(),
-            format!("{expected}\n"),
-            "size {size}"
-        );
+        assert_eq!(conn.ask("HASH f").text(), format!("{expected}\n"), "size {size}");
     }
     server.root().write("d/abc", "abc");
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
@@ -110,13 +86,7 @@ pub(super) fn oddities(root: &Root) -> Vec<&'static str> {
     let mut names = vec!["folder", "fifo", "socket", "link-to-fifo"];
     use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
     let (mode, null) = (Mode::from_raw_mode(0o666), makedev(1, 3));
-    match mknodat(
-        CWD,
-        root.join("device"),
-        FileType::CharacterDevice,
-        mode,
-        null,
-    ) {
+    match mknodat(CWD, root.join("device"), FileType::CharacterDevice, mode, null) {
         Ok(()) => names.push("device"),
         Err(error) => eprintln!("SKIPPED the device among the oddities: {error}"),
     }
@@ -148,18 +118,12 @@ pub(super) fn a_file_that_shrinks(subject: &Subject) {
     conn.send("GET f\n");
     assert_eq!(conn.ok_line(), size);
     // Most of it cannot have been sent, for this client has not read it.
-    let file = fs::File::options()
-        .write(true)
-        .open(server.root().join("f"))
-        .expect("the file");
+    let file = fs::File::options().write(true).open(server.root().join("f")).expect("the file");
     file.set_len(1000).expect("to shrink it");
     conn.widen();
     // What was on its way may have been zeroed by the kernel, but no more than that can come.
     let end = conn.drain();
-    assert!(
-        end < size,
-        "{end} bytes of a file of {size} that had shrunk: padding"
-    );
+    assert!(end < size, "{end} bytes of a file of {size} that had shrunk: padding");
     // The server itself is none the worse for it.
     drop(conn);
     assert_eq!(server.ask("GET f").ok(), &pattern()[..1000]);
@@ -174,11 +138,7 @@ pub(super) fn a_file_that_is_replaced(subject: &Subject) {
     assert_eq!(conn.ok_line(), size);
     fs::rename(server.root().join("new"), server.root().join("f")).expect("to replace it");
     conn.widen();
-    assert_eq!(
-        conn.follow(&pattern(), 0, size),
-        size,
-        "the old version, whole"
-    );
+    assert_eq!(conn.follow(&pattern(), 0, size), size, "the old version, whole");
     assert_eq!(conn.ask("GET f").text(), "new");
 }
 
@@ -188,16 +148,7 @@ pub(super) fn what_is_not_there(subject: &Subject) {
     server.root().mkdir("folder");
     let mut conn = server.connect();
     for verb in ["GET", "HASH", "LIST"] {
-        for path in [
-            "none",
-            "none/x",
-            "folder/none",
-            "file/x",
-            "file/x/y",
-            "...",
-            "..x",
-            "x..",
-        ] {
+        for path in ["none", "none/x", "folder/none", "file/x", "file/x/y", "...", "..x", "x.."] {
             refused(&mut conn, format!("{verb} {path}"), "not-found");
         }
     }
@@ -226,13 +177,7 @@ pub(super) fn what_is_forbidden(subject: &Subject) {
     root.chmod("fixed/file", 0o444);
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
     let mut conn = server.connect();
-    for request in [
-        "GET file",
-        "HASH file",
-        "LIST closed",
-        "GET closed/file",
-        "GET closed/none",
-    ] {
+    for request in ["GET file", "HASH file", "LIST closed", "GET closed/file", "GET closed/none"] {
         refused(&mut conn, request, "denied");
     }
     for path in ["fixed/new", "fixed/file", "closed/file", "closed/new"] {
@@ -241,6 +186,7 @@ pub(super) fn what_is_forbidden(subject: &Subject) {
         super::stays(&mut conn);
     }
     assert_eq!(conn.ask("GET fixed/file").text(), "open");
+    drop(conn);
     let mut conn = server.connect();
     for path in ["/file", "/closed/", "/closed/file"] {
         conn.http(super::http_get(path)).expect(403);
@@ -252,15 +198,7 @@ pub(super) fn what_is_forbidden(subject: &Subject) {
 pub(super) fn a_full_disk(subject: &Subject) {
     let root = std::sync::Arc::new(Root::new());
     let mount = r#"mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@""#;
-    let wrapper = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        mount,
-    ];
+    let wrapper = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount];
     let mut wrapper: Vec<_> = wrapper.into_iter().map(std::ffi::OsString::from).collect();
     wrapper.push(root.path().into());
     let launch = subject.launch().root(&root).through(wrapper);
@@ -273,16 +211,15 @@ pub(super) fn a_full_disk(subject: &Subject) {
         super::stays(&mut conn);
     }
     let listing = conn.ask("LIST").text();
-    assert!(
-        listing.lines().count() == 1 && listing.starts_with("f 3 "),
-        "{listing:?}"
-    );
+    assert!(listing.lines().count() == 1 && listing.starts_with("f 3 "), "{listing:?}");
     assert_eq!(conn.ask("GET old").text(), "old");
     // What the refused uploads took has been given back.
     assert_eq!(conn.put("new", noise(100_000)), Reply::Ok(Vec::new()));
     let request = b"PUT /old HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n";
+    drop(conn);
     let mut http = server.connect();
     http.send([&request[..], &noise(1 << 20)].concat());
     http.response(true).expect(507);
+    drop(http);
     assert_eq!(server.ask("GET old").text(), "old");
 }

@@ -21,11 +21,7 @@ pub(super) fn it_says_where_it_listens(subject: &Subject) {
 }
 
 pub(super) fn the_root_is_the_current_folder(subject: &Subject) {
-    let server = subject
-        .launch()
-        .in_root()
-        .start()
-        .unwrap_or_else(|failure| panic!("{failure}"));
+    let server = subject.launch().in_root().start().unwrap_or_else(|failure| panic!("{failure}"));
     server.root().write("a", "hello");
     assert_eq!(server.ask("GET a").text(), "hello");
 }
@@ -59,20 +55,10 @@ pub(super) fn a_bad_command_line(subject: &Subject) {
     };
     for line in lines {
         let names_root = line[0] == "--root";
-        let launch = if names_root {
-            subject.launch().in_root()
-        } else {
-            subject.launch()
-        };
+        let launch = if names_root { subject.launch().in_root() } else { subject.launch() };
         check(format!("{line:?}"), launch.args(line).refuse());
     }
-    for address in [
-        taken.as_str(),
-        "nonsense",
-        "127.0.0.1",
-        "127.0.0.1:99999",
-        "192.0.2.1:0",
-    ] {
+    for address in [taken.as_str(), "nonsense", "127.0.0.1", "127.0.0.1:99999", "192.0.2.1:0"] {
         check(address.into(), subject.launch().address(address).refuse());
     }
     stays(&mut server.connect());
@@ -102,9 +88,7 @@ pub(super) fn every_option_at_once(subject: &Subject) {
 /// The server refuses new connections.
 fn refuses(server: &Server) -> bool {
     let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
-    TcpStream::connect(server.address())
-        .err()
-        .is_some_and(refused)
+    TcpStream::connect(server.address()).err().is_some_and(refused)
 }
 
 pub(super) fn idle_connections_close(subject: &Subject) {
@@ -128,9 +112,7 @@ pub(super) fn without_clients_it_ends_at_once(subject: &Subject) {
         let server = subject.start(&[]);
         server.signal(signal);
         assert_eq!(server.wait_exit(), Exit::Code(0), "{signal:?}");
-        eventually("no process is left", || {
-            server.children().iter().all(|p| p.state == 'Z')
-        });
+        eventually("no process is left", || server.children().iter().all(|p| p.state == 'Z'));
     }
 }
 
@@ -156,10 +138,7 @@ pub(super) fn a_download_is_finished(subject: &Subject) {
 pub(super) fn an_upload_is_finished(subject: &Subject) {
     for (request, answer) in [
         ("PUT f 10\n", "OK 0\n"),
-        (
-            "PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n",
-            "HTTP/1.1 201",
-        ),
+        ("PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 201"),
     ] {
         let server = subject.start(&["--drain-timeout", "30"]);
         let mut conn = server.connect();
@@ -167,10 +146,7 @@ pub(super) fn an_upload_is_finished(subject: &Subject) {
         assert!(oracles::until_read(&conn));
         server.signal(Signal::TERM);
         eventually("new connections are refused", || refuses(&server));
-        assert!(
-            conn.is_quiet_for(Duration::from_millis(100)),
-            "an upload was given up"
-        );
+        assert!(conn.is_quiet_for(Duration::from_millis(100)), "an upload was given up");
         conn.send("-last");
         let said = String::from_utf8_lossy(&conn.rest()).into_owned();
         assert!(said.starts_with(answer), "{said:?}");
@@ -212,23 +188,14 @@ pub(super) fn draining_has_an_end(subject: &Subject) {
     server.signal(Signal::TERM);
     assert_eq!(server.wait_exit(), Exit::Code(0));
     let elapsed = start.elapsed();
-    assert!(
-        elapsed >= Duration::from_millis(470),
-        "gave up after {elapsed:?}"
-    );
+    assert!(elapsed >= Duration::from_millis(470), "gave up after {elapsed:?}");
     server.log_until("a warning", |log| log.contains('\n'));
     let gone = || server.children().iter().all(|p| p.state == 'Z');
-    assert!(
-        within(PATIENCE, gone),
-        "left behind: {:?}",
-        server.children()
-    );
+    assert!(within(PATIENCE, gone), "left behind: {:?}", server.children());
     download.widen();
     assert!(download.drain() < size);
     drop(upload);
-    eventually("nothing is left of the upload", || {
-        server.root().names() == ["large"]
-    });
+    eventually("nothing is left of the upload", || server.root().names() == ["large"]);
 }
 
 pub(super) fn a_second_signal(subject: &Subject) {
@@ -247,17 +214,9 @@ pub(super) fn a_second_signal(subject: &Subject) {
         eventually("new connections are refused", || refuses(&server));
         server.signal(second);
         let code = 128 + second.as_raw();
-        assert_eq!(
-            server.wait_exit(),
-            Exit::Code(code),
-            "{first:?}, then {second:?}"
-        );
+        assert_eq!(server.wait_exit(), Exit::Code(code), "{first:?}, then {second:?}");
         let gone = || server.children().iter().all(|p| p.state == 'Z');
-        assert!(
-            within(PATIENCE, gone),
-            "left behind: {:?}",
-            server.children()
-        );
+        assert!(within(PATIENCE, gone), "left behind: {:?}", server.children());
     }
 }
 
@@ -280,9 +239,7 @@ pub(super) fn the_port_is_free_again(subject: &Subject) {
         }
         drop(server);
         let launch = subject.launch().address(address);
-        server = launch
-            .start()
-            .unwrap_or_else(|failure| panic!("round {round}: {failure}"));
+        server = launch.start().unwrap_or_else(|failure| panic!("round {round}: {failure}"));
         assert_eq!(server.address(), address);
     }
 }
@@ -312,14 +269,8 @@ pub(super) fn the_log_tells_of_connections(subject: &Subject) {
 pub(super) fn the_log_keeps_one_line_per_event(subject: &Subject) {
     let server = subject.start(&["-vv"]);
     server.root().write("a", "hello");
-    let plain = count_lines(
-        &server,
-        &[
-            b"GET aaaaa".to_vec(),
-            b"NONSENSE".to_vec(),
-            b"HASH bbb".to_vec(),
-        ],
-    );
+    let plain =
+        count_lines(&server, &[b"GET aaaaa".to_vec(), b"NONSENSE".to_vec(), b"HASH bbb".to_vec()]);
     let hostile = [
         b"GET a%0AFORGED".to_vec(),
         b"FORGED\rFORGED".to_vec(),

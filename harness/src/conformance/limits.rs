@@ -23,9 +23,7 @@ fn admitted(server: &Server) -> Result<Conn, Reply> {
 
 pub(super) fn more_clients_than_allowed(subject: &Subject) {
     let server = subject.start(&["--max-connections", "4"]);
-    let mut served: Vec<Conn> = (0..4)
-        .map(|_| admitted(&server).expect("room for 4"))
-        .collect();
+    let mut served: Vec<Conn> = (0..4).map(|_| admitted(&server).expect("room for 4")).collect();
     for _ in 0..20 {
         // Told at once, unasked.
         let mut conn = server.connect();
@@ -90,13 +88,8 @@ pub(super) fn a_place_is_freed(subject: &Subject) {
 
 pub(super) fn descriptor_limits(subject: &Subject) {
     // The soft limit is raised to the hard one, and the number of connections bows to it.
-    let shell = |limit: &str| {
-        [
-            "sh".into(),
-            "-c".into(),
-            format!(r#"ulimit {limit}; exec "$0" "$@""#),
-        ]
-    };
+    let shell =
+        |limit: &str| ["sh".into(), "-c".into(), format!(r#"ulimit {limit}; exec "$0" "$@""#)];
     let launch = subject.launch().through(shell("-Sn 100"));
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
     let (soft, hard) = proc::descriptor_limits(server.pid()).expect("limits");
@@ -104,9 +97,7 @@ pub(super) fn descriptor_limits(subject: &Subject) {
     let launch = subject.launch().through(shell("-n 70"));
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
     server.log_until("a warning", |log| log.contains('\n'));
-    let mut served: Vec<Conn> = (0..6)
-        .map(|_| admitted(&server).expect("room for 6"))
-        .collect();
+    let mut served: Vec<Conn> = (0..6).map(|_| admitted(&server).expect("room for 6")).collect();
     assert_eq!(server.connect().reply().code(), "busy");
     served.iter_mut().for_each(stays);
 }
@@ -123,10 +114,7 @@ pub(super) fn descriptors_run_out(subject: &Subject) {
         let _ = client.try_send("NONSENSE\n");
     }
     let spent = server.cpu_during(Duration::from_secs(1));
-    assert!(
-        spent < Duration::from_millis(50),
-        "{spent:?} of processor time in an idle second"
-    );
+    assert!(spent < Duration::from_millis(50), "{spent:?} of processor time in an idle second");
     assert!(server.is_running());
     let (mut served, mut refused) = (0, 0);
     for client in &mut clients {
@@ -176,9 +164,7 @@ pub(super) fn a_storm_of_short_connections(subject: &Subject) {
             });
         }
     });
-    eventually("no zombie is left", || {
-        oracles::zombies(&server.family()).is_empty()
-    });
+    eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
     let back = || oracles::descriptor_kinds(&server.family()) == kinds;
     assert!(
         within(PATIENCE, back),
@@ -191,12 +177,7 @@ pub(super) fn a_storm_of_short_connections(subject: &Subject) {
 
 /// The descriptors and the number of processes of a server that has nothing to do.
 fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize) {
-    let look = || {
-        (
-            oracles::descriptor_kinds(&server.family()),
-            server.family().len(),
-        )
-    };
+    let look = || (oracles::descriptor_kinds(&server.family()), server.family().len());
     let mut last = look();
     eventually("the server comes to rest", || {
         crate::wait::pause(Duration::from_millis(30));
@@ -263,9 +244,8 @@ pub(super) fn many_readers_that_stall(subject: &Subject) {
     let size = server.root().patterned("large", 8 << 20);
     let block = pattern();
     let stalled = subject.at_once(16) - 1;
-    let mut stalled: Vec<Conn> = (0..stalled)
-        .map(|_| Conn::connect_narrow(server.address()))
-        .collect();
+    let mut stalled: Vec<Conn> =
+        (0..stalled).map(|_| Conn::connect_narrow(server.address())).collect();
     for conn in &mut stalled {
         conn.send("GET large\n");
         assert_eq!(conn.ok_line(), size);
@@ -282,9 +262,7 @@ pub(super) fn many_readers_that_stall(subject: &Subject) {
 pub(super) fn idle_clients_starve_nobody(subject: &Subject) {
     let server = subject.start(&[]);
     server.root().write("a", "hello");
-    let mut idle: Vec<Conn> = (0..subject.at_once(200) - 1)
-        .map(|_| server.connect())
-        .collect();
+    let mut idle: Vec<Conn> = (0..subject.at_once(200) - 1).map(|_| server.connect()).collect();
     for conn in &mut idle {
         assert_eq!(conn.ask("GET a").text(), "hello");
     }
@@ -295,10 +273,7 @@ pub(super) fn idle_clients_starve_nobody(subject: &Subject) {
         assert_eq!(conn.ask("GET a").text(), "hello");
     }
     let spent = server.cpu_during(Duration::from_millis(500));
-    assert!(
-        spent < Duration::from_millis(50),
-        "{spent:?} of processor time for idle clients"
-    );
+    assert!(spent < Duration::from_millis(50), "{spent:?} of processor time for idle clients");
 }
 
 pub(super) fn memory_is_bounded(subject: &Subject) {
@@ -363,18 +338,14 @@ pub(super) fn a_child_that_is_killed(subject: &Subject) {
         victim.ok_line();
         let (server_end, client) = (server.address(), victim.local());
         let holders = oracles::connection_holders(&server.family(), server_end, client);
-        let child = holders
-            .first()
-            .and_then(|pid| rustix::process::Pid::from_raw(*pid));
+        let child = holders.first().and_then(|pid| rustix::process::Pid::from_raw(*pid));
         let child = child.expect("a child serves the connection");
         assert_ne!(child.as_raw_pid(), server.pid());
         rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("to kill it");
         assert!(victim.drain() < 64 << 20, "a dead child went on sending");
         stays(&mut other);
     }
-    eventually("no zombie is left", || {
-        oracles::zombies(&server.family()).is_empty()
-    });
+    eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
 }
 
 pub(super) fn children_whose_parent_is_killed(subject: &Subject) {
@@ -383,7 +354,5 @@ pub(super) fn children_whose_parent_is_killed(subject: &Subject) {
     clients.iter_mut().for_each(stays);
     server.signal(rustix::process::Signal::KILL);
     server.wait_exit();
-    eventually("the children end", || {
-        server.children().iter().all(|child| child.state == 'Z')
-    });
+    eventually("the children end", || server.children().iter().all(|child| child.state == 'Z'));
 }

@@ -15,15 +15,9 @@ const THEN: u64 = 1_234_567_890;
 pub(super) fn format_and_order(subject: &Subject) {
     let server = subject.start(&[]);
     let root = server.root();
-    for (name, size) in [
-        ("a", 0),
-        ("B", 1),
-        ("a.b", 22),
-        ("a-b", 333),
-        ("Z", 4),
-        ("é", 5),
-        ("~", 6),
-    ] {
+    for (name, size) in
+        [("a", 0), ("B", 1), ("a.b", 22), ("a-b", 333), ("Z", 4), ("é", 5), ("~", 6)]
+    {
         root.write(name, vec![b'x'; size]);
         root.set_mtime(name, THEN + size as u64);
     }
@@ -61,11 +55,7 @@ pub(super) fn folders_and_slashes(subject: &Subject) {
     server.root().mkdir("empty");
     let mut conn = server.connect();
     for path in ["d/e", "/d/e", "d/e/", "/d/e/", "%64/e"] {
-        assert_eq!(
-            conn.ask(format!("LIST {path}")).text(),
-            "f 2 1234567890 f\n",
-            "{path}"
-        );
+        assert_eq!(conn.ask(format!("LIST {path}")).text(), "f 2 1234567890 f\n", "{path}");
     }
     for path in ["empty", "empty/", "/empty"] {
         assert_eq!(conn.ask(format!("LIST {path}")).ok(), b"");
@@ -104,13 +94,7 @@ pub(super) fn names_are_encoded(subject: &Subject) {
     expected.sort();
     let mut conn = server.connect();
     let listing = conn.ask("LIST").text();
-    assert_eq!(
-        listing,
-        expected
-            .into_iter()
-            .map(|(_, line)| line)
-            .collect::<String>()
-    );
+    assert_eq!(listing, expected.into_iter().map(|(_, line)| line).collect::<String>());
     // Every name can be sent back as it came.
     for line in listing.lines() {
         let name = line.rsplit_once(' ').expect("four fields").1;
@@ -168,37 +152,21 @@ pub(super) fn links(subject: &Subject) {
         "f 5 1234567890 good-winding",
         "f 3 1234567891 top",
     ];
-    assert_eq!(
-        conn.ask("LIST").text().lines().collect::<Vec<_>>(),
-        expected
-    );
+    assert_eq!(conn.ask("LIST").text().lines().collect::<Vec<_>>(), expected);
     let expected = ["f 5 1234567890 file", "f 3 1234567891 good-up"];
-    assert_eq!(
-        conn.ask("LIST d").text().lines().collect::<Vec<_>>(),
-        expected
-    );
-    assert_eq!(
-        conn.ask("LIST good-folder")
-            .text()
-            .lines()
-            .collect::<Vec<_>>(),
-        expected
-    );
+    assert_eq!(conn.ask("LIST d").text().lines().collect::<Vec<_>>(), expected);
+    assert_eq!(conn.ask("LIST good-folder").text().lines().collect::<Vec<_>>(), expected);
 }
 
 pub(super) fn a_large_folder(subject: &Subject) {
     let server = subject.start(&[]);
-    let names: Vec<String> = (0..3000)
-        .map(|n| format!("entry-{n:04}-{}", "x".repeat(60)))
-        .collect();
+    let names: Vec<String> =
+        (0..3000).map(|n| format!("entry-{n:04}-{}", "x".repeat(60))).collect();
     for name in &names {
         server.root().write(name, "");
         server.root().set_mtime(name, THEN);
     }
-    let expected: String = names
-        .iter()
-        .map(|name| format!("f 0 {THEN} {name}\n"))
-        .collect();
+    let expected: String = names.iter().map(|name| format!("f 0 {THEN} {name}\n")).collect();
     let mut conn = server.connect();
     conn.send("LIST\nLIST /\n");
     assert!(conn.reply().text() == expected);
@@ -214,14 +182,9 @@ pub(super) fn a_folder_that_changes(subject: &Subject) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let (a, b) = (
-                server.root().join("moving-a"),
-                server.root().join("moving-b"),
-            );
+            let (a, b) = (server.root().join("moving-a"), server.root().join("moving-b"));
             while !done.load(Ordering::Relaxed) {
-                fs::rename(&a, &b)
-                    .and_then(|()| fs::rename(&b, &a))
-                    .expect("to rename");
+                fs::rename(&a, &b).and_then(|()| fs::rename(&b, &a)).expect("to rename");
             }
         });
         let _stop = super::OnDrop(|| done.store(true, Ordering::Relaxed));
@@ -234,10 +197,7 @@ pub(super) fn a_folder_that_changes(subject: &Subject) {
                     time.parse::<u64>().is_ok() && (name.len() == 8));
                 assert!(whole, "{line:?}");
             }
-            let fixed = listing
-                .lines()
-                .filter(|line| line.contains("fixed-"))
-                .count();
+            let fixed = listing.lines().filter(|line| line.contains("fixed-")).count();
             assert_eq!(fixed, 50, "{listing}");
         }
     });

@@ -50,10 +50,7 @@ impl Case {
 
 /// Runs the case of this name; a skipped one says so on standard error.
 pub fn run(name: &str, subject: &Subject) {
-    let case = CASES
-        .iter()
-        .find(|case| case.name == name)
-        .expect("a name of the catalogue");
+    let case = CASES.iter().find(|case| case.name == name).expect("a name of the catalogue");
     if let Err(reason) = case.run(subject) {
         eprintln!("SKIPPED {name}: {reason}");
     }
@@ -382,11 +379,7 @@ fn stays(conn: &mut Conn) {
 fn refused(conn: &mut Conn, request: impl AsRef<[u8]>, code: &str) {
     let request = request.as_ref();
     let reply = conn.ask(request);
-    assert!(
-        reply.is(code),
-        "{}: expected {code}, got {reply:?}",
-        show(request)
-    );
+    assert!(reply.is(code), "{}: expected {code}, got {reply:?}", show(request));
     stays(conn);
 }
 
@@ -394,10 +387,7 @@ fn refused(conn: &mut Conn, request: impl AsRef<[u8]>, code: &str) {
 #[track_caller]
 fn refused_put(conn: &mut Conn, path: &str, body: &[u8], code: &str) {
     let reply = conn.put(path, body);
-    assert!(
-        reply.is(code),
-        "PUT {path:?}: expected {code}, got {reply:?}"
-    );
+    assert!(reply.is(code), "PUT {path:?}: expected {code}, got {reply:?}");
     stays(conn);
 }
 

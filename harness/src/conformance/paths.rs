@@ -87,11 +87,7 @@ pub(super) fn refused_by_the_rules(subject: &Subject) {
     let mut conn = server.connect();
     for path in refused_paths() {
         for verb in ["GET", "HASH", "LIST"] {
-            refused(
-                &mut conn,
-                [verb.as_bytes(), b" ", &path].concat(),
-                "bad-path",
-            );
+            refused(&mut conn, [verb.as_bytes(), b" ", &path].concat(), "bad-path");
         }
         conn.send([b"PUT ", &path[..], b" 5\nLIST\n"].concat());
         let reply = conn.reply();
@@ -192,13 +188,7 @@ pub(super) fn links(subject: &Subject) {
             refused(&mut conn, format!("{verb} {path}"), "bad-path");
         }
     }
-    for path in [
-        "out-folder/x",
-        "out-slash/x",
-        "absolute-folder/x",
-        "loop/x",
-        "out-parent/x",
-    ] {
+    for path in ["out-folder/x", "out-slash/x", "absolute-folder/x", "loop/x", "out-parent/x"] {
         refused_put(&mut conn, path, b"x", "bad-path");
     }
     refused_put(&mut conn, "dangling/x", b"x", "not-found");
@@ -228,9 +218,7 @@ fn ways_out() -> Vec<String> {
         "d/../..",
     ];
     for up in ups {
-        for slash in [
-            "/", "%2f", "%2F", "\\", "%5c", "//", "/./", "%252f", "%c0%af",
-        ] {
+        for slash in ["/", "%2f", "%2F", "\\", "%5c", "//", "/./", "%252f", "%c0%af"] {
             for start in ["", "/", "//", "d/", "/d/../", "./"] {
                 ways.push(format!("{start}{up}{slash}outside{slash}secret"));
                 ways.push(format!("{start}{up}{slash}secret"));
@@ -274,28 +262,16 @@ pub(super) fn no_spelling_leads_out(subject: &Subject) {
     drop(conn);
     let mut http = server.connect();
     for path in ways_out().into_iter().step_by(5) {
-        let target = if path.starts_with('/') {
-            path.clone()
-        } else {
-            format!("/{path}")
-        };
+        let target = if path.starts_with('/') { path.clone() } else { format!("/{path}") };
         let response = http.http(http_get(&target));
-        assert!(
-            !response.body.windows(6).any(|window| window == b"SECRET"),
-            "{target}"
-        );
+        assert!(!response.body.windows(6).any(|window| window == b"SECRET"), "{target}");
         assert!(response.status >= 300, "{target}: {response:?}");
         // A target that is no target at all ends the connection.
         if response.status == 400 {
             http = server.connect();
         }
     }
-    assert_eq!(
-        fs::read_dir(server.root().outside())
-            .expect("outside")
-            .count(),
-        1
-    );
+    assert_eq!(fs::read_dir(server.root().outside()).expect("outside").count(), 1);
     let beside = server.root().path().parent().expect("a parent");
     assert_eq!(fs::read_dir(beside).expect("the parent").count(), 2);
 }
@@ -353,39 +329,19 @@ pub(super) fn a_folder_swapped_with_a_link(subject: &Subject) {
         let mut http = server.connect();
         while start.elapsed() < Duration::from_secs(3) {
             let response = http.http(http_get("/d/secret"));
-            assert!(
-                response.status != 200 || response.body == b"inside",
-                "{response:?}"
-            );
+            assert!(response.status != 200 || response.body == b"inside", "{response:?}");
             let response = http.http(http_put("/d/new", b"new"));
-            assert!(
-                matches!(response.status, 200 | 201 | 204 | 400),
-                "{response:?}"
-            );
+            assert!(matches!(response.status, 200 | 201 | 204 | 400), "{response:?}");
         }
         drop(http);
         done.store(true, Ordering::Relaxed);
         let swaps = swapper.join().expect("the swapper");
         eprintln!("{swaps} swaps, {inside} reads inside, {refusals} refused");
     });
-    assert_eq!(
-        fs::read_dir(root.outside()).expect("outside").count(),
-        1,
-        "a write escaped"
-    );
-    assert_eq!(
-        fs::read(root.outside().join("secret")).expect("the secret"),
-        outside_before
-    );
-    let folder = if root.join("d").is_symlink() {
-        "swap"
-    } else {
-        "d"
-    };
-    let left: Vec<_> = fs::read_dir(root.join(folder))
-        .expect("the folder")
-        .flatten()
-        .collect();
+    assert_eq!(fs::read_dir(root.outside()).expect("outside").count(), 1, "a write escaped");
+    assert_eq!(fs::read(root.outside().join("secret")).expect("the secret"), outside_before);
+    let folder = if root.join("d").is_symlink() { "swap" } else { "d" };
+    let left: Vec<_> = fs::read_dir(root.join(folder)).expect("the folder").flatten().collect();
     assert!(left.len() <= 2, "leftovers: {left:?}");
     assert_eq!(root.read(format!("{folder}/secret")), b"inside");
 }

@@ -1,0 +1,128 @@
+//! The one table of servers, and the forms of them that are compared.
+
+use file_service::{Model, launch_from};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// A server crate: what its model says of itself, and its `main`.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The model's own words.
+    pub model: &'static Model,
+    /// What the crate's binary does with these arguments, the name of the program not among them.
+    pub main: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// Every model, in teaching order.
+pub const MODELS: &[Entry] = &[
+    Entry {
+        model: &iterative_server::MODEL,
+        main: |args| launch_from(&iterative_server::MODEL, args, iterative_server::run),
+    },
+    Entry {
+        model: &fork_server::MODEL,
+        main: |args| launch_from(&fork_server::MODEL, args, fork_server::run),
+    },
+    Entry {
+        model: &thread_server::MODEL,
+        main: |args| launch_from(&thread_server::MODEL, args, thread_server::run),
+    },
+    Entry {
+        model: &pool_server::MODEL,
+        main: |args| launch_from(&pool_server::MODEL, args, pool_server::run),
+    },
+    Entry {
+        model: &coroutine_server::MODEL,
+        main: |args| launch_from(&coroutine_server::MODEL, args, coroutine_server::run),
+    },
+];
+
+/// The model of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    MODELS.iter().find(|entry| entry.model.name == name)
+}
+
+/// A model with the options that make it one form of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contender {
+    /// The name in tables: the model's for its default form, `model:form` for another.
+    pub label: &'static str,
+    /// The model's name in [`MODELS`].
+    pub model: &'static str,
+    /// The options of this form.
+    pub options: &'static [&'static str],
+    /// Whether it serves many clients that stay connected. One that does not has "-" in the tables
+    /// wherever clients outnumber what it holds.
+    pub many: bool,
+}
+
+impl Contender {
+    /// Whether this is the form that a model has without options.
+    pub fn is_default(&self) -> bool {
+        self.options.is_empty()
+    }
+
+    /// Whether somebody who writes `name` means this: its label, or the label without `_server`.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.label == name || self.label.replacen("_server", "", 1) == name
+    }
+}
+
+const fn form(
+    label: &'static str,
+    model: &'static str,
+    options: &'static [&'static str],
+    many: bool,
+) -> Contender {
+    Contender { label, model, options, many }
+}
+
+/// Every form of every model, in the order of [`MODELS`], the default form first.
+#[rustfmt::skip]
+pub const CONTENDERS: &[Contender] = &[
+    form("iterative_server",       "iterative_server", &[],                             false),
+    form("fork_server",            "fork_server",      &[],                             true),
+    form("fork_server:signalfd",   "fork_server",      &["--reap", "signalfd"],         true),
+    form("fork_server:ignore",     "fork_server",      &["--reap", "ignore"],           true),
+    form("fork_server:double-fork","fork_server",      &["--reap", "double-fork"],      true),
+    form("thread_server",          "thread_server",    &[],                             true),
+    form("pool_server",            "pool_server",      &[],                             true),
+    form("pool_server:steal",      "pool_server",      &["--pool", "steal"],            true),
+    form("pool_server:rayon",      "pool_server",      &["--pool", "rayon"],            true),
+    form("pool_server:connection", "pool_server",      &["--dispatch", "connection"],   false),
+    form("coroutine_server",       "coroutine_server", &[],                             true),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_model_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = MODELS.iter().map(|entry| entry.model.name).collect();
+        assert_eq!(names.len(), MODELS.len());
+    }
+
+    #[test]
+    fn every_model_is_a_contender_and_every_contender_a_model() {
+        let labels: BTreeSet<_> = CONTENDERS.iter().map(|contender| contender.label).collect();
+        assert_eq!(labels.len(), CONTENDERS.len());
+        let defaults: Vec<_> = CONTENDERS.iter().filter(|c| c.is_default()).collect();
+        let names: Vec<_> = defaults.iter().map(|contender| contender.label).collect();
+        assert_eq!(names, MODELS.iter().map(|entry| entry.model.name).collect::<Vec<_>>());
+        for contender in CONTENDERS {
+            assert!(find(contender.model).is_some(), "{}", contender.label);
+            assert!(contender.label.starts_with(contender.model), "{}", contender.label);
+        }
+    }
+
+    #[test]
+    fn short_names() {
+        let called = |name| CONTENDERS.iter().find(|c| c.is_called(name)).map(|c| c.label);
+        assert_eq!(called("pool"), Some("pool_server"));
+        assert_eq!(called("pool:steal"), Some("pool_server:steal"));
+        assert_eq!(called("pool_server:steal"), Some("pool_server:steal"));
+        assert_eq!(called("pond"), None);
+    }
+}

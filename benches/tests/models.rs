@@ -1,0 +1,95 @@
+//! The one table of models, and the program that it drives.
+
+use benches::{CONTENDERS, MODELS, Placement, Server};
+use file_service::client::Client;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+fn serve() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_serve"))
+}
+
+fn output(args: &[&str]) -> (Output, String, String) {
+    let output = serve().args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[test]
+fn every_name_is_that_of_a_crate() {
+    for entry in MODELS {
+        let name = entry.model.name;
+        let manifest = fs::read_to_string(workspace().join(name).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn no_server_crate_is_missing() {
+    for entry in fs::read_dir(workspace()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with("_server") {
+            assert!(benches::find(&name).is_some(), "{name} is not in MODELS");
+        }
+    }
+}
+
+#[test]
+fn every_contender_answers() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("file"), b"content").unwrap();
+    for contender in CONTENDERS {
+        let server =
+            Server::start(serve(), contender, root.path(), &[], Placement::Together).unwrap();
+        let mut client = Client::connect(server.addr()).unwrap();
+        assert_eq!(client.get("file").unwrap(), b"content", "{}", contender.label);
+    }
+}
+
+#[test]
+fn a_server_ends_with_its_parent() {
+    let root = tempfile::tempdir().unwrap();
+    let contender = &CONTENDERS[0];
+    // The parent is a thread here: the kernel makes no difference.
+    let (folder, start) = (root.path().to_owned(), |folder: PathBuf| {
+        Server::start(serve(), contender, &folder, &[], Placement::Together).unwrap()
+    });
+    let server = std::thread::spawn(move || start(folder)).join().unwrap();
+    // Its pid stays a zombie of ours until the server is dropped; its listener goes at once.
+    let pidfd = rustix::process::pidfd_open(server.pid(), rustix::process::PidfdFlags::empty());
+    let pidfd = pidfd.unwrap();
+    let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    let patience = rustix::event::Timespec { tv_sec: 15, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&patience)), Ok(1));
+}
+
+#[test]
+fn without_a_name_it_lists_the_models() {
+    let (result, stdout, stderr) = output(&[]);
+    assert!(result.status.success() && stderr.is_empty(), "{stderr}");
+    for entry in MODELS {
+        assert!(stdout.contains(entry.model.name), "{stdout}");
+        assert!(stdout.contains(entry.model.unit), "{stdout}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_one_line_and_code_2() {
+    let (result, stdout, stderr) = output(&["no\nserver"]);
+    assert_eq!(result.status.code(), Some(2));
+    assert!(stdout.is_empty());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_models_own_errors_are_its_own() {
+    let (result, _, stderr) = output(&["thread_server", "--bogus"]);
+    assert_eq!(result.status.code(), Some(2));
+    assert!(stderr.starts_with("thread_server: "), "{stderr}");
+}

@@ -1,0 +1,196 @@
+//! The session over a transport made of memory: how bytes are split, and when the transport says that it
+//! would block, never changes a reply.
+
+use file_service::{Interest, Service, Session, Settings, Step, Store, Transport};
+use proptest::prelude::*;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A peer that sends `input` in pieces of the given sizes and takes output in such pieces, and in
+/// between says that it would block.
+struct Script<'a> {
+    input: &'a [u8],
+    output: Vec<u8>,
+    pieces: Vec<usize>,
+    turn: usize,
+    ready: bool,
+    finished: bool,
+}
+
+impl<'a> Script<'a> {
+    fn new(input: &'a [u8], pieces: Vec<usize>) -> Script<'a> {
+        Script { input, output: Vec::new(), pieces, turn: 0, ready: true, finished: false }
+    }
+
+    /// Every second call would block; the others move at most the next piece.
+    fn piece(&mut self, most: usize) -> io::Result<usize> {
+        self.ready = !self.ready;
+        if self.ready {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.turn += 1;
+        Ok(self.pieces[self.turn % self.pieces.len()].clamp(1, most))
+    }
+}
+
+impl Transport for Script<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.piece(buffer.len())?.min(self.input.len());
+        let (now, later) = self.input.split_at(n);
+        buffer[..n].copy_from_slice(now);
+        self.input = later;
+        Ok(n)
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        assert!(!self.finished, "nothing is written after the end");
+        let n = self.piece(bytes.len())?;
+        self.output.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        let n = self.piece(length as usize)?;
+        let mut bytes = vec![0; n];
+        let n = file.read_at(&mut bytes, *offset)?;
+        self.output.extend_from_slice(&bytes[..n]);
+        *offset += n as u64;
+        Ok(n)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.finished = true;
+        Ok(())
+    }
+}
+
+fn service(root: &Path) -> Service {
+    Service::new(Store::open(root, true, false).unwrap(), Settings::default())
+}
+
+/// Runs a conversation to its end; gives all that was answered.
+fn converse(service: &Service, input: &[u8], pieces: Vec<usize>) -> Vec<u8> {
+    let mut script = Script::new(input, pieces);
+    let mut session = Session::new(service, ([127, 0, 0, 1], 1).into(), Default::default());
+    loop {
+        match session.advance(&mut script) {
+            Step::Idle | Step::Again | Step::Wait(_) => {}
+            Step::Work(job) => session.resume(job.run()),
+            Step::Closed => return script.output,
+        }
+    }
+}
+
+const CONVERSATION: &[u8] = b"GET small\nPUT new 11\nhello worldGET new\r\nHASH large\nFROB\nPUT ../x 3\nabcGET large 5 70000\n\
+    PUT sub/none/x 4\nabcdHASH new\nGET small 2 1\nGET small 4\nLIST nowhere\nQUIT\nGET small\n";
+
+const HTTP_CONVERSATION: &[u8] =
+    b"GET /small HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\nPUT /put HTTP/1.1\r\nHost: x\r\n\
+    Content-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+
+fn root() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("small"), "abc").unwrap();
+    let large: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+    std::fs::write(root.path().join("large"), large).unwrap();
+    root
+}
+
+/// Replies of HTTP carry the time of day.
+fn without_dates(replies: Vec<u8>) -> Vec<String> {
+    let text = String::from_utf8_lossy(&replies).into_owned();
+    let is_dated = |line: &&str| line.starts_with("Date:") || line.starts_with("Last-Modified:");
+    text.split("\r\n").filter(|line| !is_dated(line)).map(str::to_owned).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn how_bytes_are_split_never_changes_a_reply(
+        pieces in proptest::collection::vec(prop_oneof![1usize..8, 1usize..5000, Just(1 << 20)], 1..20)
+    ) {
+        let root = root();
+        let service = service(root.path());
+        let whole = converse(&service, CONVERSATION, vec![usize::MAX]);
+        std::fs::remove_file(root.path().join("new")).unwrap();
+        prop_assert!(converse(&service, CONVERSATION, pieces.clone()) == whole);
+        prop_assert!(whole.ends_with(b"OK 0\n"), "the conversation reaches QUIT");
+
+        let whole = converse(&service, HTTP_CONVERSATION, vec![usize::MAX]);
+        std::fs::remove_file(root.path().join("put")).unwrap();
+        let split = converse(&service, HTTP_CONVERSATION, pieces);
+        prop_assert_eq!(without_dates(split), without_dates(whole));
+    }
+
+    #[test]
+    fn no_input_makes_a_session_panic_or_hang(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
+        let root = root();
+        converse(&service(root.path()), &input, vec![7, 400]);
+    }
+
+    #[test]
+    fn no_request_makes_a_session_panic_or_hang(input in "(GET|PUT|LIST|HASH|QUIT|get) [a-z/.%0-9 ]{0,20}[\r\n]{1,2}") {
+        let root = root();
+        converse(&service(root.path()), input.repeat(3).as_bytes(), vec![3, 50]);
+    }
+}
+
+#[test]
+fn every_split_in_two_gives_the_same_replies() {
+    let root = root();
+    let service = service(root.path());
+    let whole = converse(&service, CONVERSATION, vec![usize::MAX]);
+    for at in 1..CONVERSATION.len() {
+        assert!(converse(&service, CONVERSATION, vec![1 << 20, at]) == whole, "split at {at}");
+    }
+}
+
+/// What a session says when its deadline passes, having received `input`.
+fn expired(input: &[u8]) -> Vec<u8> {
+    let root = root();
+    let service = service(root.path());
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut script = Script::new(input, vec![usize::MAX]);
+    // A peer that falls silent is not one that ends: stop before its end of stream is read.
+    while !script.input.is_empty() {
+        assert!(!matches!(session.advance(&mut script), Step::Closed));
+    }
+    session.expire();
+    loop {
+        match session.advance(&mut script) {
+            Step::Closed => return script.output,
+            Step::Wait(Interest::Read) if script.finished => return script.output,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_deadline_is_told_in_the_language_of_the_connection() {
+    assert!(expired(b"").starts_with(b"ERR timeout "));
+    assert!(expired(b"GET sm").starts_with(b"ERR timeout "));
+    assert!(expired(b"GET /sm HTTP/1.1\r\nHo").starts_with(b"HTTP/1.1 408 "));
+    let cut_upload = expired(b"PUT cut 1000\nabc");
+    assert!(cut_upload.starts_with(b"ERR timeout "), "{}", cut_upload.escape_ascii());
+}
+
+#[test]
+fn the_deadline_of_a_head_counts_from_its_first_byte() {
+    let root = root();
+    let settings = Settings { header_timeout: Duration::from_secs(5), ..Settings::default() };
+    let service = Service::new(Store::open(root.path(), true, false).unwrap(), settings);
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut script = Script::new(b"GET", vec![1]);
+    let mut deadlines = Vec::new();
+    while !script.input.is_empty() {
+        session.advance(&mut script);
+        deadlines.push(session.deadline());
+    }
+    let (first, last) = (deadlines[1], deadlines[deadlines.len() - 1]);
+    assert_eq!(first, last, "more bytes win no time");
+    assert!(first <= Instant::now() + Duration::from_secs(5));
+}

@@ -1,0 +1,160 @@
+//! The store on a real folder: what comes into sight and when, what is left behind, what cannot be left.
+
+use file_service::Store;
+use file_service::protocol::{Code, RelPath};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn path(name: &str) -> RelPath {
+    RelPath::decode(name.as_bytes()).unwrap()
+}
+
+/// Both ways of writing aside: unnamed files, and temporary names.
+fn both_ways(test: impl Fn(&TempDir, Store)) {
+    for named in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("sub")).unwrap();
+        let store = Store::open(root.path(), true, false).unwrap();
+        test(&root, if named { store.without_unnamed_files() } else { store });
+    }
+}
+
+/// All names below a folder, reserved ones included.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn listed(store: &Store, folder: &str) -> Vec<String> {
+    let folder = path(folder);
+    let fd = store.open_directory(&folder).unwrap();
+    let entries = store.list(&folder, fd).unwrap();
+    entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
+}
+
+#[test]
+fn an_upload_comes_into_sight_whole_and_leaves_nothing_else() {
+    both_ways(|root, store| {
+        for (round, content) in ["old", "a new one"].iter().enumerate() {
+            for name in ["top", "sub/below"] {
+                let mut upload = store.begin_upload(&path(name)).unwrap();
+                upload.write(&content.as_bytes()[..2]).unwrap();
+                let before = fs::read_to_string(root.path().join(name)).ok();
+                assert_eq!(before.as_deref(), (round == 1).then_some("old"));
+                upload.write(&content.as_bytes()[2..]).unwrap();
+                assert_eq!(upload.land().unwrap(), round == 0);
+                assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), *content);
+            }
+        }
+        assert_eq!(names(root.path()), ["sub", "top"]);
+        assert_eq!(names(&root.path().join("sub")), ["below"]);
+    });
+}
+
+#[test]
+fn a_dropped_upload_leaves_nothing() {
+    both_ways(|root, store| {
+        for name in ["top", "sub/below"] {
+            let mut upload = store.begin_upload(&path(name)).unwrap();
+            upload.write(b"half").unwrap();
+            assert!(
+                listed(&store, "/").iter().all(|name| name == "sub"),
+                "in sight before it landed"
+            );
+            drop(upload);
+        }
+        assert_eq!(names(root.path()), ["sub"]);
+        assert!(names(&root.path().join("sub")).is_empty());
+    });
+}
+
+/// What a server that was killed at the worst moment leaves: temporaries that nobody holds, and trails.
+fn leave_behind(root: &Path) {
+    let name = ".~upload-0123456789abcdef";
+    fs::write(root.join(".~upload-00000000000000aa"), "half").unwrap();
+    fs::write(root.join("sub").join(name), "half").unwrap();
+    symlink(format!("sub/{name}"), root.join(name)).unwrap();
+    // Killed between the trail and the file, and a trail into a folder that is gone.
+    symlink("sub/.~upload-00000000000000bb", root.join(".~upload-00000000000000bb")).unwrap();
+    symlink("gone/.~upload-00000000000000cc", root.join(".~upload-00000000000000cc")).unwrap();
+}
+
+#[test]
+fn the_next_start_removes_what_nobody_holds() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    leave_behind(root.path());
+    // What only looks like ours stays: another form of name, a link that is no trail.
+    fs::write(root.path().join(".~upload-mine"), "kept").unwrap();
+    symlink("/etc/passwd", root.path().join(".~upload-00000000000000dd")).unwrap();
+    Store::open(root.path(), true, false).unwrap();
+    assert_eq!(names(root.path()), [".~upload-00000000000000dd", ".~upload-mine", "sub"]);
+    assert!(names(&root.path().join("sub")).is_empty());
+}
+
+#[test]
+fn a_server_that_only_reads_removes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    leave_behind(root.path());
+    let before = names(root.path());
+    Store::open(root.path(), false, false).unwrap();
+    assert_eq!(names(root.path()), before);
+}
+
+#[test]
+fn a_second_server_leaves_the_uploads_of_the_first_alone() {
+    both_ways(|root, store| {
+        let mut top = store.begin_upload(&path("top")).unwrap();
+        let mut below = store.begin_upload(&path("sub/below")).unwrap();
+        let second = Store::open(root.path(), true, false).unwrap();
+        assert_eq!(listed(&second, "/"), ["sub"]);
+        assert!(listed(&second, "sub").is_empty());
+        for upload in [&mut top, &mut below] {
+            upload.write(b"whole").unwrap();
+        }
+        assert!(top.land().unwrap() && below.land().unwrap());
+        assert_eq!(names(root.path()), ["sub", "top"]);
+        assert_eq!(names(&root.path().join("sub")), ["below"]);
+    });
+}
+
+#[test]
+fn a_listing_removes_what_no_trail_leads_to() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("sub")).unwrap();
+    let store = Store::open(root.path(), true, false).unwrap();
+    fs::write(root.path().join("sub/.~upload-0123456789abcdef"), "half").unwrap();
+    assert!(listed(&store, "sub").is_empty());
+    assert!(names(&root.path().join("sub")).is_empty());
+}
+
+#[test]
+fn links_count_as_what_they_point_to_while_that_is_inside() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::create_dir(at("sub")).unwrap();
+    fs::write(at("file"), "abc").unwrap();
+    symlink("../file", at("sub/up")).unwrap();
+    symlink("sub", at("down")).unwrap();
+    symlink("../../etc/passwd", at("sub/out")).unwrap();
+    symlink("/etc/passwd", at("absolute")).unwrap();
+    symlink("loop", at("loop")).unwrap();
+    symlink("nowhere", at("dangling")).unwrap();
+    let store = Store::open(root.path(), true, false).unwrap();
+    assert_eq!(listed(&store, "/"), ["down", "file", "sub"]);
+    assert_eq!(listed(&store, "down"), ["up"]);
+    let code = |name: &str| store.open_file(&path(name)).map(drop).map_err(|failure| failure.code);
+    assert_eq!(code("down/up"), Ok(()));
+    assert_eq!(code("sub/out"), Err(Code::BadPath));
+    assert_eq!(code("absolute"), Err(Code::BadPath));
+    assert_eq!(code("loop"), Err(Code::BadPath));
+    assert_eq!(code("dangling"), Err(Code::NotFound));
+    assert_eq!(code("file/x"), Err(Code::NotFound));
+}
