@@ -10,7 +10,7 @@
 //! | `crowd_4k` | one GET of 4 KiB from each of 16 clients that stay connected, all sent before any is read |
 //!
 //! Each server is a process of its own, on a core of its own where there are two. By default every model
-//! runs in its default form and for a short time, which takes two to three minutes in all;
+//! runs in its default form and for a short time, which takes about two minutes in all;
 //! `cargo bench -- --full` adds the other forms of the models (ways of reaping, kinds of pool) and takes
 //! its time. A word filters, as in `cargo bench -- pool_server` or `cargo bench -- get_4k`, and the
 //! options of criterion work, `--quick` among them.
@@ -21,7 +21,8 @@
 use benches::{CONTENDERS, Contender, Placement, Server, files, tether, text};
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, Table};
-use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, PlottingBackend, SamplingMode, Throughput};
 use file_service::client::{Client, Error};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -156,6 +157,8 @@ struct Plan {
     samples: usize,
     warm_up: Duration,
     measure: Duration,
+    /// How often criterion's bootstrap draws: with few samples, more is time for nothing.
+    resamples: usize,
 }
 
 const SUBSET: Plan = Plan {
@@ -165,6 +168,7 @@ const SUBSET: Plan = Plan {
     samples: 15,
     warm_up: Duration::from_millis(300),
     measure: Duration::from_millis(1500),
+    resamples: 10_000,
 };
 
 const EVERYTHING: Plan = Plan {
@@ -174,6 +178,7 @@ const EVERYTHING: Plan = Plan {
     samples: 50,
     warm_up: Duration::from_secs(1),
     measure: Duration::from_secs(5),
+    resamples: 100_000,
 };
 
 /// A place in the closing table.
@@ -195,14 +200,17 @@ fn main() -> ExitCode {
     if given("--full") {
         return without_full(&args);
     }
-    if given("--help") || given("-h") {
+    let help = given("--help") || given("-h");
+    if help {
         println!("--full runs every form of every model for longer; all else is criterion's:\n");
     }
     let plan = if std::env::var_os(FULL).is_some() { EVERYTHING } else { SUBSET };
     // `cargo bench` says --bench; without it, criterion runs everything once, as a test.
-    let measuring = given("--bench") && !given("--test") && !given("--list");
+    let measuring = given("--bench") && !given("--test") && !given("--list") && !help;
 
-    let prepared = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).and_then(|root| {
+    let folder =
+        tempfile::Builder::new().prefix("servers-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let prepared = folder.and_then(|root| {
         tether::remove_when_interrupted(root.path().to_owned())?;
         Ok(root)
     });
@@ -215,7 +223,7 @@ fn main() -> ExitCode {
     };
     let bench = Bench {
         plan,
-        placement: Placement::take(),
+        placement: Placement::choose(),
         root: root.path().to_owned(),
         files: OnceCell::new(),
         start: Instant::now(),
@@ -261,6 +269,8 @@ impl Bench {
             .sample_size(self.plan.samples)
             .warm_up_time(self.plan.warm_up)
             .measurement_time(self.plan.measure)
+            .nresamples(self.plan.resamples)
+            .plotting_backend(PlottingBackend::Plotters)
             .configure_from_args();
         let mut cells = Cells::new();
         for (column, case) in CASES.iter().enumerate() {
@@ -307,7 +317,9 @@ impl Bench {
                     self.start(case, contender)
                 });
                 bencher.iter_custom(|iterations| {
-                    timings.borrow_mut().time(iterations, exercise).unwrap_or_else(|error| {
+                    let time = || timings.borrow_mut().time(iterations, exercise);
+                    // Not while criterion computes: it has use for both cores.
+                    self.placement.at_client(time).unwrap_or_else(|error| {
                         panic!("{} failed at {}: {error}", contender.label, case.name)
                     })
                 });
@@ -325,7 +337,8 @@ impl Bench {
             let (minutes, seconds) = (seconds / 60, seconds % 60);
             let (at, of) = (column + 1, CASES.len());
             let (case, label) = (CASES[column].name, contender.label);
-            eprintln!("[{minutes}:{seconds:02}] case {at} of {of}, {case}: {label}");
+            // Over criterion's word that it begins.
+            eprintln!("\r\x1b[K[{minutes}:{seconds:02}] case {at} of {of}, {case}: {label}");
         }
     }
 
@@ -384,16 +397,18 @@ fn conclude(bench: &Bench, cells: &Cells) -> io::Result<()> {
     }
     let mut shown = table(cells, "\n");
     shown.load_style(UTF8_FULL_CONDENSED);
-    println!("\nMedian time, and throughput:\n{shown}");
-    println!("\"-\": clients that stay connected beside each other are beyond this server.");
+    println!("\nMedian time of a call, and throughput of the whole run:\n{shown}");
+    if cells.values().any(|cell| matches!(cell, Cell::CannotServe)) {
+        println!("\"-\": clients that stay connected beside each other are beyond this server.");
+    }
 
     let mut kept = table(cells, ", ");
     kept.load_style(ASCII_MARKDOWN);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder has a parent");
     let path = target.join("comparison.md");
     let report = format!(
-        "# Comparison of the models\n\nMedian time, and throughput; \"-\" where a server cannot serve the \
-         case.\nOf one run, on a machine that may have been busy: compare within this table only.\n\n\
+        "# Comparison of the models\n\nMedian time of a call, and throughput of the whole run; \"-\" where \
+         a server cannot serve the case.\nOf one run, on a machine that may have been busy: compare within this table only.\n\n\
          {kept}\n\n- {}: {}\n- {}\n- {}\n",
         bench.plan.name,
         bench.plan.words,

@@ -62,6 +62,12 @@ impl Contender {
         self.options.is_empty()
     }
 
+    /// Whether it waits for its children, if it has any. The processor time of those that nobody waits for
+    /// is lost to those who look from outside.
+    pub fn waits(&self) -> bool {
+        !self.options.iter().any(|option| ["ignore", "double-fork"].contains(option))
+    }
+
     /// Whether somebody who writes `name` means this: its label, or the label without `_server`.
     pub fn is_called(&self, name: &str) -> bool {
         self.label == name || self.label.replacen("_server", "", 1) == name

@@ -3,7 +3,6 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fmt;
-use std::io;
 
 /// Where a server and its client run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,61 +13,73 @@ pub enum Placement {
         server: usize,
         /// The core of the client.
         client: usize,
+        /// All cores that this process may use, for whatever is not measured.
+        all: CpuSet,
     },
     /// Wherever the system puts them, since there is one core or pinning is not allowed.
     Together,
 }
 
 impl Placement {
-    /// Takes the client's place for the calling thread, and for what it starts from now on.
-    pub fn take() -> Placement {
-        let Ok(allowed) = sched_getaffinity(None) else {
+    /// The first two cores that the calling thread may use, if there are two.
+    pub fn choose() -> Placement {
+        let Ok(all) = sched_getaffinity(None) else {
             return Placement::Together;
         };
-        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| all.is_set(core));
         let (Some(server), Some(client)) = (cores.next(), cores.next()) else {
             return Placement::Together;
         };
-        match pin(client) {
-            Ok(()) => Placement::Apart { server, client },
+        let allowed = sched_setaffinity(None, &only(server)).and(sched_setaffinity(None, &all));
+        match allowed {
+            Ok(()) => Placement::Apart { server, client, all },
             Err(_) => Placement::Together,
         }
     }
 
-    /// Calls `start` in the server's place: the processes that it starts inherit it.
-    ///
-    /// # Errors
-    ///
-    /// What `start` says, or the system takes a core away.
-    pub fn at_server<T>(self, start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let Placement::Apart { server, client } = self else {
-            return start();
-        };
-        pin(server)?;
-        let started = start();
-        pin(client)?;
-        started
+    /// Calls `start` in the server's place: the processes that it starts stay there.
+    pub fn at_server<T>(self, start: impl FnOnce() -> T) -> T {
+        match self {
+            Placement::Apart { server, all, .. } => pinned(server, &all, start),
+            Placement::Together => start(),
+        }
+    }
+
+    /// Calls `load` in the client's place; the processes that it starts stay there.
+    pub fn at_client<T>(self, load: impl FnOnce() -> T) -> T {
+        match self {
+            Placement::Apart { client, all, .. } => pinned(client, &all, load),
+            Placement::Together => load(),
+        }
     }
 }
 
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Placement::Apart { server, client } => {
+            Placement::Apart { server, client, .. } => {
                 write!(f, "server pinned to core {server}, client to core {client}")
             }
-            Placement::Together => {
-                write!(
-                    f,
-                    "server and client not pinned, so they compete: trust the order, not the figures"
-                )
-            }
+            Placement::Together => f.write_str(
+                "server and client not pinned, so they compete: trust the order, not the figures",
+            ),
         }
     }
 }
 
-fn pin(core: usize) -> io::Result<()> {
+/// Runs `work` on `core`, then goes back to `all`.
+///
+/// What [`Placement::choose`] has tried can fail only when the cores are taken away meanwhile, and then
+/// the system has placed the thread already.
+fn pinned<T>(core: usize, all: &CpuSet, work: impl FnOnce() -> T) -> T {
+    let _ = sched_setaffinity(None, &only(core));
+    let result = work();
+    let _ = sched_setaffinity(None, all);
+    result
+}
+
+fn only(core: usize) -> CpuSet {
     let mut cores = CpuSet::new();
     cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+    cores
 }

@@ -619,13 +619,15 @@ impl Shared {
         let _ = self.none_left.wait_timeout_while(live, patience, |live| live.count() > 0);
     }
 
-    /// Ends what the drain timeout has overtaken. Gives how many connections that were.
-    fn cut(&self) -> usize {
+    /// Ends what the drain timeout has overtaken, and says so first: it may be the end of the process.
+    fn cut(&self) {
         let live = self.lock();
+        if live.count() > 0 {
+            tracing::warn!("drain timeout: {} connections cut", live.count());
+        }
         for link in live.links.iter().flatten() {
             let _ = link.socket.shutdown(Shutdown::Both);
         }
-        live.count()
     }
 
     /// Wakes the sessions whose deadline has passed.
@@ -681,10 +683,7 @@ impl Keeper {
 
     /// The drain timeout is over.
     fn end(self) {
-        let left = self.shared.cut();
-        if left > 0 {
-            tracing::warn!("drain timeout: {left} connections cut");
-        }
+        self.shared.cut();
         // Sessions end by themselves now, and their temporary files with them; what hangs is left.
         self.shared.wait_for_the_last(CUT_GRACE);
         std::process::exit(0);

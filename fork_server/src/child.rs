@@ -7,7 +7,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Serves the one client, and exits.
@@ -15,6 +15,7 @@ pub(crate) fn serve(connection: Connection, service: &Service, tether: OwnedFd) 
     let store = service.store().as_fd().as_raw_fd();
     close_all_but([store, connection.socket().as_raw_fd(), tether.as_raw_fd()]);
     let _ = SERVED.set(Arc::clone(connection.link()));
+    TETHER.store(tether.as_raw_fd(), Ordering::Relaxed);
     // The parent keeps the drain timeout, and cuts us. Should it be gone, we keep it ourselves.
     let drain = service.settings().drain_timeout.as_millis().try_into().unwrap_or(i64::MAX);
     DRAIN_MILLIS.store(drain.saturating_add(CUT_GRACE_MILLIS), Ordering::Relaxed);
@@ -71,6 +72,7 @@ fn reset(signal: Signal) {
 /// The connection of this process; never set in the parent.
 static SERVED: OnceLock<Arc<Link>> = OnceLock::new();
 static DRAIN_MILLIS: AtomicI64 = AtomicI64::new(0);
+static TETHER: AtomicI32 = AtomicI32::new(-1);
 static ORDERS: AtomicU8 = AtomicU8::new(0);
 
 /// How long a connection that was cut has to end.
@@ -84,30 +86,49 @@ pub(crate) fn install_handlers() -> io::Result<()> {
     both.add(Signal::SIGALRM);
     let action = SigAction::new(SigHandler::Handler(ordered), SaFlags::SA_RESTART, both);
     for signal in &both {
-        // SAFETY: `ordered` makes only system calls that are async-signal-safe (shutdown, setitimer,
+        // SAFETY: `ordered` makes only system calls that are async-signal-safe (recv, shutdown, setitimer,
         // _exit) and atomic operations, allocates nothing, and restores errno.
         unsafe { sigaction(signal, &action) }?;
     }
     Ok(())
 }
 
-/// The first order ends the conversation after the transfer under way, the second, or the end of the
+/// The first order ends the conversation after the request under way, the second, or the end of the
 /// drain timeout, cuts it, the third ends the process.
-extern "C" fn ordered(_: libc::c_int) {
+///
+/// The parent's byte is an order, and its end is another: dying after it has ordered a stop, it has met a
+/// second signal. Two signals may come as one, so it is the tether that is asked what has happened.
+extern "C" fn ordered(signal: libc::c_int) {
     let errno = Errno::last_raw();
     let Some(link) = SERVED.get() else { return };
-    match ORDERS.fetch_add(1, Ordering::Relaxed) {
-        0 => {
+    let new = if signal == libc::SIGALRM { 1 } else { orders_on(TETHER.load(Ordering::Relaxed)) };
+    match ORDERS.fetch_add(new, Ordering::Relaxed) + new {
+        1 => {
             link.stop();
             alarm_in(DRAIN_MILLIS.load(Ordering::Relaxed));
         }
-        1 => {
+        2 => {
             let _ = link.socket().shutdown(Shutdown::Both);
             alarm_in(CUT_GRACE_MILLIS);
         }
         _ => exit(1),
     }
     Errno::set_raw(errno);
+}
+
+/// Takes the orders off the tether; a signal that somebody else has sent is one too.
+fn orders_on(tether: RawFd) -> u8 {
+    let mut orders = 0;
+    loop {
+        let mut byte = 0u8;
+        // SAFETY: the buffer is one byte long and lives through the call.
+        let n = unsafe { libc::recv(tether, (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
+        match n {
+            1 => orders += 1,
+            0 => return orders + 1,
+            _ => return orders.max(1),
+        }
+    }
 }
 
 fn alarm_in(millis: i64) {

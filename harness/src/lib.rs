@@ -7,7 +7,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | [`conformance`] | every rule of the protocol as a named case, and the macro that turns them into tests |
+//! | [`conformance`](mod@conformance) | every rule of the protocol as a named case, and the macro that turns them into tests |
 //! | [`equality`](mod@equality) | the same bytes into every server, the same bytes out |
 //! | [`Subject`] | what to test: a binary, its arguments, what its model can do |
 //! | [`Server`], [`Launch`], [`Root`] | a running server, how to start one, the folder it serves |

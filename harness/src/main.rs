@@ -1,7 +1,7 @@
 //! Holds any server binary against the protocol and prints how each case went.
 //!
 //! `cargo run -p harness -- target/debug/thread_server --some-option`; without arguments it lists
-//! the cases. Exit code 0: all well, 1: a case failed, 2: not even started.
+//! the cases. `--equality` holds several servers against each other. Exit code 0: all well, 1: a case failed, 2: not even started.
 
 use std::panic;
 use std::process::ExitCode;
@@ -15,8 +15,10 @@ use harness::{Need, Subject};
 
 const USAGE: &str = "\
 usage: harness [--only TEXT] [--clients N] [--process-per-client] BINARY [ARGUMENT...]
+       harness --equality BINARY BINARY...
 
 Runs the conformance suite against a server binary; the arguments are given to it at every start.
+Or sends the same bytes to several servers and compares their replies byte for byte.
 
   --only TEXT            run the cases whose names contain TEXT
   --clients N            the server holds N conversations at once (default: any number)
@@ -32,12 +34,28 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    if args[0] == "--equality" {
+        return compare(&args[1..]);
+    }
     match parse(&args) {
         Ok((subject, only)) => report(&subject, &only),
         Err(problem) => {
             eprint!("harness: {problem}\n\n{USAGE}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Holds servers against each other.
+fn compare(binaries: &[String]) -> ExitCode {
+    let subjects: Vec<Subject> = binaries.iter().map(Subject::new).collect();
+    // The message of the panic is the report.
+    match panic::catch_unwind(|| harness::equality(&subjects)) {
+        Ok(()) => {
+            println!("{} servers, one voice", subjects.len());
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::from(1),
     }
 }
 

@@ -94,6 +94,13 @@ impl Server {
         self.log.text()
     }
 
+    /// Everything written to standard error, after the server and its children have ended.
+    #[track_caller]
+    pub fn whole_log(&self) -> String {
+        let log = self.log.wait(PATIENCE, |_, ended| ended);
+        log.unwrap_or_else(|log| panic!("somebody keeps the log open:\n{log}"))
+    }
+
     /// Waits until the log is as `wanted`.
     #[track_caller]
     pub fn log_until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {

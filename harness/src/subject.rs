@@ -108,7 +108,8 @@ pub enum Need {
 /// Whether this process may make a mount namespace and mount a file system in it.
 fn can_mount() -> bool {
     let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    unshare.args(["--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs"]);
+    unshare.arg(std::env::temp_dir());
     unshare.stderr(std::process::Stdio::null());
     unshare.status().is_ok_and(|status| status.success())
 }

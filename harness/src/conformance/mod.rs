@@ -267,7 +267,7 @@ catalogue! { $
         /// The soft limit on descriptors is raised, and lowers `--max-connections` with a warning.
         descriptor_limits: Clients(6),
         /// No descriptors left: no spinning, everybody served or `busy`, full recovery.
-        descriptors_run_out: Clients(8),
+        descriptors_run_out: Clients(100),
         /// Hundreds of short connections: no zombies, no descriptors, no processes left.
         a_storm_of_short_connections: Nothing,
         /// Clients that vanish in mid-transfer: no death, nothing left.
@@ -280,6 +280,8 @@ catalogue! { $
         idle_clients_starve_nobody: Clients(8),
         /// Announced sizes, unread replies and endless lines cost no memory.
         memory_is_bounded: Nothing,
+        /// Signals that mean nothing, in mid-upload.
+        stray_signals: Nothing,
         /// A child holds its own connection and nothing else; the parent holds none.
         a_child_holds_only_its_own_socket: ProcessPerClient,
         /// A child that is killed costs its client alone, and its place is freed.

@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let length = options.mib << 20;
     progress(format_args!("making a file of {} MiB", options.mib));
     files::make_file(&root.join("huge"), length)?;
-    let placement = Placement::take();
+    let placement = Placement::choose();
     let models = options.models.chosen();
     progress(format_args!(""));
     println!("{}; {placement}", text::machine());
@@ -86,10 +86,10 @@ fn measure(
                 round + 1
             ));
             let server = start_subject(root, length, subjects[at], placement)?;
-            let took = match direction {
+            let took = placement.at_client(|| match direction {
                 Direction::Get => get(server.addr(), length),
                 Direction::Put => put(server.addr(), length),
-            };
+            });
             let took = took.map_err(|error| Failure::Broken(format!("{label}: {error}")))?;
             seconds[at].push(took.as_secs_f64());
             drop(server);

@@ -147,7 +147,8 @@ fn start(
 fn folder(parent: PathBuf) -> Result<tempfile::TempDir, Failure> {
     let unusable =
         |error| Failure::Unusable(format!("no folder can be made in {parent:?}: {error}"));
-    let folder = tempfile::tempdir_in(&parent).map_err(unusable)?;
+    let folder =
+        tempfile::Builder::new().prefix("versus-").tempdir_in(&parent).map_err(unusable)?;
     tether::remove_when_interrupted(folder.path().to_owned())?;
     Ok(folder)
 }

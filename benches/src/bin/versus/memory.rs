@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let root = folder(std::env::temp_dir())?;
     files::make_file(&root.path().join("small"), LENGTH)?;
-    let placement = Placement::take();
+    let placement = Placement::choose();
     println!("{}; {placement}", text::machine());
     println!(
         "{} clients, each of which has made one request; KiB for each, less the server without clients\n",
@@ -84,7 +84,8 @@ fn measure(
     )?;
     let without = at_rest(&server);
     let connect = |_| client(server.addr());
-    let held: Result<Vec<TcpStream>, _> = (0..clients).map(connect).collect();
+    let held: Result<Vec<TcpStream>, _> =
+        placement.at_client(|| (0..clients).map(connect).collect());
     let held = held.map_err(|error: std::io::Error| {
         Failure::Broken(format!("{} did not serve {clients} clients: {error}", contender.label))
     })?;

@@ -1,6 +1,6 @@
 //! nginx as the yardstick: one worker, sendfile, no log.
 
-use super::{Failure, myself};
+use super::myself;
 use benches::{Placement, Server, tether};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::fs;
@@ -18,11 +18,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Finds the program and makes it a folder of its own in `folder`.
-    pub fn prepare(folder: &Path, root: &Path) -> Result<Nginx, Failure> {
-        let program = super::wrk::find_program("nginx").ok_or_else(|| {
-            Failure::Unusable("nginx is not there: install the package nginx".into())
-        })?;
+    /// Makes the program a folder of its own in `folder`.
+    pub fn prepare(program: PathBuf, folder: &Path, root: &Path) -> io::Result<Nginx> {
         let folder = folder.join("nginx");
         fs::create_dir(&folder)?;
         Ok(Nginx { program, root: root.to_owned(), folder })

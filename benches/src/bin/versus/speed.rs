@@ -105,7 +105,7 @@ struct Site {
 
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let (Some(_), Some(_)) = (wrk::find_program("wrk"), wrk::find_program("nginx")) else {
+    let (Some(wrk), Some(nginx)) = (find_program("wrk"), find_program("nginx")) else {
         let why = "this comparison needs wrk and nginx: install the packages wrk and nginx";
         return Err(Failure::Unusable(why.into()));
     };
@@ -115,8 +115,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for case in CASES {
         files::make_file(&root.join(&case.file[1..]), case.length)?;
     }
-    let nginx = Nginx::prepare(folder.path(), &root)?;
-    let site = Site { root, nginx, wrk: wrk::find()?, placement: Placement::take() };
+    let nginx = Nginx::prepare(nginx, folder.path(), &root)?;
+    let site = Site { root, nginx, wrk, placement: Placement::choose() };
     let models = options.models.chosen();
     let cases = match &options.cases[..] {
         [] => CASES.iter().collect(),
@@ -148,6 +148,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A program on the PATH, or where the system keeps its servers.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
 fn measure(
     site: &Site,
     case: &Case,
@@ -176,6 +185,7 @@ fn measure(
                 case.connections,
                 case.close,
                 options.seconds,
+                site.placement,
             )?;
             let cpu = tree::cpu_time(server.pid()).saturating_sub(before);
             let record = &mut records[at];
@@ -270,7 +280,10 @@ fn details(case: &Case, subjects: &[Subject], records: &[Record]) -> String {
                 row.push(format!("{:.2}", text::median(&ratios(record, &records[1]))));
             }
             row.push(text::rate(text::median(&record.per_second)));
-            row.push(format!("{:.1}", text::median(&record.cpu_micros)));
+            row.push(match subject {
+                Subject::Ours(contender) if !contender.waits() => "-".into(),
+                _ => format!("{:.1}", text::median(&record.cpu_micros)),
+            });
         }
         shown.add_row(row);
         for error in &record.errors {

@@ -1,9 +1,9 @@
 //! wrk as the load.
 
 use super::{Failure, myself};
-use benches::tether;
+use benches::{Placement, tether};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 
 /// What a run of wrk found.
@@ -17,29 +17,15 @@ pub struct Load {
     pub errors: Option<String>,
 }
 
-/// A program on the PATH, or where the system keeps its servers.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-}
-
-/// Finds the program.
-pub fn find() -> Result<PathBuf, Failure> {
-    find_program("wrk")
-        .ok_or_else(|| Failure::Unusable("wrk is not there: install the package wrk".into()))
-}
-
 /// Loads `addr` from as many `connections` for some seconds, from the client's place.
 pub fn run(
-    program: &PathBuf,
+    program: &Path,
     addr: SocketAddr,
     path: &str,
     connections: usize,
     close: bool,
     seconds: u32,
+    placement: Placement,
 ) -> Result<Load, Failure> {
     let mut command = myself("become")?;
     command.arg(program).args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")]);
@@ -47,7 +33,8 @@ pub fn run(
         command.args(["-H", "Connection: close"]);
     }
     command.arg(format!("http://{addr}{path}")).stdin(Stdio::null());
-    let output = tether::mark(&mut command).output()?;
+    tether::mark(&mut command);
+    let output = placement.at_client(|| command.output())?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).ok_or_else(|| Failure::Broken(format!("wrk gave no figures: {text}")))
 }
