@@ -18,6 +18,7 @@
 use crate::Options;
 use crate::pool::{self, Pool};
 use file_service::{Connection, Incoming, Service, Session, Socket, Step};
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use std::io;
@@ -177,9 +178,12 @@ impl Lot {
         let mut ready = Vec::with_capacity(BATCH);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => tracing::error!("epoll_wait: {errno}"),
+            self.wait(&mut events, None);
+            if events.len() < BATCH {
+                // The workers first, and then whoever has become ready meanwhile: while they are busy, a
+                // switch to this thread for each single client would cost as much as its request.
+                thread::yield_now();
+                self.wait(&mut events, Some(&NOW));
             }
             {
                 let places = lock(&self.places);
@@ -200,6 +204,17 @@ impl Lot {
         }
     }
 }
+
+impl Lot {
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) {
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => tracing::error!("epoll_wait: {errno}"),
+        }
+    }
+}
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 impl Places {
     fn enter(&mut self, client: &Arc<Client>) -> (usize, u32) {
