@@ -266,7 +266,8 @@ impl Launch {
         let mut line = self.wrapper.clone();
         line.push(self.binary.clone().into_os_string());
         let mut command = Command::new(&line[0]);
-        command.args(&line[1..]).args(["--addr", &self.address]);
+        // The own arguments come first: they may begin with the name of a model.
+        command.args(&line[1..]).args(&self.args).args(["--addr", &self.address]);
         if self.name_root {
             command.arg("--root").arg(root.path());
         } else {
@@ -275,7 +276,7 @@ impl Launch {
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }
-        command.args(&self.args).process_group(0);
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
