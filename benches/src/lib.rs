@@ -3,7 +3,8 @@
 //! | what | where |
 //! |---|---|
 //! | `cargo run -p benches -- MODEL` | any server by its name: `src/bin/serve.rs` |
-//! | `cargo bench` | one client, six requests and a crowd, all models: `benches/servers.rs` |
+//! | `cargo bench` | the small things, by criterion (`benches/basics.rs`), then all models beside each other (`benches/comparison.rs`) |
+//! | `cargo loadgen` | one server under load; `compare`, `knee` and `diff`: [`load`] |
 //! | `cargo run --release -p benches --bin versus` | the figures of the README: against nginx and bare loops |
 //!
 //! [`MODELS`] is the one list of servers; everything here goes through it. A measured server is always a
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod load;
 pub mod models;
 pub mod placement;
 pub mod server;

@@ -137,7 +137,9 @@ pub struct Incoming {
     shared: Arc<Shared>,
     refused: VecDeque<(Arc<Link>, Instant)>,
     /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room.
-    spare: Option<File>,
+    spare: Option<OwnedFd>,
+    /// The spare descriptor is the socket of a client that was refused.
+    scarce: bool,
     pause: Duration,
 }
 
@@ -217,7 +219,8 @@ impl Incoming {
             mode,
             shared,
             refused: VecDeque::new(),
-            spare: File::open("/dev/null").ok(),
+            spare: spare_descriptor(),
+            scarce: false,
             pause: BACK_OFF.0,
         })
     }
@@ -252,7 +255,10 @@ impl Incoming {
     ///
     /// Takes only the link: the connection itself may be lost, in a thread that could not be started.
     pub fn refuse(&mut self, link: Arc<Link>) {
-        if tell_busy(&link) && !has_ended(&link) {
+        if let Some(trace) = self.service.trace() {
+            trace.refused(link.number);
+        }
+        if tell_busy(&link.socket, link.peer) && !has_ended(&link.socket) {
             if self.refused.len() == REFUSED_AT_ONCE {
                 self.refused.pop_front();
             }
@@ -275,8 +281,16 @@ impl Incoming {
         match acceptfrom_with(listener, flags) {
             Ok((socket, peer)) => {
                 self.pause = BACK_OFF.0;
+                if self.scarce
+                    && let Some(spare) = spare_descriptor()
+                {
+                    self.spare = Some(spare);
+                    self.scarce = false;
+                }
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                let link = Arc::new(Link::new(socket.into(), peer.unwrap_or(UNKNOWN_PEER)));
+                let peer = peer.unwrap_or(UNKNOWN_PEER);
+                let number = self.service.trace().map_or(0, |trace| trace.accepted(peer));
+                let link = Arc::new(Link::new(socket.into(), peer, number));
                 match self.shared.admit(&link, &self.service, &self.mode) {
                     Some(lease) => {
                         tracing::info!(peer = %link.peer, "connected");
@@ -318,21 +332,24 @@ impl Incoming {
         let Some(listener) = &self.listener else {
             return false;
         };
-        if self.spare.take().is_none() {
-            self.spare = File::open("/dev/null").ok();
-            return false;
+        drop(self.spare.take());
+        match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                let peer = peer.unwrap_or(UNKNOWN_PEER);
+                tracing::warn!("no descriptor for {peer}");
+                let _ = tell_busy(&socket, peer) && has_ended(&socket);
+                // The refused client's descriptor is the next spare one: had it to be opened anew,
+                // another thread could be faster, and all later clients would go unheard.
+                self.spare = Some(socket);
+                self.scarce = true;
+                true
+            }
+            Err(_) => {
+                self.spare = spare_descriptor();
+                false
+            }
         }
-        let accepted = acceptfrom_with(listener, SocketFlags::CLOEXEC);
-        let refused = accepted.is_ok();
-        if let Ok((socket, peer)) = accepted {
-            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-            let link = Link::new(socket.into(), peer.unwrap_or(UNKNOWN_PEER));
-            tracing::warn!("no descriptor for {}", link.peer);
-            // The descriptor is needed back more than a slow reader needs the time.
-            let _ = tell_busy(&link) && has_ended(&link);
-        }
-        self.spare = File::open("/dev/null").ok();
-        refused
     }
 
     /// Waits a little, longer each time; the order to stop is heard meanwhile.
@@ -376,7 +393,7 @@ impl Incoming {
         };
         if !self.refused.is_empty() {
             let now = Instant::now();
-            self.refused.retain(|(link, until)| now < *until && !has_ended(link));
+            self.refused.retain(|(link, until)| now < *until && !has_ended(&link.socket));
         }
         news
     }
@@ -443,7 +460,8 @@ pub struct Connection {
 impl Connection {
     /// A session at the beginning of its conversation with this client.
     pub fn session(&self, service: &Service) -> Session {
-        Session::new(service, self.link.peer, Arc::clone(&self.link.standing))
+        let session = Session::new(service, self.link.peer, Arc::clone(&self.link.standing));
+        session.numbered(self.link.number)
     }
 
     /// The socket and what hangs on it.
@@ -467,14 +485,16 @@ impl Connection {
 pub struct Link {
     socket: TcpStream,
     peer: SocketAddr,
+    /// In the trace; 0 without one.
+    number: u32,
     standing: Arc<Standing>,
     /// As [`nanos`] counts; 0 while nothing is waited for.
     deadline: AtomicU64,
 }
 
 impl Link {
-    fn new(socket: TcpStream, peer: SocketAddr) -> Link {
-        Link { socket, peer, standing: Arc::default(), deadline: AtomicU64::new(0) }
+    fn new(socket: TcpStream, peer: SocketAddr, number: u32) -> Link {
+        Link { socket, peer, number, standing: Arc::default(), deadline: AtomicU64::new(0) }
     }
 
     /// The socket.
@@ -686,6 +706,9 @@ impl Keeper {
         self.shared.cut();
         // Sessions end by themselves now, and their temporary files with them; what hangs is left.
         self.shared.wait_for_the_last(CUT_GRACE);
+        if let Some(trace) = self.service.trace() {
+            trace.flush();
+        }
         std::process::exit(0);
     }
 }
@@ -696,21 +719,25 @@ fn watch<'fd>(fds: &mut Vec<PollFd<'fd>>, fd: BorrowedFd<'fd>) -> usize {
     fds.len() - 1
 }
 
+fn spare_descriptor() -> Option<OwnedFd> {
+    File::open("/dev/null").ok().map(OwnedFd::from)
+}
+
 /// Sends the refusal and ends our side, without waiting; gives whether the client can read it.
-fn tell_busy(link: &Link) -> bool {
-    tracing::info!(peer = %link.peer, "busy");
+fn tell_busy(socket: impl AsFd, peer: SocketAddr) -> bool {
+    tracing::info!(%peer, "busy");
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    send(&link.socket, error_line(Code::Busy).as_bytes(), flags).is_ok()
-        && link.socket.shutdown(Shutdown::Write).is_ok()
+    send(&socket, error_line(Code::Busy).as_bytes(), flags).is_ok()
+        && rustix::net::shutdown(&socket, rustix::net::Shutdown::Write).is_ok()
 }
 
 /// Discards some of what a refused client has sent; gives whether it is gone.
 ///
 /// Not all of it: a client that sends faster than we read would hold up the accept loop.
-fn has_ended(link: &Link) -> bool {
+fn has_ended(socket: impl AsFd) -> bool {
     let mut scratch = [0; 4096];
     for _ in 0..REFUSAL_READS {
-        match recv(&link.socket, &mut scratch[..], RecvFlags::DONTWAIT) {
+        match recv(&socket, &mut scratch[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => return true,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return errno != Errno::AGAIN,

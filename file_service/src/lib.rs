@@ -8,6 +8,7 @@
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
 //! | [`transport`] | what a session needs of a byte stream; [`converse`] for blocking sockets |
 //! | [`incoming`] | accepted connections: limits, back-off, the orderly stop |
+//! | [`trace`] | who did what when, for `--trace FILE` |
 //! | [`options`] | every server's command line and `main` |
 //! | [`client`] | a blocking client |
 //!
@@ -35,6 +36,7 @@ pub mod protocol;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod trace;
 pub mod transport;
 
 pub use incoming::{Connection, Incoming, Lease, Link, Next, listen, listen_for};
@@ -42,4 +44,5 @@ pub use options::{Model, NoOptions, launch, launch_from};
 pub use service::{Service, Settings};
 pub use session::{Interest, Job, Outcome, Session, Step};
 pub use store::Store;
+pub use trace::{Moment, Trace};
 pub use transport::{Socket, Transport, converse};

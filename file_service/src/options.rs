@@ -3,6 +3,7 @@
 use crate::incoming::{block_signals, listen_for};
 use crate::service::{Service, Settings};
 use crate::store::Store;
+use crate::trace::Trace;
 use clap::Parser;
 use std::ffi::OsString;
 use std::fmt;
@@ -76,6 +77,9 @@ pub struct ServerOptions {
     /// How long transfers may go on after SIGTERM or SIGINT, in seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = parse_seconds_or_none)]
     pub drain_timeout: Duration,
+    /// Record who does what when in FILE, for trace viewers such as Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Log connections; twice: requests as well
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -165,14 +169,19 @@ pub fn launch_from<O: clap::Args>(
         Err(error) => return complain(model, &error),
     };
     log_to_stderr(options.server.verbose);
-    let (listener, service) = match prepare(&options.server) {
+    let (listener, service) = match prepare(model, &options.server) {
         Ok(ready) => ready,
         Err(error) => {
             eprintln!("{}: {error}", model.name);
             return ExitCode::from(2);
         }
     };
-    match run(listener, service, options.model) {
+    let trace = service.clone();
+    let outcome = run(listener, service, options.model);
+    if let Some(trace) = trace.trace() {
+        trace.flush(); // not left to the last handle, which a detached thread may have
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", model.name);
@@ -206,7 +215,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> {
+fn prepare(model: &Model, options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> {
     block_signals().map_err(|error| Unusable("cannot block signals".into(), error))?;
     let max_connections = options.max_connections.min(descriptors_for_connections());
     if max_connections < options.max_connections {
@@ -218,7 +227,11 @@ fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> 
     let store = Store::open(&options.root, !options.read_only, options.sync)
         .map_err(|error| Unusable(format!("cannot serve the folder {:?}", options.root), error))?;
     let store = if options.no_tmpfile { store.without_unnamed_files() } else { store };
-    let service = Service::new(
+    let trace = options.trace.as_ref().map(|path| {
+        Trace::create(path, model.name)
+            .map_err(|error| Unusable(format!("cannot write the trace {path:?}"), error))
+    });
+    let service = Service::traced(
         store,
         Settings {
             max_file_size: options.max_file_size,
@@ -228,6 +241,7 @@ fn prepare(options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> 
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
         },
+        trace.transpose()?,
     );
     let cannot_listen = |error| {
         let what = format!("cannot listen on {}", options.addr.escape_debug());

@@ -1,6 +1,7 @@
-//! What all sessions of a server share: the store and the settings.
+//! What all sessions of a server share: the store, the settings and the trace, if there is one.
 
 use crate::store::Store;
+use crate::trace::{Moment, Trace};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,21 +44,45 @@ impl Settings {
 
 /// What every session of a server shares; a clone is another handle to the same.
 #[derive(Clone, Debug)]
-pub struct Service(Arc<(Store, Settings)>);
+pub struct Service(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    settings: Settings,
+    trace: Option<Trace>,
+}
 
 impl Service {
     /// A service over `store`.
     pub fn new(store: Store, settings: Settings) -> Service {
-        Service(Arc::new((store, settings)))
+        Service::traced(store, settings, None)
+    }
+
+    /// A service over `store` whose connections and requests are recorded in `trace`.
+    pub fn traced(store: Store, settings: Settings, trace: Option<Trace>) -> Service {
+        Service(Arc::new(Shared { store, settings, trace }))
     }
 
     /// The served folder.
     pub fn store(&self) -> &Store {
-        &self.0.0
+        &self.0.store
     }
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        &self.0.1
+        &self.0.settings
+    }
+
+    /// The trace, if one is written.
+    #[inline]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.0.trace.as_ref()
+    }
+
+    /// Now, by the clock of the trace; free without one.
+    #[inline]
+    pub fn moment(&self) -> Moment {
+        self.trace().map_or(Moment::default(), Trace::now)
     }
 }

@@ -10,6 +10,7 @@ use crate::http::{self, Decision, Expect, Method, Parsed};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, RelPath, Request, encode_name};
 use crate::service::Service;
 use crate::store::{self, Entry, Failure, Kind, Opened, Store, Upload};
+use crate::trace::{Moment, Traced};
 use crate::transport::Transport;
 use std::fs::File;
 use std::io::{self, Write};
@@ -124,6 +125,8 @@ pub struct Session {
     speech: Speech,
     phase: Phase,
     deadline: Instant,
+    /// Only where a trace is written.
+    traced: Option<Box<Traced>>,
 }
 
 /// Which protocol the connection speaks; the first line decides.
@@ -222,6 +225,28 @@ impl Session {
             speech: Speech::Unknown,
             phase: Phase::Head,
             deadline: Instant::now() + service.settings().idle_timeout,
+            traced: None,
+        }
+    }
+
+    /// The same session with its connection's number in the trace, if one is written.
+    pub(crate) fn numbered(mut self, number: u32) -> Session {
+        self.traced = Traced::new(&self.service, number);
+        self
+    }
+
+    /// Tells the trace that this session waits for a worker since `moment`; for models in which that is
+    /// not the moment at which the session was made.
+    pub fn dispatched(&mut self, moment: Moment) {
+        if let Some(traced) = &mut self.traced {
+            traced.dispatched(moment);
+        }
+    }
+
+    /// Tells the trace that the calling thread belongs to this session from now on (`B`) or no more (`E`).
+    pub(crate) fn occupies(&self, phase: &str) {
+        if let Some(traced) = &self.traced {
+            traced.occupies(phase);
         }
     }
 
@@ -236,8 +261,11 @@ impl Session {
     ///
     /// Must not be called while a [`Job`] is out; then it does nothing but ask for the wait again.
     pub fn advance(&mut self, transport: &mut impl Transport) -> Step {
+        if let Some(traced) = &mut self.traced {
+            traced.turn_begins();
+        }
         let mut share = Share { bytes: SHARE_BYTES, requests: SHARE_REQUESTS };
-        loop {
+        let step = loop {
             let flow = match &mut self.phase {
                 Phase::Head => self.head(transport, &mut share),
                 Phase::Reply(_) => self.send(transport, &mut share),
@@ -250,11 +278,15 @@ impl Session {
                 Phase::Closed => Flow::Stop(Step::Closed),
             };
             match flow {
-                Flow::Stop(step) => return step,
-                Flow::Go if share.is_spent() => return Step::Again,
+                Flow::Stop(step) => break step,
+                Flow::Go if share.is_spent() => break Step::Again,
                 Flow::Go => {}
             }
+        };
+        if let Some(traced) = &mut self.traced {
+            traced.turn_ends(matches!(step, Step::Closed));
         }
+        step
     }
 
     /// Ends what the client has let pass its deadline: with a reply where one can still be understood.
@@ -326,6 +358,9 @@ impl Session {
                 Some(end) => &data[..end],
                 None if data.len() < MAX_LINE => return false,
                 None => {
+                    if let Some(traced) = &mut self.traced {
+                        traced.begin(data);
+                    }
                     self.refuse(Code::LineTooLong, true);
                     return true;
                 }
@@ -335,6 +370,9 @@ impl Session {
             } else {
                 self.speech = Speech::File;
                 tracing::debug!(peer = %self.peer, request = %line.escape_ascii(), "request");
+                if let Some(traced) = &mut self.traced {
+                    traced.begin(line);
+                }
                 let request = Request::parse(line);
                 let taken = line.len() + 1;
                 self.input.consume(taken);
@@ -346,6 +384,9 @@ impl Session {
             Parsed::Partial => return false,
             Parsed::Invalid { status, reason } => {
                 tracing::debug!(peer = %self.peer, status, reason, "malformed request");
+                if let Some(traced) = &mut self.traced {
+                    traced.begin(self.input.data());
+                }
                 let mut bytes = Vec::new();
                 http::error(&mut bytes, status, reason, false, false, self.is_read_only());
                 self.reply(bytes, Then::Close);
@@ -355,6 +396,9 @@ impl Session {
                     let head = &self.input.data()[..head_len];
                     let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
                     tracing::debug!(peer = %self.peer, request = %line.escape_ascii(), "request");
+                }
+                if let Some(traced) = &mut self.traced {
+                    traced.begin(self.input.data());
                 }
                 self.input.consume(head_len);
                 self.answer_http(&request);
@@ -667,6 +711,13 @@ impl Session {
         let outcome = if reply.sent < reply.bytes.len() {
             let more = reply.body.is_some();
             let outcome = transport.write(&reply.bytes[reply.sent..], more);
+            if let Some(traced) = &mut self.traced
+                && reply.sent == 0
+                && let Ok(n) = outcome
+                && !matches!(reply.then, Then::Receive(_))
+            {
+                traced.first_byte(!more && n == reply.bytes.len());
+            }
             reply.sent += *outcome.as_ref().unwrap_or(&0);
             outcome
         } else if let Some(piece) = reply.body.as_mut().filter(|piece| piece.left > 0) {
@@ -698,6 +749,11 @@ impl Session {
 
     /// The reply is out.
     fn sent(&mut self, transport: &mut impl Transport) -> Flow {
+        if let Some(traced) = &mut self.traced
+            && !matches!(&self.phase, Phase::Reply(Reply { then: Then::Receive(_), .. }))
+        {
+            traced.finish();
+        }
         match std::mem::replace(&mut self.phase, Phase::Head) {
             Phase::Reply(Reply { then: Then::Close, .. }) => self.close(transport),
             Phase::Reply(Reply { then: Then::Receive(receive), .. }) => {
@@ -1035,7 +1091,13 @@ enum Done {
 impl Job {
     /// Does the work; blocks for as long as that takes.
     pub fn run(self) -> Outcome {
-        Outcome(match self.task {
+        let begun = self.service.moment();
+        let name = match self.task {
+            Task::Hash(_) => "job hash",
+            Task::List { .. } => "job list",
+            Task::Land(_) => "job land",
+        };
+        let outcome = Outcome(match self.task {
             Task::Hash(file) => store::hash(&file).map(Done::Text),
             Task::Land(upload) => upload.land().map(|created| Done::Landed { created }),
             Task::List { path, folder, format } => {
@@ -1045,7 +1107,11 @@ impl Job {
                     Format::Json => Done::Document(http::json(&entries)),
                 })
             }
-        })
+        });
+        if let Some(trace) = self.service.trace() {
+            trace.job(name, begun);
+        }
+        outcome
     }
 }
 

@@ -99,6 +99,7 @@ impl Transport for BlockingSocket<'_> {
 /// deadline is looked at; [`crate::Incoming`] has set them.
 pub fn converse(mut session: Session, socket: &TcpStream) {
     let mut transport = BlockingSocket(Socket(socket));
+    session.occupies("B");
     loop {
         match session.advance(&mut transport) {
             Step::Idle | Step::Again => {}
@@ -108,7 +109,7 @@ pub fn converse(mut session: Session, socket: &TcpStream) {
                     session.expire();
                 }
             }
-            Step::Closed => return,
+            Step::Closed => return session.occupies("E"),
         }
     }
 }

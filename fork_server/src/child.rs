@@ -1,7 +1,7 @@
 //! What the child does between the fork and its exit.
 
 use crate::tether;
-use file_service::{Connection, Link, Service, converse};
+use file_service::{Connection, Link, Moment, Service, converse};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 use std::io;
@@ -10,10 +10,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Serves the one client, and exits.
-pub(crate) fn serve(connection: Connection, service: &Service, tether: OwnedFd) -> ! {
+/// Serves the one client, for whom the parent forked at `dispatched`, and exits.
+pub(crate) fn serve(
+    connection: Connection,
+    service: &Service,
+    tether: OwnedFd,
+    dispatched: Moment,
+) -> ! {
     let store = service.store().as_fd().as_raw_fd();
-    close_all_but([store, connection.socket().as_raw_fd(), tether.as_raw_fd()]);
+    let trace = service.trace().map_or(store, |trace| trace.as_fd().as_raw_fd());
+    close_all_but([store, connection.socket().as_raw_fd(), tether.as_raw_fd(), trace]);
+    if let Some(trace) = service.trace() {
+        trace.forked();
+    }
     let _ = SERVED.set(Arc::clone(connection.link()));
     TETHER.store(tether.as_raw_fd(), Ordering::Relaxed);
     // The parent keeps the drain timeout, and cuts us. Should it be gone, we keep it ourselves.
@@ -28,8 +37,12 @@ pub(crate) fn serve(connection: Connection, service: &Service, tether: OwnedFd) 
         Ok(true) => drop(raise(Signal::SIGTERM)),
         Err(error) => tracing::warn!("this client will not hear the order to stop: {error}"),
     }
-    let session = connection.session(service);
+    let mut session = connection.session(service);
+    session.dispatched(dispatched);
     converse(session, connection.socket());
+    if let Some(trace) = service.trace() {
+        trace.flush(); // `_exit` drops nothing
+    }
     // The place is free before the client sees the close, so that it may connect again at once.
     drop(tether);
     exit(0);
@@ -41,9 +54,9 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every descriptor from 3 on that is not listed: the listener, the epoll set, the tethers of
+/// Closes every descriptor from 3 on that is not listed, be it once or twice: the listener, the epoll set, the tethers of
 /// other children. Two forgotten ones would be enough to keep the port taken, or a place occupied.
-fn close_all_but(mut kept: [RawFd; 3]) {
+fn close_all_but(mut kept: [RawFd; 4]) {
     kept.sort_unstable();
     let mut from = 3;
     for fd in kept {

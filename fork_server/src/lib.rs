@@ -109,6 +109,7 @@ fn serve_in_child(
 ) -> io::Result<()> {
     let (ours, childs) = tether::pair()?;
     tethers.watch(&ours)?; // what can fail comes before the fork
+    let dispatched = service.moment();
     // SAFETY: this process has one thread, as `run` has made sure and nothing since has changed, so the
     // child may do whatever the parent could.
     match unsafe { fork() }? {
@@ -116,7 +117,7 @@ fn serve_in_child(
             if reaper.forks_twice() {
                 become_grandchild();
             }
-            child::serve(connection, service, childs) // and exits
+            child::serve(connection, service, childs, dispatched) // and exits
         }
         ForkResult::Parent { child } => {
             drop(childs); // or its end would never be seen

@@ -17,14 +17,14 @@
 
 use crate::Options;
 use crate::pool::{self, Pool};
-use file_service::{Connection, Incoming, Service, Session, Socket, Step};
+use file_service::{Connection, Incoming, Moment, Service, Session, Socket, Step};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -33,10 +33,13 @@ use std::time::Instant;
 const BATCH: usize = 256;
 
 pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) -> io::Result<()> {
-    let lot = Arc::new(Lot::new()?);
+    let lot = Arc::new(Lot::new(service.clone())?);
     let work = {
         let lot = Arc::clone(&lot);
-        move |client: Arc<Client>| lot.serve(&client).then_some(client)
+        move |client: Arc<Client>| {
+            let _busy = Busy::count(&lot.busy);
+            lot.serve(&client).then_some(client)
+        }
     };
     let pool: Arc<dyn Pool<Arc<Client>>> =
         pool::start(options.pool, options.workers(), options.queue, work)?.into();
@@ -59,6 +62,8 @@ struct Client {
     hung_up: AtomicBool,
     /// Where the client stands in the lot, once it has been parked; only its worker asks.
     place: AtomicUsize,
+    /// The [`Moment`] at which the poller queued the client, for the trace.
+    queued: AtomicU64,
     /// Never contended: whoever is in the state `RUNNING` has it.
     conversation: Mutex<(Connection, Session)>,
 }
@@ -76,6 +81,7 @@ impl Client {
             state: AtomicU8::new(QUEUED),
             hung_up: AtomicBool::new(false),
             place: AtomicUsize::new(NOWHERE),
+            queued: AtomicU64::new(0),
             conversation: Mutex::new((connection, session)),
         }
     }
@@ -94,7 +100,10 @@ impl Client {
 
 /// Where silent clients are parked.
 struct Lot {
+    service: Service,
     epoll: OwnedFd,
+    /// How many workers are at work.
+    busy: AtomicUsize,
     places: Mutex<Places>,
 }
 
@@ -107,9 +116,9 @@ struct Places {
 }
 
 impl Lot {
-    fn new() -> io::Result<Lot> {
+    fn new(service: Service) -> io::Result<Lot> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Lot { epoll, places: Mutex::default() })
+        Ok(Lot { service, epoll, busy: AtomicUsize::new(0), places: Mutex::default() })
     }
 
     /// What a worker does with a ready client. Gives whether there is more to do at once.
@@ -120,6 +129,10 @@ impl Lot {
         let mut conversation = lock(&client.conversation);
         let (connection, session) = &mut *conversation;
         connection.link().wait_until(None);
+        let queued = client.queued.load(Ordering::Relaxed);
+        if queued != 0 {
+            session.dispatched(Moment::from_bits(queued));
+        }
         if Instant::now() >= session.deadline() {
             session.expire();
         }
@@ -142,6 +155,7 @@ impl Lot {
                 }
                 Step::Again => {
                     std::mem::forget(leave);
+                    client.queued.store(self.service.moment().to_bits(), Ordering::Relaxed);
                     client.state.store(QUEUED, Ordering::Release);
                     return true;
                 }
@@ -174,14 +188,15 @@ impl Lot {
     /// The poller's thread; it ends with the process. A full queue stops it, and so leaves every other
     /// client parked.
     fn poll(&self, pool: &dyn Pool<Arc<Client>>) {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut events = Vec::with_capacity(BATCH);
         let mut ready = Vec::with_capacity(BATCH);
         loop {
             events.clear();
             self.wait(&mut events, None);
-            if events.len() < BATCH {
-                // The workers first, and then whoever has become ready meanwhile: while they are busy, a
-                // switch to this thread for each single client would cost as much as its request.
+            if events.len() < BATCH && self.busy.load(Ordering::Relaxed) >= cores {
+                // The workers first, and then whoever has become ready meanwhile: while all cores are
+                // busy, a switch to this thread for each single client would cost as much as its request.
                 thread::yield_now();
                 self.wait(&mut events, Some(&NOW));
             }
@@ -196,6 +211,7 @@ impl Lot {
                         client.hung_up.store(true, Ordering::Release);
                     }
                     if client.notice() {
+                        client.queued.store(self.service.moment().to_bits(), Ordering::Relaxed);
                         ready.push(Arc::clone(client));
                     }
                 }
@@ -238,6 +254,22 @@ impl Places {
     fn leave(&mut self, place: usize) -> Option<(u32, Arc<Client>)> {
         self.free.push(place);
         self.clients[place].take()
+    }
+}
+
+/// A worker at work, for as long as this lives.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl Busy<'_> {
+    fn count(busy: &AtomicUsize) -> Busy<'_> {
+        busy.fetch_add(1, Ordering::Relaxed);
+        Busy(busy)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -134,16 +134,18 @@ pub(super) fn download(subject: &Subject) {
 }
 
 pub(super) fn download_that_goes_on(subject: &Subject) {
-    let options = ["--transfer-timeout", "1.2", "--idle-timeout", "0.5", "--header-timeout", "0.5"];
+    let deadline = Duration::from_secs(3);
+    let options = ["--transfer-timeout", "3", "--idle-timeout", "0.5", "--header-timeout", "0.5"];
     let server = subject.start(&options);
-    let size = server.root().patterned("f", 48 << 20);
+    let size = server.root().patterned("f", 96 << 20);
     let block = pattern();
     let mut conn = server.connect();
     conn.send("GET f\n");
     assert_eq!(conn.ok_line(), size);
     let mut position = 0;
+    let start = Instant::now();
     // Slow, but never silent for long, and longer than any of the deadlines in all.
-    while position < 24 << 20 {
+    while start.elapsed() < deadline + GRAIN && position < 64 << 20 {
         pause(Duration::from_millis(150));
         let chunk = conn.bytes(2 << 20);
         let copies = block.iter().cycle().skip(position % block.len());

@@ -13,7 +13,6 @@
 mod bare;
 mod bulk;
 mod memory;
-mod nginx;
 mod speed;
 mod wrk;
 

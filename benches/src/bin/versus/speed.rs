@@ -1,7 +1,7 @@
 //! Requests per second as a ratio to nginx's, and the processor time that a request costs.
 
-use super::nginx::Nginx;
 use super::{Failure, Models, folder, myself, progress, rotated, span, start, table, wrk};
+use benches::load::peers::Nginx;
 use benches::{Contender, Placement, Server, files, text, tree};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -199,7 +199,7 @@ fn measure(
 
 fn start_subject(site: &Site, subject: Subject) -> io::Result<Server> {
     match subject {
-        Subject::Nginx => site.nginx.start(site.placement),
+        Subject::Nginx => site.nginx.start(myself("become")?, site.placement),
         Subject::Bare => start_bare(&site.root, site.placement),
         Subject::Ours(contender) => {
             start(contender, &site.root, &["--max-connections", "4000"], site.placement)

@@ -1,0 +1,168 @@
+//! All models under the same load, side by side: `cargo bench`, after criterion's groups.
+//!
+//! | | models | cases | rounds of | time |
+//! |---|---|---|---|---|
+//! | by default | each in its default form | all | 3 of 1 s | about 4 minutes |
+//! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.6 s | under a minute |
+//! | `--full` | every form | all | 5 of 2 s | half an hour |
+//!
+//! Words filter by the name of a model or of a case, as in `cargo bench -- pool get-4k-64`. What comes out:
+//! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
+//! nginx and others: `cargo loadgen compare --help`.
+
+use benches::load::compare::{self, Contestant, Plan, Setup};
+use benches::{CONTENDERS, Contender, Placement, tether, text};
+use std::io;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How much is run.
+struct Extent {
+    name: &'static str,
+    words: &'static str,
+    forms: fn(&Contender) -> bool,
+    cases: &'static [&'static str],
+    rounds: usize,
+    warm_up: Duration,
+    measure: Duration,
+}
+
+const DEFAULT: Extent = Extent {
+    name: "the default subset",
+    words: "every model in its default form, all cases, 3 rounds of 1 s; --full runs every form for longer, --quick less",
+    forms: Contender::is_default,
+    cases: &[],
+    rounds: 3,
+    warm_up: Duration::from_millis(250),
+    measure: Duration::from_secs(1),
+};
+
+const QUICK: Extent = Extent {
+    name: "the quick subset",
+    words: "every model in its default form, 4 of the cases, 2 rounds of 0.6 s: for a first look, no more",
+    forms: Contender::is_default,
+    cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
+    rounds: 2,
+    warm_up: Duration::from_millis(150),
+    measure: Duration::from_millis(600),
+};
+
+const FULL: Extent = Extent {
+    name: "everything",
+    words: "every form of every model, all cases, 5 rounds of 2 s",
+    forms: |_| true,
+    cases: &[],
+    rounds: 5,
+    warm_up: Duration::from_millis(500),
+    measure: Duration::from_secs(2),
+};
+
+fn main() -> ExitCode {
+    tether::tie();
+    if let Some(code) = compare::role() {
+        return code;
+    }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
+    if given("--help") || given("-h") {
+        println!(
+            "comparison: --quick runs less, --full runs everything; words are names of models and cases"
+        );
+        return ExitCode::SUCCESS;
+    }
+    let extent = match (given("--full"), given("--quick")) {
+        (true, _) => FULL,
+        (_, true) => QUICK,
+        _ => DEFAULT,
+    };
+    let all = compare::cases(extent.measure, extent.warm_up, true);
+    let Some((contestants, cases)) = filtered(&extent, all, &compare::filter_words(&args)) else {
+        // They may name groups of criterion's.
+        return ExitCode::SUCCESS;
+    };
+    if given("--list") {
+        cases.iter().for_each(|case| println!("comparison/{}: benchmark", case.name));
+        return ExitCode::SUCCESS;
+    }
+    // `cargo bench` says --bench; without it, and with these, nothing is to be measured.
+    let other = ["--test", "--profile-time", "--load-baseline"];
+    if !given("--bench") || other.iter().any(|option| given(option)) {
+        return ExitCode::SUCCESS;
+    }
+    run(&extent, &contestants, &cases).unwrap_or_else(|error| {
+        eprintln!("comparison: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What the words mean; a kind that no word names is not filtered. `None` if a word means nothing here.
+fn filtered(
+    extent: &Extent,
+    cases: Vec<Plan>,
+    words: &[&str],
+) -> Option<(Vec<Contestant>, Vec<Plan>)> {
+    let models: Vec<&Contender> =
+        CONTENDERS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
+    let named: Vec<&Plan> = cases
+        .iter()
+        .filter(|case| words.iter().any(|word| compare::is_called(&case.name, word)))
+        .collect();
+    let known = |word: &&&str| {
+        models.iter().any(|c| c.is_called(word))
+            || named.iter().any(|case| compare::is_called(&case.name, word))
+    };
+    if words.iter().filter(known).count() < words.len() {
+        return None;
+    }
+    let contestants = match models.as_slice() {
+        [] => CONTENDERS.iter().filter(|c| (extent.forms)(c)).map(Contestant::ours).collect(),
+        some => {
+            let labels: Vec<&str> = some.iter().map(|contender| contender.label).collect();
+            let named = CONTENDERS.iter().filter(|c| labels.contains(&c.label));
+            named.map(Contestant::ours).collect()
+        }
+    };
+    let wanted = |case: &Plan| match named.as_slice() {
+        [] => extent.cases.is_empty() || extent.cases.contains(&case.name.as_str()),
+        some => some.iter().any(|named| named.name == case.name),
+    };
+    let chosen = cases.iter().filter(|case| wanted(case)).cloned().collect();
+    Some((contestants, chosen))
+}
+
+fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
+    let folder =
+        tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    compare::raise_descriptor_limit();
+    let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
+    let placement = Placement::choose();
+    println!("comparison, {}: {}", extent.name, extent.words);
+    println!("{}; {placement}", text::machine());
+    let setup = Setup {
+        contestants,
+        cases,
+        rounds: extent.rounds,
+        baseline: compare::yardstick(contestants),
+        root: folder.path(),
+        placement,
+        stop: &stop,
+    };
+    let comparison = compare::compare(&setup, &mut compare::progress)?;
+    compare::progress("");
+    if stop.load(Ordering::Relaxed) {
+        println!("interrupted: this is what there is");
+    }
+    let target = compare::target_folder();
+    let file = |name: &str| target.join(name);
+    let stopped = stop.load(Ordering::Relaxed);
+    let strips = if stopped { Vec::new() } else { compare::strips(contestants) };
+    compare::write_reports(
+        &comparison,
+        &strips,
+        &file("index.html"),
+        &file("comparison.json"),
+        &file("comparison.csv"),
+    )?;
+    Ok(compare::exit_code(&comparison))
+}

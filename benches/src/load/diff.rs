@@ -1,0 +1,326 @@
+//! Two kept comparisons of the same work: which differences are shown, which are not.
+//!
+//! The two were not run next to each other, so there is less to go by than within one: that the machine was
+//! busier on one of the two days looks the same as a slower server. A change that shows up here is a reason
+//! to measure both versions in one run, not a verdict.
+
+use super::compare::Failure;
+use super::report::{self, Case, Comparison, Figure, SCHEMA, ServerResult};
+use super::stats::{self, Difference, Direction, Ratio};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What `diff` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What `compare --json` or a run's `--json` has written before
+    old: PathBuf,
+    /// And after
+    new: PathBuf,
+}
+
+/// The figures that are compared, with their names and which way is better.
+const FIGURES: [(Figure, &str, Direction); 6] = [
+    (Figure::Rate, "requests per second", Direction::Higher),
+    (Figure::P50, "p50", Direction::Lower),
+    (Figure::P99, "p99", Direction::Lower),
+    (Figure::Cpu, "CPU per request", Direction::Lower),
+    (Figure::Switches, "switches per request", Direction::Lower),
+    (Figure::Memory, "memory", Direction::Lower),
+];
+
+/// One figure of one server in one case, before and after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The name of the case.
+    pub case: String,
+    /// The name of the server.
+    pub server: String,
+    /// What the figure is called.
+    pub figure: &'static str,
+    /// The median before, as people read it.
+    pub old: String,
+    /// And after.
+    pub new: String,
+    /// How many times as much it is after.
+    pub ratio: Ratio,
+    /// Whether that is for the better; `None` where no difference is shown.
+    pub better: Option<bool>,
+}
+
+/// What comes of a comparison of two comparisons.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Differences that the rounds show.
+    pub shown: Vec<Change>,
+    /// What they do not show: there may be no difference, or too few rounds to see it.
+    pub not_shown: Vec<Change>,
+    /// What could not be compared, and why.
+    pub left_out: Vec<String>,
+}
+
+/// Compares what both hold.
+pub fn changes(old: &Comparison, new: &Comparison) -> Changes {
+    let mut changes = Changes::default();
+    for case in &new.cases {
+        let Some(before) = old.cases.iter().find(|before| before.name == case.name) else {
+            changes.left_out.push(format!("{}: only in the new file", case.name));
+            continue;
+        };
+        if let Some(why) = other_work(before, case) {
+            changes.left_out.push(format!("{}: {why}", case.name));
+            continue;
+        }
+        for result in &case.results {
+            match before.result(&result.server) {
+                Some(before) => of_server(&mut changes, case, before, result),
+                None => {
+                    let line = format!("{}, {}: only in the new file", case.name, result.server);
+                    changes.left_out.push(line);
+                }
+            }
+        }
+        for gone in before.results.iter().filter(|gone| case.result(&gone.server).is_none()) {
+            changes.left_out.push(format!("{}, {}: only in the old file", case.name, gone.server));
+        }
+    }
+    for gone in old.cases.iter().filter(|old| !new.cases.iter().any(|new| new.name == old.name)) {
+        changes.left_out.push(format!("{}: only in the old file", gone.name));
+    }
+    changes
+}
+
+/// Why two cases of one name cannot be compared: figures of other work say nothing about a server.
+fn other_work(old: &Case, new: &Case) -> Option<&'static str> {
+    let mut old = old.workload.clone();
+    // A run that lasts longer is the same work.
+    (old.duration, old.warm_up, old.seed) =
+        (new.workload.duration, new.workload.warm_up, new.workload.seed);
+    (old != new.workload).then_some("the two files asked for different work")
+}
+
+fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &ServerResult) {
+    let runs = |result: &ServerResult| result.runs().count();
+    if runs(old) == 0 || runs(new) == 0 {
+        if runs(old) != runs(new) {
+            let which = if runs(old) == 0 { "old" } else { "new" };
+            changes
+                .left_out
+                .push(format!("{}, {}: failed in the {which} file", case.name, old.server));
+        }
+        return;
+    }
+    for (file, result) in [("old", old), ("new", new)] {
+        for reason in result.invalid() {
+            let line =
+                format!("{}, {}: INVALID in the {file} file: {reason}", case.name, old.server);
+            changes.left_out.push(line);
+        }
+    }
+    if old.is_invalid() || new.is_invalid() {
+        return;
+    }
+    for (figure, name, good) in FIGURES {
+        let values = |result: &ServerResult| -> Vec<Option<f64>> {
+            result.runs().map(|run| figure.of(run)).collect()
+        };
+        // Any pairs will do, since no round of the one belongs to one of the other.
+        let pairs: Vec<_> = values(new).into_iter().zip(values(old)).collect();
+        let Some(ratio) = stats::ratio(&pairs, 1) else { continue };
+        let difference = ratio.difference();
+        let change = Change {
+            case: case.name.clone(),
+            server: new.server.clone(),
+            figure: name,
+            old: figure.show(old.median(figure)),
+            new: figure.show(new.median(figure)),
+            ratio,
+            better: match difference {
+                Difference::Shown(way) => Some(way == good),
+                Difference::NotShown => None,
+            },
+        };
+        match difference {
+            Difference::Shown(_) => changes.shown.push(change),
+            Difference::NotShown => changes.not_shown.push(change),
+        }
+    }
+}
+
+/// Runs `diff` as a program does.
+pub fn main(options: &Options) -> ExitCode {
+    run(&options.old, &options.new).unwrap_or_else(|failure| failure.report("loadgen"))
+}
+
+/// Reads both files and prints what is to be said.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
+    let (before, after) = (read(old)?, read(new)?);
+    let changes = changes(&before, &after);
+    println!("{} to {}", old.display(), new.display());
+    if before.environment.machine != after.environment.machine {
+        println!(
+            "TWO MACHINES: {}; and {}. What follows compares them, too.",
+            before.environment.machine, after.environment.machine
+        );
+    }
+    if changes.shown.is_empty() {
+        println!("\nNo difference is shown.");
+    } else {
+        println!("\nDifferences shown:\n{}", table(&changes.shown));
+    }
+    if !changes.not_shown.is_empty() {
+        println!(
+            "\nNo difference shown (none, or too small for so few rounds):\n{}",
+            table(&changes.not_shown)
+        );
+    }
+    if !changes.left_out.is_empty() {
+        println!("\nNot compared:");
+        changes.left_out.iter().for_each(|line| println!("- {line}"));
+    }
+    println!(
+        "\nThe two were not run next to each other: what looks like a change may be the machine's."
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(changes: &[Change]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["case", "server", "figure", "old", "new", "new to old", ""]);
+    for change in changes {
+        let interval = change
+            .ratio
+            .interval
+            .map_or("one round".to_owned(), |(low, high)| format!("{low:.2} to {high:.2}"));
+        table.add_row([
+            change.case.clone(),
+            change.server.clone(),
+            change.figure.to_owned(),
+            change.old.clone(),
+            change.new.clone(),
+            format!("{:.2} ({interval})", change.ratio.value),
+            change.better.map_or("", |better| if better { "better" } else { "worse" }).to_owned(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(3).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A comparison, or a single run as a comparison of one round.
+fn read(path: &Path) -> Result<Comparison, Failure> {
+    let unusable = |why: String| Failure::Unusable(format!("{}: {why}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    report::json::read_comparison(&text).or_else(|why| {
+        let recording = report::json::read_recording(&text).map_err(|_| unusable(why))?;
+        let result = ServerResult {
+            server: recording.server.clone(),
+            rounds: vec![Some(recording.clone())],
+            failure: None,
+            note: None,
+        };
+        let case = Case {
+            name: "run".into(),
+            title: "a run".into(),
+            workload: recording.workload.clone(),
+            results: vec![result],
+        };
+        let environment = recording.environment.clone();
+        Ok(Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::recording::{
+        Environment, Generator, Latencies, Recording, SCHEMA as RECORDING, Totals,
+    };
+    use crate::load::workload::Workload;
+    use std::collections::BTreeMap;
+
+    fn recording(done: u64) -> Recording {
+        let mut times = Latencies::new();
+        (0..done).for_each(|_| times.record(1_000_000));
+        Recording {
+            schema: RECORDING,
+            server: "a".into(),
+            workload: Workload::default(),
+            environment: Environment::default(),
+            seconds: 1.0,
+            totals: Totals { done, ..Totals::default() },
+            errors: BTreeMap::new(),
+            service_time: times.clone(),
+            response_time: times,
+            lag: Latencies::new(),
+            intervals: Vec::new(),
+            per_client: Vec::new(),
+            generator: Generator::default(),
+            samples: Vec::new(),
+            invalid: Vec::new(),
+        }
+    }
+
+    fn comparison(name: &str, done: &[u64]) -> Comparison {
+        let rounds = done.iter().map(|&done| Some(recording(done))).collect();
+        let result = ServerResult { server: "a".into(), rounds, failure: None, note: None };
+        let case = Case {
+            name: name.into(),
+            title: name.into(),
+            workload: Workload::default(),
+            results: vec![result],
+        };
+        let environment = Environment::default();
+        Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] }
+    }
+
+    #[test]
+    fn what_is_shown_and_what_is_not() {
+        let old = comparison("x", &[1000, 1010, 990, 1005, 995]);
+        let twice = changes(&old, &comparison("x", &[2000, 2010, 1990, 2005, 1995]));
+        let rate = &twice.shown[0];
+        assert_eq!((rate.figure, rate.better), ("requests per second", Some(true)));
+        assert!((rate.ratio.value - 2.0).abs() < 0.05, "{rate:?}");
+        let less = changes(&old, &comparison("x", &[500, 510, 490, 505, 495]));
+        assert_eq!(less.shown[0].better, Some(false));
+        let same = changes(&old, &comparison("x", &[1005, 995, 1002, 990, 1011]));
+        assert!(same.shown.is_empty() && !same.not_shown.is_empty(), "{same:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_said() {
+        let old = comparison("x", &[1000, 1000]);
+        let other = changes(&old, &comparison("y", &[1000, 1000]));
+        assert_eq!(other.left_out.len(), 2, "{other:?}");
+        let mut harder = comparison("x", &[1000, 1000]);
+        harder.cases[0].workload.connections += 1;
+        assert!(changes(&old, &harder).left_out[0].contains("different work"));
+        let mut failed = comparison("x", &[]);
+        failed.cases[0].results[0].failure = Some("it did".into());
+        assert!(changes(&old, &failed).left_out[0].contains("failed in the new"));
+        let mut invalid = comparison("x", &[2000, 2000]);
+        invalid.cases[0].results[0].rounds[0].as_mut().unwrap().invalid.push("busy".into());
+        let invalid = changes(&old, &invalid);
+        assert!(invalid.shown.is_empty() && invalid.left_out[0].contains("INVALID"), "{invalid:?}");
+    }
+
+    #[test]
+    fn files_that_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        assert!(matches!(read(&path), Err(Failure::Unusable(_))));
+        fs::write(&path, "{}").unwrap();
+        assert!(matches!(read(&path), Err(Failure::Unusable(_))));
+        fs::write(&path, report::json::recording(&recording(5)).unwrap()).unwrap();
+        assert_eq!(read(&path).unwrap().cases.len(), 1);
+    }
+}

@@ -1,0 +1,19 @@
+//! The load generator and all that reads what it has measured.
+
+mod null;
+
+pub mod compare;
+pub mod connection;
+pub mod content;
+pub mod diff;
+pub mod engine;
+pub mod knee;
+pub mod observe;
+pub mod peers;
+pub mod recording;
+pub mod report;
+pub mod schedule;
+pub mod stats;
+pub mod timeline;
+pub mod verdict;
+pub mod workload;

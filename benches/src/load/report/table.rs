@@ -1,0 +1,216 @@
+//! Runs and comparisons as tables for a terminal.
+
+use super::{
+    Case, Comparison, Figure, NONE, Recording, bytes, digits, errors, fullest, memory, nanos,
+    verdict, whole,
+};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use std::fmt::Write as _;
+
+/// What stands above a figure.
+pub fn heading(figure: Figure) -> &'static str {
+    match figure {
+        Figure::Rate => "rate",
+        Figure::P50 => "p50",
+        Figure::P90 => "p90",
+        Figure::P99 => "p99",
+        Figure::P999 => "p99.9",
+        Figure::Max => "max",
+        Figure::Switches => "switches/request",
+        Figure::Voluntary => "of them voluntary",
+        Figure::Cpu => "CPU/request",
+        Figure::System => "of it in the kernel",
+        Figure::Memory => "memory",
+        Figure::Fairness => "fairness",
+        Figure::Errors => "errors",
+        Figure::Served => "clients served",
+    }
+}
+
+/// All there is to say of one run.
+pub fn recording(run: &Recording) -> String {
+    let mut out = String::new();
+    let show = |figure: Figure| figure.show(figure.of(run));
+    let totals = &run.totals;
+    let _ = writeln!(
+        out,
+        "{}: {} in {} s, {} requests answered, {} read, {} written",
+        printable(&run.server),
+        show(Figure::Rate),
+        digits(run.seconds),
+        whole(totals.done as f64),
+        bytes(totals.bytes_in as f64),
+        bytes(totals.bytes_out as f64)
+    );
+
+    let mut latencies = ruled(&["", "p50", "p90", "p99", "p99.9", "max"]);
+    for (name, times) in [
+        ("service time", &run.service_time),
+        ("response time", &run.response_time),
+        ("generator's lag", &run.lag),
+    ] {
+        let cells = [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| match times.0.is_empty() {
+            true => NONE.to_owned(),
+            false => nanos(times.percentile(p) as f64),
+        });
+        latencies.add_row(std::iter::once(name.to_owned()).chain(cells));
+    }
+    let _ = writeln!(out, "{latencies}");
+
+    let mut rest = ruled(&["", ""]);
+    rest.add_row([
+        "clients served".to_owned(),
+        format!(
+            "{} of {} ({} connected at once), fairness {}",
+            whole(totals.clients_served as f64),
+            whole(totals.connections_asked as f64),
+            whole(totals.connections_made as f64),
+            show(Figure::Fairness)
+        ),
+    ]);
+    rest.add_row(["errors".to_owned(), errors_by_kind(run)]);
+    if totals.dropped > 0 {
+        let of =
+            format!("{} of {} planned", whole(totals.dropped as f64), whole(totals.planned as f64));
+        rest.add_row(["arrivals dropped".to_owned(), of]);
+    }
+    rest.add_row([
+        "generator".to_owned(),
+        format!(
+            "{} s of CPU, {} % of its core",
+            digits(run.generator.cpu_seconds),
+            digits(run.generator.share * 100.0)
+        ),
+    ]);
+    rest.add_row([
+        "server per request".to_owned(),
+        format!(
+            "{} switches ({} voluntary), {} of CPU ({} in the kernel)",
+            show(Figure::Switches),
+            show(Figure::Voluntary),
+            show(Figure::Cpu),
+            show(Figure::System)
+        ),
+    ]);
+    rest.add_row(["server's memory".to_owned(), memory_words(run)]);
+    let _ = writeln!(out, "{rest}");
+    for why in &run.invalid {
+        let _ = writeln!(out, "INVALID: {}", printable(why));
+    }
+    out
+}
+
+/// A table for every case: medians of the rounds, and ratios to the baseline with their intervals.
+pub fn comparison(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    for case in &comparison.cases {
+        let _ = writeln!(out, "{} ({})", printable(&case.title), printable(&case.name));
+        let mut rows = case_rows(comparison, case).into_iter();
+        let mut table = ruled(&[]);
+        table.set_header(rows.next().unwrap_or_default().iter().map(|cell| printable(cell)));
+        // Reasons stand below, where they do not tear the columns apart.
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell)));
+        }
+        align(&mut table);
+        let _ = writeln!(out, "{table}");
+        for result in &case.results {
+            for why in result.invalid() {
+                let _ = writeln!(out, "INVALID {}: {}", printable(&result.server), printable(&why));
+            }
+            if let Some(why) = &result.failure {
+                let _ = writeln!(out, "FAILED {}: {}", printable(&result.server), printable(why));
+            }
+            if let Some(note) = &result.note {
+                let _ = writeln!(out, "{}: {}", printable(&result.server), printable(note));
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The columns of a case's table, between the server and its mark.
+const COLUMNS: [Figure; 9] = [
+    Figure::P50,
+    Figure::P99,
+    Figure::P999,
+    Figure::Max,
+    Figure::Errors,
+    Figure::Served,
+    Figure::Switches,
+    Figure::Cpu,
+    Figure::Memory,
+];
+
+/// The table of a case; the first row is its head. No server is ever left out.
+pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
+    let baseline = comparison.baseline_of(case).unwrap_or_default();
+    let mut head = vec!["server".to_owned(), "rate".to_owned(), format!("to {baseline}")];
+    head.extend(COLUMNS.iter().map(|figure| heading(*figure).to_owned()));
+    head.push("rounds".to_owned());
+    head.push("mark".to_owned());
+    let mut rows = vec![head];
+    for result in &case.results {
+        let ratio = match result.server == baseline {
+            true => "1".to_owned(),
+            false => verdict(case.ratio(Figure::Rate, &result.server, baseline)),
+        };
+        let mut row =
+            vec![result.server.clone(), Figure::Rate.show(result.median(Figure::Rate)), ratio];
+        row.extend(COLUMNS.iter().map(|figure| figure.show(result.median(*figure))));
+        row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
+        row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
+        rows.push(row);
+    }
+    rows
+}
+
+fn errors_by_kind(run: &Recording) -> String {
+    let kinds: Vec<String> = run
+        .errors
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(kind, count)| format!("{} {}", whole(*count as f64), printable(kind)))
+        .collect();
+    match errors(run) {
+        0 => "none".to_owned(),
+        _ => kinds.join(", "),
+    }
+}
+
+fn memory_words(run: &Recording) -> String {
+    let Some(sample) = fullest(run) else { return NONE.to_owned() };
+    let connections = run.totals.connections_made.max(1) as f64;
+    let mut words = format!(
+        "{} at most ({} its own, {} kernel stacks, {} page tables)",
+        bytes(memory(sample) as f64),
+        bytes(sample.pss as f64),
+        bytes(sample.kernel_stacks as f64),
+        bytes(sample.page_tables as f64)
+    );
+    let _ =
+        write!(words, "; all of it by connections: {}", bytes(memory(sample) as f64 / connections));
+    words
+}
+
+/// Names come from the command line and reasons from servers: nothing of them may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn ruled(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if head.iter().any(|cell| !cell.is_empty()) {
+        table.set_header(head.to_vec());
+    }
+    table
+}
+
+fn align(table: &mut Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}

@@ -1,0 +1,505 @@
+//! The reports of a comparison that nobody has run: figures that are known, a server that fails, one whose figures are not
+//! to be believed, one that leaves clients unserved, and names that mean harm.
+
+use benches::load::recording::{
+    Environment, Generator, Interval, Latencies, Recording, Sample, Totals,
+};
+use benches::load::report::{
+    self, Case, Comparison, Figure, Lane, ServerResult, Span, Strip, csv, hgrm, json, table,
+};
+use benches::load::workload::{Arrivals, Lifetime, Workload};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// A server as it might be: its name, requests per second at best, switches and CPU (µs) per request, its memory and what a
+/// connection adds, in KiB, and how much its latencies scatter.
+type Kind = (&'static str, f64, f64, f64, u64, u64, f64);
+
+const KINDS: [Kind; 7] = [
+    ("nginx", 68_000.0, 0.05, 13.9, 6_000, 1, 0.25),
+    ("iterative", 31_000.0, 1.02, 19.0, 2_100, 0, 0.2),
+    ("fork", 55_000.0, 1.15, 17.8, 2_300, 93, 0.9),
+    ("thread", 66_500.0, 1.05, 14.2, 2_400, 32, 0.8),
+    ("pool", 67_800.0, 1.01, 14.0, 3_900, 2, 0.3),
+    ("coroutine", 81_000.0, 0.03, 11.6, 4_100, 5, 0.22),
+    ("python", 9_400.0, 3.4, 103.0, 19_000, 52, 1.1),
+];
+
+const ROUNDS: u64 = 3;
+
+fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
+    let &(server, best, switches, cpu, base, each, scatter) = kind;
+    let n = workload.connections as f64;
+    let mut random =
+        fastrand::Rng::with_seed(round * 977 + workload.connections as u64 + server.len() as u64);
+    let mut normal = move || (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+    let served = match server {
+        "iterative" => 1.0,
+        "pool" => n.min(64.0),
+        _ => n,
+    };
+    let crowd = if served > 300.0 { 1.0 - 0.3 * scatter } else { 1.0 };
+    let rate = best * crowd * (served / (served + 2.5)) * (0.015 * normal()).exp();
+    let rate = match workload.arrivals {
+        Arrivals::Closed => rate,
+        Arrivals::Fixed { rate } | Arrivals::Poisson { rate } => rate,
+    };
+    let seconds = 2.0;
+    let done = (rate * seconds) as u64;
+    let mut times = Latencies::new();
+    for _ in 0..1_200 {
+        let tail = if normal() > 2.3 { 1.0 + 9.0 * scatter * n.log10() } else { 1.0 };
+        times.record((served / rate * 1e9 * (scatter * normal()).exp() * tail).min(3e9) as u64);
+    }
+    let intervals = (1..=20).map(|tenth| {
+        let dip = if server == "fork" && tenth == 13 { 0.3 } else { 1.0 };
+        Interval {
+            at: f64::from(tenth) / 10.0,
+            done: (rate / 10.0 * dip * (0.05 * normal()).exp()) as u64,
+            errors: 0,
+            p50: (times.percentile(50.0) as f64 * (0.05 * normal()).exp()) as u64,
+            p99: (times.percentile(99.0) as f64 / dip * (0.15 * normal()).exp()) as u64,
+            max: (times.percentile(100.0) as f64 / dip) as u64,
+        }
+    });
+    let intervals: Vec<Interval> = intervals.collect();
+    let samples = (0..=20).map(|tenth| {
+        let at = f64::from(tenth) / 10.0;
+        let requests = rate * at;
+        let workers = match server {
+            "fork" | "thread" | "python" => n as u64,
+            "pool" => 64,
+            _ => 1,
+        };
+        Sample {
+            at,
+            processes: if server == "fork" { workers + 1 } else { 1 },
+            threads: workers + 1,
+            pss: (base + each / 2 * n as u64) * 1024,
+            rss: (base + each * n as u64) * 1024,
+            page_tables: (200 + each * 3 / 10 * n as u64) * 1024,
+            kernel_stacks: workers * 16 * 1024,
+            user: requests * cpu * 0.3e-6,
+            system: requests * cpu * 0.7e-6,
+            voluntary: (requests * switches * 0.97) as u64,
+            involuntary: (requests * switches * 0.03) as u64,
+            run_queue_wait: if workers > 1 { at * n * 0.3 * scatter } else { at * 0.01 },
+            descriptors: workers + 5,
+            ..Sample::default()
+        }
+    });
+    let per_client = (0..workload.connections).map(|client| {
+        if (client as f64) < served {
+            (done as f64 / served * (0.3 * scatter * normal()).exp()) as u64
+        } else {
+            0
+        }
+    });
+    let invalid = match (server, workload.connections) {
+        ("coroutine", 256) if round == 2 => vec!["generator's CPU at 91% of its core".to_owned()],
+        _ => Vec::new(),
+    };
+    Recording {
+        schema: benches::load::recording::SCHEMA,
+        server: server.to_owned(),
+        workload: workload.clone(),
+        environment: environment(),
+        seconds,
+        totals: Totals {
+            planned: done,
+            done,
+            dropped: 0,
+            bytes_in: done * 4200,
+            bytes_out: done * 20,
+            connections_asked: workload.connections as u64,
+            connections_made: workload.connections as u64,
+            clients_served: served as u64,
+        },
+        errors: if server == "python" {
+            BTreeMap::from([("timeout".to_owned(), 3), ("lost".to_owned(), 12)])
+        } else {
+            BTreeMap::new()
+        },
+        service_time: times.clone(),
+        response_time: times.clone(),
+        lag: times,
+        per_client: per_client.collect(),
+        samples: samples.collect(),
+        intervals,
+        generator: Generator { cpu_seconds: 1.1, share: 0.55 },
+        invalid,
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        machine: "A processor that nobody has built, 2 cores, Linux 6.18".to_owned(),
+        command: "cargo bench -- --quick".to_owned(),
+        started: 1_764_000_000,
+        placement: "server on core 0, generator on core 1".to_owned(),
+    }
+}
+
+fn case(name: &str, title: &str, workload: &Workload) -> Case {
+    let results = KINDS.iter().map(|kind| {
+        let fails = kind.0 == "python" && workload.connections >= 256;
+        ServerResult {
+            server: kind.0.to_owned(),
+            rounds: (0..ROUNDS)
+                .map(|round| (!fails).then(|| recording(kind, workload, round)))
+                .collect(),
+            failure: fails.then(|| "connection reset by peer".to_owned()),
+            note: (kind.0 == "pool").then(|| "64 workers".to_owned()),
+        }
+    });
+    Case {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        workload: workload.clone(),
+        results: results.collect(),
+    }
+}
+
+fn comparison() -> Comparison {
+    static ONCE: LazyLock<Comparison> = LazyLock::new(made_up);
+    ONCE.clone()
+}
+
+fn made_up() -> Comparison {
+    let with = |connections| Workload { connections, ..Workload::default() };
+    let mut cases: Vec<Case> =
+        [(1, "1"), (4, "4"), (16, "16"), (64, "64"), (256, "256"), (1000, "1,000")]
+            .into_iter()
+            .map(|(n, text)| {
+                let unit = if n == 1 { "connection" } else { "connections" };
+                case(
+                    &format!("keep-4k-{n}"),
+                    &format!("4 KiB, keep-alive, {text} {unit}"),
+                    &with(n),
+                )
+            })
+            .collect();
+    let connect = Workload { lifetime: Lifetime::PerRequest, ..with(16) };
+    cases.push(case("connect-4k", "4 KiB, a connection per request, 16 clients", &connect));
+    let large = Workload { sizes: vec![1 << 20], ..with(16) };
+    cases.push(case("get-1m", "1 MiB, keep-alive, 16 connections", &large));
+    let idle = Workload { arrivals: Arrivals::Fixed { rate: 100.0 }, ..with(1000) };
+    cases.push(case("idle", "1,000 connections that are nearly idle: memory", &idle));
+    Comparison {
+        schema: report::SCHEMA,
+        environment: environment(),
+        baseline: Some("nginx".to_owned()),
+        cases,
+    }
+}
+
+/// 50 requests, the eighth of them from a slow client, served by so many workers.
+fn strip(server: &str, workers: usize) -> Strip {
+    let mut free = vec![0_u64; workers];
+    let mut lanes: Vec<Lane> =
+        (1..=workers).map(|n| Lane { name: format!("worker {n}"), spans: Vec::new() }).collect();
+    for request in 1..=50_u64 {
+        let arrival = request * 900;
+        let lane = (0..workers).min_by_key(|lane| (free[*lane].max(arrival), *lane)).unwrap_or(0);
+        let start = arrival.max(free[lane]);
+        let (length, kind) = if request == 8 { (30_000, "slow") } else { (1_700, "serve") };
+        if start > arrival && workers > 1 {
+            lanes[lane].spans.push(Span {
+                start_us: arrival.max(start - 600),
+                end_us: start,
+                request,
+                kind: "wait".into(),
+            });
+        }
+        lanes[lane].spans.push(Span {
+            start_us: start,
+            end_us: start + length,
+            request,
+            kind: kind.into(),
+        });
+        free[lane] = start + length;
+    }
+    Strip { server: server.to_owned(), lanes }
+}
+
+fn written(name: &str, text: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
+    fs::create_dir_all(&folder).expect("a folder for what can be looked at");
+    fs::write(folder.join(name), text).expect("a file to look at");
+}
+
+/// Every element that is opened is closed, in order.
+fn assert_balanced(markup: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    for piece in markup.split('<').skip(1) {
+        let (tag, _) = piece.split_once('>').expect("a tag that ends");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "closed out of order");
+        } else if !tag.ends_with('/') {
+            open.push(tag.split(' ').next().expect("a name"));
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new());
+}
+
+fn drawings(html: &str) -> impl Iterator<Item = &str> {
+    html.split("<svg ")
+        .skip(1)
+        .map(|rest| rest.split_once("</svg>").expect("a drawing that ends").0)
+}
+
+#[test]
+fn the_page_stands_alone() {
+    let strips = [strip("iterative", 1), strip("pool", 4), strip("thread", 50)];
+    let html = report::page(&comparison(), &strips);
+    written("index.html", &html);
+    for foreign in ["http://", "https://", "<script src", "<link", "@import", "url("] {
+        assert!(!html.contains(foreign), "the page refers to {foreign}");
+    }
+    for drawing in drawings(&html) {
+        assert_balanced(&format!("<svg {drawing}</svg>"));
+        assert!(!drawing.contains("NaN") && !drawing.contains("inf"), "{drawing}");
+        assert!(
+            drawing.contains("aria-hidden")
+                || (drawing.contains("<title id=") && drawing.contains("<desc id="))
+        );
+    }
+    let ids: Vec<&str> =
+        html.split(" id=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+    let mut once = ids.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(ids.len(), once.len(), "an id stands twice");
+    for link in html.split("href=\"#").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)) {
+        assert!(ids.contains(&link), "#{link} leads nowhere");
+    }
+}
+
+#[test]
+fn nothing_is_hidden() {
+    let comparison = comparison();
+    let html = report::page(&comparison, &[]);
+    for said in [
+        "INVALID (marked !): coroutine, 4 KiB, keep-alive, 256 connections",
+        "generator&#39;s CPU at 91% of its core (1 of 3 rounds)",
+        "python, 4 KiB, keep-alive, 1,000 connections: 3 of 3 rounds: connection reset by peer",
+        "pool served 64 of 1,000 clients",
+        "iterative served 1 of 1,000 clients and pool",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    let table = table::comparison(&comparison);
+    written("table.txt", &table);
+    assert_eq!(
+        table.matches("│ python").count(),
+        comparison.cases.len(),
+        "a row in every case:\n{table}"
+    );
+    assert!(table.contains("FAILED python: connection reset by peer"));
+    assert!(table.contains("INVALID coroutine: generator's CPU"));
+}
+
+#[test]
+fn tables_say_what_the_recordings_say() {
+    let comparison = comparison();
+    let rows = table::case_rows(&comparison, &comparison.cases[3]);
+    for (result, row) in comparison.cases[3].results.iter().zip(&rows[1..]) {
+        assert_eq!(row[0], result.server);
+        for (name, figure) in [
+            ("rate", Figure::Rate),
+            ("p50", Figure::P50),
+            ("p99", Figure::P99),
+            ("p99.9", Figure::P999),
+            ("max", Figure::Max),
+            ("CPU/request", Figure::Cpu),
+            ("memory", Figure::Memory),
+        ] {
+            let column = rows[0].iter().position(|cell| cell == name).expect("its column");
+            assert_eq!(
+                row[column],
+                figure.show(result.median(figure)),
+                "{name} of {}",
+                result.server
+            );
+        }
+    }
+
+    let run = recording(&KINDS[6], &Workload::default(), 1);
+    let table = table::recording(&run);
+    written("run.txt", &table);
+    for figure in [
+        Figure::Rate,
+        Figure::P50,
+        Figure::P90,
+        Figure::P99,
+        Figure::P999,
+        Figure::Max,
+        Figure::Cpu,
+    ] {
+        let shown = figure.show(figure.of(&run));
+        assert!(table.contains(&shown), "{figure:?}, {shown}, is not in\n{table}");
+    }
+    assert!(table.contains("12 lost, 3 timeout"), "{table}");
+    let invalid = Recording { invalid: vec!["too few connections".to_owned()], ..run };
+    assert!(table::recording(&invalid).contains("INVALID: too few connections"));
+}
+
+#[test]
+fn per_request_figures_are_what_was_put_in() {
+    let run = recording(&KINDS[5], &Workload::default(), 1);
+    assert!((Figure::Cpu.of(&run).expect("CPU") / 11.6 - 1.0).abs() < 0.01);
+    assert!((Figure::Switches.of(&run).expect("switches") / 0.03 - 1.0).abs() < 0.02);
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let evil = "</title><script>alert('x')</script>\u{1b}[2J\"&";
+    let mut comparison = comparison();
+    comparison.environment.command = evil.to_owned();
+    comparison.baseline = Some(evil.to_owned());
+    for case in &mut comparison.cases {
+        case.title = format!("{evil}, {}", case.title);
+        case.results[0].server = evil.to_owned();
+        case.results[6].failure = Some(evil.to_owned());
+        case.results[0].note = Some(evil.to_owned());
+    }
+    let strips = [Strip {
+        server: evil.to_owned(),
+        lanes: vec![Lane {
+            name: evil.to_owned(),
+            spans: vec![Span { start_us: 9, end_us: 1, request: 1, kind: evil.to_owned() }],
+        }],
+    }];
+    let html = report::page(&comparison, &strips);
+    assert_eq!(html.matches("<script>").count(), 1, "one script, ours");
+    assert!(!html.contains('\u{1b}'));
+    for drawing in drawings(&html) {
+        assert_balanced(&format!("<svg {drawing}</svg>"));
+    }
+    assert!(!report::overview_svg(&comparison).contains("<script>"));
+    assert!(!table::comparison(&comparison).contains('\u{1b}'));
+    assert!(
+        csv::runs_of(&comparison).contains("\"</title><script>alert('x')</script>\u{1b}[2J\"\"&\"")
+    );
+}
+
+#[test]
+fn little_or_nothing_still_makes_a_page() {
+    let empty = Comparison {
+        schema: report::SCHEMA,
+        environment: environment(),
+        baseline: None,
+        cases: Vec::new(),
+    };
+    assert!(report::page(&empty, &[]).contains("</html>"));
+    assert!(report::overview_svg(&empty).contains("</svg>"));
+    let mut failed = comparison();
+    for result in failed.cases.iter_mut().flat_map(|case| &mut case.results) {
+        result.rounds = vec![None; 2];
+    }
+    let html = report::page(&failed, &[Strip::default()]);
+    assert!(!html.contains("NaN"));
+    assert!(table::comparison(&failed).contains("0 of 2"));
+    let nothing = Recording {
+        samples: Vec::new(),
+        intervals: Vec::new(),
+        per_client: Vec::new(),
+        totals: Totals::default(),
+        seconds: 0.0,
+        response_time: Latencies::new(),
+        ..recording(&KINDS[0], &Workload::default(), 0)
+    };
+    assert!(!table::recording(&nothing).contains("NaN"));
+    let mut single = comparison();
+    single.cases.truncate(1);
+    single.cases[0].results.truncate(1);
+    single.cases[0].results[0].rounds = vec![Some(nothing)];
+    assert!(!report::page(&single, &[]).contains("NaN"));
+}
+
+#[test]
+fn json_brings_back_what_was_written() {
+    let mut comparison = comparison();
+    comparison.cases.truncate(5);
+    let text = json::comparison(&comparison).expect("JSON");
+    let mut back = json::read_comparison(&text).expect("the same");
+    // Printed decimals may differ from the binary ones in the last place; the figures do not.
+    for (case, again) in comparison.cases.iter().zip(&mut back.cases) {
+        for (result, again) in case.results.iter().zip(&again.results) {
+            assert_eq!(result.median(Figure::P999), again.median(Figure::P999));
+            assert_eq!(result.median(Figure::Rate), again.median(Figure::Rate));
+            assert_eq!(result.rounds.len(), again.rounds.len());
+        }
+    }
+    let other = text.replacen("\"schema\":1", "\"schema\":99", 1);
+    assert_eq!(
+        json::read_comparison(&other),
+        Err("a comparison of schema 99; this program reads schema 1".to_owned())
+    );
+    assert!(json::read_comparison("[]").is_err());
+    assert!(json::read_comparison("not JSON").is_err());
+}
+
+#[test]
+fn condensing_keeps_the_percentiles_that_are_shown() {
+    let run = recording(&KINDS[6], &Workload::default(), 3);
+    let small = json::condensed(&run);
+    assert_eq!(small.response_time.0.len(), run.response_time.0.len());
+    for percentile in [50.0, 90.0, 99.0, 99.9, 100.0] {
+        assert_eq!(
+            small.response_time.percentile(percentile),
+            run.response_time.percentile(percentile)
+        );
+    }
+    assert!(small.response_time.0.iter_recorded().count() < 220);
+    assert_eq!(Figure::Cpu.of(&small), Figure::Cpu.of(&run));
+}
+
+#[test]
+fn csv_has_as_many_fields_in_every_row() {
+    let comparison = comparison();
+    for (text, rows) in [
+        (csv::runs_of(&comparison), comparison.cases.len() * KINDS.len() * ROUNDS as usize),
+        (csv::run(comparison.cases[0].results[0].rounds[0].as_ref().expect("a run")), 1),
+        (csv::intervals(comparison.cases[0].results[0].rounds[0].as_ref().expect("a run")), 20),
+    ] {
+        let mut lines = text.lines();
+        let head = lines.next().expect("a head").split(',').count();
+        assert!(text.lines().all(|line| line.split(',').count() == head), "{text}");
+        assert_eq!(lines.count(), rows);
+    }
+}
+
+#[test]
+fn the_histogram_log_is_one() {
+    let mut times = Latencies::new();
+    for micros in 1..=1_000_u64 {
+        times.record(micros * 1_000);
+    }
+    let log = hgrm::log(&times);
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[0].trim_start().starts_with("Value"));
+    let figures = |line: &str| -> Vec<f64> {
+        line.split_whitespace().map(|field| field.parse().expect("a figure")).collect()
+    };
+    let rows: Vec<Vec<f64>> =
+        lines[2..].iter().take_while(|l| !l.starts_with('#')).map(|l| figures(l)).collect();
+    assert!(rows.windows(2).all(|pair| pair[0][1] <= pair[1][1] && pair[0][2] <= pair[1][2]));
+    let last = rows.last().expect("a last row");
+    assert_eq!((last[1], last[2], last.len()), (1.0, 1000.0, 3));
+    let half = rows.iter().find(|row| row[1] >= 0.5).expect("the middle");
+    assert!((half[0] - 0.5).abs() < 0.02, "{half:?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("#[")).count(), 3);
+    assert!(hgrm::log(&Latencies::new()).contains("Total count"));
+}
+
+#[test]
+fn the_overview_is_a_drawing_of_its_own() {
+    let svg = report::overview_svg(&comparison());
+    written("overview.svg", &svg);
+    assert!(svg.starts_with("<svg xmlns="));
+    assert!(!svg.contains("NaN"));
+    assert_balanced(&svg);
+}

@@ -1,0 +1,211 @@
+//! `--trace FILE`, of every server, from outside.
+
+use benches::load::timeline::{self, Event};
+use benches::{CONTENDERS, Contender, Placement, Server};
+use file_service::client::Client;
+use rustix::process::{Signal, kill_process};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CLIENTS: usize = 3;
+const REQUESTS: usize = 4;
+
+fn serve() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_serve"))
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("root")).unwrap();
+        fs::write(folder.path().join("root/file"), b"content").unwrap();
+        Place { folder }
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.folder.path().join("trace.json")
+    }
+
+    fn start(&self, contender: &Contender, more: &[&str]) -> Server {
+        let trace = self.trace();
+        let mut options = vec!["--trace", trace.to_str().unwrap()];
+        options.extend(more);
+        let root = self.folder.path().join("root");
+        Server::start(serve(), contender, &root, &options, Placement::Together).unwrap()
+    }
+}
+
+fn contender(label: &str) -> &'static Contender {
+    CONTENDERS.iter().find(|contender| contender.label == label).unwrap()
+}
+
+/// The file as JSON, each event with what a viewer needs of it.
+fn check(path: &Path) {
+    let text = fs::read_to_string(path).unwrap() + "]";
+    let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    for event in events {
+        let has = |key: &str, wanted: fn(&serde_json::Value) -> bool| {
+            assert!(event.get(key).is_some_and(wanted), "{key}: {event}");
+        };
+        has("name", serde_json::Value::is_string);
+        has("ph", |ph| ["M", "i", "X", "b", "e", "B", "E"].contains(&ph.as_str().unwrap()));
+        has("ts", serde_json::Value::is_number);
+        has("pid", serde_json::Value::is_u64);
+        has("tid", serde_json::Value::is_u64);
+        match event["ph"].as_str().unwrap() {
+            "X" => has("dur", serde_json::Value::is_number),
+            "b" | "e" => {
+                has("id", serde_json::Value::is_string);
+                has("cat", serde_json::Value::is_string);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn times(events: &[Event], connection: u64, name: &str) -> Vec<f64> {
+    let wanted = |event: &&Event| event.name == name && event.connection() == Some(connection);
+    events.iter().filter(wanted).map(|event| event.ts).collect()
+}
+
+#[test]
+fn every_request_has_its_events_in_order() {
+    for contender in CONTENDERS {
+        let place = Place::new();
+        let server = place.start(contender, &[]);
+        for _ in 0..CLIENTS {
+            let mut client = Client::connect(server.addr()).unwrap();
+            for _ in 0..REQUESTS {
+                assert_eq!(client.get("file").unwrap(), b"content");
+            }
+        }
+        let server_pid = server.pid().as_raw_pid().unsigned_abs();
+        drop(server);
+        check(&place.trace());
+        let events = timeline::read(&place.trace()).unwrap();
+        let label = contender.label;
+        for connection in 1..=CLIENTS as u64 {
+            let of = |name| times(&events, connection, name);
+            let (accepted, first, finished) = (of("accept"), of("first byte"), of("finish"));
+            assert_eq!(accepted.len(), 1, "{label}");
+            assert_eq!((first.len(), finished.len()), (REQUESTS, REQUESTS), "{label}: {events:?}");
+            assert_eq!(of("dispatch").len() % 2, 0, "{label}");
+            let mut last = accepted[0];
+            for (first, finished) in first.into_iter().zip(finished) {
+                assert!(last <= first && first <= finished, "{label}: {last} {first} {finished}");
+                last = finished;
+            }
+            let ends = of(&format!("connection {connection}"));
+            assert!(ends.len() >= 2 && ends.iter().any(|end| *end >= last), "{label}: {ends:?}");
+        }
+        let slices: Vec<_> = events.iter().filter(|event| event.ph == "X").collect();
+        assert!(slices.iter().all(|slice| slice.name == "GET file"), "{label}");
+        let pids: BTreeSet<u32> = slices.iter().map(|slice| slice.pid).collect();
+        let tids: BTreeSet<u32> = slices.iter().map(|slice| slice.tid).collect();
+        match contender.model {
+            "fork_server" => {
+                assert_eq!(pids.len(), CLIENTS, "{label}");
+                assert!(!pids.contains(&server_pid), "{label}");
+                assert_eq!(pids, tids, "{label}: a child has one thread");
+            }
+            model => {
+                assert_eq!(pids, [server_pid].into(), "{label}");
+                match model {
+                    "iterative_server" => assert_eq!(tids, pids, "{label}"),
+                    "thread_server" => assert_eq!(tids.len(), CLIENTS, "{label}"),
+                    _ => assert!(!tids.contains(&server_pid), "{label}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn time_in_the_queue_ends_when_a_worker_is_free() {
+    let place = Place::new();
+    let server = place.start(contender("pool_server:connection"), &["--workers", "1"]);
+    let mut first = Client::connect(server.addr()).unwrap();
+    first.get("file").unwrap();
+    let second = Client::connect(server.addr()).unwrap();
+    first.get("file").unwrap();
+    drop(first);
+    let mut second = second;
+    second.get("file").unwrap();
+    drop(second);
+    drop(server);
+    let events = timeline::read(&place.trace()).unwrap();
+    let last = *times(&events, 1, "finish").last().unwrap();
+    let queue = times(&events, 2, "dispatch");
+    assert!(queue[0] <= queue[1] && last <= queue[1], "{last} {queue:?}");
+}
+
+#[test]
+fn what_is_not_served_is_recorded_too() {
+    let place = Place::new();
+    let server = place.start(contender("coroutine_server"), &["--max-connections", "1"]);
+    let mut client = Client::connect(server.addr()).unwrap();
+    assert!(client.get("missing \" \\ \u{1} name").is_err());
+    client.list(None).unwrap();
+    assert!(Client::connect(server.addr()).unwrap().get("file").is_err());
+    client.quit().unwrap();
+    drop(server);
+    check(&place.trace());
+    let events = timeline::read(&place.trace()).unwrap();
+    assert_eq!(times(&events, 1, "finish").len(), 3);
+    assert_eq!(times(&events, 2, "busy").len(), 1);
+    let names: BTreeSet<&str> = events.iter().map(|event| &event.name[..]).collect();
+    assert!(names.contains("job list") && names.contains("QUIT"), "{names:?}");
+}
+
+#[test]
+fn a_killed_server_leaves_a_file_that_can_be_read() {
+    let place = Place::new();
+    let server = place.start(contender("thread_server"), &[]);
+    let mut client = Client::connect(server.addr()).unwrap();
+    for _ in 0..2000 {
+        client.get("file").unwrap();
+    }
+    kill_process(server.pid(), Signal::KILL).unwrap();
+    drop(server);
+    check(&place.trace());
+    let finished = times(&timeline::read(&place.trace()).unwrap(), 1, "finish").len();
+    assert!((1000..=2000).contains(&finished), "{finished}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_at_once() {
+    for file in ["/dev/full", "/no/such/folder/trace"] {
+        let output = serve()
+            .args(["iterative_server", "--addr", "127.0.0.1:0", "--trace", file])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert!(line.contains("cannot write the trace") && line.lines().count() == 1, "{line}");
+    }
+}
+
+#[test]
+fn a_strip_of_every_model() {
+    for contender in CONTENDERS {
+        let strip = timeline::record(serve(), contender).unwrap();
+        let spans = || strip.lanes.iter().flat_map(|lane| &lane.spans);
+        let requests = |kind: &str| {
+            let of_kind = spans().filter(|span| span.kind == kind);
+            of_kind.map(|span| span.request).collect::<BTreeSet<u64>>().len()
+        };
+        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", contender.label);
+        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", contender.label);
+        match contender.model {
+            "iterative_server" => assert_eq!(strip.lanes.len(), 1),
+            "fork_server" | "thread_server" => assert_eq!(strip.lanes.len(), 6),
+            _ => assert!(!strip.lanes.is_empty()),
+        }
+    }
+}
