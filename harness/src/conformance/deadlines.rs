@@ -137,17 +137,18 @@ pub(super) fn download_that_goes_on(subject: &Subject) {
     let deadline = Duration::from_secs(3);
     let options = ["--transfer-timeout", "3", "--idle-timeout", "0.5", "--header-timeout", "0.5"];
     let server = subject.start(&options);
-    let size = server.root().patterned("f", 96 << 20);
+    let size = server.root().patterned("f", 24 << 20);
     let block = pattern();
     let mut conn = server.connect();
     conn.send("GET f\n");
     assert_eq!(conn.ok_line(), size);
     let mut position = 0;
     let start = Instant::now();
-    // Slow, but never silent for long, and longer than any of the deadlines in all.
-    while start.elapsed() < deadline + GRAIN && position < 64 << 20 {
-        pause(Duration::from_millis(150));
-        let chunk = conn.bytes(2 << 20);
+    // Far too slow to empty a send buffer within the deadline, but never silent for long, and longer
+    // under way than any of the deadlines in all.
+    while start.elapsed() < deadline * 2 {
+        pause(Duration::from_millis(250));
+        let chunk = conn.bytes(64 << 10);
         let copies = block.iter().cycle().skip(position % block.len());
         assert!(chunk.iter().zip(copies).all(|(a, b)| a == b), "wrong bytes after {position}");
         position += chunk.len();
