@@ -415,7 +415,7 @@ impl Incoming {
             return false;
         };
         if self.listener.is_none() {
-            exit_at_once(signal.ssi_signo);
+            exit_at_once(signal.ssi_signo, &self.service);
         }
         true
     }
@@ -693,7 +693,7 @@ impl Keeper {
             let _ = poll(&mut fds, timeout.as_ref());
             if let Ok(Some(signal)) = self.signals.read_signal() {
                 if cut_off.is_some() {
-                    exit_at_once(signal.ssi_signo);
+                    exit_at_once(signal.ssi_signo, &self.service);
                 }
                 self.shared.stop(self.service.settings().drain_timeout);
                 // Of all processes and threads that hold this socket: nobody can connect any more, and
@@ -714,10 +714,7 @@ impl Keeper {
         self.shared.cut();
         // Sessions end by themselves now, and their temporary files with them; what hangs is left.
         self.shared.wait_for_the_last(CUT_GRACE);
-        if let Some(trace) = self.service.trace() {
-            trace.flush();
-        }
-        std::process::exit(0);
+        exit(0, &self.service)
     }
 }
 
@@ -759,8 +756,16 @@ fn signal_fd() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&stop_signals(), flags)?)
 }
 
-fn exit_at_once(signal: u32) -> ! {
-    std::process::exit(128 + signal as i32)
+fn exit_at_once(signal: u32, service: &Service) -> ! {
+    exit(128 + signal as i32, service)
+}
+
+/// Ends the process from within, while others may still be at work.
+fn exit(code: i32, service: &Service) -> ! {
+    if let Some(trace) = service.trace() {
+        trace.end();
+    }
+    std::process::exit(code)
 }
 
 /// How often deadlines are looked at: often enough that none is missed by much.

@@ -179,7 +179,7 @@ pub fn launch_from<O: clap::Args>(
     let trace = service.clone();
     let outcome = run(listener, service, options.model);
     if let Some(trace) = trace.trace() {
-        trace.flush(); // not left to the last handle, which a detached thread may have
+        trace.end(); // not left to the last handle, which a detached thread may have
     }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

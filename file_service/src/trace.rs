@@ -28,7 +28,7 @@ use rustix::process::getpid;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -109,11 +109,20 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// It cannot be created or written.
+    /// It cannot be created or written, or another server is writing its trace there.
     pub fn create(path: &Path, model: &str) -> io::Result<Trace> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         if file.metadata()?.is_file() {
-            file.set_len(0)?; // not so for a pipe or a terminal
+            // Not so for a pipe or a terminal. The lock belongs to the opened file, so a forked child has
+            // it too, and it is gone when the last of them is.
+            file.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "another server is writing its trace there",
+                ),
+                TryLockError::Error(error) => error,
+            })?;
+            file.set_len(0)?;
         }
         let trace = Trace {
             file,
@@ -147,6 +156,15 @@ impl Trace {
     pub fn flush(&self) {
         let mut journal = self.lock();
         self.write_out(&mut journal);
+    }
+
+    /// Writes out what is buffered, as the last act of a process, and says what of it is missing.
+    pub fn end(&self) {
+        self.flush();
+        let lost = self.lost();
+        if lost > 0 {
+            tracing::warn!("the trace lacks {lost} events of this process");
+        }
     }
 
     /// What a forked child does first: the parent's unwritten lines are the parent's, and this process is
@@ -814,6 +832,20 @@ mod tests {
         trace.flush();
         assert_eq!(trace.lost(), 500 + 2, "and the names of the process and the thread");
         assert!(trace.lock().bytes.is_empty());
+    }
+
+    #[test]
+    fn two_servers_do_not_share_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.json");
+        let first = Trace::create(&path, "first").unwrap();
+        first.flush();
+        let before = std::fs::read(&path).unwrap();
+        let error = Trace::create(&path, "second").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        drop(first);
+        Trace::create(&path, "second").unwrap();
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) fn serve(
     session.dispatched(dispatched);
     converse(session, connection.socket());
     if let Some(trace) = service.trace() {
-        trace.flush(); // `_exit` drops nothing
+        trace.end(); // `_exit` drops nothing
     }
     // The place is free before the client sees the close, so that it may connect again at once.
     drop(tether);
