@@ -890,6 +890,8 @@ impl Session {
         match error.kind() {
             // Sockets with a time-out of their own say TimedOut on some transports.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                // Whatever arrives during the wait ends it too, and will not be announced again.
+                self.drained = false;
                 return Flow::Stop(Step::Wait(interest));
             }
             io::ErrorKind::Interrupted => {}

@@ -1,9 +1,10 @@
 //! Lines, verbs, numbers and replies; how requests are cut into segments; how a connection ends.
 
-use super::{http_get, noise, refused, stays};
-use crate::wait::eventually;
+use super::{http_get, noise, pattern, refused, stays};
+use crate::wait::{eventually, pause};
 use crate::wire::{Conn, show};
 use crate::{Server, Subject, oracles};
+use std::time::Duration;
 
 pub(super) fn replies_are_exact(subject: &Subject) {
     let server = subject.start(&[]);
@@ -232,6 +233,23 @@ pub(super) fn a_thousand_requests_in_one_write(subject: &Subject) {
         got.len(),
         replies.len()
     );
+}
+
+pub(super) fn a_request_during_a_blocked_reply(subject: &Subject) {
+    let server = subject.start(&[]);
+    let size = server.root().patterned("large", 24 << 20);
+    server.root().write("small", b"small");
+    let mut conn = Conn::connect_narrow(server.address());
+    conn.send("GET large\n");
+    assert_eq!(conn.ok_line(), size);
+    // The reply cannot go on. A server that learns of this request while it waits for that, and only that,
+    // must remember it.
+    pause(Duration::from_millis(100));
+    conn.send("GET small\n");
+    pause(Duration::from_millis(100));
+    conn.widen();
+    assert_eq!(conn.follow(&pattern(), 0, size), size);
+    assert_eq!(conn.reply().ok(), b"small");
 }
 
 /// Requests of every kind in one stream. It leaves the folder as it was before it, as far as its

@@ -124,6 +124,8 @@ catalogue! { $
         a_line_too_long: Nothing,
         /// 1,000 requests in one write: 1,000 replies in order.
         a_thousand_requests_in_one_write: Nothing,
+        /// A request that arrives while the reply before it is stuck is answered after it.
+        a_request_during_a_blocked_reply: Nothing,
         /// A stream of requests cut in two at every byte: the same replies.
         every_split_gives_the_same_replies: Nothing,
         /// The same for HTTP.
