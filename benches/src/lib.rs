@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cargo run -p benches -- MODEL` | any server by its name: `src/bin/serve.rs` |
 //! | `cargo bench` | the small things, by criterion (`benches/basics.rs`), then all models beside each other (`benches/comparison.rs`) |
+//! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, beside the bare system calls: [`ipc`] |
 //! | `cargo loadgen` | one server under load; `compare`, `knee` and `diff`: [`load`] |
 //! | `cargo run --release -p benches --bin versus` | the figures of the README: against nginx and bare loops |
 //!
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod ipc;
 pub mod load;
 pub mod models;
 pub mod placement;

@@ -3,6 +3,7 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fmt;
+use std::fs;
 
 /// Where a server and its client run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,46 @@ impl Placement {
     }
 }
 
+impl Placement {
+    /// Where the client runs, of a server that was not started here: nobody has pinned that, and only the
+    /// system can say where it is, if it is known which process it is.
+    pub fn beside(self, server: Option<i32>) -> String {
+        let client = match self {
+            Placement::Apart { client, .. } => format!("client pinned to core {client}"),
+            Placement::Together => "client not pinned".to_owned(),
+        };
+        let cores = server
+            .and_then(|pid| allowed(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?));
+        let Some(cores) = cores else {
+            return format!(
+                "{client}; the server was not started here, and its cores are not known"
+            );
+        };
+        let shared = match self {
+            Placement::Apart { client, .. } if holds(&cores, client) => ", the client's among them",
+            _ => "",
+        };
+        format!(
+            "{client}; the server was not started here, and may use these cores: {cores}{shared}"
+        )
+    }
+}
+
+/// The cores that a process may use, as the system lists them: `0-1,4`.
+fn allowed(status: &str) -> Option<String> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(list.trim().to_owned())
+}
+
+/// Whether a list of cores holds this one.
+fn holds(list: &str, core: usize) -> bool {
+    list.split(',').any(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let (from, to) = (from.trim().parse(), to.trim().parse());
+        matches!((from, to), (Ok(from), Ok(to)) if (from..=to).contains(&core))
+    })
+}
+
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,4 +123,27 @@ fn only(core: usize) -> CpuSet {
     let mut cores = CpuSet::new();
     cores.set(core);
     cores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_foreign_server_nothing_is_claimed() {
+        let mut all = CpuSet::new();
+        [0, 1].into_iter().for_each(|core| all.set(core));
+        let apart = Placement::Apart { server: 0, client: 1, all };
+        let words = apart.beside(None);
+        assert!(
+            words.contains("client pinned to core 1") && words.contains("not known"),
+            "{words}"
+        );
+        assert!(!words.contains("core 0"), "{words}");
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(apart.beside(Some(own)).contains("may use these cores: "));
+        assert!(Placement::Together.beside(None).contains("not pinned"));
+        assert_eq!(allowed("Name:\tx\nCpus_allowed_list:\t0-1,4\n").as_deref(), Some("0-1,4"));
+        assert!(holds("0-1,4", 4) && holds("0-1,4", 1) && !holds("0-1,4", 3));
+    }
 }

@@ -1,6 +1,8 @@
 //! Figures as people read them, and the words about the machine that belong beside them.
 
+use rustix::termios::tcgetwinsize;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// A duration with three digits: `28.1 µs`.
@@ -47,6 +49,13 @@ pub fn median(values: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
+}
+
+/// How wide the terminal is that standard error goes to; none if it goes elsewhere.
+pub fn terminal_width() -> Option<usize> {
+    let stderr = io::stderr();
+    let width = || tcgetwinsize(&stderr).map_or(80, |size| size.ws_col.into());
+    stderr.is_terminal().then(width)
 }
 
 /// The machine in a line: processor, cores, kernel.

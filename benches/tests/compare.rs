@@ -2,8 +2,9 @@
 //! nobody's test.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn loadgen(folder: &Path, args: &[&str]) -> (Output, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
@@ -58,12 +59,49 @@ fn two_models_in_two_cases() {
 }
 
 #[test]
+fn a_program_that_is_replaced_meanwhile_still_starts_its_servers() {
+    // As a build does that ends while a comparison runs.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("loadgen");
+    fs::copy(env!("CARGO_BIN_EXE_loadgen"), &program).unwrap();
+    let args = ["compare", "--html", "page.html", "--models", "fork,thread", "--case", "get-4k-1"];
+    let mut child = Command::new(&program)
+        .args([&args[..], &SHORT].concat())
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    fs::remove_file(&program).unwrap();
+    std::io::Read::read_to_string(&mut stdout, &mut line).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}\n{stderr}");
+    assert!(!stderr.contains("no timeline"), "{stderr}");
+}
+
+#[test]
 fn every_case_runs() {
     let folder = tempfile::tempdir().unwrap();
     let cases = "get-4k-1,get-1m,put,mixed,idle";
     let (output, stdout, stderr) = compare(folder.path(), &["--models", "pool", "--case", cases]);
     assert!(output.status.success(), "{stdout}\n{stderr}");
     assert!(stdout.contains("for each idle client"), "{stdout}");
+    let json = fs::read_to_string(folder.path().join("comparison.json")).unwrap();
+    let comparison = benches::load::report::json::read_comparison(&json).unwrap();
+    for case in &comparison.cases {
+        // There is no reply that costs nothing to anything but a GET.
+        let get = case.name.starts_with("get-");
+        assert_eq!(case.ceiling.is_some_and(|ceiling| ceiling > 0.0), get, "{}", case.name);
+        for run in case.results[0].runs() {
+            let (empty, first) = (run.empty.unwrap(), run.samples[0]);
+            assert!(empty.pss > 0 && empty.at < first.at, "weighed before anybody came");
+        }
+    }
+    assert!(stdout.contains("The generator itself can do"), "{stdout}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use benches::load::content::{self, Content, Upload};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
 use benches::load::recording::{Environment, Interval, Latencies, Recording, Totals};
 use benches::load::verdict::{self, Bounds};
-use benches::load::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
+use benches::load::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Workload};
 use benches::{CONTENDERS, Placement, Server};
 use harness::wait::pause;
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ fn short() -> Workload {
         connections: 4,
         duration: Duration::from_millis(500),
         warm_up: Duration::ZERO,
-        sizes: vec![200, 5000],
+        sizes: vec![200, 5000].into(),
         names: 4,
         timeout: Duration::from_secs(20),
         ..Workload::default()
@@ -193,6 +193,14 @@ fn run(workload: &Workload, addr: SocketAddr) -> Recording {
 #[track_caller]
 fn load(workload: &Workload, faults: Faults) -> Recording {
     run(workload, Fake::start(workload, faults).addr)
+}
+
+#[track_caller]
+fn run_stretches(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
+    let target = Target { addr, name: "server".into() };
+    let (stop, environment) = (AtomicBool::new(false), Environment::default());
+    let run = Run { workload, target: &target, stop: &stop, watcher: None, environment };
+    engine::run_stretches(run).unwrap()
 }
 
 #[track_caller]
@@ -364,7 +372,7 @@ fn what_makes_no_sense_is_said_before_anything_is_done() {
         Workload { mix: Mix { get: 0, ..Mix::default() }, ..short() },
         Workload { protocol: Protocol::Http, mix: hash, ..short() },
         Workload { arrivals: Arrivals::Fixed { rate: f64::NAN }, ..short() },
-        Workload { sizes: vec![], ..short() },
+        Workload { sizes: Vec::new().into(), ..short() },
         Workload { slow_share: 1.5, ..short() },
         Workload { connections: 2_000_000_000, ..short() },
     ] {
@@ -400,7 +408,8 @@ fn connections_live_as_long_as_they_are_to() {
 
 #[test]
 fn slow_clients_are_a_load_and_no_sample() {
-    let workload = Workload { slow_share: 0.5, slow_rate: 1000, sizes: vec![400], ..short() };
+    let workload =
+        Workload { slow_share: 0.5, slow_rate: 1000, sizes: vec![400].into(), ..short() };
     let recording = load(&workload, Faults::default());
     assert!(recording.errors.is_empty(), "{:?}", recording.errors);
     let (slow, quick) = recording.per_client.split_at(2);
@@ -495,7 +504,7 @@ fn a_mixed_load_on_every_model() {
     for protocol in [Protocol::File, Protocol::Http] {
         let both = u32::from(protocol == Protocol::File);
         let mix = Mix { get: 10, put: 5, list: 1, hash: both, quit: both };
-        let sizes = vec![0, 10, 4096, 300_000];
+        let sizes = vec![0, 10, 4096, 300_000].into();
         let workload = Workload { protocol, mix, sizes, names: 8, pipelining: 2, ..short() };
         content::make_files(root.path(), &workload).unwrap();
         for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
@@ -507,6 +516,270 @@ fn a_mixed_load_on_every_model() {
             let recording = run(&workload, server.addr());
             assert_sound(&recording);
         }
+    }
+}
+
+/// Steps or a ramp of so long each, or in all.
+fn growing(course: Course, millis: u64) -> Workload {
+    let (duration, warm_up) = (Duration::from_millis(millis), Duration::from_millis(100));
+    Workload { course, duration, warm_up, ..short() }
+}
+
+#[test]
+fn steps_are_recorded_one_by_one_on_connections_that_live() {
+    let delay = Duration::from_millis(20);
+    let steps = growing(Course::Steps { levels: vec![1.0, 3.0, 6.0] }, 300);
+    let fake = Fake::start(&steps, Faults { delay, ..Faults::default() });
+    let recordings = run_stretches(&steps, fake.addr);
+    assert_eq!(fake.connections.load(Ordering::Relaxed), 6, "those of a step go on in the next");
+    assert_eq!(recordings.len(), 3);
+    for (recording, clients) in recordings.iter().zip([1, 3, 6]) {
+        assert_sound(recording);
+        assert_eq!(recording.workload.connections as u64, clients);
+        assert_eq!(recording.totals.connections_asked, clients);
+        assert_eq!(recording.totals.clients_served, clients);
+        assert_eq!(recording.per_client.len() as u64, clients);
+        assert!((recording.seconds - 0.3).abs() < 0.01, "{}", recording.seconds);
+        // Each at most once in 20 ms, and nothing of the warm-up.
+        assert!(recording.totals.done <= clients * 16, "{clients}: {:?}", recording.totals);
+        assert!(recording.response_time.0.min() >= 20 * MS * 999 / 1000);
+        assert!(recording.intervals.iter().all(|interval| interval.at > 0.0));
+    }
+    // Between two beginnings lie a measurement and a warm-up.
+    let since: Vec<f64> = recordings.iter().map(|recording| recording.since).collect();
+    assert!(since[0] == 0.0 && since[1] >= 0.399 && since[2] >= since[1] + 0.399, "{since:?}");
+}
+
+#[test]
+fn steps_go_down_too() {
+    for lifetime in [Lifetime::KeepAlive, Lifetime::PerRequest, Lifetime::Churn { ratio: 0.3 }] {
+        let course = Course::Steps { levels: vec![4.0, 1.0, 2.0] };
+        let steps = Workload { lifetime, ..growing(course, 200) };
+        let fake = Fake::start(&steps, Faults::default());
+        let recordings = run_stretches(&steps, fake.addr);
+        for (recording, clients) in recordings.iter().zip([4, 1, 2]) {
+            assert_sound(recording);
+            assert_eq!(recording.totals.clients_served, clients, "{lifetime:?}");
+        }
+        if lifetime == Lifetime::KeepAlive {
+            // Three have ended, and one came back.
+            assert_eq!(fake.connections.load(Ordering::Relaxed), 5);
+        }
+    }
+}
+
+#[test]
+fn a_reply_counts_in_the_step_that_asked_for_it() {
+    // Longer than a step and its warm-up: every reply comes in a later step.
+    let faults = Faults { delay: Duration::from_millis(500), ..Faults::default() };
+    let arrivals = Arrivals::Fixed { rate: 0.0 };
+    let steps = growing(Course::Steps { levels: vec![20.0, 40.0] }, 300);
+    let steps = Workload { arrivals, connections: 64, ..steps };
+    let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+    for (recording, planned) in recordings.iter().zip([6, 12]) {
+        assert_sound(recording);
+        // 20 and 40 a second for 0.3 s.
+        assert!(recording.totals.planned.abs_diff(planned) <= 1, "{:?}", recording.totals);
+        assert_eq!(recording.lag.0.len(), recording.totals.planned);
+        assert!(recording.response_time.0.min() >= 500 * MS * 999 / 1000);
+        assert_eq!(recording.workload.arrivals.rate(), Some((planned as f64 / 0.3).round()));
+    }
+}
+
+#[test]
+fn errors_between_two_steps_belong_to_the_first() {
+    // The first step's requests are lost in the second's warm-up, when their time is over.
+    let steps = Workload {
+        timeout: Duration::from_millis(500),
+        arrivals: Arrivals::Fixed { rate: 0.0 },
+        connections: 32,
+        ..growing(Course::Steps { levels: vec![10.0, 10.0] }, 300)
+    };
+    let steps = Workload { warm_up: Duration::from_secs(1), ..steps };
+    let faults = Faults { silent: true, ..Faults::default() };
+    let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+    let (first, planned) = (&recordings[0], recordings[0].totals.planned);
+    assert!(first.totals.done == 0 && (2..=4).contains(&planned), "{:?}", first.totals);
+    // Those of its own, and those of its warm-up that were lost in it.
+    assert!(first.errors["timeout"] >= 2 * planned - 1, "{:?} for {planned}", first.errors);
+}
+
+#[test]
+fn a_ramp_adds_client_after_client() {
+    let workload = growing(Course::Ramp { from: 2.0, to: 6.0 }, 800);
+    let fake = Fake::start(&workload, Faults::default());
+    let recordings = run_stretches(&workload, fake.addr);
+    assert_eq!(fake.connections.load(Ordering::Relaxed), 6);
+    let asked: Vec<u64> = recordings.iter().map(|r| r.totals.connections_asked).collect();
+    assert_eq!(asked, [3, 4, 5, 6]);
+    let mut end = 0.0;
+    for recording in &recordings {
+        assert!(recording.errors.is_empty() && recording.totals.done > 0, "{recording:?}");
+        assert_eq!(recording.totals.planned, recording.totals.done);
+        assert!((recording.since - end).abs() < 0.02, "one follows upon the other");
+        end = recording.since + recording.seconds;
+    }
+    assert!((end - 0.8).abs() < 0.02, "{end}");
+    let down = growing(Course::Ramp { from: 4.0, to: 1.0 }, 600);
+    let recordings = run_stretches(&down, Fake::start(&down, Faults::default()).addr);
+    assert!(recordings.len() == 3 && recordings.iter().all(|r| r.errors.is_empty()));
+}
+
+#[test]
+fn a_run_in_steps_can_be_ended_in_the_middle() {
+    let faults = Faults { dies_after: Some(200), ..Faults::default() };
+    let steps = growing(Course::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
+    let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+    assert_eq!(recordings.len(), 1);
+    assert!(verdict::server_ended(&recordings[0]));
+}
+
+#[test]
+fn files_of_a_distribution_are_verified_too() {
+    let law = Law::Lognormal { median: 500, sigma: 1.5, max: 100_000 };
+    let workload = Workload { sizes: Sizes::Law(law), names: 100, ..short() };
+    assert_sound(&load(&workload, Faults::default()));
+    let sizes = workload.file_sizes();
+    assert!(sizes.iter().any(|size| *size < 300) && sizes.iter().any(|size| *size > 1000));
+}
+
+/// A foreign server: every reply comes in chunks, which come in pieces that have nothing to do with them.
+fn chunking(workload: &Workload) -> SocketAddr {
+    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let content = Arc::new(Content::new(workload));
+    let serve = move |socket: TcpStream, content: &Content| -> Option<()> {
+        socket.set_nodelay(true).ok()?;
+        let mut lines = BufReader::new(&socket);
+        let mut rng = fastrand::Rng::with_seed(7);
+        loop {
+            let (mut request, mut line) = (String::new(), String::from("x"));
+            if lines.read_line(&mut request).ok()? == 0 {
+                return Some(());
+            }
+            while !line.trim().is_empty() {
+                line.clear();
+                lines.read_line(&mut line).ok()?;
+            }
+            let name = request.split(' ').nth(1)?.trim_start_matches('/').to_owned();
+            let body = match name.strip_prefix("load-") {
+                Some(number) => whole(content, number.parse().ok()?),
+                None => b"<html>a folder</html>".to_vec(),
+            };
+            let mut reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            let mut rest = &body[..];
+            while !rest.is_empty() {
+                let (chunk, more) = rest.split_at(rng.usize(1..=rest.len().min(700)));
+                reply.extend_from_slice(format!("{:x};a=b\r\n", chunk.len()).as_bytes());
+                reply.extend_from_slice(chunk);
+                reply.extend_from_slice(b"\r\n");
+                rest = more;
+            }
+            reply.extend_from_slice(b"0\r\nSome: trailer\r\n\r\n");
+            let mut rest = &reply[..];
+            while !rest.is_empty() {
+                // One byte, or up to a few hundred: in the middle of sizes, of line ends, of data.
+                let most = [1, 2, 400][rng.usize(..3)].min(rest.len());
+                let (piece, more) = rest.split_at(rng.usize(1..=most));
+                (&socket).write_all(piece).ok()?;
+                rest = more;
+            }
+        }
+    };
+    thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let content = content.clone();
+            thread::spawn(move || serve(socket, &content));
+        }
+    });
+    addr
+}
+
+#[test]
+fn replies_in_chunks_are_understood() {
+    let mix = Mix { get: 3, list: 1, ..Mix::default() };
+    let workload =
+        Workload { protocol: Protocol::Http, mix, sizes: vec![200, 1500].into(), ..short() };
+    assert_sound(&run(&workload, chunking(&workload)));
+    // What is in the chunks is verified.
+    let other = Workload { sizes: vec![200, 1501].into(), ..workload.clone() };
+    assert!(run(&other, chunking(&workload)).errors["wrong-body"] > 0);
+}
+
+#[test]
+fn ports_do_not_run_out() {
+    const CONNECTIONS: u64 = 32_000; // more than one address has ports
+    struct Enough<'a>(&'a AtomicBool);
+    impl Watcher for Enough<'_> {
+        fn started(&mut self, _: Instant) {}
+        fn interval(&mut self, _: &Interval, totals: &Totals, _: &BTreeMap<String, u64>) {
+            self.0.store(totals.done >= CONNECTIONS, Ordering::Relaxed);
+        }
+    }
+    let workload = Workload {
+        lifetime: Lifetime::PerRequest,
+        duration: Duration::from_secs(600),
+        sizes: vec![10].into(),
+        ..short()
+    };
+    // One who answers all, one after the other, and remembers where they came from.
+    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
+    let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
+    let workload = Workload { names: 1, ..workload };
+    let sources = Arc::new(std::sync::Mutex::new(BTreeMap::<std::net::IpAddr, u64>::new()));
+    let counted = sources.clone();
+    thread::spawn(move || {
+        while let Ok((mut socket, peer)) = listener.accept() {
+            *counted.lock().unwrap().entry(peer.ip()).or_default() += 1;
+            let mut request = [0; 64];
+            let _ = std::io::Read::read(&mut socket, &mut request);
+            let _ = socket.write_all(&reply);
+            // The client closes first: it is his port that waits.
+            let _ = std::io::Read::read(&mut socket, &mut request);
+        }
+    });
+    let stop = AtomicBool::new(false);
+    let mut enough = Enough(&stop);
+    let run = Run {
+        workload: &workload,
+        target: &target,
+        stop: &stop,
+        watcher: Some(&mut enough),
+        environment: Environment::default(),
+    };
+    let recording = engine::run(run).unwrap();
+    assert!(recording.errors.is_empty(), "{:?}", recording.errors);
+    assert!(recording.totals.done >= CONNECTIONS);
+    let sources = sources.lock().unwrap();
+    let most = sources.values().max().unwrap();
+    // 250 addresses take turns, so each is asked for a 250th of the ports.
+    assert!(sources.len() == 250 && *most <= recording.totals.done / 250 + 10, "{most}");
+}
+
+#[test]
+fn from_one_address_connections_end_without_a_trace() {
+    let workload =
+        Workload { lifetime: Lifetime::PerRequest, names: 1, sizes: vec![10].into(), ..short() };
+    // Not every machine has it.
+    let Ok(listener) = file_service::listen("[::1]:0") else { return };
+    let addr = listener.local_addr().unwrap();
+    let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
+    let (ends, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            let mut request = [0; 64];
+            let _ = std::io::Read::read(&mut socket, &mut request);
+            let _ = socket.write_all(&reply);
+            let _ = ends.send(std::io::Read::read(&mut socket, &mut request));
+        }
+    });
+    let recording = run(&workload, addr);
+    assert!(recording.errors.is_empty() && recording.totals.done > 0, "{:?}", recording.errors);
+    // A port whose connection was reset is free at once.
+    for _ in 0..recording.totals.done {
+        let end = told.recv_timeout(Duration::from_secs(20)).unwrap().unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
     }
 }
 
@@ -547,6 +820,122 @@ mod program {
         let bad = file("bad.toml", "connections = 4\nconections = 5\n");
         assert_refused(&["--addr", &addr, "--scenario", &bad], "line 2");
         assert_refused(&["--addr", &addr, "--scenario", "/nowhere/x.toml"], "x.toml");
+        for (flags, why) in [
+            (&["--steps", "1,x"][..], "1,4,16,64:5"),
+            (&["--steps", "1,0"], "connections"),
+            (&["--steps", "1.5"], "connections"),
+            (&["--steps", "1:y"], "seconds"),
+            (&["--steps", "1", "--ramp", "1:2:3"], "--ramp"),
+            (&["--ramp", "1:2"], "FROM:TO:SECONDS"),
+            (&["--arrivals", "poisson"], "--rate"),
+            (&["--rate", "0"], "rate"),
+            (&["--sizes", "normal:mean=1"], "lognormal"),
+            (&["--sizes", "lognormal:median=8K"], "sigma"),
+            (&["--sizes", "pareto:min=8K,alpha=0"], "alpha"),
+            (&["--duration=-1"], "--duration"),
+            (&["--duration", "0"], "duration"),
+            (&["--max-errors", "x"], "--max-errors"),
+            (&["--pid", "0"], "process 0"),
+            (&["--lifetime", "short"], "keep-alive"),
+            (&["--protocol", "gopher"], "gopher"),
+            (&["--zipf", "-1"], "Zipf"),
+            (&["--slow-share", "2"], "slow"),
+            (&["--root", "/nowhere"], "/nowhere"),
+        ] {
+            assert_refused(&[&["--addr", &addr], flags].concat(), why);
+        }
+        let json = folder.path().join("x.json");
+        let json = json.to_str().unwrap();
+        assert_refused(&["picture", json, "-o", json], "x.json");
+        std::fs::write(json, "[]").unwrap();
+        assert_refused(&["picture", json, "-o", json], "x.json");
+    }
+
+    #[test]
+    fn steps_with_everything_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let scenario = "[course]\nshape = \"steps\"\nlevels = [9]\n";
+        std::fs::write(path("s.toml"), scenario).unwrap();
+        let args = ["--serve", "thread", "--scenario", &path("s.toml"), "--steps", "1,3,2:0.3"];
+        let sizes = ["--sizes", "lognormal:median=2K,sigma=1,files=20", "--warm-up", "0.1"];
+        let written = [
+            "--json",
+            &path("r.json"),
+            "--csv",
+            &path("r.csv"),
+            "--summary-csv",
+            &path("s.csv"),
+            "--hgrm",
+            &path("r.hgrm"),
+            "--html",
+            &path("r.html"),
+        ];
+        let (code, stdout, stderr) = loadgen(&[&args[..], &sizes, &written].concat());
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        assert!(stdout.contains("20 files from"), "{stdout}");
+        let json = std::fs::read_to_string(path("r.json")).unwrap();
+        let comparison = benches::load::report::json::read_comparison(&json).unwrap();
+        let names: Vec<&str> = comparison.cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names, ["step-1", "step-3", "step-2"]);
+        for (case, clients) in comparison.cases.iter().zip([1, 3, 2]) {
+            assert!(stdout.contains(&case.title), "{}: {stdout}", case.title);
+            let run = case.results[0].runs().next().unwrap();
+            assert!(run.errors.is_empty() && run.totals.clients_served == clients);
+            let (first, last) = (run.samples.first().unwrap(), run.samples.last().unwrap());
+            assert!(first.at.abs() < 0.2 && last.at > 0.1, "{} to {}", first.at, last.at);
+            assert!(run.empty.is_some());
+            assert!(case.ceiling.is_some());
+        }
+        let rows = std::fs::read_to_string(path("s.csv")).unwrap();
+        assert_eq!(rows.lines().count(), 4, "{rows}");
+        let rows = std::fs::read_to_string(path("r.csv")).unwrap();
+        assert!(names.iter().all(|name| rows.contains(&format!("{name},thread_server"))), "{rows}");
+        assert!(names.iter().all(|name| folder.path().join(format!("r-{name}.hgrm")).exists()));
+        let page = std::fs::read_to_string(path("r.html")).unwrap();
+        assert!(page.contains("More and more clients: steps"), "its curve");
+        let (code, stdout, stderr) = loadgen(&["compare", &path("r.json"), &path("r.json")]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+
+        let picture = path("docs/picture.svg");
+        let (code, stdout, stderr) = loadgen(&["picture", &path("r.json"), "-o", &picture]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg xmlns="));
+    }
+
+    #[test]
+    fn rates_in_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("r.json").to_str().unwrap().to_owned();
+        let html = folder.path().join("r.html").to_str().unwrap().to_owned();
+        let args = ["--serve", "pool", "--arrivals", "poisson", "--ramp", "100:400:1"];
+        let more = ["--warm-up", "0", "--json", &json, "--html", &html, "--no-null-run"];
+        let (code, stdout, stderr) = loadgen(&[&args[..], &more].concat());
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        let text = std::fs::read_to_string(json).unwrap();
+        let comparison = benches::load::report::json::read_comparison(&text).unwrap();
+        assert_eq!(comparison.cases.len(), 10);
+        let planned = |case: &benches::load::report::Case| {
+            case.results[0].runs().map(|run| run.totals.planned).sum::<u64>()
+        };
+        // 250 on average, of which Poisson's law allows 16 more or less, and often twice that.
+        let all: u64 = comparison.cases.iter().map(planned).sum();
+        assert!((170..330).contains(&all), "{all}");
+        let page = std::fs::read_to_string(html).unwrap();
+        assert!(page.contains("More and more requests") && !page.contains("NaN"));
+    }
+
+    #[test]
+    fn of_a_server_started_elsewhere_nothing_is_claimed() {
+        let workload = Workload::default();
+        let addr = Fake::start(&workload, Faults::default()).addr.to_string();
+        let short = ["--no-null-run", "--warm-up", "0", "--duration", "0.2"];
+        let (_, stdout, _) = loadgen(&[&["--addr", &addr][..], &short].concat());
+        assert!(stdout.contains("cores are not known"), "{stdout}");
+        assert!(!stdout.contains("server pinned"), "{stdout}");
+        let own = std::process::id().to_string();
+        let (_, stdout, _) = loadgen(&[&["--addr", &addr, "--pid", &own][..], &short].concat());
+        assert!(stdout.contains("may use these cores: "), "{stdout}");
     }
 
     #[test]

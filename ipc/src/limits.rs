@@ -46,6 +46,22 @@ impl Limit {
     }
 }
 
+/// The first figure in `file` below `/proc/sys`; `None` when the kernel lacks it or `/proc` is not
+/// mounted, since a limit that cannot be read is left to the kernel to enforce.
+pub(crate) fn figure(file: &str) -> Option<u64> {
+    let text = fs::read_to_string(Path::new("/proc/sys").join(file)).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether this process may exceed the limits on queues (`CAP_SYS_RESOURCE`, capability 24).
+pub(crate) fn may_exceed() -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.unwrap_or(0) >> CAP_SYS_RESOURCE & 1 == 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,19 +11,22 @@ use super::diff;
 use super::engine::{self, Run, Target, Watcher};
 use super::observe::{self, Observer};
 use super::peers::{self, Peer};
-use super::recording::{Environment, Interval, Latencies, Recording, Sample, Totals};
+use super::recording::{Environment, Interval, Latencies, Recording, Totals};
 use super::report::{self, Case, Comparison, Figure, SCHEMA, ServerResult, Strip};
 use super::stats::Difference;
 use super::timeline;
+use super::verdict::{self, Bounds};
 use super::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
 use crate::{CONTENDERS, Contender, Placement, Server, find, tether, text};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitCode};
 use std::sync::Arc;
@@ -33,6 +36,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// As many connections as the steps of a curve have.
 pub const STEPS: [usize; 6] = [1, 4, 16, 64, 256, 1000];
+
+/// How long a single client is served before an empty server is weighed.
+const FIRST_CLIENT: Duration = Duration::from_millis(50);
 
 /// Criterion's options that have a value behind them: it is no filter.
 const WITH_VALUE: [&str; 20] = [
@@ -132,18 +138,21 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unusable(why) | Failure::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
 impl Failure {
     /// Says it in a line on standard error; 2 for what was asked wrongly, 1 for the rest.
     pub fn report(&self, program: &str) -> ExitCode {
+        eprintln!("{program}: {self}");
         match self {
-            Failure::Unusable(why) => {
-                eprintln!("{program}: {why}");
-                ExitCode::from(2)
-            }
-            Failure::Broken(why) => {
-                eprintln!("{program}: {why}");
-                ExitCode::FAILURE
-            }
+            Failure::Unusable(_) => ExitCode::from(2),
+            Failure::Broken(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -184,7 +193,7 @@ impl Contestant {
         let Mix { put, list, hash, .. } = workload.mix;
         match &self.kind {
             Kind::Ours(contender) if !contender.many && stay && workload.connections > 1 => {
-                Some(format!("cannot serve {} clients that stay", workload.connections))
+                Some("serves one client at a time, so it cannot serve several that stay".into())
             }
             Kind::Started(_) | Kind::Running(_) if put + list + hash > 0 => {
                 Some("answers GET alone".into())
@@ -234,13 +243,14 @@ pub fn cases(duration: Duration, warm_up: Duration, verify: bool) -> Vec<Plan> {
             plan(&name, &title, Workload { connections, ..base.clone() })
         })
         .collect();
-    let large = Workload { connections: 16, sizes: vec![1 << 20], names: 16, ..base.clone() };
+    let large =
+        Workload { connections: 16, sizes: vec![1 << 20].into(), names: 16, ..base.clone() };
     let connect = Workload { connections: 16, lifetime: Lifetime::PerRequest, ..base.clone() };
     let put = Workload { mix: Mix { get: 0, put: 1, ..Mix::default() }, ..large.clone() };
     let mixed = Workload {
         connections: 32,
         mix: Mix { get: 80, put: 10, list: 5, hash: 5, quit: 0 },
-        sizes: vec![1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10],
+        sizes: vec![1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10].into(),
         zipf: 1.0,
         lifetime: Lifetime::Churn { ratio: 0.05 },
         ..base.clone()
@@ -289,7 +299,7 @@ pub struct Setup<'a> {
 ///
 /// The files to serve cannot be made.
 pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comparison> {
-    let mut environment = environment(setup.placement);
+    let mut environment = environment(placement_words(setup.placement, setup.contestants));
     let mut watching: f64 = 0.0;
     let foreign = setup.contestants.iter().any(Contestant::is_foreign);
     let mut cases = Vec::new();
@@ -312,6 +322,20 @@ pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comp
             workload.protocol = Protocol::Http;
         }
         content::make_files(setup.root, &workload)?;
+        // What may be the generator's own limit is found out before anybody is judged.
+        let ceiling = match is_get_alone(&workload) && !able.is_empty() {
+            true => {
+                tell(&format!(
+                    "case {} of {}, {}: what the generator itself can do",
+                    nth + 1,
+                    setup.cases.len(),
+                    plan.name
+                ));
+                let found = setup.placement.at_client(|| engine::null_ceiling(&workload));
+                found.ok().map(|ceiling| ceiling.per_cpu_second)
+            }
+            false => None,
+        };
         'rounds: for round in 0..setup.rounds {
             for at in order(&able, round) {
                 if setup.stop.load(Ordering::Relaxed) {
@@ -333,11 +357,9 @@ pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comp
                 }
                 let result = &mut results[at];
                 match made {
-                    Ok(Watched { recording, before, share }) => {
+                    Ok(Watched { mut recording, share }) => {
                         watching = share.max(watching);
-                        if plan.name == "idle" {
-                            result.note = Some(idle_note(&recording, &before, result.note.take()));
-                        }
+                        verdict::judge(&mut recording, &Bounds::default(), ceiling);
                         result.rounds.push(Some(recording));
                     }
                     Err(why) => {
@@ -347,7 +369,8 @@ pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comp
                 }
             }
         }
-        cases.push(Case { name: plan.name.clone(), title: plan.title.clone(), workload, results });
+        let (name, title) = (plan.name.clone(), plan.title.clone());
+        cases.push(Case { name, title, workload, results, ceiling });
         if setup.stop.load(Ordering::Relaxed) {
             break;
         }
@@ -355,6 +378,12 @@ pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comp
     environment.placement +=
         &format!("; to watch a server took at most {:.1}% of a core", 100.0 * watching);
     Ok(Comparison { schema: SCHEMA, environment, baseline: setup.baseline.clone(), cases })
+}
+
+/// Whether the null run answers what is asked.
+fn is_get_alone(workload: &Workload) -> bool {
+    let Mix { get, put, list, hash, quit } = workload.mix;
+    get > 0 && put + list + hash + quit == 0 && workload.arrivals == Arrivals::Closed
 }
 
 /// The order of a round: there, back, and then somebody else begins.
@@ -367,16 +396,25 @@ fn order(all: &[usize], round: usize) -> Vec<usize> {
     order
 }
 
+/// Where the servers and the generator are put; of those that run already nothing is claimed.
+pub fn placement_words(placement: Placement, contestants: &[Contestant]) -> String {
+    let running = |contestant: &&Contestant| matches!(contestant.kind, Kind::Running(_));
+    let names: Vec<&str> = contestants.iter().filter(running).map(|c| c.name.as_str()).collect();
+    match names.len() {
+        0 => placement.to_string(),
+        n if n == contestants.len() => placement.beside(None),
+        _ => format!(
+            "{placement}; not so {}, started elsewhere, on cores that are not known",
+            names.join(", ")
+        ),
+    }
+}
+
 /// Where and how this is run.
-pub fn environment(placement: Placement) -> Environment {
+pub fn environment(placement: String) -> Environment {
     let command: Vec<String> = std::env::args().collect();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    Environment {
-        machine: text::machine(),
-        command: command.join(" "),
-        started,
-        placement: placement.to_string(),
-    }
+    Environment { machine: text::machine(), command: command.join(" "), started, placement }
 }
 
 /// One run against one server that is started for it.
@@ -404,7 +442,21 @@ fn measure(
         _ => return Err("is not there".into()),
     };
     let target = Target { addr, name: contestant.name.clone() };
-    run_watched(workload, &target, server.as_ref(), setup.placement, environment, setup.stop)
+    let run = |workload: &Workload, server| {
+        run_watched(workload, &target, server, setup.placement, environment, setup.stop)
+    };
+    if report::is_idle(workload) {
+        // What comes with the first client of all is no client's: pages of the program, a heap.
+        let first = Workload {
+            connections: 1,
+            arrivals: Arrivals::Closed,
+            duration: FIRST_CLIENT,
+            warm_up: Duration::ZERO,
+            ..workload.clone()
+        };
+        run(&first, None)?;
+    }
+    run(workload, server.as_ref())
 }
 
 /// Starts one of ours, with room for so many clients.
@@ -428,8 +480,6 @@ pub fn start_ours(
 pub struct Watched {
     /// The run.
     pub recording: Recording,
-    /// The server before anybody came.
-    pub before: Sample,
     /// The share of the generator's core that it took to watch the server.
     pub share: f64,
 }
@@ -453,13 +503,13 @@ pub fn run_watched(
         Run { workload, target, stop, watcher: Some(&mut clock), environment: environment.clone() };
     let mut recording =
         placement.at_client(|| engine::run(run)).map_err(|error| error.to_string())?;
-    let (mut before, mut share) = (Sample::default(), 0.0);
+    let mut share = 0.0;
     if let Some(observer) = clock.observer {
         let observed = observer.finish(clock.origin.unwrap_or_else(Instant::now));
         share = observed.share();
-        (before, recording.samples) = (observed.first, observed.samples);
+        (recording.empty, recording.samples) = (Some(observed.first), observed.samples);
     }
-    Ok(Watched { recording, before, share })
+    Ok(Watched { recording, share })
 }
 
 /// Tells the observer when it matters.
@@ -489,17 +539,6 @@ impl Watcher for Clock {
     }
 
     fn latencies(&mut self, _: &Latencies) {}
-}
-
-/// What an idle client costs.
-fn idle_note(recording: &Recording, empty: &Sample, note: Option<String>) -> String {
-    // What was said of an earlier round makes room for what this one says.
-    let kept = note.filter(|note| !note.contains("KiB for each idle client"));
-    let full = report::fullest(recording).map_or(0, report::memory);
-    let clients = recording.totals.connections_made.max(1) as f64;
-    let each = full.saturating_sub(report::memory(empty)) as f64 / clients / 1024.0;
-    let said = format!("{each:.1} KiB for each idle client, the kernel's share in it");
-    kept.map_or(said.clone(), |kept| format!("{kept}; {said}"))
 }
 
 /// Runs `compare` as a program does.
@@ -532,7 +571,7 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     raise_descriptor_limit();
     let stop = stop_when_interrupted(folder.path().to_owned())?;
     let placement = Placement::choose();
-    println!("{}; {placement}", text::machine());
+    println!("{}; {}", text::machine(), placement_words(placement, &contestants));
     for contestant in &contestants {
         if let Kind::Started(peer) = &contestant.kind {
             println!("\n{}: {}\n{}", peer.name, peer.note, indented(&peer.configuration));
@@ -736,9 +775,12 @@ pub fn write_reports(
     println!("\n{}\n", comparison.environment.placement);
     println!("{}", report::table::comparison(comparison));
     let small = condensed(comparison);
-    write(json, &report::json::comparison(&small)?)?;
-    write(csv, &report::csv::runs_of(comparison))?;
-    write(html, &report::page(comparison, strips))?;
+    report::write(json, &report::json::comparison(&small)?)?;
+    report::write(csv, &report::csv::runs_of(comparison))?;
+    // What the page is made of stays beside it: the bench `ipc` writes it anew, with a chapter of its own.
+    report::write(&json.with_file_name("strips.json"), &serde_json::to_string(strips)?)?;
+    let further = html.parent().map(crate::ipc::chapters).unwrap_or_default();
+    report::write(html, &report::page_with(comparison, strips, &further))?;
     println!("\nWritten to {}, {} and {}", html.display(), json.display(), csv.display());
     Ok(())
 }
@@ -751,14 +793,6 @@ fn condensed(comparison: &Comparison) -> Comparison {
         }
     }
     small
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(named)?;
-    }
-    fs::write(path, text).map_err(named)
 }
 
 /// The words among the arguments of `cargo bench` that filter; the rest are options and their values.
@@ -791,8 +825,9 @@ pub fn target_folder() -> PathBuf {
 ///
 /// The system does not say which program this is.
 pub fn myself(role: &str) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(role);
+    // Not by its path: a build that ends meanwhile has put another program there, or nothing for a moment.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(std::env::current_exe()?).arg(role);
     Ok(command)
 }
 
@@ -808,8 +843,9 @@ pub fn role() -> Option<ExitCode> {
             Some(entry.map_or(ExitCode::from(2), |entry| (entry.main)(rest)))
         }
         "become" => {
-            let error = tether::become_program(&args.collect::<Vec<_>>());
-            eprintln!("loadgen: {error}");
+            let line: Vec<OsString> = args.collect();
+            let error = tether::become_program(&line);
+            eprintln!("{}: {error}", line.first().map_or("become".into(), |l| l.to_string_lossy()));
             Some(ExitCode::FAILURE)
         }
         _ => None,
@@ -849,8 +885,10 @@ pub fn stop_when_interrupted(folder: PathBuf) -> io::Result<Arc<AtomicBool>> {
 
 /// What is being done, on one line of the terminal; nothing in a pipe.
 pub fn progress(what: &str) {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}");
+    if let Some(width) = text::terminal_width() {
+        // A line that is broken could not be taken back.
+        let fitting: String = what.chars().take(width.saturating_sub(1)).collect();
+        eprint!("\r\x1b[K{fitting}");
     }
 }
 

@@ -8,6 +8,9 @@ use memchr::{memchr, memchr_iter, memmem};
 use std::net::SocketAddr;
 use std::ops::Range;
 
+/// What is around a chunk is not longer than this.
+const LONGEST_LINE: u32 = 8 * 1024;
+
 /// A head longer than this is none.
 const LONGEST_HEAD: usize = 64 * 1024;
 
@@ -124,10 +127,37 @@ pub struct Reader {
 
 #[derive(Debug)]
 struct Body {
-    /// None: up to the end of the connection.
-    left: Option<u64>,
+    frame: Frame,
     reply: Reply,
     check: Checking,
+}
+
+/// What says where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    /// So many bytes are left.
+    Length(u64),
+    /// The end of the connection.
+    ToEnd,
+    /// It comes in chunks, and this is what comes next.
+    Chunked(Chunk),
+}
+
+/// Where one is in a body that comes in chunks (RFC 9112, 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunk {
+    /// The size of the next one: what its digits have said so far, and how long its line is so far.
+    Size { so_far: u64, digits: u32, length: u32, extension: bool },
+    /// So many bytes of it are left.
+    Data(u64),
+    /// The line's end after its bytes.
+    End,
+    /// Fields after the last one, up to an empty line: how long this line is, and all of them.
+    Trailer { line: u32, length: u32 },
+}
+
+impl Chunk {
+    const FIRST: Chunk = Chunk::Size { so_far: 0, digits: 0, length: 0, extension: false };
 }
 
 /// How a body is verified.
@@ -144,15 +174,18 @@ enum Checking {
 /// What a head says.
 struct Head {
     result: Result<(), ErrorKind>,
-    /// None: up to the end of the connection.
-    length: Option<u64>,
+    frame: Frame,
     closes: bool,
     /// Whether another head follows it.
     interim: bool,
 }
 
-const MALFORMED: Head =
-    Head { result: Err(ErrorKind::Malformed), length: Some(0), closes: true, interim: false };
+const MALFORMED: Head = Head {
+    result: Err(ErrorKind::Malformed),
+    frame: Frame::Length(0),
+    closes: true,
+    interim: false,
+};
 
 impl Reader {
     /// Forgets everything: for the next connection.
@@ -199,7 +232,7 @@ impl Reader {
             return (used, None);
         }
         let reply = Reply { result: head.result, closes: head.closes };
-        let mut body = Body { left: head.length, reply, check: Checking::Nothing };
+        let mut body = Body { frame: head.frame, reply, check: Checking::Nothing };
         match asked {
             // Nobody has asked for anything: only a farewell is in order.
             None if reply.result.is_ok() => body.reply = malformed(),
@@ -212,12 +245,12 @@ impl Reader {
 
     /// The connection has ended; gives the reply that ends with it, if there is one.
     pub fn finish(&mut self, known: &Known) -> Option<Reply> {
-        self.body.as_mut().filter(|body| body.left.is_none())?.left = Some(0);
+        self.body.as_mut().filter(|body| body.frame == Frame::ToEnd)?.frame = Frame::Length(0);
         self.complete(known)
     }
 
     fn complete(&mut self, known: &Known) -> Option<Reply> {
-        let body = self.body.take_if(|body| body.left == Some(0))?;
+        let body = self.body.take_if(|body| body.frame == Frame::Length(0))?;
         let mut reply = body.reply;
         let right = match &body.check {
             Checking::Nothing => true,
@@ -234,7 +267,8 @@ impl Reader {
 
 impl Body {
     fn verify(&mut self, known: &Known, asked: &Asked) {
-        let wrong_length = |right: u64| self.left.is_some_and(|length| length != right);
+        let wrong_length =
+            |right: u64| matches!(self.frame, Frame::Length(length) if length != right);
         let file = known.protocol == Protocol::File;
         let (check, wrong) = match asked.verb {
             Verb::Get => {
@@ -257,15 +291,62 @@ impl Body {
         self.check = Checking::Nothing;
     }
 
+    /// Takes some of `input`; gives how much.
     fn feed(&mut self, known: &Known, input: &[u8]) -> usize {
-        let used = match self.left {
-            None => input.len(),
-            Some(left) => input.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
-        };
-        let input = &input[..used];
-        if let Some(left) = &mut self.left {
-            *left -= used as u64;
+        match self.frame {
+            Frame::Length(left) => {
+                let used = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                self.frame = Frame::Length(left - used as u64);
+                self.examine(known, &input[..used]);
+                used
+            }
+            Frame::ToEnd => {
+                self.examine(known, input);
+                input.len()
+            }
+            Frame::Chunked(chunk) => self.feed_chunks(known, input, chunk),
         }
+    }
+
+    fn feed_chunks(&mut self, known: &Known, input: &[u8], mut chunk: Chunk) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            let next = match chunk {
+                Chunk::Data(left) => {
+                    let piece =
+                        (input.len() - used).min(usize::try_from(left).unwrap_or(usize::MAX));
+                    self.examine(known, &input[used..used + piece]);
+                    used += piece;
+                    match left - piece as u64 {
+                        0 => Some(Chunk::End),
+                        left => Some(Chunk::Data(left)),
+                    }
+                }
+                _ => {
+                    used += 1;
+                    chunk.byte(input[used - 1])
+                }
+            };
+            match next {
+                Some(Chunk::Trailer { line: u32::MAX, .. }) => {
+                    self.frame = Frame::Length(0);
+                    return used;
+                }
+                Some(next) => chunk = next,
+                None => {
+                    self.reply = malformed();
+                    self.check = Checking::Nothing;
+                    self.frame = Frame::Length(0);
+                    return used;
+                }
+            }
+        }
+        self.frame = Frame::Chunked(chunk);
+        used
+    }
+
+    /// Compares what has arrived of the body itself with what was asked for.
+    fn examine(&mut self, known: &Known, input: &[u8]) {
         match &mut self.check {
             Checking::Nothing => {}
             Checking::File(check) => {
@@ -279,7 +360,48 @@ impl Body {
                 *whole = input.last() == Some(&b'\n');
             }
         }
-        used
+    }
+}
+
+impl Chunk {
+    /// What comes after this byte of what is around the data; none if it does not belong there. The end of
+    /// all is a trailer whose line has the length `u32::MAX`.
+    fn byte(self, byte: u8) -> Option<Chunk> {
+        match (self, byte) {
+            (Chunk::Size { digits: 0, .. }, b'\n') => None,
+            (Chunk::Size { so_far: 0, .. }, b'\n') => Some(Chunk::Trailer { line: 0, length: 0 }),
+            (Chunk::Size { so_far, .. }, b'\n') => Some(Chunk::Data(so_far)),
+            (Chunk::Size { length, .. }, _) if length > LONGEST_LINE => None,
+            (Chunk::Size { so_far, digits, length, extension }, byte) => {
+                let length = length + 1;
+                let digit = char::from(byte).to_digit(16).filter(|_| !extension);
+                match digit {
+                    Some(digit) if digits < 15 => Some(Chunk::Size {
+                        so_far: so_far * 16 + u64::from(digit),
+                        digits: digits + 1,
+                        length,
+                        extension,
+                    }),
+                    None if extension || matches!(byte, b';' | b'\r' | b' ' | b'\t') => {
+                        Some(Chunk::Size { so_far, digits, length, extension: true })
+                    }
+                    _ => None,
+                }
+            }
+            (Chunk::End, b'\r') => Some(Chunk::End),
+            (Chunk::End, b'\n') => Some(Chunk::FIRST),
+            (Chunk::End, _) => None,
+            (Chunk::Trailer { line: 0, length }, b'\n') => {
+                Some(Chunk::Trailer { line: u32::MAX, length })
+            }
+            (Chunk::Trailer { length, .. }, b'\n') => Some(Chunk::Trailer { line: 0, length }),
+            (Chunk::Trailer { line: 0, length }, b'\r') => Some(Chunk::Trailer { line: 0, length }),
+            (Chunk::Trailer { length, .. }, _) if length > LONGEST_LINE => None,
+            (Chunk::Trailer { line, length }, _) => {
+                Some(Chunk::Trailer { line: line + 1, length: length + 1 })
+            }
+            (Chunk::Data(_), _) => None,
+        }
     }
 }
 
@@ -315,7 +437,7 @@ fn file_head(line: &[u8]) -> Head {
         let number = number.strip_suffix(b"\n").and_then(decimal);
         return number.map_or(MALFORMED, |length| Head {
             result: Ok(()),
-            length: Some(length),
+            frame: Frame::Length(length),
             closes: false,
             interim: false,
         });
@@ -330,7 +452,7 @@ fn file_head(line: &[u8]) -> Head {
         b"too-large" | b"line-too-long" => (ErrorKind::Refused, true),
         _ => (ErrorKind::Refused, false),
     };
-    Head { result: Err(kind), length: Some(0), closes, interim: false }
+    Head { result: Err(kind), frame: Frame::Length(0), closes, interim: false }
 }
 
 fn http_head(head: &[u8]) -> Head {
@@ -345,6 +467,7 @@ fn http_head(head: &[u8]) -> Head {
         return MALFORMED;
     };
     let mut length = None;
+    let mut chunked = false;
     let mut closes = old;
     for line in lines {
         // Most fields are told apart by their length alone.
@@ -364,22 +487,34 @@ fn http_head(head: &[u8]) -> Head {
                     value.eq_ignore_ascii_case(b"close")
                 };
             }
-            // Nothing that is asked for here needs it of a server that knows its files.
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return MALFORMED,
+            // What is made while it is sent, such as a folder's list, comes so. Nobody was told that he
+            // may compress it.
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return MALFORMED;
+                }
+                chunked = true;
+            }
             _ => {}
         }
     }
     let result = match status {
-        100..=199 => return Head { result: Ok(()), length: None, closes: false, interim: true },
+        100..=199 => {
+            return Head { result: Ok(()), frame: Frame::ToEnd, closes: false, interim: true };
+        }
         200..=299 => Ok(()),
         503 => Err(ErrorKind::Busy),
         408 => Err(ErrorKind::Timeout),
         _ => Err(ErrorKind::Refused),
     };
-    if status == 204 || status == 304 {
-        length = Some(0);
-    }
-    Head { result, length, closes: closes || length.is_none(), interim: false }
+    let frame = match length {
+        _ if status == 204 || status == 304 => Frame::Length(0),
+        // It overrides a length.
+        _ if chunked => Frame::Chunked(Chunk::FIRST),
+        Some(length) => Frame::Length(length),
+        None => Frame::ToEnd,
+    };
+    Head { result, frame, closes: closes || frame == Frame::ToEnd, interim: false }
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
@@ -405,7 +540,7 @@ mod tests {
     fn known(protocol: Protocol) -> Known {
         let mix = Mix { hash: 1, ..Mix::default() };
         let workload =
-            Workload { protocol, sizes: vec![100], names: 2, mix, ..Workload::default() };
+            Workload { protocol, sizes: vec![100].into(), names: 2, mix, ..Workload::default() };
         Known::new(&workload, "127.0.0.1:1".parse().unwrap())
     }
 
@@ -503,5 +638,63 @@ mod tests {
             &with("HTTP/1.1 200 OK\r\nContent-Length: ten"),
             &[(Err(ErrorKind::Malformed), true)],
         );
+    }
+
+    /// `body` in chunks of `size` bytes.
+    fn in_chunks(body: &[u8], size: usize, extension: &str, trailer: &str) -> Vec<u8> {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for chunk in body.chunks(size) {
+            bytes.extend_from_slice(format!("{:X}{extension}\r\n", chunk.len()).as_bytes());
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("0\r\n{trailer}\r\n").as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn replies_in_chunks() {
+        let known = known(Protocol::Http);
+        let http = |asked, bytes: &[u8], expected: &[_]| {
+            assert_replies(Protocol::Http, asked, bytes, expected);
+        };
+        let right = body(&known, 2);
+        for size in [1, 10, 16, 99, 100, 1000] {
+            let whole = in_chunks(&right, size, "", "");
+            let two = [&whole[..], &whole[..]].concat();
+            http(Some(&GET), &two, &[(Ok(()), false), (Ok(()), false)]);
+            let talkative = in_chunks(&right, size, ";name=\"a\"", "Expires: never\r\nX: y\r\n");
+            http(Some(&GET), &talkative, &[(Ok(()), false)]);
+        }
+        http(Some(&LIST), &in_chunks(b"<html>", 4, "", ""), &[(Ok(()), false)]);
+        let mut wrong = right.clone();
+        wrong[90] ^= 1;
+        http(Some(&GET), &in_chunks(&wrong, 7, "", ""), &[(Err(ErrorKind::WrongBody), false)]);
+        let short = in_chunks(&right[..99], 7, "", "");
+        http(Some(&GET), &short, &[(Err(ErrorKind::WrongBody), false)]);
+        // Cut off in the middle: it has no end, and so is no reply.
+        let whole = in_chunks(&right, 40, "", "");
+        http(Some(&GET), &whole[..whole.len() - 1], &[]);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: ";
+        let malformed = [
+            "chunked\r\n\r\nx\r\n",
+            "chunked\r\n\r\n\r\n",
+            "chunked\r\n\r\n1\r\nab\r\n",
+            "chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n",
+            "gzip, chunked\r\n\r\n",
+        ];
+        for rest in malformed {
+            let mut reader = Reader::default();
+            let bytes = [head, rest].concat().into_bytes();
+            let mut replies = Vec::new();
+            let mut input = &bytes[..];
+            while !input.is_empty() && replies.is_empty() {
+                let (used, reply) = reader.feed(&known, Some(&LIST), input);
+                input = &input[used..];
+                replies.extend(reply);
+            }
+            let expected = Reply { result: Err(ErrorKind::Malformed), closes: true };
+            assert_eq!(replies, [expected], "{rest}");
+        }
     }
 }

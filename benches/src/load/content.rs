@@ -30,6 +30,7 @@ pub const MOST_NAMES: usize = 1_000_000;
 pub struct Content {
     /// The pattern twice, so that a whole period of it can be had from anywhere in one piece.
     pattern: Vec<u8>,
+    /// By name.
     sizes: Vec<u64>,
     /// The line of version 0 and the place where the rest begins, by name.
     firsts: Vec<([u8; LINE], usize)>,
@@ -41,10 +42,11 @@ impl Content {
         let mut rng = Rng::with_seed(0x5eed);
         let mut pattern: Vec<u8> = (0..PERIOD).map(|_| rng.u8(..)).collect();
         pattern.extend_from_within(..);
-        let sizes = if workload.sizes.is_empty() { vec![0] } else { workload.sizes.clone() };
+        let mut sizes = workload.file_sizes();
+        sizes.resize(workload.names.clamp(1, MOST_NAMES), 0);
         let mut content = Content { pattern, sizes, firsts: Vec::new() };
-        let names = workload.names.clamp(1, MOST_NAMES);
-        content.firsts = (0..names).map(|name| content.line_and_start(name, 0)).collect();
+        content.firsts =
+            (0..content.sizes.len()).map(|name| content.line_and_start(name, 0)).collect();
         content
     }
 
@@ -55,7 +57,7 @@ impl Content {
 
     /// How long the file of this name is, in every version.
     pub fn length(&self, name: usize) -> u64 {
-        self.sizes[name % self.sizes.len()]
+        self.sizes[name]
     }
 
     /// The version that an upload has which was to be number `version`.
@@ -253,7 +255,7 @@ mod tests {
     use super::*;
 
     fn content(sizes: &[u64]) -> Content {
-        Content::new(&Workload { sizes: sizes.to_vec(), names: 6, ..Workload::default() })
+        Content::new(&Workload { sizes: sizes.to_vec().into(), names: 6, ..Workload::default() })
     }
 
     fn whole(content: &Content, name: usize, version: u64) -> Vec<u8> {
@@ -307,7 +309,7 @@ mod tests {
     #[test]
     fn files_say_what_they_are() {
         let root = tempfile::tempdir().unwrap();
-        let workload = Workload { names: 3, sizes: vec![100, 10], ..Workload::default() };
+        let workload = Workload { names: 3, sizes: vec![100, 10].into(), ..Workload::default() };
         make_files(root.path(), &workload).unwrap();
         let bytes = std::fs::read(root.path().join("load-000002")).unwrap();
         let line = "load-000002 v00000000000000000000 n00000000000000000100 s";

@@ -5,7 +5,7 @@
 //! to measure both versions in one run, not a verdict.
 
 use super::compare::Failure;
-use super::report::{self, Case, Comparison, Figure, SCHEMA, ServerResult};
+use super::report::{self, Case, Comparison, Figure, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -216,26 +216,17 @@ fn table(changes: &[Change]) -> Table {
     table
 }
 
-/// A comparison, or a single run as a comparison of one round.
-fn read(path: &Path) -> Result<Comparison, Failure> {
+/// A comparison that was kept, or a single run as a comparison of one round.
+///
+/// # Errors
+///
+/// It cannot be read, or is neither.
+pub fn read(path: &Path) -> Result<Comparison, Failure> {
     let unusable = |why: String| Failure::Unusable(format!("{}: {why}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     report::json::read_comparison(&text).or_else(|why| {
         let recording = report::json::read_recording(&text).map_err(|_| unusable(why))?;
-        let result = ServerResult {
-            server: recording.server.clone(),
-            rounds: vec![Some(recording.clone())],
-            failure: None,
-            note: None,
-        };
-        let case = Case {
-            name: "run".into(),
-            title: "a run".into(),
-            workload: recording.workload.clone(),
-            results: vec![result],
-        };
-        let environment = recording.environment.clone();
-        Ok(Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] })
+        Ok(Comparison::alone(&recording.workload.clone(), &[recording], None))
     })
 }
 
@@ -245,6 +236,7 @@ mod tests {
     use crate::load::recording::{
         Environment, Generator, Latencies, Recording, SCHEMA as RECORDING, Totals,
     };
+    use crate::load::report::SCHEMA;
     use crate::load::workload::Workload;
     use std::collections::BTreeMap;
 
@@ -256,6 +248,7 @@ mod tests {
             server: "a".into(),
             workload: Workload::default(),
             environment: Environment::default(),
+            since: 0.0,
             seconds: 1.0,
             totals: Totals { done, ..Totals::default() },
             errors: BTreeMap::new(),
@@ -265,6 +258,7 @@ mod tests {
             intervals: Vec::new(),
             per_client: Vec::new(),
             generator: Generator::default(),
+            empty: None,
             samples: Vec::new(),
             invalid: Vec::new(),
         }
@@ -278,6 +272,7 @@ mod tests {
             title: name.into(),
             workload: Workload::default(),
             results: vec![result],
+            ceiling: None,
         };
         let environment = Environment::default();
         Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] }

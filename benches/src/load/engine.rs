@@ -16,6 +16,11 @@
 //!   rate. Their errors, bytes and their own counts (`per_client`) are recorded. They always work in a
 //!   closed loop, and the timeout is not for them.
 //! - An error counts when it happens, whenever its request was sent.
+//!
+//! A run may have a course: steps or a ramp, in which clients are added to those that live, or the rate
+//! rises. Each of its stretches is recorded for itself ([`Part`]). The load does not pause between two of
+//! them, so a reply may come when its stretch is over; it counts where its request was planned, and an
+//! error in a warm-up where its request belongs.
 
 use super::connection::{Asked, Known, Reader, Reply};
 use super::content::{LINE, MOST_NAMES, Upload};
@@ -25,7 +30,7 @@ use super::recording::{
 };
 use super::schedule::{Choice, Schedule, Verb};
 use super::verdict::{self, Bounds, SERVER_ENDED};
-use super::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
+use super::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Stretch, Workload};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -68,6 +73,12 @@ const SOURCES: u32 = 250;
 const NULL_RUN: Duration = Duration::from_millis(300);
 const NULL_CONNECTIONS: usize = 256;
 
+/// How often a ramp adds clients, in nanoseconds.
+const RAMP_TICK: u64 = 10_000_000;
+
+/// Of a request that belongs to no part of what is measured.
+const NO_PART: u32 = u32::MAX;
+
 /// Descriptors for everything but connections.
 const SPARE_DESCRIPTORS: u64 = 64;
 
@@ -96,8 +107,17 @@ pub struct Run<'a> {
 
 /// Sees how a run goes. Called in the generator's own thread, so it must be quick.
 pub trait Watcher {
-    /// The warm-up is over at `at`, the zero of all times in the recording.
+    /// The warm-up is over at `at`, the zero of all times in the recording. Of a run in steps that is so
+    /// once for every step.
     fn started(&mut self, at: Instant);
+
+    /// The load is about to become that of another stretch, with this number from 0.
+    fn stretch(&mut self, number: usize, stretch: &Stretch) {
+        let _ = (number, stretch);
+    }
+
+    /// What is measured is over, or one stretch of it.
+    fn ended(&mut self) {}
 
     /// A tenth of a second has passed. The totals and errors are those so far.
     fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>);
@@ -135,12 +155,26 @@ impl std::error::Error for RunError {}
 ///
 /// The server cannot be reached at all, or the workload cannot be run.
 pub fn run(run: Run<'_>) -> Result<Recording, RunError> {
+    if run.workload.course != Course::Steady {
+        return Err(RunError::Unusable("steps and ramps have more than one recording".into()));
+    }
+    let recordings = run_stretches(run)?;
+    recordings.into_iter().next().ok_or_else(|| RunError::Unusable("nothing was run".into()))
+}
+
+/// Runs a workload that may have a course; gives a recording for each stretch that was begun, in the order of
+/// [`Workload::stretches`].
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_stretches(run: Run<'_>) -> Result<Vec<Recording>, RunError> {
     check(run.workload)?;
-    raise_descriptor_limit(run.workload.connections)?;
+    raise_descriptor_limit(run.workload.most_connections())?;
     let mut engine = Engine::new(run.workload, run.target, run.stop)?;
     engine.connect_all()?;
     engine.load(run.watcher)?;
-    Ok(engine.into_recording(run.environment))
+    Ok(engine.into_recordings(&run.environment))
 }
 
 /// Whether a workload makes sense.
@@ -168,12 +202,7 @@ pub fn check(workload: &Workload) -> Result<(), RunError> {
     if workload.names == 0 || workload.names > MOST_NAMES {
         return unusable(format!("there must be 1 to {MOST_NAMES} names"));
     }
-    if workload.sizes.is_empty() {
-        return unusable("at least one size of files is needed".into());
-    }
-    if let Some(size) = workload.sizes.iter().find(|size| **size > 1 << 50) {
-        return unusable(format!("files of {size} bytes are too large"));
-    }
+    check_sizes(&workload.sizes)?;
     if !(0.0..=10.0).contains(&workload.zipf) {
         return unusable("the exponent of Zipf's law must be between 0 and 10".into());
     }
@@ -188,9 +217,21 @@ pub fn check(workload: &Workload) -> Result<(), RunError> {
     {
         return unusable("the churn ratio must be between 0 and 1".into());
     }
-    if let Arrivals::Fixed { rate } | Arrivals::Poisson { rate } = workload.arrivals
-        && !(rate > 0.0 && rate <= 1e8)
-    {
+    let levels = match &workload.course {
+        Course::Steady => workload.arrivals.rate().into_iter().collect(),
+        Course::Steps { levels } => levels.clone(),
+        Course::Ramp { from, to } => vec![*from, *to],
+    };
+    if workload.course != Course::Steady && !(1..=1000).contains(&levels.len()) {
+        return unusable("there must be 1 to 1000 steps".into());
+    }
+    if workload.arrivals == Arrivals::Closed {
+        // Levels are connections.
+        let whole = |level: &f64| level.fract() == 0.0 && (1.0..=1e9).contains(level);
+        if let Some(level) = levels.iter().find(|level| !whole(level)) {
+            return unusable(format!("{level} is no number of connections to step to"));
+        }
+    } else if !levels.iter().all(|rate| *rate > 0.0 && *rate <= 1e8) {
         return unusable("the rate must be above 0 and at most 100,000,000 per second".into());
     }
     if workload.duration.is_zero() || workload.timeout.is_zero() {
@@ -199,6 +240,33 @@ pub fn check(workload: &Workload) -> Result<(), RunError> {
     let year = Duration::from_secs(366 * 86_400);
     if [workload.duration, workload.warm_up, workload.timeout].iter().any(|time| *time > year) {
         return unusable("no time may be longer than a year".into());
+    }
+    Ok(())
+}
+
+fn check_sizes(sizes: &Sizes) -> Result<(), RunError> {
+    const LARGEST: u64 = 1 << 50;
+    let unusable = |why: String| Err(RunError::Unusable(why));
+    let (max, fine) = match *sizes {
+        Sizes::List(ref sizes) if sizes.is_empty() => {
+            return unusable("at least one size of files is needed".into());
+        }
+        Sizes::List(ref sizes) => (sizes.iter().copied().max().unwrap_or(0), true),
+        Sizes::Law(Law::Lognormal { median, sigma, max }) => {
+            (max, (1..=max).contains(&median) && (0.0..=10.0).contains(&sigma))
+        }
+        Sizes::Law(Law::Pareto { min, alpha, max }) => {
+            (max, (1..=max).contains(&min) && alpha > 0.0 && alpha <= 100.0)
+        }
+    };
+    if max > LARGEST {
+        return unusable(format!("files of {max} bytes are too large"));
+    }
+    if !fine {
+        return unusable(
+            "a law of sizes needs median or min between 1 and max, sigma of 0 to 10, alpha above 0 to 100"
+                .into(),
+        );
     }
     Ok(())
 }
@@ -226,6 +294,8 @@ struct Exchange {
     asked: Asked,
     planned: u64,
     sent: u64,
+    /// The number of the part that it is measured in, or [`NO_PART`].
+    part: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +369,71 @@ enum End {
     Failed(ErrorKind),
 }
 
+/// What is measured of one stretch.
+#[derive(Debug)]
+struct Part {
+    /// From and to.
+    window: (u64, u64),
+    totals: Totals,
+    errors: BTreeMap<ErrorKind, u64>,
+    service: Latencies,
+    response: Latencies,
+    lag: Latencies,
+    /// What the current interval has, or what comes when the part is over.
+    interval: Latencies,
+    interval_errors: u64,
+    intervals: Vec<Interval>,
+    /// How many requests each client has finished; known when the part is over.
+    per_client: Vec<u64>,
+    /// The generator's processor time at the beginning, and over the whole.
+    cpu: (f64, f64),
+    measured: u64,
+}
+
+impl Part {
+    fn new(connections: usize) -> Part {
+        Part {
+            window: (u64::MAX, u64::MAX),
+            totals: Totals { connections_asked: connections as u64, ..Totals::default() },
+            errors: BTreeMap::new(),
+            service: Latencies::new(),
+            response: Latencies::new(),
+            lag: Latencies::new(),
+            interval: Latencies::new(),
+            interval_errors: 0,
+            intervals: Vec::new(),
+            per_client: Vec::new(),
+            cpu: (0.0, 0.0),
+            measured: 0,
+        }
+    }
+
+    /// Ends an interval.
+    fn note(&mut self, now: u64) -> Interval {
+        let interval = Interval {
+            at: now.saturating_sub(self.window.0) as f64 / 1e9,
+            done: self.interval.0.len(),
+            errors: self.interval_errors,
+            p50: self.interval.percentile(50.0),
+            p99: self.interval.percentile(99.0),
+            max: self.interval.0.max(),
+        };
+        self.intervals.push(interval);
+        self.response.merge(&self.interval);
+        self.interval.0.reset();
+        self.interval_errors = 0;
+        interval
+    }
+
+    fn has_more(&self) -> bool {
+        !self.interval.0.is_empty() || self.interval_errors > 0
+    }
+
+    fn named_errors(&self) -> BTreeMap<String, u64> {
+        self.errors.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
+    }
+}
+
 struct Engine<'a> {
     workload: &'a Workload,
     target: &'a Target,
@@ -317,13 +452,26 @@ struct Engine<'a> {
     depth: usize,
     /// Source addresses are rotated, and which is next.
     sources: Option<u32>,
+    /// Connections are ended by a reset, which leaves no port waiting.
+    resets: bool,
     versions: u64,
     /// Zero of all times here.
     zero: Instant,
     /// When arrivals begin to be counted from.
     base: u64,
-    /// What is measured, from and to.
-    window: (u64, u64),
+    stretches: Vec<Stretch>,
+    /// What is measured now, or will be when the warm-up is over.
+    part: Part,
+    /// What was measured before that.
+    past: Vec<Part>,
+    /// Whether the warm-up of the current part is over.
+    begun: bool,
+    /// As many of the clients are to work.
+    active: usize,
+    /// As many of them have been told to connect.
+    started: usize,
+    /// How long is waited for clients that are being added.
+    patience: u64,
     /// Nothing more is sent.
     draining: bool,
     open: usize,
@@ -332,20 +480,12 @@ struct Engine<'a> {
     /// The last thing that a connection attempt has said.
     refused: Option<Errno>,
     ended: Option<u64>,
-    /// Requests of the window that have no reply yet.
+    /// Requests that are measured and have no reply yet.
     outstanding: u64,
     buffer: Vec<u8>,
-    totals: Totals,
-    errors: BTreeMap<ErrorKind, u64>,
-    service: Latencies,
-    response: Latencies,
-    lag: Latencies,
-    interval: Latencies,
-    interval_errors: u64,
-    intervals: Vec<Interval>,
+    /// Bytes read, those of the warm-up too.
+    received: u64,
     next_tick: u64,
-    cpu: f64,
-    measured: u64,
 }
 
 impl<'a> Engine<'a> {
@@ -356,8 +496,20 @@ impl<'a> Engine<'a> {
     ) -> Result<Engine<'a>, RunError> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(|error| RunError::Unusable(format!("epoll: {error}")))?;
-        let clients = workload.connections;
-        let slow = (workload.slow_share * clients as f64).ceil() as usize;
+        let clients = workload.most_connections();
+        let stretches = workload.stretches();
+        let share = workload.slow_share;
+        let slow = (share * clients as f64).ceil() as usize;
+        let steady = workload.course == Course::Steady;
+        // Where clients are added, slow ones are among those that are added.
+        let is_slow = |client: usize| match steady {
+            true => client < slow,
+            false => (share * client as f64).floor() < (share * (client + 1) as f64).floor(),
+        };
+        let active = match (workload.arrivals, stretches.first()) {
+            (Arrivals::Closed, Some(first)) => first.from as usize,
+            _ => clients,
+        };
         let per_request = workload.lifetime == Lifetime::PerRequest;
         // Ends of connections are frequent, or so many connections are made that one address is not enough.
         let many = workload.lifetime != Lifetime::KeepAlive || workload.mix.quit > 0;
@@ -368,18 +520,25 @@ impl<'a> Engine<'a> {
             stop,
             known: Known::new(workload, target.addr),
             epoll,
-            slots: (0..clients).map(|client| Slot::new(client < slow)).collect(),
+            slots: (0..clients).map(|client| Slot::new(is_slow(client))).collect(),
             ready: VecDeque::with_capacity(clients),
             resting: VecDeque::new(),
-            slow: (0..slow as u32).collect(),
+            slow: (0..clients as u32).filter(|client| is_slow(*client as usize)).collect(),
             choice: Choice::new(workload),
-            schedule: Schedule::new(workload.arrivals, workload.seed),
+            schedule: Schedule::of(workload),
             depth: if per_request { 1 } else { workload.pipelining },
             sources: (v4_loopback && (many || clients > 1000)).then_some(0),
+            resets: many && !v4_loopback,
             versions: 0,
             zero: Instant::now(),
             base: 0,
-            window: (u64::MAX, u64::MAX),
+            stretches,
+            part: Part::new(active),
+            past: Vec::new(),
+            begun: false,
+            active,
+            started: active,
+            patience: 0,
             draining: false,
             open: 0,
             connecting: 0,
@@ -388,17 +547,8 @@ impl<'a> Engine<'a> {
             ended: None,
             outstanding: 0,
             buffer: Vec::with_capacity(BUFFER),
-            totals: Totals { connections_asked: clients as u64, ..Totals::default() },
-            errors: BTreeMap::new(),
-            service: Latencies::new(),
-            response: Latencies::new(),
-            lag: Latencies::new(),
-            interval: Latencies::new(),
-            interval_errors: 0,
-            intervals: Vec::new(),
+            received: 0,
             next_tick: u64::MAX,
-            cpu: 0.0,
-            measured: 0,
         })
     }
 
@@ -420,12 +570,12 @@ impl<'a> Engine<'a> {
         // Requests are not begun before all connections are made.
         self.draining = true;
         loop {
-            while next < self.slots.len() && self.connecting < CONNECTING {
+            while next < self.active && self.connecting < CONNECTING {
                 self.connect(next);
                 next += 1;
             }
             let now = self.now();
-            if self.connecting == 0 && next == self.slots.len() || self.stopped() {
+            if self.connecting == 0 && next == self.active || self.stopped() {
                 break;
             }
             if now >= deadline {
@@ -452,31 +602,44 @@ impl<'a> Engine<'a> {
     fn load(&mut self, mut watcher: Option<&mut dyn Watcher>) -> Result<(), RunError> {
         let start = self.now();
         self.base = start;
-        let begin = start + nanos(self.workload.warm_up);
-        self.window = (begin, begin + nanos(self.workload.duration));
         self.next_tick = start;
-        let mut next_slow = start;
-        let mut cpu_at_begin = None;
-        let mut shown = false;
-        for client in 0..self.slots.len() {
+        let (mut next_slow, mut next_growth) = (start, start);
+        let ramp = self.is_ramp() && self.schedule.is_none();
+        self.enter(start, &mut watcher);
+        for client in 0..self.active {
             self.offer(client);
         }
         loop {
             let mut now = self.now();
-            if cpu_at_begin.is_none() && now >= begin {
-                cpu_at_begin = Some(cpu_time());
-                self.next_tick = begin + TICK;
+            if ramp && now >= next_growth {
+                next_growth = now + RAMP_TICK;
+                self.follow_ramp(now);
+            }
+            self.grow(now);
+            if !self.begun && now >= self.part.window.0 {
+                self.begun = true;
+                self.part.cpu.0 = cpu_time();
+                self.slots.iter_mut().for_each(|slot| slot.finished = 0);
+                self.next_tick = self.part.window.0 + TICK;
                 if let Some(watcher) = &mut watcher {
-                    watcher.started(self.zero + Duration::from_nanos(begin));
+                    watcher.started(self.zero + Duration::from_nanos(self.part.window.0));
                 }
-                shown = true;
             }
             let over = self.stopped() || self.ended.is_some();
-            if !self.draining && (now >= self.window.1 || over) {
-                self.draining = true;
-                self.window.1 = self.window.1.min(now);
-                self.measured = self.window.1.saturating_sub(begin);
-                self.cpu = cpu_at_begin.map_or(0.0, |at| cpu_time() - at);
+            if !self.draining && (now >= self.part.window.1 || over) {
+                if !over {
+                    self.dispatch(now); // those that are due are still of this stretch
+                }
+                self.leave(now);
+                if let Some(watcher) = &mut watcher {
+                    watcher.ended();
+                }
+                if over || self.is_last() {
+                    self.draining = true;
+                } else {
+                    self.go_on(&mut watcher);
+                    continue;
+                }
             }
             if self.draining && (over || self.outstanding == 0) {
                 break;
@@ -484,7 +647,7 @@ impl<'a> Engine<'a> {
             self.dispatch(now);
             if now >= self.next_tick {
                 self.tick(now);
-                if shown {
+                if self.begun {
                     self.note(now, &mut watcher);
                 }
             }
@@ -498,22 +661,151 @@ impl<'a> Engine<'a> {
                 until = until.min(next_slow);
             }
             if !self.draining {
-                until = until.min(self.window.1);
+                until = until.min(self.part.window.1);
                 if let Some(schedule) = &self.schedule {
                     until = until.min(self.base + schedule.peek());
                 }
+                if ramp {
+                    until = until.min(next_growth);
+                }
             }
-            if cpu_at_begin.is_none() {
-                until = until.min(begin);
+            if !self.begun {
+                until = until.min(self.part.window.0);
             }
             self.poll(until.saturating_sub(now))?;
         }
-        if !self.interval.0.is_empty() || self.interval_errors > 0 {
-            self.note(self.now(), &mut watcher);
+        let now = self.now();
+        self.past.iter_mut().filter(|part| part.has_more()).for_each(|part| {
+            part.note(now);
+        });
+        if self.part.has_more() {
+            self.note(now, &mut watcher);
         }
         match self.refused {
             Some(errno) if !self.ever_open => Err(self.unreachable(errno)),
             _ => Ok(()),
+        }
+    }
+
+    fn is_ramp(&self) -> bool {
+        matches!(self.workload.course, Course::Ramp { .. })
+    }
+
+    /// Whether no stretch comes after this one.
+    fn is_last(&self) -> bool {
+        self.past.len() + 1 >= self.stretches.len()
+    }
+
+    /// Begins the warm-up of the stretch whose turn it is, at `from`.
+    fn enter(&mut self, from: u64, watcher: &mut Option<&mut dyn Watcher>) {
+        let number = self.past.len();
+        let stretch = &self.stretches[number];
+        if let Some(watcher) = watcher {
+            watcher.stretch(number, stretch);
+        }
+        // A ramp's clients come one by one.
+        if self.schedule.is_none() && !(self.is_ramp() && number > 0) {
+            let (clients, now) = (stretch.from as usize, self.now());
+            self.patience = now + nanos(self.workload.timeout);
+            self.resize(clients);
+            self.part.totals.connections_asked = self.active as u64;
+            if self.started < self.active {
+                // It begins when they are there.
+                self.part.window = (u64::MAX, u64::MAX);
+                return self.grow(now);
+            }
+        }
+        self.set_window(from);
+    }
+
+    fn set_window(&mut self, from: u64) {
+        let number = self.past.len();
+        // A ramp has no steps to get used to.
+        let warm = match self.is_ramp() && number > 0 {
+            true => Duration::ZERO,
+            false => self.workload.warm_up,
+        };
+        let begin = from + nanos(warm);
+        self.part.window = (begin, begin + nanos(self.stretches[number].workload.duration));
+    }
+
+    /// Ends what is measured now.
+    fn leave(&mut self, now: u64) {
+        let (begin, end) = self.part.window;
+        self.part.window.1 = end.min(now);
+        self.part.measured = self.part.window.1.saturating_sub(begin);
+        if self.begun {
+            self.part.cpu.1 = cpu_time() - self.part.cpu.0;
+        }
+    }
+
+    /// Goes on to the next stretch.
+    fn go_on(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
+        let end = self.part.window.1;
+        if self.part.has_more() {
+            self.note(self.now(), watcher);
+        }
+        self.part.totals = self.totals_now();
+        let clients = &self.slots[..self.active];
+        self.part.per_client = clients.iter().map(|slot| slot.finished).collect();
+        let next = Part::new(self.active);
+        self.past.push(mem::replace(&mut self.part, next));
+        self.begun = false;
+        self.enter(end, watcher);
+    }
+
+    /// Has so many clients work from now on.
+    fn resize(&mut self, clients: usize) {
+        let before = mem::replace(&mut self.active, clients);
+        self.started = self.started.min(clients);
+        for client in clients..before {
+            // Those that have nothing under way go at once, the others when they have their replies.
+            self.retire(client);
+        }
+    }
+
+    /// Connects clients that are new, not too many at once, and begins to measure when all are there.
+    fn grow(&mut self, now: u64) {
+        if self.draining {
+            return;
+        }
+        while self.started < self.active && self.connecting < CONNECTING {
+            let client = self.started;
+            self.started += 1;
+            if self.workload.lifetime == Lifetime::PerRequest {
+                self.offer(client);
+            } else if self.slots[client].stage == Stage::Closed {
+                self.connect(client);
+            }
+        }
+        let there = self.started == self.active
+            && (self.connecting == 0 || self.workload.lifetime == Lifetime::PerRequest);
+        if self.part.window.0 == u64::MAX && (there || now >= self.patience) {
+            self.set_window(now);
+        }
+    }
+
+    /// As many clients as the ramp has at this moment.
+    fn follow_ramp(&mut self, now: u64) {
+        let stretch = &self.stretches[self.past.len()];
+        let (begin, end) = self.part.window;
+        if !self.begun || now < begin || self.draining {
+            return;
+        }
+        let share = ((now - begin) as f64 / (end - begin).max(1) as f64).min(1.0);
+        let clients = (stretch.from + (stretch.to - stretch.from) * share).round() as usize;
+        if clients != self.active {
+            self.resize(clients);
+            let asked = &mut self.part.totals.connections_asked;
+            *asked = (*asked).max(clients as u64);
+        }
+    }
+
+    /// Ends the connection of a client that is no longer to work, if nothing is under way.
+    fn retire(&mut self, client: usize) {
+        let slot = &self.slots[client];
+        if slot.stage == Stage::Open && slot.pending.is_empty() && slot.upload.is_none() {
+            self.end(client, End::Agreed);
         }
     }
 
@@ -609,6 +901,11 @@ impl<'a> Engine<'a> {
             let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
             net::bind(&socket, &SocketAddr::from((ip, 0)))?;
         }
+        if self.resets {
+            // There is one address to come from, with 28,000 ports, and who closes first keeps his for a
+            // minute. By then every byte of the reply has been read.
+            sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+        }
         let result = net::connect(&socket, &addr);
         if !matches!(result, Ok(()) | Err(Errno::INPROGRESS)) {
             return result;
@@ -652,6 +949,9 @@ impl<'a> Engine<'a> {
         if self.draining {
             return;
         }
+        if client >= self.active {
+            return self.retire(client);
+        }
         let slot = &self.slots[client];
         if self.schedule.is_some() && !slot.slow {
             if self.can_take(client) && !slot.queued {
@@ -664,7 +964,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let now = self.now();
-        if now >= self.window.1 {
+        if now >= self.part.window.1 && self.is_last() {
             return;
         }
         while self.can_take(client) {
@@ -687,19 +987,19 @@ impl<'a> Engine<'a> {
     fn dispatch(&mut self, now: u64) {
         while let Some(schedule) = &mut self.schedule {
             let planned = self.base + schedule.peek();
-            if planned > now || planned >= self.window.1 || self.draining {
+            if planned > now || planned >= self.part.window.1 || self.draining {
                 return;
             }
             schedule.step();
-            let counts = planned >= self.window.0;
-            self.totals.planned += u64::from(counts);
+            let counts = planned >= self.part.window.0;
+            self.part.totals.planned += u64::from(counts);
             let Some(client) = self.take_ready() else {
-                self.totals.dropped += u64::from(counts);
+                self.part.totals.dropped += u64::from(counts);
                 continue;
             };
             let sent = self.now();
             if counts {
-                self.lag.record(sent - planned);
+                self.part.lag.record(sent - planned);
             }
             self.request(client, planned, sent);
             self.set_out(client);
@@ -749,11 +1049,12 @@ impl<'a> Engine<'a> {
             slot.upload = (upload.left() > 0).then_some(upload);
         }
         slot.closing |= last;
-        slot.pending.push_back(Exchange { asked, planned, sent });
-        let counts = planned >= self.window.0 && planned < self.window.1;
+        let counts = planned >= self.part.window.0 && planned < self.part.window.1;
+        let part = if counts { self.past.len() as u32 } else { NO_PART };
+        slot.pending.push_back(Exchange { asked, planned, sent, part });
         if counts && !slot.slow {
             self.outstanding += 1;
-            self.totals.planned += u64::from(self.schedule.is_none());
+            self.part.totals.planned += u64::from(self.schedule.is_none());
         }
     }
 
@@ -796,7 +1097,9 @@ impl<'a> Engine<'a> {
                 Err(Errno::INTR) => continue,
                 Err(errno) => break Err(errno),
             };
-            self.totals.bytes_out += sent as u64;
+            if self.begun {
+                self.part.totals.bytes_out += sent as u64;
+            }
             if from_out {
                 slot.out_at += sent;
             } else if let Some(upload) = &mut slot.upload {
@@ -887,8 +1190,9 @@ impl<'a> Engine<'a> {
     }
 
     fn feed(&mut self, client: usize, mut input: &[u8], now: u64) {
-        if now >= self.window.0 {
-            self.totals.bytes_in += input.len() as u64;
+        self.received += input.len() as u64;
+        if now >= self.part.window.0 {
+            self.part.totals.bytes_in += input.len() as u64;
         }
         let mut finished = false;
         while !input.is_empty() {
@@ -923,7 +1227,7 @@ impl<'a> Engine<'a> {
                 if let Some(exchange) = exchange {
                     self.answered(client, &exchange);
                 }
-                self.fail(kind, 1, now);
+                self.fail(kind, 1, now, exchange.map_or(NO_PART, |exchange| exchange.part));
                 if reply.closes {
                     self.end(client, End::Failed(ErrorKind::Lost));
                     return true;
@@ -937,38 +1241,53 @@ impl<'a> Engine<'a> {
         false
     }
 
-    fn in_window(&self, exchange: &Exchange) -> bool {
-        exchange.planned >= self.window.0 && exchange.planned < self.window.1
-    }
-
     /// A request need not be waited for any longer.
     fn answered(&mut self, client: usize, exchange: &Exchange) {
-        if self.in_window(exchange) && !self.slots[client].slow {
+        if exchange.part != NO_PART && !self.slots[client].slow {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
     }
 
     fn record(&mut self, client: usize, exchange: &Exchange, now: u64) {
         self.answered(client, exchange);
-        if !self.in_window(exchange) {
+        if exchange.part == NO_PART {
             return;
         }
         let slot = &mut self.slots[client];
-        slot.finished += 1;
+        let part = match self.past.get_mut(exchange.part as usize) {
+            Some(past) => {
+                // It came when the next stretch had begun.
+                let finished = past.per_client.get_mut(client);
+                let first =
+                    finished.is_some_and(|finished| mem::replace(finished, *finished + 1) == 0);
+                past.totals.clients_served += u64::from(first);
+                past
+            }
+            None => {
+                slot.finished += 1;
+                &mut self.part
+            }
+        };
         if slot.slow {
             return;
         }
-        self.totals.done += 1;
-        self.interval.record(now.saturating_sub(exchange.planned));
+        part.totals.done += 1;
+        part.interval.record(now.saturating_sub(exchange.planned));
         if self.schedule.is_some() {
-            self.service.record(now.saturating_sub(exchange.sent));
+            part.service.record(now.saturating_sub(exchange.sent));
         }
     }
 
-    fn fail(&mut self, kind: ErrorKind, count: u64, now: u64) {
-        if count > 0 && now >= self.window.0 {
-            *self.errors.entry(kind).or_default() += count;
-            self.interval_errors += count;
+    /// Counts errors; `of` is the part that the request belongs to.
+    fn fail(&mut self, kind: ErrorKind, count: u64, now: u64, of: u32) {
+        let part = match self.past.get_mut(of as usize) {
+            _ if now >= self.part.window.0 => &mut self.part,
+            Some(past) => past,
+            None => return,
+        };
+        if count > 0 {
+            *part.errors.entry(kind).or_default() += count;
+            part.interval_errors += count;
         }
     }
 
@@ -1016,11 +1335,12 @@ impl<'a> Engine<'a> {
         for exchange in &pending {
             self.answered(client, exchange);
         }
+        let part = pending.front().map_or(NO_PART, |exchange| exchange.part);
         let mut failed = pending.len() as u64;
         if failed == 0 && !was_connected && end != End::Agreed {
             failed = 1;
         }
-        self.fail(kind, failed, now);
+        self.fail(kind, failed, now, part);
         // The next connection uses the same room.
         self.slots[client].pending = pending;
         self.slots[client].pending.clear();
@@ -1072,79 +1392,81 @@ impl<'a> Engine<'a> {
             slot.budget = (slot.budget + share).min(2.0 * share.max(1.0));
             if slot.readable && slot.budget >= 1.0 {
                 let most = slot.budget as usize;
-                let before = self.totals.bytes_in;
+                let before = self.received;
                 self.read(client, false, most);
-                let read = self.totals.bytes_in - before;
+                let read = self.received - before;
                 self.slots[client].budget -= (read.max(1) as f64).min(most as f64);
             }
         }
     }
 
-    /// Ends an interval.
+    /// Ends an interval, and shows it to whoever watches.
     fn note(&mut self, now: u64, watcher: &mut Option<&mut dyn Watcher>) {
-        let interval = Interval {
-            at: now.saturating_sub(self.window.0) as f64 / 1e9,
-            done: self.interval.0.len(),
-            errors: self.interval_errors,
-            p50: self.interval.percentile(50.0),
-            p99: self.interval.percentile(99.0),
-            max: self.interval.0.max(),
-        };
-        self.intervals.push(interval);
-        self.response.merge(&self.interval);
-        self.interval.0.reset();
-        self.interval_errors = 0;
+        let interval = self.part.note(now);
         if let Some(watcher) = watcher {
-            watcher.latencies(&self.response);
-            watcher.interval(&interval, &self.totals_now(), &self.named_errors());
+            watcher.latencies(&self.part.response);
+            watcher.interval(&interval, &self.totals_now(), &self.part.named_errors());
         }
     }
 
     fn totals_now(&self) -> Totals {
-        let clients = || self.slots.iter();
+        let asked = self.part.totals.connections_asked;
+        let clients = || self.slots.iter().take(asked as usize);
         // One that was never needed was not refused.
-        let tried = |slot: &&Slot| slot.generation > 0 || slot.stage == Stage::Connecting;
+        let ramp = self.is_ramp();
+        let tried = |slot: &&Slot| slot.generation > 0 || slot.stage == Stage::Connecting && !ramp;
         let unmade = clients().filter(tried).filter(|slot| !slot.made).count() as u64;
         Totals {
-            connections_made: self.totals.connections_asked.saturating_sub(unmade),
+            connections_made: asked.saturating_sub(unmade),
             clients_served: clients().filter(|slot| slot.finished > 0).count() as u64,
-            ..self.totals
+            ..self.part.totals
         }
     }
 
-    fn named_errors(&self) -> BTreeMap<String, u64> {
-        self.errors.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
-    }
-
-    fn into_recording(self, environment: Environment) -> Recording {
-        let seconds = self.measured as f64 / 1e9;
-        let share = if seconds > 0.0 { self.cpu / seconds } else { 0.0 };
-        let totals = self.totals_now();
-        let errors = self.named_errors();
-        let service_time =
-            if self.schedule.is_some() { self.service } else { self.response.clone() };
-        let mut recording = Recording {
-            schema: SCHEMA,
-            server: self.target.name.clone(),
-            workload: self.workload.clone(),
-            environment,
-            seconds,
-            totals,
-            errors,
-            service_time,
-            response_time: self.response,
-            lag: self.lag,
-            intervals: self.intervals,
-            per_client: self.slots.iter().map(|slot| slot.finished).collect(),
-            generator: Generator { cpu_seconds: self.cpu, share },
-            samples: Vec::new(),
-            invalid: Vec::new(),
-        };
-        if self.ended.is_some() {
-            recording.invalid.push(format!("{SERVER_ENDED} after {seconds:.1} s of the run"));
+    fn into_recordings(mut self, environment: &Environment) -> Vec<Recording> {
+        self.part.totals = self.totals_now();
+        let clients = &self.slots[..self.part.totals.connections_asked as usize];
+        self.part.per_client = clients.iter().map(|slot| slot.finished).collect();
+        // One that was not begun says nothing, unless there is no other.
+        let mut parts = self.past;
+        if self.begun || parts.is_empty() {
+            parts.push(self.part);
         }
-        verdict::judge(&mut recording, &Bounds::default(), None);
-        recording
+        let (open, count) = (self.schedule.is_some(), parts.len());
+        let first = parts.first().map_or(0, |part| part.window.0);
+        // In a ramp clients come in the middle: that they have fewer replies is not unfair.
+        let joined = matches!(self.workload.course, Course::Ramp { .. }) && !open;
+        let recordings = parts.into_iter().zip(&self.stretches).enumerate();
+        let recordings = recordings.map(|(nth, (part, stretch))| {
+            let seconds = part.measured as f64 / 1e9;
+            let share = if seconds > 0.0 { part.cpu.1 / seconds } else { 0.0 };
+            let service_time = if open { part.service.clone() } else { part.response.clone() };
+            let mut recording = Recording {
+                schema: SCHEMA,
+                server: self.target.name.clone(),
+                workload: stretch.workload.clone(),
+                environment: environment.clone(),
+                since: part.window.0.saturating_sub(first) as f64 / 1e9,
+                seconds,
+                totals: part.totals,
+                errors: part.named_errors(),
+                service_time,
+                response_time: part.response,
+                lag: part.lag,
+                intervals: part.intervals,
+                per_client: if joined { Vec::new() } else { part.per_client },
+                generator: Generator { cpu_seconds: part.cpu.1, share },
+                empty: None,
+                samples: Vec::new(),
+                invalid: Vec::new(),
+            };
+            if self.ended.is_some() && nth + 1 == count {
+                recording.invalid.push(format!("{SERVER_ENDED} after {seconds:.1} s of the run"));
+            }
+            verdict::judge(&mut recording, &Bounds::default(), None);
+            recording
+        });
+        recordings.collect()
     }
 }
 
@@ -1173,8 +1495,9 @@ pub struct Ceiling {
 pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
     let workload = Workload {
         // Enough of them to be handled in batches, as in the run itself.
-        connections: workload.connections.min(NULL_CONNECTIONS),
+        connections: workload.most_connections().min(NULL_CONNECTIONS),
         arrivals: Arrivals::Closed,
+        course: Course::Steady,
         duration: NULL_RUN,
         warm_up: NULL_RUN / 4,
         mix: Mix::default(),

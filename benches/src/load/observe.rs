@@ -70,6 +70,18 @@ impl Observed {
         self.cost.as_secs_f64() / self.lasted.as_secs_f64().max(1e-9)
     }
 
+    /// The samples of a stretch of the watch, on an axis that begins with it: from the one that is nearest to
+    /// its beginning to the one that is nearest to its end.
+    pub fn between(&self, from: f64, to: f64) -> Vec<Sample> {
+        let nearest = |at: f64| {
+            let distance = |sample: &Sample| ((sample.at - at).abs() * 1e9) as u64;
+            (0..self.samples.len()).min_by_key(|&nth| distance(&self.samples[nth]))
+        };
+        let (Some(first), Some(last)) = (nearest(from), nearest(to)) else { return Vec::new() };
+        let shifted = |sample: &Sample| Sample { at: sample.at - from, ..*sample };
+        self.samples[first..=last.max(first)].iter().map(shifted).collect()
+    }
+
     /// What a reader must know of the watch itself, in a line.
     pub fn words(&self) -> String {
         let share = 100.0 * self.share();

@@ -19,6 +19,9 @@ pub struct Recording {
     pub workload: Workload,
     /// Where and how it was run.
     pub environment: Environment,
+    /// When this began, in seconds since the beginning of the first stretch of a run in steps; 0 elsewhere.
+    #[serde(default)]
+    pub since: f64,
     /// How long was measured, in seconds; the warm-up is not in it.
     pub seconds: f64,
     /// What came of the requests.
@@ -38,6 +41,9 @@ pub struct Recording {
     pub per_client: Vec<u64>,
     /// What the generator itself has used.
     pub generator: Generator,
+    /// The server before the generator had connected: what its connections cost is what comes on top.
+    #[serde(default)]
+    pub empty: Option<Sample>,
     /// The server from outside, on the same time axis as `intervals`.
     pub samples: Vec<Sample>,
     /// Why the figures are not to be believed; empty if they are.

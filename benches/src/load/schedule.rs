@@ -1,29 +1,69 @@
 //! When an open loop sends, and what any loop asks for: all of it drawn from one seed.
 
-use super::workload::{Arrivals, Mix, Workload};
+use super::workload::{Arrivals, Course, Mix, Workload};
 use fastrand::Rng;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// The planned times of an open loop, in nanoseconds from its beginning, without end.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     rng: Rng,
-    /// Nanoseconds between two arrivals, on average.
-    gap: f64,
     poisson: bool,
+    /// What is left of the rate's course; the last is without end.
+    pieces: VecDeque<Piece>,
     /// Kept as a fraction, so that no rounding adds up.
     next: f64,
 }
 
+/// A time in which the rate is the same or changes evenly.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    begin: f64,
+    end: f64,
+    /// Requests per nanosecond at the beginning.
+    rate: f64,
+    /// By how much that grows in a nanosecond.
+    slope: f64,
+}
+
+impl Piece {
+    fn at(self, time: f64) -> f64 {
+        self.rate + self.slope * (time - self.begin)
+    }
+}
+
 impl Schedule {
-    /// None for a closed loop, which plans nothing.
+    /// Of one rate; none for a closed loop, which plans nothing.
     pub fn new(arrivals: Arrivals, seed: u64) -> Option<Schedule> {
-        let (rate, poisson) = match arrivals {
-            Arrivals::Closed => return None,
-            Arrivals::Fixed { rate } => (rate, false),
-            Arrivals::Poisson { rate } => (rate, true),
+        Schedule::of(&Workload { arrivals, seed, ..Workload::default() })
+    }
+
+    /// Of a workload and its course, warm-ups included; none for a closed loop.
+    pub fn of(workload: &Workload) -> Option<Schedule> {
+        let rate = workload.arrivals.rate()?;
+        let poisson = matches!(workload.arrivals, Arrivals::Poisson { .. });
+        let nanos = |time: Duration| time.as_secs_f64() * 1e9;
+        let (warm, each) = (nanos(workload.warm_up), nanos(workload.duration));
+        // The rate at the beginning of each piece, that at its end, and its length.
+        let levels = match &workload.course {
+            Course::Steady => vec![(rate, rate, each)],
+            Course::Steps { levels } => {
+                levels.iter().map(|&level| (level, level, warm + each)).collect()
+            }
+            Course::Ramp { from, to } => vec![(*from, *from, warm), (*from, *to, each)],
         };
-        let gap = 1e9 / rate.max(f64::MIN_POSITIVE);
-        let mut schedule = Schedule { rng: Rng::with_seed(seed), gap, poisson, next: 0.0 };
+        let mut pieces = VecDeque::new();
+        let (mut begin, mut last) = (0.0, rate);
+        for (from, to, length) in levels {
+            let (end, slope) = (begin + length, (to - from) / 1e9 / length.max(1.0));
+            pieces.push_back(Piece { begin, end, rate: from.max(1e-6) / 1e9, slope });
+            (begin, last) = (end, to);
+        }
+        let rate = last.max(1e-6) / 1e9;
+        pieces.push_back(Piece { begin, end: f64::INFINITY, rate, slope: 0.0 });
+        let rng = Rng::with_seed(workload.seed);
+        let mut schedule = Schedule { rng, poisson, pieces, next: 0.0 };
         schedule.step();
         Some(schedule)
     }
@@ -35,12 +75,27 @@ impl Schedule {
 
     /// Goes on to the one after.
     pub fn step(&mut self) {
-        self.next += if self.poisson {
+        // The next comes when the rate has added up to this.
+        let mut left = match self.poisson {
             // Times between independent arrivals are exponential. 1 - f64() is never 0.
-            -(1.0 - self.rng.f64()).ln() * self.gap
-        } else {
-            self.gap
+            true => -(1.0 - self.rng.f64()).ln(),
+            false => 1.0,
         };
+        while let Some(piece) = self.pieces.front().copied() {
+            let rate = piece.at(self.next);
+            // Both roots of the parabola in one form that does not cancel out, and is left / rate where the
+            // rate is even.
+            let root = (rate * rate + 2.0 * piece.slope * left).max(0.0).sqrt();
+            let next = self.next + 2.0 * left / (rate + root);
+            if next < piece.end || self.pieces.len() == 1 {
+                self.next = next;
+                return;
+            }
+            left = (left - f64::midpoint(rate, piece.at(piece.end)) * (piece.end - self.next))
+                .max(0.0);
+            self.next = piece.end;
+            self.pieces.pop_front();
+        }
     }
 }
 
@@ -168,6 +223,44 @@ mod tests {
         // e^-1 of the gaps are longer than the mean.
         let long = times.windows(2).filter(|pair| pair[1] - pair[0] > 1_000_000).count();
         assert!((long as f64 / 1e5 - 0.3679).abs() < 0.01, "{long}");
+    }
+
+    /// How many arrivals there are between two moments, in seconds.
+    fn between(workload: &Workload, from: f64, to: f64) -> usize {
+        let mut schedule = Schedule::of(workload).unwrap();
+        let mut count = 0;
+        loop {
+            let at = schedule.peek() as f64 / 1e9;
+            if at >= to {
+                return count;
+            }
+            count += usize::from(at >= from);
+            schedule.step();
+        }
+    }
+
+    #[test]
+    fn rates_follow_the_course() {
+        let arrivals = Arrivals::Fixed { rate: 1.0 };
+        let (duration, warm_up) = (Duration::from_secs(2), Duration::from_secs(1));
+        let base = Workload { arrivals, duration, warm_up, ..Workload::default() };
+        let course = Course::Steps { levels: vec![100.0, 400.0] };
+        let steps = Workload { course, ..base.clone() };
+        assert!(between(&steps, 1.0, 3.0).abs_diff(200) <= 1);
+        assert!(between(&steps, 3.0, 6.0).abs_diff(1200) <= 1);
+        // From 100 to 500 in 2 s: 600 in all, 200 of them in the first half.
+        let course = Course::Ramp { from: 100.0, to: 500.0 };
+        let ramp = Workload { course: course.clone(), ..base.clone() };
+        assert!(between(&ramp, 0.0, 1.0).abs_diff(100) <= 1);
+        assert!(between(&ramp, 1.0, 2.0).abs_diff(200) <= 1);
+        assert!(between(&ramp, 2.0, 3.0).abs_diff(400) <= 1);
+        assert!(between(&ramp, 3.0, 4.0).abs_diff(500) <= 1);
+        let down = Workload { course: Course::Ramp { from: 500.0, to: 100.0 }, ..base.clone() };
+        assert!(between(&down, 1.0, 3.0).abs_diff(600) <= 1);
+        let random = Workload { arrivals: Arrivals::Poisson { rate: 0.0 }, course, ..base };
+        let count = (0..40).map(|seed| between(&Workload { seed, ..random.clone() }, 1.0, 3.0));
+        // 600 each, with a standard deviation of 155 for the sum of 40.
+        assert!(count.sum::<usize>().abs_diff(24_000) < 800);
     }
 
     #[test]

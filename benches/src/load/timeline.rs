@@ -185,10 +185,12 @@ pub fn record(serve: Command, contender: &Contender) -> io::Result<Strip> {
     files::make_file(&root.join("large"), LARGE)?;
     let trace = folder.path().join("trace.json");
     let path = trace.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
-    let server = Server::start(serve, contender, &root, &["--trace", path], Placement::Together)?;
-    drive(server.addr())?;
+    let within = |what: &'static str| move |error| io::Error::other(format!("{what}: {error}"));
+    let server = Server::start(serve, contender, &root, &["--trace", path], Placement::Together)
+        .map_err(within("it does not start"))?;
+    drive(server.addr()).map_err(within("its clients"))?;
     drop(server); // stops it in order, so the file is complete
-    let events = read(&trace)?;
+    let events = read(&trace).map_err(within("its trace"))?;
     let slow = events
         .iter()
         .filter(|event| event.ph == "X" && event.name == "GET large")

@@ -407,7 +407,7 @@ pub(super) fn a_quiet_client_gets_no_answer(subject: &Subject) {
     conn.send("LIS");
     assert!(oracles::until_read(&conn));
     // Nobody has asked for anything yet.
-    assert!(conn.is_quiet_for(std::time::Duration::from_millis(50)));
+    assert!(conn.is_quiet_for(Duration::from_millis(50)));
     conn.send("T\n");
     assert_eq!(conn.reply().ok(), b"");
     conn.finish();

@@ -3,7 +3,7 @@
 use benches::Placement;
 use benches::load::engine::{self, RunError};
 use benches::load::verdict::Bounds;
-use benches::load::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
+use benches::load::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Workload};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,15 +46,20 @@ pub struct Flags {
     /// feel
     #[arg(long, value_name = "R", help_heading = "Workload")]
     rate: Option<f64>,
-    /// How arrivals of --rate are spaced: evenly, or at random as independent people come
-    #[arg(
-        long,
-        value_name = "fixed|poisson",
-        value_enum,
-        requires = "rate",
-        help_heading = "Workload"
-    )]
+    /// How arrivals of an open loop are spaced: evenly, or at random as independent people come
+    #[arg(long, value_name = "fixed|poisson", value_enum, help_heading = "Workload")]
     arrivals: Option<Spacing>,
+    /// Several levels of load in one run, one after the other: 1,4,16,64 or, with the seconds of each,
+    /// 1,4,16,64:5. They are connections: those of the next level are added to those that live. With --rate
+    /// or --arrivals they are requests per second. Every step is warmed up, measured and reported for
+    /// itself, so one run shows where the server has enough
+    #[arg(long, value_name = "LEVELS[:S]", value_parser = steps, conflicts_with = "ramp", help_heading = "Workload")]
+    steps: Option<Growth>,
+    /// A load that rises (or falls) evenly: 1:200:20 goes from 1 connection to 200 in 20 seconds, with --rate or
+    /// --arrivals from 1 request per second to 200. Reported in ten stretches: see at which load latency
+    /// begins to climb
+    #[arg(long, value_name = "FROM:TO:S", value_parser = ramp, help_heading = "Workload")]
+    ramp: Option<Growth>,
     /// How long is measured, in seconds [default: 5]
     #[arg(short, long, value_name = "S", value_parser = seconds, help_heading = "Workload")]
     duration: Option<Duration>,
@@ -65,9 +70,11 @@ pub struct Flags {
     #[arg(long, value_name = "VERB=N,...", value_parser = mix, help_heading = "Workload")]
     mix: Option<Mix>,
     /// Sizes of the files, as many names of each: 4KiB,64KiB,1MiB. Small ones measure the cost of a request,
-    /// large ones that of a byte [default: 4KiB]
-    #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = size, help_heading = "Workload")]
-    sizes: Option<Vec<u64>>,
+    /// large ones that of a byte. Or a law from which the size of every file is drawn, by the seed:
+    /// lognormal:median=8K,sigma=1.5,files=200 (most files of a disk) or pareto:min=1K,alpha=1.2 (a few are
+    /// very large); max=SIZE cuts the tail [default: 16MiB] and files=N is --names [default: 4KiB]
+    #[arg(long, value_name = "BYTES,...|LAW", value_parser = sizes, help_heading = "Workload")]
+    sizes: Option<Files>,
     /// How many files there are [default: 64]
     #[arg(long, value_name = "N", help_heading = "Workload")]
     names: Option<usize>,
@@ -106,18 +113,35 @@ pub struct Flags {
     #[arg(long, help_heading = "Verdict")]
     no_null_run: bool,
 
-    /// Write everything as JSON
+    /// Write everything as JSON; a run in steps as a comparison in which every step is a case
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
     /// Write the course of the run, a row for each tenth of a second
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
-    /// Write the response times as an HdrHistogram log
+    /// Write what came of the run, a row for it or for each of its steps
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub summary_csv: Option<PathBuf>,
+    /// Write the response times as an HdrHistogram log; of a run in steps a file for each, named after it
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub hgrm: Option<PathBuf>,
     /// Write a page with plots
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
+}
+
+/// What `--steps` and `--ramp` say.
+#[derive(Clone)]
+struct Growth {
+    course: Course,
+    duration: Option<Duration>,
+}
+
+/// What `--sizes` says.
+#[derive(Clone)]
+struct Files {
+    sizes: Sizes,
+    names: Option<usize>,
 }
 
 /// How arrivals are spaced.
@@ -153,7 +177,10 @@ impl Flags {
         set(&mut workload.duration, self.duration.as_ref());
         set(&mut workload.warm_up, self.warm_up.as_ref());
         set(&mut workload.mix, self.mix.as_ref());
-        set(&mut workload.sizes, self.sizes.as_ref());
+        if let Some(Files { sizes, names }) = &self.sizes {
+            workload.sizes = sizes.clone();
+            set(&mut workload.names, names.as_ref());
+        }
         set(&mut workload.names, self.names.as_ref());
         set(&mut workload.zipf, self.zipf.as_ref());
         set(&mut workload.lifetime, self.lifetime.as_ref());
@@ -162,11 +189,29 @@ impl Flags {
         set(&mut workload.slow_rate, self.slow_rate.as_ref());
         set(&mut workload.seed, self.seed.as_ref());
         set(&mut workload.timeout, self.timeout.as_ref());
-        if let Some(rate) = self.rate {
-            workload.arrivals = match self.arrivals {
-                Some(Spacing::Poisson) => Arrivals::Poisson { rate },
-                _ => Arrivals::Fixed { rate },
-            };
+        if let Some(Growth { course, duration }) = self.steps.as_ref().or(self.ramp.as_ref()) {
+            workload.course = course.clone();
+            set(&mut workload.duration, duration.as_ref());
+        }
+        let rate = self.rate.or(workload.arrivals.rate());
+        let growing = workload.course != Course::Steady;
+        match (self.arrivals, rate) {
+            (None, Some(rate)) if self.rate.is_some() => {
+                workload.arrivals = match workload.arrivals {
+                    Arrivals::Poisson { .. } => Arrivals::Poisson { rate },
+                    _ => Arrivals::Fixed { rate },
+                };
+            }
+            (None, _) => {}
+            (Some(_), None) if !growing => {
+                return Err("--arrivals needs a --rate, or --steps or a --ramp of rates".into());
+            }
+            (Some(Spacing::Fixed), rate) => {
+                workload.arrivals = Arrivals::Fixed { rate: rate.unwrap_or(0.0) };
+            }
+            (Some(Spacing::Poisson), rate) => {
+                workload.arrivals = Arrivals::Poisson { rate: rate.unwrap_or(0.0) };
+            }
         }
         workload.verify &= !self.no_verify;
         Ok(workload)
@@ -198,7 +243,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// A number of bytes, with a suffix or without.
 fn size(text: &str) -> Result<u64, String> {
-    let suffixes = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
+    let suffixes = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("K", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("", 1),
+    ];
     let (number, unit) = suffixes
         .into_iter()
         .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
@@ -207,6 +260,58 @@ fn size(text: &str) -> Result<u64, String> {
     number
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| "not a number of bytes, such as 4096, 4KiB or 1MiB".into())
+}
+
+/// A list of sizes, or a law.
+fn sizes(text: &str) -> Result<Files, String> {
+    let Some((law, words)) = text.split_once(':') else {
+        let list: Result<Vec<u64>, String> = text.split(',').map(size).collect();
+        return Ok(Files { sizes: list?.into(), names: None });
+    };
+    let (mut smallest, mut shape, mut max, mut names) = (None, None, Law::LARGEST, None);
+    let (first, second) = match law {
+        "lognormal" => ("median", "sigma"),
+        "pareto" => ("min", "alpha"),
+        _ => return Err(format!("no law {law:?}; there are lognormal and pareto")),
+    };
+    for word in words.split(',') {
+        let wrong = || format!("{word:?} does not belong to {law}:{first}=SIZE,{second}=X");
+        let (name, value) = word.split_once('=').ok_or_else(wrong)?;
+        match name {
+            name if name == first => smallest = Some(size(value)?),
+            name if name == second => shape = Some(value.parse().map_err(|_| wrong())?),
+            "max" => max = size(value)?,
+            "files" => names = Some(value.parse().map_err(|_| wrong())?),
+            _ => return Err(wrong()),
+        }
+    }
+    let missing = || format!("a law needs both: {law}:{first}=SIZE,{second}=X");
+    let (smallest, shape) = (smallest.ok_or_else(missing)?, shape.ok_or_else(missing)?);
+    let law = match law {
+        "lognormal" => Law::Lognormal { median: smallest, sigma: shape, max },
+        _ => Law::Pareto { min: smallest, alpha: shape, max },
+    };
+    Ok(Files { sizes: Sizes::Law(law), names })
+}
+
+fn steps(text: &str) -> Result<Growth, String> {
+    let (levels, each) = match text.split_once(':') {
+        None => (text, None),
+        Some((levels, each)) => (levels, Some(seconds(each)?)),
+    };
+    let level = |word: &str| {
+        word.trim().parse().map_err(|_| format!("{word:?} is no level; 1,4,16,64:5 is right"))
+    };
+    let levels: Result<Vec<f64>, String> = levels.split(',').map(level).collect();
+    Ok(Growth { course: Course::Steps { levels: levels? }, duration: each })
+}
+
+fn ramp(text: &str) -> Result<Growth, String> {
+    let wrong = || format!("{text:?} is not FROM:TO:SECONDS, such as 1:200:20");
+    let parts: Vec<&str> = text.split(':').collect();
+    let [from, to, length] = parts[..] else { return Err(wrong()) };
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    Ok(Growth { course: Course::Ramp { from, to }, duration: Some(seconds(length)?) })
 }
 
 fn mix(text: &str) -> Result<Mix, String> {
@@ -247,12 +352,51 @@ mod tests {
     fn sizes_mixes_and_lifetimes() {
         assert_eq!(size("4KiB"), Ok(4096));
         assert_eq!(size("7"), Ok(7));
-        assert!(size("4K").is_err() && size("").is_err() && size("99999999999GiB").is_err());
+        assert_eq!(size("4K"), Ok(4096));
+        assert!(size("4k").is_err() && size("").is_err() && size("99999999999GiB").is_err());
         let expected = Mix { get: 8, put: 1, list: 0, hash: 0, quit: 0 };
         assert_eq!(mix("get=8,put=1"), Ok(expected));
         assert!(mix("get").is_err() && mix("take=1").is_err() && mix("get=x").is_err());
         assert_eq!(lifetime("churn=0.5"), Ok(Lifetime::Churn { ratio: 0.5 }));
         assert!(lifetime("churn=x").is_err() && lifetime("short").is_err());
         assert!(seconds("-1").is_err() && seconds("x").is_err());
+    }
+
+    #[test]
+    fn laws_of_sizes() {
+        let files =
+            sizes("lognormal:median=8K,sigma=1.5,files=200").unwrap_or_else(|e| panic!("{e}"));
+        let law = Law::Lognormal { median: 8192, sigma: 1.5, max: Law::LARGEST };
+        assert_eq!((files.sizes, files.names), (Sizes::Law(law), Some(200)));
+        let files = sizes("pareto:min=1K,alpha=1.2,max=1M").unwrap_or_else(|e| panic!("{e}"));
+        let law = Law::Pareto { min: 1024, alpha: 1.2, max: 1 << 20 };
+        assert_eq!((files.sizes, files.names), (Sizes::Law(law), None));
+        let files = sizes("1,4KiB").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(files.sizes, vec![1, 4096].into());
+        for wrong in [
+            "",
+            "1,,2",
+            "normal:median=1",
+            "lognormal:",
+            "lognormal:median=8K",
+            "lognormal:median=8K,sigma=x",
+            "lognormal:min=1,alpha=2",
+            "pareto:min=1K,alpha=1,files=many",
+        ] {
+            assert!(sizes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn steps_and_ramps() {
+        let growth = steps("1,4,16:2.5").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(growth.course, Course::Steps { levels: vec![1.0, 4.0, 16.0] });
+        assert_eq!(growth.duration, Some(Duration::from_millis(2500)));
+        assert_eq!(steps("7").map(|growth| growth.duration), Ok(None));
+        let growth = ramp("1:200:20").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(growth.course, Course::Ramp { from: 1.0, to: 200.0 });
+        assert_eq!(growth.duration, Some(Duration::from_secs(20)));
+        assert!(steps("1,x").is_err() && steps("").is_err() && steps("1:y").is_err());
+        assert!(ramp("1:2").is_err() && ramp("1:2:3:4").is_err() && ramp("a:2:3").is_err());
     }
 }

@@ -3,9 +3,9 @@
 use benches::load::engine::Watcher;
 use benches::load::observe::{self, Observer};
 use benches::load::recording::{Interval, Latencies, Totals};
+use benches::load::workload::{Stretch, Workload};
 use benches::text;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 /// The line is drawn anew after so many intervals.
@@ -14,77 +14,137 @@ const EVERY: usize = 5;
 /// The one who watches.
 pub struct Live {
     observer: Option<Observer>,
+    /// When the warm-up was over, that of the first step.
     origin: Option<Instant>,
-    /// The length of the run, in seconds.
+    /// The length of what is measured at a time, in seconds.
     length: f64,
-    terminal: bool,
+    /// What stands first in the line: which step it is.
+    step: String,
+    steps: usize,
+    /// How wide the terminal is; none if there is none.
+    terminal: Option<usize>,
     intervals: usize,
     /// Requests since the line was last drawn, and when that was.
     done: u64,
     drawn: f64,
-    percentiles: String,
+    percentiles: Vec<Part>,
 }
 
 impl Live {
-    /// For a run of this length; with an observer, the server is shown as well.
-    pub fn new(observer: Option<Observer>, length: Duration) -> Live {
-        let terminal = io::stderr().is_terminal();
-        if terminal {
-            eprint!("warming up");
-        }
-        let length = length.as_secs_f64();
+    /// For a run of this workload; with an observer, the server is shown as well.
+    pub fn new(observer: Option<Observer>, workload: &Workload) -> Live {
         Live {
+            terminal: text::terminal_width(),
             observer,
             origin: None,
-            length,
-            terminal,
+            length: workload.duration.as_secs_f64(),
+            step: String::new(),
+            steps: workload.stretches().len(),
             intervals: 0,
             done: 0,
             drawn: 0.0,
-            percentiles: String::new(),
+            percentiles: Vec::new(),
         }
     }
 
     /// Clears the line; gives back the observer, and when the warm-up was over.
     pub fn end(self) -> (Option<Observer>, Option<Instant>) {
-        if self.terminal {
+        if self.terminal.is_some() {
             eprint!("\r\x1b[K");
         }
         (self.observer, self.origin)
     }
 
-    fn is_due(&self) -> bool {
-        self.terminal && (self.intervals + 1).is_multiple_of(EVERY)
+    fn draw(&self, parts: &[Part]) {
+        let Some(width) = self.terminal else { return };
+        eprint!("\r\x1b[K{}", fitting(parts, width.saturating_sub(1)));
     }
 
-    fn server(&self) -> String {
-        let Some(sample) = self.observer.as_ref().and_then(Observer::latest) else {
-            return String::new();
-        };
-        let memory = sample.pss + sample.page_tables + sample.kernel_stacks;
-        format!(
-            " | server: {} processes, {} threads, {:.1} MiB",
-            sample.processes,
-            sample.threads,
-            memory as f64 / 1024.0 / 1024.0
-        )
+    fn is_due(&self) -> bool {
+        self.terminal.is_some() && (self.intervals + 1).is_multiple_of(EVERY)
     }
+
+    fn server(&self) -> Option<Part> {
+        let sample = self.observer.as_ref().and_then(Observer::latest)?;
+        let memory = (sample.pss + sample.page_tables + sample.kernel_stacks) as f64;
+        let mib = memory / 1024.0 / 1024.0;
+        let (processes, threads) = (sample.processes, sample.threads);
+        let plural = |count: u64, one: &str, many: &str| match count {
+            1 => format!("1 {one}"),
+            n => format!("{n} {many}"),
+        };
+        let long = format!(
+            "{}, {}, {mib:.1} MiB",
+            plural(processes, "process", "processes"),
+            plural(threads, "thread", "threads")
+        );
+        Some((long, format!("{processes}p {threads}t {mib:.1}MiB")))
+    }
+}
+
+/// A part of the line, and the same in few letters.
+type Part = (String, String);
+
+fn part(text: String) -> Part {
+    let short = text.replace(' ', "");
+    (text, short)
+}
+
+/// All parts if there is room for them, or else the short ones, as many as fit: a line that is broken could
+/// not be taken back.
+fn fitting(parts: &[Part], width: usize) -> String {
+    let length = |text: &str| text.chars().count();
+    let parts: Vec<&Part> = parts.iter().filter(|(text, _)| !text.is_empty()).collect();
+    let long: Vec<&str> = parts.iter().map(|(text, _)| text.as_str()).collect();
+    let whole = long.join("  ");
+    if length(&whole) <= width {
+        return whole;
+    }
+    let mut line = String::new();
+    for (_, short) in parts {
+        let gap = if line.is_empty() { "" } else { " " };
+        if length(&line) + gap.len() + length(short) > width {
+            break;
+        }
+        line += gap;
+        line += short;
+    }
+    line
 }
 
 impl Watcher for Live {
     fn started(&mut self, at: Instant) {
-        self.origin = Some(at);
+        self.origin.get_or_insert(at);
+        (self.intervals, self.done, self.drawn) = (0, 0, 0.0);
         if let Some(observer) = &self.observer {
+            observer.look_at_threads();
+        }
+    }
+
+    fn stretch(&mut self, number: usize, stretch: &Stretch) {
+        self.length = stretch.workload.duration.as_secs_f64();
+        if self.steps > 1 {
+            self.step = format!("{}/{} ({:.0})", number + 1, self.steps, stretch.to);
+        }
+        self.draw(&[part(self.step.clone()), ("warming up".into(), "warming up".into())]);
+    }
+
+    fn ended(&mut self) {
+        if let Some(observer) = &self.observer
+            && self.steps > 1
+        {
             observer.look_at_threads();
         }
     }
 
     fn latencies(&mut self, so_far: &Latencies) {
         if self.is_due() {
-            let show =
-                |percentile| text::duration(Duration::from_nanos(so_far.percentile(percentile)));
-            self.percentiles =
-                format!("p50 {}, p99 {}, max {}", show(50.0), show(99.0), show(100.0));
+            let show = |name: &str, percentile| {
+                let time = Duration::from_nanos(so_far.percentile(percentile));
+                let time = text::duration(time);
+                (format!("{name} {time}"), format!("{name} {}", time.replace(' ', "")))
+            };
+            self.percentiles = vec![show("p50", 50.0), show("p99", 99.0), show("max", 100.0)];
         }
     }
 
@@ -101,16 +161,35 @@ impl Watcher for Live {
         if self.is_due() {
             let rate = self.done as f64 / (interval.at - self.drawn).max(1e-3);
             let errors: u64 = errors.values().sum();
-            eprint!(
-                "\r\x1b[K{:.1} s: {}, {}, {errors} errors{}",
-                interval.at,
-                text::rate(rate),
-                self.percentiles,
-                self.server()
-            );
+            let plural = if errors == 1 { "" } else { "s" };
+            let mut parts = vec![part(self.step.clone()), part(format!("{:.1} s", interval.at))];
+            parts.push(part(text::rate(rate)));
+            // What can be spared stands last.
+            let mut percentiles = self.percentiles.iter().cloned();
+            parts.extend(percentiles.by_ref().take(2));
+            parts.push((format!("{errors} error{plural}"), format!("{errors} err")));
+            parts.extend(self.server());
+            parts.extend(percentiles);
+            self.draw(&parts);
             self.done = 0;
             self.drawn = interval.at;
         }
         self.intervals += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fitting, part};
+
+    #[test]
+    fn a_line_is_never_broken() {
+        let parts = ["10.0 s", "", "70.2 k/s", "p50 1.00 ms"].map(|text| part(text.into()));
+        assert_eq!(fitting(&parts, 29), "10.0 s  70.2 k/s  p50 1.00 ms");
+        assert_eq!(fitting(&parts, 28), "10.0s 70.2k/s p501.00ms");
+        assert_eq!(fitting(&parts, 22), "10.0s 70.2k/s");
+        assert_eq!(fitting(&parts, 3), "");
+        // Signs of more than one byte take one place.
+        assert_eq!(fitting(&[part("28.1 µs".into())], 7), "28.1 µs");
     }
 }

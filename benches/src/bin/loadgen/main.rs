@@ -4,7 +4,9 @@
 //! cargo loadgen --addr HOST:PORT --root DIR      against a server that is running and serves DIR
 //! cargo loadgen --serve thread_server            against one of ours, started for it and watched
 //! cargo loadgen compare                          all models, beside each other
+//! cargo loadgen compare OLD.json NEW.json        which differences between two files are shown
 //! cargo loadgen knee --serve thread_server       the highest rate within a bound
+//! cargo loadgen picture FILE.json -o FILE.svg    the picture of a comparison, for a README
 //! ```
 
 mod flags;
@@ -14,10 +16,10 @@ use benches::load::compare::{self, Failure};
 use benches::load::engine::{self, Run, RunError, Target};
 use benches::load::observe::{self, Observer};
 use benches::load::recording::{ErrorKind, Recording};
-use benches::load::report::{self, Case, Comparison, ServerResult};
-use benches::load::workload::Workload;
+use benches::load::report::{self, Comparison};
+use benches::load::workload::{Course, Sizes, Workload};
 use benches::load::{content, diff, knee, verdict};
-use benches::{CONTENDERS, Placement, tether};
+use benches::{Placement, tether};
 use clap::error::ErrorKind as ClapError;
 use clap::{CommandFactory, Parser, Subcommand};
 use file_service::client::Client;
@@ -33,7 +35,7 @@ use std::time::Instant;
 
 /// Puts load on a file server and tells how it bears it
 #[derive(Parser)]
-#[command(name = "loadgen", args_conflicts_with_subcommands = true)]
+#[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 struct CommandLine {
     #[command(subcommand)]
     other: Option<Other>,
@@ -49,6 +51,18 @@ enum Other {
     Diff(diff::Options),
     /// The highest rate that a server bears within a bound of latency
     Knee(knee::Options),
+    /// Draws a comparison that was written as JSON: an SVG that is right on light and dark ground
+    Picture(Picture),
+}
+
+/// What `picture` takes.
+#[derive(clap::Args)]
+struct Picture {
+    /// What `cargo bench`, `compare` or a run in steps has written as JSON
+    file: PathBuf,
+    /// Where the picture goes
+    #[arg(short, long, value_name = "FILE.svg")]
+    output: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +78,7 @@ fn main() -> ExitCode {
         Some(Other::Compare(options)) => return compare::main(options),
         Some(Other::Diff(options)) => return diff::main(options),
         Some(Other::Knee(options)) => return knee::main(options),
+        Some(Other::Picture(options)) => picture(options),
         None => load(&line.flags),
     };
     result.unwrap_or_else(|failure| failure.report("loadgen"))
@@ -87,6 +102,20 @@ fn unusable(why: impl ToString) -> Failure {
     Failure::Unusable(why.to_string())
 }
 
+/// Draws what is kept in a file.
+fn picture(options: &Picture) -> Result<ExitCode, Failure> {
+    let comparison = diff::read(&options.file)?;
+    if report::html::levels(&comparison) < 2 {
+        let file = options.file.display();
+        return Err(unusable(format!(
+            "{file}: nothing to draw against: it has no case under several numbers of connections"
+        )));
+    }
+    report::write(&options.output, &report::overview_svg(&comparison))?;
+    println!("written to {}", options.output.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the load that the flags ask for.
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
@@ -106,12 +135,10 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     }
     let (server, target) = match (&flags.serve, &flags.addr) {
         (Some(name), _) => {
-            let contender = CONTENDERS.iter().find(|c| c.is_called(name)).ok_or_else(|| {
-                let labels: Vec<&str> = CONTENDERS.iter().map(|c| c.label).collect();
-                unusable(format!("no model {name:?}; there are {}", labels.join(", ")))
-            })?;
+            let contender = compare::contender(name)?;
             let root = root.as_deref().unwrap_or(Path::new("."));
-            let server = compare::start_ours(contender, root, workload.connections, placement)?;
+            let clients = workload.most_connections();
+            let server = compare::start_ours(contender, root, clients, placement)?;
             let target = Target { addr: server.addr(), name: contender.label.into() };
             (Some(server), target)
         }
@@ -140,27 +167,38 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         .transpose()
         .map_err(|error| unusable(format!("the server cannot be watched: {error}")))?;
     let ceiling = flags.ceiling(&workload, placement).map_err(failed)?;
-    let recording = measure(&workload, &target, placement, &stop, observer)?;
-    conclude(flags, recording, ceiling)
+    let words = match &server {
+        Some(_) => placement.to_string(),
+        None => placement.beside(flags.pid),
+    };
+    let measured = measure(&workload, &target, (placement, words), &stop, observer)?;
+    conclude(flags, &workload, measured, ceiling)
 }
 
 fn measure(
     workload: &Workload,
     target: &Target,
-    placement: Placement,
+    (placement, words): (Placement, String),
     stop: &AtomicBool,
     observer: Option<Observer>,
-) -> Result<Recording, Failure> {
-    let mut live = Live::new(observer, workload.duration);
-    let environment = compare::environment(placement);
+) -> Result<Vec<Recording>, Failure> {
+    let mut live = Live::new(observer, workload);
+    let environment = compare::environment(words);
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
-    let result = placement.at_client(|| engine::run(run));
+    let result = placement.at_client(|| engine::run_stretches(run));
     let (observer, origin) = live.end();
-    let mut recording = result.map_err(failed)?;
+    let mut recordings = result.map_err(failed)?;
     if let Some(observer) = observer {
-        recording.samples = observer.finish(origin.unwrap_or_else(Instant::now)).samples;
+        let mut observed = observer.finish(origin.unwrap_or_else(Instant::now));
+        for recording in &mut recordings {
+            recording.empty = Some(observed.first);
+            recording.samples = match workload.course {
+                Course::Steady => std::mem::take(&mut observed.samples),
+                _ => observed.between(recording.since, recording.since + recording.seconds),
+            };
+        }
     }
-    Ok(recording)
+    Ok(recordings)
 }
 
 fn failed(error: RunError) -> Failure {
@@ -170,51 +208,66 @@ fn failed(error: RunError) -> Failure {
 /// Judges, prints, writes.
 fn conclude(
     flags: &Flags,
-    mut recording: Recording,
+    workload: &Workload,
+    mut recordings: Vec<Recording>,
     ceiling: Option<f64>,
 ) -> Result<ExitCode, Failure> {
-    verdict::judge(&mut recording, &flags.bounds(), ceiling);
-    println!("{}", report::table::recording(&recording));
+    recordings.iter_mut().for_each(|run| verdict::judge(run, &flags.bounds(), ceiling));
+    let all = Comparison::alone(workload, &recordings, ceiling);
+    let alone = match (&workload.course, &recordings[..]) {
+        (Course::Steady, [recording]) => Some(recording),
+        _ => None,
+    };
+    println!("{}", all.environment.placement);
+    match alone {
+        Some(recording) => println!("{}", report::table::recording(recording)),
+        None => println!("{}", report::table::course(&all)),
+    }
+    if let Sizes::Law(_) = workload.sizes {
+        println!("{}", report::table::files(workload));
+    }
     if let Some(ceiling) = ceiling {
         println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
     }
-    let refused = recording.errors.get(ErrorKind::Refused.as_str()).copied().unwrap_or(0);
-    if recording.totals.done == 0 && refused > 0 {
+    let sum = |of: fn(&Recording) -> u64| recordings.iter().map(of).sum::<u64>();
+    let refused = sum(|r| r.errors.get(ErrorKind::Refused.as_str()).copied().unwrap_or(0));
+    if sum(|recording| recording.totals.done) == 0 && refused > 0 {
         println!("The server refuses everything: does it have the files? See --root and --upload.");
     }
-    let write = |path: &Option<PathBuf>, text: &dyn Fn() -> std::io::Result<String>| match path {
-        None => Ok(()),
-        Some(path) => text()
-            .and_then(|text| fs::write(path, text))
-            .map_err(|error| Failure::Broken(format!("{}: {error}", path.display()))),
-    };
-    write(&flags.json, &|| report::json::recording(&recording))?;
-    write(&flags.csv, &|| Ok(report::csv::intervals(&recording)))?;
-    write(&flags.hgrm, &|| Ok(report::hgrm::log(&recording.response_time)))?;
-    write(&flags.html, &|| Ok(report::html::page(&alone(&recording), &[])))?;
-    Ok(if verdict::server_ended(&recording) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if let Some(path) = &flags.json {
+        let json = match alone {
+            Some(recording) => report::json::recording(recording)?,
+            None => report::json::comparison(&all)?,
+        };
+        report::write(path, &json)?;
+    }
+    if let Some(path) = &flags.csv {
+        report::write(path, &report::csv::intervals_of(&all))?;
+    }
+    if let Some(path) = &flags.summary_csv {
+        report::write(path, &report::csv::runs_of(&all))?;
+    }
+    if let Some(path) = &flags.hgrm {
+        for (recording, case) in recordings.iter().zip(&all.cases) {
+            let path = match alone {
+                Some(_) => path.clone(),
+                None => beside(path, &case.name),
+            };
+            report::write(&path, &report::hgrm::log(&recording.response_time))?;
+        }
+    }
+    if let Some(path) = &flags.html {
+        report::write(path, &report::html::page(&all, &[]))?;
+    }
+    let ended = recordings.iter().any(verdict::server_ended);
+    Ok(if ended { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A comparison of one.
-fn alone(recording: &Recording) -> Comparison {
-    let result = ServerResult {
-        server: recording.server.clone(),
-        rounds: vec![Some(recording.clone())],
-        failure: None,
-        note: None,
-    };
-    let case = Case {
-        name: "load".into(),
-        title: format!("{} connections", recording.workload.connections),
-        workload: recording.workload.clone(),
-        results: vec![result],
-    };
-    Comparison {
-        schema: report::SCHEMA,
-        environment: recording.environment.clone(),
-        baseline: None,
-        cases: vec![case],
-    }
+/// `run.hgrm` of a step: `run-step-16.hgrm`.
+fn beside(path: &Path, step: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
+    path.with_file_name(format!("{stem}-{step}{extension}"))
 }
 
 fn resolve(addr: &str) -> Result<SocketAddr, Failure> {

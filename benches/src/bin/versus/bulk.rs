@@ -44,11 +44,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let folder = folder(options.root.clone())?;
     let root = folder.path().canonicalize()?;
     let length = options.mib << 20;
-    progress(format_args!("making a file of {} MiB", options.mib));
+    progress(&format!("making a file of {} MiB", options.mib));
     files::make_file(&root.join("huge"), length)?;
     let placement = Placement::choose();
     let models = options.models.chosen();
-    progress(format_args!(""));
+    progress("");
     println!("{}; {placement}", text::machine());
     println!(
         "{} MiB in {}; medians of {} rounds\n",
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     );
     for direction in [Direction::Get, Direction::Put] {
         let seconds = measure(&root, length, direction, &models, options.rounds, placement)?;
-        progress(format_args!(""));
+        progress("");
         println!("{}\n", details(direction, length, &models, &seconds));
     }
     Ok(())
@@ -80,11 +80,7 @@ fn measure(
     for round in 0..rounds {
         for at in rotated(&everybody, round as usize) {
             let label = subjects[at].map_or("bare", |model| model.label);
-            progress(format_args!(
-                "{}, round {} of {rounds}: {label}",
-                direction.name(),
-                round + 1
-            ));
+            progress(&format!("{}, round {} of {rounds}: {label}", direction.name(), round + 1));
             let server = start_subject(root, length, subjects[at], placement)?;
             let took = placement.at_client(|| match direction {
                 Direction::Get => get(server.addr(), length),

@@ -16,16 +16,14 @@ mod memory;
 mod speed;
 mod wrk;
 
-use benches::{CONTENDERS, Contender, Placement, Server, find, tether};
+use benches::load::compare::{self, Failure, myself, progress, raise_descriptor_limit};
+use benches::{CONTENDERS, Contender, Placement, Server, tether};
 use clap::{Parser, Subcommand};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::ffi::OsString;
-use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// Compare the servers with nginx, with bare loops and with each other
 #[derive(Parser)]
@@ -63,39 +61,17 @@ impl Models {
 }
 
 fn contender(name: &str) -> Result<&'static Contender, String> {
-    CONTENDERS.iter().find(|contender| contender.is_called(name)).ok_or_else(|| {
-        let labels: Vec<&str> = CONTENDERS.iter().map(|contender| contender.label).collect();
-        format!("there are {}", labels.join(", "))
-    })
-}
-
-/// Why a comparison did not come about.
-enum Failure {
-    /// Something that it needs is not there.
-    Unusable(String),
-    /// It went wrong on the way.
-    Broken(String),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Broken(error.to_string())
-    }
+    compare::contender(name).map_err(|failure| failure.to_string())
 }
 
 fn main() -> ExitCode {
     tether::tie();
-    // What this program is when it starts itself.
+    if let Some(code) = compare::role() {
+        return code;
+    }
     let mut args = std::env::args_os().skip(1);
-    match args.next().as_ref().and_then(|first| first.to_str()) {
-        Some("serve") => return serve(args),
-        Some("bare") => return bare::main(args),
-        Some("become") => {
-            let error = tether::become_program(&args.collect::<Vec<_>>());
-            eprintln!("versus: {error}");
-            return ExitCode::FAILURE;
-        }
-        _ => {}
+    if args.next().is_some_and(|first| first == "bare") {
+        return bare::main(args);
     }
     let line = CommandLine::parse();
     raise_descriptor_limit();
@@ -104,32 +80,11 @@ fn main() -> ExitCode {
         Comparison::Memory(options) => memory::run(options),
         Comparison::Bulk(options) => bulk::run(options),
     };
-    progress(format_args!(""));
+    progress("");
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Unusable(why)) => {
-            eprintln!("versus: {why}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Broken(why)) => {
-            eprintln!("versus: {why}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report("versus"),
     }
-}
-
-fn serve(mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    match args.next().as_ref().and_then(|name| name.to_str()).and_then(find) {
-        Some(entry) => (entry.main)(args.collect()),
-        None => ExitCode::from(2),
-    }
-}
-
-/// This program again, as something else. The servers are in it, so that they are built with it.
-fn myself(role: &str) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(role);
-    Ok(command)
 }
 
 /// Starts one of our servers.
@@ -150,19 +105,6 @@ fn folder(parent: PathBuf) -> Result<tempfile::TempDir, Failure> {
         tempfile::Builder::new().prefix("versus-").tempdir_in(&parent).map_err(unusable)?;
     tether::remove_when_interrupted(folder.path().to_owned())?;
     Ok(folder)
-}
-
-/// Thousands of clients are thousands of descriptors, here and in nginx, which inherits the limit.
-fn raise_descriptor_limit() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
-/// What is being done, on one line of the terminal; nothing in a pipe.
-fn progress(what: fmt::Arguments<'_>) {
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}");
-    }
 }
 
 /// A table for the terminal and for the README alike; figures to the right.

@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let header = ["server", "PSS", "page tables", "kernel stacks", "sum", "processes", "threads"];
     let mut shown = table(&header, 1);
     for contender in options.models.chosen() {
-        progress(format_args!("{}", contender.label));
+        progress(contender.label);
         let mut row = vec![contender.label.to_owned()];
         if contender.many {
             let (each, all) = measure(contender, options.clients, root.path(), placement)?;
@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         shown.add_row(row);
     }
-    progress(format_args!(""));
+    progress("");
     println!("{shown}\n\nKernel stacks are reckoned at 16 KiB for each thread.");
     Ok(())
 }

@@ -134,7 +134,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         subjects.extend(models.iter().map(|&contender| Subject::Ours(contender)));
         let records = measure(&site, case, &subjects, options)?;
-        progress(format_args!(""));
+        progress("");
         println!("{}\n", details(case, &subjects, &records));
         let ratio = |label: &str| {
             let at = subjects.iter().position(|subject| subject.label() == label)?;
@@ -168,12 +168,7 @@ fn measure(
     for round in 0..options.rounds {
         for at in rotated(&able, round as usize) {
             let label = subjects[at].label();
-            progress(format_args!(
-                "{}, round {} of {}: {label}",
-                case.name,
-                round + 1,
-                options.rounds
-            ));
+            progress(&format!("{}, round {} of {}: {label}", case.name, round + 1, options.rounds));
             let server = start_subject(site, subjects[at])?;
             warm_up(server.addr(), case)
                 .map_err(|error| Failure::Broken(format!("{label}, {}: {error}", case.name)))?;

@@ -7,23 +7,9 @@ use std::fmt::Write as _;
 const RUN: &str = "case,server,round,seconds,done,rate,service_p50_ns,service_p99_ns,\
     response_p50_ns,response_p90_ns,response_p99_ns,response_p999_ns,response_max_ns,errors,dropped,\
     clients_served,connections_asked,connections_made,generator_share,switches_per_request,\
-    cpu_us_per_request,memory_bytes,fairness,invalid\n";
+    cpu_us_per_request,memory_bytes,bytes_per_client,fairness,generator_ceiling,invalid\n";
 
 const INTERVAL: &str = "case,server,round,at,done,errors,p50_ns,p99_ns,max_ns\n";
-
-/// One row for one run.
-pub fn run(recording: &Recording) -> String {
-    let mut csv = RUN.to_owned();
-    run_row(&mut csv, "", &recording.server, 1, Some(recording));
-    csv
-}
-
-/// One row for every tenth of a second of one run.
-pub fn intervals(recording: &Recording) -> String {
-    let mut csv = INTERVAL.to_owned();
-    interval_rows(&mut csv, "", &recording.server, 1, recording);
-    csv
-}
 
 /// One row for every run of a comparison; a run that has failed has a row without figures.
 pub fn runs_of(comparison: &Comparison) -> String {
@@ -31,7 +17,8 @@ pub fn runs_of(comparison: &Comparison) -> String {
     for case in &comparison.cases {
         for result in &case.results {
             for (round, run) in result.rounds.iter().enumerate() {
-                run_row(&mut csv, &case.name, &result.server, round + 1, run.as_ref());
+                let case = (case.name.as_str(), case.ceiling);
+                run_row(&mut csv, case, &result.server, round + 1, run.as_ref());
             }
         }
     }
@@ -53,7 +40,13 @@ pub fn intervals_of(comparison: &Comparison) -> String {
     csv
 }
 
-fn run_row(csv: &mut String, case: &str, server: &str, round: usize, run: Option<&Recording>) {
+fn run_row(
+    csv: &mut String,
+    (case, ceiling): (&str, Option<f64>),
+    server: &str,
+    round: usize,
+    run: Option<&Recording>,
+) {
     let mut fields = vec![field(case), field(server), round.to_string()];
     match run {
         None => fields.resize(RUN.split(',').count(), String::new()),
@@ -83,7 +76,9 @@ fn run_row(csv: &mut String, case: &str, server: &str, round: usize, run: Option
                 figure(Figure::Switches),
                 figure(Figure::Cpu),
                 figure(Figure::Memory),
+                figure(Figure::PerClient),
                 figure(Figure::Fairness),
+                ceiling.map_or(String::new(), |ceiling| ceiling.to_string()),
                 field(&run.invalid.join("; ")),
             ]);
         }

@@ -3,11 +3,11 @@
 
 use super::svg::{self, About, Axis, Bar, Point, Row, Series, Track, escape};
 use super::{
-    Case, Comparison, Figure, NONE, Recording, ServerResult, Strip, bytes, digits, fullest, listed,
-    nanos, plain, verdict, whole,
+    Case, Comparison, Figure, NONE, Recording, ServerResult, Strip, bytes, digits, fullest,
+    is_idle, listed, nanos, plain, table, verdict, whole,
 };
 use crate::load::stats::{self, Difference, Direction, Ratio};
-use crate::load::workload::Arrivals;
+use crate::load::workload::{Arrivals, Course};
 use crate::text;
 use std::fmt::Write as _;
 
@@ -25,6 +25,8 @@ pub struct Chapter {
     pub intro: String,
     /// Its plots.
     pub plates: Vec<Plate>,
+    /// Why figures in it are missing or not to be believed: the mark that stands beside them, and the reason.
+    pub notes: Vec<(String, String)>,
 }
 
 /// A plot, what it says, and the same as a table.
@@ -36,8 +38,6 @@ pub struct Plate {
     pub svg: String,
     /// What the reader sees and why, as plain text.
     pub words: Vec<String>,
-    /// What must not be overlooked: figures that are missing or not to be believed.
-    pub warnings: Vec<String>,
     /// The figures; the first row is the head.
     pub table: Vec<Vec<String>>,
     /// Whether it takes the whole width.
@@ -70,24 +70,37 @@ pub fn page_with(comparison: &Comparison, strips: &[Strip], further: &[Chapter])
     html
 }
 
-/// The picture of the README: rate and 99th percentile against concurrency. It brings its own ground, light or dark,
-/// since nobody knows what it will be shown on.
+/// The picture of a README: rate and 99th percentile against the load. It brings its own ground, light or dark, since
+/// nobody knows what it will be shown on.
 pub fn overview_svg(comparison: &Comparison) -> String {
     let servers = comparison.servers();
     let sweep = sweeps(comparison).into_iter().next().unwrap_or_default();
-    let rate = rate_plot(comparison, &servers, &sweep, "overview-rate");
-    let p99 = latency_plot(&servers, &sweep, Figure::P99, "overview-p99");
+    let notes = Notes { notes: Vec::new() };
+    let rate = rate_plot(comparison, &servers, &sweep, "overview-rate", &notes);
+    let p99 = latency_plot(&servers, &sweep, Figure::P99, "overview-p99", &notes);
     let ((rate, left), (p99, right)) = (nested(&rate, 10.0), nested(&p99, 470.0));
-    let height = left.max(right) + 50.0;
+    let height = left.max(right) + 72.0;
     let title = sweep.first().map_or(String::new(), |case| common_title(&sweep, case));
+    let what = match sweep.first().is_none_or(|case| closed(case)) {
+        true => "concurrent connections",
+        false => "the planned rate",
+    };
+    let of = &comparison.environment;
+    let begun = moment(of.started);
+    let place = [of.machine.as_str(), begun.split(' ').next().unwrap_or_default()];
+    let place = place.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
     // The style sheet is written for a page: `:root` is the drawing here.
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 920 {height:.0}\" role=\"img\" \
-         aria-labelledby=\"overview-t\"><title id=\"overview-t\">Requests per second and 99th percentile of the \
-         response time against concurrent connections: {title}</title><style>{STYLE}</style>\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"920\" height=\"{height:.0}\" viewBox=\"0 0 920 {height:.0}\" \
+         role=\"img\" aria-labelledby=\"overview-t\"><title id=\"overview-t\">Requests per second and 99th percentile \
+         of the response time against {what}: {title}</title><style>{STYLE}</style>\
          <rect width=\"920\" height=\"{height:.0}\" rx=\"8\" style=\"fill:var(--card)\"/>\
-         <text x=\"20\" y=\"28\" style=\"font-size:16px;font-weight:600\">{title}</text>{rate}{p99}</svg>\n",
+         <text x=\"20\" y=\"28\" style=\"font-size:16px;font-weight:600\">{title}</text>{rate}{p99}\
+         <text class=\"label\" x=\"20\" y=\"{foot:.0}\" style=\"font-size:11px\">{place}. Medians of interleaved rounds; \
+         a hollow marker with ! is not to be believed, {NONE} is no figure.</text></svg>\n",
         title = escape(&title),
+        place = escape(&place),
+        foot = height - 12.0,
     )
 }
 
@@ -108,7 +121,7 @@ fn chapters(comparison: &Comparison, strips: &[Strip]) -> Vec<Chapter> {
     let reference = reference(comparison, &sweeps);
     let crowded = sweeps.first().and_then(|sweep| sweep.last().copied()).or(reference);
     let mut chapters = Vec::new();
-    if let Some(case) = reference {
+    if let Some(case) = reference.filter(|_| servers.len() > 1) {
         chapters.push(glance(comparison, &servers, case));
     }
     for (n, sweep) in sweeps.iter().enumerate() {
@@ -122,7 +135,11 @@ fn chapters(comparison: &Comparison, strips: &[Strip]) -> Vec<Chapter> {
     }
     if let Some(case) = crowded {
         chapters.push(fairness(&servers, case));
-        chapters.push(course(&servers, case));
+        // The steps of one run are one course.
+        let in_steps = |case: &&Case| case.workload.course != Course::Steady;
+        let steps: Vec<&Case> = comparison.cases.iter().filter(in_steps).collect();
+        let whole = if steps.len() > 1 { steps } else { vec![case] };
+        chapters.push(course(&servers, &whole));
     }
     let swept: Vec<&str> = sweeps.iter().flatten().map(|case| case.name.as_str()).collect();
     let others: Vec<&Case> =
@@ -136,11 +153,37 @@ fn chapters(comparison: &Comparison, strips: &[Strip]) -> Vec<Chapter> {
     chapters
 }
 
-/// Cases that differ in the number of connections alone, in its order.
+/// How many levels of load the first curve of a comparison has; 0 without any.
+pub fn levels(comparison: &Comparison) -> usize {
+    sweeps(comparison).first().map_or(0, Vec::len)
+}
+
+/// How much load a case is: requests per second in an open loop, connections in a closed one.
+fn level(case: &Case) -> f64 {
+    case.workload.arrivals.rate().unwrap_or(case.workload.connections as f64)
+}
+
+/// The same in words.
+fn load(level: f64, closed: bool) -> String {
+    match closed {
+        true if level == 1.0 => "1 connection".to_owned(),
+        true => format!("{} connections", whole(level)),
+        false => format!("{} requests a second", whole(level)),
+    }
+}
+
+fn load_of(case: &Case) -> String {
+    load(level(case), closed(case))
+}
+
+/// Cases that differ alone in the number of connections, or in the rate of an open loop, in its order.
 fn sweeps(comparison: &Comparison) -> Vec<Vec<&Case>> {
     let alike = |a: &Case, b: &Case| {
         let mut workload = a.workload.clone();
-        workload.connections = b.workload.connections;
+        match (a.workload.arrivals.rate(), b.workload.arrivals.rate()) {
+            (Some(_), Some(rate)) => workload.arrivals = workload.arrivals.at(rate),
+            _ => workload.connections = b.workload.connections,
+        }
         workload.duration = b.workload.duration;
         workload.warm_up = b.workload.warm_up;
         workload.seed = b.workload.seed;
@@ -149,9 +192,7 @@ fn sweeps(comparison: &Comparison) -> Vec<Vec<&Case>> {
     let mut sweeps: Vec<Vec<&Case>> = Vec::new();
     for case in &comparison.cases {
         match sweeps.iter_mut().find(|sweep| alike(sweep[0], case)) {
-            Some(sweep)
-                if sweep.iter().all(|c| c.workload.connections != case.workload.connections) =>
-            {
+            Some(sweep) if sweep.iter().all(|other| level(other) != level(case)) => {
                 sweep.push(case);
             }
             Some(_) => {}
@@ -160,22 +201,27 @@ fn sweeps(comparison: &Comparison) -> Vec<Vec<&Case>> {
     }
     sweeps.retain(|sweep| sweep.len() > 1);
     for sweep in &mut sweeps {
-        sweep.sort_by_key(|case| case.workload.connections);
+        sweep.sort_by(|a, b| level(a).total_cmp(&level(b)));
     }
     sweeps
 }
 
-/// The case that stands for all: that of the first sweep which is nearest to 64 connections.
+/// The case that stands for all: that of the first sweep which is nearest to 64 connections, or of one over rates
+/// the middle.
 fn reference<'a>(comparison: &'a Comparison, sweeps: &[Vec<&'a Case>]) -> Option<&'a Case> {
     let distance =
         |case: &&&Case| ((case.workload.connections as f64 / 64.0).ln().abs() * 1e6) as u64;
     match sweeps.first() {
+        Some(sweep) if sweep.iter().any(|case| !closed(case)) => {
+            sweep.get(sweep.len() / 2).copied()
+        }
         Some(sweep) => sweep.iter().min_by_key(distance).copied(),
         None => comparison.cases.first(),
     }
 }
 
 fn glance(comparison: &Comparison, servers: &[&str], case: &Case) -> Chapter {
+    let notes = Notes::of(servers, &[case]);
     Chapter {
         id: "glance".to_owned(),
         title: "At a glance".to_owned(),
@@ -184,9 +230,10 @@ fn glance(comparison: &Comparison, servers: &[&str], case: &Case) -> Chapter {
                 difference, which is not the same as showing that there is none."
             .to_owned(),
         plates: vec![
-            ratio_plate(comparison, servers, case, Figure::Rate, "glance-rate"),
-            ratio_plate(comparison, servers, case, Figure::P99, "glance-p99"),
+            ratio_plate(comparison, servers, case, Figure::Rate, "glance-rate", &notes),
+            ratio_plate(comparison, servers, case, Figure::P99, "glance-p99", &notes),
         ],
+        notes: notes.said(),
     }
 }
 
@@ -195,22 +242,23 @@ fn concurrency(comparison: &Comparison, servers: &[&str], sweep: &[&Case], n: us
     let id = |what: &str| format!("sweep{n}-{what}");
     let reference = reference(comparison, &[sweep.to_vec()]).unwrap_or(sweep[0]);
     let crowded = sweep[sweep.len() - 1];
-    let table = |figure: Figure| sweep_table(servers, sweep, figure);
-    let warnings = warnings(sweep);
+    let notes = Notes::of(servers, sweep);
+    let table = |figure: Figure| sweep_table(servers, sweep, figure, &notes);
     let latency = |figure: Figure, title: &str, what: &str, words: Vec<String>| Plate {
         title: title.to_owned(),
-        svg: latency_plot(servers, sweep, figure, &id(what)),
+        svg: latency_plot(servers, sweep, figure, &id(what), &notes),
         words,
-        warnings: warnings.clone(),
         table: table(figure),
         wide: false,
     };
     let mut plates = vec![
         Plate {
             title: "Requests per second".to_owned(),
-            svg: rate_plot(comparison, servers, sweep, &id("rate")),
-            words: rate_words(comparison, sweep, reference),
-            warnings: warnings.clone(),
+            svg: rate_plot(comparison, servers, sweep, &id("rate"), &notes),
+            words: rate_words(comparison, sweep, reference)
+                .into_iter()
+                .chain(near(sweep))
+                .collect(),
             table: table(Figure::Rate),
             wide: false,
         },
@@ -223,35 +271,172 @@ fn concurrency(comparison: &Comparison, servers: &[&str], sweep: &[&Case], n: us
         ),
         latency(Figure::Max, "The slowest request", "max", slowest_words(crowded)),
     ];
-    if sweep.iter().flat_map(|case| &case.results).any(|r| r.median(Figure::Memory).is_some()) {
-        plates.push(memory_plate(servers, sweep, &id("memory"), &warnings));
+    let weighed = |result: &ServerResult| result.median(Figure::Memory).is_some();
+    let by_rate = !closed(sweep[0]);
+    if !by_rate && sweep.iter().flat_map(|case| &case.results).any(weighed) {
+        plates.push(memory_plate(servers, sweep, &id("memory"), &notes));
     }
+    let title = if by_rate { "More and more requests" } else { "More and more clients" };
     Chapter {
         id: format!("sweep{n}"),
-        title: format!("More and more clients: {common}"),
+        title: format!("{title}: {common}"),
         intro: "Both axes of latency and memory, and that of connections, go up in equal factors. Points are medians \
                 of the rounds, the pale bars behind them reach from the least round to the greatest."
             .to_owned(),
         plates,
+        notes: notes.said(),
     }
 }
 
+/// Who comes near to what the generator itself can do.
+fn near(sweep: &[&Case]) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for case in sweep {
+        for result in &case.results {
+            let known = names.contains(&result.server.as_str());
+            if !known && table::is_near(case, result.median(Figure::Rate)) {
+                names.push(&result.server);
+            }
+        }
+    }
+    let ceilings: Vec<f64> = sweep.iter().filter_map(|case| case.ceiling).collect();
+    let least = ceilings.iter().copied().reduce(f64::min)?;
+    let most = ceilings.iter().copied().fold(0.0, f64::max);
+    let range = match text::rate(least) == text::rate(most) {
+        true => text::rate(most),
+        false => format!("{} to {}", text::rate(least), text::rate(most)),
+    };
+    let who = match names.is_empty() {
+        true => "nobody comes near to that".to_owned(),
+        false => format!(
+            "more than half of that is reached by {} (marked {} in the table), who may be better than can be seen here",
+            listed(&names),
+            table::NEAR
+        ),
+    };
+    Some(format!("The generator itself can do {range} against a reply that costs nothing; {who}."))
+}
+
+/// Why figures of a chapter are missing or not to be believed: one note for a server, whose number stands beside its
+/// figures.
+struct Notes<'a> {
+    notes: Vec<(&'a str, Vec<String>)>,
+}
+
+impl<'a> Notes<'a> {
+    fn of(servers: &[&'a str], cases: &[&'a Case]) -> Notes<'a> {
+        let notes = servers.iter().filter_map(|&server| {
+            let reasons = reasons(server, cases);
+            (!reasons.is_empty()).then_some((server, reasons))
+        });
+        Notes { notes: notes.collect() }
+    }
+
+    /// What stands beside a figure of a server in a case: nothing, if there is one that is to be believed.
+    fn mark(&self, server: &str, case: &Case) -> String {
+        match case.result(server).is_some_and(is_noted) {
+            true => self.number(server),
+            false => String::new(),
+        }
+    }
+
+    /// The number of a server's note, raised.
+    fn number(&self, server: &str) -> String {
+        self.notes
+            .iter()
+            .position(|(name, _)| *name == server)
+            .map_or(String::new(), |at| raised(at + 1))
+    }
+
+    /// As they stand at the end of a chapter.
+    fn said(&self) -> Vec<(String, String)> {
+        let said = |(at, (server, reasons)): (usize, &(&str, Vec<String>))| {
+            (raised(at + 1), format!("{server}: {}.", reasons.join("; ")))
+        };
+        self.notes.iter().enumerate().map(said).collect()
+    }
+}
+
+/// Whether a result is not whole, or not to be believed.
+fn is_noted(result: &ServerResult) -> bool {
+    result.is_invalid() || result.rounds.is_empty() || result.rounds.iter().any(Option::is_none)
+}
+
+/// A number in small raised digits.
+fn raised(number: usize) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = number.to_string();
+    digits.bytes().map(|digit| DIGITS[usize::from(digit - b'0') % 10]).collect()
+}
+
+/// All that is to be said against the figures of a server; what is the same in several cases but for its figures is
+/// said once.
+fn reasons(server: &str, cases: &[&Case]) -> Vec<String> {
+    let kind = |why: &str| why.replace(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','), "");
+    let mut all: Vec<(String, Vec<&Case>)> = Vec::new();
+    for &case in cases {
+        let Some(result) = case.result(server).filter(|result| is_noted(result)) else { continue };
+        let missing = result.rounds.iter().filter(|round| round.is_none()).count();
+        let failure = result.failure.as_deref().unwrap_or("no reason given");
+        let failure = match (missing, result.rounds.len()) {
+            (_, 0) => Some(failure.to_owned()),
+            (0, _) => None,
+            (missing, rounds) => Some(format!("{failure} ({missing} of {rounds} rounds)")),
+        };
+        let invalid = result.invalid().into_iter().map(|why| format!("INVALID: {why}"));
+        for why in invalid.chain(failure) {
+            match all.iter_mut().find(|(known, _)| kind(known) == kind(&why)) {
+                Some((_, concerned)) => concerned.push(case),
+                None => all.push((why, vec![case])),
+            }
+        }
+    }
+    let sweep = cases.len() > 1 && cases.iter().all(|case| closed(case) == closed(cases[0]));
+    let alike = sweep && sweep_like(cases);
+    let said = all.into_iter().map(|(why, concerned)| {
+        if cases.len() == 1 {
+            return why;
+        }
+        let titles: Vec<String> = match alike {
+            true => concerned.iter().map(|case| whole(level(case))).collect(),
+            false => concerned.iter().map(|case| case.title.clone()).collect(),
+        };
+        match alike && closed(cases[0]) {
+            true if concerned.len() == cases.len() => format!("{why}, everywhere"),
+            true => format!("{why}, at {} connections", listed(&titles)),
+            false => format!("{why}, at {}", listed(&titles)),
+        }
+    });
+    said.collect()
+}
+
+/// Whether all cases differ in their level.
+fn sweep_like(cases: &[&Case]) -> bool {
+    let mut levels: Vec<f64> = cases.iter().map(|case| level(case)).collect();
+    levels.sort_by(f64::total_cmp);
+    levels.windows(2).all(|pair| pair[0] < pair[1])
+        && cases.iter().all(|case| case.workload.sizes == cases[0].workload.sizes)
+}
+
 fn distributions(servers: &[&str], cases: &[&Case]) -> Chapter {
+    let notes = Notes::of(servers, cases);
     Chapter {
         id: "distribution".to_owned(),
         title: "How long requests take".to_owned(),
         intro: "From left to right ever fewer requests are left: half of them, one in ten, one in a thousand. A flat \
                 line is a server that treats all alike; where a line climbs, the unlucky few wait for something."
             .to_owned(),
-        plates: cases.iter().map(|case| distribution_plate(servers, case)).collect(),
+        plates: cases.iter().map(|case| distribution_plate(servers, case, &notes)).collect(),
+        notes: notes.said(),
     }
 }
 
 fn costs(servers: &[&str], cases: &[&Case]) -> Chapter {
+    let notes = Notes::of(servers, cases);
     let mut plates = Vec::new();
     for case in cases {
-        plates.push(switches_plate(servers, case));
-        plates.push(cpu_plate(servers, case));
+        plates.push(switches_plate(servers, case, &notes));
+        plates.push(cpu_plate(servers, case, &notes));
     }
     Chapter {
         id: "costs".to_owned(),
@@ -261,10 +446,12 @@ fn costs(servers: &[&str], cases: &[&Case]) -> Chapter {
                 tenth of a second are not seen, so theirs are a lower bound."
             .to_owned(),
         plates,
+        notes: notes.said(),
     }
 }
 
 fn fairness(servers: &[&str], case: &Case) -> Chapter {
+    let notes = Notes::of(servers, &[case]);
     let rows: Vec<Bar> = entries(servers, case)
         .map(|(look, name, result)| {
             let value = result.and_then(|r| r.median(Figure::Fairness));
@@ -277,7 +464,7 @@ fn fairness(servers: &[&str], case: &Case) -> Chapter {
                     Figure::Served.show(served)
                 ),
             };
-            bar(look, name, result, value.map(|v| vec![v]), text)
+            bar((look, name), result, value.map(|v| vec![v]), text, notes.mark(name, case))
         })
         .collect();
     let axis = Axis::linear("Jain's index: 1 is the same for all", [1.0].into_iter(), plain);
@@ -293,27 +480,38 @@ fn fairness(servers: &[&str], case: &Case) -> Chapter {
             title: case.title.clone(),
             svg: svg::bars(about("fairness-plot", &title, &fairness_words(case)), &axis, &[], &rows),
             words: fairness_words(case),
-            warnings: warnings(&[case]),
-            table: figure_table(servers, case, &[Figure::Fairness, Figure::Served, Figure::Rate]),
+            table: figure_table(
+                servers,
+                case,
+                &[Figure::Fairness, Figure::Served, Figure::Rate],
+                &notes,
+            ),
             wide: false,
         }],
+        notes: notes.said(),
     }
 }
 
 fn other_work(comparison: &Comparison, servers: &[&str], cases: &[&Case]) -> Chapter {
+    let notes = Notes::of(servers, cases);
+    let plate = |(n, case): (usize, &&Case)| {
+        let id = format!("other{n}");
+        match is_idle(&case.workload) {
+            true => idle_plate(servers, case, &id, &notes),
+            false => {
+                let mut plate = ratio_plate(comparison, servers, case, Figure::Rate, &id, &notes);
+                plate.words.extend(near(&[case]));
+                plate
+            }
+        }
+    };
     Chapter {
         id: "other".to_owned(),
         title: "Other work".to_owned(),
         intro: "The same servers under other requests: a model that wins with many small files need not win here."
             .to_owned(),
-        plates: cases
-            .iter()
-            .enumerate()
-            .map(|(n, case)| match !idle(case) {
-                true => ratio_plate(comparison, servers, case, Figure::Rate, &format!("other{n}")),
-                false => idle_plate(servers, case, &format!("other{n}")),
-            })
-            .collect(),
+        plates: cases.iter().enumerate().map(plate).collect(),
+        notes: notes.said(),
     }
 }
 
@@ -339,7 +537,6 @@ fn timeline(strips: &[Strip]) -> Chapter {
             title: strip.server.clone(),
             svg: svg::strip(about(&id, &title, &words), strip, end.unwrap_or(1)),
             words,
-            warnings: Vec::new(),
             table: std::iter::once(head).chain(rows).collect(),
             wide: true,
         }
@@ -352,13 +549,20 @@ fn timeline(strips: &[Strip]) -> Chapter {
                 that wait for a worker. All strips have the same axis of time."
             .to_owned(),
         plates: plates.collect(),
+        notes: Vec::new(),
     }
 }
 
 // The plots.
 
-fn rate_plot(comparison: &Comparison, servers: &[&str], sweep: &[&Case], id: &str) -> String {
-    let series = sweep_series(servers, sweep, Figure::Rate);
+fn rate_plot(
+    comparison: &Comparison,
+    servers: &[&str],
+    sweep: &[&Case],
+    id: &str,
+    notes: &Notes,
+) -> String {
+    let series = sweep_series(servers, sweep, Figure::Rate, notes);
     let y = Axis::linear("requests per second", values(&series), |v| match v {
         v if v >= 1000.0 => format!("{} k", plain(v / 1e3)),
         v => plain(v),
@@ -373,8 +577,14 @@ fn rate_plot(comparison: &Comparison, servers: &[&str], sweep: &[&Case], id: &st
     )
 }
 
-fn latency_plot(servers: &[&str], sweep: &[&Case], figure: Figure, id: &str) -> String {
-    let series = sweep_series(servers, sweep, figure);
+fn latency_plot(
+    servers: &[&str],
+    sweep: &[&Case],
+    figure: Figure,
+    id: &str,
+    notes: &Notes,
+) -> String {
+    let series = sweep_series(servers, sweep, figure, notes);
     let (title, label) = match figure {
         Figure::P50 => ("Median of the response time against connections", "response time, median"),
         Figure::P99 => ("99th percentile against connections", "response time, 99th percentile"),
@@ -384,8 +594,8 @@ fn latency_plot(servers: &[&str], sweep: &[&Case], figure: Figure, id: &str) -> 
     svg::lines(about(id, title, &[]), &connections(sweep), &y, &series)
 }
 
-fn memory_plate(servers: &[&str], sweep: &[&Case], id: &str, warnings: &[String]) -> Plate {
-    let series = sweep_series(servers, sweep, Figure::Memory);
+fn memory_plate(servers: &[&str], sweep: &[&Case], id: &str, notes: &Notes) -> Plate {
+    let series = sweep_series(servers, sweep, Figure::Memory, notes);
     let y = in_mib(Axis::log, "memory in MiB, with the kernel's share", values(&series));
     let words = memory_words(sweep);
     Plate {
@@ -397,13 +607,12 @@ fn memory_plate(servers: &[&str], sweep: &[&Case], id: &str, warnings: &[String]
             &series,
         ),
         words,
-        warnings: warnings.to_vec(),
-        table: sweep_table(servers, sweep, Figure::Memory),
+        table: sweep_table(servers, sweep, Figure::Memory, notes),
         wide: false,
     }
 }
 
-fn idle_plate(servers: &[&str], case: &Case, id: &str) -> Plate {
+fn idle_plate(servers: &[&str], case: &Case, id: &str, notes: &Notes) -> Plate {
     let parts = |result: &ServerResult| -> Option<Vec<f64>> {
         let part = |of: fn(&crate::load::recording::Sample) -> u64| {
             stats::median_of(result.runs().map(|run| fullest(run).map(|sample| of(sample) as f64)))
@@ -413,7 +622,7 @@ fn idle_plate(servers: &[&str], case: &Case, id: &str) -> Plate {
     let rows: Vec<Bar> = entries(servers, case)
         .map(|(look, name, result)| {
             let text = Figure::Memory.show(result.and_then(|r| r.median(Figure::Memory)));
-            bar(look, name, result, result.and_then(parts), text)
+            bar((look, name), result, result.and_then(parts), text, notes.mark(name, case))
         })
         .collect();
     let sums = rows.iter().map(|row| row.parts.iter().flatten().sum());
@@ -429,13 +638,12 @@ fn idle_plate(servers: &[&str], case: &Case, id: &str) -> Plate {
             &rows,
         ),
         words,
-        warnings: warnings(&[case]),
-        table: figure_table(servers, case, &[Figure::Memory]),
+        table: figure_table(servers, case, &[Figure::Memory, Figure::PerClient], notes),
         wide: false,
     }
 }
 
-fn distribution_plate(servers: &[&str], case: &Case) -> Plate {
+fn distribution_plate(servers: &[&str], case: &Case, notes: &Notes) -> Plate {
     let nines = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
     let most =
         case.results.iter().flat_map(|r| r.runs().map(|run| run.response_time.0.len())).max();
@@ -474,7 +682,8 @@ fn distribution_plate(servers: &[&str], case: &Case) -> Plate {
             } else {
                 points.collect()
             };
-            Series { look, name: name.to_owned(), markers: false, points }
+            let note = notes.mark(name, case);
+            Series { look, name: name.to_owned(), note, markers: false, points }
         })
         .collect();
     let y = Axis::log("response time", values(&series), short_nanos);
@@ -485,20 +694,20 @@ fn distribution_plate(servers: &[&str], case: &Case) -> Plate {
         title: case.title.clone(),
         svg: svg::lines(about(&id, &title, &words), &x, &y, &series),
         words,
-        warnings: warnings(&[case]),
         table: figure_table(
             servers,
             case,
             &[Figure::P50, Figure::P90, Figure::P99, Figure::P999, Figure::Max],
+            notes,
         ),
         wide: false,
     }
 }
 
-fn switches_plate(servers: &[&str], case: &Case) -> Plate {
+fn switches_plate(servers: &[&str], case: &Case, notes: &Notes) -> Plate {
     let words = switch_words(case);
     split_plate(
-        servers,
+        (servers, notes),
         case,
         (Figure::Switches, Figure::Voluntary),
         ("Context switches per request", "switches per request", &["waited", "time was up"]),
@@ -506,10 +715,10 @@ fn switches_plate(servers: &[&str], case: &Case) -> Plate {
     )
 }
 
-fn cpu_plate(servers: &[&str], case: &Case) -> Plate {
+fn cpu_plate(servers: &[&str], case: &Case, notes: &Notes) -> Plate {
     let words = cpu_words(case);
     split_plate(
-        servers,
+        (servers, notes),
         case,
         (Figure::Cpu, Figure::System),
         ("Processor time per request", "µs per request", &["in the kernel", "in the program"]),
@@ -519,7 +728,7 @@ fn cpu_plate(servers: &[&str], case: &Case) -> Plate {
 
 /// A figure as bars of two parts: one that is known, and the rest.
 fn split_plate(
-    servers: &[&str],
+    (servers, notes): (&[&str], &Notes),
     case: &Case,
     (whole, part): (Figure, Figure),
     (title, label, legend): (&str, &str, &[&str]),
@@ -530,7 +739,7 @@ fn split_plate(
             let sum = result.and_then(|r| r.median(whole));
             let part = result.and_then(|r| r.median(part)).unwrap_or(0.0);
             let parts = sum.map(|sum| vec![part.min(sum), (sum - part).max(0.0)]);
-            bar(look, name, result, parts, whole.show(sum))
+            bar((look, name), result, parts, whole.show(sum), notes.mark(name, case))
         })
         .collect();
     let sums = rows.iter().map(|row| row.parts.iter().flatten().sum());
@@ -540,8 +749,7 @@ fn split_plate(
         title: format!("{title}: {}", case.title),
         svg: svg::bars(about(&id, title, &words), &axis, legend, &rows),
         words,
-        warnings: warnings(&[case]),
-        table: figure_table(servers, case, &[whole, part]),
+        table: figure_table(servers, case, &[whole, part], notes),
         wide: false,
     }
 }
@@ -552,6 +760,7 @@ fn ratio_plate(
     case: &Case,
     figure: Figure,
     id: &str,
+    notes: &Notes,
 ) -> Plate {
     let baseline = comparison.baseline_of(case).unwrap_or_default();
     let rows: Vec<Row> = entries(servers, case)
@@ -570,6 +779,7 @@ fn ratio_plate(
                     false if ratio.is_none() => value,
                     false => format!("{value}, {}", ratio_text(ratio)),
                 },
+                note: notes.mark(name, case),
                 invalid: result.is_some_and(ServerResult::is_invalid),
             }
         })
@@ -591,8 +801,7 @@ fn ratio_plate(
         svg: svg::ratios(about(id, &title, &words), &axis, &rows),
         title,
         words,
-        warnings: warnings(&[case]),
-        table: ratio_table(comparison, servers, case, figure),
+        table: ratio_table(comparison, servers, case, figure, notes),
         wide: false,
     }
 }
@@ -608,44 +817,61 @@ fn ratio_text(ratio: Option<Ratio>) -> String {
     }
 }
 
-fn course(servers: &[&str], case: &Case) -> Chapter {
-    let runs: Vec<(usize, &str, &Recording)> = entries(servers, case)
-        .filter_map(|(look, name, result)| Some((look, name, result?.runs().last()?)))
-        .filter(|(_, _, run)| run.intervals.len() > 1)
+fn course(servers: &[&str], cases: &[&Case]) -> Chapter {
+    let notes = Notes::of(servers, cases);
+    // The last run of each case, one after the other where it was one run.
+    let runs: Vec<(usize, &str, Vec<&Recording>)> = servers
+        .iter()
+        .enumerate()
+        .map(|(look, &name)| {
+            let runs = cases.iter().filter_map(|case| case.result(name)?.runs().last());
+            (look, name, runs.filter(|run| run.intervals.len() > 1).collect())
+        })
+        .filter(|(_, _, runs): &(usize, &str, Vec<&Recording>)| !runs.is_empty())
         .collect();
     let courses: Vec<(usize, &str, Vec<Track>)> =
-        runs.iter().map(|&(look, name, run)| (look, name, tracks_of(run))).collect();
-    let seconds = runs.iter().map(|(_, _, run)| run.seconds).fold(0.0, f64::max);
+        runs.iter().map(|(look, name, runs)| (*look, *name, tracks_of(runs))).collect();
+    let seconds = runs.iter().flat_map(|(_, _, runs)| runs).map(|run| run.since + run.seconds);
+    let seconds = seconds.fold(0.0, f64::max);
+    let title = match cases {
+        [case] => case.title.clone(),
+        _ => "all steps".to_owned(),
+    };
     let mut time =
         Axis::linear("seconds since the measurement began", [seconds].into_iter(), plain);
     time.high = seconds.max(0.1);
     time.ticks.retain(|(at, _)| *at <= seconds * 1.001);
-    let plates = courses.iter().zip(&runs).map(|((look, name, tracks), (_, _, run))| {
+    let plates = courses.iter().zip(&runs).map(|((look, name, tracks), (_, _, runs))| {
         let tracks: Vec<Track> = tracks
             .iter()
             .enumerate()
             .map(|(n, track)| Track { axis: common_axis(n, &courses), lines: track.lines.clone() })
             .collect();
-        let words = course_words(name, run);
-        let title = format!("{name} over time: {}", case.title);
+        let words = match runs[..] {
+            [run] => course_words(name, run),
+            _ => vec!["Between two steps lies a warm-up, which is not drawn as it was.".to_owned()],
+        };
+        let about_it = format!("{name} over time: {title}");
         let id = format!("course-{look}");
+        let invalid = runs.iter().any(|run| !run.invalid.is_empty());
+        let mark = if invalid { format!(" !{}", notes.number(name)) } else { String::new() };
         Plate {
-            title: (*name).to_owned(),
-            svg: svg::tracks(about(&id, &title, &words), *look, &time, &tracks),
+            title: format!("{name}{mark}"),
+            svg: svg::tracks(about(&id, &about_it, &words), *look, &time, &tracks),
             words,
-            warnings: run.invalid.iter().map(|why| format!("INVALID: {why}")).collect(),
-            table: course_table(run),
+            table: course_table(runs),
             wide: false,
         }
     });
     let plates: Vec<Plate> = plates.collect();
     Chapter {
         id: "course".to_owned(),
-        title: format!("Both sides over time: {}", case.title),
+        title: format!("Both sides over time: {title}"),
         intro: "One run of each server, the last. What the clients saw stands above what the server did at the same \
                 moment, and all servers have the same axes."
             .to_owned(),
         plates,
+        notes: notes.said(),
     }
 }
 
@@ -658,27 +884,36 @@ const TRACKS: [&str; 5] = [
     "memory in MiB, with the kernel's share",
 ];
 
-fn tracks_of(run: &Recording) -> Vec<Track> {
-    let mut before = 0.0;
-    let rate = run.intervals.iter().map(|i| {
-        let length = (i.at - before).max(1e-3);
-        before = i.at;
-        (i.at, i.done as f64 / length)
+fn tracks_of(runs: &[&Recording]) -> Vec<Track> {
+    let rate = runs.iter().flat_map(|run| {
+        let mut before = 0.0;
+        run.intervals.iter().map(move |i| {
+            let length = (i.at - before).max(1e-3);
+            before = i.at;
+            (run.since + i.at, i.done as f64 / length)
+        })
     });
     let rate: Vec<(f64, f64)> = rate.collect();
     let latency = |of: fn(&crate::load::recording::Interval) -> u64| -> Vec<(f64, f64)> {
-        run.intervals.iter().filter(|i| i.done > 0).map(|i| (i.at, of(i) as f64)).collect()
+        let answered = |run: &&Recording| -> Vec<(f64, f64)> {
+            let answered = run.intervals.iter().filter(|i| i.done > 0);
+            answered.map(|i| (run.since + i.at, of(i) as f64)).collect()
+        };
+        runs.iter().flat_map(answered).collect()
     };
-    let samples = &run.samples;
     let growth = |of: fn(&crate::load::recording::Sample) -> f64| -> Vec<(f64, f64)> {
-        let steps = samples.windows(2).filter(|pair| pair[1].at > pair[0].at);
-        steps
-            .map(|pair| {
-                (pair[1].at, ((of(&pair[1]) - of(&pair[0])) / (pair[1].at - pair[0].at)).max(0.0))
-            })
-            .collect()
+        let of_run = |run: &&Recording| -> Vec<(f64, f64)> {
+            let steps = run.samples.windows(2).filter(|pair| pair[1].at > pair[0].at);
+            let step = |pair: &[crate::load::recording::Sample]| {
+                let grown = of(&pair[1]) - of(&pair[0]);
+                (run.since + pair[1].at, (grown / (pair[1].at - pair[0].at)).max(0.0))
+            };
+            steps.map(step).collect()
+        };
+        runs.iter().flat_map(of_run).collect()
     };
-    let memory = samples.iter().map(|s| (s.at, super::memory(s) as f64)).collect();
+    let samples = runs.iter().flat_map(|run| run.samples.iter().map(|s| (run.since + s.at, s)));
+    let memory = samples.map(|(at, s)| (at, super::memory(s) as f64)).collect();
     let one = |points| vec![(String::new(), points)];
     let lines = [
         one(rate),
@@ -710,11 +945,15 @@ fn common_axis(track: usize, courses: &[(usize, &str, Vec<Track>)]) -> Axis {
 }
 
 fn connections(sweep: &[&Case]) -> Axis {
-    let steps: Vec<f64> = sweep.iter().map(|case| case.workload.connections as f64).collect();
-    Axis::steps("concurrent connections", &steps, whole)
+    let steps: Vec<f64> = sweep.iter().map(|case| level(case)).collect();
+    let label = match sweep.first().is_none_or(|case| closed(case)) {
+        true => "concurrent connections",
+        false => "requests planned per second",
+    };
+    Axis::steps(label, &steps, whole)
 }
 
-fn sweep_series(servers: &[&str], sweep: &[&Case], figure: Figure) -> Vec<Series> {
+fn sweep_series(servers: &[&str], sweep: &[&Case], figure: Figure, notes: &Notes) -> Vec<Series> {
     let series = servers.iter().enumerate().map(|(look, &name)| {
         let points = sweep.iter().filter_map(|case| {
             let result = case.result(name)?;
@@ -728,14 +967,15 @@ fn sweep_series(servers: &[&str], sweep: &[&Case], figure: Figure) -> Vec<Series
                 (value, _) => format!("{name}, {}: {}{invalid}", case.title, figure.show(value)),
             };
             Some(Point {
-                x: case.workload.connections as f64,
+                x: level(case),
                 y: value,
                 spread: (all.len() > 1).then_some((low, high)),
                 invalid: result.is_invalid(),
                 tip,
             })
         });
-        Series { look, name: name.to_owned(), markers: true, points: points.collect() }
+        let note = notes.number(name);
+        Series { look, name: name.to_owned(), note, markers: true, points: points.collect() }
     });
     series.filter(|series| !series.points.is_empty()).collect()
 }
@@ -756,14 +996,14 @@ fn entries<'a>(
 }
 
 fn bar(
-    look: usize,
-    name: &str,
+    (look, name): (usize, &str),
     result: Option<&ServerResult>,
     parts: Option<Vec<f64>>,
     text: String,
+    note: String,
 ) -> Bar {
     let invalid = result.is_some_and(ServerResult::is_invalid);
-    Bar { look, name: name.to_owned(), parts, text, invalid }
+    Bar { look, name: name.to_owned(), parts, text, note, invalid }
 }
 
 // The words: all of them follow from figures.
@@ -807,7 +1047,7 @@ fn rate_words(comparison: &Comparison, sweep: &[&Case], case: &Case) -> Vec<Stri
     let Some(((best, most), (worst, least))) = extremes(&ranking) else {
         return lonely(&ranking, Figure::Rate);
     };
-    let n = whole(case.workload.connections as f64);
+    let n = load_of(case);
     let equal: Vec<&str> = ranking[1..]
         .iter()
         .map(|&(name, _)| name)
@@ -819,14 +1059,14 @@ fn rate_words(comparison: &Comparison, sweep: &[&Case], case: &Case) -> Vec<Stri
     let mut words = Vec::new();
     if equal.contains(&worst) {
         words.push(format!(
-            "At {n} connections the medians reach from {} ({worst}) to {} ({best}), and no difference is shown between \
+            "At {n} the medians reach from {} ({worst}) to {} ({best}), and no difference is shown between \
              the two.",
             text::rate(least),
             text::rate(most)
         ));
     } else {
         let mut sentence = format!(
-            "At {n} connections {best} answers most, {}, and {worst} least, {}.",
+            "At {n} {best} answers most, {}, and {worst} least, {}.",
             text::rate(most),
             text::rate(least)
         );
@@ -842,7 +1082,7 @@ fn rate_words(comparison: &Comparison, sweep: &[&Case], case: &Case) -> Vec<Stri
     let falling: Vec<String> =
         comparison.servers().into_iter().filter_map(|name| falls(sweep, name)).collect();
     if !falling.is_empty() {
-        words.push(format!("More clients cost throughput: {}.", falling.join("; ")));
+        words.push(format!("More load costs throughput: {}.", falling.join("; ")));
     }
     words
 }
@@ -883,11 +1123,11 @@ fn falls(sweep: &[&Case], name: &str) -> Option<String> {
     let rounds = |case: &Case| -> Option<Vec<f64>> {
         Some(case.result(name)?.runs().filter_map(|run| Figure::Rate.of(run)).collect())
     };
-    let rates: Vec<(usize, f64, Vec<f64>)> = sweep
+    let rates: Vec<(f64, f64, Vec<f64>)> = sweep
         .iter()
         .filter_map(|case| {
             let median = case.result(name)?.median(Figure::Rate)?;
-            Some((case.workload.connections, median, rounds(case)?))
+            Some((level(case), median, rounds(case)?))
         })
         .collect();
     let best = rates.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -896,9 +1136,9 @@ fn falls(sweep: &[&Case], name: &str) -> Option<String> {
     (last.1 < best.1 * 0.9 && apart).then(|| {
         format!(
             "{name} has its best at {} and {} of that at {}",
-            whole(best.0 as f64),
+            whole(best.0),
             digits(last.1 / best.1),
-            whole(last.0 as f64)
+            whole(last.0)
         )
     })
 }
@@ -910,8 +1150,8 @@ fn queue_words(case: &Case) -> Vec<String> {
     };
     let n = case.workload.connections as f64;
     let mut words = vec![format!(
-        "At {} connections half of the requests are done within {} in {best} and {} in {worst}.",
-        whole(n),
+        "At {} half of the requests are done within {} in {best} and {} in {worst}.",
+        load_of(case),
         nanos(shortest),
         nanos(longest)
     )];
@@ -941,17 +1181,16 @@ fn tail_words(comparison: &Comparison, case: &Case, figure: Figure) -> Vec<Strin
         case.ratio(figure, worst, best).is_some_and(|r| r.difference() != Difference::NotShown);
     let mut words = vec![match shown {
         true => format!(
-            "At {} connections one request in a hundred takes longer than {} in {best} and than {} in {worst}, {} times \
-             as long.",
-            whole(n),
+            "At {} one request in a hundred takes longer than {} in {best} and than {} in {worst}, {} times as long.",
+            load_of(case),
             nanos(shortest),
             nanos(longest),
             digits(longest / shortest)
         ),
         false => format!(
-            "At {} connections the 99th percentiles reach from {} ({best}) to {} ({worst}); the rounds scatter so much \
-             that no difference is shown.",
-            whole(n),
+            "At {} the 99th percentiles reach from {} ({best}) to {} ({worst}); the rounds scatter so much that no \
+             difference is shown.",
+            load_of(case),
             nanos(shortest),
             nanos(longest)
         ),
@@ -991,9 +1230,9 @@ fn slowest_words(case: &Case) -> Vec<String> {
         return lonely(&ranking, Figure::Max);
     };
     vec![format!(
-        "At {} connections the slowest request of a round took {} in {worst} and {} in {best} (medians of the rounds). A \
+        "At {} the slowest request of a round took {} in {worst} and {} in {best} (medians of the rounds). A \
          maximum rests on one request and scatters more than all other figures: read it as a hint, not as a measure.",
-        whole(case.workload.connections as f64),
+        load_of(case),
         nanos(longest),
         nanos(shortest)
     )]
@@ -1039,16 +1278,21 @@ fn idle_words(case: &Case) -> Vec<String> {
     let Some(((worst, most), (best, least))) = extremes(&ranking) else {
         return lonely(&ranking, Figure::Memory);
     };
-    let n = case.workload.connections.max(1) as f64;
-    vec![format!(
-        "With {} connections {worst} holds {} and {best} {}: {} and {} for each connection, if all of it is divided \
-         among them.",
-        whole(n),
+    let mut words = vec![format!(
+        "With {} connections {worst} holds {} and {best} {}.",
+        whole(case.workload.connections as f64),
         bytes(most),
-        bytes(least),
-        bytes(most / n),
-        bytes(least / n)
-    )]
+        bytes(least)
+    )];
+    if let Some(((dear, most), (cheap, least))) = extremes(&ranked(case, Figure::PerClient)) {
+        words.push(format!(
+            "Beyond what the same server held before anybody came, a client costs {dear} {} and {cheap} {}, the kernel's \
+             share in it.",
+            bytes(most),
+            bytes(least)
+        ));
+    }
+    words
 }
 
 fn spread_words(case: &Case) -> Vec<String> {
@@ -1308,42 +1552,8 @@ fn lonely(ranking: &[(&str, f64)], figure: Figure) -> Vec<String> {
     }
 }
 
-/// Whether its clients mostly wait, so that what they cost is memory: a request of each in two seconds, or less.
-fn idle(case: &Case) -> bool {
-    let workload = &case.workload;
-    match workload.arrivals {
-        Arrivals::Closed => false,
-        Arrivals::Fixed { rate } | Arrivals::Poisson { rate } => {
-            rate * 2.0 <= workload.connections as f64
-        }
-    }
-}
-
 fn closed(case: &Case) -> bool {
     case.workload.arrivals == Arrivals::Closed
-}
-
-/// What is missing or not to be believed in these cases.
-fn warnings(cases: &[&Case]) -> Vec<String> {
-    let mut all = Vec::new();
-    for case in cases {
-        for result in &case.results {
-            for why in result.invalid() {
-                all.push(format!("INVALID (marked !): {}, {}: {why}", result.server, case.title));
-            }
-            let missing = result.rounds.iter().filter(|round| round.is_none()).count();
-            if missing > 0 || result.rounds.is_empty() {
-                let why = result.failure.as_deref().unwrap_or("no reason given");
-                all.push(format!(
-                    "Missing (shown as {NONE}): {}, {}: {missing} of {} rounds: {why}",
-                    result.server,
-                    case.title,
-                    result.rounds.len()
-                ));
-            }
-        }
-    }
-    all
 }
 
 // The page around the plots.
@@ -1364,21 +1574,16 @@ fn header(html: &mut String, comparison: &Comparison, chapters: &[Chapter]) {
     let rounds = comparison.cases.iter().flat_map(|c| &c.results).map(|r| r.rounds.len()).max();
     entry("Rounds", &rounds.unwrap_or(0).to_string());
     html.push_str("</dl>\n<p>Only ratios taken in one interleaved run count. The absolute figures are those of this machine in this hour, and no promise.</p>\n");
-    let cases: Vec<&Case> = comparison.cases.iter().collect();
-    let warnings = warnings(&cases);
-    if !warnings.is_empty() {
-        html.push_str("<div class=\"warn\"><strong>Read this first.</strong> Not all figures are there, or to be believed:<ul>");
-        for warning in warnings.iter().take(12) {
-            let _ = write!(html, "<li>{}</li>", escape(warning));
-        }
-        if warnings.len() > 12 {
-            let _ = write!(
-                html,
-                "<li>and {} more, beside the plots they concern</li>",
-                warnings.len() - 12
-            );
-        }
-        html.push_str("</ul></div>\n");
+    let results = || comparison.cases.iter().flat_map(|case| &case.results);
+    let noted = results().filter(|result| is_noted(result)).count();
+    if noted > 0 {
+        let _ = writeln!(
+            html,
+            "<p>{} of {} results are missing ({NONE}) or not to be believed (!). The small numbers beside them are those \
+             of the reasons at the end of each chapter.</p>",
+            whole(noted as f64),
+            whole(results().count() as f64)
+        );
     }
     html.push_str("<nav aria-label=\"Chapters\"><ul>");
     for chapter in chapters {
@@ -1413,18 +1618,6 @@ fn write_chapter(html: &mut String, chapter: &Chapter) {
         }
         html.push_str("</figcaption>\n");
         let _ = writeln!(html, "<div class=\"scroll\">{}</div>", plate.svg);
-        if !plate.warnings.is_empty() {
-            let _ = write!(
-                html,
-                "<details class=\"warn\"{}><summary>! {} not to be believed or missing</summary><ul>",
-                if plate.warnings.len() <= 2 { " open" } else { "" },
-                plate.warnings.len()
-            );
-            for warning in &plate.warnings {
-                let _ = write!(html, "<li>{}</li>", escape(warning));
-            }
-            html.push_str("</ul></details>\n");
-        }
         if !plate.table.is_empty() {
             html.push_str("<details><summary>The same as a table</summary>");
             write_table(html, &plate.table);
@@ -1432,7 +1625,23 @@ fn write_chapter(html: &mut String, chapter: &Chapter) {
         }
         html.push_str("</figure>\n");
     }
-    html.push_str("</div>\n</section>\n");
+    html.push_str("</div>\n");
+    write_notes(html, &chapter.notes);
+    html.push_str("</section>\n");
+}
+
+/// The reasons behind the marks of a chapter.
+fn write_notes(html: &mut String, notes: &[(String, String)]) {
+    if notes.is_empty() {
+        return;
+    }
+    html.push_str(
+        "<ul class=\"notes\" aria-label=\"Why figures are missing or not to be believed\">",
+    );
+    for (mark, why) in notes {
+        let _ = write!(html, "<li>{} {}</li>", escape(mark), escape(why));
+    }
+    html.push_str("</ul>\n");
 }
 
 fn write_table(html: &mut String, rows: &[Vec<String>]) {
@@ -1454,6 +1663,8 @@ fn write_table(html: &mut String, rows: &[Vec<String>]) {
 }
 
 fn all_figures(html: &mut String, comparison: &Comparison) {
+    let (servers, cases) = (comparison.servers(), comparison.cases.iter().collect::<Vec<_>>());
+    let notes = Notes::of(&servers, &cases);
     html.push_str("<section id=\"figures\">\n<h2>All figures</h2>\n<p>Medians of the rounds; - is a figure that there is not.</p>\n");
     for case in &comparison.cases {
         let _ = write!(
@@ -1462,32 +1673,76 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
             escape(&case.title),
             escape(&case.name)
         );
-        write_table(html, &super::table::case_rows(comparison, case));
+        let mut rows = table::case_rows(comparison, case);
+        for (result, row) in case.results.iter().zip(rows.iter_mut().skip(1)) {
+            if let Some(mark) = row.last_mut() {
+                *mark = mark.replace("INVALID", "!") + &notes.mark(&result.server, case);
+            }
+        }
+        write_table(html, &rows);
+        if let Some(ceiling) = case.ceiling {
+            let _ = write!(html, "<p>{}</p>", escape(&table::ceiling_words(ceiling)));
+        }
         html.push_str("</details>\n");
     }
+    write_notes(html, &notes.said());
     html.push_str("</section>\n");
 }
 
-fn sweep_table(servers: &[&str], sweep: &[&Case], figure: Figure) -> Vec<Vec<String>> {
-    let head = sweep.iter().map(|case| whole(case.workload.connections as f64));
-    let mut rows = vec![std::iter::once("connections".to_owned()).chain(head).collect::<Vec<_>>()];
+fn sweep_table(
+    servers: &[&str],
+    sweep: &[&Case],
+    figure: Figure,
+    notes: &Notes,
+) -> Vec<Vec<String>> {
+    let head = sweep.iter().map(|case| whole(level(case)));
+    let what = match sweep.first().is_none_or(|case| closed(case)) {
+        true => "connections",
+        false => "planned per second",
+    };
+    let mut rows = vec![std::iter::once(what.to_owned()).chain(head).collect::<Vec<_>>()];
     for server in servers {
         let cells = sweep.iter().map(|case| {
-            let result = case.result(server);
-            let mark = if result.is_some_and(ServerResult::is_invalid) { " !" } else { "" };
-            figure.show(result.and_then(|r| r.median(figure))) + mark
+            let value = case.result(server).and_then(|r| r.median(figure));
+            marked(cell(figure, value, case), server, case, notes)
         });
         rows.push(std::iter::once((*server).to_owned()).chain(cells).collect());
+    }
+    if figure == Figure::Rate && sweep.iter().any(|case| case.ceiling.is_some()) {
+        let ceilings = sweep.iter().map(|case| figure.show(case.ceiling));
+        rows.push(std::iter::once("the generator itself".to_owned()).chain(ceilings).collect());
     }
     rows
 }
 
-fn figure_table(servers: &[&str], case: &Case, figures: &[Figure]) -> Vec<Vec<String>> {
-    let head = figures.iter().map(|figure| super::table::heading(*figure).to_owned());
+fn cell(figure: Figure, value: Option<f64>, case: &Case) -> String {
+    match figure {
+        Figure::Rate => table::rate_cell(case, value),
+        _ => figure.show(value),
+    }
+}
+
+/// A cell with its mark, if it needs one, and the number of the note that says why.
+fn marked(text: String, server: &str, case: &Case, notes: &Notes) -> String {
+    let invalid = case.result(server).is_some_and(ServerResult::is_invalid);
+    let mark = if invalid && text != NONE { " !" } else { "" };
+    format!("{text}{mark}{}", notes.mark(server, case))
+}
+
+fn figure_table(
+    servers: &[&str],
+    case: &Case,
+    figures: &[Figure],
+    notes: &Notes,
+) -> Vec<Vec<String>> {
+    let head = figures.iter().map(|figure| table::heading(*figure).to_owned());
     let mut rows = vec![std::iter::once("server".to_owned()).chain(head).collect::<Vec<_>>()];
     for (_, name, result) in entries(servers, case) {
-        let cells =
-            figures.iter().map(|figure| figure.show(result.and_then(|r| r.median(*figure))));
+        let cells = figures.iter().enumerate().map(|(n, figure)| {
+            let text = cell(*figure, result.and_then(|r| r.median(*figure)), case);
+            // Once in a row is enough.
+            if n == 0 { marked(text, name, case, notes) } else { text }
+        });
         rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
     }
     rows
@@ -1498,16 +1753,18 @@ fn ratio_table(
     servers: &[&str],
     case: &Case,
     figure: Figure,
+    notes: &Notes,
 ) -> Vec<Vec<String>> {
     let baseline = comparison.baseline_of(case).unwrap_or_default();
-    let heading = super::table::heading(figure).to_owned();
+    let heading = table::heading(figure).to_owned();
     let mut rows =
         vec![vec!["server".to_owned(), heading, format!("to {baseline}"), "pairs".to_owned()]];
     for (_, name, result) in entries(servers, case) {
         let ratio = case.ratio(figure, name, baseline).filter(|_| name != baseline);
+        let text = cell(figure, result.and_then(|r| r.median(figure)), case);
         rows.push(vec![
             name.to_owned(),
-            figure.show(result.and_then(|r| r.median(figure))),
+            marked(text, name, case, notes),
             if name == baseline { "1".to_owned() } else { verdict(ratio) },
             ratio.map_or(NONE.to_owned(), |r| r.rounds.to_string()),
         ]);
@@ -1515,11 +1772,12 @@ fn ratio_table(
     rows
 }
 
-fn course_table(run: &Recording) -> Vec<Vec<String>> {
+fn course_table(runs: &[&Recording]) -> Vec<Vec<String>> {
     let head = ["at, s", "done", "errors", "p50", "p99", "max"].map(str::to_owned).to_vec();
-    let rows = run.intervals.iter().map(|i| {
+    let all = runs.iter().flat_map(|run| run.intervals.iter().map(|i| (run.since + i.at, i)));
+    let rows = all.map(|(at, i)| {
         vec![
-            digits(i.at),
+            digits(at),
             whole(i.done as f64),
             whole(i.errors as f64),
             nanos(i.p50 as f64),

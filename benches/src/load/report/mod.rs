@@ -14,10 +14,12 @@ pub use html::{overview_svg, page, page_with};
 
 use super::recording::{Environment, Recording, Sample};
 use super::stats::{self, Difference, Direction, Ratio};
-use super::workload::Workload;
+use super::workload::{Stretch, Workload};
 use crate::text;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 /// The version of the JSON that a [`Comparison`] is written as.
 pub const SCHEMA: u32 = 1;
@@ -46,6 +48,10 @@ pub struct Case {
     pub workload: Workload,
     /// What came of it, in the same order of servers in every case.
     pub results: Vec<ServerResult>,
+    /// What the generator itself can do of this in a second of its processor time, against a reply that costs
+    /// nothing; none where there is no such reply, as for an upload.
+    #[serde(default)]
+    pub ceiling: Option<f64>,
 }
 
 /// One server in one case.
@@ -121,6 +127,8 @@ pub enum Figure {
     System,
     /// Memory of the server at its greatest, with the kernel's share, in bytes.
     Memory,
+    /// What of that came with the clients, for each of them: the empty server's is taken off.
+    PerClient,
     /// Jain's index over the clients.
     Fairness,
     /// Errors of all kinds.
@@ -153,6 +161,7 @@ impl Figure {
             Figure::Cpu => per_request(recording, |s| (s.user + s.system) * 1e6),
             Figure::System => per_request(recording, |s| s.system * 1e6),
             Figure::Memory => fullest(recording).map(|sample| memory(sample) as f64),
+            Figure::PerClient => per_client(recording),
             Figure::Fairness => stats::fairness(&recording.per_client),
             Figure::Errors => Some(errors(recording) as f64),
             Figure::Served => (recording.totals.connections_asked > 0).then(|| {
@@ -169,7 +178,7 @@ impl Figure {
             Figure::P50 | Figure::P90 | Figure::P99 | Figure::P999 | Figure::Max => nanos(value),
             Figure::Switches | Figure::Voluntary | Figure::Fairness => digits(value),
             Figure::Cpu | Figure::System => format!("{} µs", digits(value)),
-            Figure::Memory => bytes(value),
+            Figure::Memory | Figure::PerClient => bytes(value),
             Figure::Errors => whole(value),
             Figure::Served => format!("{} %", digits(value * 100.0)),
         }
@@ -233,6 +242,39 @@ impl Case {
 }
 
 impl Comparison {
+    /// A run that stands alone, or that went in steps: each stretch is a case, those that were not reached
+    /// among them. `recordings` are those of the first stretches.
+    pub fn alone(
+        workload: &Workload,
+        recordings: &[Recording],
+        ceiling: Option<f64>,
+    ) -> Comparison {
+        let stretches = workload.stretches();
+        let server = recordings.first().map_or(String::new(), |first| first.server.clone());
+        let case = |(nth, stretch): (usize, &Stretch)| {
+            let recording = recordings.get(nth).cloned();
+            let failure =
+                recording.is_none().then(|| "not reached: the run ended before".to_owned());
+            let rounds = vec![recording];
+            let result = ServerResult { server: server.clone(), rounds, failure, note: None };
+            let before = stretches[..nth].iter().filter(|other| other.name == stretch.name).count();
+            let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
+            Case {
+                name: format!("{}{again}", stretch.name),
+                title: stretch.title.clone(),
+                workload: stretch.workload.clone(),
+                results: vec![result],
+                ceiling,
+            }
+        };
+        Comparison {
+            schema: SCHEMA,
+            environment: recordings.first().map(|r| r.environment.clone()).unwrap_or_default(),
+            baseline: None,
+            cases: stretches.iter().enumerate().map(case).collect(),
+        }
+    }
+
     /// The servers of all cases, in order, each once.
     pub fn servers(&self) -> Vec<&str> {
         let mut servers = Vec::new();
@@ -251,6 +293,11 @@ impl Comparison {
     }
 }
 
+/// Whether clients mostly wait, so that what they cost is memory: a request of each in two seconds, or less.
+pub fn is_idle(workload: &Workload) -> bool {
+    workload.arrivals.rate().is_some_and(|rate| rate * 2.0 <= workload.connections as f64)
+}
+
 /// Errors of all kinds together.
 pub fn errors(recording: &Recording) -> u64 {
     recording.errors.values().sum()
@@ -267,6 +314,14 @@ pub fn fullest(recording: &Recording) -> Option<&Sample> {
     sampled.max_by_key(|sample| memory(sample))
 }
 
+/// What each client costs in memory, beyond what the server holds without any.
+fn per_client(recording: &Recording) -> Option<f64> {
+    let empty = recording.empty.as_ref().map(memory).filter(|bytes| *bytes > 0)?;
+    let clients = recording.totals.connections_made;
+    let more = memory(fullest(recording)?).saturating_sub(empty);
+    (clients > 0).then(|| more as f64 / clients as f64)
+}
+
 /// How much a sum of the server's has grown for each request that was done meanwhile.
 fn per_request(recording: &Recording, of: impl Fn(&Sample) -> f64) -> Option<f64> {
     // The first sample is the last before the measurement began: what the others count from.
@@ -276,6 +331,19 @@ fn per_request(recording: &Recording, of: impl Fn(&Sample) -> f64) -> Option<f64
     let grown = of(last) - of(first);
     // A process that has gone takes its sums along if nobody waits for it: no figure then.
     (done > 0.0 && grown >= 0.0).then(|| grown / done)
+}
+
+/// Writes a report, and makes the folder for it if there is none.
+///
+/// # Errors
+///
+/// The file system refuses; the error says where.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(named)?;
+    }
+    fs::write(path, text).map_err(named)
 }
 
 /// What may be said of a ratio, in a few words.

@@ -145,6 +145,8 @@ pub struct Series {
     pub look: usize,
     /// Its name, which stands at its end.
     pub name: String,
+    /// What stands behind the name: the number of a note.
+    pub note: String,
     /// Whether its points have markers; a line of very many points has none.
     pub markers: bool,
     /// Its points from left to right.
@@ -179,7 +181,8 @@ pub struct About<'a> {
 
 /// Lines over a common axis.
 pub fn lines(about: About, x: &Axis, y: &Axis, series: &[Series]) -> String {
-    let longest = series.iter().map(|s| shown(&s.name).chars().count()).max().unwrap_or(0);
+    let longest =
+        series.iter().map(|s| (shown(&s.name) + &s.note).chars().count()).max().unwrap_or(0);
     let ticks = y.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
     let (left, right) = (ticks as f64 * LETTER + 14.0, longest as f64 * LETTER + 38.0);
     let least = 44.0 + series.len() as f64 * LINE;
@@ -250,11 +253,12 @@ pub fn lines(about: About, x: &Axis, y: &Axis, series: &[Series]) -> String {
         marker(&mut svg, line.look, from + 14.0, place, false, "");
         let _ = write!(
             svg,
-            r#"<text class="name" x="{:.1}" y="{:.1}">{}{}</text></g>"#,
+            r#"<text class="name" x="{:.1}" y="{:.1}">{}{}{}</text></g>"#,
             from + 21.0,
             place + 4.5,
             escape(&shown(&line.name)),
-            if line.points.iter().all(|p| p.y.is_none()) { " -" } else { "" }
+            if line.points.iter().all(|p| p.y.is_none()) { " -" } else { "" },
+            line.note
         );
     }
     svg.push_str("</svg>");
@@ -272,6 +276,8 @@ pub struct Bar {
     pub parts: Option<Vec<f64>>,
     /// What stands at its end.
     pub text: String,
+    /// The number of the note that says why there is no figure, or none that is to be believed.
+    pub note: String,
     /// Whether it is marked as not to be believed.
     pub invalid: bool,
 }
@@ -279,8 +285,8 @@ pub struct Bar {
 /// Bars that begin at 0, each in as many parts as the legend has.
 pub fn bars(about: About, axis: &Axis, legend: &[&str], rows: &[Bar]) -> String {
     let left = name_room(rows.iter().map(|row| row.name.as_str()));
-    let right =
-        rows.iter().map(|r| r.text.chars().count()).max().unwrap_or(0) as f64 * LETTER + 24.0;
+    let right = rows.iter().map(|r| r.text.chars().count() + r.note.chars().count());
+    let right = right.max().unwrap_or(0) as f64 * LETTER + 24.0;
     let top = if legend.is_empty() { 12.0 } else { 34.0 };
     let row_height = 28.0;
     let height = rows.len() as f64 * row_height;
@@ -320,9 +326,10 @@ pub fn bars(about: About, axis: &Axis, legend: &[&str], rows: &[Bar]) -> String 
         let mark = if row.invalid { " !" } else { "" };
         let _ = write!(
             svg,
-            r#"<text x="{end:.1}" y="{:.1}">{}{mark}</text></g>"#,
+            r#"<text x="{end:.1}" y="{:.1}">{}{mark}{}</text></g>"#,
             middle + 4.5,
-            escape(&row.text)
+            escape(&row.text),
+            row.note
         );
     }
     svg.push_str("</svg>");
@@ -344,6 +351,8 @@ pub struct Row {
     pub shown: bool,
     /// What stands at its end.
     pub text: String,
+    /// The number of the note that says why there is no figure, or none that is to be believed.
+    pub note: String,
     /// Whether it is marked as not to be believed.
     pub invalid: bool,
 }
@@ -381,15 +390,18 @@ pub fn ratios(about: About, axis: &Axis, rows: &[Row]) -> String {
             marker(&mut svg, row.look, centre, middle, row.invalid || !row.shown, &row.text);
         }
         let mark = if row.invalid { " !" } else { "" };
-        let half = (row.text.chars().count() + mark.len()) as f64 * LETTER * 0.47;
+        let half = (row.text.chars().count() + row.note.chars().count() + mark.len()) as f64
+            * LETTER
+            * 0.5;
         // Words wider than the plate begin at its left.
         let text_at = centre.min(left + width - half).max(left + half);
         let class = if row.shown { "figure" } else { "figure quiet" };
         let _ = write!(
             svg,
-            r#"<text class="{class}" text-anchor="middle" x="{text_at:.1}" y="{:.1}">{}{mark}</text></g>"#,
+            r#"<text class="{class}" text-anchor="middle" x="{text_at:.1}" y="{:.1}">{}{mark}{}</text></g>"#,
             middle - 10.0,
-            escape(&row.text)
+            escape(&row.text),
+            row.note
         );
     }
     svg.push_str("</svg>");
@@ -411,23 +423,8 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
     let width = WIDTH - left - right;
     let height = tracks.len() as f64 * (each + gap) - gap;
     let mut svg = open(about, WIDTH, top + height + 44.0);
-    for (at, text) in &time.ticks {
-        let px = left + time.place(*at) * width;
-        let _ = write!(
-            svg,
-            r#"<path class="grid" d="M{px:.1} {top:.1}V{:.1}"/><text text-anchor="middle" x="{px:.1}" y="{:.1}">{}</text>"#,
-            top + height,
-            top + height + 17.0,
-            escape(text)
-        );
-    }
-    let _ = write!(
-        svg,
-        r#"<text class="label" text-anchor="middle" x="{:.1}" y="{:.1}">{}</text>"#,
-        left + width / 2.0,
-        top + height + 36.0,
-        escape(&time.label)
-    );
+    grid(&mut svg, time, (left, top, width, height));
+    below(&mut svg, time, (left, top + height, width));
     for (n, track) in tracks.iter().enumerate() {
         let above = top + n as f64 * (each + gap);
         let below = above + each;
@@ -607,12 +604,17 @@ fn below(svg: &mut String, axis: &Axis, (left, bottom, width): (f64, f64, f64)) 
     );
 }
 
-/// A horizontal axis and its grid.
-fn across(svg: &mut String, axis: &Axis, (left, top, width, height): (f64, f64, f64, f64)) {
+/// The lines above the labels of a horizontal axis.
+fn grid(svg: &mut String, axis: &Axis, (left, top, width, height): (f64, f64, f64, f64)) {
     for (value, _) in &axis.ticks {
         let px = left + axis.place(*value) * width;
         let _ = write!(svg, r#"<path class="grid" d="M{px:.1} {top:.1}v{height:.1}"/>"#);
     }
+}
+
+/// A horizontal axis and its grid.
+fn across(svg: &mut String, axis: &Axis, (left, top, width, height): (f64, f64, f64, f64)) {
+    grid(svg, axis, (left, top, width, height));
     below(svg, axis, (left, top + height, width));
     let _ = write!(svg, r#"<path class="axis" d="M{left:.1} {top:.1}v{height:.1}"/>"#);
 }

@@ -1,9 +1,12 @@
 //! Runs and comparisons as tables for a terminal.
 
 use super::{
-    Case, Comparison, Figure, NONE, Recording, bytes, digits, errors, fullest, memory, nanos,
-    verdict, whole,
+    Case, Comparison, Figure, NONE, Recording, bytes, digits, errors, fullest, is_idle, memory,
+    nanos, verdict, whole,
 };
+use crate::load::stats;
+use crate::load::workload::Workload;
+use crate::text;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::fmt::Write as _;
@@ -22,6 +25,7 @@ pub fn heading(figure: Figure) -> &'static str {
         Figure::Cpu => "CPU/request",
         Figure::System => "of it in the kernel",
         Figure::Memory => "memory",
+        Figure::PerClient => "memory per client",
         Figure::Fairness => "fairness",
         Figure::Errors => "errors",
         Figure::Served => "clients served",
@@ -125,10 +129,92 @@ pub fn comparison(comparison: &Comparison) -> String {
             if let Some(note) = &result.note {
                 let _ = writeln!(out, "{}: {}", printable(&result.server), printable(note));
             }
+            if let Some(each) = result.median(Figure::PerClient).filter(|_| is_idle(&case.workload))
+            {
+                let empty = stats::median_of(
+                    result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
+                );
+                let _ = writeln!(
+                    out,
+                    "{}: {} for each idle client, the kernel's share in it, beyond the {} of the empty server",
+                    printable(&result.server),
+                    bytes(each),
+                    Figure::Memory.show(empty)
+                );
+            }
+        }
+        if let Some(ceiling) = case.ceiling {
+            let _ = writeln!(out, "{}", ceiling_words(ceiling));
         }
         out.push('\n');
     }
     out
+}
+
+/// What the generator itself can do, and what that means for the others.
+pub fn ceiling_words(ceiling: f64) -> String {
+    format!(
+        "The generator itself can do {} of these (null run). Who comes near it, marked {NEAR}, may be better than it is shown.",
+        text::rate(ceiling)
+    )
+}
+
+/// Stands beside a rate that is above half of what the generator itself can do.
+pub const NEAR: &str = "^";
+
+/// Whether a rate is so near to what the generator can do that the generator may be what is seen.
+pub fn is_near(case: &Case, rate: Option<f64>) -> bool {
+    matches!((case.ceiling, rate), (Some(ceiling), Some(rate)) if rate > 0.5 * ceiling)
+}
+
+/// A rate, marked where it is near to what the generator itself can do.
+pub fn rate_cell(case: &Case, rate: Option<f64>) -> String {
+    let mark = if is_near(case, rate) { NEAR } else { "" };
+    Figure::Rate.show(rate) + mark
+}
+
+/// The steps of a run, a row for each; those that were not reached have one too.
+pub fn course(run: &Comparison) -> String {
+    let mut out = String::new();
+    let mut table = ruled(&[]);
+    let mut head = vec!["".to_owned(), "rate".to_owned()];
+    head.extend(COLUMNS.iter().map(|figure| heading(*figure).to_owned()));
+    head.push("mark".to_owned());
+    table.set_header(head);
+    let mut reasons = String::new();
+    for case in &run.cases {
+        let Some(result) = case.results.first() else { continue };
+        let mut row = vec![case.title.clone(), rate_cell(case, result.median(Figure::Rate))];
+        row.extend(COLUMNS.iter().map(|figure| figure.show(result.median(*figure))));
+        row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
+        table.add_row(row);
+        for why in result.runs().flat_map(|run| &run.invalid) {
+            let _ = writeln!(reasons, "INVALID, {}: {}", case.title, printable(why));
+        }
+        if let Some(why) = &result.failure {
+            let _ = writeln!(reasons, "{}: {}", case.title, printable(why));
+        }
+    }
+    align(&mut table);
+    let server = run.servers().first().copied().unwrap_or_default();
+    let _ = writeln!(out, "{}, step by step\n{table}\n{reasons}", printable(server));
+    out
+}
+
+/// What a law has made of the sizes, in a line.
+pub fn files(workload: &Workload) -> String {
+    let mut sizes = workload.file_sizes();
+    sizes.sort_unstable();
+    let (Some(least), Some(most)) = (sizes.first(), sizes.last()) else { return String::new() };
+    let sum: u64 = sizes.iter().sum();
+    format!(
+        "{} files from {} to {}, median {}, {} in all",
+        whole(sizes.len() as f64),
+        bytes(*least as f64),
+        bytes(*most as f64),
+        bytes(sizes[sizes.len() / 2] as f64),
+        bytes(sum as f64)
+    )
 }
 
 /// The columns of a case's table, between the server and its mark.
@@ -158,7 +244,7 @@ pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
             false => verdict(case.ratio(Figure::Rate, &result.server, baseline)),
         };
         let mut row =
-            vec![result.server.clone(), Figure::Rate.show(result.median(Figure::Rate)), ratio];
+            vec![result.server.clone(), rate_cell(case, result.median(Figure::Rate)), ratio];
         row.extend(COLUMNS.iter().map(|figure| figure.show(result.median(*figure))));
         row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
         row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
@@ -182,7 +268,6 @@ fn errors_by_kind(run: &Recording) -> String {
 
 fn memory_words(run: &Recording) -> String {
     let Some(sample) = fullest(run) else { return NONE.to_owned() };
-    let connections = run.totals.connections_made.max(1) as f64;
     let mut words = format!(
         "{} at most ({} its own, {} kernel stacks, {} page tables)",
         bytes(memory(sample) as f64),
@@ -190,8 +275,14 @@ fn memory_words(run: &Recording) -> String {
         bytes(sample.kernel_stacks as f64),
         bytes(sample.page_tables as f64)
     );
-    let _ =
-        write!(words, "; all of it by connections: {}", bytes(memory(sample) as f64 / connections));
+    if let (Some(empty), Some(each)) = (&run.empty, Figure::PerClient.of(run)) {
+        let _ = write!(
+            words,
+            "; {} of it before anybody came, so {} for each client",
+            bytes(memory(empty) as f64),
+            bytes(each)
+        );
+    }
     words
 }
 

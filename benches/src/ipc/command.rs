@@ -1,0 +1,235 @@
+//! The command line: what is run, for how long, and what is written.
+
+use super::cases::{self, Case, Mechanism, SIZES, USUAL};
+use super::runner::{self, Effort, Setup};
+use super::{chapter, ends, report};
+use crate::load::compare;
+use crate::load::report as reports;
+use crate::{Placement, text};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How much is run.
+struct Extent {
+    name: &'static str,
+    sizes: &'static [usize],
+    effort: Effort,
+}
+
+const fn effort(rounds: usize, millis: u64) -> Effort {
+    Effort { rounds, time: Duration::from_millis(millis), count: None }
+}
+
+const QUICK: Extent =
+    Extent { name: "the quick subset, about 10 s", sizes: &[USUAL], effort: effort(5, 3) };
+
+const SHORT: Extent = Extent {
+    name: "the short subset, about half a minute (all of it: --full, or cargo bench -p benches --bench ipc)",
+    sizes: &[USUAL, 16 << 10],
+    effort: effort(15, 3),
+};
+
+const FULL: Extent =
+    Extent { name: "everything, a few minutes", sizes: &SIZES, effort: effort(20, 10) };
+
+/// A few messages of each kind, every byte compared: whether it works, not how long it takes.
+const SMOKE: Extent = Extent {
+    name: "a few messages of each kind",
+    sizes: &SIZES,
+    effort: Effort { rounds: 1, time: Duration::ZERO, count: Some(40) },
+};
+
+/// Who runs this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// `cargo bench`, which gives its words to several programs.
+    Bench,
+    /// Somebody who has named this program.
+    Program,
+}
+
+const HELP: &str = "\
+ipc: round trips and one-way messages of every mechanism between two processes, beside the bare system calls
+
+  --quick        one size, 5 short rounds: about 10 s
+  --short        two sizes, 15 short rounds: about half a minute; what a bare `cargo bench` does
+  --full         all sizes, 20 rounds: a few minutes; what `cargo bench -p benches --bench ipc` does
+  --smoke        a few messages of each kind, all bytes compared: whether it works
+  --out FOLDER   where ipc.json goes and the page [default: target/comparison]
+  --list         the cases, and nothing else
+  WORD ...       mechanisms (pipe, ring, posix-queue, ...) and sizes in bytes; some alone write no file without --out";
+
+/// All of it; the first line of `main`.
+pub fn main(caller: Caller) -> ExitCode {
+    ipc::process::init(&[(ends::ENTRY, ends::main)]);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
+    if given("--help") || given("-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let extent = match () {
+        () if given("--smoke") => SMOKE,
+        () if given("--quick") => QUICK,
+        () if given("--full") => FULL,
+        () if given("--short") => SHORT,
+        () if caller == Caller::Program || asked_alone() => FULL,
+        () => SHORT,
+    };
+    let (out, words) = out_and_words(&args);
+    let cases = match chosen(cases::all(extent.sizes), &words) {
+        Ok(cases) => cases,
+        // Words may name groups and models of the other benches.
+        Err(_) if caller == Caller::Bench => return ExitCode::SUCCESS,
+        Err(unknown) => {
+            eprintln!("ipc: {unknown:?} is no mechanism and no size; see --help");
+            return ExitCode::from(2);
+        }
+    };
+    if given("--list") {
+        let suffix = if caller == Caller::Bench { ": benchmark" } else { "" };
+        let sensible = cases.iter().filter(|case| case.senseless().is_none());
+        sensible.for_each(|case| println!("ipc/{case}{suffix}"));
+        return ExitCode::SUCCESS;
+    }
+    let other = ["--test", "--profile-time", "--load-baseline"];
+    let measures = given("--bench") && !other.iter().any(|option| given(option));
+    if caller == Caller::Bench && !measures {
+        return ExitCode::SUCCESS;
+    }
+    let folder = match out {
+        Some(folder) => Some(folder),
+        None => words.is_empty().then(compare::target_folder),
+    };
+    run(&extent, &cases, folder.as_deref()).unwrap_or_else(|error| {
+        eprintln!("ipc: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Whether cargo was told to run this bench by name: `--bench ipc` stands on its command line. Asked for alone it runs
+/// everything; as one of several it is to be short.
+fn asked_alone() -> bool {
+    let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_pid);
+    let line = parent.and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
+    line.is_some_and(|line| names_this_bench(&line))
+}
+
+/// Whether a command line, with NUL bytes between its words, asks for the bench `ipc` and no other.
+fn names_this_bench(line: &[u8]) -> bool {
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let own = words.split(|word| *word == b"--").next().unwrap_or_default();
+    let mut benches = Vec::new();
+    for (at, word) in own.iter().enumerate() {
+        match word.strip_prefix(b"--bench=") {
+            Some(name) => benches.push(name),
+            None if *word == b"--bench" => benches.extend(own.get(at + 1).copied()),
+            None => {}
+        }
+    }
+    benches == [b"ipc"]
+}
+
+/// The folder that was named, and the words that filter.
+fn out_and_words(args: &[String]) -> (Option<PathBuf>, Vec<&str>) {
+    let at = args.iter().position(|arg| arg == "--out");
+    let out = at.and_then(|at| args.get(at + 1));
+    let words = compare::filter_words(args);
+    let words = words.into_iter().filter(|word| out.is_none_or(|out| out != word)).collect();
+    (out.map(PathBuf::from), words)
+}
+
+/// The cases that words leave; the error is the word that means nothing.
+fn chosen(cases: Vec<Case>, words: &[&str]) -> Result<Vec<Case>, String> {
+    let mut mechanisms = Vec::new();
+    let mut sizes = Vec::new();
+    for word in words {
+        let mechanism = Mechanism::ALL.into_iter().find(|mechanism| mechanism.word() == *word);
+        match (mechanism, word.parse::<usize>()) {
+            (Some(mechanism), _) => mechanisms.push(mechanism),
+            (None, Ok(size)) if SIZES.contains(&size) => sizes.push(size),
+            _ => return Err((*word).to_owned()),
+        }
+    }
+    let wanted = |case: &Case| {
+        (mechanisms.is_empty() || mechanisms.contains(&case.mechanism))
+            && (sizes.is_empty() || !case.mechanism.carries() || sizes.contains(&case.size))
+    };
+    Ok(cases.into_iter().filter(wanted).collect())
+}
+
+fn run(extent: &Extent, cases: &[Case], folder: Option<&Path>) -> io::Result<ExitCode> {
+    let stop = compare::stop_when_interrupted(PathBuf::new())?;
+    let placement = Placement::choose();
+    let words = match placement {
+        Placement::Apart { server, client, .. } => format!(
+            "two processes, both on core {client}, or the near one on core {client} and the far one on core {server}"
+        ),
+        Placement::Together => "two processes, not pinned".to_owned(),
+    };
+    println!("ipc, {}: {} rounds", extent.name, extent.effort.rounds);
+    println!("{}; {words}", text::machine());
+    let environment = compare::environment(words);
+    let setup = Setup { cases, effort: extent.effort, placement, stop: &stop };
+    let report = runner::run(&setup, environment, &mut compare::progress);
+    compare::progress("");
+    if stop.load(Ordering::Relaxed) {
+        println!("interrupted: this is what there is");
+    }
+    println!("\n{}", report::table(&report));
+    if let Some(folder) = folder {
+        let json = report.json().map_err(io::Error::other)?;
+        let (to, page) = (folder.join("ipc.json"), folder.join("index.html"));
+        reports::write(&to, &json)?;
+        chapter::rewrite(folder)?;
+        println!("Written to {} and {}", to.display(), page.display());
+    }
+    Ok(if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str) -> Vec<u8> {
+        words.replace(' ', "\0").into_bytes()
+    }
+
+    #[test]
+    fn who_asks_for_it_alone_gets_all() {
+        for (words, alone) in [
+            ("cargo bench -p benches --bench ipc", true),
+            ("/usr/bin/cargo bench --bench=ipc", true),
+            ("cargo bench -p benches --bench ipc -- pipe", true),
+            ("cargo bench", false),
+            ("cargo bench --bench ipc --bench basics", false),
+            ("cargo bench -- --bench ipc", false),
+            ("sh", false),
+        ] {
+            assert_eq!(names_this_bench(&line(words)), alone, "{words}");
+        }
+    }
+
+    #[test]
+    fn words_choose_mechanisms_and_sizes() {
+        let all = || cases::all(&SIZES);
+        assert_eq!(chosen(all(), &[]).unwrap().len(), all().len());
+        let pipes = chosen(all(), &["pipe", "100"]).unwrap();
+        assert!(pipes.iter().all(|case| case.mechanism == Mechanism::Pipe && case.size == 100));
+        assert_eq!(pipes.len(), 4);
+        let number = chosen(all(), &["event", "100"]).unwrap();
+        assert!(!number.is_empty() && number.iter().all(|case| case.size == cases::NUMBER));
+        assert_eq!(chosen(all(), &["thread"]), Err("thread".to_owned()));
+        assert_eq!(chosen(all(), &["101"]), Err("101".to_owned()));
+    }
+
+    #[test]
+    fn the_folder_is_no_word() {
+        let args = ["--bench", "--out", "there", "pipe"].map(str::to_owned);
+        assert_eq!(out_and_words(&args), (Some(PathBuf::from("there")), vec!["pipe"]));
+    }
+}

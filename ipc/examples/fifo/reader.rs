@@ -1,0 +1,26 @@
+//! The server: reads requests until it is told to stop.
+
+use std::error::Error;
+use std::io::Read;
+
+use ipc::pipe::{Reader, Writer};
+
+use crate::protocol;
+
+pub fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut requests = Reader::open(&arguments[0])?; // waits for the first client
+    println!("server: a client is there");
+    let _never_used = Writer::open(&arguments[0])?; // without it, the end of file after each last client
+    let mut sum = 0;
+    loop {
+        let mut request = [0; protocol::LENGTH];
+        requests.read_exact(&mut request)?;
+        if request == protocol::STOP {
+            println!("server: the sum is {sum}");
+            return Ok(());
+        }
+        let (pid, number) = protocol::decode(request);
+        sum += number;
+        println!("server: {number:>4} from client {pid}");
+    }
+}

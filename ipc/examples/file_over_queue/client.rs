@@ -1,0 +1,52 @@
+//! The client's side: five requests over any byte stream.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+
+use file_service::Transport;
+
+/// What is uploaded.
+pub const UPLOAD: &[u8] = b"written by the client\n";
+
+/// Lists, reads, uploads and hashes; gives the replies but for the listing's times.
+pub fn visit(
+    stream: &mut (impl Read + Write + Transport),
+    content: &[u8],
+) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let mut reader = BufReader::new(stream);
+    let listing = ask(&mut reader, "LIST", b"")?;
+    println!("LIST          {}", String::from_utf8_lossy(&listing).trim_end());
+    let whole = ask(&mut reader, "GET numbers", b"")?;
+    println!("GET numbers   {} bytes, those of the file: {}", whole.len(), whole == content);
+    let part = ask(&mut reader, "GET numbers 250 3", b"")?;
+    println!("GET a piece   {part:?}, those of the file: {}", part == content[250..253]);
+    let upload = ask(&mut reader, &format!("PUT upload {}", UPLOAD.len()), UPLOAD)?;
+    println!("PUT upload    {} bytes", UPLOAD.len());
+    let hash = ask(&mut reader, "HASH upload", b"")?;
+    println!("HASH upload   {}", String::from_utf8_lossy(&hash).trim_end());
+    let again = ask(&mut reader, "GET upload", b"")?;
+    println!("GET upload    those that were sent: {}", again == UPLOAD);
+    ask(&mut reader, "QUIT", b"")?;
+    // The end is said in both directions: theirs, then ours.
+    let rest = reader.read_to_end(&mut Vec::new())?;
+    println!("QUIT          {rest} bytes after the last reply");
+    reader.get_mut().finish()?;
+    Ok(vec![whole, part, upload, hash, again])
+}
+
+/// Sends a request and perhaps a body; gives the body of the reply.
+fn ask<S: Read + Write>(
+    reader: &mut BufReader<&mut S>,
+    request: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut bytes = format!("{request}\n").into_bytes();
+    bytes.extend_from_slice(body);
+    reader.get_mut().write_all(&bytes)?;
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let length = line.trim_end().strip_prefix("OK ").ok_or_else(|| format!("{request}: {line}"))?;
+    let mut reply = vec![0; length.parse()?];
+    reader.read_exact(&mut reply)?;
+    Ok(reply)
+}

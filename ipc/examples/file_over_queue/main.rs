@@ -1,0 +1,104 @@
+//! The file service of this workspace, spoken over a pair of message queues, and over a local socket.
+//!
+//! The session of `file_service` knows the whole protocol and no socket: it is advanced over anything that
+//! implements `Transport`, five methods. Here they are implemented twice, in `transport.rs`: for an
+//! AF_UNIX socket, and for two POSIX message queues, one for each direction. The session is the one that
+//! the TCP servers use, unchanged; so is the client's side of the protocol in `client.rs` for both.
+//!
+//! A queue carries messages, and a session wants a stream of bytes. A stream over messages needs three
+//! decisions: how long a message may be (`CHUNK`), what is done with the rest of a message that the reader has
+//! no room for (it is kept), and how the end is said (by an empty message: nobody sees a queue closed).
+//!
+//! Run it: `cargo run -p ipc --example file_over_queue`
+//!
+//! Look at: the replies, the same byte for byte; the count of messages: a file of 100,000 bytes takes 25.
+//! What the queue does *not* tell: that the other side has died. The socket gives the end of the stream
+//! then; over queues only a time-out helps.
+
+mod client;
+mod transport;
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use file_service::{Service, Session, Settings, Step, Store, Transport};
+use ipc::process::{self, Process};
+use ipc::queue::PosixQueue;
+use transport::{CHUNK, MESSAGES, Queues, Socket};
+
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    process::init(&[("over-queues", over_queues), ("over-socket", over_socket)]);
+    let folder = tempfile::tempdir()?;
+    let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(folder.path().join("numbers"), &content)?;
+    let root = folder.path().to_str().ok_or("a temporary folder whose name is not UTF-8")?;
+
+    println!("-- over two POSIX queues, {MESSAGES} messages of at most {CHUNK} bytes each --");
+    let name = |direction: &str| format!("/ipc-file-{}-{direction}", std::process::id());
+    // Their creator is this process: they are gone when it has dropped them.
+    let up = PosixQueue::create(&name("up"), MESSAGES, CHUNK)?;
+    let down = PosixQueue::create(&name("down"), MESSAGES, CHUNK)?;
+    let server = Process::new("over-queues").args([up.name(), down.name(), root]).start()?;
+    let mut stream = Queues::new(up, down, PATIENCE);
+    let over_queues = client::visit(&mut stream, &content)?;
+    println!("{} messages sent, {} received", stream.sent, stream.received);
+    println!("the server ended with {}", server.join_timeout(PATIENCE)?);
+    check(folder.path())?;
+
+    println!("\n-- over a socket pair --");
+    let (ours, theirs) = UnixStream::pair()?;
+    let server = Process::new("over-socket").arg(root).pass(theirs).start()?;
+    let over_socket = client::visit(&mut Socket::new(ours, PATIENCE)?, &content)?;
+    println!("the server ended with {}", server.join_timeout(PATIENCE)?);
+    check(folder.path())?;
+
+    if over_queues != over_socket {
+        return Err("the replies differ".into());
+    }
+    println!("\nthe replies are the same, byte for byte");
+    Ok(())
+}
+
+/// Looks at the uploaded file itself, and removes it for the next round.
+fn check(folder: &Path) -> Result<(), Box<dyn Error>> {
+    if fs::read(folder.join("upload"))? != client::UPLOAD {
+        return Err("the uploaded file does not hold what was sent".into());
+    }
+    println!("the uploaded file holds what was sent");
+    Ok(fs::remove_file(folder.join("upload"))?)
+}
+
+/// A server for one client. Its queues are those of the parent, seen from the other end.
+fn over_queues(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [up, down, root] = arguments else { return Err("usage: UP DOWN ROOT".into()) };
+    let (up, down) = (PosixQueue::open(up)?, PosixQueue::open(down)?);
+    serve(Path::new(root), &mut Queues::new(down, up, PATIENCE))
+}
+
+fn over_socket(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [root] = arguments else { return Err("usage: ROOT".into()) };
+    let socket = UnixStream::from(process::passed(0)?);
+    serve(Path::new(root), &mut Socket::new(socket, PATIENCE)?)
+}
+
+/// One conversation: what every blocking server of the workspace does.
+fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Error>> {
+    let service = Service::new(Store::open(root, true, false)?, Settings::default());
+    let nobody = ([0, 0, 0, 0], 0).into(); // the address is for the log
+    let mut session = Session::new(&service, nobody, Default::default());
+    loop {
+        match session.advance(transport) {
+            Step::Idle | Step::Again => {}
+            Step::Work(job) => session.resume(job.run()),
+            // These transports wait inside their calls; that one came back means that the time is up.
+            Step::Wait(_) => session.expire(),
+            Step::Closed => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The side that puts jobs in.
+
+use std::error::Error;
+
+use ipc::queue::{PosixQueue, Queue, Wait};
+
+use crate::protocol::{END, LAST, URGENT, USUAL};
+
+/// Puts `COUNT` jobs into the queue `NAME`, every third an urgent one, and then the end.
+pub fn writer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let queue = PosixQueue::open(&arguments[0])?;
+    for number in 1..=arguments[1].parse()? {
+        let (job, priority) = match number % 3 {
+            0 => (format!("urgent job {number}"), URGENT),
+            _ => (format!("usual job {number}"), USUAL),
+        };
+        send(&queue, job.as_bytes(), priority)?;
+        println!("writer: put {job:?} in, with priority {priority}");
+    }
+    send(&queue, END, LAST)
+}
+
+fn send(queue: &PosixQueue, message: &[u8], priority: u32) -> Result<(), Box<dyn Error>> {
+    // The first try is only there to be able to say that the queue is full; `Wait::Forever` alone would do.
+    match queue.send(message, priority, Wait::No) {
+        Err(ipc::Error::WouldBlock { .. }) => {
+            println!("writer: the queue is full, so I sleep until the reader takes something");
+            Ok(queue.send(message, priority, Wait::Forever)?)
+        }
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,107 @@
+//! The same producers and consumers over a pipe, a POSIX queue, a System V queue, a ring in shared memory,
+//! and a socket.
+//!
+//! Three processes produce, two consume (one, for the ring: it has a single receiver). Producers and
+//! consumers know `put` and `get` and nothing else; `channel.rs` holds what differs. Three things do:
+//!
+//! - how a child gets at the channel: a pipe and a socket pair have no name, so their descriptors are
+//!   *passed*; the others are opened by a name or number, by any process of this user;
+//! - who keeps the messages apart: a pipe carries bytes, and it is the fixed length of 8 bytes, far below
+//!   PIPE_BUF, that keeps them whole among several writers and readers; the others carry messages;
+//! - how the end is said: a pipe and a socket end when the last writer has closed, which the kernel
+//!   notices even if a writer is killed; a ring ends when its last sender has gone; a queue has no end, so
+//!   one empty message is put for each consumer.
+//!
+//! Run it: `cargo run -p ipc --example producer_consumer`
+//!
+//! Look at: how the messages are shared out, which nobody decides: each consumer takes what is next when it
+//! has time. No message is lost or doubled, and the messages of *one* producer reach a consumer in order.
+//! Times are not shown: one run on a busy machine says nothing. The benches measure.
+
+mod channel;
+
+use std::error::Error;
+use std::io::Read;
+use std::process::Stdio;
+
+use channel::{Channel, KINDS, LENGTH, Receiver, Sender};
+use ipc::process::{self, Process};
+
+const PRODUCERS: u32 = 3;
+const EACH: u32 = 5_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    process::init(&[("producer", producer), ("consumer", consumer)]);
+    println!("{PRODUCERS} producers put {EACH} messages each");
+    for kind in KINDS {
+        let mut channel = Channel::create(kind)?;
+        let consumers = if kind == "ring" { 1 } else { 2 };
+        println!("\n-- {kind} --");
+        let mut takers = (1..=consumers)
+            .map(|n| Process::new("consumer").name(format!("consumer-{n}")).stdout(Stdio::piped()))
+            .map(|launch| channel.hand_receiver(launch)?.start())
+            .collect::<Result<Vec<_>, _>>()?;
+        let makers = (0..PRODUCERS)
+            .map(|n| channel.hand_sender(Process::new("producer").arg(n.to_string()))?.start())
+            .collect::<Result<Vec<_>, _>>()?;
+        for maker in &makers {
+            let exit = maker.join()?;
+            if !exit.success() {
+                return Err(format!("{} ended with {exit}", maker.name()).into());
+            }
+        }
+        channel.end(consumers)?;
+        let mut total = [0; PRODUCERS as usize];
+        for taker in &mut takers {
+            let mut report = String::new();
+            taker.take_stdout().ok_or("no output")?.read_to_string(&mut report)?;
+            println!(
+                "{}: {} of the three producers, {}",
+                taker.name(),
+                report.trim(),
+                taker.join()?
+            );
+            for (sum, got) in total.iter_mut().zip(report.split_whitespace()) {
+                *sum += got.parse::<u32>()?;
+            }
+        }
+        println!("together: {total:?}");
+        if total != [EACH; PRODUCERS as usize] {
+            return Err(format!("{kind}: messages were lost or doubled").into());
+        }
+    }
+    Ok(())
+}
+
+/// Puts its messages: its own number, and that of the message.
+fn producer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [own, channel @ ..] = arguments else { return Err("usage: NUMBER CHANNEL".into()) };
+    let own: u32 = own.parse()?;
+    let mut sender = Sender::open(channel)?;
+    for number in 0..EACH {
+        let mut message = [0; LENGTH];
+        message[..4].copy_from_slice(&own.to_le_bytes());
+        message[4..].copy_from_slice(&number.to_le_bytes());
+        sender.put(&message)?;
+    }
+    Ok(())
+}
+
+/// Takes messages until the end; prints how many it got of each producer.
+fn consumer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut receiver = Receiver::open(arguments)?;
+    let mut counts = [0_u32; PRODUCERS as usize];
+    let mut next = [0_u32; PRODUCERS as usize];
+    while let Some(message) = receiver.get()? {
+        let (producer, number) = message.split_at(4);
+        let producer = u32::from_le_bytes(producer.try_into()?) as usize;
+        let number = u32::from_le_bytes(number.try_into()?);
+        if number < *next.get(producer).ok_or("a message of nobody")? {
+            return Err(format!("message {number} of producer {producer} is out of order").into());
+        }
+        next[producer] = number + 1; // those in between went to the other consumer
+        counts[producer] += 1;
+    }
+    println!("{} {} {}", counts[0], counts[1], counts[2]);
+    Ok(())
+}

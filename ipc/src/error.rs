@@ -1,0 +1,118 @@
+//! What can go wrong, always with the name of the object.
+
+use nix::errno::Errno;
+
+/// The result of every call of this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call did not do what it was asked to.
+///
+/// Every message begins with the object (a name, or a description such as `pipe 5 -> 6`), so that a log
+/// line can be understood without its surroundings. A call that fails has changed nothing, unless its
+/// documentation says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel refused a system call.
+    #[error("{object}: {call}: {errno}")]
+    System {
+        /// The name or description of the object.
+        object: String,
+        /// The system call, or the library call around it, as its manual page is called.
+        call: &'static str,
+        /// The kernel's reason.
+        #[source]
+        errno: Errno,
+    },
+    /// A name that the mechanism cannot have.
+    #[error("{name:?} is no name for a {kind}: {reason}")]
+    Name {
+        /// The name as it was given.
+        name: String,
+        /// What it was to name.
+        kind: &'static str,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A size, count or value outside of what the mechanism allows.
+    #[error("{object}: {what} of {given}, allowed are {least} to {most}")]
+    OutOfRange {
+        /// The name or description of the object.
+        object: String,
+        /// What is measured, with its unit.
+        what: &'static str,
+        /// The value that was given.
+        given: u64,
+        /// The least that is allowed.
+        least: u64,
+        /// The most that is allowed.
+        most: u64,
+    },
+    /// Nothing was done, since it would have meant waiting: the queue is full or empty, the lock or the
+    /// semaphore is held by somebody else.
+    #[error("{object}: would have to wait")]
+    WouldBlock {
+        /// The name or description of the object.
+        object: String,
+    },
+    /// The time that the caller was ready to wait has passed.
+    #[error("{object}: nothing came within {waited:?}")]
+    TimedOut {
+        /// The name or description of the object.
+        object: String,
+        /// The time that the caller allowed.
+        waited: std::time::Duration,
+    },
+    /// Nobody is left at the other end, or the object was closed.
+    #[error("{object}: closed by the other side")]
+    Closed {
+        /// The name or description of the object.
+        object: String,
+    },
+    /// The object exists, but is not what was expected: made by another program, by another version, or
+    /// not yet complete.
+    #[error("{object}: not usable: {reason}")]
+    Foreign {
+        /// The name or description of the object.
+        object: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The kernel's refusal of `call` on `object`.
+    pub(crate) fn system(object: impl Into<String>, call: &'static str, errno: Errno) -> Self {
+        Self::System { object: object.into(), call, errno }
+    }
+
+    /// As [`system`](Self::system), of the calling thread's `errno`.
+    pub(crate) fn last(object: impl Into<String>, call: &'static str) -> Self {
+        Self::system(object, call, Errno::last())
+    }
+
+    /// The kernel's reason, if the kernel was asked.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::System { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for std::io::Error {
+    /// Keeps the message; the kind is the nearest that the standard library has.
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind;
+        let kind = match &error {
+            Error::System { errno, .. } => Self::from(*errno).kind(),
+            Error::Name { .. } | Error::OutOfRange { .. } => ErrorKind::InvalidInput,
+            Error::WouldBlock { .. } => ErrorKind::WouldBlock,
+            Error::TimedOut { .. } => ErrorKind::TimedOut,
+            Error::Closed { .. } => ErrorKind::BrokenPipe,
+            Error::Foreign { .. } => ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}

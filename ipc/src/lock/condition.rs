@@ -1,0 +1,139 @@
+//! The condition.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::mutex::Guard;
+use crate::error::Result;
+use crate::shared::sync::{futex_wait, futex_wake};
+use crate::shared::{Cell, Memory, Part, Place, Scalar};
+use crate::sys::Deadline;
+
+/// Waiting, with a [`Mutex`](super::Mutex), until what it protects has changed.
+///
+/// A counter in shared memory on which waiters sleep. Not a `pthread_cond_t`: that of the GNU C library may
+/// block its users for ever when a waiter is killed (glibc bug 21422), and this one does not. Its clock does not jump.
+///
+/// ```
+/// use ipc::lock::{Condition, Mutex};
+///
+/// let pid = std::process::id();
+/// let basket = Mutex::<u32>::create(format!("/doc-basket-{pid}"), 1)?;
+/// let filled = Condition::create(format!("/doc-filled-{pid}"))?;
+/// # let (same, same_filled) = (
+/// #     Mutex::<u32>::open(basket.memory().address())?,
+/// #     Condition::open(filled.memory().address())?,
+/// # );
+/// # let other = std::thread::spawn(move || -> ipc::Result<()> {
+/// // In another process:
+/// same.lock()?[0].set(1);
+/// same_filled.notify_one();
+/// # Ok(())
+/// # });
+///
+/// let basket = filled.wait_while(basket.lock()?, |basket| basket[0].get() == 0)?;
+/// assert_eq!(basket[0].get(), 1);
+/// # other.join().unwrap()?;
+/// # Ok::<(), ipc::Error>(())
+/// ```
+pub struct Condition(Part<AtomicU32>);
+
+const HOLDS: &str = "condition";
+
+impl Condition {
+    /// Makes a condition.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Value::create`](crate::shared::Value::create).
+    pub fn create(place: impl Into<Place>) -> Result<Self> {
+        let size = size_of::<AtomicU32>() as u64;
+        let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
+        Ok(Self(memory.part(Memory::CONTENT)?))
+    }
+
+    /// Opens a condition that another process made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Value::open`](crate::shared::Value::open).
+    pub fn open(place: impl Into<Place>) -> Result<Self> {
+        let (memory, _) = Memory::open(place.into(), HOLDS)?;
+        Ok(Self(memory.part(Memory::CONTENT)?))
+    }
+
+    /// Unlocks, waits for a notification, and locks again. It may return for no reason, so look again: say
+    /// [`wait_while`](Self::wait_while).
+    ///
+    /// A guard that was [recovered](Guard::recovered) must be marked consistent before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mutex::lock`](super::Mutex::lock). The guard may be a recovered one: its last holder may have died
+    /// while this one waited.
+    pub fn wait<'a, T: Scalar>(&self, guard: Guard<'a, T>) -> Result<Guard<'a, T>> {
+        self.sleep(guard, None).map(|(guard, _)| guard)
+    }
+
+    /// As [`wait`](Self::wait), but not longer than `timeout`, apart from the time that it takes to lock again.
+    /// The second result is whether the time was over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait`](Self::wait).
+    pub fn wait_timeout<'a, T: Scalar>(
+        &self,
+        guard: Guard<'a, T>,
+        timeout: Duration,
+    ) -> Result<(Guard<'a, T>, bool)> {
+        self.sleep(guard, Some(&Deadline::monotonic(timeout)))
+    }
+
+    /// Waits for as long as `condition` holds. It is asked with the mutex locked. Ends as well when the guard
+    /// was recovered, since then the numbers need not mean what `condition` reads in them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait`](Self::wait).
+    pub fn wait_while<'a, T: Scalar>(
+        &self,
+        mut guard: Guard<'a, T>,
+        mut condition: impl FnMut(&[Cell<T>]) -> bool,
+    ) -> Result<Guard<'a, T>> {
+        while !guard.recovered() && condition(&guard) {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    fn sleep<'a, T: Scalar>(
+        &self,
+        guard: Guard<'a, T>,
+        until: Option<&Deadline>,
+    ) -> Result<(Guard<'a, T>, bool)> {
+        let mutex = guard.mutex();
+        // Read under the lock, so whoever changes the numbers after it has been given up counts on from here.
+        let before = self.0.load(Ordering::Relaxed);
+        drop(guard);
+        let passed = futex_wait(&self.0, before, until);
+        mutex.lock().map(|guard| (guard, passed))
+    }
+
+    /// Wakes one of those who wait, if there are any. A waiter that is killed in this very moment takes it along.
+    pub fn notify_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        futex_wake(&self.0, 1);
+    }
+
+    /// Wakes all who wait.
+    pub fn notify_all(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        futex_wake(&self.0, i32::MAX);
+    }
+
+    /// The segment that it lies in.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        self.0.memory()
+    }
+}

@@ -1,0 +1,499 @@
+//! The parent's side: starting, waiting, ending.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::start;
+use crate::error::{Error, Result};
+use crate::sys::{Deadline, retry_libc};
+
+/// Numbers the processes that were given no name.
+static STARTED: AtomicU32 = AtomicU32::new(1);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// It ended by itself, with this exit code, 0 to 255. By convention 0 means success; an [`Entry`](super::Entry) that
+    /// failed gives 1, one that panicked 101.
+    Code(i32),
+    /// A signal ended it, of this number; `SIGKILL` is 9. (Python's `exitcode` gives such a number negated, a
+    /// shell adds 128 to it.)
+    Signal(i32),
+}
+
+impl Exit {
+    /// Whether it ended by itself with exit code 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => match nix::sys::signal::Signal::try_from(number) {
+                Ok(signal) => write!(f, "signal {number} ({signal})"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// A process to be started: made by [`Process::new`] and [`Process::command`].
+#[derive(Debug)]
+#[must_use = "nothing runs before start()"]
+pub struct Launch {
+    what: What,
+    name: Option<String>,
+    arguments: Vec<String>,
+    daemon: bool,
+    stdin: Stdio,
+    stdout: Stdio,
+    passed: Vec<OwnedFd>,
+}
+
+#[derive(Debug)]
+enum What {
+    Entry(String),
+    Program(PathBuf),
+}
+
+impl Launch {
+    fn new(what: What) -> Self {
+        Self {
+            what,
+            name: None,
+            arguments: Vec::new(),
+            daemon: false,
+            stdin: Stdio::null(),
+            stdout: Stdio::inherit(),
+            passed: Vec::new(),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Names the process. Without this it is called after its entry or program, with a number.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Makes the process end when its parent ends, in whatever way, and be killed when its [`Process`] is
+    /// dropped.
+    ///
+    /// An entry watches a tether: see the [module](super). A foreign program is given the signal KILL by the
+    /// kernel when the *thread* that started it ends (`PR_SET_PDEATHSIG`), so start those from a
+    /// thread that lives as long as they shall.
+    pub fn daemon(mut self, daemon: bool) -> Self {
+        self.daemon = daemon;
+        self
+    }
+
+    /// What the process reads as its standard input. Without this it reads nothing (`/dev/null`), so that
+    /// children do not fight over a terminal.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
+    /// Where the standard output of the process goes. Without this it is that of the parent.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
+    /// Passes a descriptor, which the parent has no more once the process runs (or failed to start).
+    ///
+    /// An entry takes it by [`passed`](super::passed). A foreign program finds the numbers of its
+    /// descriptors, with commas between them, in the environment as `IPC_DESCRIPTORS`.
+    pub fn pass(mut self, descriptor: impl Into<OwnedFd>) -> Self {
+        self.passed.push(descriptor.into());
+        self
+    }
+
+    /// Starts the process.
+    ///
+    /// It has the parent's environment, working folder and standard error, no signal blocked, and no
+    /// descriptor beside the standard ones but those that were [passed](Self::pass).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
+    /// [`Error::Foreign`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
+    /// pid could come to mean another process at any time; nothing was started.
+    /// [`Error::System`]: the kernel refused: no such program, too many processes, no memory.
+    pub fn start(self) -> Result<Process> {
+        if let What::Entry(entry) = &self.what {
+            start::check(entry)?;
+        }
+        let mut command = match &self.what {
+            What::Entry(entry) => {
+                let mut command = Command::new("/proc/self/exe");
+                // So that `ps` shows the program and not the link.
+                command.arg0(std::env::args_os().next().unwrap_or_else(|| entry.into()));
+                command
+            }
+            What::Program(path) => Command::new(path),
+        };
+        let name = self.name.unwrap_or_else(|| {
+            let number = STARTED.fetch_add(1, Ordering::Relaxed);
+            match &self.what {
+                What::Entry(entry) => format!("{entry}-{number}"),
+                What::Program(path) => {
+                    format!("{}-{number}", path.file_name().unwrap_or_default().to_string_lossy())
+                }
+            }
+        });
+        let object = format!("process {name}");
+        if sigchld_is_ignored() {
+            return Err(Error::Foreign {
+                object,
+                reason: "SIGCHLD is ignored, so nobody would learn how it ends".to_owned(),
+            });
+        }
+        let passed = self.passed.into_iter().map(|fd| above_standard(fd, &object));
+        let passed = passed.collect::<Result<Vec<OwnedFd>>>()?;
+        let mut keep: Vec<RawFd> = passed.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut tether = None;
+        let mut orphan = None;
+        match &self.what {
+            What::Entry(entry) => {
+                if self.daemon {
+                    let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
+                        .map_err(|errno| Error::system(&object, "pipe2", errno))?;
+                    tether = Some((above_standard(theirs, &object)?, ours));
+                }
+                let theirs = tether.as_ref().map(|(theirs, _)| theirs.as_raw_fd());
+                command.args(start::arguments(entry, &name, theirs, &keep));
+                keep.extend(theirs);
+            }
+            What::Program(_) => {
+                if !keep.is_empty() {
+                    command.env("IPC_DESCRIPTORS", start::list(&keep));
+                }
+                // SAFETY: getpid has no conditions.
+                orphan = self.daemon.then(|| unsafe { libc::getpid() });
+            }
+        }
+        command.args(&self.arguments).stdin(self.stdin).stdout(self.stdout);
+        // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
+        // takes a lock, and `keep` was filled before the fork.
+        unsafe { command.pre_exec(move || settle(&keep, orphan)) };
+        let mut child = command.spawn().map_err(|error| refused(&object, &error))?;
+        let pid = child.id().cast_signed();
+        // The child is ours and not reaped: its pid cannot mean another process yet.
+        // SAFETY: pidfd_open takes two integers and touches no memory.
+        let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if number < 0 {
+            let error = Error::last(&object, "pidfd_open");
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+        // SAFETY: the call just made this descriptor (close-on-exec, as all pidfds), and it has no other
+        // owner. It fits: descriptors are ints.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(number as RawFd) };
+        Ok(Process {
+            name,
+            pid,
+            pidfd,
+            daemon: self.daemon,
+            exit: Mutex::new(None),
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take(),
+            _tether: tether.map(|(_, ours)| ours),
+        })
+    }
+}
+
+/// Moves a descriptor away from the standard streams, which `exec` would find replaced.
+fn above_standard(descriptor: OwnedFd, object: &str) -> Result<OwnedFd> {
+    if descriptor.as_raw_fd() > 2 {
+        return Ok(descriptor);
+    }
+    let number = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(3))
+        .map_err(|errno| Error::system(object, "fcntl", errno))?;
+    // SAFETY: fcntl just made this descriptor, and it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether the kernel reaps the children of this process by itself.
+fn sigchld_is_ignored() -> bool {
+    // SAFETY: the structure is plain data for which zero is a value; the call only fills it in.
+    let action = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGCHLD, std::ptr::null(), &mut action);
+        action
+    };
+    action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0
+}
+
+/// In the child, before `exec`: system calls only.
+fn settle(keep: &[RawFd], orphan: Option<libc::pid_t>) -> io::Result<()> {
+    // SAFETY: the signal set is ours, and sigemptyset fills it before it is read. The others take integers.
+    unsafe {
+        // A signal that the starting thread blocks (to read it from a signalfd, say) would stay blocked
+        // over exec, and TERM would never arrive.
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+        // Everything of ours is close-on-exec from birth; this is for what others opened. A kernel before
+        // 5.11 refuses, and then their descriptors are inherited.
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        for &descriptor in keep {
+            if libc::fcntl(descriptor, libc::F_SETFD, 0) == -1 {
+                return Err(Errno::last().into());
+            }
+        }
+        if let Some(parent) = orphan {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) == -1 {
+                return Err(Errno::last().into());
+            }
+            // It died before the call: the signal will not come.
+            if libc::getppid() != parent {
+                return Err(Errno::ESRCH.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refused(object: &str, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(number) => Error::system(object, "execve", Errno::from_raw(number)),
+        None => Error::Foreign { object: object.to_owned(), reason: error.to_string() },
+    }
+}
+
+/// A child process, owned.
+///
+/// Dropping it leaves no zombie. A process that is no [daemon](Launch::daemon) is *joined*: the drop waits for it,
+/// as Python waits for its children at the end. A daemon is killed. So is any child that is dropped by a panic: what
+/// it waits for may never come, and the panic should be seen.
+///
+/// All methods may be called from several threads at once.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    pid: i32,
+    pidfd: OwnedFd,
+    daemon: bool,
+    exit: Mutex<Option<Exit>>,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    /// Closing it ends a daemon.
+    _tether: Option<OwnedFd>,
+}
+
+impl Process {
+    /// Prepares a process that runs an entry of this program: see [`init`](super::init).
+    #[expect(clippy::new_ret_no_self, reason = "a process exists once it was started")]
+    pub fn new(entry: impl Into<String>) -> Launch {
+        Launch::new(What::Entry(entry.into()))
+    }
+
+    /// Prepares a process that runs another program. A path without a slash is looked up in `PATH`.
+    pub fn command(program: impl Into<PathBuf>) -> Launch {
+        Launch::new(What::Program(program.into()))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id. Once the process was found to have ended, the number may come to mean another
+    /// process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it ends with its parent.
+    #[must_use]
+    pub fn is_daemon(&self) -> bool {
+        self.daemon
+    }
+
+    /// The writing end of its standard input, once, if that was started as `Stdio::piped()`.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
+    /// The reading end of its standard output, once, if that was started as `Stdio::piped()`.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.stdout.take()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`exit`](Self::exit).
+    pub fn is_alive(&self) -> Result<bool> {
+        Ok(self.exit()?.is_none())
+    }
+
+    /// How it ended; `None` while it runs. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `ECHILD`: it has ended, but somebody else in this program has taken the news,
+    /// by `waitpid(-1)`.
+    pub fn exit(&self) -> Result<Option<Exit>> {
+        let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
+        if exit.is_none() {
+            *exit = self.reap()?;
+        }
+        Ok(*exit)
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`exit`](Self::exit).
+    pub fn join(&self) -> Result<Exit> {
+        self.wait(None)
+    }
+
+    /// As [`join`](Self::join), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]: it still runs. Otherwise as [`exit`](Self::exit).
+    pub fn join_timeout(&self, timeout: Duration) -> Result<Exit> {
+        self.wait(Some(Deadline::monotonic(timeout)))
+    }
+
+    /// Asks it to end, by SIGTERM. Does nothing if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`]: the kernel refuses, `EPERM` for a process that has become another user's.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(libc::SIGTERM)
+    }
+
+    /// Ends it, by SIGKILL. It is gone soon after; [`join`](Self::join) waits for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`terminate`](Self::terminate).
+    pub fn kill(&self) -> Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// Sends it the signal of this number. Does nothing if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`terminate`](Self::terminate); `EINVAL` if there is no such signal.
+    pub fn signal(&self, number: i32) -> Result<()> {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        let pidfd = self.pidfd.as_raw_fd();
+        // SAFETY: the descriptor is open for as long as `self` lives; a null siginfo asks the kernel to
+        // fill in what kill(2) would.
+        let sent = retry_libc(|| unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, 0)
+        });
+        match sent {
+            Ok(_) | Err(Errno::ESRCH) => Ok(()),
+            Err(errno) => Err(self.refused("pidfd_send_signal", errno)),
+        }
+    }
+
+    fn wait(&self, deadline: Option<Deadline>) -> Result<Exit> {
+        loop {
+            if let Some(exit) = self.exit()? {
+                return Ok(exit);
+            }
+            let timeout = match deadline.map(|deadline| (deadline.left(), deadline)) {
+                None => PollTimeout::NONE,
+                Some((Duration::ZERO, deadline)) => return Err(deadline.passed(self.object())),
+                // Rounded up: a poll that returns too early would make this a busy loop.
+                Some((left, _)) => {
+                    let left = left.as_millis().saturating_add(1).min(i32::MAX as u128);
+                    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+                }
+            };
+            // Not waitid, which would hold the lock for as long as the child lives.
+            let mut ended = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ended, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(self.refused("poll", errno)),
+            }
+        }
+    }
+
+    /// Takes the news of the end, if it has come.
+    fn reap(&self) -> Result<Option<Exit>> {
+        let id = self.pidfd.as_raw_fd().cast_unsigned();
+        // SAFETY: siginfo_t is a C structure of integers and pointers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `info` is ours and alive during the call; the descriptor is open.
+        retry_libc(|| unsafe {
+            libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | libc::WNOHANG)
+        })
+        .map_err(|errno| self.refused("waitid", errno))?;
+        // SAFETY: waitid filled in the fields of a SIGCHLD, or left all at zero, the pid too.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        Ok(match (pid, info.si_code) {
+            (0, _) => None,
+            (_, libc::CLD_EXITED) => Some(Exit::Code(status)),
+            _ => Some(Exit::Signal(status)),
+        })
+    }
+
+    fn object(&self) -> String {
+        format!("process {} ({})", self.name, self.pid)
+    }
+
+    fn refused(&self, call: &'static str, errno: Errno) -> Error {
+        Error::system(self.object(), call, errno)
+    }
+}
+
+impl AsFd for Process {
+    /// The pidfd: readable once the process has ended, for whoever polls many things.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.daemon || std::thread::panicking() {
+            let _ = self.kill();
+        }
+        // A pipe that we hold open might be what the child waits for.
+        self.stdin = None;
+        // Fails only if somebody else took the news: then there is no zombie either.
+        let _ = self.join();
+    }
+}

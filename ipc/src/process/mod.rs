@@ -1,0 +1,65 @@
+//! Child processes as owned values, and a pool of them.
+//!
+//! **What it is.** [`Process`] starts a function of this very program in a process of its own, or another
+//! program, and owns it: its name, its pid, its end. [`Pool`] keeps a number of such processes at work on
+//! jobs that come and go as messages. Both are in the spirit of Python's `multiprocessing`.
+//!
+//! A child is never a bare fork. It is `/proc/self/exe`, executed anew with a marker among its arguments
+//! that [`init`] understands. So a program with threads may start children (a forked child of such a
+//! program could not even allocate: another thread may have held the allocator's lock), no memory is
+//! shared by accident, and no descriptor is inherited but those that were passed. The price: closures do
+//! not cross `exec`. What a child is to do has a *name*, and what it needs are strings, messages or
+//! descriptors.
+//!
+//! ```standalone_crate
+//! use ipc::process::{self, Exit, Process};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     process::init(&[("greeter", greeter)]); // the first line: a child goes no further than this
+//!     let child = Process::new("greeter").arg("world").start()?;
+//!     println!("{} has pid {}", child.name(), child.pid());
+//!     assert_eq!(child.join()?, Exit::Code(0));
+//!     Ok(())
+//! }
+//!
+//! fn greeter(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+//!     println!("hello, {}, from {}", arguments[0], process::name());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! **When to choose it.** For work that must not share memory: code that may crash, that is not trusted,
+//! that changes what a process has one of (working folder, user, limits), or that must be killed when it
+//! takes too long. Threads are cheaper in every other case.
+//!
+//! **Lifetime of its name.** A process has a name for people (in `ps` and in errors; the kernel keeps 15
+//! bytes of it) and a pid. A pid is free for others as soon as its process was reaped; [`Process`]
+//! therefore waits for and signals its child by a *pidfd*, which never means another process
+//! (`pidfd_open(2)`).
+//!
+//! **What happens when a peer dies.** A child that dies says how in its [`Exit`]; a pool replaces a worker
+//! that died and reports the job that it had in hand. A child whose *parent* dies lives on, with two
+//! exceptions: a [daemon](Launch::daemon), and a pool's worker. Those hold one end of a *tether*, a pipe or
+//! socket whose other end only the parent has. When the parent is gone, however it went, the kernel closes
+//! its end, and the child ends itself. The other way, `prctl(PR_SET_PDEATHSIG)`, has a trap: the signal
+//! comes when the *thread* that started the child ends, though its process lives on. It also races with a
+//! parent that dies before the call, and is forgotten when a set-user-id program is executed. It is used
+//! here for one thing only: daemons that are foreign programs, which know of no tether.
+//!
+//! **Cost.** In the order of a millisecond for a start: a fork, an `exec`, the dynamic linker. A fork takes longer the more
+//! memory the parent has mapped. A pool pays that once per worker, and then two messages per job.
+//!
+//! **Zombies.** A child that has ended stays in the process table until its parent asks how it ended
+//! (TLPI, chapter 26). [`Process`] asks when it is joined, when it is found dead by [`Process::is_alive`],
+//! and in any case when it is dropped. It only ever waits for its own child; a `waitpid(-1)` elsewhere in
+//! the program steals its status, and [`Process::join`] then fails with `ECHILD`.
+
+mod child;
+mod pool;
+mod start;
+pub mod worker;
+
+pub use child::{Exit, Launch, Process};
+pub use pool::{Handle, Pool, PoolError, PoolOptions};
+pub use start::{Entry, init, name, passed};
+pub use worker::{MESSAGE_LIMIT, Worker};

@@ -1,0 +1,176 @@
+//! The child's side of a start: what happens between `exec` and the entry.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::process::exit;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+
+use crate::error::{Error, Result};
+use crate::sys::retry;
+
+/// What a child does: a function that gets the arguments of its start.
+///
+/// When it returns, the child ends: with exit code 0, or with 1 after printing the error. If it panics, the
+/// exit code is 101, as that of any Rust program.
+pub type Entry = fn(&[String]) -> std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// The first argument of a child. Then follow: entry, name, tether, passed descriptors, arguments.
+pub(super) const MARKER: &str = "--ipc-process";
+
+/// What stands for "none" where a child's arguments hold descriptors.
+const NONE: &str = "-";
+
+/// The entries that this program has; `None` before [`init`].
+static ENTRIES: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// A child's name.
+static NAME: OnceLock<String> = OnceLock::new();
+
+/// The descriptors that a child was given; each can be taken once.
+static PASSED: Mutex<Vec<Option<OwnedFd>>> = Mutex::new(Vec::new());
+
+/// Makes the functions of `entries` startable by [`Process::new`](super::Process::new). The first line of `main`.
+///
+/// In a process that was started as one of them, this runs the function and never returns: the process
+/// ends with it. In any other process it notes the names and returns. What stands before this call in `main`
+/// happens in every child too; so nothing should.
+///
+/// Of two entries with one name the first counts. A process that was started for an entry that does not
+/// exist, or with the marker but without the rest, ends with exit code 2.
+pub fn init(entries: &[(&str, Entry)]) {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == MARKER) {
+        run(entries, arguments);
+    }
+    let names = entries.iter().map(|(name, _)| (*name).to_owned());
+    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().extend(names);
+}
+
+/// The name of this process: that which its starter gave it, or `main`.
+#[must_use]
+pub fn name() -> &'static str {
+    NAME.get().map_or("main", String::as_str)
+}
+
+/// Takes the descriptor that the parent passed as number `index`, from 0, in the order of its calls of
+/// [`Launch::pass`](super::Launch::pass).
+///
+/// # Errors
+///
+/// [`Error::Closed`]: there is no such descriptor, or it was taken before.
+pub fn passed(index: usize) -> Result<OwnedFd> {
+    let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+    passed.get_mut(index).and_then(Option::take).ok_or_else(|| Error::Closed {
+        object: format!("descriptor {index} passed to process {}", name()),
+    })
+}
+
+/// Refuses an entry that the child would not find.
+///
+/// It also refuses to start anything in a program that never called [`init`]: its child would be a second
+/// run of the whole program, which starts a third.
+pub(super) fn check(entry: &str) -> Result<()> {
+    let refuse = |reason| Error::Name { name: entry.to_owned(), kind: "process entry", reason };
+    match &*ENTRIES.lock().unwrap_or_else(PoisonError::into_inner) {
+        None => Err(refuse("ipc::process::init was not called as the first line of main")),
+        Some(names) if names.iter().any(|name| name == entry) => Ok(()),
+        Some(_) => Err(refuse("ipc::process::init was called without it")),
+    }
+}
+
+/// The arguments that tell a child what it is.
+pub(super) fn arguments(
+    entry: &str,
+    name: &str,
+    tether: Option<RawFd>,
+    passed: &[RawFd],
+) -> [String; 5] {
+    let tether = tether.map_or_else(|| NONE.to_owned(), |fd| fd.to_string());
+    [MARKER.to_owned(), entry.to_owned(), name.to_owned(), tether, list(passed)]
+}
+
+/// Descriptors as they are told to a child.
+pub(super) fn list(descriptors: &[RawFd]) -> String {
+    match descriptors {
+        [] => NONE.to_owned(),
+        some => some.iter().map(RawFd::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+fn run(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString>) -> ! {
+    let arguments: Vec<String> = arguments.map(|a| a.to_string_lossy().into_owned()).collect();
+    let [entry, own_name, tether, passed, rest @ ..] = &arguments[..] else {
+        refuse(&format!("{MARKER} is for children that ipc::process started"));
+    };
+    let Some((_, function)) = entries.iter().find(|(name, _)| name == entry) else {
+        refuse(&format!("this program has no process entry {entry:?}"));
+    };
+    let own_name = NAME.get_or_init(|| own_name.clone());
+    // The kernel cuts it to 15 bytes. A name is for people: to go on without is no harm.
+    let _ = CString::new(own_name.as_str()).map(|name| nix::sys::prctl::set_name(&name));
+    if let Some(tether) = adopt(tether).pop() {
+        watch(tether.expect("only just adopted"));
+    }
+    *PASSED.lock().unwrap_or_else(PoisonError::into_inner) = adopt(passed);
+    match function(rest) {
+        Ok(()) => exit(0),
+        Err(error) => {
+            eprintln!("{own_name}: {error}");
+            exit(1)
+        }
+    }
+}
+
+/// Ends a process that was started as nothing that could be done.
+fn refuse(why: &str) -> ! {
+    eprintln!("{why}");
+    exit(2)
+}
+
+/// Becomes the owner of the descriptors in `list`, which came over `exec`.
+fn adopt(list: &str) -> Vec<Option<OwnedFd>> {
+    if list == NONE {
+        return Vec::new();
+    }
+    let own = |number: &str| {
+        let number: RawFd = number.parse().ok().filter(|&number| number > 2)?;
+        // SAFETY: the number is above the standard streams, and fcntl only looks at it: if it is not
+        // open, the call below fails and no owner comes to be.
+        let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
+        // SAFETY: the descriptor is open, as fcntl just found, and this is the beginning of `main`, so
+        // nothing else in this process can be its owner: the list is read once.
+        Some(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    list.split(',')
+        .map(|number| match own(number) {
+            Some(descriptor) => Some(descriptor),
+            None => refuse(&format!("descriptor {number:?} was not passed")),
+        })
+        .collect()
+}
+
+/// Ends this process when the other end of `tether` is closed by everybody.
+///
+/// A thread for itself, since the entry may be busy for long. It takes no signals: those are the entry's.
+pub(super) fn watch(tether: impl AsFd + Send + 'static) {
+    let watcher = move || {
+        let _ = SigSet::all().thread_block();
+        // Nothing is asked for, so that only the end (HUP, ERR) wakes.
+        let mut end = [PollFd::new(tether.as_fd(), PollFlags::empty())];
+        let _ = retry(|| poll(&mut end, PollTimeout::NONE));
+        // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
+        // is in the middle of something, and destructors of the C library must not run beside it.
+        unsafe { libc::_exit(TETHER_CUT) }
+    };
+    if let Err(error) = std::thread::Builder::new().name("tether".into()).spawn(watcher) {
+        refuse(&format!("no thread to watch the parent: {error}"));
+    }
+}
+
+/// The exit code of a child whose parent died; nobody but init will see it.
+const TETHER_CUT: i32 = 3;

@@ -1,0 +1,331 @@
+//! Named semaphores of the kind that sem_overview(7) describes.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::{Pid, geteuid, getpid};
+
+use super::{Semaphore, out_of_range};
+use crate::error::{Error, Result};
+use crate::found::{Found, Handle, Identity, open_files};
+use crate::sys::{Deadline, posix_name, retry_libc};
+
+/// `SEM_VALUE_MAX` on Linux.
+pub(super) const HIGHEST: u32 = i32::MAX as u32;
+
+/// Where the C library keeps named semaphores, as files called `sem.NAME` (shm_overview(7)).
+const FOLDER: &str = "/dev/shm";
+
+/// The operations on a POSIX semaphore, wherever it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Raw(NonNull<libc::sem_t>);
+
+// SAFETY: the functions of sem_overview(7) may be called on one semaphore by any thread at any time.
+unsafe impl Send for Raw {}
+// SAFETY: as above.
+unsafe impl Sync for Raw {}
+
+impl Raw {
+    /// # Safety
+    ///
+    /// `semaphore` is initialised, and stays mapped for as long as the result is used.
+    pub(super) unsafe fn new(semaphore: NonNull<libc::sem_t>) -> Self {
+        Self(semaphore)
+    }
+
+    pub(super) fn acquire(self, object: &str) -> Result<()> {
+        // SAFETY: by the contract of `new`.
+        retry_libc(|| unsafe { libc::sem_wait(self.0.as_ptr()) })
+            .map(drop)
+            .map_err(|errno| Error::system(object, "sem_wait", errno))
+    }
+
+    pub(super) fn try_acquire(self, object: &str) -> Result<()> {
+        // SAFETY: by the contract of `new`.
+        match retry_libc(|| unsafe { libc::sem_trywait(self.0.as_ptr()) }) {
+            Ok(_) => Ok(()),
+            Err(Errno::EAGAIN) => Err(Error::WouldBlock { object: object.to_owned() }),
+            Err(errno) => Err(Error::system(object, "sem_trywait", errno)),
+        }
+    }
+
+    pub(super) fn acquire_timeout(self, object: &str, timeout: Duration) -> Result<()> {
+        let deadline = Deadline::wall(timeout);
+        let at = deadline.at().as_ref();
+        // SAFETY: by the contract of `new`; the time lives through the call.
+        match retry_libc(|| unsafe { libc::sem_timedwait(self.0.as_ptr(), at) }) {
+            Ok(_) => Ok(()),
+            Err(Errno::ETIMEDOUT) => Err(deadline.passed(object)),
+            Err(errno) => Err(Error::system(object, "sem_timedwait", errno)),
+        }
+    }
+
+    pub(super) fn release(self, object: &str) -> Result<()> {
+        // SAFETY: by the contract of `new`.
+        match retry_libc(|| unsafe { libc::sem_post(self.0.as_ptr()) }) {
+            Ok(_) => Ok(()),
+            Err(Errno::EOVERFLOW) => Err(out_of_range(object, u64::from(HIGHEST) + 1, HIGHEST)),
+            Err(errno) => Err(Error::system(object, "sem_post", errno)),
+        }
+    }
+
+    pub(super) fn get_value(self, object: &str) -> Result<u32> {
+        let mut value = 0;
+        // SAFETY: by the contract of `new`; `value` lives through the call.
+        match retry_libc(|| unsafe { libc::sem_getvalue(self.0.as_ptr(), &raw mut value) }) {
+            // POSIX allows a negative count of those who wait; Linux gives zero.
+            Ok(_) => Ok(u32::try_from(value).unwrap_or(0)),
+            Err(errno) => Err(Error::system(object, "sem_getvalue", errno)),
+        }
+    }
+}
+
+/// A POSIX semaphore with a name: a small file in `/dev/shm` that all its users map.
+///
+/// Its value survives its users. When a holder is killed, the unit is lost: see the
+/// [module](super#when-a-peer-dies). Time-outs are measured on the wall clock, as POSIX prescribes.
+#[derive(Debug)]
+pub struct NamedSemaphore {
+    raw: Raw,
+    name: CString,
+    /// How errors call it.
+    object: String,
+    /// Who removes the name, and the file that it must still mean. The pid, so that a forked copy of the
+    /// creator does not.
+    creator: Option<(Pid, Identity)>,
+}
+
+impl NamedSemaphore {
+    /// Makes a new semaphore, which only this user may open (mode 0600). Dropping the value removes the
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
+    /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above 2,147,483,647;
+    /// [`Error::Name`].
+    pub fn create(name: &str, value: u32) -> Result<Self> {
+        let name = posix_name("semaphore", name)?;
+        let object = describe(&name);
+        if value > HIGHEST {
+            return Err(out_of_range(&object, u64::from(value), HIGHEST));
+        }
+        let (flags, mode) = (libc::O_CREAT | libc::O_EXCL, 0o600 as libc::c_uint);
+        // The file gets its name when it is complete, so nobody opens half a semaphore.
+        // SAFETY: the name ends with a NUL; a mode and a value follow O_CREAT as sem_open(3) wants.
+        let raw = opened(&object, || unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })?;
+        let creator = identity(&name)?.map(|identity| (getpid(), identity));
+        Ok(Self { raw, name, object, creator })
+    }
+
+    /// Opens an existing semaphore.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
+    /// [`Error::Foreign`] when the file of that name is no semaphore; [`Error::Name`].
+    pub fn open(name: &str) -> Result<Self> {
+        let name = posix_name("semaphore", name)?;
+        let object = describe(&name);
+        // The C library maps whatever it finds, and a file that is too short would kill us on the first
+        // touch.
+        identity(&name)?;
+        // SAFETY: the name ends with a NUL; nothing follows when O_CREAT is not given.
+        let raw = opened(&object, || unsafe { libc::sem_open(name.as_ptr(), 0) })?;
+        Ok(Self { raw, name, object, creator: None })
+    }
+
+    /// Opens the semaphore with this name, or makes it with `value` if there is none.
+    /// [`is_creator`](Self::is_creator) tells which; the process that made it removes the name.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create) and [`open`](Self::open).
+    pub fn create_or_open(name: &str, value: u32) -> Result<Self> {
+        // Between the two calls somebody may make it, or remove it. O_CREAT without O_EXCL would do both
+        // in one call, but would not tell who the creator is.
+        loop {
+            match Self::create(name, value) {
+                Err(error) if error.errno() == Some(Errno::EEXIST) => {}
+                result => return result,
+            }
+            match Self::open(name) {
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Removes the name, whoever made it. Those who have the semaphore open may use it on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
+    /// [`Error::Name`].
+    pub fn remove(name: &str) -> Result<()> {
+        let name = posix_name("semaphore", name)?;
+        // SAFETY: the name ends with a NUL.
+        retry_libc(|| unsafe { libc::sem_unlink(name.as_ptr()) })
+            .map(drop)
+            .map_err(|errno| Error::system(describe(&name), "sem_unlink", errno))
+    }
+
+    /// The name, with its slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        // It was made from a `&str`.
+        self.name.to_str().unwrap_or_default()
+    }
+
+    /// Whether this value made the semaphore, and will remove its name.
+    #[must_use]
+    pub fn is_creator(&self) -> bool {
+        self.creator.is_some()
+    }
+
+    /// Lets the name outlive this value: somebody else must [`remove`](Self::remove) it.
+    pub fn keep(&mut self) {
+        self.creator = None;
+    }
+
+    /// All named semaphores of this user: the files in `/dev/shm` that look like one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] when `/dev/shm` cannot be read.
+    pub fn list() -> Result<Vec<Found>> {
+        let entries = match fs::read_dir(FOLDER) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed(FOLDER, "opendir", &error))?,
+        };
+        let user = geteuid().as_raw();
+        let users = open_files();
+        let found = entries.flatten().filter_map(|entry| {
+            let file_name = entry.file_name();
+            let name = CString::new([b"/", file_name.as_bytes().strip_prefix(b"sem.")?].concat());
+            let name = name.ok()?;
+            // One that is removed meanwhile is not found.
+            let metadata = entry.metadata().ok()?;
+            if metadata.uid() != user || no_semaphore(&metadata).is_some() {
+                return None;
+            }
+            let identity = Identity::of(&metadata);
+            Some(Found {
+                mechanism: "POSIX semaphore",
+                name: name.to_string_lossy().into_owned(),
+                id: None,
+                owner: metadata.uid(),
+                bytes: metadata.len(),
+                last_users: Vec::new(),
+                open_in: users.get(&identity).into_iter().flatten().copied().collect(),
+                handle: Handle::PosixSemaphore(name, identity),
+            })
+        });
+        Ok(found.collect())
+    }
+}
+
+impl Semaphore for NamedSemaphore {
+    fn acquire(&self) -> Result<()> {
+        self.raw.acquire(&self.object)
+    }
+
+    fn try_acquire(&self) -> Result<()> {
+        self.raw.try_acquire(&self.object)
+    }
+
+    fn acquire_timeout(&self, timeout: Duration) -> Result<()> {
+        self.raw.acquire_timeout(&self.object, timeout)
+    }
+
+    fn release(&self) -> Result<()> {
+        self.raw.release(&self.object)
+    }
+
+    fn get_value(&self) -> Result<u32> {
+        self.raw.get_value(&self.object)
+    }
+}
+
+impl Drop for NamedSemaphore {
+    fn drop(&mut self) {
+        if let Some((pid, identity)) = self.creator
+            && pid == getpid()
+        {
+            // Nobody is there to hear of a failure; `list` finds what stays.
+            let _ = unlink_same(&self.name, identity);
+        }
+        // SAFETY: `sem_open` gave this address, and this value alone uses it: the C library counts the
+        // times that a process opens one name.
+        unsafe { libc::sem_close(self.raw.0.as_ptr()) };
+    }
+}
+
+/// Removes the name if it still means the semaphore with this identity: somebody may have removed it and
+/// made another with the same name.
+pub(crate) fn unlink_same(name: &CStr, is: Identity) -> Result<()> {
+    match fs::symlink_metadata(path(name)) {
+        Ok(metadata) if Identity::of(&metadata) != is => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        _ => {}
+    }
+    // SAFETY: the name ends with a NUL.
+    match retry_libc(|| unsafe { libc::sem_unlink(name.as_ptr()) }) {
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(Error::system(describe(name), "sem_unlink", errno)),
+    }
+}
+
+fn opened(object: &str, mut open: impl FnMut() -> *mut libc::sem_t) -> Result<Raw> {
+    let opened = crate::sys::retry(|| match NonNull::new(open()) {
+        Some(semaphore) => Ok(semaphore),
+        None => Err(Errno::last()), // SEM_FAILED is the null pointer.
+    });
+    match opened {
+        // SAFETY: the C library gives the address of an initialised semaphore, mapped until sem_close.
+        Ok(semaphore) => Ok(unsafe { Raw::new(semaphore) }),
+        Err(errno) => Err(Error::system(object, "sem_open", errno)),
+    }
+}
+
+/// The file behind the name; `None` if there is none, an error if it is no semaphore.
+fn identity(name: &CStr) -> Result<Option<Identity>> {
+    match fs::symlink_metadata(path(name)) {
+        Ok(metadata) => match no_semaphore(&metadata) {
+            None => Ok(Some(Identity::of(&metadata))),
+            Some(reason) => Err(Error::Foreign { object: describe(name), reason }),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(describe(name), "lstat", &error)),
+    }
+}
+
+/// Why a file cannot be a semaphore.
+fn no_semaphore(metadata: &fs::Metadata) -> Option<String> {
+    let expected = size_of::<libc::sem_t>() as u64;
+    match metadata.len() {
+        _ if !metadata.is_file() => Some("it is not a regular file".to_owned()),
+        length if length == expected => None,
+        length => Some(format!("its file has {length} bytes, and a semaphore has {expected}")),
+    }
+}
+
+fn path(name: &CStr) -> PathBuf {
+    let bare = &name.to_bytes()[1..];
+    PathBuf::from(FOLDER).join(OsStr::from_bytes(&[b"sem.", bare].concat()))
+}
+
+fn failed(object: impl Into<String>, call: &'static str, error: &std::io::Error) -> Error {
+    Error::system(object, call, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+}
+
+fn describe(name: &CStr) -> String {
+    format!("semaphore {}", name.to_string_lossy())
+}

@@ -1,0 +1,618 @@
+//! A mapping, and the header that tells what is in it.
+
+use std::ffi::{CString, c_void};
+use std::fmt;
+use std::mem::offset_of;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, posix_fallocate};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{Pid, ftruncate, getpid};
+
+use super::identity;
+use crate::error::{Error, Result};
+use crate::sys::{posix_name, retry, retry_libc};
+
+/// Where shared memory is, or is to be.
+///
+/// A plain string is a POSIX name, a descriptor is a memfd that somebody passed on. As text
+/// ([`Memory::address`] writes it, [`FromStr`] reads it) it is an argument for a child.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Place {
+    /// POSIX shared memory, `/name`: lives until its name is removed and the last mapping is gone.
+    Posix(String),
+    /// Memory without a name, sealed against shrinking; the text is for people. Only to create: others get
+    /// at it by its descriptor.
+    Memfd(String),
+    /// Memory behind a descriptor: passed over a socket, inherited, or found as `/proc/PID/fd/N`. Only
+    /// to open.
+    Descriptor(OwnedFd),
+    /// A System V segment by its key. Key 0 (`IPC_PRIVATE`) makes one that is found by its number only.
+    SystemV(i32),
+    /// A System V segment by the number that the kernel gave it. Only to open.
+    SystemVId(i32),
+}
+
+impl From<&str> for Place {
+    fn from(name: &str) -> Self {
+        Self::Posix(name.to_owned())
+    }
+}
+
+impl From<&String> for Place {
+    fn from(name: &String) -> Self {
+        Self::Posix(name.clone())
+    }
+}
+
+impl From<String> for Place {
+    fn from(name: String) -> Self {
+        Self::Posix(name)
+    }
+}
+
+impl From<OwnedFd> for Place {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self::Descriptor(descriptor)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    /// Reads what [`Memory::address`] wrote: `/name`, `/proc/PID/fd/N`, `sysv:NUMBER`.
+    fn from_str(address: &str) -> Result<Self> {
+        if let Some(number) = address.strip_prefix("sysv:") {
+            return number.parse().map(Self::SystemVId).map_err(|_| Error::Name {
+                name: address.to_owned(),
+                kind: KIND,
+                reason: "a number must follow sysv:",
+            });
+        }
+        if address.starts_with("/proc/") {
+            let file = std::fs::OpenOptions::new().read(true).write(true).open(address);
+            let reason = |error: std::io::Error| {
+                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL))
+            };
+            return file
+                .map(|file| Self::Descriptor(file.into()))
+                .map_err(|error| Error::system(address, "open", reason(error)));
+        }
+        Ok(Self::from(address))
+    }
+}
+
+/// What names are of, in errors.
+const KIND: &str = "shared memory object";
+
+/// "ipc", version of the layout, as the first eight bytes.
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"ipc\0shm\x01");
+const VERSION: u32 = 1;
+/// Longest description of what a segment holds.
+const HOLDS: usize = 24;
+
+/// What stands at the beginning of every segment. Everything else of it begins at [`Memory::CONTENT`].
+#[repr(C)]
+pub(super) struct Header {
+    magic: AtomicU64,
+    version: AtomicU32,
+    /// Set last, so that nobody works with a half-made segment.
+    ready: AtomicU32,
+    size: AtomicU64,
+    /// See [`identity`].
+    creator: AtomicU64,
+    /// Text, padded with zeros.
+    holds: [AtomicU64; HOLDS / 8],
+    /// What the type in it needs to know: a length, a size of slots.
+    facts: [AtomicU64; 3],
+}
+
+/// A segment of shared memory, mapped into this process.
+///
+/// It is unmapped when dropped. In the process that created it, dropping it removes the name too: others who
+/// have it mapped go on undisturbed, nobody new finds it.
+pub struct Memory {
+    base: NonNull<u8>,
+    size: usize,
+    object: String,
+    origin: Origin,
+    /// Who removes the name.
+    creator: Option<Pid>,
+    /// Not to be unmapped, since the kernel still has an address in it.
+    leak: AtomicBool,
+}
+
+enum Origin {
+    Posix { name: CString, descriptor: OwnedFd },
+    Descriptor(OwnedFd),
+    SystemV(i32),
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and what is in it is reached by shared
+// references to atomics only.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+/// What may lie in shared memory: made of atomics, so that other processes may write it while this one holds
+/// a shared reference; valid for every pattern of bits; without pointers.
+///
+/// # Safety
+///
+/// The implementor is such a type.
+pub(crate) unsafe trait Shared: Sync {}
+
+// SAFETY: an atomic, any bits.
+unsafe impl Shared for AtomicU32 {}
+// SAFETY: an atomic, any bits.
+unsafe impl Shared for AtomicU64 {}
+// SAFETY: atomics only.
+unsafe impl Shared for Header {}
+
+impl Memory {
+    /// Where the content begins: behind the header, on a line of its own.
+    pub(crate) const CONTENT: usize = 128;
+
+    /// Makes a segment with `content` bytes behind the header, all zero; `fill` completes it before anybody
+    /// else accepts it.
+    pub(crate) fn create(
+        place: Place,
+        holds: &str,
+        content: u64,
+        facts: [u64; 3],
+        fill: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        debug_assert!(holds.len() <= HOLDS);
+        let header = Self::CONTENT as u64;
+        let most = (isize::MAX as u64) - header;
+        if content > most {
+            return Err(Error::OutOfRange {
+                object: "shared memory".to_owned(),
+                what: "size in bytes",
+                given: content,
+                least: 1,
+                most,
+            });
+        }
+        let size = (header + content) as usize;
+        let memory = match place {
+            Place::Posix(name) => Self::create_posix(&name, size)?,
+            Place::Memfd(label) => Self::create_memfd(&label, size)?,
+            Place::SystemV(key) => Self::create_system_v(key, size)?,
+            Place::Descriptor(_) | Place::SystemVId(_) => {
+                return Err(Error::Name {
+                    name: format!("{place:?}"),
+                    kind: KIND,
+                    reason: "it is there already, and can be opened only",
+                });
+            }
+        };
+        let header = memory.header();
+        header.creator.store(identity::own(), Ordering::Relaxed);
+        header.magic.store(MAGIC, Ordering::Relaxed);
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.size.store(size as u64, Ordering::Relaxed);
+        for (word, value) in header.holds.iter().zip(words(holds)) {
+            word.store(value, Ordering::Relaxed);
+        }
+        for (word, value) in header.facts.iter().zip(facts) {
+            word.store(value, Ordering::Relaxed);
+        }
+        fill(&memory)?;
+        header.ready.store(1, Ordering::Release);
+        Ok(Arc::new(memory))
+    }
+
+    /// Maps a segment that exists, if it is whole and holds what is expected.
+    pub(crate) fn open(place: Place, holds: &str) -> Result<(Arc<Self>, [u64; 3])> {
+        let memory = match place {
+            Place::Posix(name) => Self::open_posix(&name)?,
+            Place::Descriptor(descriptor) => {
+                let object = format!("shared memory of descriptor {descriptor:?}");
+                Self::map(object, Origin::Descriptor(descriptor), None)?
+            }
+            Place::SystemV(0) => {
+                return Err(Error::Name {
+                    name: "0".to_owned(),
+                    kind: KIND,
+                    reason: "segments without a key are found by their number only",
+                });
+            }
+            Place::SystemV(key) => {
+                // SAFETY: no memory is passed.
+                let id = retry_libc(|| unsafe { libc::shmget(key, 0, 0) })
+                    .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
+                Self::attach_system_v(id, None)?
+            }
+            Place::SystemVId(id) => Self::attach_system_v(id, None)?,
+            Place::Memfd(label) => {
+                return Err(Error::Name {
+                    name: label,
+                    kind: KIND,
+                    reason: "a memfd has no name to be found by: pass its descriptor",
+                });
+            }
+        };
+        let facts = memory.check(holds)?;
+        Ok((Arc::new(memory), facts))
+    }
+
+    /// Whether the header is that of a whole segment of a living creator that holds `holds`.
+    fn check(&self, holds: &str) -> Result<[u64; 3]> {
+        let header = self.header();
+        if header.magic.load(Ordering::Relaxed) != MAGIC {
+            return Err(self.foreign("it was not made by this library"));
+        }
+        let version = header.version.load(Ordering::Relaxed);
+        if version != VERSION {
+            return Err(self.foreign(format!("its layout is version {version}, not {VERSION}")));
+        }
+        let creator = header.creator.load(Ordering::Relaxed);
+        let left = !identity::is_alive(creator);
+        if header.ready.load(Ordering::Acquire) != 1 {
+            let of = if left { "its creator died over it" } else { "try again" };
+            return Err(self.foreign(format!("it is not complete: {of}")));
+        }
+        if left {
+            let creator = identity::pid(creator);
+            return Err(
+                self.foreign(format!("it is stale: process {creator}, its creator, is gone"))
+            );
+        }
+        let size = header.size.load(Ordering::Relaxed);
+        if size != self.size as u64 {
+            let found = self.size;
+            return Err(self.foreign(format!("it has {found} bytes, and was made with {size}")));
+        }
+        let found = header.holds();
+        if found != holds {
+            return Err(self.foreign(format!("it holds {found:?}, not {holds:?}")));
+        }
+        Ok(std::array::from_fn(|at| header.facts[at].load(Ordering::Relaxed)))
+    }
+
+    fn create_posix(name: &str, size: usize) -> Result<Self> {
+        let name = posix_name(KIND, name)?;
+        let object = name.to_string_lossy().into_owned();
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR))
+            .map_err(|errno| Error::system(&object, "shm_open", errno))?;
+        let sized = set_size(&object, &descriptor, size);
+        let unname = name.clone();
+        let memory = sized
+            .and_then(|()| Self::map(object, Origin::Posix { name, descriptor }, Some(getpid())));
+        if memory.is_err() {
+            // Ours since a moment, and useless.
+            let _ = shm_unlink(unname.as_c_str());
+        }
+        memory
+    }
+
+    fn open_posix(name: &str) -> Result<Self> {
+        let name = posix_name(KIND, name)?;
+        let object = name.to_string_lossy().into_owned();
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::empty()))
+            .map_err(|errno| Error::system(&object, "shm_open", errno))?;
+        Self::map(object, Origin::Posix { name, descriptor }, None)
+    }
+
+    fn create_memfd(label: &str, size: usize) -> Result<Self> {
+        let object = format!("memfd {label:?}");
+        // The kernel puts "memfd:" before it, and wants it short.
+        if label.len() > 240 || label.contains('\0') {
+            let reason = "it is longer than 240 bytes, or contains a NUL byte";
+            return Err(Error::Name { name: label.to_owned(), kind: KIND, reason });
+        }
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let descriptor = memfd_create(label, flags)
+            .map_err(|errno| Error::system(&object, "memfd_create", errno))?;
+        set_size(&object, &descriptor, size)?;
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&descriptor, FcntlArg::F_ADD_SEALS(seals))
+            .map_err(|errno| Error::system(&object, "fcntl(F_ADD_SEALS)", errno))?;
+        Self::map(object, Origin::Descriptor(descriptor), Some(getpid()))
+    }
+
+    fn create_system_v(key: i32, size: usize) -> Result<Self> {
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
+        // SAFETY: no memory is passed.
+        let id = retry_libc(|| unsafe { libc::shmget(key, size, flags) })
+            .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
+        let memory = Self::attach_system_v(id, Some(getpid()));
+        if memory.is_err() {
+            // Ours since a moment, and useless.
+            remove_system_v(id);
+        }
+        memory
+    }
+
+    /// Maps what a descriptor stands for, all of it.
+    fn map(object: String, origin: Origin, creator: Option<Pid>) -> Result<Self> {
+        let (Origin::Posix { descriptor, .. } | Origin::Descriptor(descriptor)) = &origin else {
+            unreachable!("System V segments have no descriptor");
+        };
+        let stat = fstat(descriptor).map_err(|errno| Error::system(&object, "fstat", errno))?;
+        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Err(Error::Foreign { object, reason: "it is no memory".to_owned() });
+        }
+        let size = usize::try_from(stat.st_size).unwrap_or_default();
+        let length = long_enough(&object, size)?;
+        // SAFETY: a new mapping at an address of the kernel's choice; it touches no other memory.
+        let base = unsafe {
+            mmap(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                descriptor,
+                0,
+            )
+        }
+        .map_err(|errno| Error::system(&object, "mmap", errno))?;
+        Ok(Self { base: base.cast(), size, object, origin, creator, leak: AtomicBool::new(false) })
+    }
+
+    fn attach_system_v(id: i32, creator: Option<Pid>) -> Result<Self> {
+        let object = format!("System V segment {id}");
+        let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+        // SAFETY: `facts` has room for what IPC_STAT writes.
+        retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })
+            .map_err(|errno| Error::system(&object, "shmctl(IPC_STAT)", errno))?;
+        // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
+        let size = unsafe { facts.assume_init() }.shm_segsz;
+        long_enough(&object, size)?;
+        // SAFETY: a new mapping at an address of the kernel's choice; it touches no other memory.
+        let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+        let base = NonNull::new(base.cast::<u8>())
+            .filter(|base| base.as_ptr() as isize != -1)
+            .ok_or_else(|| Error::last(&object, "shmat"))?;
+        let leak = AtomicBool::new(false);
+        Ok(Self { base, size, object, origin: Origin::SystemV(id), creator, leak })
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: no mapping is made of less than a header; it is aligned to a page; the header is made of
+        // atomics, for which any bits are valid.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// A pointer to `count` objects of type `T` at `offset`.
+    fn at<T>(&self, offset: usize, count: u64) -> Result<NonNull<T>> {
+        debug_assert!(offset.is_multiple_of(align_of::<T>()));
+        let bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(size_of::<T>()));
+        match bytes.and_then(|bytes| bytes.checked_add(offset)) {
+            // SAFETY: `offset` is not beyond the mapping.
+            Some(end) if end <= self.size => Ok(unsafe { self.base.add(offset) }.cast()),
+            _ => Err(self.foreign("it is smaller than what it should hold")),
+        }
+    }
+
+    /// The object at `offset`.
+    pub(crate) fn object<T: Shared>(&self, offset: usize) -> Result<&T> {
+        // SAFETY: `at` checked that it lies within the mapping, which lives as long as `self`; it is made of
+        // atomics (`Shared`), for which any bits are valid.
+        self.at(offset, 1).map(|at| unsafe { at.as_ref() })
+    }
+
+    /// As [`object`](Self::object), and it keeps the mapping.
+    pub(crate) fn part<T: Shared>(self: &Arc<Self>, offset: usize) -> Result<Part<T>> {
+        Ok(Part { at: self.at(offset, 1)?, memory: Arc::clone(self) })
+    }
+
+    /// `count` objects in a row.
+    pub(crate) fn parts<T: Shared>(
+        self: &Arc<Self>,
+        offset: usize,
+        count: u64,
+    ) -> Result<Part<[T]>> {
+        let first = self.at::<T>(offset, count)?;
+        let at = NonNull::slice_from_raw_parts(first, count as usize);
+        Ok(Part { at, memory: Arc::clone(self) })
+    }
+
+    /// The address of the content, `bytes` of which exist.
+    pub(crate) fn content(&self, offset: usize, bytes: u64) -> Result<NonNull<u8>> {
+        self.at(Self::CONTENT + offset, bytes)
+    }
+
+    /// Leaves the mapping in place when this is dropped.
+    pub(crate) fn keep_mapped(&self) {
+        self.leak.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn foreign(&self, reason: impl Into<String>) -> Error {
+        Error::Foreign { object: self.object.clone(), reason: reason.into() }
+    }
+
+    /// What errors call it: its name, or a description.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.object
+    }
+
+    /// The size of the whole segment in bytes, header included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// An address that another process of the same user can open: `/name`, `sysv:NUMBER`, or
+    /// `/proc/PID/fd/N`, which is good for as long as this process has it open.
+    #[must_use]
+    pub fn address(&self) -> String {
+        use std::os::fd::AsRawFd;
+        match &self.origin {
+            Origin::Posix { name, .. } => name.to_string_lossy().into_owned(),
+            Origin::Descriptor(descriptor) => {
+                format!("/proc/{}/fd/{}", getpid(), descriptor.as_raw_fd())
+            }
+            Origin::SystemV(id) => format!("sysv:{id}"),
+        }
+    }
+
+    /// The descriptor behind it, to be passed on; a System V segment has none.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.origin {
+            Origin::Posix { descriptor, .. } | Origin::Descriptor(descriptor) => {
+                Some(descriptor.as_fd())
+            }
+            Origin::SystemV(_) => None,
+        }
+    }
+
+    /// Removes the name, if it still means this segment and not a later one of the same name.
+    fn remove_name(&self) {
+        match &self.origin {
+            Origin::Posix { name, descriptor } => {
+                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+                let named = shm_open(name.as_c_str(), flags, Mode::empty()).and_then(fstat);
+                if let (Ok(named), Ok(ours)) = (named, fstat(descriptor))
+                    && (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+                {
+                    let _ = shm_unlink(name.as_c_str());
+                }
+            }
+            Origin::Descriptor(_) => {}
+            Origin::SystemV(id) => remove_system_v(*id),
+        }
+    }
+}
+
+impl Header {
+    /// Magic, creator and content of a header that was read instead of mapped.
+    pub(super) fn peek(bytes: &[u8; Memory::CONTENT]) -> Option<(u64, u64, String)> {
+        let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let holds = bytes.get(offset_of!(Self, holds)..)?.get(..HOLDS)?;
+        let holds = holds.split(|&byte| byte == 0).next()?;
+        Some((
+            word(offset_of!(Self, magic))?,
+            word(offset_of!(Self, creator))?,
+            String::from_utf8_lossy(holds).into_owned(),
+        ))
+    }
+
+    pub(super) fn holds(&self) -> String {
+        let words = self.holds.iter().map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let bytes: Vec<u8> = words.flatten().take_while(|&byte| byte != 0).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // A child that was forked has a copy of this value, and did not create anything.
+        if self.creator == Some(getpid()) {
+            self.remove_name();
+        }
+        if *self.leak.get_mut() {
+            return;
+        }
+        // SAFETY: the mapping is this value's own, and every reference into it holds an `Arc` of this value.
+        // Neither call fails on a mapping that exists.
+        unsafe {
+            match self.origin {
+                Origin::SystemV(_) => {
+                    libc::shmdt(self.base.as_ptr().cast::<c_void>());
+                }
+                Origin::Posix { .. } | Origin::Descriptor(_) => {
+                    let _ = munmap(self.base.cast(), self.size);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("object", &self.object).field("size", &self.size).finish()
+    }
+}
+
+/// A reference into shared memory that keeps the mapping alive.
+pub(crate) struct Part<T: ?Sized> {
+    at: NonNull<T>,
+    memory: Arc<Memory>,
+}
+
+// SAFETY: it gives shared references only, to a type that is `Sync`.
+unsafe impl<T: ?Sized + Sync> Send for Part<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for Part<T> {}
+
+impl<T: ?Sized> Part<T> {
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// A second reference to the same.
+    pub(crate) fn again(&self) -> Self {
+        Self { at: self.at, memory: Arc::clone(&self.memory) }
+    }
+}
+
+impl<T: ?Sized> Deref for Part<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: `Memory::part` checked that it lies within the mapping, which `memory` keeps; the type is
+        // made of atomics (`Shared`), so others may write it meanwhile.
+        unsafe { self.at.as_ref() }
+    }
+}
+
+/// The text in words, padded with zeros.
+fn words(text: &str) -> [u64; HOLDS / 8] {
+    let mut bytes = [0; HOLDS];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    std::array::from_fn(|at| {
+        u64::from_le_bytes(bytes[at * 8..][..8].try_into().expect("eight bytes"))
+    })
+}
+
+fn long_enough(object: &str, size: usize) -> Result<NonZeroUsize> {
+    NonZeroUsize::new(size).filter(|size| size.get() >= Memory::CONTENT).ok_or_else(|| {
+        Error::Foreign {
+            object: object.to_owned(),
+            reason: format!("it has {size} bytes, less than a header"),
+        }
+    })
+}
+
+/// Gives the object its size, and the memory for it: without the second call, a `/dev/shm` that is full
+/// would be met later, as SIGBUS.
+fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
+    let size = libc::off_t::try_from(size).map_err(|_| Error::OutOfRange {
+        object: object.to_owned(),
+        what: "size in bytes",
+        given: size as u64,
+        least: 1,
+        most: libc::off_t::MAX as u64,
+    })?;
+    retry(|| ftruncate(descriptor, size))
+        .map_err(|errno| Error::system(object, "ftruncate", errno))?;
+    retry(|| posix_fallocate(descriptor, 0, size))
+        .map_err(|errno| Error::system(object, "posix_fallocate", errno))
+}
+
+fn key_name(key: i32) -> String {
+    format!("System V segment of key {key:#x}")
+}
+
+pub(super) fn remove_system_v(id: i32) {
+    // SAFETY: IPC_RMID takes no buffer.
+    unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+}

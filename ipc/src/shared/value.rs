@@ -1,0 +1,141 @@
+//! Numbers that processes share.
+
+use std::ops::Deref;
+
+use super::cell::{Cell, Scalar};
+use super::memory::{Memory, Part, Place};
+use crate::error::{Error, Result};
+
+/// One number that processes share; it is used as a [`Cell`].
+///
+/// ```
+/// use ipc::shared::{Place, Value};
+///
+/// let name = format!("/doc-value-{}", std::process::id());
+/// let sum = Value::create(name.as_str(), 0.5)?;
+/// // In another process:
+/// let same = Value::<f64>::open(name.as_str())?;
+/// same.fetch_update(|sum| sum + 1.0);
+///
+/// assert_eq!(sum.get(), 1.5);
+/// # Ok::<(), ipc::Error>(())
+/// ```
+pub struct Value<T: Scalar>(Part<Cell<T>>);
+
+impl<T: Scalar> Value<T> {
+    /// Makes it, with an initial value.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` from the kernel if the name is taken; [`Error::Name`] if it is no name; the kernel's other
+    /// reasons (no memory, no permission).
+    pub fn create(place: impl Into<Place>, value: T) -> Result<Self> {
+        let size = size_of::<Cell<T>>() as u64;
+        let memory =
+            Memory::create(place.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
+                memory.object::<Cell<T>>(Memory::CONTENT)?.set(value);
+                Ok(())
+            })?;
+        Ok(Self(memory.part(Memory::CONTENT)?))
+    }
+
+    /// Opens one that another process made.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` from the kernel if there is none; [`Error::Foreign`] if what is there was not made by this
+    /// library, is not complete, holds something else, has another size, or was left behind by a process
+    /// that is dead. Then nothing in it has been changed.
+    pub fn open(place: impl Into<Place>) -> Result<Self> {
+        let (memory, _) = Memory::open(place.into(), &holds::<T>("value"))?;
+        Ok(Self(memory.part(Memory::CONTENT)?))
+    }
+
+    /// The segment that it lies in.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        self.0.memory()
+    }
+}
+
+impl<T: Scalar> Deref for Value<T> {
+    type Target = Cell<T>;
+
+    #[inline]
+    fn deref(&self) -> &Cell<T> {
+        &self.0
+    }
+}
+
+/// A row of numbers that processes share; it is used as a slice of [`Cell`]s.
+///
+/// ```
+/// use ipc::shared::{Array, Place};
+///
+/// let squares = Array::<u32>::create(Place::Memfd("squares".into()), 10)?;
+/// // In another process, which was given this address or the descriptor:
+/// let same = Array::<u32>::open(squares.memory().address().parse::<Place>()?)?;
+/// for (number, square) in (0..).zip(same.iter()) {
+///     square.set(number * number);
+/// }
+///
+/// assert_eq!(squares[9].get(), 81);
+/// assert!(squares.get(10).is_none());
+/// # Ok::<(), ipc::Error>(())
+/// ```
+pub struct Array<T: Scalar>(Part<[Cell<T>]>);
+
+impl<T: Scalar> Array<T> {
+    /// Makes it with `length` numbers, all zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] for a length of zero or beyond all memory; else as for [`Value::create`].
+    pub fn create(place: impl Into<Place>, length: usize) -> Result<Self> {
+        let most = isize::MAX as u64 / 16;
+        if length == 0 || length as u64 > most {
+            return Err(Error::OutOfRange {
+                object: "array in shared memory".to_owned(),
+                what: "length",
+                given: length as u64,
+                least: 1,
+                most,
+            });
+        }
+        let length = length as u64;
+        let size = length * size_of::<Cell<T>>() as u64;
+        let holds = holds::<T>("array");
+        let memory = Memory::create(place.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;
+        Ok(Self(memory.parts(Memory::CONTENT, length)?))
+    }
+
+    /// Opens one that another process made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Value::open`].
+    pub fn open(place: impl Into<Place>) -> Result<Self> {
+        let (memory, [length, ..]) = Memory::open(place.into(), &holds::<T>("array"))?;
+        Ok(Self(memory.parts(Memory::CONTENT, length)?))
+    }
+
+    /// The segment that it lies in.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        self.0.memory()
+    }
+}
+
+impl<T: Scalar> Deref for Array<T> {
+    type Target = [Cell<T>];
+
+    #[inline]
+    fn deref(&self) -> &[Cell<T>] {
+        &self.0
+    }
+}
+
+/// What the header says of it.
+fn holds<T: Scalar>(what: &str) -> String {
+    format!("{what} of {}", T::NAME)
+}

@@ -1,0 +1,125 @@
+//! Signals that are read like a file.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+
+use super::{Blocked, Received, Signals};
+use crate::error::{Error, Result};
+use crate::sys::{self, Deadline, retry_libc};
+
+/// A descriptor that signals are read from, one record for each, with its sender and its value.
+///
+/// The signals are blocked in the calling thread for as long as this lives: a signal that is delivered in
+/// the usual way does not reach the descriptor. Other threads must block them as well; those started later do.
+/// Real-time signals come after the standard ones, each as often as it was queued.
+///
+/// What was not read when this is dropped takes its usual course, as with [`Blocked`].
+///
+/// ```
+/// use ipc::signal::{Signal, SignalFd, raise};
+///
+/// let signals = SignalFd::new([Signal::TERM, Signal::INT])?;
+/// raise(Signal::TERM)?;
+/// let got = signals.read()?;
+/// assert_eq!(got.signal, Signal::TERM);
+/// assert_eq!(got.sender.map(|sender| sender.pid), Some(std::process::id().cast_signed()));
+/// # Ok::<(), ipc::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SignalFd {
+    fd: OwnedFd,
+    blocked: Blocked,
+}
+
+impl SignalFd {
+    /// Blocks `signals` and opens a descriptor for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::System`]: too many open files
+    /// (`signalfd`).
+    pub fn new(signals: impl Into<Signals>) -> Result<Self> {
+        let blocked = Blocked::new(signals)?;
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is initialised; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &blocked.signals().to_sigset(), flags) };
+        if fd < 0 {
+            return Err(Error::last(blocked.signals().describe(), "signalfd"));
+        }
+        // SAFETY: the call has just made this descriptor, and nobody else knows it.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, blocked })
+    }
+
+    /// Waits for a signal and takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`]: `read`.
+    pub fn read(&self) -> Result<Received> {
+        self.take(None)
+    }
+
+    /// As [`read`](Self::read), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]: none came.
+    pub fn read_timeout(&self, timeout: Duration) -> Result<Received> {
+        self.take(Some(Deadline::monotonic(timeout)))
+    }
+
+    /// Takes a signal that is pending, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`]: there is none.
+    pub fn try_read(&self) -> Result<Received> {
+        let mut record = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of_val(&record);
+        // SAFETY: `record` has room for `size` bytes.
+        let got = retry_libc(|| unsafe {
+            libc::read(self.fd.as_raw_fd(), record.as_mut_ptr().cast(), size)
+        });
+        match got {
+            Ok(_) => {
+                // SAFETY: the kernel writes whole records, and the type consists of numbers.
+                let record = unsafe { record.assume_init() };
+                Ok(Received::new(
+                    record.ssi_signo.cast_signed(),
+                    record.ssi_code,
+                    record.ssi_pid.cast_signed(),
+                    record.ssi_uid,
+                    record.ssi_int,
+                ))
+            }
+            Err(Errno::EAGAIN) => Err(Error::WouldBlock { object: self.object() }),
+            Err(errno) => Err(Error::system(self.object(), "read", errno)),
+        }
+    }
+
+    fn take(&self, deadline: Option<Deadline>) -> Result<Received> {
+        loop {
+            match self.try_read() {
+                Err(Error::WouldBlock { object }) => {
+                    sys::ready(&object, self.fd.as_fd(), PollFlags::POLLIN, deadline.as_ref())?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn object(&self) -> String {
+        format!("signalfd {} ({})", self.fd.as_raw_fd(), self.blocked.signals().describe())
+    }
+}
+
+impl AsFd for SignalFd {
+    /// Readable while a signal is pending, for a poller.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

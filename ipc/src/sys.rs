@@ -1,0 +1,153 @@
+//! What all mechanisms need of the system: retrying, deadlines, names.
+
+use std::ffi::CString;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::error::{Error, Result};
+
+/// Repeats `call` for as long as a signal interrupts it.
+///
+/// Only for calls that may begin anew: one with a relative time-out would start its time again, so those
+/// take a [`Deadline`].
+pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// As [`retry`], for a call of `libc` that answers -1 and sets `errno`.
+pub(crate) fn retry_libc<T: PartialEq + From<i8>>(mut call: impl FnMut() -> T) -> nix::Result<T> {
+    retry(|| match call() {
+        failed if failed == T::from(-1) => Err(Errno::last()),
+        value => Ok(value),
+    })
+}
+
+/// The moment at which waiting ends, on the clock that the waiting call reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    clock: ClockId,
+    at: TimeSpec,
+    allowed: Duration,
+}
+
+impl Deadline {
+    /// `timeout` from now on the clock that does not jump. For calls that take it: `futex`, `poll`.
+    pub(crate) fn monotonic(timeout: Duration) -> Self {
+        Self::on(ClockId::CLOCK_MONOTONIC, timeout)
+    }
+
+    /// `timeout` from now on the wall clock, which POSIX prescribes for `mq_timedsend`, `sem_timedwait` and
+    /// their like: setting the clock moves the deadline.
+    pub(crate) fn wall(timeout: Duration) -> Self {
+        Self::on(ClockId::CLOCK_REALTIME, timeout)
+    }
+
+    fn on(clock: ClockId, timeout: Duration) -> Self {
+        let now = clock_gettime(clock).map(Duration::from).unwrap_or_default();
+        // Beyond any calendar is the same as for ever, and must not overflow.
+        let at = now.saturating_add(timeout).min(Duration::from_secs(1 << 40));
+        Self { clock, at: TimeSpec::from_duration(at), allowed: timeout }
+    }
+
+    /// The moment itself, for calls that take an absolute one.
+    pub(crate) fn at(&self) -> &TimeSpec {
+        &self.at
+    }
+
+    /// What is left, for calls that take a relative time. Zero when the moment has passed.
+    pub(crate) fn left(&self) -> Duration {
+        let now = clock_gettime(self.clock).map(Duration::from).unwrap_or_default();
+        Duration::from(self.at).saturating_sub(now)
+    }
+
+    /// The error of a wait on `object` that took too long.
+    pub(crate) fn passed(&self, object: impl Into<String>) -> Error {
+        Error::TimedOut { object: object.into(), waited: self.allowed }
+    }
+}
+
+/// Waits until `descriptor` is ready for `events`, or its other side is gone, or the deadline has passed.
+///
+/// An interrupting signal shortens nothing: the wait goes on for what is left.
+pub(crate) fn ready(
+    object: &str,
+    descriptor: BorrowedFd<'_>,
+    events: PollFlags,
+    deadline: Option<&Deadline>,
+) -> Result<()> {
+    let mut wanted = [PollFd::new(descriptor, events)];
+    let result = retry(|| {
+        let left = deadline.map(|deadline| TimeSpec::from_duration(deadline.left()));
+        nix::poll::ppoll(&mut wanted, left, None)
+    });
+    match (result, deadline) {
+        (Ok(0), Some(deadline)) => Err(deadline.passed(object)),
+        (Ok(_), _) => Ok(()),
+        (Err(errno), _) => Err(Error::system(object, "ppoll", errno)),
+    }
+}
+
+/// The longest name of a POSIX object, after its slash. `NAME_MAX` less what the C library puts before
+/// the name of a semaphore's file (`sem.`).
+const LONGEST_NAME: usize = 251;
+
+/// Checks a name of the kinds that POSIX spells `/name`, and gives it as the system calls want it.
+///
+/// The slash at the beginning may be left out; it is always there in the result. Any other slash is an
+/// error, and so are an empty name, `.` and `..`, a NUL, and more than 251 bytes.
+pub(crate) fn posix_name(kind: &'static str, name: &str) -> Result<CString> {
+    let refuse = |reason| Error::Name { name: name.to_owned(), kind, reason };
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    match bare {
+        "" => return Err(refuse("it is empty")),
+        "." | ".." => return Err(refuse("it means a directory")),
+        _ => {}
+    }
+    if bare.contains('/') {
+        return Err(refuse("a slash may stand at the beginning only"));
+    }
+    if bare.len() > LONGEST_NAME {
+        return Err(refuse("it is longer than 251 bytes"));
+    }
+    CString::new(format!("/{bare}")).map_err(|_| refuse("it contains a NUL byte"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_before_the_kernel_sees_them() {
+        for (given, reason) in [
+            ("", "empty"),
+            ("/", "empty"),
+            ("..", "directory"),
+            ("a/b", "slash"),
+            ("//a", "slash"),
+            ("a\0b", "NUL"),
+        ] {
+            let error = posix_name("queue", given).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("queue"), "{given:?}: {error}");
+        }
+        assert!(posix_name("queue", &"a".repeat(252)).is_err());
+        assert!(posix_name("queue", &"a".repeat(251)).is_ok());
+        assert_eq!(posix_name("queue", "a").unwrap(), posix_name("queue", "/a").unwrap());
+    }
+
+    #[test]
+    fn a_deadline_beyond_any_calendar_does_not_overflow() {
+        let deadline = Deadline::wall(Duration::MAX);
+        assert!(deadline.left() > Duration::from_secs(1 << 30));
+        assert_eq!(Deadline::monotonic(Duration::ZERO).left(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,425 @@
+//! The lock-free parts, run through every order in which threads can interleave and every value that the memory
+//! model lets them read: `cargo test -p ipc --features loom --test loom --release`.
+//!
+//! The algorithms are the library's own files, compiled here against loom's atomics; processes are threads
+//! of the model. The futex is modelled by a mutex and a condition variable: the check of the word and the falling asleep are
+//! one step for those who wake, as in the kernel. Loom reports a deadlock when all sleep, so it finds lost
+//! wake-ups. Memory is kept in cells that loom watches: reading bytes while they are written is a failure.
+
+#![allow(dead_code)] // The models use a part of each file.
+
+mod sync {
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use loom::sync::{Condvar, Mutex};
+
+    /// Models do not pass time.
+    pub struct Deadline;
+
+    loom::lazy_static! {
+        static ref KERNEL: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    }
+
+    pub fn futex_wait(word: &AtomicU32, expected: u32, _: Option<&Deadline>) -> bool {
+        let asleep = KERNEL.0.lock().unwrap();
+        if word.load(Ordering::SeqCst) == expected {
+            drop(KERNEL.1.wait(asleep).unwrap());
+        }
+        false
+    }
+
+    /// Wakes all, whatever they sleep on: the kernel may do so too.
+    pub fn futex_wake(_: &AtomicU32, _: i32) {
+        let _no_one_is_falling_asleep = KERNEL.0.lock().unwrap();
+        KERNEL.1.notify_all();
+    }
+}
+
+#[path = "../src/shared/bell.rs"]
+mod bell;
+#[path = "../src/event/flag.rs"]
+mod flag;
+#[path = "../src/shared/ring/many.rs"]
+mod many;
+#[path = "../src/shared/ring/single.rs"]
+mod single;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use sync::{AtomicU64, Ordering};
+
+use bell::Bell;
+
+fn zeros(count: usize) -> Vec<AtomicU64> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
+
+fn cells(count: usize) -> Vec<UnsafeCell<u8>> {
+    (0..count).map(|_| UnsafeCell::new(0)).collect()
+}
+
+fn line(value: u64) -> single::Line<AtomicU64> {
+    single::Line(AtomicU64::new(value))
+}
+
+/// A ring of 64 bytes that makes the worst of the bytes of old messages: they look like a record.
+struct Circle {
+    control: single::Control,
+    words: Vec<AtomicU64>,
+    bytes: Vec<UnsafeCell<u8>>,
+    not_empty: Bell,
+    not_full: Bell,
+}
+
+const CIRCLE: u64 = 64;
+
+impl Circle {
+    fn new() -> Self {
+        Self {
+            control: single::Control { tail: line(0), head: line(0) },
+            words: zeros(CIRCLE as usize / 8),
+            bytes: cells(CIRCLE as usize),
+            not_empty: Bell::new(),
+            not_full: Bell::new(),
+        }
+    }
+
+    fn writer(&self) -> single::Writer {
+        single::Writer::new(CIRCLE, &self.control, self)
+    }
+
+    fn reader(&self) -> single::Reader {
+        single::Reader::new(CIRCLE, &self.control)
+    }
+
+    /// As `Sender::put` of a ring that sleeps.
+    fn put(&self, writer: &mut single::Writer, message: &[u8]) {
+        loop {
+            let announced = self.not_full.announce();
+            if writer.stage(&self.control, self, message) {
+                self.not_full.leave(announced);
+                writer.publish(&self.control, self);
+                return self.not_empty.ring();
+            }
+            self.not_full.sleep(announced, None);
+        }
+    }
+
+    /// As `Receiver::get` of a ring that sleeps.
+    fn get(&self, reader: &mut single::Reader) -> Vec<u8> {
+        let mut message = Vec::new();
+        loop {
+            let announced = self.not_empty.announce();
+            let got = reader.get(&self.control, self, &mut message);
+            assert_ne!(got, single::Got::Broken);
+            if got == single::Got::Message {
+                self.not_empty.leave(announced);
+                self.not_full.ring();
+                return message;
+            }
+            self.not_empty.sleep(announced, None);
+        }
+    }
+}
+
+impl single::Store for Circle {
+    unsafe fn word(&self, offset: u64) -> &AtomicU64 {
+        &self.words[offset as usize / 8]
+    }
+
+    unsafe fn copy_in(&self, offset: u64, message: &[u8]) {
+        for (at, byte) in message.iter().enumerate() {
+            let at = offset as usize + at;
+            // SAFETY: loom checks that nobody else has it.
+            self.bytes[at].with_mut(|cell| unsafe { *cell = *byte });
+            if at % 8 == 0 {
+                // What a record of the next round would begin with, as old bytes may by chance.
+                let next = offset + CIRCLE;
+                self.words[at / 8].store(((next >> 3) << 32) | 0x8000_0001, Ordering::Relaxed);
+            }
+        }
+    }
+
+    unsafe fn copy_out(&self, offset: u64, length: usize, into: &mut Vec<u8>) {
+        into.clear();
+        for cell in &self.bytes[offset as usize..][..length] {
+            // SAFETY: loom checks that nobody writes it.
+            into.push(cell.with(|cell| unsafe { *cell }));
+        }
+    }
+}
+
+/// Long enough that records wrap around and the ring is full.
+const MESSAGES: [&[u8]; 5] =
+    [b"a long first message", b"two", b"the third, as long.", b"", b"five and last"];
+
+#[test]
+fn what_one_sender_puts_comes_out_whole_and_in_order() {
+    bounded(2).check(|| {
+        let ring = Arc::new(Circle::new());
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            let mut writer = sender.writer();
+            for message in MESSAGES {
+                sender.put(&mut writer, message);
+            }
+        });
+        let mut reader = ring.reader();
+        for message in MESSAGES {
+            assert_eq!(ring.get(&mut reader), message);
+        }
+        putting.join().unwrap();
+    });
+}
+
+/// Without the bells, whose fences would order what the ring itself must order.
+#[test]
+fn a_spinning_ring_needs_nothing_but_its_own_words() {
+    bounded(3).check(|| {
+        let ring = Arc::new(Circle::new());
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            let mut writer = sender.writer();
+            for message in &MESSAGES[..3] {
+                while !writer.stage(&sender.control, &*sender, message) {
+                    thread::yield_now();
+                }
+                writer.publish(&sender.control, &*sender);
+            }
+        });
+        let mut reader = ring.reader();
+        let mut got = Vec::new();
+        for message in &MESSAGES[..3] {
+            while reader.get(&ring.control, &*ring, &mut got) != single::Got::Message {
+                thread::yield_now();
+            }
+            assert_eq!(&got, message);
+        }
+        putting.join().unwrap();
+    });
+}
+
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all_and_a_new_sender_goes_on() {
+    loom::model(|| {
+        let ring = Arc::new(Circle::new());
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            let mut writer = sender.writer();
+            assert!(writer.stage(&sender.control, &*sender, b"one"));
+            assert!(writer.stage(&sender.control, &*sender, b"two"));
+            writer.publish(&sender.control, &*sender);
+            // Dies with a message that is written and not published.
+            assert!(writer.stage(&sender.control, &*sender, b"never"));
+        });
+        let mut reader = ring.reader();
+        let mut got = Vec::new();
+        if reader.get(&ring.control, &*ring, &mut got) == single::Got::Message {
+            assert_eq!(got, b"one");
+            assert_eq!(reader.get(&ring.control, &*ring, &mut got), single::Got::Message);
+            assert_eq!(got, b"two");
+        }
+        putting.join().unwrap();
+        while reader.get(&ring.control, &*ring, &mut got) == single::Got::Message {}
+        let mut heir = ring.writer();
+        assert!(heir.stage(&ring.control, &*ring, b"heir"));
+        heir.publish(&ring.control, &*ring);
+        assert_eq!(reader.get(&ring.control, &*ring, &mut got), single::Got::Message);
+        assert_eq!(got, b"heir");
+    });
+}
+
+/// Slots for messages of two bytes.
+struct Slots {
+    control: many::Control,
+    slots: many::Slots,
+    words: Vec<[AtomicU64; 3]>,
+    bytes: Vec<UnsafeCell<u8>>,
+    not_empty: Bell,
+    not_full: Bell,
+}
+
+const LONGEST: usize = 2;
+
+impl Slots {
+    fn new() -> Self {
+        Self {
+            control: many::Control { tail: line(0), head: line(0) },
+            slots: many::Slots::new(2),
+            words: (0..2).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
+            bytes: cells(2 * LONGEST),
+            not_empty: Bell::new(),
+            not_full: Bell::new(),
+        }
+    }
+
+    fn reader(&self) -> many::Reader {
+        many::Reader::new(self.slots, &self.control, self)
+    }
+
+    /// As `ManySender::put` of a ring that sleeps.
+    fn put(&self, owner: usize, message: &[u8]) {
+        loop {
+            let announced = self.not_full.announce();
+            if let Some(claim) = many::claim(self.slots, &self.control, self, owner) {
+                many::fill(self.slots, self, &claim, message);
+                assert!(many::publish(self.slots, self, claim));
+                return self.not_empty.ring();
+            }
+            self.not_full.sleep(announced, None);
+        }
+    }
+
+    /// As `ManyReceiver::get` of a ring that sleeps; sender `dead` is known to be dead.
+    fn get(&self, reader: &mut many::Reader, dead: Option<usize>) -> Vec<u8> {
+        let mut message = Vec::new();
+        loop {
+            let announced = self.not_empty.announce();
+            match reader.get(&self.control, self, LONGEST, &mut message) {
+                many::Got::Message => {
+                    self.not_empty.leave(announced);
+                    self.not_full.ring();
+                    return message;
+                }
+                many::Got::Torn => panic!("a message was torn"),
+                many::Got::Unfinished if dead.is_some() && reader.unfinished(self) == dead => {
+                    assert!(reader.skip(&self.control, self, dead.unwrap()));
+                    self.not_full.ring();
+                }
+                many::Got::Unfinished | many::Got::Nothing => {
+                    self.not_empty.sleep(announced, None);
+                }
+            }
+        }
+    }
+}
+
+impl many::Store for Slots {
+    fn state(&self, index: u64) -> &AtomicU64 {
+        &self.words[index as usize][0]
+    }
+
+    fn length(&self, index: u64) -> &AtomicU64 {
+        &self.words[index as usize][1]
+    }
+
+    fn checksum(&self, index: u64) -> &AtomicU64 {
+        &self.words[index as usize][2]
+    }
+
+    unsafe fn copy_in(&self, index: u64, message: &[u8]) {
+        for (cell, byte) in self.bytes[index as usize * LONGEST..].iter().zip(message) {
+            // SAFETY: loom checks that nobody else has it.
+            cell.with_mut(|cell| unsafe { *cell = *byte });
+        }
+    }
+
+    unsafe fn copy_out(&self, index: u64, length: usize, into: &mut Vec<u8>) {
+        into.clear();
+        for cell in &self.bytes[index as usize * LONGEST..][..length] {
+            // SAFETY: loom checks that nobody writes it.
+            into.push(cell.with(|cell| unsafe { *cell }));
+        }
+    }
+}
+
+/// Not all orders, but all in which a thread is interrupted so many times where it need not wait: nearly all bugs
+/// show with two or three, and the time stays in seconds.
+fn bounded(preemptions: usize) -> loom::model::Builder {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model
+}
+
+#[test]
+fn two_senders_lose_nothing_and_each_keeps_its_order() {
+    bounded(2).check(|| {
+        let ring = Arc::new(Slots::new());
+        let putting: Vec<_> = (0..2)
+            .map(|owner| {
+                let ring = Arc::clone(&ring);
+                thread::spawn(move || {
+                    for number in 0..2 {
+                        ring.put(owner, &[owner as u8, number]);
+                    }
+                })
+            })
+            .collect();
+        let mut reader = ring.reader();
+        let mut next = [0; 2];
+        for _ in 0..4 {
+            let message = ring.get(&mut reader, None);
+            let [owner, number] = message[..] else { panic!("{message:?}") };
+            assert_eq!(number, next[owner as usize]);
+            next[owner as usize] += 1;
+        }
+        putting.into_iter().for_each(|it| it.join().unwrap());
+    });
+}
+
+#[test]
+fn a_dead_senders_slot_is_passed_over_and_the_ring_goes_on() {
+    bounded(3).check(|| {
+        let ring = Arc::new(Slots::new());
+        // Killed between the claim and the rest.
+        let dying = Arc::clone(&ring);
+        let dying = thread::spawn(move || {
+            let claim = many::claim(dying.slots, &dying.control, &*dying, 7);
+            assert!(claim.is_some());
+        });
+        dying.join().unwrap();
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            for number in 0..3 {
+                sender.put(0, &[number]);
+            }
+        });
+        let mut reader = ring.reader();
+        for number in 0..3 {
+            assert_eq!(ring.get(&mut reader, Some(7)), [number]);
+        }
+        putting.join().unwrap();
+    });
+}
+
+#[test]
+fn an_event_that_is_set_and_cleared_at_once_releases_both_waiters() {
+    bounded(3).check(|| {
+        let event = Arc::new(flag::Flag::new());
+        let done = Arc::new(UnsafeCell::new(0));
+        let (set, written) = (Arc::clone(&event), Arc::clone(&done));
+        let setting = thread::spawn(move || {
+            // SAFETY: loom checks that the waiter does not read it meanwhile.
+            written.with_mut(|done| unsafe { *done = 1 });
+            set.set();
+        });
+        let other = Arc::clone(&event);
+        let waiting = thread::spawn(move || other.wait(None));
+        assert!(event.wait(None));
+        // SAFETY: as above.
+        assert_eq!(done.with(|done| unsafe { *done }), 1);
+        setting.join().unwrap();
+        assert!(waiting.join().unwrap());
+        assert!(event.is_set());
+    });
+}
+
+#[test]
+fn a_waiter_that_was_asleep_is_released_even_if_clear_follows() {
+    bounded(4).check(|| {
+        let event = Arc::new(flag::Flag::new());
+        let asleep = Arc::new(AtomicU64::new(0));
+        let (other, told) = (Arc::clone(&event), Arc::clone(&asleep));
+        let waiting = thread::spawn(move || {
+            told.store(1, Ordering::Release);
+            assert!(other.wait(None));
+        });
+        event.set();
+        event.clear();
+        assert!(!event.is_set());
+        // It may have come too late for the first; then the second is its own.
+        event.set();
+        waiting.join().unwrap();
+        assert!(event.is_set());
+    });
+}

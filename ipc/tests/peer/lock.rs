@@ -1,0 +1,75 @@
+//! - `hold MUTEX`: locks, changes the first number to 1, and waits to be killed before it changes the second.
+//! - `add MUTEX TIMES`: moves one from the first number to the second, under the lock.
+//! - `wait MUTEX CONDITION`: waits until the first number is not zero, takes one from it, and says `got one`.
+//! - `hold_file PATH`, `hold_file_shared PATH`: takes a file lock.
+//! - `add_file LOCK FILE TIMES`: adds one to the number in a file, in two steps, under a file lock.
+
+use std::io::{Read, Write};
+
+use ipc::lock::{Condition, FileLock, Mutex};
+use ipc::shared::Place;
+
+pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let mutex = || Mutex::<i64>::open(arguments[0].parse::<Place>()?);
+    match what {
+        "hold" => {
+            let mutex = mutex()?;
+            let guard = mutex.lock()?;
+            guard[0].set(1);
+            say("held")?;
+            until_the_end()?;
+            guard[1].set(1);
+        }
+        "add" => {
+            let mutex = mutex()?;
+            for _ in 0..arguments[1].parse()? {
+                let both = mutex.lock()?;
+                both[0].set(both[0].get() - 1);
+                both[1].set(both[1].get() + 1);
+            }
+        }
+        "wait" => {
+            let mutex = mutex()?;
+            let filled = Condition::open(arguments[1].parse::<Place>()?)?;
+            let guard = mutex.lock()?;
+            // Still locked: whoever reads this line and then locks does so when this one waits.
+            say("waiting")?;
+            let guard = filled.wait_while(guard, |basket| basket[0].get() == 0)?;
+            guard[0].fetch_sub(1);
+            drop(guard);
+            say("got one")?;
+        }
+        "hold_file" => {
+            let mut lock = FileLock::open(&arguments[0])?;
+            let _held = lock.lock()?;
+            say("held")?;
+            until_the_end()?;
+        }
+        "hold_file_shared" => {
+            let mut lock = FileLock::open(&arguments[0])?;
+            let _held = lock.lock_shared()?;
+            say("held")?;
+            until_the_end()?;
+        }
+        "add_file" => {
+            let mut lock = FileLock::open(&arguments[0])?;
+            for _ in 0..arguments[2].parse()? {
+                let _held = lock.lock()?;
+                let number: u64 = std::fs::read_to_string(&arguments[1])?.parse()?;
+                std::fs::write(&arguments[1], (number + 1).to_string())?;
+            }
+        }
+        other => return Err(format!("nothing called {other:?}").into()),
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+fn until_the_end() -> std::io::Result<()> {
+    std::io::stdin().lock().read_to_end(&mut Vec::new()).map(drop)
+}

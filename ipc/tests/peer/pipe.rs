@@ -1,0 +1,107 @@
+//! Readers and writers of FIFOs.
+
+use std::io::{Read, Write, stdin};
+use std::os::fd::AsFd;
+
+use ipc::pipe::{PIPE_BUF, Reader, Writer};
+use ipc::signal::{Blocked, Handler, Signal};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+pub fn run(what: &str, arguments: &[String]) -> Outcome {
+    let argument = |index: usize| arguments.get(index).ok_or("an argument is missing");
+    match what {
+        "hold" => hold(argument(0)?),
+        "read" => read(argument(0)?),
+        "write" => write(argument(0)?, argument(1)?),
+        "hammer" => hammer(argument(0)?, argument(1)?, argument(2)?, argument(3)?),
+        "interrupted" => interrupted(),
+        "descriptors" => descriptors(),
+        _ => Err(format!("nothing called {what:?}").into()),
+    }
+}
+
+/// Keeps a write end open without using it.
+fn hold(path: &str) -> Outcome {
+    let _writer = Writer::try_open(path)?;
+    println!("open");
+    until_told()
+}
+
+/// Opens for reading, waiting for a writer, and prints everything.
+fn read(path: &str) -> Outcome {
+    println!("opening");
+    let mut reader = Reader::open(path)?;
+    println!("open");
+    let mut text = String::new();
+    reader.read_to_string(&mut text)?;
+    println!("{text}");
+    Ok(())
+}
+
+/// Opens for writing, waiting for a reader, and writes a text.
+fn write(path: &str, text: &str) -> Outcome {
+    println!("opening");
+    let mut writer = Writer::open(path)?;
+    println!("open");
+    writer.write_all(text.as_bytes())?;
+    until_told()
+}
+
+/// Writes `count` blocks of `size` times the same letter, each in one call.
+fn hammer(path: &str, letter: &str, size: &str, count: &str) -> Outcome {
+    let (size, count) = (size.parse()?, count.parse::<u32>()?);
+    let block = vec![letter.as_bytes()[0]; size];
+    // Waits for the reader, so that all writers begin together.
+    let mut writer = Writer::open(path)?;
+    println!("open");
+    stdin().read_line(&mut String::new())?;
+    for _ in 0..count {
+        if size <= PIPE_BUF { writer.write_atomic(&block)? } else { writer.write_all(&block)? }
+    }
+    Ok(())
+}
+
+/// Reads its standard input while signals interrupt it, by a handler without `SA_RESTART`.
+fn interrupted() -> Outcome {
+    let mut reader = Reader::from_fd(stdin().as_fd().try_clone_to_owned()?)?;
+    let handler = Handler::interrupting(Signal::USR1)?;
+    std::thread::scope(|scope| {
+        let blocked = Blocked::new([Signal::USR1])?; // the thread inherits this
+        scope.spawn(|| {
+            let mut seen = 0;
+            // What was reported counts, not `count`, which may be ahead of it.
+            while seen < 3 {
+                seen += handler.wait().unwrap_or(3);
+                println!("handled");
+            }
+        });
+        drop(blocked);
+        println!("reading");
+        let mut buffer = [0; 64];
+        let length = reader.read(&mut buffer)?;
+        println!("{}", buffer[..length].escape_ascii());
+        Ok(())
+    })
+}
+
+/// Prints the descriptors that it has inherited, besides the standard three.
+fn descriptors() -> Outcome {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let path = entry?.path();
+        let target = std::fs::read_link(&path)?;
+        let number: i32 =
+            path.file_name().and_then(|name| name.to_str()).ok_or("no name")?.parse()?;
+        if number > 2 && !target.starts_with("/proc") {
+            found.push(format!("{number} {}", target.display()));
+        }
+    }
+    println!("inherited {found:?}");
+    until_told()
+}
+
+fn until_told() -> Outcome {
+    stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

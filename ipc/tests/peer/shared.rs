@@ -1,0 +1,102 @@
+//! - `add ADDRESS TIMES`: adds one to a value, in one step.
+//! - `add_in_two_steps ADDRESS`: reads a value, says so, waits for a line, writes one more.
+//! - `abandon NAME`, `abandon 'system v'`: makes a value, says its address, and waits to be killed.
+//! - `put RING COUNT NUMBER`: puts numbered messages of differing lengths into a ring of one sender.
+//! - `put_many RING COUNT NUMBER`: the same for a ring of many senders.
+//! - `tear RING`, `tear_many RING`: puts a message whole, then stops in the middle of the next one.
+//! - `get RING COUNT`: takes messages out, and says each; with COUNT 0, holds the end and takes nothing.
+
+use std::error::Error;
+use std::io::{BufRead, Read, Write};
+
+use ipc::shared::{Place, Ring, RingMany, Value};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+pub fn run(what: &str, arguments: &[String]) -> Result<()> {
+    let place = || -> Result<Place> { Ok(arguments[0].parse()?) };
+    let number = |at: usize| -> Result<u64> { Ok(arguments[at].parse()?) };
+    match what {
+        "add" => {
+            let value = Value::<u64>::open(place()?)?;
+            for _ in 0..number(1)? {
+                value.fetch_add(1);
+            }
+        }
+        "add_in_two_steps" => {
+            let value = Value::<u64>::open(place()?)?;
+            let read = value.get();
+            say("read")?;
+            std::io::stdin().lock().read_line(&mut String::new())?;
+            value.set(read + 1);
+        }
+        "abandon" => {
+            let place = if arguments[0] == "system v" { Place::SystemV(0) } else { place()? };
+            let value = Value::create(place, 1_u32)?;
+            say(&value.memory().address())?;
+            until_the_end()?;
+        }
+        "put" => {
+            let mut sender = Ring::open(place()?)?.sender()?;
+            say("here")?;
+            for count in 0..number(1)? {
+                sender.put(&message(number(2)?, count))?;
+            }
+        }
+        "put_many" => {
+            let mut sender = RingMany::open(place()?)?.sender()?;
+            say("here")?;
+            for count in 0..number(1)? {
+                sender.put(&message(number(2)?, count))?;
+            }
+        }
+        "tear" => {
+            let mut sender = Ring::open(place()?)?.sender()?;
+            sender.put(b"whole")?;
+            sender.put_stopping(b"torn", || stop().expect("the test listens"));
+        }
+        "tear_many" => {
+            let mut sender = RingMany::open(place()?)?.sender()?;
+            sender.put(b"whole")?;
+            sender.put_stopping(b"torn", || stop().expect("the test listens"));
+        }
+        "get" => {
+            let mut receiver = Ring::open(place()?)?.receiver()?;
+            say("here")?;
+            let mut message = Vec::new();
+            for _ in 0..number(1)? {
+                receiver.get(&mut message)?;
+                say(&String::from_utf8_lossy(&message))?;
+            }
+            until_the_end()?;
+        }
+        other => return Err(format!("nothing called {other:?}").into()),
+    }
+    Ok(())
+}
+
+/// The sender's number, the message's, and a tail that depends on both: 16 to 111 bytes.
+fn message(sender: u64, count: u64) -> Vec<u8> {
+    let mut message = Vec::with_capacity(112);
+    message.extend(sender.to_le_bytes());
+    message.extend(count.to_le_bytes());
+    let length = (sender * 31 + count) % 96;
+    message.extend((0..length).map(|at| (sender + count + at) as u8));
+    message
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+fn stop() -> Result<()> {
+    say("in the middle")?;
+    until_the_end()
+}
+
+fn until_the_end() -> Result<()> {
+    std::io::stdin().lock().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

@@ -1,0 +1,572 @@
+//! Processes and the pool, with children that fail in every way.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::Peer;
+use ipc::Error;
+use ipc::process::{Exit, Handle, Launch, MESSAGE_LIMIT, Pool, PoolError, PoolOptions, Process};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+const PEER: &str = env!("CARGO_BIN_EXE_ipc_peer");
+
+/// Only so that a test that hangs fails instead.
+const FAIL_SAFE: Duration = Duration::from_secs(60);
+
+fn child(what: &str) -> Launch {
+    Process::command(PEER).args(["process", what])
+}
+
+fn workers(what: &str) -> PoolOptions {
+    Pool::command(PEER).arg("process").arg(what).workers(2)
+}
+
+fn pool() -> Pool {
+    workers("worker").start().unwrap()
+}
+
+/// The lines that a parent prints, and that it ended well.
+fn report<const N: usize>(what: &str) -> [String; N] {
+    let mut peer = Peer::start("process", what, &[]);
+    let lines = std::array::from_fn(|_| peer.line());
+    assert_eq!(peer.finish(), Some(0), "{lines:?}");
+    lines
+}
+
+fn pidfd(pid: i32) -> OwnedFd {
+    // SAFETY: the call takes integers only.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    assert!(number >= 0, "process {pid}: {}", Errno::last());
+    // SAFETY: the descriptor was just made and has no other owner.
+    unsafe { OwnedFd::from_raw_fd(number as i32) }
+}
+
+fn ends(pidfd: &OwnedFd, patience: Duration) -> bool {
+    let timeout = PollTimeout::try_from(patience).unwrap();
+    let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut ended, timeout) {
+            Err(Errno::EINTR) => {}
+            ready => return ready.unwrap() == 1,
+        }
+    }
+}
+
+// ---- Process ----
+
+#[test]
+fn the_exit_tells_how_a_process_ended() {
+    for code in [0, 1, 7, 255] {
+        let process = child("exit").arg(code.to_string()).start().unwrap();
+        assert_eq!(process.join().unwrap(), Exit::Code(code));
+        assert_eq!(process.join().unwrap(), Exit::Code(code), "joining twice gives the same");
+        assert!(!process.is_alive().unwrap());
+        process.kill().unwrap();
+    }
+    let process = child("hang").start().unwrap();
+    assert!(process.is_alive().unwrap());
+    process.terminate().unwrap();
+    assert_eq!(process.join().unwrap(), Exit::Signal(15));
+    let process = child("hang").start().unwrap();
+    process.kill().unwrap();
+    assert_eq!(process.join().unwrap(), Exit::Signal(9));
+    let process = child("hang").start().unwrap();
+    let real_time = libc::SIGRTMIN() + 3;
+    process.signal(real_time).unwrap();
+    assert_eq!(process.join().unwrap(), Exit::Signal(real_time));
+    let refused = child("hang").daemon(true).start().unwrap().signal(4711).unwrap_err();
+    assert_eq!(refused.errno(), Some(Errno::EINVAL), "{refused}");
+}
+
+#[test]
+fn an_entry_ends_with_0_or_1_or_101() {
+    let lines = report::<3>("exits");
+    assert_eq!(lines, ["nothing exit code 0", "fail exit code 1", "panic exit code 101"]);
+}
+
+#[test]
+fn a_child_knows_its_name_and_arguments() {
+    let [child, exit] = report("identity");
+    assert_eq!(child, r#"a-long-name-of-a-child a-long-name-of- ["a b"]"#);
+    assert_eq!(exit, "exit code 0");
+}
+
+#[test]
+fn a_join_that_takes_too_long_leaves_the_process_alone() {
+    let process = child("hang").daemon(true).start().unwrap();
+    for timeout in [Duration::ZERO, Duration::from_millis(80)] {
+        let begin = Instant::now();
+        let error = process.join_timeout(timeout).unwrap_err();
+        assert!(begin.elapsed() >= timeout);
+        assert!(matches!(error, Error::TimedOut { waited, .. } if waited == timeout), "{error}");
+        assert!(process.is_alive().unwrap());
+    }
+    process.kill().unwrap();
+    assert_eq!(process.join_timeout(FAIL_SAFE).unwrap(), Exit::Signal(9));
+}
+
+#[test]
+fn several_threads_may_wait_for_one_process() {
+    let process = child("hang").start().unwrap();
+    std::thread::scope(|scope| {
+        let joins: Vec<_> = (0..4).map(|_| scope.spawn(|| process.join().unwrap())).collect();
+        assert!(process.is_alive().unwrap());
+        process.kill().unwrap();
+        for join in joins {
+            assert_eq!(join.join().unwrap(), Exit::Signal(9));
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_started_is_a_typed_error() {
+    // This test never called init.
+    let error = Process::new("anything").start().unwrap_err();
+    assert!(matches!(error, Error::Name { .. }) && error.to_string().contains("init"), "{error}");
+    let [unknown] = report("unknown-entry");
+    assert!(unknown.contains("\"nobody\" is no name for a process entry"), "{unknown}");
+    let error = Process::command("/nonexistent/program").name("x").start().unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENOENT));
+    assert!(error.to_string().starts_with("process x: execve"), "{error}");
+    let error = Process::command("/dev/null").start().unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EACCES));
+    let error = child("exit").arg("a\0b").start().unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn the_marker_by_hand_harms_nobody() {
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(PEER).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = run(&["--ipc-process"]);
+    assert!(code == Some(2) && text.contains("for children"), "{text}");
+    let (code, text) = run(&["--ipc-process", "nobody", "x", "-", "-"]);
+    assert!(code == Some(2) && text.contains("no process entry \"nobody\""), "{text}");
+    for descriptors in [["55", "-"], ["-", "55"], ["1", "-"], ["-", "x"], ["-1", "-"]] {
+        let [tether, passed] = descriptors;
+        let (code, text) = run(&["--ipc-process", "nothing", "x", tether, passed]);
+        assert!(code == Some(2) && text.contains("was not passed"), "{descriptors:?}: {text}");
+    }
+}
+
+#[test]
+fn the_descriptors_of_the_parent_are_not_inherited() {
+    let [leaky, plain, _, daemon, ours] = report("leak");
+    assert!(leaky.starts_with("leaky "));
+    assert_eq!(plain, "[0, 1, 2]", "{leaky}");
+    let daemon: Vec<i32> = serde_json::from_str(&daemon).unwrap();
+    assert_eq!(daemon.len(), 4, "the standard ones and the tether: {daemon:?}");
+    assert_eq!(ours, "ours 0", "the parent's own is as it was");
+}
+
+#[test]
+fn a_passed_descriptor_arrives() {
+    let [entry, shell, exit] = report("pass");
+    let expected = r#"["second 1", "first 1"]; descriptor 0 passed to process passed-1: closed by the other side"#;
+    assert_eq!(entry, expected);
+    assert_eq!((shell.as_str(), exit.as_str()), ("shell third", "exit code 0"));
+}
+
+#[test]
+fn a_child_has_no_signal_blocked() {
+    let all = SigSet::all();
+    let before = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).unwrap();
+    let process = child("hang").daemon(true).start().unwrap();
+    before.thread_set_mask().unwrap();
+    process.terminate().unwrap();
+    assert_eq!(process.join_timeout(FAIL_SAFE).unwrap(), Exit::Signal(15));
+}
+
+#[test]
+fn no_zombie_and_no_descriptor_is_left_of_200_processes() {
+    let [children, descriptors] = report("many");
+    assert_eq!(children, "children: \"\"");
+    assert_eq!(descriptors, "descriptors: 0");
+}
+
+#[test]
+fn dropping_joins_a_child_and_kills_a_daemon() {
+    let lines = report::<3>("drops");
+    assert_eq!(lines, ["child: finished", "parent: dropped", "parent: \"\""]);
+}
+
+#[test]
+fn a_panic_of_the_parent_does_not_wait_for_its_child() {
+    assert_eq!(report::<1>("unwind"), ["true \"\""]);
+}
+
+#[test]
+fn news_that_others_take_are_an_error_and_no_hang() {
+    let [ignored, stolen, dropped] = report("stolen");
+    assert!(ignored.starts_with("process nothing-1: ") && ignored.contains("SIGCHLD"), "{ignored}");
+    assert!(stolen.starts_with("process nothing-2 ("), "{stolen}");
+    assert!(stolen.contains("waitid: ECHILD"), "{stolen}");
+    assert_eq!(dropped, "dropped");
+}
+
+#[test]
+fn when_the_parent_is_killed_its_daemons_and_workers_end() {
+    let mut parent = Peer::start("process", "family", &[]);
+    let line = parent.line();
+    let children: Vec<(i32, OwnedFd)> =
+        line.split(' ').map(|pid| pid.parse().unwrap()).map(|pid| (pid, pidfd(pid))).collect();
+    assert_eq!(children.len(), 6, "two daemons, two workers of each kind");
+    parent.kill();
+    let mut survivors = Vec::new();
+    for (pid, child) in &children {
+        let patience = if survivors.is_empty() { FAIL_SAFE } else { Duration::ZERO };
+        if !ends(child, patience) {
+            // It has not ended, so the number is still its own.
+            kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
+            survivors.push(*pid);
+        }
+    }
+    assert!(survivors.is_empty(), "{survivors:?} live on, of {line}");
+}
+
+// ---- Pool ----
+
+/// Where jobs announce that they are being done.
+struct Announcements {
+    listener: UnixListener,
+    folder: tempfile::TempDir,
+}
+
+impl Announcements {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        Self { listener, folder }
+    }
+
+    /// A job with a number that is done as soon as the test writes a byte.
+    fn ask(&self, pool: &Pool, number: u8) -> Handle<Option<u8>> {
+        let path = self.folder.path().join("socket");
+        pool.apply_async("announce", &(path, number)).unwrap()
+    }
+
+    /// The next job under way.
+    fn next(&self) -> UnderWay {
+        let (mut stream, _) = self.listener.accept().unwrap();
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).unwrap();
+        let [pid @ .., number] = hello;
+        UnderWay { pid: i32::from_le_bytes(pid), number: number.into(), stream }
+    }
+}
+
+/// A job that a worker has in hand.
+struct UnderWay {
+    pid: i32,
+    number: usize,
+    /// A byte into it ends the job.
+    stream: UnixStream,
+}
+
+#[test]
+fn jobs_come_back_with_their_results() {
+    let pool = pool();
+    assert_eq!(pool.apply("square", &12), Ok(144_u64));
+    assert_eq!(pool.apply("length", "four"), Ok(4));
+    let handles: Vec<Handle<u64>> =
+        (0..10_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
+    for (n, handle) in (0..).zip(&handles) {
+        assert_eq!(handle.get(), Ok(n * n));
+        assert!(handle.ready());
+        assert_eq!(handle.get(), Ok(n * n), "twice gives the same");
+    }
+    assert_eq!(pool.apply_bytes("reverse", b"\xff\0abc").unwrap().get(), Ok(b"cba\0\xff".to_vec()));
+    assert_eq!(pool.apply("stdin", &()), Ok(Some(0)), "a job cannot read the pool's socket");
+}
+
+#[test]
+fn a_map_keeps_the_order_over_10_000_jobs() {
+    let pool = workers("worker").workers(3).start().unwrap();
+    let inputs: Vec<u64> = (0..10_000).collect();
+    let outputs: Vec<u64> = pool.map("square", &inputs).unwrap();
+    assert_eq!(outputs, inputs.iter().map(|n| n * n).collect::<Vec<_>>());
+    assert_eq!(pool.map::<u64, u64>("square", &[]), Ok(vec![]));
+    assert_eq!(pool.map("square", &[3_u64]), Ok(vec![9_u64]));
+}
+
+#[test]
+fn large_messages_pass_and_huge_ones_are_refused() {
+    let pool = workers("worker").workers(1).start().unwrap();
+    let large: Vec<u8> = (0..MESSAGE_LIMIT).map(|n| (n % 251) as u8).collect();
+    let reversed = pool.apply_bytes("reverse", &large).unwrap().get().unwrap();
+    assert!(reversed.iter().eq(large.iter().rev()));
+    let before = pool.workers();
+
+    let error = pool.apply_bytes("reverse", &vec![0; MESSAGE_LIMIT + 1]).unwrap_err();
+    let expected = PoolError::TooLarge {
+        job: "reverse".into(),
+        what: "an input",
+        bytes: MESSAGE_LIMIT + 1,
+        limit: MESSAGE_LIMIT,
+    };
+    assert_eq!(error, expected);
+    assert!(matches!(pool.apply_bytes(&"x".repeat(256), b""), Err(PoolError::TooLarge { .. })));
+    let error = pool.apply_bytes("blow up", b"").unwrap().get().unwrap_err();
+    assert!(
+        matches!(&error, PoolError::Failed { text, .. } if text.contains("16777217")),
+        "{error}"
+    );
+    assert_eq!(pool.apply("square", &3), Ok(9));
+    assert_eq!(pool.workers(), before, "nobody died of it");
+}
+
+#[test]
+fn a_job_that_fails_costs_itself_and_no_worker() {
+    let pool = workers("worker").workers(1).start().unwrap();
+    let pid: u32 = pool.apply("pid", &()).unwrap();
+    let error = pool.apply::<_, ()>("panic", "oh dear").unwrap_err();
+    let PoolError::Failed { job, text, pid: who, .. } = &error else { panic!("{error}") };
+    assert_eq!((job.as_str(), text.as_str()), ("panic", "it panicked: oh dear"));
+    assert_eq!(who.cast_unsigned(), pid);
+    let error = pool.apply::<_, ()>("no such job", &()).unwrap_err();
+    assert!(matches!(&error, PoolError::Unknown { job, .. } if job == "no such job"), "{error}");
+    let error = pool.apply::<_, u64>("square", "text").unwrap_err();
+    assert!(matches!(&error, PoolError::Failed { text, .. } if text.contains("input")), "{error}");
+    let error = pool.apply::<_, String>("square", &2).unwrap_err();
+    assert!(matches!(&error, PoolError::Form { text, .. } if text.contains("output")), "{error}");
+    assert_eq!(pool.apply("pid", &()), Ok(pid), "the same worker still");
+}
+
+#[test]
+fn a_worker_killed_in_mid_job_is_reported_and_replaced() {
+    let pool = pool();
+    let jobs = Announcements::new();
+    let asked = [jobs.ask(&pool, 0), jobs.ask(&pool, 1)];
+    let (victim, mut other) = (jobs.next(), jobs.next());
+    let squares: Vec<Handle<u64>> =
+        (0..20_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
+    let had = pool.workers().into_iter().find(|(_, pid)| *pid == victim.pid).unwrap();
+    kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
+
+    let error = asked[victim.number].get().unwrap_err();
+    let exit = Exit::Signal(9);
+    let expected = PoolError::Died { job: "announce".into(), worker: had.0, pid: victim.pid, exit };
+    assert_eq!(error, expected);
+    assert!(error.to_string().ends_with("died in it: signal 9 (SIGKILL)"), "{error}");
+    // The other worker is still busy, so these are the replacement's work.
+    for (n, square) in (0..).zip(&squares) {
+        assert_eq!(square.get(), Ok(n * n));
+    }
+    let now = pool.workers();
+    assert!(now.len() == 2 && now.iter().any(|(_, pid)| *pid == other.pid), "{now:?}");
+    assert!(now.iter().all(|(_, pid)| *pid != victim.pid), "{now:?}");
+    assert!(!asked[other.number].ready());
+    other.stream.write_all(b"!").unwrap();
+    assert_eq!(asked[other.number].get(), Ok(Some(b'!')));
+}
+
+#[test]
+fn of_a_map_only_the_job_that_kills_is_lost() {
+    let pool = pool();
+    let inputs: Vec<u64> = (0..1000).collect();
+    let outcomes = pool.map_each::<_, u64>("die", &inputs).unwrap();
+    for (n, outcome) in (0..).zip(outcomes) {
+        match outcome {
+            Ok(output) => assert_eq!(output, n),
+            Err(PoolError::Died { exit, .. }) => assert_eq!((n, exit), (500, Exit::Signal(6))),
+            Err(other) => panic!("{n}: {other}"),
+        }
+    }
+    let error = pool.map::<_, u64>("die", &[1, 500, 2]).unwrap_err();
+    assert!(matches!(error, PoolError::Died { .. }), "{error}");
+    let error = pool.apply::<_, ()>("exit", &7).unwrap_err();
+    assert!(matches!(error, PoolError::Died { exit: Exit::Code(7), .. }), "{error}");
+}
+
+#[test]
+fn an_idle_worker_that_was_killed_is_replaced() {
+    let pool = workers("worker").workers(1).start().unwrap();
+    for _ in 0..10 {
+        let pid: i32 = pool.apply("pid", &()).unwrap();
+        let watch = pidfd(pid);
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        assert!(ends(&watch, FAIL_SAFE));
+        // More often in a row than the pool lets workers fail: each did a job in between. The job may
+        // have been sent before the death was noticed; then it is reported.
+        match pool.apply::<_, i32>("pid", &()) {
+            Ok(next) => assert_ne!(next, pid),
+            Err(error) => assert!(matches!(error, PoolError::Died { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn workers_that_die_at_once_are_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("starts");
+    let pool = workers("stillborn").arg(path.to_str().unwrap()).start().unwrap();
+    let error = match pool.apply_async::<_, ()>("anything", &()) {
+        Ok(handle) => handle.get_timeout(FAIL_SAFE).unwrap_err(),
+        Err(error) => error,
+    };
+    let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
+    assert_eq!(reason, "exit code 0");
+    pool.join();
+    assert_eq!(fs::read(&path).unwrap().len(), 10, "five starts for each of two places");
+    assert_eq!(pool.apply::<_, ()>("anything", &()), Err(error), "and no more");
+    assert_eq!(pool.workers(), []);
+}
+
+#[test]
+fn a_worker_without_a_hello_is_given_up() {
+    let pool = workers("silent").start_timeout(Duration::from_millis(20)).start().unwrap();
+    let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
+    let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
+    assert_eq!(reason, "it sent nothing in time");
+    for (kind, reason) in [("greeting", "a frame of"), ("version", "version 2")] {
+        let pool = workers("nonsense").arg(kind).start().unwrap();
+        let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
+        assert!(error.to_string().contains(reason), "{kind}: {error}");
+    }
+}
+
+#[test]
+fn a_worker_that_answers_nonsense_is_replaced() {
+    for (kind, expected) in [
+        ("letters", "a frame that is none"),
+        ("huge", "a frame of 4294967295"),
+        ("stranger", "not its turn"),
+    ] {
+        let pool = workers("nonsense").arg(kind).start().unwrap();
+        for _ in 0..10 {
+            let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
+            let PoolError::Protocol { text, .. } = &error else { panic!("{kind}: {error}") };
+            assert!(text.contains(expected), "{kind}: {text}");
+        }
+    }
+}
+
+#[test]
+fn an_ended_pool_takes_no_jobs() {
+    let pool = pool();
+    let handles: Vec<Handle<u64>> =
+        (0..100_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
+    pool.close();
+    let error = pool.apply::<_, u64>("square", &1).unwrap_err();
+    assert_eq!(error, PoolError::Closed { pool: "ipc_peer".into() });
+    pool.join_timeout(FAIL_SAFE).unwrap();
+    assert_eq!(pool.workers(), []);
+    for (n, handle) in (0..).zip(&handles) {
+        assert!(handle.ready());
+        assert_eq!(handle.get(), Ok(n * n), "what was accepted is done");
+    }
+    pool.join();
+    pool.terminate();
+}
+
+#[test]
+fn time_outs_of_a_pool_leave_it_alone() {
+    let pool = pool();
+    let jobs = Announcements::new();
+    let job = jobs.ask(&pool, 0);
+    let mut under_way = jobs.next();
+    let timeout = Duration::from_millis(60);
+    let begin = Instant::now();
+    assert!(matches!(job.get_timeout(timeout), Err(PoolError::TimedOut { .. })));
+    assert!(begin.elapsed() >= timeout && !job.ready());
+    let begin = Instant::now();
+    assert!(matches!(pool.join_timeout(timeout), Err(PoolError::TimedOut { .. })));
+    assert!(begin.elapsed() >= timeout);
+    under_way.stream.write_all(b"x").unwrap();
+    assert_eq!(job.get(), Ok(Some(b'x')));
+    pool.join();
+}
+
+#[test]
+fn terminate_ends_jobs_and_workers() {
+    let jobs = Announcements::new();
+    for drop_it in [false, true] {
+        let pool = pool();
+        let handles: Vec<_> = (0..8).map(|n| jobs.ask(&pool, n)).collect();
+        let running = [jobs.next(), jobs.next()];
+        let watches = running.each_ref().map(|job| pidfd(job.pid));
+        if drop_it {
+            drop(pool);
+        } else {
+            pool.terminate();
+            pool.join();
+            assert_eq!(pool.workers(), []);
+        }
+        for watch in &watches {
+            let mut ended = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut ended, PollTimeout::ZERO), Ok(1), "it is gone already");
+        }
+        for handle in &handles {
+            assert_eq!(handle.get(), Err(PoolError::Terminated { job: "announce".into() }));
+        }
+    }
+}
+
+#[test]
+fn many_threads_share_a_pool() {
+    let pool = pool();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for n in 0..50 {
+                    let n = thread * 1000 + n;
+                    assert_eq!(pool.apply("square", &n), Ok(n * n));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_pool_that_cannot_be_is_a_typed_error() {
+    let error = workers("worker").workers(0).start().unwrap_err();
+    assert!(matches!(error, Error::OutOfRange { given: 0, least: 1, .. }), "{error}");
+    let error = Pool::command("/nonexistent/program").start().unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
+    assert!(matches!(Pool::new("worker", 2), Err(Error::Name { .. })), "init was not called here");
+    // A worker by hand has no pool to talk to.
+    let output = std::process::Command::new(PEER)
+        .args(["process", "worker"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("started by a pool"));
+}
+
+#[test]
+fn the_worker_in_python_of_the_documentation_works() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/process/worker.rs");
+    let program: String = fs::read_to_string(source)
+        .unwrap()
+        .lines()
+        .skip_while(|line| !line.ends_with("```python"))
+        .skip(1)
+        .take_while(|line| !line.ends_with("```"))
+        .map(|line| {
+            line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n"
+        })
+        .collect();
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no python3");
+        return;
+    }
+    let pool = Pool::command("python3").arg("-c").arg(program).workers(2).start().unwrap();
+    let inputs: Vec<i64> = (-200..200).collect();
+    let outputs: Vec<i64> = pool.map("square", &inputs).unwrap();
+    assert_eq!(outputs, inputs.iter().map(|n| n * n).collect::<Vec<_>>());
+    assert!(matches!(pool.apply::<_, i64>("cube", &1), Err(PoolError::Unknown { .. })));
+    pool.join();
+}

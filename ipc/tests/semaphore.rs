@@ -1,0 +1,456 @@
+//! Semaphores between real processes.
+
+mod common;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use common::Peer;
+use ipc::semaphore::{self, NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
+use ipc::{Error, Key};
+use nix::errno::Errno;
+use nix::poll::{PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Far longer than anything here takes; only a hang reaches it.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// A name that no other test uses.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("/ipc-test-semaphore-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn key(name: &str) -> Key {
+    Key::of_name(name).unwrap()
+}
+
+/// Runs a test on a fresh semaphore of each kind, with what a peer needs to open it.
+fn each(value: u32, test: impl Fn(&str, &str, &dyn Semaphore)) {
+    let name = unique();
+    test("named", &name, &NamedSemaphore::create(&name, value).unwrap());
+    let shared = SharedSemaphore::create(value).unwrap();
+    let place = format!("{}:{}", std::process::id(), shared.as_fd().as_raw_fd());
+    test("shared", &place, &shared);
+    test("sysv", &name, &SysvSemaphore::create(key(&name), value, OnDeath::Undo).unwrap());
+    gone(&name);
+}
+
+/// No semaphore of either kind has this name.
+fn gone(name: &str) {
+    let posix = NamedSemaphore::open(name).unwrap_err();
+    assert_eq!(posix.errno(), Some(Errno::ENOENT), "{posix}");
+    let sysv = SysvSemaphore::open(key(name), OnDeath::Keep).unwrap_err();
+    assert_eq!(sysv.errno(), Some(Errno::ENOENT), "{sysv}");
+}
+
+/// Waits until the kernel shows the process asleep.
+fn asleep(pid: i32) {
+    let begin = Instant::now();
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let state = stat.rsplit(')').next().unwrap().trim_start();
+        if state.starts_with('S') {
+            return;
+        }
+        assert!(!state.starts_with('Z') && begin.elapsed() < NEVER, "{stat}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn it_counts() {
+    each(2, |kind, _, semaphore| {
+        assert_eq!(semaphore.get_value().unwrap(), 2, "{kind}");
+        semaphore.acquire().unwrap();
+        semaphore.try_acquire().unwrap();
+        assert!(matches!(semaphore.try_acquire(), Err(Error::WouldBlock { .. })), "{kind}");
+        for timeout in [Duration::ZERO, Duration::from_millis(60)] {
+            let begin = Instant::now();
+            let late = semaphore.acquire_timeout(timeout).unwrap_err();
+            assert!(matches!(late, Error::TimedOut { waited, .. } if waited == timeout), "{late}");
+            assert!(begin.elapsed() >= timeout, "{kind}: {:?}", begin.elapsed());
+        }
+        semaphore.release().unwrap();
+        semaphore.acquire_timeout(NEVER).unwrap();
+        assert_eq!(semaphore.get_value().unwrap(), 0, "{kind}");
+    });
+}
+
+#[test]
+fn guards_give_back_what_they_took() {
+    let semaphore = SharedSemaphore::create(2).unwrap();
+    {
+        let _one = semaphore.guard().unwrap();
+        let _two = semaphore.try_guard().unwrap();
+        assert!(matches!(semaphore.try_guard(), Err(Error::WouldBlock { .. })));
+        let late = semaphore.guard_timeout(Duration::from_millis(1));
+        assert!(matches!(late, Err(Error::TimedOut { .. })));
+    }
+    assert_eq!(semaphore.get_value().unwrap(), 2);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _guard = semaphore.guard_timeout(NEVER).unwrap();
+        std::panic::resume_unwind(Box::new("no message")); // `panic!` would print one.
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(semaphore.get_value().unwrap(), 2);
+}
+
+#[test]
+fn a_peer_that_releases_ends_the_wait() {
+    each(0, |kind, place, semaphore| {
+        for timeout in [&[][..], &["60"]] {
+            let arguments = [&[kind, place], timeout].concat();
+            let mut waiting = Peer::start("semaphore", "acquire", &arguments);
+            assert_eq!(waiting.line(), "ready");
+            asleep(waiting.pid());
+            // What a process releases with undo would be taken away at its end: see OnDeath.
+            let release = if kind == "sysv" { "sysv-keep" } else { kind };
+            let releasing = Peer::start("semaphore", "release", &[release, place]);
+            assert_eq!(releasing.finish(), Some(0));
+            assert_eq!(waiting.line(), "acquired after 0", "{kind}");
+            // Undo has given the unit of the dead peer back.
+            assert_eq!(waiting.finish(), Some(0));
+            assert_eq!(semaphore.get_value().unwrap(), u32::from(kind == "sysv"));
+            let _ = semaphore.try_acquire();
+        }
+    });
+}
+
+#[test]
+fn one_at_a_time_among_four_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    each(1, |kind, place, semaphore| {
+        let file = folder.path().join(kind);
+        std::fs::write(&file, 0_u32.to_ne_bytes()).unwrap();
+        let arguments = [kind, place, file.to_str().unwrap(), "5000"];
+        let peers = [(); 4].map(|()| Peer::start("semaphore", "count", &arguments));
+        assert!(peers.into_iter().all(|peer| peer.finish() == Some(0)), "{kind}");
+        let counted: [u8; 4] = std::fs::read(&file).unwrap().try_into().unwrap();
+        assert_eq!(u32::from_ne_bytes(counted), 20_000, "{kind}");
+        assert_eq!(semaphore.get_value().unwrap(), 1, "{kind}");
+    });
+}
+
+#[test]
+fn a_signal_does_not_end_a_wait() {
+    each(0, |kind, place, semaphore| {
+        for timeout in [&[][..], &["60"]] {
+            let arguments = [&[kind, place], timeout].concat();
+            let mut peer = Peer::start("semaphore", "acquire", &arguments);
+            assert_eq!(peer.line(), "ready");
+            for _ in 0..20 {
+                asleep(peer.pid());
+                kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
+            }
+            asleep(peer.pid());
+            semaphore.release().unwrap();
+            let line = peer.line();
+            let signals: u32 = line.strip_prefix("acquired after ").unwrap().parse().unwrap();
+            assert!(signals > 0, "{kind}: no signal came, so nothing was tested");
+            assert_eq!(peer.finish(), Some(0));
+            let _ = semaphore.try_acquire(); // What undo gave back.
+        }
+    });
+}
+
+#[test]
+fn a_signal_does_not_prolong_a_time_out() {
+    each(0, |kind, place, _| {
+        let begin = Instant::now();
+        let mut peer = Peer::start("semaphore", "acquire", &[kind, place, "1"]);
+        assert_eq!(peer.line(), "ready");
+        // A storm for twice the time-out: a wait that began anew at each signal would outlast it. The
+        // pause between two signals is a poll of nothing.
+        while begin.elapsed() < Duration::from_secs(2) {
+            let _ = poll(&mut [], PollTimeout::from(20_u8));
+            kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
+        }
+        // Only a zombie is left: the wait ended under the storm.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", peer.pid())).unwrap();
+        assert!(stat.contains(") Z "), "{kind}: {stat}");
+        assert!(peer.line().contains("nothing came within 1s"), "{kind}");
+    });
+}
+
+#[test]
+fn the_units_of_a_killed_holder() {
+    each(1, |kind, place, semaphore| {
+        let mut peer = Peer::start("semaphore", "hold", &[kind, place]);
+        assert_eq!(peer.line(), "held");
+        assert!(matches!(semaphore.try_acquire(), Err(Error::WouldBlock { .. })), "{kind}");
+        peer.kill();
+        if kind == "sysv" {
+            semaphore.acquire_timeout(NEVER).expect("the kernel has given the unit back");
+        } else {
+            let lost = semaphore.acquire_timeout(Duration::from_millis(100));
+            assert!(matches!(lost, Err(Error::TimedOut { .. })), "{kind}: {lost:?}");
+        }
+    });
+}
+
+#[test]
+fn without_undo_the_unit_of_a_killed_holder_is_lost_too() {
+    let name = unique();
+    let semaphore = SysvSemaphore::create(key(&name), 1, OnDeath::Undo).unwrap();
+    let mut peer = Peer::start("semaphore", "hold", &["sysv-keep", &name]);
+    assert_eq!(peer.line(), "held");
+    peer.kill();
+    let lost = semaphore.acquire_timeout(Duration::from_millis(100));
+    assert!(matches!(lost, Err(Error::TimedOut { .. })), "{lost:?}");
+}
+
+#[test]
+fn of_many_creators_exactly_one_wins() {
+    for kind in ["named", "sysv"] {
+        let name = unique();
+        let lines = race(kind, &name);
+        let made = lines.iter().filter(|line| *line == "made 3").count();
+        let refused = lines.iter().filter(|line| *line == "Some(EEXIST)").count();
+        assert_eq!((made, refused), (1, 7), "{kind}: {lines:?}");
+        gone(&name);
+    }
+}
+
+#[test]
+fn nobody_sees_a_semaphore_before_it_has_its_value() {
+    for kind in ["named-or", "sysv-or"] {
+        for _ in 0..5 {
+            let name = unique();
+            let lines = race(kind, &name);
+            assert!(lines.iter().all(|line| line == "made 3"), "{kind}: {lines:?}");
+            gone(&name);
+        }
+    }
+}
+
+/// What eight peers say that create at the same moment.
+fn race(kind: &str, name: &str) -> Vec<String> {
+    let start = |_| Peer::start("semaphore", "create", &[kind, name]);
+    let mut peers: Vec<Peer> = (0..8).map(start).collect();
+    assert!(peers.iter_mut().all(|peer| peer.line() == "ready"));
+    for peer in &mut peers {
+        peer.tell(b"!");
+    }
+    let lines = peers.iter_mut().map(Peer::line).collect();
+    assert!(peers.into_iter().all(|peer| peer.finish() == Some(0)));
+    lines
+}
+
+#[test]
+fn an_opener_waits_for_the_value_and_not_for_ever() {
+    let name = unique();
+    let key = key(&name);
+    // What a creator makes first, and leaves if it is killed at that moment.
+    // SAFETY: semget takes three integers.
+    let half_made = || unsafe { libc::semget(key.number(), 1, libc::IPC_CREAT | 0o600) };
+    let id = half_made();
+    assert!(id != -1);
+    let begin = Instant::now();
+    let opened = SysvSemaphore::open(key, OnDeath::Keep);
+    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(begin.elapsed() >= Duration::from_millis(500), "it did not wait");
+
+    // The creator is only late.
+    let mut peer = Peer::start("semaphore", "open", &["sysv", &name]);
+    asleep(peer.pid());
+    let mut operation = libc::sembuf { sem_num: 0, sem_op: 1, sem_flg: 0 };
+    // SAFETY: there is one operation, which lives through the call.
+    assert_eq!(unsafe { libc::semop(id, &raw mut operation, 1) }, 0);
+    assert_eq!(peer.line(), "opened");
+    SysvSemaphore::remove(key).unwrap();
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_nothing_is_made() {
+    let name = unique();
+    for bad in ["", "/", "a/b", "..", "a\0b"] {
+        assert!(matches!(NamedSemaphore::create(bad, 1), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(NamedSemaphore::open(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(NamedSemaphore::remove(bad), Err(Error::Name { .. })), "{bad:?}");
+    }
+    let posix = NamedSemaphore::create(&name, 1 << 31);
+    assert!(matches!(posix, Err(Error::OutOfRange { most: 2_147_483_647, .. })), "{posix:?}");
+    let shared = SharedSemaphore::create(u32::MAX);
+    assert!(matches!(shared, Err(Error::OutOfRange { .. })), "{shared:?}");
+    let sysv = SysvSemaphore::create(key(&name), 32_768, OnDeath::Keep);
+    assert!(matches!(sysv, Err(Error::OutOfRange { most: 32_767, .. })), "{sysv:?}");
+    let private = SysvSemaphore::open(Key::PRIVATE, OnDeath::Keep).unwrap_err();
+    assert_eq!(private.errno(), Some(Errno::ENOENT));
+    assert!(matches!(SysvSemaphore::from_id(-1, OnDeath::Keep), Err(Error::Closed { .. })));
+    assert_eq!(NamedSemaphore::remove(&name).unwrap_err().errno(), Some(Errno::ENOENT));
+    assert_eq!(SysvSemaphore::remove(key(&name)).unwrap_err().errno(), Some(Errno::ENOENT));
+    gone(&name);
+}
+
+#[test]
+fn one_release_too_many_is_out_of_range() {
+    let full = |semaphore: &dyn Semaphore, most: u32| {
+        let over = semaphore.release().unwrap_err();
+        let (given, limit) = (u64::from(most) + 1, u64::from(most));
+        let fits =
+            matches!(over, Error::OutOfRange { given: g, most: m, .. } if (g, m) == (given, limit));
+        assert!(fits, "{over}");
+        assert_eq!(semaphore.get_value().unwrap(), most);
+    };
+    let highest = i32::MAX as u32;
+    full(&NamedSemaphore::create(&unique(), highest).unwrap(), highest);
+    full(&SharedSemaphore::create(highest).unwrap(), highest);
+    for on_death in [OnDeath::Undo, OnDeath::Keep] {
+        full(&SysvSemaphore::create(Key::PRIVATE, 32_767, on_death).unwrap(), 32_767);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_semaphore_is_foreign() {
+    let name = unique();
+    let file = format!("/dev/shm/sem.{}", &name[1..]);
+    for length in [0, 4096] {
+        std::fs::write(&file, vec![0; length]).unwrap();
+        let opened = NamedSemaphore::open(&name);
+        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        let opened = NamedSemaphore::create_or_open(&name, 1);
+        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), vec![0; length], "it was changed");
+        std::fs::remove_file(&file).unwrap();
+    }
+    std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
+    let opened = NamedSemaphore::open(&name);
+    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_set_of_several_is_foreign() {
+    let name = unique();
+    // SAFETY: semget takes three integers.
+    let id = unsafe { libc::semget(key(&name).number(), 3, libc::IPC_CREAT | 0o600) };
+    assert!(id != -1);
+    let opened = SysvSemaphore::open(key(&name), OnDeath::Undo);
+    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    SysvSemaphore::remove(key(&name)).unwrap();
+}
+
+#[test]
+fn memory_that_is_no_semaphore_is_foreign() {
+    let refuse = |memory: OwnedFd| {
+        let opened = SharedSemaphore::from_fd(memory);
+        assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    };
+    refuse(std::fs::File::open("/proc/self/exe").unwrap().into());
+    let sealing = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // A true copy, but one that its maker could shorten under our hands.
+    let original = SharedSemaphore::create(1).unwrap();
+    let copy = memfd_create(c"not sealed", sealing).unwrap();
+    let from = format!("/proc/self/fd/{}", original.as_fd().as_raw_fd());
+    nix::unistd::write(&copy, &std::fs::read(from).unwrap()).unwrap();
+    refuse(copy);
+    for size in [0, 8, 40, 4096] {
+        use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+        let memory = memfd_create(c"sealed", sealing).unwrap();
+        nix::unistd::ftruncate(&memory, size).unwrap();
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).unwrap();
+        refuse(memory);
+    }
+    let own = i32::try_from(std::process::id()).unwrap();
+    let missing = SharedSemaphore::of_process(own, 1 << 20).unwrap_err();
+    assert_eq!(missing.errno(), Some(Errno::ENOENT));
+}
+
+#[test]
+fn a_shared_semaphore_is_one_behind_many_descriptors() {
+    let first = SharedSemaphore::create(0).unwrap();
+    let second = SharedSemaphore::from_fd(first.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    first.release().unwrap();
+    drop(first);
+    second.try_acquire().unwrap();
+    let flags = nix::fcntl::fcntl(&second, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+    assert!(flags & libc::FD_CLOEXEC != 0, "a child started by exec would inherit the memory");
+}
+
+#[test]
+fn create_or_open_makes_it_once_and_the_creator_alone_removes_it() {
+    let name = unique();
+    let first = NamedSemaphore::create_or_open(&name, 2).unwrap();
+    let second = NamedSemaphore::create_or_open(&name, 9).unwrap();
+    assert!(first.is_creator() && !second.is_creator());
+    assert_eq!(second.get_value().unwrap(), 2);
+    drop(second);
+    drop(NamedSemaphore::open(&name).expect("one that did not make it removed it"));
+    drop(first);
+
+    let first = SysvSemaphore::create_or_open(key(&name), 2, OnDeath::Undo).unwrap();
+    let second = SysvSemaphore::create_or_open(key(&name), 9, OnDeath::Undo).unwrap();
+    assert!(first.is_creator() && !second.is_creator());
+    assert_eq!(second.get_value().unwrap(), 2);
+    drop(second);
+    drop(
+        SysvSemaphore::open(key(&name), OnDeath::Undo)
+            .expect("one that did not make it removed it"),
+    );
+    drop(first);
+    gone(&name);
+}
+
+#[test]
+fn a_creator_does_not_remove_the_semaphore_of_its_successor() {
+    let name = unique();
+    let first = NamedSemaphore::create(&name, 1).unwrap();
+    NamedSemaphore::remove(&name).unwrap();
+    let second = NamedSemaphore::create(&name, 1).unwrap();
+    drop(first);
+    drop(NamedSemaphore::open(&name).unwrap());
+    drop(second);
+
+    let mut kept = NamedSemaphore::create(&name, 1).unwrap();
+    kept.keep();
+    drop(kept);
+    NamedSemaphore::remove(&name).unwrap();
+    gone(&name);
+}
+
+#[test]
+fn removing_a_system_v_semaphore_wakes_those_who_wait() {
+    let name = unique();
+    for timeout in [&[][..], &["60"]] {
+        let semaphore = SysvSemaphore::create(key(&name), 0, OnDeath::Undo).unwrap();
+        let mut peer = Peer::start("semaphore", "acquire", &[&["sysv", &name], timeout].concat());
+        assert_eq!(peer.line(), "ready");
+        asleep(peer.pid());
+        assert_eq!(semaphore.waiting().unwrap(), 1);
+        drop(semaphore);
+        assert_eq!(peer.line(), "closed after 0");
+    }
+}
+
+#[test]
+fn what_a_killed_creator_leaves_is_found_and_removed() {
+    for kind in ["named", "sysv"] {
+        let name = unique();
+        let mut peer = Peer::start("semaphore", "abandon", &[kind, &name]);
+        assert_eq!(peer.line(), "made");
+        let called = if kind == "named" { name.clone() } else { key(&name).to_string() };
+        let find = || {
+            let list = semaphore::list().unwrap();
+            list.into_iter().find(|found| found.name == called).expect("the list has it")
+        };
+        let alive = find();
+        assert!(!alive.abandoned(), "{alive:?}");
+        let users = [&alive.open_in[..], &alive.last_users].concat();
+        assert_eq!(users, [peer.pid()], "{kind}");
+        peer.kill();
+        let left = find();
+        assert!(left.abandoned(), "{left:?}");
+        assert_eq!(left.owner, nix::unistd::geteuid().as_raw());
+        left.remove().unwrap();
+        // Twice is no error, and a successor is not hit.
+        let successor = NamedSemaphore::create(&name, 1).unwrap();
+        alive.remove().unwrap();
+        drop(NamedSemaphore::open(&name).unwrap());
+        drop(successor);
+        gone(&name);
+    }
+}

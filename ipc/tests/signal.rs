@@ -1,0 +1,223 @@
+//! Signals, sent to processes of their own: those of the tests' process would reach any of its threads.
+
+mod common;
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::Peer;
+use ipc::Error;
+use ipc::signal::{
+    Blocked, Handler, Signal, SignalFd, Signals, Target, default, ignore, queue, send, send_group,
+};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn own_pid() -> i32 {
+    std::process::id().cast_signed()
+}
+
+#[test]
+fn a_signal_between_the_check_and_the_pause_is_not_lost() {
+    let mut peer = Peer::start("signal", "race", &[]);
+    assert_eq!(peer.line(), "checked 0");
+    send(peer.pid(), Signal::USR1).unwrap();
+    // It has arrived, and waits: the peer has not reached its pause.
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+    assert_eq!(u64::from_str_radix(pending.trim(), 16).unwrap(), 1 << (libc::SIGUSR1 - 1));
+    peer.say("go on");
+    assert_eq!(peer.line(), "woken 1");
+    assert_eq!(peer.line(), "still 1, pending {SIGUSR1}");
+    assert_eq!(peer.line(), "then 2");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn a_pause_can_be_bounded() {
+    let mut peer = Peer::start("signal", "pause", &[]);
+    assert_eq!(peer.line(), "SIGUSR1: nothing came within 20ms");
+    send(peer.pid(), Signal::USR1).unwrap();
+    assert_eq!(peer.line(), "woken 1");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn standard_signals_merge_and_real_time_signals_queue() {
+    let mut peer = Peer::start("signal", "read", &[]);
+    assert_eq!(peer.line(), "ready");
+    let (pid, uid) = (peer.pid(), nix::unistd::getuid());
+    for value in [7, -8, i32::MAX] {
+        queue(pid, Signal::realtime(3).unwrap(), value).unwrap();
+    }
+    queue(pid, Signal::realtime(0).unwrap(), 1).unwrap();
+    for _ in 0..10 {
+        send(pid, Signal::USR1).unwrap();
+    }
+    peer.say("read");
+    let sender = format!("Some(Sender {{ pid: {}, uid: {uid} }})", own_pid());
+    assert_eq!(peer.line(), format!("SIGUSR1 Sent {sender} None"));
+    assert_eq!(peer.line(), format!("SIGRTMIN+0 Queued {sender} Some(1)"));
+    for value in [7, -8, i32::MAX] {
+        assert_eq!(peer.line(), format!("SIGRTMIN+3 Queued {sender} Some({value})"));
+    }
+    assert_eq!(peer.line(), "done");
+    assert_eq!(peer.line(), "true");
+    assert_eq!(peer.line(), "Child true");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn a_target_is_sent_values_like_a_pid() {
+    let mut peer = Peer::start("signal", "descriptor", &[]);
+    assert_eq!(peer.line(), "ready");
+    let target = Target::open(peer.pid()).unwrap();
+    let signal = Signal::realtime(1).unwrap();
+    target.queue(signal, -5).unwrap();
+    target.send(signal).unwrap();
+    queue(target.pid(), signal, 6).unwrap();
+    let uid = nix::unistd::getuid();
+    let sender = format!("Some(Sender {{ pid: {}, uid: {uid} }})", own_pid());
+    assert_eq!(peer.line(), format!("SIGRTMIN+1 Queued {sender} Some(-5)"));
+    assert_eq!(peer.line(), format!("SIGRTMIN+1 Sent {sender} None"));
+    assert_eq!(peer.line(), format!("SIGRTMIN+1 Queued {sender} Some(6)"));
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn a_target_that_has_ended_is_not_hit() {
+    let mut peer = Peer::start("signal", "wait", &[]);
+    assert_eq!(peer.line(), "ready");
+    let target = Target::open(peer.pid()).unwrap();
+    let late = target.wait_end(Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(late, Error::TimedOut { .. }), "{late}");
+    peer.kill();
+    target.wait_end(LONG).unwrap();
+    let error = target.send(Signal::TERM).unwrap_err();
+    assert!(matches!(&error, Error::Closed { object } if object.contains("process")), "{error}");
+    assert!(matches!(target.queue(Signal::USR1, 1), Err(Error::Closed { .. })));
+}
+
+#[test]
+fn sending_checks_whom_it_is_sent_to() {
+    for pid in [0, -1, i32::MIN] {
+        assert!(matches!(send(pid, Signal::TERM), Err(Error::Name { .. })));
+        assert!(matches!(queue(pid, Signal::TERM, 1), Err(Error::Name { .. })));
+        assert!(matches!(Target::open(pid), Err(Error::Name { .. })));
+        assert!(matches!(send_group(pid, Signal::TERM), Err(Error::Name { .. })));
+    }
+    assert!(matches!(send_group(1, Signal::TERM), Err(Error::Name { .. })));
+    // Above the largest pid that Linux gives out (2^22).
+    let nobody = 1 << 23;
+    assert!(matches!(send(nobody, Signal::TERM), Err(Error::Closed { .. })));
+    assert!(matches!(Target::open(nobody), Err(Error::Closed { .. } | Error::System { .. })));
+    assert!(matches!(send_group(nobody, Signal::TERM), Err(Error::Closed { .. })));
+}
+
+#[test]
+fn a_group_is_sent_to_as_a_whole() {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    let cat = |group| {
+        let mut cat = Command::new("cat");
+        cat.stdin(Stdio::piped()).process_group(group).spawn().unwrap()
+    };
+    let mut leader = cat(0);
+    let group = leader.id().cast_signed();
+    let mut member = cat(group);
+    send_group(group, Signal::TERM).unwrap();
+    assert_eq!(leader.wait().unwrap().signal(), Some(libc::SIGTERM));
+    assert_eq!(member.wait().unwrap().signal(), Some(libc::SIGTERM));
+}
+
+#[test]
+fn what_nobody_may_change_is_refused() {
+    for signal in [Signal::KILL, Signal::STOP] {
+        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
+        assert!(matches!(Handler::interrupting(signal), Err(Error::Name { .. })));
+        assert!(matches!(ignore(signal), Err(Error::Name { .. })));
+        assert!(matches!(default(signal), Err(Error::Name { .. })));
+        assert!(matches!(Blocked::new([signal, Signal::URG]), Err(Error::Name { .. })));
+        let error = SignalFd::new([signal]).unwrap_err();
+        assert!(error.to_string().contains(&signal.to_string()), "{error}");
+    }
+    for number in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+        let signal = Signal::new(number).unwrap();
+        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
+    }
+    // A refusal takes nothing.
+    drop(ignore(Signal::URG).unwrap());
+    drop(Handler::new(Signal::URG).unwrap());
+}
+
+#[test]
+fn numbers_and_sets_are_checked() {
+    for number in [i32::MIN, -1, 0, 65] {
+        assert!(matches!(Signal::new(number), Err(Error::OutOfRange { .. })));
+    }
+    assert!(matches!(Signal::new(32), Err(Error::Name { .. })));
+    assert!(matches!(Signal::realtime(31), Err(Error::OutOfRange { .. })));
+    let last = Signal::realtime(30).unwrap();
+    assert!(last.is_realtime() && !Signal::TERM.is_realtime());
+    assert_eq!(format!("{last} {:>8}", Signal::INT), "SIGRTMIN+30   SIGINT");
+    let all = Signals::all();
+    assert!(all.contains(last) && !all.contains(Signal::KILL));
+    assert_eq!(all.iter().count(), 29 + 31);
+}
+
+#[test]
+fn a_child_inherits_the_mask_and_what_is_ignored() {
+    let mut peer = Peer::start("signal", "mask", &[]);
+    let (before, within, after) = (peer.line(), peer.line(), peer.line());
+    let fields = |line: &str| {
+        let fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let number = |name: &str| {
+            let index = fields.iter().position(|field| field == name).expect("a field");
+            u64::from_str_radix(&fields[index + 1], 16).expect("a set")
+        };
+        [number("SigBlk:"), number("SigIgn:"), number("SigCgt:")]
+    };
+    let bit = |signal: Signal| 1_u64 << (signal.number() - 1);
+    let [blocked, ignored, caught] = fields(&before);
+    assert_eq!(
+        fields(&within),
+        [blocked | bit(Signal::USR1), ignored | bit(Signal::USR2), caught],
+        "handlers do not cross exec"
+    );
+    assert_eq!(before, after);
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn a_guard_restores_what_was_there() {
+    let mut peer = Peer::start("signal", "restore", &[]);
+    assert_eq!(peer.line(), "alive");
+    assert_eq!(peer.line(), "");
+    assert_eq!(peer.finish(), None, "ended by the signal");
+}
+
+#[test]
+fn a_closed_pipe_is_an_error_and_with_the_default_the_end() {
+    let mut peer = Peer::start("signal", "pipe", &[]);
+    assert!(peer.line().ends_with("closed by the other side"));
+    assert_eq!(peer.line(), "");
+    assert_eq!(peer.finish(), None, "ended by SIGPIPE");
+}
+
+#[test]
+fn the_alarm_is_set_read_repeated_and_taken_back() {
+    let mut peer = Peer::start("signal", "alarm", &[]);
+    assert_eq!(peer.line(), "done");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn a_handler_is_removed_while_signals_arrive() {
+    let mut peer = Peer::start("signal", "churn", &[]);
+    assert_eq!(peer.line(), "ready");
+    let mut storm = Peer::start("signal", "storm", &[&peer.pid().to_string()]);
+    assert_eq!(storm.line(), "ready");
+    assert_eq!(peer.line(), "done");
+    assert_eq!(storm.finish(), Some(0));
+    assert_eq!(peer.finish(), Some(0));
+}
