@@ -1,8 +1,8 @@
 //! The two processes that are measured, from inside.
 //!
 //! Each is told on its standard input what to do, and says on its standard output when it was done: the clock
-//! (CLOCK_MONOTONIC) is the same for both. What one does with a mechanism is behind the trait [`End`], once for the library
-//! and once for the bare calls; [`work`] is compiled for each of them anew, so that no dispatch stands between.
+//! (CLOCK_MONOTONIC) is the same for both. What one does with a mechanism is behind the trait `End`, once for the library
+//! and once for the bare calls; `work` is compiled for each of them anew, so that no dispatch stands between.
 
 use super::cases::{Case, Course, Mechanism, NUMBER, Who};
 use super::message::Message;

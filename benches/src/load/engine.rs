@@ -18,7 +18,7 @@
 //! - An error counts when it happens, whenever its request was sent.
 //!
 //! A run may have a course: steps or a ramp, in which clients are added to those that live, or the rate
-//! rises. Each of its stretches is recorded for itself ([`Part`]). The load does not pause between two of
+//! rises. Each of its stretches is recorded for itself (`Part`). The load does not pause between two of
 //! them, so a reply may come when its stretch is over; it counts where its request was planned, and an
 //! error in a warm-up where its request belongs.
 
