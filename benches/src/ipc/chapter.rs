@@ -152,8 +152,8 @@ const WHEN: [(&str, Mechanism, &str); 15] = [
 
 fn which_when(report: &Report) -> Plate {
     let mut html = String::from(
-        "<table><thead><tr><th>You want</th><th>Take</th><th>Since</th><th>There and back, one core</th>\
-         <th>One way, two cores</th></tr></thead><tbody>",
+        "<table><thead><tr><th scope=\"col\">You want</th><th scope=\"col\" style=\"text-align:left\">Take</th><th scope=\"col\" style=\"text-align:left\">Since</th><th scope=\"col\">There and back, one core</th>\
+         <th scope=\"col\">One way, two cores</th></tr></thead><tbody>",
     );
     for (want, mechanism, since) in WHEN {
         let back = usual(report, mechanism, Course::RoundTrip, Cores::One, Waiting::Sleeping);
@@ -165,7 +165,7 @@ fn which_when(report: &Report) -> Plate {
         };
         let _ = write!(
             html,
-            "<tr><td class=\"long\">{}</td><td>{}</td><td class=\"long\">{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td class=\"long\">{}</td><td style=\"text-align:left\">{}</td><td class=\"long\">{}</td><td>{}</td><td>{}</td></tr>",
             escape(want),
             escape(mechanism.title()),
             escape(since),
@@ -212,7 +212,13 @@ fn usual(
 
 /// Time against the size of messages.
 fn sized(report: &Report, group: Group) -> Option<Plate> {
-    let sizes = group.sizes(report);
+    let mut sizes: Vec<usize> = group
+        .results(report)
+        .filter(|result| result.case.mechanism.carries())
+        .map(|result| result.case.size)
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
     let mut series: Vec<Series> = Vec::new();
     for (look, mechanism) in Mechanism::ALL.into_iter().filter(|m| m.carries()).enumerate() {
         for who in [Who::Library, Who::Iceoryx2] {
@@ -229,7 +235,7 @@ fn sized(report: &Report, group: Group) -> Option<Plate> {
                 continue;
             }
             let (name, look) = match who {
-                Who::Iceoryx2 => ("iceoryx2".to_owned(), 0),
+                Who::Iceoryx2 => ("iceoryx2".to_owned(), 2),
                 Who::Bare => (format!("{} (bare)", mechanism.title()), look),
                 _ => (mechanism.title().to_owned(), look),
             };
@@ -301,7 +307,7 @@ fn words(series: &[Series], group: Group) -> Vec<String> {
     for size in [USUAL, 16 << 10] {
         if let [(first, least), .., (last, most)] = at(size)[..] {
             said.push(format!(
-                "With {} {first} takes {} and {last} {}.",
+                "With {}, {first} takes {} and {last} {}.",
                 bytes(size),
                 nanos(least),
                 nanos(most)

@@ -473,7 +473,7 @@ pub(super) mod tests {
             "One way, each on a core of its own, spinning: for one message",
             "×1.02",
             " bare",
-            "System V queue of 16 KiB; System V queue of 64 KiB: message length in bytes",
+            "SysV queue of 16 KiB; SysV queue of 64 KiB: message length in bytes",
             "take turns by the clock",
             "are within their bounds",
         ] {
