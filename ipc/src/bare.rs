@@ -130,16 +130,18 @@ pub fn msgsnd(queue: i32, typed: &[u8]) -> Result<()> {
     nothing(unsafe { libc::msgsnd(queue, typed.as_ptr().cast(), length, 0) })
 }
 
-/// `msgrcv(2)` of the oldest message: how many bytes follow its [type](TYPE) in the buffer.
+/// `msgrcv(2)`: how many bytes follow its [type](TYPE) in the buffer. `which` is the call's own argument: 0 is the
+/// oldest message, a negative number the one of the least type up to its magnitude, for which the kernel looks
+/// at every message that waits.
 ///
 /// # Errors
 ///
 /// The kernel's; `EINVAL` for a buffer without room for a type.
 #[inline]
-pub fn msgrcv(queue: i32, typed: &mut [u8]) -> Result<usize> {
+pub fn msgrcv(queue: i32, typed: &mut [u8], which: libc::c_long) -> Result<usize> {
     let Some(length) = typed.len().checked_sub(TYPE) else { return Err(too_short()) };
     // SAFETY: there is room for a type and `length` bytes, borrowed mutably.
-    count(unsafe { libc::msgrcv(queue, typed.as_mut_ptr().cast(), length, 0, 0) })
+    count(unsafe { libc::msgrcv(queue, typed.as_mut_ptr().cast(), length, which, 0) })
 }
 
 /// `semop(2)`: adds `by` to the first semaphore of a set, and waits where that would make it negative.
@@ -568,6 +570,7 @@ impl Monitor {
             [
                 libc::pthread_mutexattr_init(mutex.as_mut_ptr()),
                 libc::pthread_mutexattr_setpshared(mutex.as_mut_ptr(), shared),
+                libc::pthread_mutexattr_setrobust(mutex.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST),
                 libc::pthread_mutex_init(raw.mutex.0.get().cast(), mutex.as_ptr()),
                 libc::pthread_condattr_init(condition.as_mut_ptr()),
                 libc::pthread_condattr_setpshared(condition.as_mut_ptr(), shared),

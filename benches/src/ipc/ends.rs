@@ -20,6 +20,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
+use std::ffi::c_long;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -540,7 +541,8 @@ impl End for BareSysvQueues {
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
-        let length = bare::msgrcv(self.from, &mut self.buffer)?;
+        // The most urgent first, as the library: for this order the kernel looks at all that wait.
+        let length = bare::msgrcv(self.from, &mut self.buffer, -c_long::MAX)?;
         Ok(&self.buffer[bare::TYPE..bare::TYPE + length])
     }
 }

@@ -1,6 +1,7 @@
 //! What is sent: messages that tell by themselves whether they are the right ones.
 
 use ipc::bare::TYPE;
+use ipc::queue::HIGHEST_PRIORITY;
 
 /// A message of a row, and the model that its receiver compares it with.
 ///
@@ -20,7 +21,8 @@ const WORD: usize = 8;
 impl Message {
     /// The message before the first. It has at least 8 bytes.
     pub fn new(size: usize) -> Message {
-        let mut whole = 1_u64.to_ne_bytes()[..TYPE].to_vec();
+        // The type that the library gives to a message without urgency.
+        let mut whole = (u64::from(HIGHEST_PRIORITY) + 1).to_ne_bytes()[..TYPE].to_vec();
         whole.extend((0..size.max(WORD)).map(|at| (at * 31 + 7) as u8));
         Message { whole, number: 0, wandering: WORD }
     }

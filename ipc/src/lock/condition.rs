@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::mutex::Guard;
 use crate::error::Result;
 use crate::shared::sync::{futex_wait, futex_wake};
-use crate::shared::{Cell, Memory, Part, Place, Scalar};
+use crate::shared::{Cell, Memory, Part, Place, Scalar, Shared};
 use crate::sys::Deadline;
 
 /// Waiting, with a [`Mutex`](super::Mutex), until what it protects has changed.
@@ -36,9 +36,22 @@ use crate::sys::Deadline;
 /// # other.join().unwrap()?;
 /// # Ok::<(), ipc::Error>(())
 /// ```
-pub struct Condition(Part<AtomicU32>);
+pub struct Condition(Part<State>);
 
 const HOLDS: &str = "condition";
+
+/// What lies in shared memory.
+#[repr(C)]
+struct State {
+    /// How many notifications there have been. The waiters sleep on it.
+    notified: AtomicU32,
+    /// How many wait, so that nobody calls the kernel for nobody. A waiter that is killed is counted for
+    /// ever, which costs the notifiers a call and nothing else.
+    waiting: AtomicU32,
+}
+
+// SAFETY: atomics only, any bits.
+unsafe impl Shared for State {}
 
 impl Condition {
     /// Makes a condition.
@@ -47,7 +60,7 @@ impl Condition {
     ///
     /// As for [`Value::create`](crate::shared::Value::create).
     pub fn create(place: impl Into<Place>) -> Result<Self> {
-        let size = size_of::<AtomicU32>() as u64;
+        let size = size_of::<State>() as u64;
         let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
@@ -112,23 +125,32 @@ impl Condition {
         until: Option<&Deadline>,
     ) -> Result<(Guard<'a, T>, bool)> {
         let mutex = guard.mutex();
-        // Read under the lock, so whoever changes the numbers after it has been given up counts on from here.
-        let before = self.0.load(Ordering::Relaxed);
+        // Both under the lock, so whoever changes the numbers after it has been given up sees that somebody
+        // waits, and counts on from here.
+        self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        let before = self.0.notified.load(Ordering::SeqCst);
         drop(guard);
-        let passed = futex_wait(&self.0, before, until);
+        let passed = futex_wait(&self.0.notified, before, until);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         mutex.lock().map(|guard| (guard, passed))
     }
 
     /// Wakes one of those who wait, if there are any. A waiter that is killed in this very moment takes it along.
     pub fn notify_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        futex_wake(&self.0, 1);
+        self.notify(1);
     }
 
     /// Wakes all who wait.
     pub fn notify_all(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        futex_wake(&self.0, i32::MAX);
+        self.notify(i32::MAX);
+    }
+
+    fn notify(&self, most: i32) {
+        self.0.notified.fetch_add(1, Ordering::SeqCst);
+        // In this order: who is not seen here has read the new count, and will not sleep on the old one.
+        if self.0.waiting.load(Ordering::SeqCst) != 0 {
+            futex_wake(&self.0.notified, most);
+        }
     }
 
     /// The segment that it lies in.

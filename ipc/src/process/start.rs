@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use crate::error::{Error, Result};
 use crate::sys::retry;
@@ -157,9 +157,10 @@ fn adopt(list: &str) -> Vec<Option<OwnedFd>> {
 /// Ends this process when the other end of `tether` is closed by everybody.
 ///
 /// A thread for itself, since the entry may be busy for long. It takes no signals: those are the entry's.
+/// A thread begins with the mask of its creator, so the mask is set before it is there: for a moment later
+/// it could take a signal that the entry is about to block.
 pub(super) fn watch(tether: impl AsFd + Send + 'static) {
     let watcher = move || {
-        let _ = SigSet::all().thread_block();
         // Nothing is asked for, so that only the end (HUP, ERR) wakes.
         let mut end = [PollFd::new(tether.as_fd(), PollFlags::empty())];
         let _ = retry(|| poll(&mut end, PollTimeout::NONE));
@@ -167,7 +168,12 @@ pub(super) fn watch(tether: impl AsFd + Send + 'static) {
         // is in the middle of something, and destructors of the C library must not run beside it.
         unsafe { libc::_exit(TETHER_CUT) }
     };
-    if let Err(error) = std::thread::Builder::new().name("tether".into()).spawn(watcher) {
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
+    if let Ok(mask) = mask {
+        let _ = mask.thread_set_mask();
+    }
+    if let Err(error) = outcome {
         refuse(&format!("no thread to watch the parent: {error}"));
     }
 }

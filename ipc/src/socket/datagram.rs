@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::socket::{SockType, setsockopt, sockopt};
@@ -33,6 +34,8 @@ pub struct Datagram {
     // Dropped first, as with a listener.
     bound: Option<Bound>,
     socket: Socket,
+    /// The kernel has been asked for the senders' credentials.
+    vouched: AtomicBool,
 }
 
 /// What was received, besides the bytes.
@@ -56,7 +59,7 @@ impl Datagram {
     pub fn bind(address: &Address) -> Result<Self> {
         let socket = Socket::open(SockType::Datagram, address.to_string())?;
         let bound = bound::bind(&socket, address)?;
-        Ok(Self { bound, socket })
+        Ok(Self { bound, socket, vouched: AtomicBool::new(false) })
     }
 
     /// A socket with an abstract name that the kernel chooses, so that it can be answered.
@@ -150,8 +153,15 @@ impl Datagram {
     /// # Errors
     ///
     /// [`Error::OutOfRange`]: the message is larger than `buffer`, and is lost. [`Error::TimedOut`],
-    /// [`Error::WouldBlock`]: see [`Socket::set_wait`]. [`Error::System`]: `recvmsg`.
+    /// [`Error::WouldBlock`]: see [`Socket::set_wait`]. [`Error::System`]: `recvfrom`, `recvmsg`.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Letter> {
+        if !self.vouched.load(Ordering::Relaxed) {
+            let (bytes, from) = self.receiving("recvfrom", |flags| {
+                message::receive_from(self.as_fd(), &mut *buffer, flags | libc::MSG_TRUNC)
+            })?;
+            let length = self.whole(bytes, buffer.len())?;
+            return Ok(Letter { length, from, credentials: None });
+        }
         let got = self.receiving("recvmsg", |flags| {
             message::receive(self.as_fd(), &mut *buffer, flags | libc::MSG_TRUNC)
         })?;
@@ -168,7 +178,9 @@ impl Datagram {
     /// [`Error::System`]: `setsockopt`.
     pub fn receive_credentials(&self) -> Result<()> {
         setsockopt(&self.socket, sockopt::PassCred, &true)
-            .map_err(|errno| self.error("setsockopt", errno))
+            .map_err(|errno| self.error("setsockopt", errno))?;
+        self.vouched.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The path that is removed when this is dropped, if it has one.
@@ -178,7 +190,7 @@ impl Datagram {
     }
 
     fn new(socket: Socket) -> Self {
-        Self { bound: None, socket }
+        Self { bound: None, socket, vouched: AtomicBool::new(false) }
     }
 }
 

@@ -132,3 +132,33 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> ni
     got.from = Address::from_c(&from, header.msg_namelen).ok().filter(|from| !from.is_unnamed());
     Ok(got)
 }
+
+/// One `recvfrom`: the length of the message, which can be more than there was room for, and its sender. Cheaper
+/// than [`receive`]; descriptors that come along are closed by the kernel.
+pub(super) fn receive_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: c_int,
+) -> nix::Result<(usize, Option<Address>)> {
+    let mut from = MaybeUninit::<libc::sockaddr_un>::zeroed();
+    let mut size = 0;
+    let length = retry(|| {
+        size = size_of_val(&from) as libc::socklen_t;
+        let (data, room) = (buffer.as_mut_ptr().cast(), buffer.len());
+        // SAFETY: pointers and lengths are those of `buffer` and `from`, which outlive the call.
+        let got = unsafe {
+            libc::recvfrom(
+                fd.as_raw_fd(),
+                data,
+                room,
+                flags,
+                from.as_mut_ptr().cast(),
+                &raw mut size,
+            )
+        };
+        Errno::result(got).map(isize::unsigned_abs)
+    })?;
+    // SAFETY: all zeroes at first, which is valid, and written by the kernel.
+    let from = unsafe { from.assume_init_ref() };
+    Ok((length, Address::from_c(from, size).ok().filter(|from| !from.is_unnamed())))
+}

@@ -1,6 +1,5 @@
 //! The ring of many senders, as a type: the algorithm is in `many`.
 
-use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -235,7 +234,7 @@ impl ManySender {
             if self.offer(message)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_put(message, None)
     }
@@ -251,7 +250,7 @@ impl ManySender {
             if self.offer(message)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_put(message, Some(timeout))
     }
@@ -352,7 +351,7 @@ impl ManyReceiver {
             if self.take(into) {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_get(into, None)
     }
@@ -368,7 +367,7 @@ impl ManyReceiver {
             if self.take(into) {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_get(into, Some(timeout))
     }

@@ -68,6 +68,18 @@ pub enum Wait {
 
 /// Looks before anything else is done about waiting.
 const LOOKS: u32 = 100;
+
+impl Wait {
+    /// What stands between two looks. Who spins pauses: whoever looks all the time takes the cache line away from
+    /// the other side in the middle of its writing. Who sleeps soon does not, for a pause can be longer than
+    /// the whole way to the other core and back.
+    #[inline]
+    fn between_looks(self) {
+        if self == Self::Spin {
+            spin_loop();
+        }
+    }
+}
 /// How often a side that waits looks after the other.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -126,7 +138,16 @@ fn wait<R>(
     let mut next_look = Instant::now() + SLICE;
     loop {
         match how {
-            Wait::Spin => std::thread::yield_now(),
+            Wait::Spin => {
+                for _ in 0..LOOKS {
+                    if let Some(result) = step()? {
+                        return Ok(result);
+                    }
+                    spin_loop();
+                }
+                // If both are on one core, the other cannot go on before this.
+                std::thread::yield_now();
+            }
             Wait::Sleep => {
                 let announced = bell.announce();
                 if let Some(result) = step()? {
@@ -158,11 +179,8 @@ fn wait<R>(
         if let Some(deadline) = deadline.filter(|_| over) {
             return Err(deadline.passed(memory.name()));
         }
-        for _ in 0..LOOKS {
-            if let Some(result) = step()? {
-                return Ok(result);
-            }
-            spin_loop();
+        if let Some(result) = step()? {
+            return Ok(result);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The ring of one sender, as a type: the algorithm is in `single`.
 
-use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -188,7 +187,7 @@ impl Sender {
             if self.offer(message)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_put(message, None)
     }
@@ -204,7 +203,7 @@ impl Sender {
             if self.offer(message)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_put(message, Some(timeout))
     }
@@ -318,7 +317,7 @@ impl Receiver {
             if self.take(into)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_get(into, None)
     }
@@ -334,7 +333,7 @@ impl Receiver {
             if self.take(into)? {
                 return Ok(());
             }
-            spin_loop();
+            self.wait.between_looks();
         }
         self.wait_and_get(into, Some(timeout))
     }
