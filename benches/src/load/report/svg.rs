@@ -11,6 +11,8 @@ pub const LOOKS: usize = 8;
 /// How wide the drawing of a plot is, in its own units; on the page it takes what room there is.
 const WIDTH: f64 = 440.0;
 const LETTER: f64 = 7.1;
+/// The same where names stand, which are bold and may have capitals.
+const BOLD_LETTER: f64 = 7.9;
 const LINE: f64 = 16.0;
 
 /// Text that cannot be taken for markup, with what no XML may hold taken out.
@@ -698,7 +700,7 @@ fn shown(name: &str) -> String {
 }
 
 fn name_room<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
-    names.map(|name| shown(name).chars().count()).max().unwrap_or(0) as f64 * LETTER + 30.0
+    names.map(|name| shown(name).chars().count()).max().unwrap_or(0) as f64 * BOLD_LETTER + 30.0
 }
 
 fn name(svg: &mut String, right: f64, middle: f64, text: &str) {
