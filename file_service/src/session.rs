@@ -244,8 +244,8 @@ impl Session {
     }
 
     /// Tells the trace that the calling thread belongs to this session from now on (`B`) or no more (`E`).
-    pub(crate) fn occupies(&self, phase: &str) {
-        if let Some(traced) = &self.traced {
+    pub(crate) fn occupies(&mut self, phase: &str) {
+        if let Some(traced) = &mut self.traced {
             traced.occupies(phase);
         }
     }

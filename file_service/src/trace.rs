@@ -10,8 +10,8 @@
 //! | `accept`, `busy` | instant | acceptor | a connection was accepted, or refused |
 //! | `connection N` | slice | worker | the connection has this worker for itself, in the models where that is so |
 //! | `connection N` | async | connection | from the first worker to the end |
-//! | `dispatch` | async | connection | from the hand-over until the worker has begun: a start, or time in a queue |
-//! | the request line | slice | worker | a worker is busy with the request; if it had to let go, there are several |
+//! | `dispatch` | async | connection | from the hand-over until the worker has begun: a start, or time in a queue. If the worker went on to a request at once, it is in the slice of that: `waited`, in microseconds, ends where the slice begins |
+//! | the request line | slice | worker | a worker is busy with the request, which may include reading it; if it had to let go, there are several |
 //! | the request line | async | connection | the whole of a request that had several |
 //! | `first byte`, `finish` | instant | worker | of the reply; `cut` tells that the connection was lost before its end. A small reply is sent in one piece: its slice says `at_once`, and both are its end |
 //! | `job ...` | slice | helper | file work on the side |
@@ -20,7 +20,8 @@
 //!
 //! A session of a server that does not trace has a null pointer to look at. Otherwise events are
 //! formatted into one buffer for the process, which is written out when it is full or its oldest line
-//! has waited for a while. Every write is of whole lines and appends, so processes share the file without
+//! has waited for a while. The lock is only held to format: a full buffer is replaced by an empty one before it is
+//! written. Every write is of whole lines and appends, so processes share the file without
 //! tearing each other's lines.
 
 use crate::service::Service;
@@ -82,6 +83,8 @@ pub struct Trace {
 /// The lines of this process that are not yet in the file.
 struct Journal {
     bytes: Vec<u8>,
+    /// Takes the place of `bytes` while those are written.
+    spare: Vec<u8>,
     lines: u64,
     oldest: u64,
     pid: u32,
@@ -129,7 +132,7 @@ impl Trace {
             start: monotonic(),
             model: model.to_owned(),
             connections: AtomicU32::new(0),
-            journal: Mutex::new(Journal::new(Vec::with_capacity(FULL + ROOM))),
+            journal: Mutex::new(Journal::new(buffer())),
             lost: AtomicU64::new(0),
         };
         let mut header = Vec::new();
@@ -154,8 +157,7 @@ impl Trace {
 
     /// Writes out what is buffered.
     pub fn flush(&self) {
-        let mut journal = self.lock();
-        self.write_out(&mut journal);
+        self.write_out(self.lock());
     }
 
     /// Writes out what is buffered, as the last act of a process, and says what of it is missing.
@@ -173,7 +175,8 @@ impl Trace {
         let mut journal = self.lock();
         let mut bytes = std::mem::take(&mut journal.bytes);
         bytes.clear();
-        *journal = Journal { failed: journal.failed, ..Journal::new(bytes) };
+        let spare = std::mem::take(&mut journal.spare);
+        *journal = Journal { failed: journal.failed, spare, ..Journal::new(bytes) };
         journal.name_process(&format!("{} child", self.model));
     }
 
@@ -246,31 +249,41 @@ impl Trace {
         }
         write(&mut Lines { journal: &mut journal, tid });
         if journal.bytes.len() >= FULL || now.0.saturating_sub(journal.oldest) > STALE {
-            self.write_out(&mut journal);
+            self.write_out(journal);
         }
     }
 
-    /// One write of whole lines. The first that fails is the last: what it may have left is then the end
-    /// of this process's part, and serving goes on.
+    /// One write of whole lines, without the lock. The first that fails is the last: what it may have left
+    /// is then the end of this process's part, and serving goes on.
     #[inline(never)]
-    fn write_out(&self, journal: &mut Journal) {
+    fn write_out(&self, mut journal: MutexGuard<'_, Journal>) {
         if journal.bytes.is_empty() {
             return;
         }
+        let lines = std::mem::take(&mut journal.lines);
+        // There is none if another thread is still writing, which is rare.
+        let spare = match std::mem::take(&mut journal.spare) {
+            spare if spare.capacity() == 0 => buffer(),
+            spare => spare,
+        };
+        let mut bytes = std::mem::replace(&mut journal.bytes, spare);
+        drop(journal);
         let outcome = loop {
-            match (&self.file).write(&journal.bytes) {
-                Ok(n) if n == journal.bytes.len() => break Ok(()),
+            match (&self.file).write(&bytes) {
+                Ok(n) if n == bytes.len() => break Ok(()),
                 Ok(_) => break Err(io::ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
         };
-        let lines = std::mem::take(&mut journal.lines);
-        journal.bytes.clear();
+        bytes.clear();
+        let mut journal = self.lock();
+        journal.spare = bytes;
         if let Err(error) = outcome {
-            journal.failed = true;
             self.lost.fetch_add(lines, Ordering::Relaxed);
-            tracing::warn!("the trace ends here: {error}");
+            if !std::mem::replace(&mut journal.failed, true) {
+                tracing::warn!("the trace ends here: {error}");
+            }
         }
     }
 }
@@ -288,6 +301,10 @@ impl Drop for Trace {
     }
 }
 
+fn buffer() -> Vec<u8> {
+    Vec::with_capacity(FULL + ROOM)
+}
+
 fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
@@ -297,6 +314,7 @@ impl Journal {
     fn new(bytes: Vec<u8>) -> Journal {
         Journal {
             bytes,
+            spare: Vec::new(),
             lines: 0,
             oldest: 0,
             pid: getpid().as_raw_pid().unsigned_abs(),
@@ -362,6 +380,7 @@ impl Lines<'_> {
     fn turn(
         &mut self,
         name: &[u8],
+        waited: Option<u64>,
         turn: (Moment, Moment),
         first_byte: Moment,
         finish: Option<&str>,
@@ -384,6 +403,10 @@ impl Lines<'_> {
             pen.put(b",\"args\":{\"connection\":");
             pen.number(u64::from(connection));
             let common = common..pen.at;
+            if let Some(waited) = waited {
+                pen.put(b",\"waited\":");
+                pen.micros(waited);
+            }
             if first_byte == turn.1 && finish.is_some() {
                 // Two more lines would tell nothing, and bytes are most of what tracing costs.
                 pen.put(b",\"at_once\":true}}\n");
@@ -525,6 +548,10 @@ pub(crate) struct Traced {
     number: u32,
     /// Since when the connection or a request of it waits for a worker; 0 while it does not.
     dispatched: Moment,
+    /// When the worker that it waited for took it up; 0 once that is recorded.
+    taken: Moment,
+    /// How long the request's turn was waited for.
+    waited: Option<u64>,
     /// The connection's own span has begun.
     begun: bool,
     ended: bool,
@@ -548,6 +575,8 @@ impl Traced {
             service: service.clone(),
             number,
             dispatched: trace.now(),
+            taken: Moment(0),
+            waited: None,
             begun: false,
             ended: false,
             request: Moment(0),
@@ -575,23 +604,34 @@ impl Traced {
         if self.request.0 != 0 {
             self.turn = now;
         }
-        let dispatched = std::mem::take(&mut self.dispatched);
-        if dispatched.0 == 0 {
+        if self.dispatched.0 == 0 {
             return;
         }
-        let (number, is_first) = (self.number, !std::mem::replace(&mut self.begun, true));
-        trace.record(now, |lines| {
-            if is_first {
+        self.taken = now;
+        if !std::mem::replace(&mut self.begun, true) {
+            let (number, dispatched) = (self.number, self.dispatched);
+            trace.record(now, |lines| {
                 lines.asynchronous("b", &title(number), dispatched, number);
-            }
-            lines.asynchronous("b", b"dispatch", dispatched, number);
-            lines.asynchronous("e", b"dispatch", now, number);
-        });
+            });
+        }
+        if self.request.0 != 0 {
+            self.waited = self.wait();
+        }
+    }
+
+    /// How long the worker was waited for that is at it, if that is not recorded yet.
+    fn wait(&mut self) -> Option<u64> {
+        let taken = std::mem::take(&mut self.taken);
+        let dispatched = std::mem::take(&mut self.dispatched);
+        (taken.0 != 0).then(|| taken.0.saturating_sub(dispatched.0))
     }
 
     /// The worker belongs to this connection from now on, or does so no more.
     #[inline(never)]
-    pub(crate) fn occupies(&self, phase: &str) {
+    pub(crate) fn occupies(&mut self, phase: &str) {
+        // Such a worker may have come long before its first request does: it was not waited for by that.
+        self.turn_begins();
+        self.came_for_nothing();
         let Some(trace) = self.service.trace() else { return };
         let (now, number) = (trace.now(), self.number);
         trace.record(now, |lines| {
@@ -604,8 +644,10 @@ impl Traced {
     #[inline(never)]
     pub(crate) fn begin(&mut self, line: &[u8]) {
         let Some(trace) = self.service.trace() else { return };
-        self.request = trace.now();
+        // What a worker was called for, it does from the moment when it came.
+        self.request = if self.taken.0 == 0 { trace.now() } else { self.taken };
         self.turn = self.request;
+        self.waited = self.wait();
         self.first_byte = Moment(0);
         let line = line.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         let line = line.strip_suffix(b" HTTP/1.1").unwrap_or(line);
@@ -644,10 +686,10 @@ impl Traced {
         // Reading the clock is a good part of what tracing costs.
         let at_once = std::mem::take(&mut self.at_once);
         let now = if at_once && first_byte.0 != 0 { first_byte } else { trace.now() };
-        let (number, turn) = (self.number, self.turn);
+        let (number, turn, waited) = (self.number, self.turn, self.waited.take());
         let name = &self.name[..usize::from(self.name_len)];
         trace.record(now, |lines| {
-            lines.turn(name, (turn, now), first_byte, Some(how), number);
+            lines.turn(name, waited, (turn, now), first_byte, Some(how), number);
             if turn != request {
                 lines.asynchronous("b", name, request, number);
                 lines.asynchronous("e", name, now, number);
@@ -658,6 +700,7 @@ impl Traced {
     /// The worker lets go of the session, which has more to wait for, or is over.
     #[inline(never)]
     pub(crate) fn turn_ends(&mut self, is_over: bool) {
+        self.came_for_nothing();
         if is_over {
             return self.end();
         }
@@ -667,10 +710,24 @@ impl Traced {
         }
         let now = trace.now();
         let first_byte = std::mem::take(&mut self.first_byte);
+        let (number, turn, waited) = (self.number, self.turn, self.waited.take());
         let name = &self.name[..usize::from(self.name_len)];
         trace.record(now, |lines| {
-            lines.turn(name, (self.turn, now), first_byte, None, self.number);
+            lines.turn(name, waited, (turn, now), first_byte, None, number);
         });
+    }
+
+    /// Records what a worker was waited for that found no request.
+    fn came_for_nothing(&mut self) {
+        let (taken, dispatched, number) = (self.taken, self.dispatched, self.number);
+        if self.wait().is_some()
+            && let Some(trace) = self.service.trace()
+        {
+            trace.record(taken, |lines| {
+                lines.asynchronous("b", b"dispatch", dispatched, number);
+                lines.asynchronous("e", b"dispatch", taken, number);
+            });
+        }
     }
 
     fn end(&mut self) {

@@ -64,6 +64,8 @@ struct Args {
     name: Option<String>,
     #[serde(default)]
     at_once: bool,
+    /// How long the slice's worker was waited for, in microseconds.
+    waited: Option<f64>,
 }
 
 impl Event {
@@ -87,15 +89,25 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     let text = text.trim_end();
     let closed = if text.ends_with(']') { text.to_owned() } else { format!("{text}]") };
     let mut events: Vec<Event> = serde_json::from_str(&closed)?;
-    // A reply that was sent in one piece has its first byte and its finish at the end of its slice.
-    let at_once: Vec<Event> = events.iter().filter(|event| event.args.at_once).cloned().collect();
-    for slice in at_once {
-        let (ph, ts, args) = ("i".to_owned(), slice.end(), Args { at_once: false, ..slice.args });
-        for name in ["first byte", "finish"] {
-            let (ph, name, args) = (ph.clone(), name.to_owned(), args.clone());
-            events.push(Event { ph, name, ts, dur: 0.0, args, id: None, ..slice });
+    // What a slice says in short of other events: the queue that it ends, and a reply sent in one piece, whose
+    // first byte and finish are at its end.
+    let mut told = Vec::new();
+    for slice in &events {
+        let args = || Args { connection: slice.args.connection, ..Args::default() };
+        let mut tell = |ph: &str, name: &str, ts| {
+            let (ph, name) = (ph.to_owned(), name.to_owned());
+            told.push(Event { ph, name, ts, dur: 0.0, args: args(), id: None, ..*slice });
+        };
+        if let Some(waited) = slice.args.waited {
+            tell("b", "dispatch", slice.ts - waited);
+            tell("e", "dispatch", slice.ts);
+        }
+        if slice.args.at_once {
+            tell("i", "first byte", slice.end());
+            tell("i", "finish", slice.end());
         }
     }
+    events.extend(told);
     events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
     Ok(events)
 }
