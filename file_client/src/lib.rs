@@ -6,6 +6,7 @@
 //! file_client get 'logs/*.txt' -o backup/       quoted: the server's names are matched
 //! file_client get big.iso --resume              goes on where an earlier try stopped
 //! file_client put report.pdf --to incoming
+//! file_client --udp get notes.txt               by datagram, asked until answered
 //! echo 'hash big.iso' | file_client             commands from a pipe
 //! ```
 //!
@@ -51,7 +52,7 @@ use remote::Remote;
 /// that a thread of its own can take them.
 pub fn run(args: Args) -> ExitCode {
     interrupt::watch();
-    let mut remote = Remote::new(args.addr, args.timeout);
+    let mut remote = Remote::new(args.addr, args.timeout, args.udp);
     let code = match args.command {
         Some(command) => commands::run(&mut remote, command),
         // A prompt nobody sees, or that goes into a file, helps nobody.

@@ -61,8 +61,22 @@ pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
 /// Processor time that the family uses while `window` passes. A server that has nothing to do uses
 /// next to none; one that spins uses all of it.
 pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
+    spent_during(family, window, proc::cpu_time)
+}
+
+/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
+/// spins on a busy machine gets little processor time, but is ready all the time.
+pub fn ready_during(family: &[Process], window: Duration) -> Duration {
+    spent_during(family, window, proc::ready_time)
+}
+
+fn spent_during(
+    family: &[Process],
+    window: Duration,
+    clock: fn(i32) -> Option<Duration>,
+) -> Duration {
     let reading = || -> BTreeMap<i32, Duration> {
-        family.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
+        family.iter().filter_map(|p| Some((p.pid, clock(p.pid)?))).collect()
     };
     let before = reading();
     pause(window);

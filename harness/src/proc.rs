@@ -82,6 +82,18 @@ pub fn cpu_time(pid: i32) -> Option<Duration> {
     Some(Duration::from(nix::time::clock_gettime(clock).ok()?))
 }
 
+/// For how long the living threads of a process have run, or were ready to and waited for a core.
+pub fn ready_time(pid: i32) -> Option<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let of = |thread: i32| {
+        let line = fs::read_to_string(format!("{folder}/{thread}/schedstat")).ok()?;
+        let mut nanos = line.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+        Some(Duration::from_nanos(nanos.next()? + nanos.next()?))
+    };
+    let threads = numbers(&folder);
+    (!threads.is_empty()).then(|| threads.into_iter().filter_map(of).sum())
+}
+
 /// Bytes of memory of a process, shared pages counted in proportion.
 pub fn pss(pid: i32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;

@@ -243,7 +243,10 @@ impl Launch {
         let first = output.wait(PATIENCE, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
-        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        // A server of datagrams says so behind its address.
+        let address = line
+            .strip_prefix("listening on ")
+            .and_then(|rest| rest.strip_suffix(" (UDP)").unwrap_or(rest).parse().ok());
         if let Some(SocketAddr::V4(address)) = address {
             return Ok(Server { child, address, root, output, log });
         }

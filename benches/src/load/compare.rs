@@ -192,8 +192,11 @@ impl Contestant {
         let stay = !matches!(workload.lifetime, Lifetime::PerRequest);
         let Mix { put, list, hash, .. } = workload.mix;
         match &self.kind {
-            Kind::Ours(contender) if !contender.many && stay && workload.connections > 1 => {
-                Some("serves one client at a time, so it cannot serve several that stay".into())
+            Kind::Ours(contender) if stay && workload.connections > contender.holds() => {
+                Some(match contender.holds() {
+                    1 => "serves one client at a time, so it cannot serve several that stay".into(),
+                    most => format!("serves {most} clients at a time, so no more can stay"),
+                })
             }
             Kind::Started(_) | Kind::Running(_) if put + list + hash > 0 => {
                 Some("answers GET alone".into())
@@ -937,6 +940,8 @@ mod tests {
         assert!(of("iterative_server").unable(case("get-4k-4")).is_some());
         assert!(of("iterative_server").unable(case("get-4k-1")).is_none());
         assert!(of("iterative_server").unable(case("connect-4k")).is_none());
+        assert!(of("fork_server:prefork").unable(case("get-4k-64")).is_none());
+        assert!(of("fork_server:prefork").unable(case("get-4k-256")).is_some());
         assert!(of("thread_server").unable(case("idle")).is_none());
         let remote =
             Contestant { name: "x".into(), kind: Kind::Running(([127, 0, 0, 1], 1).into()) };

@@ -1,0 +1,58 @@
+//! The exercises of the course: their machinery, and the checks of every lab.
+//!
+//! A student works in a folder of their own, `my-labs/`, which holds what they write and the guide. The graders look
+//! at their programs from outside, as the kernel and the other end of a connection see them, and know the
+//! classic mistakes by name. They are graded themselves: every lab has wrong programs that must be caught by the
+//! check that is meant for them, and different ones that must pass (`cargo lab verify`).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`manifest`] | what a lab's folder holds |
+//! | [`splice`] | from one marked source to starter, reference, wrong and alternative programs |
+//! | [`student`] | the student's folder: packages, progress |
+//! | [`build`] | Cargo as a tool |
+//! | [`trial`] | what a check has to work with |
+//! | [`grader`] | runs a check, contains the programs, cleans up |
+//! | [`report`] | results as text, JSON and JUnit |
+//! | [`verify`] | the graders graded |
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod grader;
+pub mod manifest;
+pub mod report;
+pub mod splice;
+pub mod student;
+pub mod trial;
+pub mod verify;
+
+use std::path::{Path, PathBuf};
+use trial::Check;
+
+include!(concat!(env!("OUT_DIR"), "/labs.rs"));
+
+/// The code of a check.
+pub fn code(lab: &str, check: &str) -> Option<Check> {
+    let (_, checks) = LABS.iter().find(|(name, _)| *name == lab)?;
+    checks.iter().find(|(id, _)| *id == check).map(|(_, code)| *code)
+}
+
+/// The names of the checks that a lab has code for.
+pub fn coded(lab: &str) -> impl Iterator<Item = &'static str> {
+    let checks = LABS.iter().find(|(name, _)| *name == lab).map_or(&[][..], |(_, checks)| *checks);
+    checks.iter().map(|(id, _)| *id)
+}
+
+/// The folder with the labs in it.
+pub fn home() -> PathBuf {
+    // Cargo sets it for what it runs; a program that is run by itself remembers where it was built.
+    let home = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    home.filter(|home| home.join("build.rs").is_file() && home.ends_with("labs"))
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned())
+}
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    home().parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
