@@ -144,6 +144,8 @@ enum Speech {
 #[derive(Clone, Copy, Debug, Default)]
 struct Dress {
     keep_alive: bool,
+    /// The client has said that this request is its last.
+    is_last: bool,
     head_only: bool,
     json: bool,
 }
@@ -467,6 +469,7 @@ impl Session {
         self.speech = Speech::Http(Dress {
             // Only an upload has a body worth reading; after any other one the framing is not trusted.
             keep_alive: request.keep_alive && (is_put || length == 0),
+            is_last: !request.keep_alive && (is_put || length == 0),
             head_only: request.method == Method::Head,
             json: request.wants_json,
         });
@@ -886,7 +889,10 @@ impl Session {
     /// Ends our side and goes on reading for a while: a socket closed over unread input sends a reset,
     /// which can destroy the reply that is still under way.
     fn close(&mut self, transport: &mut impl Transport) {
+        let is_last = matches!(self.speech, Speech::Http(Dress { is_last: true, .. }));
         self.phase = match transport.finish() {
+            // All that the client wanted to send has been read, so closing resets nothing.
+            Ok(()) if is_last && self.drained && self.input.is_empty() => Phase::Closed,
             Ok(()) => Phase::Linger,
             // The deadline stays: it is that of the reply which is under way.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
