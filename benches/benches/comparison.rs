@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | by default | each in its default form | all | 3 of 0.8 s | about 4 minutes |
 //! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
-//! | `--full` | every form | all | 3 of 1.2 s | half an hour |
+//! | `--full` | every form | all | 3 of 1.2 s | about 25 minutes |
 //!
 //! Words filter by the name of a model or of a case, as in `cargo bench -- pool get-4k-64`. What comes out:
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside

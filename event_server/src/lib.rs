@@ -71,7 +71,7 @@ use std::thread;
 pub const MODEL: Model = Model {
     name: "event_server",
     unit: "one loop for many sockets, with a turn for each that is ready",
-    strength: "no switch and no stack per client: the least memory, and the most requests from one core",
+    strength: "no switch, no stack and no lock per client: the least memory, and much from one core",
     weakness: "one blocking call stops every client; code is cut where it waits",
 };
 
