@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -281,7 +281,17 @@ impl Launch {
         }
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = match command.spawn() {
+        // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
+        // has the descriptor that it was written by: until that child's exec.
+        let mut spawned = command.spawn();
+        within(PATIENCE, || {
+            let busy = matches!(&spawned, Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy);
+            if busy {
+                spawned = command.spawn();
+            }
+            !busy
+        });
+        let mut child = match spawned {
             Ok(child) => child,
             Err(error) => panic!("starting {}: {error}", line[0].display()),
         };
