@@ -6,6 +6,7 @@
 //! | `guide.en.md`, `guide.zh.md` | what the student reads |
 //! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
 //! | `starter/` | what the student begins with; generated from it |
+//! | a link in `reference/src` to a file of another lab's | is *borrowed*: there the student has written it before |
 //! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
 //! | `checks.rs` | the checks' code |
 
@@ -197,12 +198,37 @@ impl Lab {
         self.manifest.checks.iter().find(|check| check.id == id)
     }
 
-    /// The reference's sources with their paths below the package, taken apart.
+    /// The reference's sources with their paths below the package, taken apart; without what is borrowed.
     ///
     /// # Errors
     ///
     /// They cannot be read, or a mark in them is wrong.
     pub fn templates(&self) -> Result<BTreeMap<PathBuf, Template>, Broken> {
+        self.sources(|path| !path.is_symlink())
+    }
+
+    /// The files that are borrowed, with their paths below the package, and the names of the labs that they are of.
+    /// There they have the same paths.
+    ///
+    /// # Errors
+    ///
+    /// The reference cannot be read.
+    pub fn borrowed(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
+        let mut borrowed = BTreeMap::new();
+        for path in self.sources(Path::is_symlink)?.into_keys() {
+            let link = self.folder.join("reference").join(&path);
+            let real = link.canonicalize().map_err(|error| Broken::new(link.display(), error))?;
+            let lender = real.ancestors().find(|folder| folder.join("lab.toml").is_file());
+            let lender = lender.filter(|lender| real == lender.join("reference").join(&path));
+            let Some(name) = lender.and_then(Path::file_name) else {
+                return Err(Broken::new(link.display(), "leads to no lab's file of this name"));
+            };
+            borrowed.insert(path, name.to_string_lossy().into_owned());
+        }
+        Ok(borrowed)
+    }
+
+    fn sources(&self, wanted: fn(&Path) -> bool) -> Result<BTreeMap<PathBuf, Template>, Broken> {
         let home = self.folder.join("reference");
         let mut templates = BTreeMap::new();
         let mut folders = vec![home.join("src")];
@@ -210,6 +236,9 @@ impl Lab {
             for path in read_dir(&folder)? {
                 if path.is_dir() {
                     folders.push(path);
+                    continue;
+                }
+                if !wanted(&path) {
                     continue;
                 }
                 let relative = path.strip_prefix(&home).unwrap_or(&path).to_owned();
@@ -243,26 +272,30 @@ impl Lab {
         Ok(fillings)
     }
 
-    /// The files of the student's package, with their paths below it, as `sources` makes the program.
+    /// The files of a package, with their paths below it, as `sources` makes the program, borrowed ones too.
     pub(crate) fn package(
         &self,
         sources: impl Fn(&Template) -> String,
     ) -> Result<BTreeMap<PathBuf, String>, Broken> {
         let mut files = BTreeMap::new();
-        for (path, template) in self.templates()? {
+        for (path, template) in self.sources(|_| true)? {
             files.insert(path, sources(&template));
         }
         files.insert("Cargo.toml".into(), self.cargo_toml());
         Ok(files)
     }
 
-    /// The files that the student begins with.
+    /// The files that the student begins with, without what is borrowed.
     ///
     /// # Errors
     ///
     /// The lab cannot be read.
     pub fn starter(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        self.package(Template::starter)
+        let mut files = self.package(Template::starter)?;
+        for path in self.borrowed()?.keys() {
+            files.remove(path);
+        }
+        Ok(files)
     }
 
     /// The student's own: std, libc and nix. What a stub leaves unused is no fault of theirs.

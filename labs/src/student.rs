@@ -68,17 +68,26 @@ impl Folder {
         self.package(lab).join("Cargo.toml").is_file()
     }
 
-    /// Lays out a lab's starter and guides. What is there already is left as it is. Gives whether it was new.
+    /// Lays out a lab's starter and guides, and copies what it borrows of the student's other labs. What is there
+    /// already is left as it is. Gives whether it was new.
     ///
     /// # Errors
     ///
-    /// The folder cannot be written, or the lab is broken.
+    /// The folder cannot be written, the lab is broken, or what it borrows is not there yet.
     pub fn open(&self, lab: &Lab) -> Result<bool, Broken> {
         let new = !self.has(lab);
         let fault = |error: io::Error| Broken::new(self.0.display(), error);
         fs::create_dir_all(&self.0).map_err(fault)?;
         write_new(&self.0.join("Cargo.toml"), WORKSPACE).map_err(fault)?;
         let package = self.package(lab);
+        for (path, lender) in lab.borrowed()? {
+            let own = self.0.join(&lender).join(&path);
+            let text = fs::read_to_string(&own).map_err(|error| {
+                let why = format!("this lab goes on with it, so open lab {lender} first ({error})");
+                Broken::new(own.display(), why)
+            })?;
+            write_new(&package.join(path), &text).map_err(fault)?;
+        }
         for (path, text) in lab.starter()? {
             write_new(&package.join(path), &text).map_err(fault)?;
         }

@@ -8,13 +8,13 @@ use harness::proc::{self, Process};
 use harness::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::event::Timespec;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::ffi::OsStr;
 use std::fmt::{self, Debug};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -115,6 +115,19 @@ impl Trial {
         Launch { command, name: name.to_owned() }
     }
 
+    /// A socket on a free port, for a program that connects to it.
+    pub fn listen(&self) -> Verdict<Listener> {
+        let open = || -> io::Result<Listener> {
+            let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+            let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+            rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+            rustix::net::listen(&socket, 64)?;
+            let address = rustix::net::getsockname(&socket)?.try_into()?;
+            Ok(Listener { socket, address })
+        };
+        Ok(open()?)
+    }
+
     /// Starts the program `server` with these options and takes the address from its first line.
     pub fn server<S: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = S>) -> Verdict<Server> {
         let mut program = self.program("server").args(options).start()?;
@@ -127,6 +140,31 @@ impl Trial {
                 fail("the first line of output to end with an address, HOST:PORT", quote(&line))
             }
         }
+    }
+}
+
+/// A socket of the check's own, for programs that connect.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    address: SocketAddrV4,
+}
+
+impl Listener {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// The next who connects; `what` says who that is to be.
+    pub fn accept(&self, what: &str) -> Verdict<Client> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        if poll(&mut fds, Some(&patience)).map_err(io::Error::from)? == 0 {
+            return fail(what, format!("nobody connected for {PATIENCE:?}"));
+        }
+        let socket = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC);
+        Client::over(TcpStream::from(socket.map_err(io::Error::from)?))
     }
 }
 

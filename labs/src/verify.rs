@@ -155,6 +155,15 @@ pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, Broken> {
     for hole in unique.symmetric_difference(&listed) {
         complaints.push(format!("hole `{hole}` is not both in the reference and in lab.toml"));
     }
+    for (path, lender) in lab.borrowed()? {
+        let lent = Lab::load(&lab.folder.with_file_name(&lender))?;
+        let templates = lent.templates()?;
+        let lent = templates.get(&path).into_iter().flat_map(Template::holes);
+        for hole in lent.filter(|hole| listed.contains(hole)) {
+            complaints
+                .push(format!("hole `{hole}` has the name of one in {lender}, which is borrowed"));
+        }
+    }
     if templates.values().all(|template| template.canaries().next().is_none()) {
         complaints.push("the reference has no canary".into());
     }
