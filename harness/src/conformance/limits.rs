@@ -190,12 +190,7 @@ pub(super) fn descriptors_run_out(subject: &Subject) {
         let _ = conn.try_send("GET a\n");
         conn.reply() == Reply::Ok(b"hello".to_vec())
     });
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
 }
 
 pub(super) fn a_storm_of_short_connections(subject: &Subject) {
@@ -223,12 +218,7 @@ pub(super) fn a_storm_of_short_connections(subject: &Subject) {
         }
     });
     eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
     eventually("no process is left over", || server.family().len() <= size);
     stays(&mut server.connect());
 }
@@ -256,6 +246,16 @@ fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize
     last
 }
 
+/// Waits until the server holds no more of any kind than it did. It may hold less: on a busy machine its first client
+/// was perhaps not quite gone yet when it was looked at before.
+#[track_caller]
+fn gives_back_all_but(kinds: &std::collections::BTreeMap<String, usize>, server: &Server) {
+    let now = || oracles::descriptor_kinds(&server.family());
+    let had = |kind: &String| kinds.get(kind).copied().unwrap_or(0);
+    let back = || now().iter().all(|(kind, count)| *count <= had(kind));
+    assert!(within(PATIENCE, back), "{:?} were {kinds:?}", now());
+}
+
 pub(super) fn clients_that_vanish(subject: &Subject) {
     let server = subject.start(&[]);
     server.root().sparse("large", 16 << 20);
@@ -275,12 +275,7 @@ pub(super) fn clients_that_vanish(subject: &Subject) {
         }
     }
     assert!(server.is_running());
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
     eventually("no process is left over", || server.family().len() <= size);
     stays(&mut server.connect());
 }
