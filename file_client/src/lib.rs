@@ -11,7 +11,8 @@
 //! ```
 //!
 //! What arrives is verified: a download lands under its name, by a rename, only after the server's
-//! `HASH` agreed with the bytes received, and an upload is confirmed the same way.
+//! `HASH` agreed with the bytes received, and an upload is confirmed the same way. Of a server that does not know
+//! `HASH` at all, what arrives is taken as it is, and a line on standard error says so.
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -233,6 +233,13 @@ fn verify(
     match source.hash(name) {
         Ok(theirs) if theirs == ours => Ok(()),
         Ok(_) => Err(Doubt::Differs),
+        // A server that does not know the request at all, such as a small one of somebody's own.
+        Err(client::Error::Refused { code, .. }) if code == "bad-command" => {
+            bar.suspend(|| {
+                tell(&format!("{}: not verified, the server has no HASH", show(name)));
+            });
+            Ok(())
+        }
         Err(error) => Err(Doubt::Unknown(error)),
     }
 }

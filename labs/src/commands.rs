@@ -1,17 +1,23 @@
-//! What the subcommands do.
+//! What the subcommands do: those of students. Authors' are in [`author`].
+
+mod author;
 
 use crate::{Arguments, Command, Format};
+use labs::bench::{self, Contestant, Extent};
 use labs::build::NotBuilt;
-use labs::grader::{Graded, adopt_orphans, grade, work};
+use labs::grader::{Graded, adopt_orphans, grade, interrupted, work};
+use labs::machine::{self, State};
 use labs::manifest::{Broken, Lab, Language};
 use labs::report::{self, Sum};
 use labs::student::{Folder, Progress};
-use labs::verify::{Matrix, consistency, table, verify};
-use std::collections::BTreeMap;
+use labs::sweep::{self, sweep};
+use labs::watch::Watch;
+use labs::{build, formats};
+use nix::sys::signal::Signal;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +28,8 @@ pub enum Problem {
     Usage(String),
     /// Something that is not the student's fault.
     Trouble(String),
+    /// Somebody asked it to end.
+    Interrupted(Signal),
 }
 
 impl Problem {
@@ -30,6 +38,8 @@ impl Problem {
         match self {
             Problem::Usage(_) => ExitCode::from(2),
             Problem::Trouble(_) => ExitCode::from(3),
+            // As a shell has it.
+            Problem::Interrupted(signal) => ExitCode::from(128 + *signal as u8),
         }
     }
 }
@@ -38,6 +48,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Usage(text) | Problem::Trouble(text) => f.write_str(text),
+            Problem::Interrupted(signal) => write!(f, "ended by {signal}; nothing was left behind"),
         }
     }
 }
@@ -80,13 +91,24 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Command::Test { lab, only, seed, repeat } => {
             desk.test(lab.as_deref(), only.as_deref(), seed, repeat)
         }
+        Command::Watch { lab, poll } => desk.watch(lab.as_deref(), poll),
         Command::Hint { lab, hole, level } => desk.hint(desk.find(&lab)?, hole.as_deref(), level),
         Command::Explain { lab, check } => desk.explain(desk.find(&lab)?, &check),
         Command::Reset { lab } => desk.reset(desk.find(&lab)?),
+        Command::Bench { lab, against, rounds, seconds, reference } => {
+            let extent = Extent { rounds, seconds };
+            desk.bench([desk.find(&against)?, desk.find(&lab)?], extent, reference)
+        }
         Command::Grade { all, format } => desk.grade(all, format),
         Command::Progress => desk.list(),
-        Command::Verify { labs, repeat, matrix } => desk.verify(&labs, repeat, matrix.as_deref()),
+        Command::Verify { labs, changed, repeat, matrix } => {
+            desk.verify(&labs, changed.as_deref(), repeat, matrix.as_deref())
+        }
         Command::Starters { check } => desk.starters(check),
+        Command::New { number, name } => desk.new_lab(&number, &name),
+        Command::Export { student, instructor, labs, bare, no_vendor } => {
+            desk.export(student.as_deref(), instructor.as_deref(), &labs, (bare, !no_vendor))
+        }
         Command::Check { .. } => Ok(ExitCode::SUCCESS),
     }
 }
@@ -116,12 +138,77 @@ impl Desk {
         Err(Problem::Usage(format!("lab {number} is not open yet: cargo lab open {number}")))
     }
 
-    fn start(&self) -> Result<ExitCode, Problem> {
-        println!("Your folder: {}", self.folder.path().display());
-        match self.labs.first() {
-            Some(lab) => self.open(lab),
-            None => Err(Problem::Trouble("there are no labs here".into())),
+    /// The ratios are to the first.
+    fn bench(
+        &self,
+        pair: [&Lab; 2],
+        extent: Extent,
+        references: bool,
+    ) -> Result<ExitCode, Problem> {
+        if !(0.1..=600.0).contains(&extent.seconds) {
+            return Err(Problem::Usage("--seconds: between 0.1 and 600".into()));
         }
+        for lab in pair {
+            if lab.manifest.bench.is_none() {
+                let able = self.labs.iter().filter(|lab| lab.manifest.bench.is_some());
+                let able: Vec<String> = able.map(Lab::number).collect();
+                return Err(Problem::Usage(format!(
+                    "lab {} has no server of the file protocol; there are {}",
+                    lab.number(),
+                    able.join(", ")
+                )));
+            }
+            if !references {
+                self.opened(lab)?;
+            }
+        }
+        let name = format!("bench-{}-against-{}", pair[1].number(), pair[0].number());
+        let place = if references { author::workshop() } else { self.folder.path().to_owned() };
+        let place = place.join(name);
+        progress_line("building the servers");
+        let mut contestants = Vec::new();
+        for (at, lab) in pair.into_iter().enumerate() {
+            let program = place.join(format!("server-{at}-{}", lab.number()));
+            if references {
+                author::reference_server(lab, &program)?;
+            } else {
+                bench::build_server(&self.folder.package(lab), &self.folder.target(), &program)?;
+            }
+            // A server against itself needs two names.
+            let again = if at == 1 && pair[0].name() == lab.name() { " again" } else { "" };
+            let name = format!("lab {}{again}", lab.number());
+            let options = lab.manifest.bench.clone().unwrap_or_default();
+            contestants.push(Contestant { name, program, options });
+        }
+        progress_line("building the load generator (a minute or two, the first time)");
+        let generator = bench::build_generator(&labs::root())?;
+        progress_line("");
+        let status = bench::compare(&generator, &contestants, extent, &place.join("index.html"))?;
+        Ok(ExitCode::from(status.code().and_then(|code| code.try_into().ok()).unwrap_or(1)))
+    }
+
+    fn start(&self) -> Result<ExitCode, Problem> {
+        let first = self.labs.first();
+        let first = first.ok_or_else(|| Problem::Trouble("there are no labs here".into()))?;
+        say_swept();
+        let mut new = false;
+        let mut found = machine::look(self.folder.path());
+        found.iter().for_each(show);
+        let missing = |found: &[machine::Found]| found.iter().any(|f| f.state == State::Missing);
+        if !missing(&found) {
+            new = self.folder.open(first)?;
+            progress_line("building the first lab's program");
+            found.push(machine::builds(&self.folder.package(first), &self.folder.target()));
+            progress_line("");
+            found.last().into_iter().for_each(show);
+        }
+        if missing(&found) {
+            let why =
+                "this machine lacks what the labs need, see above; the labs begin when it is there";
+            return Err(Problem::Trouble(why.into()));
+        }
+        println!("\nYour folder is {}.", self.folder.path().display());
+        Ok(self.tell(first, new))
     }
 
     fn next(&self) -> Result<ExitCode, Problem> {
@@ -140,6 +227,10 @@ impl Desk {
 
     fn open(&self, lab: &Lab) -> Result<ExitCode, Problem> {
         let new = self.folder.open(lab)?;
+        Ok(self.tell(lab, new))
+    }
+
+    fn tell(&self, lab: &Lab, new: bool) -> ExitCode {
         let guide = match self.language {
             Language::En => "guide.en.md",
             Language::Zh => "guide.zh.md",
@@ -152,7 +243,7 @@ impl Desk {
         println!("  read   {}", package.join(guide).display());
         println!("  write  {}", package.join("src").display());
         println!("  then   cargo lab test {number}");
-        Ok(ExitCode::SUCCESS)
+        ExitCode::SUCCESS
     }
 
     fn list(&self) -> Result<ExitCode, Problem> {
@@ -189,7 +280,14 @@ impl Desk {
         self.opened(lab)?;
         let mut last = Sum::Pass;
         for _ in 0..repeat.max(1) {
-            let graded = self.grade_one(lab, only, seed.unwrap_or_else(fresh_seed))?;
+            let graded = match self.grade_one(lab, only, seed.unwrap_or_else(fresh_seed))? {
+                Ok(graded) => graded,
+                Err(said) => {
+                    eprint!("{said}");
+                    eprintln!("lab: it does not compile yet, so nothing was graded");
+                    return Ok(ExitCode::FAILURE);
+                }
+            };
             let result = report::Result { lab, graded };
             print!("{}", result.text(self.language));
             last = result.sum();
@@ -198,6 +296,50 @@ impl Desk {
             }
         }
         Ok(ExitCode::from(last as u8))
+    }
+
+    fn watch(&self, lab: Option<&str>, poll: bool) -> Result<ExitCode, Problem> {
+        let lab = match lab {
+            Some(number) => self.find(number)?,
+            None => self.latest().ok_or_else(|| {
+                Problem::Usage("which lab? cargo lab start opens the first one".into())
+            })?,
+        };
+        self.opened(lab)?;
+        let package = self.folder.package(lab);
+        let mut watch = Watch::new(&package, poll);
+        println!("Watching {}; Ctrl-C ends it.", package.join("src").display());
+        if let Some(why) = watch.polls() {
+            println!("The files are looked at again and again: {why}.");
+        }
+        let mut before: Option<Vec<Graded>> = None;
+        loop {
+            // What is saved from here on is in the next run.
+            watch.look();
+            match self.grade_one(lab, None, fresh_seed()) {
+                Ok(Ok(graded)) => {
+                    let result = report::Result { lab, graded };
+                    match &before {
+                        None => print!("{}", result.text(self.language)),
+                        Some(before) => print!("{}", result.changes(before, self.language)),
+                    }
+                    before = Some(result.graded);
+                }
+                Ok(Err(said)) => {
+                    eprint!("{said}");
+                    println!("It does not compile; the next save is tried again.");
+                }
+                Err(Problem::Trouble(why)) => println!("Not graded: {why}"),
+                Err(Problem::Interrupted(_)) => break,
+                Err(problem) => return Err(problem),
+            }
+            io::stdout().flush()?;
+            if !watch.changed()? {
+                break;
+            }
+        }
+        println!("\nThe watch has ended.");
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The lab whose files were changed last.
@@ -210,7 +352,13 @@ impl Desk {
         self.labs.iter().filter(|lab| changed(lab).is_some()).max_by_key(changed)
     }
 
-    fn grade_one(&self, lab: &Lab, only: Option<&str>, seed: u64) -> Result<Vec<Graded>, Problem> {
+    /// Builds and grades; gives what the compiler says if it does not compile.
+    fn grade_one(
+        &self,
+        lab: &Lab,
+        only: Option<&str>,
+        seed: u64,
+    ) -> Result<Result<Vec<Graded>, String>, Problem> {
         let wanted: Vec<_> = lab
             .manifest
             .checks
@@ -226,14 +374,11 @@ impl Desk {
             )));
         }
         let _lock = lock(&self.folder, lab)?;
+        say_swept();
         let package = self.folder.package(lab);
-        let built = match labs::build::build(&package, &self.folder.target()) {
+        let built = match build::build(&package, &self.folder.target()) {
             Ok(built) => built,
-            Err(NotBuilt::Errors(text)) => {
-                eprint!("{text}");
-                eprintln!("lab: it does not compile yet, so nothing was graded");
-                std::process::exit(1);
-            }
+            Err(NotBuilt::Errors(text)) => return Ok(Err(text)),
             Err(NotBuilt::Trouble(why)) => return Err(Problem::Trouble(why)),
         };
         let binaries = built
@@ -244,7 +389,7 @@ impl Desk {
             .ok_or_else(|| Problem::Trouble("the package has no program".into()))?
             .to_owned();
         // A copy: an editor may build while a check runs.
-        let programs = tempfile::tempdir()?;
+        let programs = tempfile::Builder::new().prefix(&sweep::name()).tempdir()?;
         for name in built.programs.keys() {
             fs::copy(binaries.join(name), programs.path().join(name))?;
         }
@@ -253,10 +398,14 @@ impl Desk {
         for (at, check) in wanted.iter().enumerate() {
             progress_line(&format!("{}/{} {}", at + 1, wanted.len(), check.id));
             all.push(grade(lab, check, programs.path(), seed));
+            if let Some(signal) = interrupted() {
+                progress_line("");
+                return Err(Problem::Interrupted(signal));
+            }
         }
         progress_line("");
         self.remember(lab, &all)?;
-        Ok(all)
+        Ok(Ok(all))
     }
 
     fn remember(&self, lab: &Lab, graded: &[Graded]) -> Result<(), Problem> {
@@ -327,122 +476,55 @@ impl Desk {
     fn grade(&self, all: bool, format: Format) -> Result<ExitCode, Problem> {
         let mut results = Vec::new();
         for lab in &self.labs {
-            if self.folder.has(lab) {
-                let graded = self.grade_one(lab, None, fresh_seed())?;
-                results.push(report::Result { lab, graded });
-            } else if all {
-                results.push(report::Result { lab, graded: report::unopened(lab) });
-            }
+            let graded = match (self.folder.has(lab), all) {
+                (true, _) => match self.grade_one(lab, None, fresh_seed()) {
+                    Ok(Ok(graded)) => graded,
+                    Ok(Err(said)) => {
+                        eprint!("{said}");
+                        report::not_compiled(lab, &said)
+                    }
+                    // A report with a hole in it says more than none.
+                    Err(Problem::Trouble(why)) => report::ungraded(lab, &why),
+                    Err(problem) => return Err(problem),
+                },
+                (false, true) => report::unopened(lab),
+                (false, false) => continue,
+            };
+            results.push(report::Result { lab, graded });
+        }
+        if results.is_empty() {
+            let why = "no lab is open: cargo lab start (with --all, those that were not opened count, too)";
+            return Err(Problem::Usage(why.into()));
         }
         match format {
             Format::Text => {
                 results.iter().for_each(|result| print!("{}", result.text(self.language)))
             }
-            Format::Json => print!("{}", report::json(&results)),
-            Format::Junit => print!("{}", report::junit(&results)),
+            Format::Json => print!("{}", formats::json(&results)),
+            Format::Junit => print!("{}", formats::junit(&results)),
+            Format::Gradescope => print!("{}", formats::gradescope(&results)),
+            Format::Classroom => print!("{}", formats::classroom(&results)),
         }
-        let sum = results.iter().map(report::Result::sum).max().unwrap_or(Sum::Pass);
-        Ok(ExitCode::from(sum as u8))
-    }
-
-    fn verify(
-        &self,
-        numbers: &[String],
-        repeat: u32,
-        file: Option<&Path>,
-    ) -> Result<ExitCode, Problem> {
-        let chosen: Vec<&Lab> = match numbers {
-            [] => self.labs.iter().collect(),
-            numbers => numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?,
-        };
-        adopt_orphans()?;
-        let workshop = workshop();
-        fs::create_dir_all(&workshop)?;
-        let _lock = lock_file(&workshop.join("lock"), "another `lab verify` is under way")?;
-        let mut text = String::from(MATRIX_HEAD);
-        let mut bad = false;
-        for lab in chosen {
-            let mut matrix = Matrix::new();
-            let name = lab.name();
-            let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
-            let complaints = verify(lab, &workshop, repeat, &mut matrix, &mut say)?;
-            progress_line("");
-            let wrong = lab.fillings("wrong")?.len();
-            let alternatives = lab.fillings("alternative")?.len();
-            let what = if complaints.is_empty() { "ok" } else { "BAD" };
-            println!("{what:<4} {name}: {wrong} wrong, {alternatives} alternatives");
-            complaints.iter().for_each(|complaint| println!("     {complaint}"));
-            bad |= !complaints.is_empty();
-            text += "\n";
-            text += &table(lab, &matrix);
-        }
-        if let Some(file) = file {
-            fs::write(file, text)?;
-        }
-        Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-    }
-
-    fn starters(&self, check: bool) -> Result<ExitCode, Problem> {
-        let mut bad = false;
-        for lab in &self.labs {
-            for complaint in consistency(lab)? {
-                println!("{}: {complaint}", lab.name());
-                bad = true;
-            }
-            let wanted = lab.starter()?;
-            let home = lab.folder.join("starter");
-            if check {
-                let found = files_below(&home)?;
-                if found != wanted {
-                    println!(
-                        "{}: the starter is not what the reference makes it: cargo lab starters",
-                        lab.name()
-                    );
-                    bad = true;
-                }
-            } else {
-                let _ = fs::remove_dir_all(&home);
-                for (path, text) in wanted {
-                    let path = home.join(path);
-                    fs::create_dir_all(path.parent().unwrap_or(&home))?;
-                    fs::write(path, text)?;
-                }
-            }
-        }
-        Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(ExitCode::from(formats::sum(&results) as u8))
     }
 }
 
-const MATRIX_HEAD: &str = "\
-# What catches what
-
-Written by `cargo lab verify --matrix labs/MATRIX.md`: every wrong program of every lab with the checks that caught it. The one
-that is meant for it stands in bold.
-";
-
-fn workshop() -> PathBuf {
-    labs::root().join("target/lab-verify")
+/// One line of what a machine has.
+fn show(found: &machine::Found) {
+    let word = match found.state {
+        State::Good => "ok",
+        State::Less => "less",
+        State::Missing => "LACKS",
+    };
+    println!(" {word:<6} {:<10} {}", found.what, found.text);
 }
 
-fn files_below(home: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![home.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let relative = path.strip_prefix(home).unwrap_or(&path).to_owned();
-                files.insert(relative, fs::read_to_string(&path)?);
-            }
-        }
+/// A grader that was killed leaves things behind; whoever comes next removes them.
+fn say_swept() {
+    let swept = sweep();
+    if !swept.is_empty() {
+        eprintln!("lab: an earlier run was killed; removed what it left: {}", swept.join(", "));
     }
-    Ok(files)
 }
 
 /// Two graders at once would meet in the same folder and take each other's processes for a student's.

@@ -9,23 +9,39 @@
 //! |---|---|
 //! | [`manifest`] | what a lab's folder holds |
 //! | [`splice`] | from one marked source to starter, reference, wrong and alternative programs |
+//! | [`guides`] | the two languages, held against each other |
+//! | [`machine`] | whether this machine has what the labs need |
+//! | [`skeleton`] | a new lab's folder |
 //! | [`student`] | the student's folder: packages, progress |
 //! | [`build`] | Cargo as a tool |
+//! | [`bench`] | two students' servers under the same load |
+//! | [`export`] | copies to give away, without and with the solutions |
 //! | [`trial`] | what a check has to work with |
 //! | [`grader`] | runs a check, contains the programs, cleans up |
-//! | [`report`] | results as text, JSON and JUnit |
+//! | [`sweep`] | what a grader leaves that was killed, and its removal |
+//! | [`report`] | results as text |
+//! | [`formats`] | results for machines |
+//! | [`watch`] | waits for a student's next save |
 //! | [`verify`] | the graders graded |
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod build;
+pub mod export;
+pub mod formats;
 pub mod grader;
+pub mod guides;
+pub mod machine;
 pub mod manifest;
 pub mod report;
+pub mod skeleton;
 pub mod splice;
 pub mod student;
+pub mod sweep;
 pub mod trial;
 pub mod verify;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use trial::Check;

@@ -51,6 +51,14 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 1)]
         repeat: u32,
     },
+    /// Test again whenever you save
+    Watch {
+        /// The lab's number [default: the one that you opened or tested last]
+        lab: Option<String>,
+        /// Look at the files again and again, where no events tell of changes
+        #[arg(long)]
+        poll: bool,
+    },
     /// Help with a hole
     Hint {
         /// The lab's number
@@ -73,6 +81,23 @@ enum Command {
         /// Its number
         lab: String,
     },
+    /// Your server of one lab beside that of another, under the same load; a table and a page with pictures
+    Bench {
+        /// The lab's number
+        lab: String,
+        /// The number of the other
+        #[arg(long, value_name = "M")]
+        against: String,
+        /// How many rounds; below five, only large differences can be shown
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// How long each run is measured, in seconds
+        #[arg(long, value_name = "S", default_value_t = 1.0)]
+        seconds: f64,
+        /// For authors: the references instead of your programs
+        #[arg(long)]
+        reference: bool,
+    },
     /// Grade every lab that was opened
     Grade {
         /// Labs that were not opened count, too
@@ -88,10 +113,13 @@ enum Command {
     Verify {
         /// Numbers of labs [default: all]
         labs: Vec<String>,
+        /// Only the labs that differ from this commit of Git; all, where it cannot be told
+        #[arg(long, value_name = "BASE", conflicts_with = "labs")]
+        changed: Option<String>,
         /// How often the reference must pass
         #[arg(long, value_name = "N", default_value_t = 1)]
         repeat: u32,
-        /// Write the table of what catches what to this file
+        /// Hold every wrong program against every check, and write the table of what catches what to this file
         #[arg(long, value_name = "FILE")]
         matrix: Option<PathBuf>,
     },
@@ -100,6 +128,32 @@ enum Command {
         /// Only look whether they are what they should be
         #[arg(long)]
         check: bool,
+    },
+    /// For authors: begin a new lab
+    New {
+        /// Its number, as in 09
+        number: String,
+        /// Its name, as in chat_room
+        name: String,
+    },
+    /// For instructors: a copy of the course, to give away
+    #[command(group = clap::ArgGroup::new("whose").required(true))]
+    Export {
+        /// For students: no solution in it, builds without a network
+        #[arg(long, value_name = "DIR", group = "whose")]
+        student: Option<PathBuf>,
+        /// For instructors: everything
+        #[arg(long, value_name = "DIR", group = "whose")]
+        instructor: Option<PathBuf>,
+        /// Only these labs, as in 04,08
+        #[arg(long, value_name = "N,N", value_delimiter = ',', conflicts_with = "instructor")]
+        labs: Vec<String>,
+        /// Only what `cargo lab` is made of, without the client, the load generator and the servers
+        #[arg(long, conflicts_with = "instructor")]
+        bare: bool,
+        /// Leave out the crates that are needed; then a build needs the network
+        #[arg(long, conflicts_with = "instructor")]
+        no_vendor: bool,
     },
     #[command(name = "__check", hide = true)]
     Check { lab: String, check: String, seed: u64, binaries: PathBuf, folder: PathBuf },
@@ -114,6 +168,10 @@ enum Format {
     Json,
     /// For continuous integration
     Junit,
+    /// A Gradescope autograder's results.json
+    Gradescope,
+    /// For the reporter of GitHub Classroom's autograding
+    Classroom,
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {

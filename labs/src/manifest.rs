@@ -7,6 +7,7 @@
 //! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
 //! | `starter/` | what the student begins with; generated from it |
 //! | a link in `reference/src` to a file of another lab's | is *borrowed*: there the student has written it before |
+//! | no `reference/` | a student's copy: what is borrowed stands in `lab.toml`, and `starter/` is all that there is |
 //! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
 //! | `checks.rs` | the checks' code |
 
@@ -63,12 +64,17 @@ pub struct Manifest {
     pub title: Text,
     /// The programs that the student builds, with the files that they begin in.
     pub programs: BTreeMap<String, PathBuf>,
+    /// The options with which the program `server` takes part in a comparison, if it speaks the file protocol.
+    pub bench: Option<Vec<String>>,
     /// What the student writes.
     #[serde(rename = "hole")]
     pub holes: Vec<Hole>,
     /// How it is graded.
     #[serde(rename = "check")]
     pub checks: Vec<CheckInfo>,
+    /// Written into a student's copy, which has no reference: the files that are borrowed, and of which labs.
+    #[serde(default)]
+    pub borrowed: BTreeMap<PathBuf, String>,
 }
 
 /// Something that the student writes.
@@ -214,6 +220,9 @@ impl Lab {
     ///
     /// The reference cannot be read.
     pub fn borrowed(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
+        if !self.has_reference() {
+            return Ok(self.manifest.borrowed.clone());
+        }
         let mut borrowed = BTreeMap::new();
         for path in self.sources(Path::is_symlink)?.into_keys() {
             let link = self.folder.join("reference").join(&path);
@@ -285,17 +294,35 @@ impl Lab {
         Ok(files)
     }
 
+    /// The files of the reference, without marks.
+    ///
+    /// # Errors
+    ///
+    /// The lab cannot be read, as in a student's copy.
+    pub fn reference(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
+        self.package(|template| template.filled(&Filling::default()))
+    }
+
     /// The files that the student begins with, without what is borrowed.
     ///
     /// # Errors
     ///
     /// The lab cannot be read.
     pub fn starter(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
+        if !self.has_reference() {
+            let home = self.folder.join("starter");
+            return files_below(&home).map_err(|error| Broken::new(home.display(), error));
+        }
         let mut files = self.package(Template::starter)?;
         for path in self.borrowed()?.keys() {
             files.remove(path);
         }
         Ok(files)
+    }
+
+    /// Whether this is an author's copy of the lab, and not a student's.
+    pub fn has_reference(&self) -> bool {
+        self.folder.join("reference").is_dir()
     }
 
     /// The student's own: std, libc and nix. What a stub leaves unused is no fault of theirs.
@@ -309,15 +336,44 @@ impl Lab {
             .collect();
         format!(
             "[package]\nname = \"lab{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
-             {programs}[dependencies]\nlibc = \"0.2\"\nnix = {{ version = \"0.31\", features = [{NIX}] }}\n\n\
+             {programs}{DEPENDENCIES}\n\
              [lints.rust]\nunused = \"allow\"\nunreachable_code = \"allow\"\n"
         )
     }
 }
 
-/// What the labs need of nix; the same for all, so that it is built once.
-const NIX: &str =
-    "\"event\", \"fs\", \"net\", \"poll\", \"process\", \"signal\", \"socket\", \"uio\"";
+/// What a student's program may use; the same for all labs, so that it is built once.
+pub(crate) const DEPENDENCIES: &str = "\
+[dependencies]
+libc = \"0.2\"
+nix = { version = \"0.31\", features = [\"event\", \"fs\", \"net\", \"poll\", \"process\", \"signal\", \"socket\", \"uio\"] }
+";
+
+/// The texts of the files below a folder, by their paths there; none if there is no such folder.
+///
+/// # Errors
+///
+/// A file cannot be read as text.
+pub fn files_below(home: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![home.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let relative = path.strip_prefix(home).unwrap_or(&path).to_owned();
+                files.insert(relative, fs::read_to_string(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
 
 fn read(path: &Path) -> Result<String, Broken> {
     fs::read_to_string(path).map_err(|error| Broken::new(path.display(), error))

@@ -1,15 +1,8 @@
-//! Results, for people and for machines.
-//!
-//! | format | for |
-//! |---|---|
-//! | text | the student |
-//! | json | other programs: one object, with everything that is known |
-//! | junit | continuous integration: the XML that Jenkins' JUnit plugin and its successors read |
+//! Results, and what they amount to; as text for the student. For machines, see [`crate::formats`].
 
 use crate::grader::{Graded, Outcome};
 use crate::manifest::{CheckInfo, Lab, Language};
 use crate::trial::{Finding, UNWRITTEN};
-use serde::Serialize;
 use std::fmt::Write;
 
 /// What came of a lab's checks.
@@ -24,17 +17,56 @@ pub struct Result<'a> {
 /// The checks of a lab that was never opened: none has passed.
 pub fn unopened(lab: &Lab) -> Vec<Graded> {
     let observed = "the lab was never opened".to_owned();
-    let finding = Finding { expected: "a program".into(), observed };
-    let checks = lab.manifest.checks.iter();
-    checks
-        .map(|check| Graded {
-            id: check.id.clone(),
-            outcome: Outcome::Fail(finding.clone()),
-            seconds: 0.0,
-            seed: 0,
-            leftovers: Vec::new(),
-        })
-        .collect()
+    all_alike(lab, Outcome::Fail(Finding { expected: "a program".into(), observed }))
+}
+
+/// The checks of a lab whose program does not compile: none has passed. `said` is what the compiler says.
+pub fn not_compiled(lab: &Lab, said: &str) -> Vec<Graded> {
+    let said = plain(said);
+    let first = said.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
+    let observed = format!("it does not compile: {first}");
+    all_alike(lab, Outcome::Fail(Finding { expected: "a program that compiles".into(), observed }))
+}
+
+/// The checks of a lab that could not be graded at all: nothing is said about any of them.
+pub fn ungraded(lab: &Lab, why: &str) -> Vec<Graded> {
+    all_alike(lab, Outcome::Trouble(why.to_owned()))
+}
+
+fn all_alike(lab: &Lab, outcome: Outcome) -> Vec<Graded> {
+    let graded = |check: &CheckInfo| Graded {
+        id: check.id.clone(),
+        outcome: outcome.clone(),
+        seconds: 0.0,
+        seed: 0,
+        leftovers: Vec::new(),
+    };
+    lab.manifest.checks.iter().map(graded).collect()
+}
+
+/// Whether a student would call two results of a check the same: numbers of processes and ports may differ.
+fn alike(one: &Graded, other: &Graded) -> bool {
+    let without_long_numbers = |outcome: &Outcome| -> String {
+        let text = format!("{outcome:?}");
+        let words = text.split(|char: char| !char.is_alphanumeric());
+        let long = |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_digit());
+        words.filter(|word| !long(word)).collect::<Vec<_>>().join(" ")
+    };
+    without_long_numbers(&one.outcome) == without_long_numbers(&other.outcome)
+}
+
+/// Without the colours of a terminal.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        if char == '\x1b' {
+            chars.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(char);
+        }
+    }
+    plain
 }
 
 /// What a run of checks amounts to, as the exit code of the command.
@@ -49,7 +81,7 @@ pub enum Sum {
 }
 
 impl Result<'_> {
-    fn info(&self, graded: &Graded) -> Option<&CheckInfo> {
+    pub(crate) fn info(&self, graded: &Graded) -> Option<&CheckInfo> {
         self.lab.check(&graded.id)
     }
 
@@ -84,33 +116,64 @@ impl Result<'_> {
         let mut text = String::new();
         let (got, of) = self.points();
         let title = format!("L{} {}", self.lab.number(), self.lab.manifest.title.get(language));
+        // What could not be graded is not worth nothing: it is not known what it is worth.
+        let unknown = self.sum() == Sum::Trouble;
+        let got = if unknown { "?".to_owned() } else { got.to_string() };
         let _ = writeln!(text, "{title:<60} {got}/{of}");
         let width = self.graded.iter().map(|graded| graded.id.len()).max().unwrap_or(0).max(24);
         for graded in &self.graded {
-            let (got, of) = self.points_of(graded);
-            let (word, rest) = match &graded.outcome {
-                Outcome::Pass => ("ok", String::new()),
-                Outcome::Fail(_) | Outcome::Stopped(_) => {
-                    ("FAIL", format!("   seed {:x}", graded.seed))
-                }
-                Outcome::Skip(why) => ("skip", format!("   {why}")),
-                Outcome::Trouble(why) => ("?", format!("   {why}")),
-            };
-            let points = format!("{got}/{of}");
-            let seconds = graded.seconds;
-            let _ = writeln!(
-                text,
-                " {word:<4}  {:<width$}  {points:>6}  {seconds:5.2} s{rest}",
-                graded.id
-            );
-            if let Outcome::Fail(finding) | Outcome::Stopped(finding) = &graded.outcome {
-                self.explain(&mut text, graded, finding, language);
-            }
-            for left in &graded.leftovers {
-                let _ = writeln!(text, "       left      {left}");
-            }
+            self.line(&mut text, graded, width, language);
+        }
+        if unknown {
+            text += " The grader could not do its own work where a ? stands: that says nothing about your program. Try again.\n";
         }
         text
+    }
+
+    /// For the student, after another run: what is not as it was `before`.
+    pub fn changes(&self, before: &[Graded], language: Language) -> String {
+        let mut text = String::new();
+        let (got, of) = self.points();
+        let unknown = self.sum() == Sum::Trouble;
+        let got = if unknown { "?".to_owned() } else { got.to_string() };
+        let title = format!("L{} {}", self.lab.number(), self.lab.manifest.title.get(language));
+        let _ = writeln!(text, "{title:<60} {got}/{of}");
+        let width = self.graded.iter().map(|graded| graded.id.len()).max().unwrap_or(0).max(24);
+        let (mut passed, mut others) = (0, 0);
+        for graded in &self.graded {
+            let earlier = before.iter().find(|earlier| earlier.id == graded.id);
+            match (&graded.outcome, earlier.is_some_and(|earlier| alike(earlier, graded))) {
+                (_, false) => self.line(&mut text, graded, width, language),
+                (Outcome::Pass, true) => passed += 1,
+                (_, true) => others += 1,
+            }
+        }
+        let _ = writeln!(text, " as before: {passed} ok, {others} not");
+        text
+    }
+
+    /// One check, with what was found.
+    fn line(&self, text: &mut String, graded: &Graded, width: usize, language: Language) {
+        let (got, of) = self.points_of(graded);
+        let (word, rest) = match &graded.outcome {
+            Outcome::Pass => ("ok", String::new()),
+            Outcome::Fail(_) | Outcome::Stopped(_) => {
+                ("FAIL", format!("   seed {:x}", graded.seed))
+            }
+            Outcome::Skip(why) => ("skip", format!("   {why}")),
+            Outcome::Trouble(why) => ("?", format!("   {why}")),
+        };
+        let trouble = matches!(graded.outcome, Outcome::Trouble(_));
+        let points = if trouble { format!("?/{of}") } else { format!("{got}/{of}") };
+        let seconds = graded.seconds;
+        let _ =
+            writeln!(text, " {word:<4}  {:<width$}  {points:>6}  {seconds:5.2} s{rest}", graded.id);
+        if let Outcome::Fail(finding) | Outcome::Stopped(finding) = &graded.outcome {
+            self.explain(text, graded, finding, language);
+        }
+        for left in &graded.leftovers {
+            let _ = writeln!(text, "       left      {left}");
+        }
     }
 
     fn explain(&self, text: &mut String, graded: &Graded, finding: &Finding, language: Language) {
@@ -128,156 +191,4 @@ impl Result<'_> {
         }
         let _ = writeln!(text, "       replay    {replay}");
     }
-}
-
-#[derive(Serialize)]
-struct JsonLab<'a> {
-    lab: String,
-    title: &'a str,
-    points: u32,
-    of: u32,
-    checks: Vec<JsonCheck<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonCheck<'a> {
-    id: &'a str,
-    status: &'static str,
-    points: u32,
-    of: u32,
-    seconds: f64,
-    seed: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    observed: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-fn status(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "pass",
-        Outcome::Fail(_) | Outcome::Stopped(_) => "fail",
-        Outcome::Skip(_) => "skip",
-        Outcome::Trouble(_) => "trouble",
-    }
-}
-
-fn finding(outcome: &Outcome) -> Option<&Finding> {
-    match outcome {
-        Outcome::Fail(finding) | Outcome::Stopped(finding) => Some(finding),
-        _ => None,
-    }
-}
-
-fn reason(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Skip(why) | Outcome::Trouble(why) => Some(why),
-        _ => None,
-    }
-}
-
-/// All results as one JSON object: `{"points", "of", "labs": [{"lab", "title", "points", "of", "checks": [...]}]}`.
-pub fn json(results: &[Result<'_>]) -> String {
-    #[derive(Serialize)]
-    struct All<'a> {
-        points: u32,
-        of: u32,
-        labs: Vec<JsonLab<'a>>,
-    }
-    let labs: Vec<JsonLab<'_>> = results
-        .iter()
-        .map(|result| {
-            let (points, of) = result.points();
-            let checks = result.graded.iter().map(|graded| {
-                let (points, of) = result.points_of(graded);
-                JsonCheck {
-                    id: &graded.id,
-                    status: status(&graded.outcome),
-                    points,
-                    of,
-                    seconds: graded.seconds,
-                    seed: format!("{:x}", graded.seed),
-                    expected: finding(&graded.outcome).map(|finding| &finding.expected[..]),
-                    observed: finding(&graded.outcome).map(|finding| &finding.observed[..]),
-                    reason: reason(&graded.outcome),
-                }
-            });
-            let title = &result.lab.manifest.title.en[..];
-            JsonLab { lab: result.lab.name(), title, points, of, checks: checks.collect() }
-        })
-        .collect();
-    let all = All {
-        points: labs.iter().map(|lab| lab.points).sum(),
-        of: labs.iter().map(|lab| lab.of).sum(),
-        labs,
-    };
-    serde_json::to_string_pretty(&all).unwrap_or_default() + "\n"
-}
-
-/// All results in the XML of JUnit: a suite for each lab, a case for each check.
-pub fn junit(results: &[Result<'_>]) -> String {
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
-    for result in results {
-        let count = |wanted: &[&str]| {
-            let matches = result.graded.iter().filter(|g| wanted.contains(&status(&g.outcome)));
-            matches.count()
-        };
-        let time: f64 = result.graded.iter().map(|graded| graded.seconds).sum();
-        let _ = writeln!(
-            xml,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.3}\">",
-            escape(&result.lab.name()),
-            result.graded.len(),
-            count(&["fail"]),
-            count(&["trouble"]),
-            count(&["skip"]),
-        );
-        for graded in &result.graded {
-            let _ = write!(
-                xml,
-                "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
-                escape(&result.lab.name()),
-                escape(&graded.id),
-                graded.seconds
-            );
-            let element = match &graded.outcome {
-                Outcome::Pass => None,
-                Outcome::Fail(finding) | Outcome::Stopped(finding) => Some(format!(
-                    "<failure message=\"{}\">expected {}\nobserved {}</failure>",
-                    escape(&finding.observed),
-                    escape(&finding.expected),
-                    escape(&finding.observed)
-                )),
-                Outcome::Skip(why) => Some(format!("<skipped message=\"{}\"/>", escape(why))),
-                Outcome::Trouble(why) => Some(format!("<error message=\"{}\"/>", escape(why))),
-            };
-            let _ = match element {
-                None => writeln!(xml, "/>"),
-                Some(element) => writeln!(xml, ">\n      {element}\n    </testcase>"),
-            };
-        }
-        xml.push_str("  </testsuite>\n");
-    }
-    xml + "</testsuites>\n"
-}
-
-/// For an attribute or text of XML 1.0, which has no place for most control characters.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(char),
-            char if char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}') => {
-                escaped.push(char::REPLACEMENT_CHARACTER);
-            }
-            char => escaped.push(char),
-        }
-    }
-    escaped
 }

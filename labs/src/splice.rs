@@ -191,6 +191,14 @@ impl Template {
         })
     }
 
+    /// The bodies of the holes, by their names: what the student is to find out.
+    pub fn bodies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Hole(hole) => Some((hole.name.as_str(), hole.body.as_str())),
+            _ => None,
+        })
+    }
+
     /// What the student begins with: every hole a stub under its name.
     pub fn starter(&self) -> String {
         let mut text = String::new();

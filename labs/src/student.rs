@@ -79,6 +79,10 @@ impl Folder {
         let fault = |error: io::Error| Broken::new(self.0.display(), error);
         fs::create_dir_all(&self.0).map_err(fault)?;
         write_new(&self.0.join("Cargo.toml"), WORKSPACE).map_err(fault)?;
+        // The versions that are there already, so that nothing has to be looked up or fetched.
+        if let Ok(lock) = fs::read_to_string(crate::root().join("Cargo.lock")) {
+            write_new(&self.0.join("Cargo.lock"), &lock).map_err(fault)?;
+        }
         let package = self.package(lab);
         for (path, lender) in lab.borrowed()? {
             let own = self.0.join(&lender).join(&path);

@@ -4,17 +4,22 @@
 //! A check runs in a process of its own (see [`crate::grader`]), which is killed with everything that it has
 //! started when it takes too long. It has one thread; whatever it waits for has a bound.
 
+use harness::oracles;
 use harness::proc::{self, Process};
 use harness::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Resource, geteuid, getrlimit};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::{self, Debug};
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -74,6 +79,9 @@ pub const UNWRITTEN: &str = "not written yet";
 /// How much of a program's output is kept; what prints more is stopped.
 pub const OUTPUT_MAX: usize = 1 << 20;
 
+/// The user without any privilege.
+const NOBODY: u32 = 65534;
+
 /// The surroundings of one run of a check.
 #[derive(Debug)]
 pub struct Trial {
@@ -130,15 +138,31 @@ impl Trial {
 
     /// Starts the program `server` with these options and takes the address from its first line.
     pub fn server<S: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = S>) -> Verdict<Server> {
-        let mut program = self.program("server").args(options).start()?;
-        let line =
-            program.line("the address that it listens on, as the first line of its output")?;
-        let address = line.rsplit(' ').next().and_then(|word| word.parse().ok());
-        match address {
-            Some(address) => Ok(Server { program, address }),
-            None => {
-                fail("the first line of output to end with an address, HOST:PORT", quote(&line))
+        self.program("server").args(options).start()?.listening()
+    }
+
+    /// As [`Trial::server`], but never as root, whom no limit on processes binds: see [`Program::limit_processes`].
+    /// The server may read the folder of this check.
+    pub fn unprivileged_server<S: AsRef<OsStr>>(
+        &self,
+        options: impl IntoIterator<Item = S>,
+    ) -> Verdict<Server> {
+        let mut launch = self.program("server");
+        if geteuid().is_root() {
+            // What is built may lie where only root can go.
+            let (copy, all) = (self.folder.join("server"), Permissions::from_mode(0o755));
+            std::fs::copy(self.binaries.join("server"), &copy)?;
+            std::fs::set_permissions(&copy, all.clone())?;
+            std::fs::set_permissions(&self.folder, all)?;
+            launch.command = Command::new(copy);
+            launch.command.current_dir(&self.folder).process_group(0).uid(NOBODY).gid(NOBODY);
+        }
+        match launch.args(options).start() {
+            Ok(program) => program.listening(),
+            Err(Stop::Trouble(why)) => {
+                Err(Stop::Skip(format!("cannot run a program as a user without privilege: {why}")))
             }
+            Err(other) => Err(other),
         }
     }
 }
@@ -165,6 +189,24 @@ impl Listener {
         }
         let socket = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC);
         Client::over(TcpStream::from(socket.map_err(io::Error::from)?))
+    }
+}
+
+impl Listener {
+    /// The program, which is to connect; it fails at once where the program has ended instead.
+    pub fn accept_from(&self, program: &mut Program, what: &str) -> Verdict<Client> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            let slice = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+            let ready = poll(&mut fds, Some(&slice)).map_err(io::Error::from)? > 0;
+            if ready {
+                return self.accept(what);
+            }
+            if program.ended()?.is_some() || Instant::now() >= until {
+                return fail(what, program.describe());
+            }
+        }
     }
 }
 
@@ -334,14 +376,53 @@ impl Program {
         Ok(true)
     }
 
+    /// Takes the address from the first line of its output.
+    pub fn listening(mut self) -> Verdict<Server> {
+        let line = self.line("the address that it listens on, as the first line of its output")?;
+        let address = line.rsplit(' ').next().and_then(|word| word.parse().ok());
+        match address {
+            Some(address) => Ok(Server { program: self, address }),
+            None => {
+                fail("the first line of output to end with an address, HOST:PORT", quote(&line))
+            }
+        }
+    }
+
+    /// Lets it begin no further process, or as many as before. Binds nobody who has privileges, see
+    /// [`Trial::unprivileged_server`].
+    pub fn limit_processes(&self, limited: bool) -> Verdict {
+        let before = getrlimit(Resource::Nproc).current;
+        let before = before.map_or("unlimited".into(), |most| most.to_string());
+        let soft = if limited { "0:".into() } else { format!("{before}:") };
+        // By a program, since only the user whom the limit concerns may always set it. Root may not.
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--pid={}", self.pid())).arg(format!("--nproc={soft}"));
+        if geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        match command.stdin(Stdio::null()).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                Err(Stop::Skip(format!("cannot limit the processes of a program: {said}")))
+            }
+            Err(error) => Err(Stop::Skip(format!("prlimit cannot be run: {error}"))),
+        }
+    }
+
     /// What it is doing, for a finding.
     pub fn describe(&mut self) -> String {
         let _ = self.ended();
         let _ = self.output.take();
         let _ = self.errors.take();
+        let family = self.family();
+        if family.iter().all(|process| process.state == 'Z') {
+            // It has ended since it was asked.
+            let _ = self.ended();
+        }
         let mut text = match self.status {
             Some(status) => format!("`{}` {}", self.name, how_ended(status)),
-            None => format!("`{}` runs on: {}", self.name, describe(&self.family())),
+            None => format!("`{}` runs on: {}", self.name, describe(&family)),
         };
         let errors = self.errors();
         let mut lines = errors.lines();
@@ -358,6 +439,73 @@ impl Program {
             text += &format!("; it said: {}", quote(last));
         }
         text
+    }
+
+    /// Writes much to its standard input, and takes its output meanwhile: a program that answers as it reads would
+    /// otherwise wait for room, and so would whoever writes.
+    pub fn feed(&mut self, bytes: impl AsRef<[u8]>) -> Verdict {
+        // Without it, `write` fails and says what the program is doing.
+        let Some(mut stdin) = self.stdin.take() else { return self.write([]) };
+        rustix::io::ioctl_fionbio(&stdin, true).map_err(io::Error::from)?;
+        let mut rest = bytes.as_ref();
+        let mut until = Instant::now() + PATIENCE;
+        while !rest.is_empty() {
+            match stdin.write(rest) {
+                Ok(n) => {
+                    rest = &rest[n..];
+                    until = Instant::now() + PATIENCE;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.pump((Instant::now() + Duration::from_millis(2)).min(until))?;
+                    let mut fds = [PollFd::new(&stdin, PollFlags::OUT)];
+                    let slice = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+                    poll(&mut fds, Some(&slice)).map_err(io::Error::from)?;
+                    if Instant::now() >= until {
+                        return self.write([]);
+                    }
+                }
+                Err(_) => return self.write([]),
+            }
+        }
+        rustix::io::ioctl_fionbio(&stdin, false).map_err(io::Error::from)?;
+        self.stdin = Some(stdin);
+        Ok(())
+    }
+
+    /// What a check has found at the other end of a connection, together with what this program is doing.
+    pub fn explain<T>(&mut self, found: Verdict<T>) -> Verdict<T> {
+        found.map_err(|stop| match stop {
+            Stop::Fail(Finding { expected, observed }) => {
+                // Who has closed a connection is perhaps about to end, and to say why.
+                wait::within(Duration::from_millis(300), || !matches!(self.ended(), Ok(None)));
+                let doing = self.describe();
+                let unwritten = doing.starts_with(UNWRITTEN);
+                let observed = if unwritten { doing } else { format!("{observed}; {doing}") };
+                Stop::Fail(Finding { expected, observed })
+            }
+            other => other,
+        })
+    }
+
+    /// The next line of its standard output, without its end, if it comes within `patience`.
+    pub fn line_within(&mut self, patience: Duration) -> Verdict<Option<String>> {
+        let until = Instant::now() + patience;
+        loop {
+            let rest = &self.output.bytes[self.output.taken..];
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+                self.output.taken += end + 1;
+                return Ok(Some(line));
+            }
+            if self.output.ended && self.errors.ended {
+                wait::pause(until.saturating_duration_since(Instant::now()));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            self.pump(until)?;
+        }
     }
 }
 
@@ -475,7 +623,11 @@ impl Client {
 
     /// Ends what this client sends.
     pub fn finish(&self) -> Verdict {
-        Ok(self.stream.shutdown(Shutdown::Write)?)
+        match self.stream.shutdown(Shutdown::Write) {
+            // The other side has reset the connection: what comes of that is seen by whoever reads.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     /// The next `n` bytes; `what` says what they are.
@@ -540,6 +692,46 @@ impl Client {
                 Err(error) => fail(what, error),
             };
         }
+    }
+
+    /// The next `n` bytes, or those that come before the end or before a long silence.
+    pub fn up_to(&mut self, n: usize) -> Verdict<Vec<u8>> {
+        while self.buffer.len() < n {
+            match self.read_some("bytes") {
+                Ok(true) => {}
+                Ok(false) | Err(Stop::Fail(_)) => break,
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(self.buffer.drain(..n.min(self.buffer.len())).collect())
+    }
+
+    /// How many bytes were read with earlier ones and not taken yet.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Sends bytes in pieces of `size`, and waits after each until the other end has read it: so every piece is a read
+    /// of its own there, which no number of small sends would make sure. Whoever closes meanwhile gets no more.
+    pub fn send_apart(&mut self, bytes: &[u8], size: usize) -> Verdict {
+        let (Ok(SocketAddr::V4(peer)), Ok(SocketAddr::V4(own))) =
+            (self.stream.peer_addr(), self.stream.local_addr())
+        else {
+            // It was reset already, which a send says in the words of a finding.
+            return self.send(bytes);
+        };
+        for (at, piece) in bytes.chunks(size).enumerate() {
+            self.send(piece)?;
+            if !wait::within(PATIENCE, || oracles::unread(peer, own).unwrap_or(0) == 0) {
+                let what = format!("{size} bytes at a time to be read as they come");
+                let sent = (at * size + piece.len()).min(bytes.len());
+                return fail(
+                    what,
+                    format!("nobody read the last of the first {sent} bytes for {PATIENCE:?}"),
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -628,4 +820,109 @@ pub fn quote(text: &str) -> String {
         shown.push('…');
     }
     format!("{shown:?}")
+}
+
+impl Trial {
+    /// A datagram socket on a free port of this host: 127.0.0.1, another address of the loopback network, or
+    /// 0.0.0.0 for all of them. It may send to a broadcast address.
+    pub fn datagrams(&self, host: Ipv4Addr) -> Verdict<Datagrams> {
+        let socket = std::net::UdpSocket::bind(SocketAddrV4::new(host, 0))?;
+        socket.set_nonblocking(true)?;
+        socket.set_broadcast(true)?;
+        match socket.local_addr()? {
+            SocketAddr::V4(address) => Ok(Datagrams { socket, address }),
+            SocketAddr::V6(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        }
+    }
+}
+
+/// A datagram socket of the check's own: it plays the client, the server, a stranger, or the network between.
+#[derive(Debug)]
+pub struct Datagrams {
+    socket: std::net::UdpSocket,
+    address: SocketAddrV4,
+}
+
+/// What has come to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Who sent it.
+    pub from: SocketAddrV4,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// When it was seen.
+    pub at: Instant,
+}
+
+impl Datagrams {
+    /// Where it receives.
+    pub fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Sends a datagram. Whether anybody receives it is not known.
+    pub fn send(&self, bytes: impl AsRef<[u8]>, to: SocketAddrV4) -> Verdict {
+        match self.socket.send_to(bytes.as_ref(), to) {
+            // What has become of an earlier one.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
+    }
+
+    /// What has come already, or comes within `patience`.
+    pub fn receive(&self, patience: Duration) -> Verdict<Option<Datagram>> {
+        let until = Instant::now() + patience;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((length, SocketAddr::V4(from))) => {
+                    buffer.truncate(length);
+                    return Ok(Some(Datagram { from, bytes: buffer, at: Instant::now() }));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Ok(None);
+                    }
+                    let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+                    let left = Timespec {
+                        tv_sec: left.as_secs() as i64,
+                        tv_nsec: left.subsec_nanos().into(),
+                    };
+                    poll(&mut fds, Some(&left)).map_err(io::Error::from)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Throws away what has come, and gives how many they were; in a flood no more than a thousand.
+    pub fn drain(&self) -> Verdict<u32> {
+        for number in 0..1000 {
+            if self.receive(Duration::ZERO)?.is_none() {
+                return Ok(number);
+            }
+        }
+        Ok(1000)
+    }
+
+    /// Takes datagrams from `peer` alone from now on: who else sends is told that nobody is there (ICMP, port
+    /// unreachable), while the port stays this socket's.
+    pub fn only_from(&self, peer: SocketAddrV4) -> Verdict {
+        Ok(rustix::net::connect(&self.socket, &peer).map_err(io::Error::from)?)
+    }
+}
+
+/// The waiting calls that the threads of a process are in, by the threads' numbers, where the kernel tells. The
+/// thread that began in `main` has the number of the process.
+pub fn thread_calls(pid: i32) -> BTreeMap<i32, &'static str> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeMap::new() };
+    let call = |task: std::fs::DirEntry| {
+        let line = std::fs::read_to_string(task.path().join("syscall")).ok()?;
+        let call = name_of(line.split(' ').next()?.parse().ok()?)?;
+        Some((task.file_name().to_str()?.parse().ok()?, call))
+    };
+    tasks.flatten().filter_map(call).collect()
 }

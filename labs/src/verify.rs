@@ -11,7 +11,7 @@
 //! run builds only what has changed.
 
 use crate::build::{NotBuilt, build};
-use crate::grader::{Graded, Outcome, grade};
+use crate::grader::{Graded, Outcome, grade, interrupted};
 use crate::manifest::{Broken, Lab};
 use crate::splice::{Filling, Template};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +20,22 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What is wrong with a lab.
 pub type Complaint = String;
 
 /// Which checks caught which wrong programs, by check and program.
 pub type Matrix = BTreeMap<(String, String), bool>;
+
+/// Which checks a wrong program is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The one that is meant for it, and those that are meant for none, until they have caught one.
+    Declared,
+    /// All, as the matrix needs it: several times as long.
+    All,
+}
 
 /// Verifies a lab; programs are built below `workshop`. `say` is told what is done.
 ///
@@ -36,6 +46,7 @@ pub fn verify(
     lab: &Lab,
     workshop: &Path,
     repeat: u32,
+    scope: Scope,
     matrix: &mut Matrix,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Complaint>, Broken> {
@@ -97,16 +108,30 @@ pub fn verify(
         }
     }
 
-    for (name, filling) in lab.fillings("wrong")? {
-        say(&name);
+    let wrong = lab.fillings("wrong")?;
+    let meant: BTreeSet<&str> =
+        wrong.values().filter_map(|filling| filling.notes.get("check")).map(|id| &id[..]).collect();
+    let mut caught_one: BTreeSet<&str> = BTreeSet::new();
+    for (name, filling) in &wrong {
+        if let Some(signal) = interrupted() {
+            return Err(Broken::new(lab.name(), format!("ended by {signal}")));
+        }
+        say(name);
         let declared = filling.notes.get("check").map_or("", |id| &id[..]);
-        match shop.build(&name, |template| template.filled(&filling))? {
+        match shop.build(name, |template| template.filled(filling))? {
             Err(error) => complaints.push(format!("{name}: does not compile:\n{error}")),
             Ok(programs) => {
                 for id in &ids {
+                    let open = !meant.contains(id) && !caught_one.contains(id);
+                    if scope == Scope::Declared && *id != declared && !open {
+                        continue;
+                    }
                     let Some(graded) = run(&programs, id) else { continue };
                     let caught = matches!(graded.outcome, Outcome::Fail(_) | Outcome::Stopped(_));
                     matrix.insert(((*id).to_owned(), name.clone()), caught);
+                    if caught {
+                        caught_one.insert(id);
+                    }
                     if *id == declared {
                         match &graded.outcome {
                             Outcome::Fail(_) | Outcome::Skip(_) => {}
@@ -167,6 +192,10 @@ pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, Broken> {
     if templates.values().all(|template| template.canaries().next().is_none()) {
         complaints.push("the reference has no canary".into());
     }
+    // A lab that has no checks yet has no guides either.
+    if !lab.manifest.checks.is_empty() {
+        complaints.extend(crate::guides::complaints(lab)?);
+    }
     let coded: BTreeSet<&str> = crate::coded(&lab.name()).collect();
     let checks: BTreeSet<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
     for check in coded.symmetric_difference(&checks) {
@@ -211,18 +240,7 @@ impl Workshop<'_> {
         }
         let fault = |error: io::Error| Broken::new(programs.display(), error);
         let package = self.folder.join("package");
-        let _ = fs::remove_dir_all(&package);
-        for (path, text) in &files {
-            let path = package.join(path);
-            fs::create_dir_all(path.parent().unwrap_or(&package)).map_err(fault)?;
-            let own = if path.ends_with("Cargo.toml") { "\n[workspace]\n" } else { "" };
-            fs::write(path, format!("{text}{own}")).map_err(fault)?;
-        }
-        let lock = crate::root().join("Cargo.lock");
-        if lock.is_file() {
-            // The versions that are there already; Cargo takes from it what it needs.
-            fs::copy(lock, package.join("Cargo.lock")).map_err(fault)?;
-        }
+        lay_out(&files, &package)?;
         let built = match build(&package, &self.target) {
             Ok(built) if built.warnings.is_empty() => built,
             Ok(built) => return Ok(Err(built.warnings.concat())),
@@ -237,6 +255,28 @@ impl Workshop<'_> {
         fs::write(mark, key).map_err(fault)?;
         Ok(Ok(programs))
     }
+}
+
+/// Writes the files of a package, which is a workspace of its own, to a folder that is made anew.
+///
+/// # Errors
+///
+/// The file system refuses.
+pub fn lay_out(files: &BTreeMap<PathBuf, String>, package: &Path) -> Result<(), Broken> {
+    let fault = |error: io::Error| Broken::new(package.display(), error);
+    let _ = fs::remove_dir_all(package);
+    for (path, text) in files {
+        let path = package.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(package)).map_err(fault)?;
+        let own = if path.ends_with("Cargo.toml") { "\n[workspace]\n" } else { "" };
+        fs::write(path, format!("{text}{own}")).map_err(fault)?;
+    }
+    let lock = crate::root().join("Cargo.lock");
+    if lock.is_file() {
+        // The versions that are there already; Cargo takes from it what it needs.
+        fs::copy(lock, package.join("Cargo.lock")).map_err(fault)?;
+    }
+    Ok(())
 }
 
 /// The matrix of a lab's checks and wrong programs as Markdown.
@@ -256,4 +296,68 @@ pub fn table(lab: &Lab, matrix: &Matrix) -> String {
         let _ = writeln!(text, "| {name} | {} | {} |", note("mistake"), cells.join(", "));
     }
     text
+}
+
+/// Which labs a change concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Every one: why.
+    All(String),
+    /// Those of these names.
+    Labs(BTreeSet<String>),
+}
+
+/// What the machinery consists of: a change of it may change what any lab's checks do.
+const MACHINERY: [&str; 7] = [
+    "labs/src/",
+    "labs/build.rs",
+    "labs/Cargo.toml",
+    "harness/",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo/",
+];
+
+/// The labs that differ from the commit `base`, together with those that borrow from them.
+///
+/// # Errors
+///
+/// A lab cannot be read.
+pub fn changed(labs: &[Lab], root: &Path, base: &str) -> Result<Changed, Broken> {
+    let git = |arguments: &[&str]| -> Result<String, String> {
+        let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
+        let output = output.map_err(|error| format!("git: {error}"))?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    };
+    let paths = || -> Result<String, String> {
+        // From where the two went different ways, to what lies here now, committed or not.
+        let fork = git(&["merge-base", "--", base, "HEAD"])?;
+        let committed = git(&["diff", "--name-only", "--no-renames", "--relative", &fork])?;
+        Ok(committed + "\n" + &git(&["ls-files", "--others", "--exclude-standard"])?)
+    };
+    let paths = match paths() {
+        Ok(paths) => paths,
+        Err(why) => {
+            return Ok(Changed::All(format!("cannot tell what differs from {base}: {why}")));
+        }
+    };
+    let mut names = BTreeSet::new();
+    for path in paths.lines() {
+        if MACHINERY
+            .iter()
+            .any(|part| path == *part || (part.ends_with('/') && path.starts_with(part)))
+        {
+            return Ok(Changed::All(format!("{path} differs from {base}, and all rest on it")));
+        }
+        let name = path.strip_prefix("labs/").and_then(|rest| rest.split('/').next());
+        names.extend(name.map(str::to_owned));
+    }
+    for lab in labs {
+        if lab.borrowed()?.values().any(|lender| names.contains(lender)) {
+            names.insert(lab.name());
+        }
+    }
+    names.retain(|name| labs.iter().any(|lab| lab.name() == *name));
+    Ok(Changed::Labs(names))
 }
