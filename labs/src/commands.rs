@@ -158,9 +158,9 @@ impl Desk {
                     able.join(", ")
                 )));
             }
-            if !references {
-                self.opened(lab)?;
-            }
+        }
+        for lab in pair.iter().filter(|_| !references) {
+            self.opened(lab)?;
         }
         let name = format!("bench-{}-against-{}", pair[1].number(), pair[0].number());
         let place = if references { author::workshop() } else { self.folder.path().to_owned() };
@@ -226,8 +226,22 @@ impl Desk {
     }
 
     fn open(&self, lab: &Lab) -> Result<ExitCode, Problem> {
-        let new = self.folder.open(lab)?;
+        let new = self.lay_out(lab)?;
         Ok(self.tell(lab, new))
+    }
+
+    /// A lab that goes on with another one needs that one first.
+    fn lay_out(&self, lab: &Lab) -> Result<bool, Problem> {
+        for (path, lender) in lab.borrowed()? {
+            let lender = self.find(&lender)?;
+            if !self.folder.has(lender) {
+                let (number, first, path) = (lab.number(), lender.number(), path.display());
+                return Err(Problem::Usage(format!(
+                    "lab {number} goes on with the {path} that you write in lab {first}: cargo lab open {first}"
+                )));
+            }
+        }
+        Ok(self.folder.open(lab)?)
     }
 
     fn tell(&self, lab: &Lab, new: bool) -> ExitCode {

@@ -6,7 +6,7 @@
 //! | `guide.en.md`, `guide.zh.md` | what the student reads |
 //! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
 //! | `starter/` | what the student begins with; generated from it |
-//! | a link in `reference/src` to a file of another lab's | is *borrowed*: there the student has written it before |
+//! | a link in `reference/src` to a file of another lab's | is *borrowed*: the student has written it there, and has a link, too |
 //! | no `reference/` | a student's copy: what is borrowed stands in `lab.toml`, and `starter/` is all that there is |
 //! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
 //! | `checks.rs` | the checks' code |

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// The folder.
@@ -68,12 +69,12 @@ impl Folder {
         self.package(lab).join("Cargo.toml").is_file()
     }
 
-    /// Lays out a lab's starter and guides, and copies what it borrows of the student's other labs. What is there
-    /// already is left as it is. Gives whether it was new.
+    /// Lays out a lab's starter and guides, and links to what it borrows of the student's other labs: it is one file, so
+    /// what is mended there is mended here. What is there already is left as it is. Gives whether it was new.
     ///
     /// # Errors
     ///
-    /// The folder cannot be written, the lab is broken, or what it borrows is not there yet.
+    /// The folder cannot be written, or the lab is broken.
     pub fn open(&self, lab: &Lab) -> Result<bool, Broken> {
         let new = !self.has(lab);
         let fault = |error: io::Error| Broken::new(self.0.display(), error);
@@ -85,12 +86,13 @@ impl Folder {
         }
         let package = self.package(lab);
         for (path, lender) in lab.borrowed()? {
-            let own = self.0.join(&lender).join(&path);
-            let text = fs::read_to_string(&own).map_err(|error| {
-                let why = format!("this lab goes on with it, so open lab {lender} first ({error})");
-                Broken::new(own.display(), why)
-            })?;
-            write_new(&package.join(path), &text).map_err(fault)?;
+            let up = "../".repeat(path.components().count());
+            let (link, own) = (package.join(&path), Path::new(&up).join(&lender).join(&path));
+            if link.symlink_metadata().is_ok() {
+                continue;
+            }
+            fs::create_dir_all(link.parent().unwrap_or(&package)).map_err(fault)?;
+            symlink(&own, &link).map_err(fault)?;
         }
         for (path, text) in lab.starter()? {
             write_new(&package.join(path), &text).map_err(fault)?;

@@ -174,6 +174,9 @@ fn bad_usage_has_exit_code_2_and_names_what_there_is() {
         (&["hint", "00", "nothing"], "there is no hole nothing; there are ip-lengths"),
         (&["explain", "00", "nothing"], "there is no check nothing"),
         (&["test", "00", "--seed", "xyz"], "hexadecimal"),
+        (&["open", "08"], "that you write in lab 04: cargo lab open 04"),
+        (&["bench", "08", "--against", "04"], "lab 04 is not open yet"),
+        (&["bench", "04", "--against", "00"], "lab 00 has no server of the file protocol"),
     ] {
         let output = desk.run(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -196,6 +199,18 @@ fn what_a_student_wrote_is_never_lost() {
     fs::write(desk.folder.path().join("progress.json"), "{ not json").unwrap();
     assert_eq!(desk.run(&["list"]).status.code(), Some(3));
     assert_eq!(fs::read_to_string(desk.folder.path().join("progress.json")).unwrap(), "{ not json");
+}
+
+#[test]
+fn what_a_lab_goes_on_with_is_one_file() {
+    let desk = Desk::new();
+    for lab in ["04", "08", "08"] {
+        let output = desk.run(&["open", lab]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let path = |lab: &str| desk.folder.path().join(lab).join("src/session.rs");
+    fs::write(path("04_file_server"), "// mended\n").unwrap();
+    assert_eq!(fs::read_to_string(path("08_fork_server")).unwrap(), "// mended\n");
 }
 
 #[test]
