@@ -14,7 +14,7 @@
 //! | [`skeleton`] | a new lab's folder |
 //! | [`student`] | the student's folder: packages, progress |
 //! | [`build`] | Cargo as a tool |
-//! | [`bench`] | two students' servers under the same load |
+//! | [`mod@bench`] | two students' servers under the same load |
 //! | [`export`] | copies to give away, without and with the solutions |
 //! | [`trial`] | what a check has to work with |
 //! | [`grader`] | runs a check, contains the programs, cleans up |
