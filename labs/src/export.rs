@@ -210,7 +210,9 @@ pub fn leaks(folder: &Path, labs: &[Lab]) -> Result<Vec<String>, Broken> {
             let matches = body.iter().filter(|line| lines.contains(line.as_str()));
             let matches: Vec<&String> = matches.collect();
             let alone = |line: &String| body.len() == 1 && line.len() >= TELLING_ALONE;
-            if matches.len() >= 2 || matches.iter().any(|line| alone(line)) {
+            // Nor are a few of many.
+            let most = matches.len() >= 2 && matches.len() * 2 >= body.len();
+            if most || matches.iter().any(|line| alone(line)) {
                 found.push(format!(
                     "{shown}: has {} lines of the hole `{hole}` of {lab}, as in: {}",
                     matches.len(),

@@ -7,6 +7,7 @@
 
 // lab:canary wagtail-08-server
 mod children;
+mod converse;
 mod options;
 #[allow(dead_code, reason = "one of its functions is for servers that do not block")]
 mod session;
@@ -16,8 +17,7 @@ use nix::sys::socket::{
     sockopt::ReuseAddr,
 };
 use options::Options;
-use session::Session;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -101,26 +101,9 @@ fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
 }
 
 /// One client's conversation, from the first byte to the last.
-fn converse(mut stream: &TcpStream, root: &Path) -> io::Result<()> {
-    let mut session = Session::new(root)?;
-    let mut bytes = [0; 16 * 1024];
-    loop {
-        loop {
-            let output = session.output()?;
-            if output.is_empty() {
-                break;
-            }
-            let count = stream.write(output)?;
-            session.sent(count);
-        }
-        if session.is_over() {
-            return Ok(());
-        }
-        match stream.read(&mut bytes)? {
-            0 => session.ended(),
-            count => session.received(&bytes[..count]),
-        }
-    }
+fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    converse::converse(stream, root)
 }
 
 /// A listening socket. That of std has room for no more than 128 clients that are not accepted yet.

@@ -1,6 +1,6 @@
 //! One client: its connection, and what is to be done for it. There is nothing to do in this file.
 
-use crate::session::Session;
+use crate::converse::converse;
 use crate::stats::{self, Stats};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -49,32 +49,35 @@ impl Client {
     }
 
     fn talk(&self, sent: &mut u64) -> io::Result<()> {
-        let mut stream = &self.stream;
-        let mut session = Session::new(&self.root)?;
-        let mut bytes = [0; 16 * 1024];
-        loop {
-            loop {
-                let output = session.output()?;
-                if output.is_empty() {
-                    break;
-                }
-                let count = stream.write(output)?;
-                session.sent(count);
-                *sent += count as u64;
-            }
-            if session.is_over() {
-                return Ok(());
-            }
-            match stream.read(&mut bytes)? {
-                0 => session.ended(),
-                count => {
-                    let bytes = &bytes[..count];
-                    if bytes.windows(DEFECT.len()).any(|word| word == DEFECT) {
-                        panic!("a defect on purpose");
-                    }
-                    session.received(bytes);
-                }
-            }
+        self.stream.set_nodelay(true)?;
+        converse(Counted { stream: &self.stream, sent }, &self.root)
+    }
+}
+
+/// A connection that counts what is sent, and has the defect.
+struct Counted<'a> {
+    stream: &'a TcpStream,
+    sent: &'a mut u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        if buffer[..count].windows(DEFECT.len()).any(|word| word == DEFECT) {
+            panic!("a defect on purpose");
         }
+        Ok(count)
+    }
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.stream.write(bytes)?;
+        *self.sent += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
