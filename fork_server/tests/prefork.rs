@@ -176,16 +176,18 @@ fn want_of_descriptors_is_waited_out() {
 #[test]
 fn the_lock_outlives_its_holder() {
     let server = start(3, "lock", &["-v"]);
-    // One of them holds it.
-    for pid in pids(&server) {
-        signal(pid, Signal::KILL);
-        eventually("another takes its place", || {
+    // One of them holds it, or will in a moment; so all of them are killed, and again those that come after, until it
+    // was in somebody's hand.
+    eventually("the lock passes on", || {
+        let before = pids(&server);
+        before.iter().for_each(|pid| signal(*pid, Signal::KILL));
+        eventually("others take their places", || {
             let now = pids(&server);
-            now.len() == 3 && !now.contains(&pid)
+            now.len() == 3 && now.is_disjoint(&before)
         });
-        answers(&mut server.connect());
-    }
-    server.log_until("that it passed on", |log| log.contains("the lock passes on"));
+        answers(&mut server.connect()); // whoever comes next in has had the lock
+        server.log().contains("the lock passes on")
+    });
     let mut clients = [server.connect(), server.connect(), server.connect()];
     clients.iter_mut().for_each(answers);
 }
