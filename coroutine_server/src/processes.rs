@@ -15,8 +15,8 @@
 //!
 //! A process that dies takes its clients along, which is what separate processes are about: no others. The
 //! parent says so, and starts another, but none within a second of its predecessor, so that a server which
-//! always dies does not become a machine that only forks; a fork that fails is tried again as late. If the *parent* dies, the kernel sends its
-//! processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
+//! always dies does not become a machine that only forks; a fork that fails is tried again as late. If the
+//! *parent* dies, the kernel sends its processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
 
 use file_service::{Places, Service};
 use ipc::shared::{Array, Place, Value};
@@ -43,8 +43,8 @@ const RESTART: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// This process has more than one thread, or the system refuses a descriptor or memory. A process that it
-/// refuses is tried again.
+/// This process has more than one thread, or the system refuses a descriptor or memory at the start. A process
+/// that it refuses is tried again.
 pub(crate) fn start(
     listener: &TcpListener,
     service: &Service,
@@ -73,9 +73,11 @@ pub(crate) fn start(
                 continue;
             }
             member.started = Some(Instant::now());
+            // Room for the descriptor of the process: who is forked in vain may have taken a client in.
+            let room = listener.try_clone();
             // SAFETY: this process has one thread, as was made sure above and nothing since has changed, so
             // the child may do whatever the parent could.
-            match unsafe { fork() } {
+            match room.and_then(|_room| Ok(unsafe { fork() }?)) {
                 Err(error) => {
                     tracing::warn!("a process could not be started, which is tried again: {error}");
                     break;

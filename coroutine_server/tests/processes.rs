@@ -98,6 +98,23 @@ fn a_killed_process_is_replaced_and_its_places_are_free() {
 }
 
 #[test]
+fn want_of_descriptors_is_waited_out() {
+    let server = server("2", &[]);
+    let [first, second] = children(&server);
+    server.limit_descriptors(3);
+    send(first, Signal::KILL);
+    server.log_until("the reason", |log| log.contains("could not be started"));
+    server.log_until("the next try", |log| log.matches("could not be started").count() > 1);
+    assert_eq!(children(&server), [second]);
+    server.limit_descriptors(1000);
+    let mut conn = server.connect();
+    assert_eq!(conn.ask("GET a").text(), "hello");
+    children::<2>(&server);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+}
+
+#[test]
 fn the_processes_end_with_their_parent() {
     let server = server("3", &[]);
     let pids = children::<3>(&server);

@@ -349,8 +349,17 @@ struct Watching {
 }
 
 impl Watching {
-    fn start(desk: &Desk, args: &[&str]) -> Watching {
-        let mut command = desk.command(&[&["watch", "00"], args].concat());
+    /// Starts it by `through`, a command that is given what to run behind its own arguments.
+    fn start(desk: &Desk, through: &[&str], args: &[&str]) -> Watching {
+        let watch = desk.command(&[&["watch", "00"], args].concat());
+        let mut command = match through {
+            [] => watch,
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(watch.get_program()).args(watch.get_args());
+                command
+            }
+        };
         let mut command = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let printed = std::sync::Arc::new(Mutex::new(String::new()));
         let (output, into) = (command.stdout.take().unwrap(), printed.clone());
@@ -378,10 +387,10 @@ impl Watching {
     }
 }
 
-fn watch_sees_saves(args: &[&str], says: &str) {
+fn watch_sees_saves(through: &[&str], args: &[&str], says: &str) {
     let desk = Desk::new();
     desk.write("fn main() { panic!(\"aardvark\"); }");
-    let watching = Watching::start(&desk, args);
+    let watching = Watching::start(&desk, through, args);
     watching.shows(says);
     watching.shows("--only errors.others --seed");
     // As many editors save: a new file takes the name of the old one.
@@ -400,10 +409,28 @@ fn watch_sees_saves(args: &[&str], says: &str) {
 
 #[test]
 fn watch_sees_what_editors_do() {
-    watch_sees_saves(&[], "Ctrl-C ends it");
+    watch_sees_saves(&[], &[], "Ctrl-C ends it");
 }
 
 #[test]
 fn watch_looks_again_and_again_where_it_is_asked_to() {
-    watch_sees_saves(&["--poll"], "looked at again and again: as asked for");
+    watch_sees_saves(&[], &["--poll"], "looked at again and again: as asked for");
+}
+
+/// The limits are those of a user namespace, so that nobody else is short of what is used up here.
+#[test]
+fn watch_looks_again_and_again_where_events_are_used_up() {
+    for limit in ["max_inotify_instances", "max_inotify_watches"] {
+        let set = format!("echo 0 > /proc/sys/user/{limit} && exec \"$@\"");
+        let through = ["unshare", "--user", "--map-root-user", "sh", "-c", &set, "sh"];
+        let probe = Command::new(through[0]).args(&through[1..]).arg("true").output();
+        match probe {
+            Ok(output) if output.status.success() => {}
+            refused => {
+                eprintln!("SKIPPED: a limit cannot be set in a user namespace: {refused:?}");
+                return;
+            }
+        }
+        watch_sees_saves(&through, &[], &limit.replace("max_inotify", "fs/inotify/max_user"));
+    }
 }
