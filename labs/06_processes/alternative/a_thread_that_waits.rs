@@ -1,5 +1,6 @@
 // way: a thread that waits for whoever ends, and for nobody while there is nobody
 // lab:fill sigchld
+    // SAFETY: what is pointed to lives through each call. Children begun beside this thread only close, read, _exit.
     unsafe {
         let mut mask: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut mask);

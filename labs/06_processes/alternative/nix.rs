@@ -1,8 +1,10 @@
 // way: the types of nix
 // lab:fill begin
+    // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Child => {
             let code = work();
+            // SAFETY: it takes an integer and does not return.
             unsafe { libc::_exit(code) }
         }
         nix::unistd::ForkResult::Parent { child } => Ok(child.as_raw()),

@@ -2,6 +2,7 @@
 // lab:fill read
     extern "C" fn on_alarm(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(on_alarm), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
     unsafe { signal::sigaction(Signal::SIGALRM, &action) }?;
     let until = Instant::now() + limit;
     // If the first comes too early, another comes soon.
@@ -24,6 +25,7 @@
     let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGCHLD, Signal::SIGALRM] {
+        // SAFETY: the handler does nothing.
         unsafe { signal::sigaction(signal, &action) }?;
     }
     let mut asleep = before;
@@ -45,14 +47,18 @@
 // lab:end
 // lab:fill begin
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { unistd::fork() } {
         Ok(ForkResult::Child) => {
+            // SAFETY: this call takes integers.
             unsafe { libc::setpgid(0, 0) };
             for signal in 1..libc::SIGRTMIN() {
+                // SAFETY: no handler is installed. For SIGKILL and SIGSTOP it is refused, and needless.
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
             }
             let _ = SigSet::all().thread_unblock();
             let code = work();
+            // SAFETY: it takes an integer and does not return.
             unsafe { libc::_exit(code) }
         }
         Ok(ForkResult::Parent { child }) => {

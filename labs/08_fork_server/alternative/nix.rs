@@ -1,8 +1,10 @@
 // way: the types of nix, and a child that closes all descriptors but its own
 // lab:fill fork
+    // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Child => {
             let code = guarded(work);
+            // SAFETY: it takes an integer and does not return.
             unsafe { libc::_exit(code) }
         }
         nix::unistd::ForkResult::Parent { child } => Ok(child.as_raw()),
@@ -25,6 +27,7 @@
     loop {
         match nix::sys::socket::accept(listener.as_raw_fd()) {
             Ok(socket) => {
+                // SAFETY: accept has just made this descriptor, and nobody else has it.
                 let stream = unsafe { TcpStream::from_raw_fd(socket) };
                 let Ok(client) = stream.peer_addr() else { continue };
                 return Ok((stream, client));
@@ -38,6 +41,7 @@
     let _ = listener;
     let own = stream.as_raw_fd() as u32;
     let child = children::begin(|| {
+        // SAFETY: these calls take integers. The child ends by `_exit`, so nobody closes these descriptors again.
         unsafe {
             libc::syscall(libc::SYS_close_range, 3, own - 1, 0);
             libc::syscall(libc::SYS_close_range, own + 1, u32::MAX, 0);
