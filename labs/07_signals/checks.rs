@@ -407,7 +407,7 @@ fn nothing_left(trial: &Trial) -> Verdict {
         return fail(what, quote(&said));
     }
     let alive = || proc::process(grandchild).is_some_and(|process| process.state != 'Z');
-    if !within(QUIET, || !alive()) {
+    if !within(PATIENCE, || !alive()) {
         let observed = format!(
             "the shell is gone, but pid {grandchild}, which it had begun, lives on: its group was not signalled"
         );
@@ -619,7 +619,6 @@ fn print(trial: &Trial) -> Verdict {
         // Nobody reads, so the pipe is full before all is written: it waits, and has the stream in its hands.
         settle(&program);
         deliver(&program, Signal::SIGUSR1)?;
-        pause(Duration::from_millis(10));
         let what = format!("{LINES} lines and then the report, though SIGUSR1 came between them");
         let why = || {
             format!(

@@ -659,6 +659,7 @@ fn pool_sleeps(trial: &Trial) -> Verdict {
     let mut server = pool(trial, 4, 4, "")?;
     let mut client = come(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
+    until_asleep(&server);
     let window = Duration::from_millis(250);
     let family = server.program.family();
     let (before, ready) = (

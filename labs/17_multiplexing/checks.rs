@@ -846,7 +846,9 @@ fn no_descriptors(trial: &Trial) -> Verdict {
     let mut next = match waiting.into_iter().next() {
         Some(client) => client,
         None => {
-            within(Duration::from_secs(1), || sockets(&server) < count);
+            if !within(PATIENCE, || sockets(&server) < count) {
+                return fail(what, "the connection of a client that is gone is not closed");
+            }
             let mut client = connect(&mut server)?;
             send(&mut server, &mut client, "NONSENSE\n")?;
             client

@@ -25,9 +25,6 @@ const ARRIVAL_SIZE: usize = 4096;
 /// The one group of buffers that there is.
 const GROUP: u16 = 0;
 
-/// The flag of a receive that is to wait before it looks: nothing is there yet, so a look is in vain.
-const POLL_FIRST: u16 = 1;
-
 /// One queue of submissions, one of completions. Belongs to one thread.
 pub(crate) struct Ring {
     // Dropped first: with the ring the kernel lets go of the buffers.
@@ -119,18 +116,21 @@ impl Ring {
     }
 
     /// Receives into whichever shared buffer is free when bytes come: while nothing comes, none
-    /// is taken. `patient` says that nothing is there yet.
+    /// is taken. With `stream` again and again, one completion each, until a completion says that there will
+    /// be no more.
     pub(crate) fn receive_into_any(
         &mut self,
         socket: RawFd,
-        patient: bool,
+        stream: bool,
         tag: u64,
     ) -> io::Result<()> {
-        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), 0)
-            .buf_group(GROUP)
-            .ioprio(if patient { POLL_FIRST } else { 0 })
-            .build()
-            .flags(Flags::BUFFER_SELECT);
+        let entry = match stream {
+            true => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
+            false => opcode::Recv::new(Fd(socket), std::ptr::null_mut(), 0)
+                .buf_group(GROUP)
+                .build()
+                .flags(Flags::BUFFER_SELECT),
+        };
         // SAFETY: the memory is the kernel's choice among `arrivals`, which live as long as the ring.
         unsafe { self.push(&[entry.user_data(tag)]) }
     }
@@ -275,6 +275,8 @@ fn check(ring: &IoUring) -> io::Result<()> {
         (opcode::Read::CODE, "READ"),
         (opcode::Recv::CODE, "RECV"),
         (opcode::Send::CODE, "SEND"),
+        // Not used, but as old as what is and cannot be asked for.
+        (opcode::SendZc::CODE, "RECV with many completions (Linux 6.0)"),
     ];
     if let Some((_, name)) = operations.iter().find(|(code, _)| !probe.is_supported(*code)) {
         return Err(too_old(name));

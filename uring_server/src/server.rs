@@ -217,8 +217,12 @@ impl Server {
             if let Some(client) = self.clients.get(key)
                 && client.session.is_some()
             {
-                let tags =
-                    Tags { receive: key.tag(RECEIVE), send: key.tag(SEND), read: key.tag(READ) };
+                let tags = Tags {
+                    receive: key.tag(RECEIVE),
+                    send: key.tag(SEND),
+                    read: key.tag(READ),
+                    cancel: key.tag(CANCEL),
+                };
                 client.wire.submit(&mut self.ring, tags, &mut self.pool)?;
             }
         }
@@ -286,13 +290,13 @@ impl Server {
         let Some(client) = self.clients.get(key) else {
             return self.give_back(arrival);
         };
-        let drained = !cqueue::sock_nonempty(completion.flags());
-        client.wire.received(completion.result(), drained, &mut self.pool);
+        let more = cqueue::more(completion.flags());
+        client.wire.received(completion.result(), more, &mut self.pool);
         match client.waits {
             Waits::ToRead if client.wire.has_news() || arrival.is_some() => {
                 return self.advance(key, arrival);
             }
-            Waits::ToRead => self.noted.push(key), // no buffer was free
+            Waits::ToRead => self.noted.push(key), // no buffer was free, or this was the end of a stream
             Waits::ForTheKernel => {
                 self.give_back(arrival);
                 return self.remove_if_quiet(key);
@@ -301,6 +305,7 @@ impl Server {
             Waits::ToWrite | Waits::ForWork | Waits::ForItsTurn => {
                 if let Some(arrival) = arrival {
                     client.wire.keep(self.ring.bytes(arrival));
+                    self.noted.push(key); // it may be enough
                 }
             }
         }
@@ -341,6 +346,11 @@ impl Server {
         client.waits = match step {
             Step::Closed => Waits::ForTheKernel,
             Step::Idle if client.wire.listen() => Waits::ForItsTurn,
+            // Nothing more will come, which the session is told when what it has written has gone.
+            Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => {
+                self.writers += 1;
+                Waits::ToWrite
+            }
             Step::Idle | Step::Wait(Interest::Read) => {
                 link.wait_until(Some(session.deadline()));
                 Waits::ToRead

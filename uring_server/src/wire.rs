@@ -28,6 +28,9 @@ const PIECE: u64 = 1 << 20;
 /// From this size on what the session reads into is worth a buffer of its own.
 const BULK: usize = 16 << 10;
 
+/// How many bytes are kept for a session that does not read them, before the kernel is told to take no more.
+const REST_MAX: usize = 64 << 10;
+
 /// How many large buffers are kept for the next who needs one.
 const KEPT: usize = 32;
 
@@ -64,9 +67,15 @@ struct Incoming {
     end: usize,
     /// The end of the stream, or an error: for good.
     end_of_stream: Option<io::Result<()>>,
-    state: State<Receive>,
-    /// The last receive has emptied the socket.
-    drained: bool,
+    /// What the kernel has.
+    under_way: Option<Receive>,
+    /// What it is to have.
+    wanted: Option<Receive>,
+    /// It has been told to end the stream that is under way, and has not done so yet.
+    cancelled: bool,
+    /// The client has sent something before. Who does so again is worth a stream; for who does not, it would have
+    /// to be cancelled.
+    stays: bool,
 }
 
 /// One operation: nothing, wanted, or with the kernel.
@@ -80,7 +89,10 @@ enum State<T> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Receive {
-    IntoAny,
+    /// Into a shared buffer.
+    Once,
+    /// Likewise, again and again, until it is cancelled or the end has come.
+    Stream,
     IntoBulk(usize),
 }
 
@@ -119,6 +131,7 @@ pub(crate) struct Tags {
     pub(crate) receive: u64,
     pub(crate) send: u64,
     pub(crate) read: u64,
+    pub(crate) cancel: u64,
 }
 
 impl Wire {
@@ -128,28 +141,24 @@ impl Wire {
 
     /// Whether the kernel has no operation of this client: only then may its buffers go.
     pub(crate) fn is_quiet(&self) -> bool {
-        !matches!(self.incoming.state, State::UnderWay(_))
-            && !matches!(self.outgoing.state, State::UnderWay(_))
+        self.incoming.under_way.is_none() && !matches!(self.outgoing.state, State::UnderWay(_))
     }
 
     /// Whether something is to be submitted.
     pub(crate) fn has_noted(&self) -> bool {
-        matches!(self.incoming.state, State::Noted(_))
-            || matches!(self.outgoing.state, State::Noted(_))
+        self.incoming.wanted.is_some() || matches!(self.outgoing.state, State::Noted(_))
     }
 
     /// Notes that bytes are wanted though the session has not asked: it is idle.
     ///
     /// Gives whether there are some already.
     pub(crate) fn listen(&mut self) -> bool {
-        let incoming = &mut self.incoming;
-        if incoming.has_some() {
+        if self.has_news() {
             return true;
         }
+        let incoming = &mut self.incoming;
         incoming.rest = VecDeque::new(); // an idle client holds no buffer
-        if incoming.state == State::Rest {
-            incoming.state = State::Noted(Receive::IntoAny);
-        }
+        incoming.want_any();
         false
     }
 
@@ -194,18 +203,30 @@ impl Wire {
             }
         }
         let incoming = &mut self.incoming;
-        if let State::Noted(receive) = incoming.state {
-            incoming.state = State::UnderWay(receive);
+        if incoming.under_way == Some(Receive::Stream) {
+            // It brings more than the session takes, or the session wants it elsewhere.
+            let unfit = incoming.rest.len() > REST_MAX
+                || matches!(incoming.wanted, Some(Receive::IntoBulk(_)));
+            if unfit && !std::mem::replace(&mut incoming.cancelled, true) {
+                ring.cancel(tags.receive, tags.cancel)?;
+            }
+            if !incoming.cancelled {
+                incoming.wanted = None; // as it is
+            }
+        }
+        if incoming.under_way.is_none()
+            && let Some(receive) = incoming.wanted.take()
+        {
+            incoming.under_way = Some(receive);
             match receive {
-                Receive::IntoAny => {
-                    ring.receive_into_any(socket, incoming.drained, tags.receive)?;
-                }
+                Receive::Once => ring.receive_into_any(socket, false, tags.receive)?,
+                Receive::Stream => ring.receive_into_any(socket, true, tags.receive)?,
                 Receive::IntoBulk(wanted) => {
                     incoming.bulk = pool.take();
                     let span = Span(incoming.bulk.as_mut_ptr(), wanted.min(CHUNK));
-                    // SAFETY: `incoming.bulk` is as long as the span and untouched while `incoming.state` is
-                    // UnderWay, since nothing is in `start..end`. The completion `received` ends that state,
-                    // and a wire that is not quiet is not dropped.
+                    // SAFETY: `incoming.bulk` is as long as the span and untouched while it is under way, since
+                    // nothing is in `start..end`. The completion `received` ends that, and a wire that is not
+                    // quiet is not dropped.
                     unsafe { ring.receive(socket, span, tags.receive)? };
                 }
             }
@@ -213,13 +234,16 @@ impl Wire {
         Ok(())
     }
 
-    /// The receive has completed; `drained` says that it has emptied the socket. What came into a shared
-    /// buffer the caller has.
-    pub(crate) fn received(&mut self, result: i32, drained: bool, pool: &mut Pool) {
+    /// A receive has completed, for the last time unless there is `more` to come. What came into a shared buffer
+    /// the caller has.
+    pub(crate) fn received(&mut self, result: i32, more: bool, pool: &mut Pool) {
         let incoming = &mut self.incoming;
-        let was = std::mem::take(&mut incoming.state);
-        incoming.drained = drained;
-        let into_bulk = matches!(was, State::UnderWay(Receive::IntoBulk(_)));
+        let into_bulk = matches!(incoming.under_way, Some(Receive::IntoBulk(_)));
+        incoming.stays = true;
+        if !more {
+            incoming.under_way = None;
+            incoming.cancelled = false;
+        }
         match result {
             0 => incoming.end_of_stream = Some(Ok(())),
             count if count > 0 => {
@@ -227,14 +251,12 @@ impl Wire {
                     (incoming.start, incoming.end) = (0, count as usize);
                 }
             }
+            error if -error == libc::ECANCELED => {} // a stream, by us
             error if into_bulk || -error != libc::ENOBUFS => {
                 incoming.end_of_stream = Some(Err(io::Error::from_raw_os_error(-error)));
             }
             // All shared buffers were taken at that moment. They are given back in every turn.
-            _ => {
-                incoming.drained = false;
-                incoming.state = State::Noted(Receive::IntoAny);
-            }
+            _ => incoming.want_any(),
         }
         if into_bulk && result <= 0 {
             pool.put(std::mem::take(&mut incoming.bulk));
@@ -243,7 +265,21 @@ impl Wire {
 
     /// Whether there is something for the session to read.
     pub(crate) fn has_news(&self) -> bool {
-        self.incoming.has_some()
+        let incoming = &self.incoming;
+        !incoming.rest.is_empty() || incoming.start < incoming.end || self.end_is_due()
+    }
+
+    /// Whether the session is to be told that nothing more will come. It closes then, so what it has written must
+    /// have gone before.
+    fn end_is_due(&self) -> bool {
+        self.incoming.end_of_stream.is_some() && !self.is_ending()
+    }
+
+    /// Whether nothing more will come, but what the session has written has not gone yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        let outgoing = &self.outgoing;
+        let busy = outgoing.state != State::Rest && outgoing.failed.is_none();
+        matches!(self.incoming.end_of_stream, Some(Ok(()))) && busy
     }
 
     /// Keeps what the session has not read, so that the shared buffer can be given back.
@@ -302,8 +338,11 @@ impl Wire {
 }
 
 impl Incoming {
-    fn has_some(&self) -> bool {
-        !self.rest.is_empty() || self.start < self.end || self.end_of_stream.is_some()
+    fn want_any(&mut self) {
+        if self.end_of_stream.is_some() {
+            return;
+        }
+        self.wanted = Some(if self.stays { Receive::Stream } else { Receive::Once });
     }
 }
 
@@ -392,20 +431,20 @@ impl Transport for Exchange<'_, '_> {
             }
             return Ok(count);
         }
-        match &incoming.end_of_stream {
-            Some(Ok(())) => return Ok(0),
-            Some(Err(error)) => {
-                return Err(error
+        if let Some(end) = &self.wire.incoming.end_of_stream {
+            return match end {
+                Ok(()) if self.wire.end_is_due() => Ok(0),
+                Ok(()) => Err(WOULD_BLOCK.into()),
+                Err(error) => Err(error
                     .raw_os_error()
-                    .map_or(WOULD_BLOCK.into(), io::Error::from_raw_os_error));
-            }
-            None => {}
+                    .map_or(WOULD_BLOCK.into(), io::Error::from_raw_os_error)),
+            };
         }
-        if !matches!(incoming.state, State::UnderWay(_)) {
-            incoming.state = State::Noted(match buffer.len() {
-                wanted if wanted < BULK => Receive::IntoAny,
-                wanted => Receive::IntoBulk(wanted),
-            });
+        let incoming = &mut self.wire.incoming;
+        match (incoming.under_way, buffer.len()) {
+            (Some(Receive::Once | Receive::IntoBulk(_)), _) => {}
+            (_, wanted) if wanted >= BULK => incoming.wanted = Some(Receive::IntoBulk(wanted)),
+            _ => incoming.want_any(),
         }
         Err(WOULD_BLOCK.into())
     }

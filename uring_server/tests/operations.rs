@@ -138,6 +138,54 @@ fn clients_that_stall_keep_no_shared_buffer() {
     }
 }
 
+/// A stream of receives goes on while the session is busy. It is ended before it fills the memory, and begun again:
+/// nothing is lost.
+#[test]
+fn a_flood_is_not_taken_in() {
+    let Some(server) = start(&["--transfer-timeout", "60"]) else { return };
+    let size = server.root().patterned("large", 32 << 20);
+    let mut conn = Conn::connect_narrow(server.address());
+    assert_eq!(conn.ask("HASH none").code(), "not-found"); // it stays: from here on there is a stream
+    conn.send("GET large\n");
+    assert_eq!(conn.ok_line(), size);
+    let before = oracles::memory(&server.family());
+    // Far more than the buffers of two sockets hold.
+    let (request, requests) = (format!("HASH {}none\n", "none/".repeat(200)), 16_000);
+    let (mut sender, mut receiver) = (conn.sender(), conn);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            sender.send(request.repeat(requests));
+            sender.finish();
+        });
+        // Other clients are served meanwhile, each in a turn of the loop in which the flood could go on.
+        for _ in 0..200 {
+            server.ask("LIST").ok();
+        }
+        let grown = oracles::memory(&server.family()).saturating_sub(before);
+        assert!(grown < 4 << 20, "{grown} bytes more memory for a client that does not read");
+        receiver.widen();
+        assert_eq!(receiver.follow(&harness::root::pattern(), 0, size), size);
+        for _ in 0..requests {
+            assert_eq!(receiver.reply().code(), "not-found");
+        }
+        receiver.closed();
+    });
+}
+
+/// A stream brings small pieces. Who uploads much is better served by a buffer of its own, for which the stream is
+/// ended first.
+#[test]
+fn an_upload_of_a_client_that_stays() {
+    let Some(server) = start(&[]) else { return };
+    let content = harness::root::pattern().repeat(40);
+    let mut conn = server.connect();
+    for _ in 0..20 {
+        conn.ask("LIST").ok();
+        conn.put("f", &content).ok();
+        assert_eq!(conn.ask("GET f").ok(), content);
+    }
+}
+
 /// What is not in memory is read by the ring, piece by piece. (Where the file system keeps all in memory this
 /// tests nothing new.)
 #[test]

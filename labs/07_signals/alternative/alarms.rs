@@ -66,6 +66,9 @@
             let _ = unistd::setpgid(child, child);
             Ok(child)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            mask.thread_set_mask()?;
+            Err(error.into())
+        }
     }
 // lab:end

@@ -23,7 +23,10 @@
             libc::ppoll(&mut fd, 1, std::ptr::null(), &none)
         };
         match ready {
-            1 => return listener.accept(),
+            1 => match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                outcome => return outcome,
+            },
             _ => children::reap(),
         }
     }

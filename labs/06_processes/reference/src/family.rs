@@ -25,7 +25,8 @@ impl fmt::Display for Fate {
 /// Begins a child that does `work` and ends with the code that it gives. Gives the child's number.
 pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
     // lab:hole begin
-    // SAFETY: this process has one thread, so the child may do whatever it could.
+    // SAFETY: this process has one thread, so the child may do whatever it could. (Had it more: only what is
+    // async-signal-safe.)
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
