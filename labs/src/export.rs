@@ -355,6 +355,16 @@ fn without_tests(path: &Path) -> Result<toml::Table, Broken> {
     for key in ["dev-dependencies", "test", "bench"] {
         manifest.remove(key);
     }
+    // A program may be one that only tests start.
+    let stays = |program: &toml::Value| {
+        let folder = program.get("path").and_then(|path| path.as_str()?.split('/').next());
+        !folder.is_some_and(|folder| LEFT_OUT.contains(&folder))
+    };
+    for key in ["bin", "example"] {
+        if let Some(programs) = manifest.get_mut(key).and_then(toml::Value::as_array_mut) {
+            programs.retain(stays);
+        }
+    }
     Ok(manifest)
 }
 

@@ -66,6 +66,11 @@ fn a_copy_that_is_not_bare_has_what_the_guides_use() {
         assert!(!copy.join(path).exists(), "{path}");
     }
     assert_eq!(leaks(&copy, &labs).unwrap(), Vec::<String>::new());
+    // Cargo reads every manifest, and looks for each program that one names.
+    let mut metadata = Command::new(env!("CARGO"));
+    metadata.args(["metadata", "--offline", "--no-deps", "--format-version=1"]);
+    let output = metadata.current_dir(&copy).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
