@@ -66,11 +66,23 @@ fn a_copy_that_is_not_bare_has_what_the_guides_use() {
         assert!(!copy.join(path).exists(), "{path}");
     }
     assert_eq!(leaks(&copy, &labs).unwrap(), Vec::<String>::new());
-    // Cargo reads every manifest, and looks for each program that one names.
+    // Every program that a manifest names is there.
     let mut metadata = Command::new(env!("CARGO"));
     metadata.args(["metadata", "--offline", "--no-deps", "--format-version=1"]);
     let output = metadata.current_dir(&copy).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sources: Vec<&str> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|package| package["targets"].as_array().unwrap())
+        .map(|target| target["src_path"].as_str().unwrap())
+        .collect();
+    assert!(sources.len() > 20, "{sources:?}");
+    for source in sources {
+        assert!(Path::new(source).is_file(), "{source}");
+    }
 }
 
 #[test]
