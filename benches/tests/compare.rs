@@ -122,6 +122,27 @@ fn foreign_servers_where_there_are_any() {
     }
 }
 
+/// Somebody's own server of the file protocol; here it is one of ours, started as a program.
+#[test]
+fn a_program_beside_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = format!("one at a time={} iterative_server", env!("CARGO_BIN_EXE_serve"));
+    let many = format!("many={} thread_server", env!("CARGO_BIN_EXE_serve"));
+    let args = ["--program", &one, "--program", &many, "--case", "visitors,connect-4k"];
+    let (output, stdout, stderr) = compare(folder.path(), &args);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    let json = fs::read_to_string(folder.path().join("comparison.json")).unwrap();
+    let comparison = benches::load::report::json::read_comparison(&json).unwrap();
+    assert_eq!(comparison.servers(), ["one at a time", "many"]);
+    for case in &comparison.cases {
+        for result in &case.results {
+            assert_eq!(result.runs().count(), 2, "{}: {stdout}", result.server);
+            // Not by HTTP, which a student's server does not speak.
+            assert!(result.runs().all(|run| run.totals.done > 0), "{}: {stdout}", result.server);
+        }
+    }
+}
+
 #[test]
 fn a_server_with_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,6 +176,8 @@ fn what_is_wrong_is_one_line_and_code_2() {
         &["compare", "--against", "apache"],
         &["compare", "--against", "a=127.0.0.1:1"],
         &["compare", "--models", "pool,pool"],
+        &["compare", "--program", "no-name"],
+        &["compare", "--program", "a=/no/such/program --option"],
         &["compare", "--models", "pool", "--baseline", "thread"],
         &["compare", "missing.json", "missing.json"],
         &["diff", "missing.json", "missing.json"],

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::proc::{self, Process};
 use crate::sockets::{self, ESTABLISHED};
@@ -61,8 +61,22 @@ pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
 /// Processor time that the family uses while `window` passes. A server that has nothing to do uses
 /// next to none; one that spins uses all of it.
 pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
+    spent_during(family, window, proc::cpu_time)
+}
+
+/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
+/// spins on a busy machine gets little processor time, but is ready all the time.
+pub fn ready_during(family: &[Process], window: Duration) -> Duration {
+    spent_during(family, window, proc::ready_time)
+}
+
+fn spent_during(
+    family: &[Process],
+    window: Duration,
+    clock: fn(i32) -> Option<Duration>,
+) -> Duration {
     let reading = || -> BTreeMap<i32, Duration> {
-        family.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
+        family.iter().filter_map(|p| Some((p.pid, clock(p.pid)?))).collect()
     };
     let before = reading();
     pause(window);
@@ -102,5 +116,52 @@ pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
             return;
         }
         assert!(until_read(conn), "the server has not read what was sent within {PATIENCE:?}");
+    }
+}
+
+/// Whether every thread of the family sleeps all the while that `window` passes: none runs, is ready to, or wakes up in
+/// between. (A thread that has ended sleeps, too.) Who waits for a core is not asleep, so a busy machine is never taken for a program that is stuck.
+pub fn asleep_during(family: &[Process], window: Duration) -> bool {
+    let look = || -> Option<BTreeMap<i32, u64>> {
+        let alive = family.iter().filter(|p| p.state != 'Z');
+        let threads: Vec<_> = alive.flat_map(|p| proc::threads(p.pid)).collect();
+        let sleeps = threads.iter().all(|thread| matches!(thread.state, 'S' | 'D' | 'Z'));
+        sleeps.then(|| threads.into_iter().map(|thread| (thread.id, thread.switches)).collect())
+    };
+    let before = look();
+    let until = Instant::now() + window;
+    while before.as_ref().is_some_and(|threads| !threads.is_empty()) && look() == before {
+        if Instant::now() >= until {
+            return true;
+        }
+        pause(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Watches for how long a process has been asleep without a break. Who has something to do, and only waits for a core to do it,
+/// is not asleep: so a process that rests for longer than it ever waits on purpose waits for something that will not come,
+/// however busy the machine is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    pid: i32,
+    since: Option<(Instant, proc::ContextSwitches)>,
+}
+
+impl Rest {
+    /// Of this process.
+    pub fn of(pid: i32) -> Rest {
+        Rest { pid, since: None }
+    }
+
+    /// Looks, and gives for how long every look so far has found it asleep, and in the same sleep.
+    pub fn look(&mut self) -> Duration {
+        let switches = proc::context_switches(self.pid);
+        let asleep = proc::asleep(self.pid) && proc::context_switches(self.pid) == switches;
+        self.since = match self.since {
+            Some((since, before)) if asleep && before == switches => Some((since, switches)),
+            _ => asleep.then(|| (Instant::now(), switches)),
+        };
+        self.since.map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 }

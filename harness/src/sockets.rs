@@ -26,6 +26,8 @@ pub struct TcpSocket {
 pub const ESTABLISHED: u8 = 1;
 /// The number of the listening state in [`TcpSocket::state`].
 pub const LISTENING: u8 = 10;
+/// The number of the state in [`TcpSocket::state`] of an end that has closed first and lingers on for a minute.
+pub const TIME_WAIT: u8 = 6;
 
 /// The end `local` of the connection to `remote`, unless there is none any more.
 pub fn connection(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket> {
@@ -37,6 +39,19 @@ pub fn connection(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket
 pub fn listener(address: SocketAddrV4) -> Option<TcpSocket> {
     let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
     find(address, nobody).filter(|socket| socket.state == LISTENING)
+}
+
+/// The addresses of all sockets that listen on this port: the kernel has a list of them, by whatever address they would be
+/// found.
+pub fn listeners_on(port: u16) -> Vec<SocketAddrV4> {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let listens = |line: &str| -> Option<SocketAddrV4> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let own = address(fields.get(1)?)?;
+        let state = u8::from_str_radix(fields.get(3)?, 16).ok()?;
+        (state == LISTENING && own.port() == port).then_some(own)
+    };
+    table.lines().skip(1).filter_map(listens).collect()
 }
 
 fn find(local: SocketAddrV4, remote: SocketAddrV4) -> Option<TcpSocket> {
@@ -118,6 +133,28 @@ fn address(field: &str) -> Option<SocketAddrV4> {
     Some(SocketAddrV4::new(Ipv4Addr::from(host.to_ne_bytes()), port))
 }
 
+/// A datagram socket as the kernel sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpSocket {
+    /// Whom it is connected to, and takes datagrams from alone; port 0 if to nobody.
+    pub remote: SocketAddrV4,
+    /// What waits in it unread, in bytes of the kernel's memory.
+    pub unread: u32,
+}
+
+/// The datagram socket that is bound to `local`, if there is one.
+pub fn datagram_socket(local: SocketAddrV4) -> Option<UdpSocket> {
+    let table = fs::read_to_string("/proc/net/udp").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if address(fields.get(1)?)? != local {
+            return None;
+        }
+        let unread = u32::from_str_radix(fields.get(4)?.split_once(':')?.1, 16).ok()?;
+        Some(UdpSocket { remote: address(fields.get(2)?)?, unread })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +202,23 @@ mod tests {
         assert_eq!(connection(address, stranger), None);
         drop(waiting);
         assert_eq!(listener(address), None);
+    }
+
+    #[test]
+    fn what_waits_at_a_datagram_socket_is_seen() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let here = v4(socket.local_addr());
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let idle = UdpSocket { remote: nobody, unread: 0 };
+        assert_eq!(datagram_socket(here), Some(idle));
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        other.send_to(b"hello", here).unwrap();
+        assert!(datagram_socket(here).unwrap().unread > 0);
+        socket.recv_from(&mut [0; 8]).unwrap();
+        assert_eq!(datagram_socket(here), Some(idle));
+        socket.connect(other.local_addr().unwrap()).unwrap();
+        assert_eq!(datagram_socket(here).unwrap().remote, v4(other.local_addr()));
+        drop(socket);
+        assert_eq!(datagram_socket(here), None);
     }
 }

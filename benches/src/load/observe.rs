@@ -643,6 +643,7 @@ fn number_after(text: &[u8], name: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
     /// A script that ends when its standard input does, which says so when it is ready.
@@ -650,6 +651,8 @@ mod tests {
         use io::BufRead;
         let mut child = Command::new("python3")
             .args(["-c", script])
+            // Of its own, so that nobody's orphans but its own are taken for its.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -352,6 +352,22 @@ catalogue! { $
         error_statuses: Nothing,
         /// The page of a folder: names escaped, every link good.
         folder_pages: Nothing,
+        /// `?sort=` and `order=`: folders first, then as asked; JSON is not touched.
+        folder_pages_are_sorted: Nothing,
+        /// The page's policy allows its own script and style by their hashes, and nothing else.
+        folder_pages_are_confined: Nothing,
+        /// `--read-only`: the page offers no upload.
+        read_only_pages: Nothing,
+        /// HTML, SVG, XML are offered for saving and sandboxed; `?download` does it for any file.
+        what_browsers_could_run_is_saved: Nothing,
+        /// `PUT` from the server's own page, by address and localhost, and from programs.
+        a_page_writes_to_its_own_server: Nothing,
+        /// `PUT` from any other page: 403, the body thrown away, nothing written; rebound names too.
+        foreign_pages_cannot_write: Nothing,
+        /// `PUT` from a page under the name in `--addr`.
+        the_name_that_the_server_was_started_with: Nothing,
+        /// What foreign pages may send is never taken for other requests, and nothing is shared with them.
+        browsers_cannot_smuggle: Nothing,
         /// The same as JSON.
         folders_as_json: Nothing,
         /// Malformed heads: 400, closes, nothing smuggled behind them is answered.
