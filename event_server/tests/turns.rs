@@ -1,7 +1,8 @@
 //! What a client of one loop may expect of it while others are there, and what the loop refuses.
 
-use harness::oracles::{connection_holders, unread, until_read};
+use harness::oracles::{connection_holders, until_read};
 use harness::proc::{cpu_time, descriptors};
+use harness::sockets;
 use harness::wait::eventually;
 use harness::wire::{Conn, Reply};
 use harness::{Exit, Launch, Server};
@@ -44,7 +45,8 @@ fn in_one_batch(server: &Server, meanwhile: impl FnOnce()) {
 /// Sends, and waits until that has arrived at a server that does not read.
 fn send_unread(conn: &mut Conn, bytes: &[u8]) {
     conn.send(bytes);
-    let arrived = || unread(conn.peer(), conn.local()) == Some(bytes.len() as u32);
+    let end = || sockets::connection(conn.peer(), conn.local());
+    let arrived = || end().is_some_and(|end| end.unread as usize == bytes.len());
     eventually("the bytes arrive", arrived);
 }
 

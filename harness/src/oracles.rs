@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use crate::proc::{self, Process};
-use crate::sockets::{self, ESTABLISHED};
+use crate::sockets::{self, CLOSE_WAIT, ESTABLISHED, SYN_RECEIVED, TcpSocket};
 use crate::wait::{PATIENCE, pause, within};
 use crate::wire::Conn;
 
@@ -91,13 +91,33 @@ pub fn memory(family: &[Process]) -> u64 {
     family.iter().filter_map(|p| proc::pss(p.pid)).sum()
 }
 
-/// Bytes that have arrived at the server's end of a connection and wait there unread, or `None`
-/// once that end is gone.
-pub fn unread(server: SocketAddrV4, client: SocketAddrV4) -> Option<u32> {
+/// Bytes that the `sender` has written and that the `receiver`, the other end of the connection, has not read, whether they
+/// have arrived or not; or `None` once that end is gone. Where it says 0, the system call that read the last of them is
+/// over, too: what is written from now on is no part of that read.
+pub fn unread(receiver: SocketAddrV4, sender: SocketAddrV4) -> Option<u64> {
+    let other = sockets::connection(sender, receiver);
+    let written = other.and_then(|other| other.traffic).map(|traffic| traffic.written);
+    let arrived = match sockets::connection(receiver, sender) {
+        // Nothing arrives before the handshake is over at this end, too.
+        None | Some(TcpSocket { state: SYN_RECEIVED, .. }) => Some(0),
+        Some(end) => end.traffic.map(|traffic| traffic.received),
+    };
+    // A second look, since what is unread has to be seen after what has arrived. For its answer the kernel takes the lock of
+    // the socket, which a system call that reads holds for as long as it lasts.
+    let Some(end) = sockets::connection(receiver, sender) else {
+        // It is gone, unless the other end knows better: it is not always found while the handshake completes.
+        let connected = other.is_some_and(|other| other.state == ESTABLISHED);
+        return written.filter(|_| connected);
+    };
     // Nobody will read what a socket has that its process has let go of; one that has not been
     // accepted yet belongs to nobody either, but it will be read.
-    let read_by_somebody = |end: &sockets::TcpSocket| end.inode != 0 || end.state == ESTABLISHED;
-    sockets::connection(server, client).filter(read_by_somebody).map(|end| end.unread)
+    let to_be_accepted = [SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT].contains(&end.state);
+    if end.inode == 0 && !to_be_accepted {
+        return None;
+    }
+    let on_its_way =
+        written.zip(arrived).map_or(0, |(written, arrived)| written.saturating_sub(arrived));
+    Some(on_its_way + u64::from(end.unread))
 }
 
 /// Waits until the server has read everything that `conn` has sent, or has closed the connection.

@@ -177,15 +177,12 @@ fn closed(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     };
     let Stop::Fail(mut finding) = stop else { return Err(stop) };
     let end = sockets::connection(server.address, address(client)?);
-    if end.is_some_and(|end| end.state == CLOSE_WAIT) {
+    if end.is_some_and(|end| end.state == sockets::CLOSE_WAIT) {
         finding.observed +=
             "; its socket stands in CLOSE-WAIT: the client's end has come, and nobody closes";
     }
     Err(Stop::Fail(finding))
 }
-
-/// The number of the state in which the other side has ended and this one has not.
-const CLOSE_WAIT: u8 = 8;
 
 /// Ends a connection by a reset.
 fn reset_of(client: Client) -> Verdict {
