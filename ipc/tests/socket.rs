@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::Peer;
+use common::{Peer, until};
 use ipc::Error;
 use ipc::signal::{Signal, send};
 use ipc::socket::{
@@ -122,19 +122,6 @@ fn a_path_that_is_bound_but_not_yet_listening_is_alive() {
     }
 }
 
-/// Asks again until there is an answer. A socket that was just closed here is not gone while a child that another test's
-/// thread has forked meanwhile still has it: until its exec.
-fn until<T>(mut answer: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(begun.elapsed() < LONG, "nothing has come of it");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn of_several_that_replace_a_stale_path_one_wins() {
     let (_folder, address, text) = path();
@@ -190,7 +177,6 @@ fn an_abstract_name_needs_no_file_and_ends_with_its_socket() {
     assert_eq!(peer.line(), "connected");
     listener.accept_timeout(LONG).unwrap();
     drop(listener);
-    // A process that another test has just forked holds the socket until it becomes another program.
     until(|| matches!(Stream::connect(&address), Err(Error::Closed { .. })).then_some(()));
     let again = until(|| Listener::bind(&address).ok());
     assert!(again.path().is_none());
@@ -406,7 +392,7 @@ fn datagrams_tell_what_became_of_them() {
     client.connect(&address).unwrap();
     drop(post);
     assert!(!Path::new(&text).exists());
-    assert!(matches!(client.send(b"x"), Err(Error::Closed { .. })));
+    until(|| matches!(client.send(b"x"), Err(Error::Closed { .. })).then_some(()));
     let (nobody, text) = abstract_name();
     assert!(matches!(
         Datagram::unbound().unwrap().send_to(b"x", &nobody),
