@@ -23,6 +23,14 @@ pub struct Process {
     pub threads: usize,
 }
 
+impl Process {
+    /// Whether all of it has ended, and with that let go of its sockets and files. The first thread of several may be a zombie
+    /// while another has still to end.
+    pub fn has_ended(&self) -> bool {
+        self.state == 'Z' && self.threads <= 1
+    }
+}
+
 /// Voluntary and involuntary context switches of all threads of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContextSwitches {
