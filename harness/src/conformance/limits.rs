@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{http_get, noise, stays};
+use super::{begun, http_get, noise, said_to_the_end, stays};
 use crate::root::pattern;
 use crate::wait::{PATIENCE, eventually, within};
 use crate::wire::{Conn, Reply};
@@ -97,9 +97,9 @@ pub(super) fn busy_is_no_reset(subject: &Subject) {
         return;
     }
     for _ in 0..5 {
-        let mut conn = server.connect();
         // The client talks on and listens only then.
-        conn.send([format!("PUT f {}\n", body.len()).as_bytes(), &body].concat());
+        let request = [format!("PUT f {}\n", body.len()).as_bytes(), &body].concat();
+        let mut conn = said_to_the_end(&server, request);
         assert_eq!(conn.reply().code(), "busy");
         conn.closed();
         let mut conn = server.connect();
@@ -424,8 +424,10 @@ pub(super) fn a_child_that_is_killed(subject: &Subject) {
 
 pub(super) fn children_whose_parent_is_killed(subject: &Subject) {
     let server = subject.start(&["--idle-timeout", "1"]);
-    let mut clients: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
-    clients.iter_mut().for_each(stays);
+    let idle = Duration::from_secs(1);
+    let clients = [(); 3].map(|()| begun(|| server.connect(), "HASH none\n", idle));
+    let mut clients = clients.map(|(conn, _)| conn);
+    clients.iter_mut().for_each(|conn| assert!(conn.reply().is("not-found")));
     server.signal(Signal::KILL);
     server.wait_exit();
     eventually("the children end", || server.children().iter().all(|child| child.state == 'Z'));
