@@ -110,6 +110,15 @@ pub fn pss(pid: i32) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Bytes of memory of a process that are nobody else's: what is read from files, the program for one, is shared with whoever
+/// has read it, too, and the proportion changes as they come and go.
+pub fn own_memory(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Context switches of all living threads of a process.
 pub fn context_switches(pid: i32) -> ContextSwitches {
     let mut sum = ContextSwitches::default();
