@@ -39,16 +39,20 @@ fn so_many_threads_as_asked_for() {
 #[test]
 fn a_long_job_stops_nobody() {
     for args in [&["--flavor", "current-thread"][..], &["--workers", "1"]] {
-        let server = server(args);
-        server.root().write("a", "hello");
-        server.root().sparse("long", 1 << 30);
-        let mut long = server.connect();
-        long.send("HASH long\n");
-        assert!(oracles::until_read(&long));
-        let mut short = server.connect();
-        for _ in 0..10 {
-            assert_eq!(short.ask("GET a").text(), "hello");
-        }
-        assert_eq!(oracles::unread(long.local(), long.peer()), Some(0), "the job was waited for");
+        let overtaken = || {
+            let server = server(args);
+            server.root().write("a", "hello");
+            server.root().sparse("long", 1 << 30);
+            let mut long = server.connect();
+            long.send("HASH long\n");
+            assert!(oracles::until_read(&long));
+            let mut short = server.connect();
+            for _ in 0..10 {
+                assert_eq!(short.ask("GET a").text(), "hello");
+            }
+            oracles::unread(long.local(), long.peer()) == Some(0)
+        };
+        // The job may also have ended first because this process was held up meanwhile, but not every time.
+        assert!((0..5).any(|_| overtaken()), "{args:?}: the job was waited for");
     }
 }

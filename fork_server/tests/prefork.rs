@@ -15,13 +15,16 @@ fn launch(options: &[&str]) -> Launch {
     Launch::new(env!("CARGO_BIN_EXE_fork_server")).args(options)
 }
 
-/// A server with so many children, when all of them are there.
+/// A server with so many children, when all of them are there and wait for clients.
 fn start(children: usize, accept: &str, more: &[&str]) -> Server {
     let number = children.to_string();
     let options = ["--prefork", &number, "--accept", accept];
     let launch = launch(&options).args(more);
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
-    eventually("the children are there", || pids(&server).len() == children);
+    eventually("the children are there", || {
+        let pids = pids(&server);
+        pids.len() == children && pids.into_iter().all(proc::asleep)
+    });
     server
 }
 
@@ -33,13 +36,6 @@ fn pids(server: &Server) -> BTreeSet<i32> {
 
 fn signal(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).expect("a process id"), signal).expect("a living process");
-}
-
-/// The child that serves the connection.
-fn child_of(server: &Server, conn: &Conn) -> i32 {
-    let holders = oracles::connection_holders(&server.family(), server.address(), conn.local());
-    assert_eq!(holders.len(), 1, "{holders:?}");
-    holders[0]
 }
 
 #[track_caller]
@@ -120,7 +116,7 @@ fn a_dead_child_is_replaced() {
         answers(&mut victim);
         answers(&mut other);
         let before = pids(&server);
-        let dead = child_of(&server, &victim);
+        let dead = server.child_of(&victim);
         signal(dead, Signal::KILL);
         victim.drain();
         eventually("another takes its place", || {
@@ -131,7 +127,7 @@ fn a_dead_child_is_replaced() {
         answers(&mut other);
         let mut next = server.connect();
         answers(&mut next);
-        assert!(!before.contains(&child_of(&server, &next)), "{way}: the other is busy");
+        assert!(!before.contains(&server.child_of(&next)), "{way}: the other is busy");
     }
 }
 
@@ -163,7 +159,7 @@ fn want_of_descriptors_is_waited_out() {
     let mut conn = server.connect();
     answers(&mut conn);
     server.limit_descriptors(3);
-    let dead = child_of(&server, &conn);
+    let dead = server.child_of(&conn);
     signal(dead, Signal::KILL);
     server.log_until("the reason", |log| log.contains("no process for a child"));
     assert!(server.cpu_during(Duration::from_millis(300)) < Duration::from_millis(100));
@@ -198,7 +194,7 @@ fn a_child_that_is_told_to_end_takes_nobody_along() {
         let server = start(2, way, &["--drain-timeout", "1"]);
         let mut busy = server.connect();
         answers(&mut busy);
-        let serving = child_of(&server, &busy);
+        let serving = server.child_of(&busy);
         let idle = *pids(&server).iter().find(|pid| **pid != serving).expect("the other");
         // A stranger's signal is not the order to stop: it means this child alone.
         for pid in [idle, serving] {
@@ -220,11 +216,16 @@ fn a_client_passed_to_a_dying_child_is_the_only_one_lost() {
     // The child that was free last comes first; it has asked for a client, and will not take it.
     let mut probe = server.connect();
     answers(&mut probe);
-    let stopped = child_of(&server, &probe);
+    let stopped = server.child_of(&probe);
     assert_eq!(probe.ask("QUIT").ok(), b"");
     probe.closed();
     drop(probe);
-    let waits = || proc::process(stopped).is_some_and(|child| child.state == 'S');
+    // With its tether and its channel alone: who still has a client may sleep, too, and has not asked for another.
+    let waits = || {
+        let sockets = proc::descriptors(stopped).into_values();
+        let sockets = sockets.filter(|target| target.starts_with("socket:")).count();
+        sockets == 2 && proc::asleep(stopped)
+    };
     eventually("it waits for the next", waits);
     signal(stopped, Signal::STOP);
     let mut clients = [server.connect(), server.connect(), server.connect()];
@@ -274,11 +275,13 @@ fn the_scoreboard_is_right() {
         let mut last = server.connect();
         last.ask("NONSENSE").code();
         last.ask("HASH none").code();
-        let dead = child_of(&server, &last);
+        let dead = server.child_of(&last);
         eventually("the silent one is there", || {
             let address = server.address();
             !oracles::connection_holders(&server.family(), address, silent.local()).is_empty()
         });
+        // It counts a request when the reply is out.
+        eventually("it waits for the next request", || proc::asleep(dead));
         signal(dead, Signal::KILL);
         last.drain();
         eventually("another takes its place", || {
@@ -303,7 +306,7 @@ fn a_child_holds_what_it_needs() {
         let server = start(3, way, &[]);
         let mut conn = server.connect();
         answers(&mut conn);
-        let serving = child_of(&server, &conn);
+        let serving = server.child_of(&conn);
         let root = server.root().path().display().to_string();
         for pid in pids(&server) {
             let mut targets: Vec<String> = proc::descriptors(pid).into_values().collect();

@@ -23,6 +23,14 @@ pub struct Process {
     pub threads: usize,
 }
 
+impl Process {
+    /// Whether all of it has ended, and with that let go of its sockets and files. The first thread of several may be a zombie
+    /// while another has still to end.
+    pub fn has_ended(&self) -> bool {
+        self.state == 'Z' && self.threads <= 1
+    }
+}
+
 /// Voluntary and involuntary context switches of all threads of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContextSwitches {
@@ -98,6 +106,15 @@ pub fn ready_time(pid: i32) -> Option<Duration> {
 pub fn pss(pid: i32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Bytes of memory of a process that are nobody else's: what is read from files, the program for one, is shared with whoever
+/// has read it, too, and the proportion changes as they come and go.
+pub fn own_memory(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -74,6 +74,19 @@ impl Server {
         family
     }
 
+    /// The child that serves the connection: it alone holds the server's end. Who forked it, or passed the connection on to
+    /// it, lets go of its own copy in a moment of its own, perhaps after the child has answered. So this waits for that.
+    #[track_caller]
+    pub fn child_of(&self, conn: &Conn) -> i32 {
+        let mut holders = Vec::new();
+        let alone = within(PATIENCE, || {
+            holders = oracles::connection_holders(&self.family(), self.address, conn.local());
+            matches!(holders[..], [child] if child != self.pid())
+        });
+        assert!(alone, "held by {holders:?}, where {} is the parent", self.pid());
+        holders[0]
+    }
+
     /// Whether the process that was started has not ended.
     pub fn is_running(&self) -> bool {
         proc::process(self.pid()).is_some_and(|process| process.state != 'Z')
@@ -126,7 +139,7 @@ impl Server {
     pub fn kill(&self) {
         self.signal_group(Signal::KILL);
         self.wait_exit();
-        let gone = || self.family().iter().all(|process| process.state == 'Z');
+        let gone = || self.family().iter().all(Process::has_ended);
         assert!(within(PATIENCE, gone), "killed processes live on: {:?}", self.family());
     }
 

@@ -1,7 +1,7 @@
 //! Clients that leave, stall or flood while the kernel has operations of theirs.
 
 use harness::wire::Conn;
-use harness::{Server, Subject, oracles};
+use harness::{Server, Subject, oracles, proc};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,11 @@ fn start(options: &[&str]) -> Option<Server> {
 
 fn descriptors(server: &Server) -> BTreeMap<String, usize> {
     oracles::descriptor_kinds(&server.family())
+}
+
+/// Without what it shares with the servers of the tests beside this one.
+fn own_memory(server: &Server) -> u64 {
+    proc::own_memory(server.pid()).expect("a running server")
 }
 
 /// What an idle server with its first client behind it holds.
@@ -64,10 +69,10 @@ fn a_thousand_resets_in_mid_transfer_leave_nothing() {
     };
     rounds(50);
     back_at(&server, &rest);
-    let before = oracles::memory(&server.family());
+    let before = own_memory(&server);
     rounds(950);
     back_at(&server, &rest);
-    let grown = oracles::memory(&server.family()).saturating_sub(before);
+    let grown = own_memory(&server).saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes more memory after 950 clients");
     server.ask("LIST").ok();
 }
@@ -148,7 +153,7 @@ fn a_flood_is_not_taken_in() {
     assert_eq!(conn.ask("HASH none").code(), "not-found"); // it stays: from here on there is a stream
     conn.send("GET large\n");
     assert_eq!(conn.ok_line(), size);
-    let before = oracles::memory(&server.family());
+    let before = own_memory(&server);
     // Far more than the buffers of two sockets hold.
     let (request, requests) = (format!("HASH {}none\n", "none/".repeat(200)), 16_000);
     let (mut sender, mut receiver) = (conn.sender(), conn);
@@ -161,7 +166,7 @@ fn a_flood_is_not_taken_in() {
         for _ in 0..200 {
             server.ask("LIST").ok();
         }
-        let grown = oracles::memory(&server.family()).saturating_sub(before);
+        let grown = own_memory(&server).saturating_sub(before);
         assert!(grown < 4 << 20, "{grown} bytes more memory for a client that does not read");
         receiver.widen();
         assert_eq!(receiver.follow(&harness::root::pattern(), 0, size), size);
