@@ -168,7 +168,8 @@ fn a_stuck_reply_costs_nothing_and_has_an_end() {
             let mut stuck = Conn::connect_narrow(server.address());
             stuck.send("GET large\n");
             stuck.ok_line();
-            stuck.send("GET large\n");
+            // Where this process was held up until the client was cut, it is said to nobody.
+            let _ = stuck.try_send("GET large\n");
             if ends {
                 stuck.finish();
             }
