@@ -61,22 +61,8 @@ pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
 /// Processor time that the family uses while `window` passes. A server that has nothing to do uses
 /// next to none; one that spins uses all of it.
 pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
-    spent_during(family, window, proc::cpu_time)
-}
-
-/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
-/// spins on a busy machine gets little processor time, but is ready all the time.
-pub fn ready_during(family: &[Process], window: Duration) -> Duration {
-    spent_during(family, window, proc::ready_time)
-}
-
-fn spent_during(
-    family: &[Process],
-    window: Duration,
-    clock: fn(i32) -> Option<Duration>,
-) -> Duration {
     let reading = || -> BTreeMap<i32, Duration> {
-        family.iter().filter_map(|p| Some((p.pid, clock(p.pid)?))).collect()
+        family.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
     };
     let before = reading();
     pause(window);
@@ -84,6 +70,52 @@ fn spent_during(
         after.saturating_sub(before.get(&pid).copied().unwrap_or_default())
     };
     reading().into_iter().map(spent).sum()
+}
+
+/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
+/// spins on a busy machine gets little processor time, but is ready all the time.
+pub fn ready_during(family: &[Process], window: Duration) -> Duration {
+    let reading = || -> BTreeMap<i32, (proc::Thread, Duration)> {
+        let of = |pid: i32| {
+            let read = move |thread: proc::Thread| {
+                Some((thread.id, (thread, proc::ready_time(pid, thread.id)?)))
+            };
+            proc::threads(pid).into_iter().filter_map(read)
+        };
+        family.iter().flat_map(|p| of(p.pid)).collect()
+    };
+    let (begun, before) = (Instant::now(), reading());
+    pause(window);
+    let after = reading();
+    let window = begun.elapsed();
+    let spent = |(id, (now, ready)): (i32, (proc::Thread, Duration))| {
+        let Some((then, before)) = before.get(&id) else { return ready.min(window) };
+        // A wait for a core is booked when it is over: what had begun earlier comes as a whole, and what is not over, not at
+        // all. But who is ready at both ends, and has not gone to sleep between, was so all the while.
+        let awake = [then.state, now.state] == ['R', 'R'] && then.voluntary == now.voluntary;
+        if awake { window } else { ready.saturating_sub(*before).min(window) }
+    };
+    after.into_iter().map(spent).sum()
+}
+
+/// Looks for a `window` in which the family is ready for less than a quarter of the time, as one is that has nothing to do, and
+/// goes on looking until `patience` is over; otherwise gives how long it was ready in the last. Who is on the way to sleep, and
+/// waits for a core, gets there in one of them; who never sleeps is found so in all.
+pub fn restless(
+    family: impl Fn() -> Vec<Process>,
+    window: Duration,
+    patience: Duration,
+) -> Option<Duration> {
+    let begun = Instant::now();
+    loop {
+        let ready = ready_during(&family(), window);
+        if ready < window / 4 {
+            return None;
+        }
+        if begun.elapsed() >= patience {
+            return Some(ready);
+        }
+    }
 }
 
 /// Memory of the family: pages shared with others counted in proportion.
@@ -140,12 +172,13 @@ pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
 }
 
 /// Whether every thread of the family sleeps all the while that `window` passes: none runs, is ready to, or wakes up in
-/// between. (A thread that has ended sleeps, too.) Who waits for a core is not asleep, so a busy machine is never taken for a program that is stuck.
+/// between. (A thread that has ended sleeps, too.) Who waits for a core is not asleep, and neither is who waits for a disk, as
+/// for a page of its own program: so a busy machine is never taken for a program that is stuck.
 pub fn asleep_during(family: &[Process], window: Duration) -> bool {
     let look = || -> Option<BTreeMap<i32, u64>> {
         let alive = family.iter().filter(|p| p.state != 'Z');
         let threads: Vec<_> = alive.flat_map(|p| proc::threads(p.pid)).collect();
-        let sleeps = threads.iter().all(|thread| matches!(thread.state, 'S' | 'D' | 'Z'));
+        let sleeps = threads.iter().all(|thread| matches!(thread.state, 'S' | 'Z'));
         sleeps.then(|| threads.into_iter().map(|thread| (thread.id, thread.switches)).collect())
     };
     let before = look();
@@ -165,23 +198,32 @@ pub fn asleep_during(family: &[Process], window: Duration) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Rest {
     pid: i32,
-    since: Option<(Instant, proc::ContextSwitches)>,
+    last: Option<(Instant, proc::ContextSwitches)>,
+    rested: Duration,
 }
+
+/// The most that a rest grows by from one look to the next. Between two that are further apart the whole machine may have
+/// stood still, and the process's own clock has not yet had its turn.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 impl Rest {
     /// Of this process.
     pub fn of(pid: i32) -> Rest {
-        Rest { pid, since: None }
+        Rest { pid, last: None, rested: Duration::ZERO }
     }
 
     /// Looks, and gives for how long every look so far has found it asleep, and in the same sleep.
     pub fn look(&mut self) -> Duration {
         let switches = proc::context_switches(self.pid);
         let asleep = proc::asleep(self.pid) && proc::context_switches(self.pid) == switches;
-        self.since = match self.since {
-            Some((since, before)) if asleep && before == switches => Some((since, switches)),
-            _ => asleep.then(|| (Instant::now(), switches)),
+        let now = Instant::now();
+        self.rested = match self.last {
+            Some((last, before)) if asleep && before == switches => {
+                self.rested + (now - last).min(BETWEEN_LOOKS)
+            }
+            _ => Duration::ZERO,
         };
-        self.since.map_or(Duration::ZERO, |(since, _)| since.elapsed())
+        self.last = asleep.then_some((now, switches));
+        self.rested
     }
 }

@@ -90,16 +90,12 @@ pub fn cpu_time(pid: i32) -> Option<Duration> {
     Some(Duration::from(nix::time::clock_gettime(clock).ok()?))
 }
 
-/// For how long the living threads of a process have run, or were ready to and waited for a core.
-pub fn ready_time(pid: i32) -> Option<Duration> {
-    let folder = format!("/proc/{pid}/task");
-    let of = |thread: i32| {
-        let line = fs::read_to_string(format!("{folder}/{thread}/schedstat")).ok()?;
-        let mut nanos = line.split_whitespace().map_while(|word| word.parse::<u64>().ok());
-        Some(Duration::from_nanos(nanos.next()? + nanos.next()?))
-    };
-    let threads = numbers(&folder);
-    (!threads.is_empty()).then(|| threads.into_iter().filter_map(of).sum())
+/// For how long a thread of a process has run, or was ready to and waited for a core. The kernel books such a wait when it is
+/// over, and not before.
+pub fn ready_time(pid: i32, thread: i32) -> Option<Duration> {
+    let line = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).ok()?;
+    let mut nanos = line.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+    Some(Duration::from_nanos(nanos.next()? + nanos.next()?))
 }
 
 /// Bytes of memory of a process, shared pages counted in proportion.
@@ -161,6 +157,8 @@ pub struct Thread {
     pub state: char,
     /// Context switches of both kinds.
     pub switches: u64,
+    /// Those of them by which it went to sleep.
+    pub voluntary: u64,
 }
 
 /// The threads of a process.
@@ -169,10 +167,13 @@ pub fn threads(pid: i32) -> Vec<Thread> {
     let thread = |id: i32| {
         let status = fs::read_to_string(format!("{folder}/{id}/status")).ok()?;
         let state = status.lines().find_map(|line| line.strip_prefix("State:"))?;
-        let switches = status.lines().filter(|line| line.contains("voluntary_ctxt_switches:"));
-        let switches =
-            switches.filter_map(|line| line.rsplit(':').next()?.trim().parse::<u64>().ok());
-        Some(Thread { id, state: state.trim().chars().next()?, switches: switches.sum() })
+        let count = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        };
+        let voluntary = count("voluntary_ctxt_switches:");
+        let switches = voluntary + count("nonvoluntary_ctxt_switches:");
+        Some(Thread { id, state: state.trim().chars().next()?, switches, voluntary })
     };
     numbers(&folder).into_iter().filter_map(thread).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::trial::{Check, Client, PATIENCE, Program, Stop, Trial, Verdict, describe, fail};
 use harness::wait::pause;
-use harness::{oracles, proc};
+use harness::{oracles, proc, sockets};
 use rustix::net::sockopt;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
@@ -295,8 +295,9 @@ fn end(mut program: Program, client: &Client, messages: &[Vec<u8>], how: &str) -
     fail(format!("line {} of the output to be {wanted}; the replies were {how}", at + 1), observed)
 }
 
-/// Whether the program waits, and not for time to pass, though it has read everything that it was sent. Looks for a
-/// fifth of a second, or less where it does something.
+/// Whether the program waits, and not for time to pass, though it has read everything that it was sent: it had read it
+/// before it was seen to sleep, or else it may have woken to read it since. Looks for a fifth of a second, or less where it
+/// does something.
 fn stuck(program: &Program, client: &Client) -> Verdict<bool> {
     let stream = client.stream();
     // Without a partner, it has closed the connection and is on its way.
@@ -306,8 +307,8 @@ fn stuck(program: &Program, client: &Client) -> Verdict<bool> {
         return Ok(false);
     };
     let family = program.family();
-    Ok(oracles::asleep_during(&family, Duration::from_millis(200))
-        && oracles::unread(theirs, own) == Some(0)
+    Ok(oracles::unread(theirs, own) == Some(0)
+        && oracles::asleep_during(&family, Duration::from_millis(200))
         && !describe(&family).contains("nanosleep"))
 }
 
@@ -389,6 +390,17 @@ fn more_than_the_buffers(trial: &Trial) -> Verdict {
     end(program, &client, &messages, "each sent when its message had come")
 }
 
+/// Whether something has arrived at the program's end of the connection that it has not read.
+fn unread_there(client: &Client) -> bool {
+    let stream = client.stream();
+    let (Ok(SocketAddr::V4(theirs)), Ok(SocketAddr::V4(own))) =
+        (stream.peer_addr(), stream.local_addr())
+    else {
+        return false;
+    };
+    sockets::connection(theirs, own).is_some_and(|end| end.unread > 0)
+}
+
 /// Sends a reply, unless the program does not read it and has no room to write: then both would wait for ever.
 fn reply_or_stuck(program: &mut Program, client: &mut Client, bytes: &[u8], at: usize) -> Verdict {
     let mut stream = client.stream();
@@ -399,7 +411,9 @@ fn reply_or_stuck(program: &mut Program, client: &mut Client, bytes: &[u8], at: 
         match stream.write(&bytes[sent..]) {
             Ok(n) => (sent, asleep) = (sent + n, 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let sleeps = oracles::asleep_during(&program.family(), Duration::from_millis(100));
+                // With nothing to read it waits for what the kernel has yet to send, perhaps for a second time.
+                let sleeps = unread_there(client)
+                    && oracles::asleep_during(&program.family(), Duration::from_millis(100));
                 asleep = if sleeps { asleep + 1 } else { 0 };
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

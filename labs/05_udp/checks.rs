@@ -3,9 +3,10 @@
 use crate::trial::{
     Check, Datagram, Datagrams, Program, Server, Stop, Trial, Verdict, fail, quote,
 };
+use harness::oracles::{self, Rest};
 use harness::proc::{self, ContextSwitches};
+use harness::sockets;
 use harness::wait::{pause, within};
-use harness::{oracles, sockets};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -275,13 +276,9 @@ fn no_storm(trial: &Trial) -> Verdict {
 const WINDOW: Duration = Duration::from_millis(150);
 
 fn asleep(program: &Program, while_what: &str) -> Verdict {
-    // It may still be on its way to sleep; who never does is seen below. No longer: who watches the clock ends then.
-    let sleeps = || proc::process(program.pid()).is_none_or(|process| process.state == 'S');
-    within(Duration::from_millis(300), sleeps);
-    let ready = oracles::ready_during(&program.family(), WINDOW);
-    if ready < WINDOW / 4 {
-        return Ok(());
-    }
+    // It may still be on its way to sleep. Who watches the clock ends some time after that, and so is found before.
+    let most = Duration::from_secs(1);
+    let Some(ready) = oracles::restless(|| program.family(), WINDOW, most) else { return Ok(()) };
     let observed = format!("for {ready:.0?} of {WINDOW:?} it ran, or waited for a core to run on");
     fail(format!("to sleep while {while_what}"), observed)
 }
@@ -396,8 +393,9 @@ impl Asked {
 
     /// The next datagram of the client; `what` says what it should be.
     fn next(&mut self, what: &str) -> Verdict<Datagram> {
-        let patience = PATIENCE.min(Duration::from_secs(1) + 8 * self.timeout);
-        let until = Instant::now() + patience;
+        // Who sleeps in one and the same call for so long will not try again. Who only waits for a core does not sleep.
+        let most = PATIENCE.min(Duration::from_secs(1) + 8 * self.timeout);
+        let (begun, mut rest) = (Instant::now(), Rest::of(self.program.pid()));
         loop {
             if let Some(datagram) = self.socket.receive(Duration::from_millis(5))? {
                 return Ok(datagram);
@@ -406,12 +404,13 @@ impl Asked {
             if ended && let Some(datagram) = self.socket.receive(Duration::ZERO)? {
                 return Ok(datagram);
             }
-            if ended || Instant::now() >= until {
+            if ended || rest.look() >= most || begun.elapsed() >= PATIENCE {
                 let waited = if ended {
                     String::new()
                 } else {
                     format!(
-                        "no datagram for {patience:.1?}, with a time-out of {:?}; ",
+                        "no datagram for {:.1?}, with a time-out of {:?}; ",
+                        begun.elapsed(),
                         self.timeout
                     )
                 };
@@ -670,14 +669,38 @@ fn late_answer(trial: &Trial) -> Verdict {
     client.prints_not("OK 1\nOK 21\nOK 321\n", why, &mistakes)
 }
 
+/// Has something come to a program again and again until its time-out has passed all the same, and looks how long before that
+/// the last had come. A time-out that begins anew each time can pass only when nothing has come for as long, as where this
+/// check does not get to run: that is tried again.
+fn again_and_again(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -> Verdict {
+    let mut pause = Duration::ZERO;
+    for _ in 0..5 {
+        pause = attempt()?;
+        if pause < timeout * 9 / 10 {
+            return Ok(());
+        }
+    }
+    let observed =
+        format!("it passed {pause:.0?} after the last of them, and never sooner than {timeout:?}");
+    fail(format!("a time-out of {timeout:?} to pass, however much comes meanwhile"), observed)
+}
+
 fn junk(trial: &Trial) -> Verdict {
-    let (timeout, tries) = (Duration::from_millis(150), 2);
-    let mut client = Asked::by(trial, 150, tries, &["GET"])?;
+    let timeout = Duration::from_millis(150);
+    again_and_again(timeout, || junk_comes(trial, timeout))
+}
+
+/// Gives how long before the last try the last of them but one had come.
+fn junk_comes(trial: &Trial, timeout: Duration) -> Verdict<Duration> {
+    let tries = 2;
+    let mut client = Asked::by(trial, timeout.as_millis() as u64, tries, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let (mut seen, mut sent) = (1, 0);
     let mut last = request.at;
-    let until = Instant::now() + 5 * tries * timeout;
+    let until = Instant::now() + PATIENCE;
+    let mut moments = vec![request.at];
     loop {
+        moments.push(Instant::now());
         let junk = [format!("ANS {} OK 666", id.wrapping_sub(1)), "hello".into(), String::new()];
         client.reply(&request, &junk[sent % junk.len()])?;
         sent += 1;
@@ -715,7 +738,9 @@ fn junk(trial: &Trial) -> Verdict {
         );
         return fail(expected, observed);
     }
-    Ok(())
+    // The last of them may have been on its way only.
+    let mut before = moments.into_iter().rev().filter(|moment| *moment <= last);
+    Ok(last - before.nth(1).unwrap_or(request.at))
 }
 
 fn oversized_answer(trial: &Trial) -> Verdict {
@@ -748,8 +773,8 @@ fn hearer(trial: &Trial) -> Verdict<Datagrams> {
     }
 }
 
-/// One that looks for servers, and what it asks.
-fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, SocketAddrV4)> {
+/// One that looks for servers, the number of its question, and the question.
+fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, Datagram)> {
     let socket = hearer(trial)?;
     let to = SocketAddrV4::new(BROADCAST, socket.address().port());
     let mut program = trial
@@ -764,7 +789,7 @@ fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, S
             let text = text(&datagram);
             let words = text.strip_prefix("ASK ").and_then(|rest| rest.split_once(' '));
             return match words.map(|(id, words)| (id.parse(), words)) {
-                Some((Ok(id), "HELLO")) => Ok((program, socket, id, datagram.from)),
+                Some((Ok(id), "HELLO")) => Ok((program, socket, id, datagram)),
                 _ => fail(what, quote(&text)),
             };
         }
@@ -778,7 +803,7 @@ fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, S
 /// waits for longer.
 fn in_time(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
     match attempt(Duration::from_millis(400)) {
-        Err(Stop::Fail(_)) => attempt(Duration::from_millis(1200)),
+        Err(Stop::Fail(_)) => attempt(Duration::from_millis(2000)),
         outcome => outcome,
     }
 }
@@ -788,7 +813,7 @@ fn broadcast(trial: &Trial) -> Verdict {
 }
 
 fn broadcast_within(trial: &Trial, wait: Duration) -> Verdict {
-    let (mut program, socket, id, from) = looking(trial, wait)?;
+    let (mut program, socket, id, Datagram { from, .. }) = looking(trial, wait)?;
     socket.send(format!("ANS {id} HERE alpha"), from)?;
     let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, socket.address().port());
     let wanted = format!("found {server} alpha");
@@ -806,7 +831,7 @@ fn all(trial: &Trial) -> Verdict {
 }
 
 fn all_within(trial: &Trial, wait: Duration) -> Verdict {
-    let (mut program, _heard, id, from) = looking(trial, wait)?;
+    let (mut program, _heard, id, Datagram { from, .. }) = looking(trial, wait)?;
     let mut wanted = BTreeSet::new();
     let mut servers = Vec::new();
     for (number, name) in (2..).zip(["alpha", "beta", "gamma", "beta"]) {
@@ -823,7 +848,7 @@ fn all_within(trial: &Trial, wait: Duration) -> Verdict {
     }
     let what =
         "one line `found HOST:PORT NAME` for each of four servers that answer, each of them twice";
-    program.wait(what, PATIENCE / 2)?;
+    program.wait(what, wait + PATIENCE / 2)?;
     let output = program.output();
     let lines: Vec<&str> = output.lines().collect();
     let got: BTreeSet<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -845,13 +870,19 @@ fn all_within(trial: &Trial, wait: Duration) -> Verdict {
 
 fn ends(trial: &Trial) -> Verdict {
     let wait = Duration::from_millis(200);
-    let (mut program, socket, id, from) = looking(trial, wait)?;
+    again_and_again(wait, || ends_among_answers(trial, wait))
+}
+
+/// Gives how long before the end the last answer but one had come.
+fn ends_among_answers(trial: &Trial, wait: Duration) -> Verdict<Duration> {
+    let (mut program, socket, id, Datagram { from, at: begun, .. }) = looking(trial, wait)?;
     let servers = [(); 3].map(|()| trial.datagrams(Ipv4Addr::LOCALHOST));
     let servers = servers.into_iter().collect::<Verdict<Vec<Datagrams>>>()?;
-    let begun = Instant::now();
     let mut sent = 0;
+    let mut last = [begun; 2];
     while program.ended()?.is_none() {
-        if begun.elapsed() > 6 * wait {
+        last = [last[1], Instant::now()];
+        if begun.elapsed() > PATIENCE {
             let observed = format!(
                 "it still waits after {:.1?}: each of {sent} answers made it wait longer; {}",
                 begun.elapsed(),
@@ -863,12 +894,13 @@ fn ends(trial: &Trial) -> Verdict {
         sent += 1;
         socket.receive(wait / 10)?;
     }
+    let pause = last[0].elapsed();
     let status = program.wait("the end of its output", PATIENCE)?;
     if begun.elapsed() < wait / 3 {
         let observed = format!("it ended after {:.0?}", begun.elapsed());
         return fail(format!("answers to be taken for {wait:?}"), observed);
     }
-    if status.success() { Ok(()) } else { fail("exit code 0", program.describe()) }
+    if status.success() { Ok(pause) } else { fail("exit code 0", program.describe()) }
 }
 
 // All together.
@@ -922,7 +954,7 @@ fn lossy(trial: &Trial) -> Verdict {
     let mut program = trial
         .program("client")
         .arg(front.address().to_string())
-        .args(["--timeout-ms", "20", "--tries", "80"])
+        .args(["--timeout-ms", "20", "--tries", "400"])
         .args(numbers.iter().map(|n| format!("ADD {n}")))
         .start()?;
     let (mut there, mut back_again) = (Weather::default(), Weather::default());

@@ -161,10 +161,9 @@ fn sleeps(trial: &Trial) -> Verdict {
     let program = bereaved(trial)?;
     within(PATIENCE, || program.family().len() == 1);
     let window = Duration::from_millis(300);
-    let ready = oracles::ready_during(&program.family(), window);
-    if ready < window / 4 {
+    let Some(ready) = oracles::restless(|| program.family(), window, Duration::from_secs(1)) else {
         return Ok(());
-    }
+    };
     let observed = format!("for {ready:.0?} of {window:?} it ran, or waited for a core to run on");
     fail("a parent that has nothing to do to sleep", observed)
 }

@@ -40,7 +40,7 @@ const REPLY: &str = "OK 6\nhello\n";
 const GOODBYE: &str = "OK 0\n";
 
 /// How long the server may take for what it should do at once.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = PATIENCE;
 
 /// Threads that a server may have beside those that serve: `main`, and two more for whatever it likes.
 const OTHERS: usize = 3;
@@ -583,15 +583,16 @@ fn pool_in_order(trial: &Trial) -> Verdict {
     let mut first = come(&mut server)?;
     ask(&mut server, &mut first, "a reply to the first client")?;
     let mut waiting = Vec::new();
-    for _ in 0..5 {
+    for n in 1..=5 {
         let mut client = come(&mut server)?;
         client.send(ASK)?;
         waiting.push(client);
-    }
-    if !happens(&server, || in_hand(&server) == 6) {
-        let what = "one client served and five in the queue";
-        let observed = format!("it holds {}", in_hand(&server));
-        return told(&mut server, fail(what, observed));
+        // One after the other: handshakes that are under way together may be over in another order.
+        if !happens(&server, || in_hand(&server) == 1 + n) {
+            let what = "one client served and five in the queue";
+            let observed = format!("it holds {} of {} that have come", in_hand(&server), 1 + n);
+            return told(&mut server, fail(what, observed));
+        }
     }
     let mut leaving = first;
     for n in 0..5 {
@@ -661,15 +662,20 @@ fn pool_sleeps(trial: &Trial) -> Verdict {
     ask(&mut server, &mut client, "a reply to the first client")?;
     until_asleep(&server);
     let window = Duration::from_millis(250);
-    let family = server.program.family();
-    let (before, ready) = (
-        proc::context_switches(server.program.pid()).voluntary,
-        oracles::ready_during(&family, window),
-    );
-    let switches = proc::context_switches(server.program.pid()).voluntary.saturating_sub(before);
-    if ready < window / 4 && switches < 40 {
-        return Ok(());
-    }
+    let begun = Instant::now();
+    // Who has not come to sleep before the first look does so before a later one.
+    let (ready, switches) = loop {
+        let family = server.program.family();
+        let woken = || proc::context_switches(server.program.pid()).voluntary;
+        let (before, ready) = (woken(), oracles::ready_during(&family, window));
+        let switches = woken().saturating_sub(before);
+        if ready < window / 4 && switches < 40 {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(1) {
+            break (ready, switches);
+        }
+    };
     let observed = format!(
         "for {ready:.0?} of {window:.0?} its threads ran or were ready to, and they woke {switches} times; {}",
         state(&mut server)
@@ -870,8 +876,8 @@ fn speedup_threads(trial: &Trial) -> Verdict {
 
 fn speedup_measured(trial: &Trial) -> Verdict {
     let hold = Duration::from_millis(120);
-    let mut program = held(trial, "compare 0 1000 2")?;
     let started = Instant::now();
+    let mut program = held(trial, "compare 0 1000 2")?;
     begun(&mut program, "the job of one thread to begin")?;
     pause(hold);
     program.write("\n")?;
@@ -943,7 +949,8 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
     let border = |n: u64| end * n / sharers;
     let shares: Vec<_> = (0..sharers).map(|n| ("alone", border(n)..border(n + 1), None)).collect();
     let mut spread = String::new();
-    for _ in 0..3 {
+    let mut far_worse = 0;
+    for _ in 0..4 {
         let (mut reference, mut split) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             let (time, wanted) = together(trial, &shares)?;
@@ -967,8 +974,11 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
         if steady && ratio <= 1.6 {
             return Ok(());
         }
-        // Where even its best is far worse than the worst of the reference, no noise explains it.
-        if (steady && split[0] > 1.6 * reference[1]) || split[0] > 1.6 * reference[last] {
+        // Where even its best is far worse than the worst of the reference, and not only once, no noise explains it.
+        far_worse += u32::from(
+            (steady && split[0] > 1.6 * reference[1]) || split[0] > 1.6 * reference[last],
+        );
+        if far_worse == 2 {
             let what = format!(
                 "{threads} threads to be done about as soon as {sharers} processes with a share of the job each"
             );

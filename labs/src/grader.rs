@@ -70,6 +70,9 @@ const SLOW: Duration = Duration::from_millis(1500);
 /// The calculation that shows whether this process gets to run: so much processor time, and no longer than that.
 const PROBE: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(2));
 
+/// How the trouble begins of a check that the machine was too busy for: another time there may be a verdict.
+pub const BUSY: &str = "the machine was too busy";
+
 /// How many times as long as its processor time a calculation may take where checks can be trusted.
 const STARVED: f64 = 6.0;
 
@@ -156,9 +159,8 @@ fn starved() -> Option<String> {
     }
     let took = begun.elapsed();
     let starved = took > used.max(Duration::from_millis(4)).mul_f64(STARVED);
-    starved.then(|| {
-        format!("the machine was too busy: it gave the grader {used:.0?} of processor time in {took:.1?}")
-    })
+    starved
+        .then(|| format!("{BUSY}: it gave the grader {used:.0?} of processor time in {took:.1?}"))
 }
 
 static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
@@ -300,7 +302,7 @@ fn watch(
     let elapsed = begun.elapsed();
     let waited = late.max(delayed);
     let busy = (waited > elapsed.mul_f64(0.4) && waited > Duration::from_millis(400)).then(|| {
-        format!("the machine was too busy: for {waited:.1?} of {elapsed:.1?} the grader did not get to run")
+        format!("{BUSY}: for {waited:.1?} of {elapsed:.1?} the grader did not get to run")
     });
     Ok((outcome, busy))
 }

@@ -8,6 +8,10 @@ use harness::oracles;
 use harness::proc::{self, Process};
 use harness::wait;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt::ReceiveTimestampns,
+};
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -16,14 +20,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::{self, Debug};
 use std::fs::Permissions;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The code of a check.
 pub type Check = fn(&Trial) -> Verdict;
@@ -829,6 +833,7 @@ impl Trial {
         let socket = std::net::UdpSocket::bind(SocketAddrV4::new(host, 0))?;
         socket.set_nonblocking(true)?;
         socket.set_broadcast(true)?;
+        setsockopt(&socket, ReceiveTimestampns, &true)?;
         match socket.local_addr()? {
             SocketAddr::V4(address) => Ok(Datagrams { socket, address }),
             SocketAddr::V6(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
@@ -850,7 +855,7 @@ pub struct Datagram {
     pub from: SocketAddrV4,
     /// All of it.
     pub bytes: Vec<u8>,
-    /// When it was seen.
+    /// When it came, as the kernel has noted it: that may be long before it was seen here.
     pub at: Instant,
 }
 
@@ -872,14 +877,10 @@ impl Datagrams {
     /// What has come already, or comes within `patience`.
     pub fn receive(&self, patience: Duration) -> Verdict<Option<Datagram>> {
         let until = Instant::now() + patience;
-        let mut buffer = vec![0; 1 << 16];
         loop {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, SocketAddr::V4(from))) => {
-                    buffer.truncate(length);
-                    return Ok(Some(Datagram { from, bytes: buffer, at: Instant::now() }));
-                }
-                Ok(_) => {}
+            match self.take() {
+                Ok(datagram) => return Ok(Some(datagram)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -896,6 +897,29 @@ impl Datagrams {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The next that has come already.
+    fn take(&self) -> io::Result<Datagram> {
+        let mut buffer = vec![0; 1 << 16];
+        let mut notes = nix::cmsg_space!(TimeSpec);
+        let mut places = [IoSliceMut::new(&mut buffer)];
+        let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        let got = recvmsg::<SockaddrIn>(socket, &mut places, Some(&mut notes), flags)?;
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let came = got.cmsgs()?.find_map(|note| match note {
+            ControlMessageOwned::ScmTimestampns(time) => {
+                Some(SystemTime::UNIX_EPOCH + Duration::from(time))
+            }
+            _ => None,
+        });
+        // The kernel's note is by the clock of the day.
+        let age = came.and_then(|came| clock.duration_since(came).ok()).unwrap_or_default();
+        let at = now.checked_sub(age).unwrap_or(now);
+        let from = got.address.ok_or(io::ErrorKind::Unsupported)?.into();
+        let length = got.bytes;
+        buffer.truncate(length);
+        Ok(Datagram { from, bytes: buffer, at })
     }
 
     /// Throws away what has come, and gives how many they were; in a flood no more than a thousand.
@@ -925,4 +949,31 @@ pub fn thread_calls(pid: i32) -> BTreeMap<i32, &'static str> {
         Some((task.file_name().to_str()?.parse().ok()?, call))
     };
     tasks.flatten().filter_map(call).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_is_of_the_time_when_it_came() {
+        let trial = Trial::new(PathBuf::new(), PathBuf::new(), 1);
+        let (one, other) =
+            (trial.datagrams(Ipv4Addr::LOCALHOST), trial.datagrams(Ipv4Addr::LOCALHOST));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let exchange = |pause: Duration| {
+            one.send("now", other.address()).unwrap();
+            let sent = Instant::now();
+            wait::pause(pause);
+            let got = other.receive(PATIENCE).unwrap().unwrap();
+            assert_eq!((got.from, &got.bytes[..]), (one.address(), &b"now"[..]));
+            (sent, got.at)
+        };
+        // The kernel begins to note times a moment after it was first asked to.
+        let noted = || {
+            let (sent, came) = exchange(Duration::from_millis(50));
+            came <= sent + Duration::from_millis(25)
+        };
+        assert!(wait::within(4 * PATIENCE, noted), "they come when they are looked for");
+    }
 }

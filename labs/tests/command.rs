@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A student's folder with lab 00 open. One at a time: they share what Cargo has built.
 struct Desk {
@@ -64,6 +65,17 @@ impl Desk {
 /// Processes whose program lies where graders put them, with their states.
 fn left_behind() -> Vec<String> {
     let mut left = Vec::new();
+    // One that has ended may have to wait for whoever has inherited it. One that lives is one too many.
+    harness::wait::within(harness::wait::PATIENCE, || {
+        left = there_are();
+        !left.iter().all(|stat| stat.contains(") Z ")) || left.is_empty()
+    });
+    left
+}
+
+/// As [`left_behind`], at this moment.
+fn there_are() -> Vec<String> {
+    let mut left = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // The name that the tests give their programs, and nobody else. What process 1 has inherited and not waited
@@ -102,15 +114,19 @@ fn a_program_that_forks_without_end() {
 
 #[test]
 fn a_program_that_fills_the_disk() {
+    // Large from the beginning, so that little has to be written.
     let one = "fn main() { let block = vec![1u8; 1 << 20]; \
-               let mut file = std::fs::File::create(\"f\").unwrap(); \
+               let mut file = std::fs::File::create(\"f\").unwrap(); file.set_len(50 << 20).unwrap(); \
+               std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap(); \
                loop { std::io::Write::write_all(&mut file, &block).unwrap(); } }";
     let desk = Desk::new();
     let (code, text) = desk.grade(one);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("it wrote a file beyond the limit"), "{text}");
-    let many = "fn main() { let block = vec![1u8; 1 << 20]; \
-                for n in 0u64.. { std::fs::write(format!(\"f{n}\"), &block).unwrap(); } }";
+    // Large, and without a block on the disk: how much room and time others leave there is of no concern here.
+    let many = "fn main() { for n in 0..300 { \
+                let file = std::fs::File::create(format!(\"f{n}\")).unwrap(); \
+                file.set_len(1 << 20).unwrap(); } loop { std::thread::park(); } }";
     let (code, text) = desk.grade(many);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("no more than 256 MiB of files"), "{text}");
@@ -143,10 +159,14 @@ fn two_graders_at_once_are_one_too_many() {
     desk.write("fn main() { loop { std::thread::park(); } }");
     let mut first = desk.command(&["test", "00", "--only", "layers.tcp"]);
     let mut first = first.stdout(Stdio::piped()).spawn().unwrap();
-    let lock = target().join("00_layers.lock");
-    let locked = || fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_err());
-    assert!(harness::wait::within(harness::wait::PATIENCE, locked), "it never takes the lock");
+    // It has the lock when it runs the program. Who tried to take the lock to see that might be the one who has it when the
+    // grader does.
+    eventually("the program runs", || !there_are().is_empty());
+    // It keeps the lock for as long as the second one takes.
+    let pid = nix::unistd::Pid::from_raw(first.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     let second = desk.run(&["test", "00"]);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!(second.status.code(), Some(3));
     let text = String::from_utf8_lossy(&second.stderr);
     assert!(text.contains("is being graded already"), "{text}");
@@ -221,9 +241,12 @@ fn starters_are_what_the_references_make_them() {
     assert!(output.status.success(), "{text}");
 }
 
-/// Waits until a file or a process has what is looked for.
+/// How long a build may take, and what is behind it, on a machine that has much else to do.
+const BUILD: Duration = Duration::from_secs(600);
+
+/// Waits until a file or a process has what is looked for, be it after a build.
 fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    assert!(harness::wait::within(harness::wait::PATIENCE, condition), "it never happens: {what}");
+    assert!(harness::wait::within(BUILD, condition), "it never happens: {what}");
 }
 
 /// Folders and control groups of the grader with this process id.
@@ -247,10 +270,10 @@ fn what_a_killed_grader_leaves_is_swept_by_the_next() {
     desk.write(HANGS);
     let mut killed = desk.command(&["test", "00", "--only", "layers.tcp"]);
     let mut killed = killed.stdout(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !left_behind().is_empty());
+    eventually("the program runs", || !there_are().is_empty());
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert!(!made_by(killed.id()).is_empty() && !left_behind().is_empty());
+    assert!(!made_by(killed.id()).is_empty() && !there_are().is_empty());
     desk.write("fn main() { println!(\"no\"); }");
     let next = desk.run(&["test", "00", "--only", "layers.tcp"]);
     let text = String::from_utf8_lossy(&next.stderr).into_owned();
@@ -266,7 +289,7 @@ fn ctrl_c_ends_a_check_in_order() {
     desk.write(HANGS);
     let mut ended = desk.command(&["test", "00", "--only", "layers.tcp"]);
     let mut ended = ended.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !left_behind().is_empty());
+    eventually("the program runs", || !there_are().is_empty());
     let pid = nix::unistd::Pid::from_raw(ended.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     assert_eq!(ended.wait().unwrap().code(), Some(130));
@@ -286,8 +309,9 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
          while used() < 0.8 { for n in 0..10_000 { sum = std::hint::black_box(sum ^ n); } } \
          let _ = begun; }",
     );
-    // Once, to build it while there is time.
-    assert_eq!(desk.run(&["test", "00", "--only", "layers.tcp"]).status.code(), Some(1));
+    // Once, to build it while there is time. Whether there is enough of it for a verdict is not asked yet.
+    let built = desk.run(&["test", "00", "--only", "layers.tcp"]);
+    assert!(matches!(built.status.code(), Some(1 | 3)), "{built:?}");
     // All processors are kept busy, and the grader comes last.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let mut burners: Vec<_> = (0..2 * cores)
