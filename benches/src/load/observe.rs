@@ -122,17 +122,22 @@ impl Shared {
     }
 }
 
-/// Watches `root` and its descendants from the generator's core.
+/// Watches `root` and its descendants from the generator's core. The first look is over when this returns: whoever comes
+/// afterwards is no part of it.
 ///
 /// # Errors
 ///
 /// There is no such process, or the system gives no thread.
 pub fn observe(root: Pid, placement: Placement) -> io::Result<Observer> {
     let shared = Arc::new(Shared::default());
-    let watcher = Watcher::new(root)?;
+    let mut watcher = Watcher::new(root)?;
+    let begin = Instant::now();
+    let first = watcher.look(0.0, Wanted::All);
+    shared.lock().latest = Some(first);
     let (theirs, builder) = (shared.clone(), thread::Builder::new().name("observer".into()));
     // A thread begins on the cores of the one that starts it.
-    let thread = placement.at_client(|| builder.spawn(move || watch(watcher, &theirs)))?;
+    let thread =
+        placement.at_client(|| builder.spawn(move || watch(watcher, begin, first, &theirs)))?;
     Ok(Observer { shared, thread: Some(thread) })
 }
 
@@ -191,26 +196,14 @@ impl Drop for Observer {
     }
 }
 
-fn watch(mut watcher: Watcher, shared: &Shared) -> Observed {
-    let begin = Instant::now();
-    let mut observed = Observed::default();
+fn watch(mut watcher: Watcher, begin: Instant, first: Sample, shared: &Shared) -> Observed {
+    let mut observed = Observed { samples: vec![first], asked: vec![0], ..Observed::default() };
     let mut due = begin;
     let mut over = false;
-    let mut wanted = Wanted::All;
-    loop {
-        let at = begin.elapsed();
-        let sample = watcher.look(at.as_secs_f64(), wanted);
-        if wanted != Wanted::Nothing {
-            observed.asked.push(observed.samples.len());
-        }
-        observed.samples.push(sample);
-        let mut state = shared.lock();
-        state.latest = Some(sample);
-        if over {
-            break;
-        }
+    while !over {
         // Late is late: what was missed is not made up for.
         due = (due + PERIOD).max(Instant::now());
+        let mut state = shared.lock();
         loop {
             let wait = due.saturating_duration_since(Instant::now());
             if state.over || state.wanted != Wanted::Nothing || wait.is_zero() {
@@ -222,7 +215,14 @@ fn watch(mut watcher: Watcher, shared: &Shared) -> Observed {
         }
         over = state.over;
         // The last look is a full one: the sums must be those of the end.
-        wanted = if over { Wanted::All } else { std::mem::take(&mut state.wanted) };
+        let wanted = if over { Wanted::All } else { std::mem::take(&mut state.wanted) };
+        drop(state);
+        let sample = watcher.look(begin.elapsed().as_secs_f64(), wanted);
+        if wanted != Wanted::Nothing {
+            observed.asked.push(observed.samples.len());
+        }
+        observed.samples.push(sample);
+        shared.lock().latest = Some(sample);
     }
     observed.begin = Some(begin);
     observed.lasted = begin.elapsed();
