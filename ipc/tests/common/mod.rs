@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 ///
 /// Whatever a test closes may stay open for a moment: a child that another test of the same process has just forked holds
 /// copies of all descriptors until it becomes another program.
-#[allow(dead_code)]
+#[allow(dead_code)] // Not every test binary has to wait.
 pub fn until<T>(mut answer: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
