@@ -2,9 +2,9 @@
 //!
 //! | | models | cases | rounds of | time |
 //! |---|---|---|---|---|
-//! | by default | each in its default form | all | 3 of 1 s | about 4 minutes |
-//! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.6 s | under a minute |
-//! | `--full` | every form | all | 5 of 2 s | half an hour |
+//! | by default | each in its default form | all | 3 of 0.8 s | about 4 minutes |
+//! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
+//! | `--full` | every form | all | 3 of 1.2 s | about 25 minutes |
 //!
 //! Words filter by the name of a model or of a case, as in `cargo bench -- pool get-4k-64`. What comes out:
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
@@ -30,32 +30,32 @@ struct Extent {
 
 const DEFAULT: Extent = Extent {
     name: "the default subset",
-    words: "every model in its default form, all cases, 3 rounds of 1 s; --full runs every form for longer, --quick less",
+    words: "every model in its default form, all cases, 3 rounds of 0.8 s; --full runs every form for longer, --quick less",
     forms: Contender::is_default,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(250),
-    measure: Duration::from_secs(1),
+    measure: Duration::from_millis(800),
 };
 
 const QUICK: Extent = Extent {
     name: "the quick subset",
-    words: "every model in its default form, 4 of the cases, 2 rounds of 0.6 s: for a first look, no more",
+    words: "every model in its default form, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
     forms: Contender::is_default,
     cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
     rounds: 2,
-    warm_up: Duration::from_millis(150),
-    measure: Duration::from_millis(600),
+    warm_up: Duration::from_millis(100),
+    measure: Duration::from_millis(400),
 };
 
 const FULL: Extent = Extent {
     name: "everything",
-    words: "every form of every model, all cases, 5 rounds of 2 s",
+    words: "every form of every model, all cases, 3 rounds of 1.2 s",
     forms: |_| true,
     cases: &[],
-    rounds: 5,
-    warm_up: Duration::from_millis(500),
-    measure: Duration::from_secs(2),
+    rounds: 3,
+    warm_up: Duration::from_millis(300),
+    measure: Duration::from_millis(1200),
 };
 
 fn main() -> ExitCode {

@@ -35,6 +35,18 @@ pub const MODELS: &[Entry] = &[
         model: &coroutine_server::MODEL,
         main: |args| launch_from(&coroutine_server::MODEL, args, coroutine_server::run),
     },
+    Entry {
+        model: &event_server::MODEL,
+        main: |args| launch_from(&event_server::MODEL, args, event_server::run),
+    },
+    Entry {
+        model: &async_server::MODEL,
+        main: |args| launch_from(&async_server::MODEL, args, async_server::run),
+    },
+    Entry {
+        model: &uring_server::MODEL,
+        main: |args| launch_from(&uring_server::MODEL, args, uring_server::run),
+    },
 ];
 
 /// The model of this name.
@@ -56,10 +68,25 @@ pub struct Contender {
     pub many: bool,
 }
 
+/// How many clients fit below descriptor 1,024, where the sets of select end, whatever else is open.
+const BELOW_FD_SETSIZE: usize = 900;
+
 impl Contender {
     /// Whether this is the form that a model has without options.
     pub fn is_default(&self) -> bool {
         self.options.is_empty()
+    }
+
+    /// How many clients that stay connected it serves at once; to a preforked child a client is one that stays.
+    pub fn holds(&self) -> usize {
+        if self.many {
+            return usize::MAX;
+        }
+        if self.options.contains(&"select") {
+            return BELOW_FD_SETSIZE;
+        }
+        let children = self.options.iter().skip_while(|option| **option != "--prefork").nth(1);
+        children.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 
     /// Whether it waits for its children, if it has any. The processor time of those that nobody waits for
@@ -91,12 +118,23 @@ pub const CONTENDERS: &[Contender] = &[
     form("fork_server:signalfd",   "fork_server",      &["--reap", "signalfd"],         true),
     form("fork_server:ignore",     "fork_server",      &["--reap", "ignore"],           true),
     form("fork_server:double-fork","fork_server",      &["--reap", "double-fork"],      true),
+    form("fork_server:prefork",    "fork_server",      &["--prefork", "64"],            false),
+    form("fork_server:prefork-lock","fork_server",     &["--prefork", "64", "--accept", "lock"], false),
+    form("fork_server:prefork-pass","fork_server",     &["--prefork", "64", "--accept", "pass"], false),
     form("thread_server",          "thread_server",    &[],                             true),
     form("pool_server",            "pool_server",      &[],                             true),
     form("pool_server:steal",      "pool_server",      &["--pool", "steal"],            true),
     form("pool_server:rayon",      "pool_server",      &["--pool", "rayon"],            true),
     form("pool_server:connection", "pool_server",      &["--dispatch", "connection"],   false),
     form("coroutine_server",       "coroutine_server", &[],                             true),
+    form("coroutine_server:processes", "coroutine_server", &["--processes", "2"],       true),
+    form("event_server",           "event_server",     &[],                             true),
+    form("event_server:edge",      "event_server",     &["--trigger", "edge"],          true),
+    form("event_server:poll",      "event_server",     &["--poller", "poll"],           true),
+    form("event_server:select",    "event_server",     &["--poller", "select"],         false),
+    form("async_server",           "async_server",     &[],                             true),
+    form("async_server:current",   "async_server",     &["--flavor", "current-thread"], true),
+    form("uring_server",           "uring_server",     &[],                             true),
 ];
 
 #[cfg(test)]
@@ -130,5 +168,14 @@ mod tests {
         assert_eq!(called("pool:steal"), Some("pool_server:steal"));
         assert_eq!(called("pool_server:steal"), Some("pool_server:steal"));
         assert_eq!(called("pond"), None);
+    }
+
+    #[test]
+    fn clients_that_stay() {
+        let holds = |label| CONTENDERS.iter().find(|c| c.label == label).map(Contender::holds);
+        assert_eq!(holds("iterative_server"), Some(1));
+        assert_eq!(holds("fork_server:prefork-lock"), Some(64));
+        assert_eq!(holds("event_server:select"), Some(900));
+        assert_eq!(holds("fork_server"), Some(usize::MAX));
     }
 }

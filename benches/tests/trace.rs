@@ -110,14 +110,23 @@ fn every_request_has_its_events_in_order() {
         let tids: BTreeSet<u32> = slices.iter().map(|slice| slice.tid).collect();
         match contender.model {
             "fork_server" => {
-                assert_eq!(pids.len(), CLIENTS, "{label}");
+                // A preforked child serves one client after the other.
+                assert!(pids.len() == CLIENTS || label.contains("prefork"), "{label}");
                 assert!(!pids.contains(&server_pid), "{label}");
                 assert_eq!(pids, tids, "{label}: a child has one thread");
+            }
+            // The parent serves nobody; of two processes that wait, one may have got all clients.
+            _ if label == "coroutine_server:processes" => {
+                assert!(!pids.contains(&server_pid), "{label}");
+                assert!(pids.is_disjoint(&tids), "{label}");
             }
             model => {
                 assert_eq!(pids, [server_pid].into(), "{label}");
                 match model {
-                    "iterative_server" => assert_eq!(tids, pids, "{label}"),
+                    "iterative_server" | "event_server" | "uring_server" => {
+                        assert_eq!(tids, pids, "{label}")
+                    }
+                    _ if label == "async_server:current" => assert_eq!(tids, pids, "{label}"),
                     "thread_server" => assert_eq!(tids.len(), CLIENTS, "{label}"),
                     _ => assert!(!tids.contains(&server_pid), "{label}"),
                 }
@@ -204,6 +213,8 @@ fn a_strip_of_every_model() {
         assert!(spans().all(|span| span.start_us <= span.end_us), "{}", contender.label);
         match contender.model {
             "iterative_server" => assert_eq!(strip.lanes.len(), 1),
+            // One child may have had several of the clients.
+            _ if contender.label.contains("prefork") => assert!(strip.lanes.len() >= 2),
             "fork_server" | "thread_server" => assert_eq!(strip.lanes.len(), 6),
             _ => assert!(!strip.lanes.is_empty()),
         }

@@ -22,6 +22,19 @@
 //! 3. **No deep stack.** A stack does not grow; its overflow hits a guard page and ends the coroutine
 //!    without unwinding, so nothing is dropped. Buffers belong on the heap.
 //! 4. **No fork once it runs.** The scheduler's threads do not survive it.
+//!
+//! # Processes times coroutines
+//!
+//! With `--processes N` there are N processes, each with a scheduler of its own, forked before it starts
+//! (rule 4), and a parent that serves nobody. They accept from one listening socket and share the limit on
+//! connections, in memory that all have mapped, and nothing else. So a crash costs the clients of one
+//! process, and no core waits for another's lock or queue. The price: what one process has too much of,
+//! another cannot take over, since a client stays where it was accepted; and every process has helper
+//! threads and stacks in reserve of its own. The workers are divided among the processes unless
+//! `--workers` says how many each has. In Stevens' list this is preforking without a lock around
+//! accept, each child being concurrent by itself; nginx is built so, with an event loop in each worker.
+
+mod processes;
 
 use crossbeam::channel::{Sender, unbounded};
 use file_service::{
@@ -32,7 +45,6 @@ use may::io::{CoIo, WaitIo};
 use may::sync::mpsc;
 use std::io;
 use std::net::TcpListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -48,9 +60,19 @@ pub const MODEL: Model = Model {
 /// The options of this model.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// How many threads run the coroutines [default: one for each core]
+    /// How many threads run the coroutines of a process [default: one for each core, over all processes]
     #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
     pub workers: Option<usize>,
+    /// How many processes serve, each with a scheduler of its own [default: this one]
+    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    pub processes: Option<usize>,
+}
+
+impl Options {
+    fn workers(&self) -> usize {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or(cores / self.processes.unwrap_or(1)).max(1)
+    }
 }
 
 /// A stack in machine words: 64 KiB, most of which is never touched.
@@ -71,18 +93,34 @@ const RDHUP: usize = 0x2000;
 ///
 /// The system refuses a thread, the signalfd or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let Some(processes) = options.processes else {
+        let incoming = Incoming::non_blocking(listener, &service)?;
+        return serve_all(incoming, &service, &options);
+    };
+    match processes::start(&listener, &service, processes)? {
+        Some(places) => {
+            let incoming = Incoming::among_processes(listener, &service, places)?;
+            serve_all(incoming, &service, &options)
+        }
+        None => Ok(()), // the parent, whose last process has ended
+    }
+}
+
+/// Spawns a coroutine for each client, until the process is told to stop.
+fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
     let config = may::config();
-    config.set_workers(options.workers.unwrap_or(cores));
+    config.set_workers(options.workers());
     config.set_worker_pin(false); // the system places the threads of all models alike
     config.set_stack_size(STACK_WORDS);
     config.set_pool_capacity(STACK_POOL);
+    // The scheduler starts with its first coroutine. That is better not a client's.
+    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
+    let _ = unsafe { coroutine::spawn(|| {}) }.join();
     let helpers = start_helpers()?;
-    let mut incoming = Incoming::non_blocking(listener, &service)?;
     while let Some(connection) = incoming.next() {
         let link = Arc::clone(connection.link());
         // On the heap, because on the coroutine's own stack it would cost a second page.
-        let session = Box::new(connection.session(&service));
+        let session = Box::new(connection.session(service));
         let helpers = helpers.clone();
         let io = match CoIo::new(Arc::clone(&link)) {
             Ok(io) => io,
@@ -151,9 +189,9 @@ fn start_helpers() -> io::Result<Sender<Errand>> {
         let receiver = receiver.clone();
         thread::Builder::new().name("helper".into()).spawn(move || {
             for (job, reply) in receiver {
-                // A panic costs the client whose job it was, not the helper: without an outcome the
-                // coroutine ends. And it may have ended before; then nobody wants the outcome.
-                if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job.run())) {
+                // Without an outcome the coroutine ends. And it may have ended before; then nobody wants
+                // the outcome.
+                if let Some(outcome) = job.attempt() {
                     let _ = reply.send(outcome);
                 }
             }

@@ -1,5 +1,15 @@
-//! The server against the whole protocol.
+//! The server against the whole protocol, in one process and in two.
 
 use harness::Subject;
 
-harness::conformance!(Subject::new(env!("CARGO_BIN_EXE_coroutine_server")));
+fn server(args: &[&str]) -> Subject {
+    Subject::new(env!("CARGO_BIN_EXE_coroutine_server")).args(args.iter().copied())
+}
+
+mod one_process {
+    harness::conformance!(super::server(&[]));
+}
+
+mod processes {
+    harness::conformance!(super::server(&["--processes", "2"]));
+}

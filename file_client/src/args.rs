@@ -32,6 +32,10 @@ pub struct Args {
     )]
     pub(crate) timeout: Duration,
 
+    /// Ask by datagram, as `iterative_server --udp` serves: list, hash, and get of files up to 1 MiB.
+    #[arg(long, global = true)]
+    pub(crate) udp: bool,
+
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }

@@ -67,7 +67,7 @@ impl Outcome {
 fn list(remote: &mut Remote, dir: &OsStr, json: bool) -> Result<(), Failure> {
     let what = if dir.is_empty() { "/".to_string() } else { show(dir) };
     let entries =
-        remote.client()?.list_dir(dir).map_err(|error| Failure::of_server(&what, error))?;
+        remote.source()?.list_dir(dir).map_err(|error| Failure::of_server(&what, error))?;
     let mut out = BufWriter::new(io::stdout().lock());
     let written =
         if json { write_json(&mut out, &entries) } else { write_table(&mut out, &entries) };
@@ -238,8 +238,8 @@ fn distinct<S: AsRef<OsStr>>(
 }
 
 fn hash(remote: &mut Remote, name: &OsStr) -> Result<(), Failure> {
-    let client = remote.client()?;
-    let digest = client.hash(name).map_err(|error| Failure::of_server(&show(name), error))?;
+    let source = remote.source()?;
+    let digest = source.hash(name).map_err(|error| Failure::of_server(&show(name), error))?;
     // The form of sha256sum, whose -c can check it.
     let mut out = io::stdout().lock();
     writeln!(out, "{digest}  {}", show(name))

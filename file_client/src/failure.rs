@@ -39,6 +39,14 @@ impl Failure {
                 let message = printable(message.as_bytes());
                 Failure::Refused(format!("{what}: {message} ({code})"))
             }
+            client::Error::Unanswered { .. } => Failure::Unreachable(format!(
+                "{what}: {error}; does a server with --udp run there?"
+            )),
+            // Connections are made elsewhere: this is the network's answer to a datagram.
+            client::Error::Connect(error) => Failure::Unreachable(format!(
+                "{what}: {}; does a server with --udp run there?",
+                reason(&error)
+            )),
             other => Failure::Broken(format!("{what}: {other}")),
         }
     }

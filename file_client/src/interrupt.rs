@@ -1,17 +1,18 @@
 //! Ctrl-C and SIGTERM: end the transfer first, the program only after.
 //!
 //! The default action would leave a temporary file behind. Here both signals are blocked in every
-//! thread, and a thread of its own waits for them. While a command has a connection it shuts the
-//! socket down: the transfer then fails like any other, cleans up behind itself, and finds in
-//! [`taken`] why. With nothing under way, or at a second signal, it ends the process at once.
+//! thread, and a thread of its own waits for them. While a command has a socket it shuts that
+//! down: the transfer then fails like any other, cleans up behind itself, and finds in [`taken`]
+//! why. With nothing under way, or at a second signal, it ends the process at once.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
 static STATE: Mutex<State> = Mutex::new(State { busy: false, socket: None, signal: None });
@@ -19,8 +20,8 @@ static STATE: Mutex<State> = Mutex::new(State { busy: false, socket: None, signa
 struct State {
     /// Whether a command is under way.
     busy: bool,
-    /// The connection it uses.
-    socket: Option<TcpStream>,
+    /// The socket it uses.
+    socket: Option<OwnedFd>,
     /// The signal that ended it.
     signal: Option<Signal>,
 }
@@ -56,10 +57,10 @@ pub(crate) fn busy() -> Busy {
 }
 
 /// Tells which socket the command under way uses, if one is.
-pub(crate) fn expose(socket: io::Result<TcpStream>) {
+pub(crate) fn expose(socket: io::Result<impl Into<OwnedFd>>) {
     let mut state = state();
     if state.busy {
-        state.socket = socket.ok();
+        state.socket = socket.ok().map(Into::into);
     }
 }
 
@@ -86,7 +87,7 @@ fn stop(signal: Signal, terminal: Option<&Termios>) {
     if state.signal.is_none()
         && let Some(socket) = &state.socket
     {
-        let _ = socket.shutdown(Shutdown::Both);
+        let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
         state.signal = Some(signal);
         return;
     }

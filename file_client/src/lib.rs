@@ -6,11 +6,13 @@
 //! file_client get 'logs/*.txt' -o backup/       quoted: the server's names are matched
 //! file_client get big.iso --resume              goes on where an earlier try stopped
 //! file_client put report.pdf --to incoming
+//! file_client --udp get notes.txt               by datagram, asked until answered
 //! echo 'hash big.iso' | file_client             commands from a pipe
 //! ```
 //!
 //! What arrives is verified: a download lands under its name, by a rename, only after the server's
-//! `HASH` agreed with the bytes received, and an upload is confirmed the same way.
+//! `HASH` agreed with the bytes received, and an upload is confirmed the same way. Of a server that does not know
+//! `HASH` at all, what arrives is taken as it is, and a line on standard error says so.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -51,7 +53,7 @@ use remote::Remote;
 /// that a thread of its own can take them.
 pub fn run(args: Args) -> ExitCode {
     interrupt::watch();
-    let mut remote = Remote::new(args.addr, args.timeout);
+    let mut remote = Remote::new(args.addr, args.timeout, args.udp);
     let code = match args.command {
         Some(command) => commands::run(&mut remote, command),
         // A prompt nobody sees, or that goes into a file, helps nobody.

@@ -112,7 +112,7 @@ fn match_on_server(
         for path in &paths {
             let what = format!("{}/", show(path));
             let entries = remote
-                .client()?
+                .source()?
                 .list_dir(path)
                 .map_err(|error| Failure::of_server(&what, error))?;
             for entry in matches(entries, component, &glob, kind) {

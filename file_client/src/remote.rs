@@ -1,9 +1,10 @@
 //! The connection to the server, made when first needed and made again when it was lost.
 
-use std::io::ErrorKind;
+use std::ffi::OsStr;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use file_service::client::{self, Client, Entry};
+use file_service::client::{self, Client, DatagramClient, Entry, Progress};
 
 use crate::failure::{Failure, reason, tell};
 use crate::interrupt;
@@ -15,13 +16,33 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Remote {
     addr: String,
     timeout: Duration,
+    udp: bool,
     client: Option<Client>,
+    datagrams: Option<DatagramClient>,
+}
+
+/// What can be asked of a server either way, over a connection or by datagram.
+pub(crate) trait Source {
+    /// The entries of a folder.
+    fn list_dir(&mut self, dir: &OsStr) -> Result<Vec<Entry>, client::Error>;
+
+    /// Streams a file from `offset` on into `sink`.
+    fn get_to(
+        &mut self,
+        name: &OsStr,
+        offset: u64,
+        sink: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<u64, client::Error>;
+
+    /// The SHA-256 of a file.
+    fn hash(&mut self, name: &OsStr) -> Result<String, client::Error>;
 }
 
 impl Remote {
     /// Connects to nothing yet. A `timeout` of zero waits for ever.
-    pub(crate) fn new(addr: String, timeout: Duration) -> Remote {
-        Remote { addr, timeout, client: None }
+    pub(crate) fn new(addr: String, timeout: Duration, udp: bool) -> Remote {
+        Remote { addr, timeout, udp, client: None, datagrams: None }
     }
 
     /// Where the server is, or should be.
@@ -29,9 +50,28 @@ impl Remote {
         &self.addr
     }
 
+    /// Whom to ask: over a connection, or by datagram.
+    pub(crate) fn source(&mut self) -> Result<&mut dyn Source, Failure> {
+        if !self.udp {
+            return self.client().map(|client| client as &mut dyn Source);
+        }
+        if let Some(signal) = interrupt::pending() {
+            return Err(Failure::Interrupted(signal as u8));
+        }
+        // Made new each time, for it may have been shut down, and a reply to its forerunner has another port.
+        let client = DatagramClient::new(self.addr.as_str(), Some(self.timeout))
+            .map_err(|error| self.unreachable(error))?;
+        interrupt::expose(client.try_clone_socket());
+        Ok(self.datagrams.insert(client))
+    }
+
     /// A connection that is alive as far as can be told without asking the server. A command that
     /// was told to stop gets none.
     pub(crate) fn client(&mut self) -> Result<&mut Client, Failure> {
+        if self.udp {
+            let message = "by datagram there are only list, get and hash: leave --udp out";
+            return Err(Failure::Usage(message.to_string()));
+        }
         if let Some(signal) = interrupt::pending() {
             return Err(Failure::Interrupted(signal as u8));
         }
@@ -104,5 +144,47 @@ impl Remote {
             self.addr,
             reason(&error)
         ))
+    }
+}
+
+impl Source for Client {
+    fn list_dir(&mut self, dir: &OsStr) -> Result<Vec<Entry>, client::Error> {
+        Client::list_dir(self, dir)
+    }
+
+    fn get_to(
+        &mut self,
+        name: &OsStr,
+        offset: u64,
+        sink: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<u64, client::Error> {
+        Client::get_to(self, name, offset, sink, progress)
+    }
+
+    fn hash(&mut self, name: &OsStr) -> Result<String, client::Error> {
+        Client::hash(self, name)
+    }
+}
+
+impl Source for DatagramClient {
+    fn list_dir(&mut self, dir: &OsStr) -> Result<Vec<Entry>, client::Error> {
+        DatagramClient::list_dir(self, dir)
+    }
+
+    fn get_to(
+        &mut self,
+        name: &OsStr,
+        offset: u64,
+        sink: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<u64, client::Error> {
+        // What is too large to be verified is not worth fetching.
+        DatagramClient::hash(self, name)?;
+        DatagramClient::get_to(self, name, offset, sink, progress)
+    }
+
+    fn hash(&mut self, name: &OsStr) -> Result<String, client::Error> {
+        DatagramClient::hash(self, name)
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use file_service::client::{self, Client};
+use file_service::client;
 use indicatif::ProgressBar;
 use nix::libc::O_NOFOLLOW;
 use sha2::{Digest, Sha256};
@@ -16,25 +16,27 @@ use crate::failure::{Failure, tell};
 use crate::interrupt;
 use crate::names::show;
 use crate::progress;
-use crate::remote::Remote;
+use crate::remote::{Remote, Source};
 use crate::text::{printable, size};
 
 /// Fetches `name` into the file `target`, which appears when everything is there and verified.
 pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
     let what = show(name);
-    let client = remote.client()?;
+    let source = remote.source()?;
     let mut temporary = temporary_beside(target)?;
     let bar = progress::bar(name, false);
     let mut sink = Hashing::new(temporary.as_file_mut());
-    let received = receive(client, name, 0, &mut sink, &bar).map_err(|error| match error {
+    let received = receive(source, name, 0, &mut sink, &bar).map_err(|error| match error {
         client::Error::Local(error) => Failure::of_file("write", target, &error),
-        client::Error::Refused { .. } => Failure::of_server(&what, error),
+        client::Error::Refused { .. }
+        | client::Error::Connect(_)
+        | client::Error::Unanswered { .. } => Failure::of_server(&what, error),
         error => Failure::Broken(format!(
             "{what}: {error}; nothing was saved (--resume keeps what arrived for the next try)"
         )),
     })?;
     let ours = sink.finish();
-    verify(client, name, &ours, &bar)
+    verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "nothing was saved, try again"))?;
     temporary.persist(target).map_err(|error| Failure::of_file("save", target, &error.error))?;
     progress::finish(&bar, &format!("{what}: {} received and verified", size(received)));
@@ -46,17 +48,17 @@ pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Resu
 pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
     let what = show(name);
     let part = part_of(target);
-    let client = remote.client()?;
+    let source = remote.source()?;
     let mut file = open_part(&part)?;
     let bar = progress::bar(name, false);
 
     let mut sink = Hashing::new(&mut file);
     let kept = sink.take_in().map_err(|error| Failure::of_file("read", &part, &error))?;
-    let mut result = receive(client, name, kept, &mut sink, &bar);
+    let mut result = receive(source, name, kept, &mut sink, &bar);
     if kept > 0 && result.as_ref().is_err_and(|error| error.code() == Some("bad-range")) {
         // The file has become shorter than its part: another file, so from the start.
         sink.start_over().map_err(|error| Failure::of_file("write", &part, &error))?;
-        result = receive(client, name, 0, &mut sink, &bar);
+        result = receive(source, name, 0, &mut sink, &bar);
     }
     let ours = sink.finish();
     if let Err(error) = result {
@@ -87,7 +89,7 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
         });
     }
 
-    verify(client, name, &ours, &bar).map_err(|doubt| match doubt {
+    verify(source, name, &ours, &bar).map_err(|doubt| match doubt {
         Doubt::Differs => {
             let _ = fs::remove_file(&part);
             doubt.failure(&what, "the part was thrown away, start again")
@@ -105,17 +107,17 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
 /// Fetches `name` into standard output. What turns out wrong is told, but cannot be taken back.
 pub(crate) fn print(remote: &mut Remote, name: &OsStr) -> Result<(), Failure> {
     let what = show(name);
-    let client = remote.client()?;
+    let source = remote.source()?;
     let bar = progress::bar(name, true);
     let mut output = io::stdout().lock();
     let mut sink = Hashing::new(&mut output);
-    receive(client, name, 0, &mut sink, &bar).map_err(|error| match error {
+    receive(source, name, 0, &mut sink, &bar).map_err(|error| match error {
         client::Error::Local(error) => Failure::of_output(&error),
         error => Failure::of_server(&what, error),
     })?;
     let ours = sink.finish();
     output.flush().map_err(|error| Failure::of_output(&error))?;
-    verify(client, name, &ours, &bar)
+    verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "do not use what was written"))?;
     bar.finish_and_clear();
     Ok(())
@@ -202,15 +204,16 @@ fn open_part(part: &Path) -> Result<File, Failure> {
 
 /// Receives from `offset` on, and shows it.
 fn receive(
-    client: &mut Client,
+    source: &mut dyn Source,
     name: &OsStr,
     offset: u64,
     sink: &mut dyn Write,
     bar: &ProgressBar,
 ) -> Result<u64, client::Error> {
-    client.get_to(name, offset, sink, &mut |done, expected| {
+    source.get_to(name, offset, sink, &mut |done, expected| {
+        // By datagram it is learned on the way.
+        bar.set_length(offset.saturating_add(expected));
         if done == 0 {
-            bar.set_length(offset.saturating_add(expected));
             bar.set_position(offset);
             // What was there before says nothing about the rate.
             bar.reset_eta();
@@ -220,11 +223,23 @@ fn receive(
 }
 
 /// Asks the server for the hash of its file and compares.
-fn verify(client: &mut Client, name: &OsStr, ours: &str, bar: &ProgressBar) -> Result<(), Doubt> {
+fn verify(
+    source: &mut dyn Source,
+    name: &OsStr,
+    ours: &str,
+    bar: &ProgressBar,
+) -> Result<(), Doubt> {
     progress::verifying(bar);
-    match client.hash(name) {
+    match source.hash(name) {
         Ok(theirs) if theirs == ours => Ok(()),
         Ok(_) => Err(Doubt::Differs),
+        // A server that does not know the request at all, such as a small one of somebody's own.
+        Err(client::Error::Refused { code, .. }) if code == "bad-command" => {
+            bar.suspend(|| {
+                tell(&format!("{}: not verified, the server has no HASH", show(name)));
+            });
+            Ok(())
+        }
         Err(error) => Err(Doubt::Unknown(error)),
     }
 }

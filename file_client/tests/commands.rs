@@ -152,6 +152,23 @@ fn get_lands_verified_and_silent() {
     assert_eq!(mode(&folder.path().join("a b.txt")), mode(&ordinary));
 }
 
+/// Whoever writes a small server of the protocol without HASH can use this client; it does not pretend.
+#[test]
+fn a_server_without_hash_is_believed_and_it_is_said() {
+    let server = Fake::twisted(&[("a", b"hello")], |line, _| match line.starts_with("HASH") {
+        true => Twist::Reply(b"ERR bad-command no such thing\n".to_vec()),
+        false => Twist::Honest,
+    });
+    let folder = folder();
+    for command in [&["get", "a"][..], &["put", "a", "--as", "b"]] {
+        let output = run(&server, &folder, command);
+        let told = format!("{}: not verified, the server has no HASH\n", command.last().unwrap());
+        assert_eq!((code(&output), stderr(&output)), (0, told));
+    }
+    assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"hello");
+    assert_eq!(server.files.lock().unwrap()["b"], b"hello");
+}
+
 #[test]
 fn get_to_a_chosen_place() {
     let server = Fake::honest(&[("a", b"one"), ("b", b"two")]);

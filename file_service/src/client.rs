@@ -1,6 +1,6 @@
 //! A blocking client of the file protocol, for tests, benches, labs and the `file_client` tool.
 //!
-//! One [`Client`] is one connection. Callers give plain names; the client encodes them. It trusts
+//! One [`Client`] is one connection; a [`DatagramClient`] has none. Callers give plain names; the client encodes them. It trusts
 //! nothing that the server sends: a declared length only bounds what is read and is never
 //! allocated in advance, a malformed reply is an [`Error::Protocol`].
 //!
@@ -33,6 +33,10 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use crate::protocol::{MAX_LINE, encode_name, parse_number};
+
+mod datagram;
+
+pub use datagram::DatagramClient;
 
 /// Bytes moved at a time in a transfer.
 const CHUNK: usize = 256 * 1024;
@@ -246,6 +250,13 @@ pub enum Error {
     Lost(io::Error),
     /// The server closed the connection instead of replying, or an earlier error ended it.
     Closed,
+    /// No reply came to any copy of a datagram.
+    Unanswered {
+        /// How often it was sent.
+        copies: u32,
+        /// For how long a reply was waited for.
+        waited: Duration,
+    },
     /// The server said something that the protocol does not know.
     Protocol(String),
     /// The caller's own reader or writer failed.
@@ -268,6 +279,11 @@ impl fmt::Display for Error {
             Error::Connect(error) => write!(f, "cannot connect: {error}"),
             Error::Refused { code, message } => write!(f, "{message} ({code})"),
             Error::Lost(error) => write!(f, "connection lost: {error}"),
+            Error::Unanswered { copies, waited } => {
+                let seconds = waited.as_secs_f64();
+                let times = if *copies == 1 { "once" } else { &format!("{copies} times") };
+                write!(f, "no reply within {seconds:.1} s, asked {times}")
+            }
             Error::Closed => f.write_str("the server closed the connection"),
             Error::Protocol(what) => write!(f, "malformed reply: {what}"),
             Error::Local(error) => error.fmt(f),
@@ -279,7 +295,10 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Connect(error) | Error::Lost(error) | Error::Local(error) => Some(error),
-            Error::Refused { .. } | Error::Closed | Error::Protocol(_) => None,
+            Error::Refused { .. }
+            | Error::Closed
+            | Error::Unanswered { .. }
+            | Error::Protocol(_) => None,
         }
     }
 }
@@ -522,13 +541,7 @@ impl Client {
             return Err(Error::Protocol(format!("{length} bytes instead of a hash")));
         }
         self.reader.read_exact(&mut reply).map_err(|error| self.lost(error))?;
-        let well_formed =
-            |digits: &&[u8]| digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'));
-        reply
-            .strip_suffix(b"\n")
-            .filter(well_formed)
-            .map(|digits| String::from_utf8_lossy(digits).into_owned())
-            .ok_or_else(|| Error::Protocol("not a hash".to_string()))
+        parse_hash(&reply)
     }
 
     fn take_chunk(&mut self) -> Vec<u8> {
@@ -608,6 +621,18 @@ fn parse_entry(line: &[u8]) -> Result<Entry, Error> {
     parse().ok_or_else(|| {
         Error::Protocol(format!("not an entry: '{}'", line[..line.len().min(80)].escape_ascii()))
     })
+}
+
+/// 64 digits and LF.
+fn parse_hash(reply: &[u8]) -> Result<String, Error> {
+    let well_formed = |digits: &&[u8]| {
+        digits.len() == 64 && digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    reply
+        .strip_suffix(b"\n")
+        .filter(well_formed)
+        .map(|digits| String::from_utf8_lossy(digits).into_owned())
+        .ok_or_else(|| Error::Protocol("not a hash".to_string()))
 }
 
 fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -850,7 +875,7 @@ mod tests {
             while byte != *b"\n" {
                 stream.read_exact(&mut byte).unwrap();
             }
-            stream.write_all(b"ERR too-large the file is above this server's limit\n").unwrap();
+            stream.write_all(b"ERR too-large this is above the server's limit\n").unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             let _ = stream.read_exact(&mut [0; 100_000]);
         }))

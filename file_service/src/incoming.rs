@@ -16,17 +16,18 @@
 
 use crate::protocol::{Code, error_line};
 use crate::service::Service;
-use crate::session::{Session, Standing};
+use crate::session::{Interest, Session, Standing};
 use crate::transport::timespec;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, acceptfrom_with, recv, send,
-    socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType, acceptfrom_with,
+    recv, send, socket_with,
 };
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -56,6 +57,9 @@ const REFUSED_AT_ONCE: usize = 64;
 
 /// How often a refused client is read from each time the accept loop comes by.
 const REFUSAL_READS: usize = 4;
+
+/// How often refused clients are read from by who does not wait for them.
+const REFUSAL_TICK: Duration = Duration::from_millis(2);
 
 /// The first and the longest pause when the system has no descriptor or memory for a connection.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
@@ -136,6 +140,38 @@ fn stop_signals() -> SigSet {
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
+/// The order to stop, for a server without connections: it has one thread, and nothing to drain.
+#[derive(Debug)]
+pub struct StopSignal(SignalFd);
+
+impl StopSignal {
+    /// Listens for SIGTERM and SIGINT, which [`crate::launch`] has blocked.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses the signalfd.
+    pub fn new() -> io::Result<StopSignal> {
+        Ok(StopSignal(signal_fd()?))
+    }
+
+    /// Waits until `other` is readable, or seems so, or for at most `patience`. Gives whether the order to
+    /// stop has come, however readable `other` is.
+    pub fn comes_before(&self, other: Option<BorrowedFd<'_>>, patience: Option<Duration>) -> bool {
+        let mut fds = Vec::with_capacity(2);
+        let signal = watch(&mut fds, self.0.as_fd());
+        if let Some(other) = other {
+            watch(&mut fds, other);
+        }
+        // Interrupted is no news: the caller comes back.
+        let ready = poll(&mut fds, patience.map(timespec).as_ref()).is_ok();
+        let stops = ready && !fds[signal].revents().is_empty();
+        if stops {
+            tracing::info!("stopping");
+        }
+        stops
+    }
+}
+
 /// The stream of accepted connections.
 #[derive(Debug)]
 pub struct Incoming {
@@ -144,11 +180,17 @@ pub struct Incoming {
     mode: Mode,
     shared: Arc<Shared>,
     refused: VecDeque<(Arc<Link>, Instant)>,
+    /// Watches the listening socket alone, for one of several that accept from it: a new client wakes one.
+    /// Made when it is first needed: a loop that watches the listening socket itself never does.
+    alone: OnceCell<Option<OwnedFd>>,
     /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room.
     spare: Option<OwnedFd>,
     /// The spare descriptor is the socket of a client that was refused.
     scarce: bool,
     pause: Duration,
+    paused_until: Option<Instant>,
+    /// Clients are to wait in the backlog.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -159,6 +201,35 @@ enum Mode {
     NonBlocking,
     /// No thread: the accept loop reads the signals.
     Forking(SignalFd),
+    /// No thread: a parent process reads the signals. Sockets that wait, the listening one among them.
+    Preforked,
+    /// As `NonBlocking`, but the sockets are left to wait: the kernel does, in operations handed to it.
+    Completing,
+}
+
+/// What a loop of its own is given by [`Incoming::try_next`].
+#[derive(Debug)]
+pub enum Accepted {
+    /// A client.
+    Connection(Connection),
+    /// One that was refused, or has gone: there may be more.
+    Again,
+    /// Nobody. Come again when the listening socket is readable, and at this time, if there is one, to look
+    /// after clients that were refused and descriptors that were short.
+    Nobody(Option<Instant>),
+    /// The system lacks what a client needs: do not watch the listening socket before this time.
+    Pause(Instant),
+    /// The order to stop: nobody will come any more.
+    Stop,
+}
+
+/// Places for clients that several processes share; each process has a limit of its own besides.
+pub trait Places: std::fmt::Debug + Send + Sync {
+    /// Takes a place, if one is free.
+    fn take(&self) -> bool;
+
+    /// Gives back a place that was taken.
+    fn give_back(&self);
 }
 
 /// What comes next to a loop that watches more than its listener; see [`Incoming::next_or`].
@@ -192,6 +263,70 @@ impl Incoming {
         Incoming::new(listener, service, Mode::NonBlocking)
     }
 
+    /// Connections likewise, of one of several processes that accept from the same listening socket. The limit
+    /// on connections is kept by `places`, for all of them.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses the signalfd, the thread or an option of the socket.
+    pub fn among_processes(
+        listener: TcpListener,
+        service: &Service,
+        places: Arc<dyn Places>,
+    ) -> io::Result<Incoming> {
+        Incoming::with_places(listener, service, Mode::NonBlocking, Some(places))
+    }
+
+    /// Connections likewise, for a loop that hands its operations to the kernel and is told when they have
+    /// completed. It has accepted them, too, by [`Incoming::completed`]. Sockets are left to wait: of one that
+    /// does not, an operation would come back undone.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses the signalfd, the thread or an option of the socket.
+    pub fn completing(listener: TcpListener, service: &Service) -> io::Result<Incoming> {
+        Incoming::new(listener, service, Mode::Completing)
+    }
+
+    /// Connections with blocking sockets, for a child that was forked beforehand. It has one thread and reads
+    /// no signals: its parent shuts the listening socket down, and stops the connection by its [`Link`]. To
+    /// accept, by [`Incoming::try_next`] too, is then to wait in the kernel, which wakes one of the processes
+    /// that do; now and then the wait ends with nobody.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses an option of the socket.
+    pub fn preforked(listener: TcpListener, service: &Service) -> io::Result<Incoming> {
+        Incoming::new(listener, service, Mode::Preforked)
+    }
+
+    /// No connections of its own, for a child that was forked beforehand and is given them by another process,
+    /// for [`Incoming::adopt`].
+    pub fn given(service: &Service) -> Incoming {
+        Incoming::over(None, service.clone(), Mode::Preforked, Arc::default())
+    }
+
+    /// The same stream for another thread, which gets some of the connections: one service, one limit, one stop.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a descriptor.
+    pub fn share(&self) -> io::Result<Incoming> {
+        let listener = self.listener.as_ref().map(TcpListener::try_clone).transpose()?;
+        let mode = match self.mode {
+            Mode::Blocking => Mode::Blocking,
+            Mode::NonBlocking => Mode::NonBlocking,
+            Mode::Completing => Mode::Completing,
+            Mode::Forking(_) | Mode::Preforked => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a process that forks has one thread, which accepts",
+                ));
+            }
+        };
+        Ok(Incoming::over(listener, self.service.clone(), mode, Arc::clone(&self.shared)))
+    }
+
     /// Connections with blocking sockets for a parent that forks: it has one thread, and its loop calls
     /// [`Incoming::next_or`].
     ///
@@ -204,33 +339,95 @@ impl Incoming {
     }
 
     fn new(listener: TcpListener, service: &Service, mode: Mode) -> io::Result<Incoming> {
-        listener.set_nonblocking(true)?;
+        Incoming::with_places(listener, service, mode, None)
+    }
+
+    fn with_places(
+        listener: TcpListener,
+        service: &Service,
+        mode: Mode,
+        places: Option<Arc<dyn Places>>,
+    ) -> io::Result<Incoming> {
+        listener.set_nonblocking(!matches!(mode, Mode::Preforked | Mode::Completing))?;
         // Again, for a listener that does not come from `listen_for`.
         set_inherited_options(&listener, service)?;
-        let shared = Arc::new(Shared::default());
-        if !matches!(mode, Mode::Forking(_)) {
+        let shared = Arc::new(Shared { places, ..Shared::default() });
+        if matches!(mode, Mode::Blocking | Mode::NonBlocking | Mode::Completing) {
             let keeper = Keeper {
                 signals: signal_fd()?,
                 listener: listener.try_clone()?,
                 shared: Arc::clone(&shared),
                 service: service.clone(),
-                tick: matches!(mode, Mode::NonBlocking).then(|| tick_of(service)),
+                tick: matches!(mode, Mode::NonBlocking | Mode::Completing)
+                    .then(|| tick_of(service)),
             };
             thread::Builder::new()
                 .name("keeper".into())
                 .stack_size(64 * 1024)
                 .spawn(move || keeper.run())?;
         }
-        Ok(Incoming {
-            listener: Some(listener),
-            service: service.clone(),
+        Ok(Incoming::over(Some(listener), service.clone(), mode, shared))
+    }
+
+    fn over(
+        listener: Option<TcpListener>,
+        service: Service,
+        mode: Mode,
+        shared: Arc<Shared>,
+    ) -> Incoming {
+        let spare = if listener.is_some() { spare_descriptor() } else { None };
+        Incoming {
+            listener,
+            service,
             mode,
             shared,
             refused: VecDeque::new(),
-            spare: spare_descriptor(),
+            alone: OnceCell::new(),
+            spare,
             scarce: false,
             pause: BACK_OFF.0,
-        })
+            paused_until: None,
+            held: false,
+        }
+    }
+
+    /// The listening socket, for a loop that watches it itself; none after the order to stop.
+    pub fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(TcpListener::as_fd)
+    }
+
+    /// A connection, without waiting for one; for a loop that watches other descriptors too.
+    pub fn try_next(&mut self) -> Accepted {
+        self.look_after_the_refused();
+        if let Some(until) = self.paused_until.filter(|until| Instant::now() < *until) {
+            return Accepted::Pause(until);
+        }
+        self.accept()
+    }
+
+    /// What becomes of a connection that was accepted by other means than this module's, a completion for
+    /// one, or of the attempt.
+    pub fn completed(&mut self, outcome: Result<OwnedFd, Errno>) -> Accepted {
+        self.look_after_the_refused();
+        self.settle(outcome.map(|socket| {
+            let peer = rustix::net::getpeername(&socket).ok().flatten();
+            (socket, peer)
+        }))
+    }
+
+    /// A connection that another process has accepted and passed on, which has this number in the trace already.
+    /// Nothing if the limit allows no more.
+    pub fn adopt(&mut self, socket: OwnedFd, number: u32) -> Option<Connection> {
+        let peer = rustix::net::getpeername(&socket).ok().flatten();
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).unwrap_or(UNKNOWN_PEER);
+        let link = Arc::new(Link::new(socket.into(), peer, number));
+        let lease = self.shared.admit(&link, &self.service, &self.mode)?;
+        Some(Connection { lease, link })
+    }
+
+    /// Says whether clients are to wait in the backlog: [`Incoming::next_or`] accepts none while `held`.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// The next connection, or news of `other`, whichever is first.
@@ -252,7 +449,7 @@ impl Incoming {
                 return Next::Stop;
             }
             if news.listener
-                && let Some(connection) = self.accept()
+                && let Some(connection) = self.accept_or_pause()
             {
                 return Next::Connection(connection);
             }
@@ -279,22 +476,34 @@ impl Incoming {
         &self.service
     }
 
-    /// One attempt to accept a connection that the limit allows.
-    fn accept(&mut self) -> Option<Connection> {
-        let listener = self.listener.as_ref()?;
+    /// One attempt to accept a connection that the limit allows. What the system lacks is waited for.
+    fn accept_or_pause(&mut self) -> Option<Connection> {
+        match self.accept() {
+            Accepted::Connection(connection) => Some(connection),
+            Accepted::Pause(until) => {
+                self.pause_until(until);
+                None
+            }
+            Accepted::Again | Accepted::Nobody(_) | Accepted::Stop => None,
+        }
+    }
+
+    fn accept(&mut self) -> Accepted {
+        let Some(listener) = self.listener.as_ref() else { return Accepted::Stop };
         let flags = match self.mode {
             Mode::NonBlocking => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            Mode::Blocking | Mode::Forking(_) => SocketFlags::CLOEXEC,
+            _ => SocketFlags::CLOEXEC,
         };
-        match acceptfrom_with(listener, flags) {
+        let outcome = acceptfrom_with(listener, flags);
+        self.settle(outcome)
+    }
+
+    /// What follows from an attempt to accept.
+    fn settle(&mut self, outcome: Result<(OwnedFd, Option<SocketAddrAny>), Errno>) -> Accepted {
+        match outcome {
             Ok((socket, peer)) => {
                 self.pause = BACK_OFF.0;
-                if self.scarce
-                    && let Some(spare) = spare_descriptor()
-                {
-                    self.spare = Some(spare);
-                    self.scarce = false;
-                }
+                self.replace_spare();
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                 let peer = peer.unwrap_or(UNKNOWN_PEER);
                 let number = self.service.trace().map_or(0, |trace| trace.accepted(peer));
@@ -302,34 +511,37 @@ impl Incoming {
                 match self.shared.admit(&link, &self.service, &self.mode) {
                     Some(lease) => {
                         tracing::info!(peer = %link.peer, "connected");
-                        Some(Connection { lease, link })
+                        Accepted::Connection(Connection { lease, link })
                     }
                     None => {
                         self.refuse(link);
-                        None
+                        Accepted::Again
                     }
                 }
             }
-            // Nobody there after all: gone again, or taken by another process.
-            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => None,
+            // Nobody there after all, or taken by another process.
+            Err(Errno::AGAIN) => {
+                // Where several accept, the next client may be another's, and the spare descriptor stay away.
+                self.replace_spare();
+                let scarce = self.scarce.then(|| Instant::now() + REFUSAL_LINGER);
+                let refused = self.refused.front().map(|(_, until)| *until);
+                Accepted::Nobody(refused.into_iter().chain(scarce).min())
+            }
+            Err(Errno::INTR | Errno::CONNABORTED) => Accepted::Again,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                 // Who waits in the backlog would otherwise wake the loop again at once, and for ever.
-                if !self.refuse_with_spare() {
-                    self.back_off();
-                }
-                None
+                if self.refuse_with_spare() { Accepted::Again } else { self.back_off() }
             }
             // The listening socket was shut down: the order to stop.
             Err(Errno::INVAL) => {
                 self.stop();
-                None
+                Accepted::Stop
             }
             // Whatever ails one connection (EPROTO, ENETDOWN, EPERM from a firewall) is no reason to
             // stop; whatever ails them all must not make the loop spin.
             Err(errno) => {
                 tracing::warn!("accept: {errno}");
-                self.back_off();
-                None
+                self.back_off()
             }
         }
     }
@@ -340,6 +552,11 @@ impl Incoming {
         let Some(listener) = &self.listener else {
             return false;
         };
+        // A listening socket that is left to wait would have us wait here, if the client has gone meanwhile.
+        let none = Some(&timespec(Duration::ZERO));
+        if poll(&mut [PollFd::new(listener, PollFlags::IN)], none).is_ok_and(|ready| ready == 0) {
+            return false;
+        }
         drop(self.spare.take());
         match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
@@ -360,10 +577,26 @@ impl Incoming {
         }
     }
 
-    /// Waits a little, longer each time; the order to stop is heard meanwhile.
-    fn back_off(&mut self) {
+    /// Opens the spare descriptor anew where a refused client's socket stands for it, if there is room again.
+    fn replace_spare(&mut self) {
+        if self.scarce
+            && let Some(spare) = spare_descriptor()
+        {
+            self.spare = Some(spare);
+            self.scarce = false;
+        }
+    }
+
+    /// When to try again: after a little while, longer each time.
+    fn back_off(&mut self) -> Accepted {
         let until = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(BACK_OFF.1);
+        self.paused_until = Some(until);
+        Accepted::Pause(until)
+    }
+
+    /// Waits; the order to stop is heard meanwhile.
+    fn pause_until(&mut self, until: Instant) {
         let Some(listener) = &self.listener else {
             return;
         };
@@ -378,17 +611,33 @@ impl Incoming {
     /// Waits for a client, for the signals where they are read here, for `other`, and meanwhile for the
     /// refused clients to leave.
     fn wait(&mut self, other: Option<BorrowedFd<'_>>, until: Option<Instant>) -> News {
+        let alone = self.alone.get_or_init(|| match (&self.mode, &self.listener) {
+            // Without it the loop falls back to poll, which wakes all who wait.
+            (Mode::NonBlocking, Some(listener)) => watch_alone(listener).ok(),
+            _ => None,
+        });
+        // Then to accept is to look for a descriptor, too.
+        let scarce = self.scarce.then_some(REFUSAL_LINGER);
+        if let (Some(alone), true) = (alone, self.refused.is_empty()) {
+            let timeout = scarce.map(timespec);
+            let ready = epoll::wait(alone, &mut [NO_EVENT], timeout.as_ref());
+            let listener = ready.is_ok_and(|ready| ready > 0);
+            return News { listener, signal: false, other: false };
+        }
         let mut fds = Vec::with_capacity(3 + self.refused.len());
-        let listener = self.listener.as_ref().map(|listener| watch(&mut fds, listener.as_fd()));
+        let listener = self.listener.as_ref().filter(|_| !self.held);
+        let listener = listener.map(|listener| watch(&mut fds, listener.as_fd()));
         let signals = match &self.mode {
             Mode::Forking(signals) => Some(watch(&mut fds, signals.as_fd())),
-            Mode::Blocking | Mode::NonBlocking => None,
+            _ => None,
         };
         let other = other.map(|other| watch(&mut fds, other));
         for (link, _) in &self.refused {
             watch(&mut fds, link.as_fd());
         }
-        let until = self.refused.front().map(|(_, until)| *until).into_iter().chain(until).min();
+        let refused = self.refused.front().map(|(_, until)| *until);
+        let scarce = scarce.map(|pause| Instant::now() + pause);
+        let until = refused.into_iter().chain(until).chain(scarce).min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
         // Interrupted, for example by SIGCHLD, is no news: the caller comes back.
         let ready = poll(&mut fds, timeout.as_ref()).is_ok();
@@ -399,11 +648,23 @@ impl Incoming {
             signal: is_ready(signals),
             other: is_ready(other),
         };
+        self.replace_spare();
+        self.look_after_the_refused();
+        news
+    }
+
+    /// Reads what refused clients still send, so that they can read their refusal, and lets go of those that
+    /// have. Gives when to come again, if there are any. For a loop that does not wait for them here.
+    pub fn attend(&mut self) -> Option<Instant> {
+        self.look_after_the_refused();
+        (!self.refused.is_empty()).then(|| Instant::now() + REFUSAL_TICK)
+    }
+
+    fn look_after_the_refused(&mut self) {
         if !self.refused.is_empty() {
             let now = Instant::now();
-            self.refused.retain(|(link, until)| now < *until && !has_ended(&link.socket));
+            self.refused.retain(|(link, until)| !has_ended(&link.socket) && now < *until);
         }
-        news
     }
 
     /// Reads the signal that came. Gives whether it is the first; a second one ends the process.
@@ -423,6 +684,9 @@ impl Incoming {
     fn stop(&mut self) {
         self.listener = None;
         self.refused.clear();
+        if matches!(self.mode, Mode::Preforked) {
+            return; // the parent stops its children's connections, and says that it does
+        }
         self.shared.stop(self.service.settings().drain_timeout);
     }
 }
@@ -434,10 +698,10 @@ impl Iterator for Incoming {
     fn next(&mut self) -> Option<Connection> {
         while self.listener.is_some() {
             // Under load the next client is already there, and one system call gets it.
-            if let Some(connection) = self.accept() {
+            if let Some(connection) = self.accept_or_pause() {
                 return Some(connection);
             }
-            if self.listener.is_some() {
+            if self.listener.is_some() && !matches!(self.mode, Mode::Preforked) {
                 self.wait(None, None);
             }
         }
@@ -472,6 +736,11 @@ impl Connection {
         session.numbered(self.link.number)
     }
 
+    /// Its number in the trace; 0 without one.
+    pub fn number(&self) -> u32 {
+        self.link.number
+    }
+
     /// The socket and what hangs on it.
     pub fn link(&self) -> &Arc<Link> {
         &self.link
@@ -496,7 +765,8 @@ pub struct Link {
     /// In the trace; 0 without one.
     number: u32,
     standing: Arc<Standing>,
-    /// As [`nanos`] counts; 0 while nothing is waited for.
+    /// As [`nanos`] counts, to the next even number; 0 while nothing is waited for. One more if what is
+    /// waited for is room to write.
     deadline: AtomicU64,
 }
 
@@ -513,8 +783,21 @@ impl Link {
     /// Leaves word until when the session waits, or with `None` that it does not. Past that time the
     /// connection becomes readable, and its session must be told to [`Session::expire`].
     pub fn wait_until(&self, deadline: Option<Instant>) {
-        let nanos = deadline.map_or(0, |deadline| nanos(deadline).max(1));
-        self.deadline.store(nanos, Ordering::Release);
+        self.leave_word(deadline.map_or(0, even_nanos));
+    }
+
+    /// Leaves word likewise, for who watches a connection for one direction at a time: past the deadline
+    /// it becomes ready for `interest`.
+    ///
+    /// To be readable is no news where a client goes on sending and reads nothing: a poller that reports
+    /// levels would report it for ever, so it cannot be watched for while room to write is waited for.
+    pub fn wait_for(&self, interest: Interest, deadline: Instant) {
+        let to_write = u64::from(interest == Interest::Write);
+        self.leave_word(even_nanos(deadline) | to_write);
+    }
+
+    fn leave_word(&self, word: u64) {
+        self.deadline.store(word, Ordering::Release);
     }
 
     /// Orders the session to end, and wakes it if it waits for a request.
@@ -527,6 +810,20 @@ impl Link {
     /// Makes the connection readable for good: what has arrived can be read, then the end follows.
     fn wake(&self) {
         let _ = self.socket.shutdown(Shutdown::Read);
+    }
+
+    /// Wakes the session if its deadline has passed by `now`.
+    fn wake_if_expired(&self, now: u64) {
+        let word = self.deadline.load(Ordering::Acquire);
+        if word == 0 || word & !1 > now {
+            return;
+        }
+        if word & 1 == 0 {
+            self.wake();
+        } else {
+            // Writable, too. A client whose reply is stuck beyond its deadline is cut anyway.
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -560,6 +857,8 @@ impl Drop for Lease {
 struct Shared {
     live: Mutex<Live>,
     none_left: Condvar,
+    /// Where other processes count, too.
+    places: Option<Arc<dyn Places>>,
 }
 
 #[derive(Debug, Default)]
@@ -593,9 +892,12 @@ impl Shared {
         if live.count() >= service.settings().max_connections {
             return None;
         }
+        if self.places.as_ref().is_some_and(|places| !places.take()) {
+            return None;
+        }
         let kept = match mode {
             Mode::Forking(_) => None,
-            Mode::Blocking | Mode::NonBlocking => Some(Arc::clone(link)),
+            _ => Some(Arc::clone(link)),
         };
         let key = match live.free.pop() {
             Some(key) => {
@@ -619,6 +921,9 @@ impl Shared {
             let mut live = self.lock();
             link = live.links[key].take();
             live.free.push(key);
+            if let Some(places) = &self.places {
+                places.give_back();
+            }
             if live.count() == 0 && live.cut_off.is_some() {
                 self.none_left.notify_all();
             }
@@ -662,10 +967,7 @@ impl Shared {
     fn wake_expired(&self) {
         let now = nanos(Instant::now());
         for link in self.lock().links.iter().flatten() {
-            let deadline = link.deadline.load(Ordering::Acquire);
-            if deadline != 0 && deadline <= now {
-                link.wake();
-            }
+            link.wake_if_expired(now);
         }
     }
 }
@@ -681,6 +983,7 @@ struct Keeper {
 
 impl Keeper {
     fn run(self) {
+        let mut ordered = false;
         loop {
             let cut_off = self.shared.cut_off();
             let until = match (cut_off, self.tick) {
@@ -692,7 +995,9 @@ impl Keeper {
             let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             let _ = poll(&mut fds, timeout.as_ref());
             if let Ok(Some(signal)) = self.signals.read_signal() {
-                if cut_off.is_some() {
+                // Not by the cut-off: the first may have come from another process with the same socket, and
+                // a terminal's signal then come to all.
+                if std::mem::replace(&mut ordered, true) {
                     exit_at_once(signal.ssi_signo, &self.service);
                 }
                 self.shared.stop(self.service.settings().drain_timeout);
@@ -723,6 +1028,17 @@ fn watch<'fd>(fds: &mut Vec<PollFd<'fd>>, fd: BorrowedFd<'fd>) -> usize {
     fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
     fds.len() - 1
 }
+
+/// An epoll set with nothing but a listening socket in it, of which the kernel wakes one waiter for a client.
+fn watch_alone(listener: &TcpListener) -> io::Result<OwnedFd> {
+    let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let events = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+    epoll::add(&set, listener, epoll::EventData::new_u64(0), events)?;
+    Ok(set)
+}
+
+const NO_EVENT: epoll::Event =
+    epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
 
 fn spare_descriptor() -> Option<OwnedFd> {
     File::open("/dev/null").ok().map(OwnedFd::from)
@@ -772,6 +1088,11 @@ fn exit(code: i32, service: &Service) -> ! {
 fn tick_of(service: &Service) -> Duration {
     let least = service.settings().least_timeout();
     (least / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
+}
+
+/// The next even number of nanoseconds, never 0: who is woken then is not too early.
+fn even_nanos(instant: Instant) -> u64 {
+    nanos(instant).saturating_add(1).max(2) & !1
 }
 
 /// Nanoseconds since some moment before all others. Exact, so that a session whose time is up by this

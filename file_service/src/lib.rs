@@ -7,6 +7,7 @@
 //! | [`store`] | the served folder: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
 //! | [`transport`] | what a session needs of a byte stream; [`converse`] for blocking sockets |
+//! | [`datagram`] | the same protocol with a datagram for each request and reply |
 //! | [`incoming`] | accepted connections: limits, back-off, the orderly stop |
 //! | [`trace`] | who did what when, for `--trace FILE` |
 //! | [`options`] | every server's command line and `main` |
@@ -29,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod datagram;
 mod http;
 pub mod incoming;
 pub mod options;
@@ -39,10 +41,12 @@ pub mod store;
 pub mod trace;
 pub mod transport;
 
-pub use incoming::{Connection, Incoming, Lease, Link, Next, listen, listen_for};
-pub use options::{Model, NoOptions, launch, launch_from};
+pub use incoming::{
+    Accepted, Connection, Incoming, Lease, Link, Next, Places, StopSignal, listen, listen_for,
+};
+pub use options::{Endpoint, Model, NoOptions, launch, launch_from};
 pub use service::{Service, Settings};
 pub use session::{Interest, Job, Outcome, Session, Step};
 pub use store::Store;
 pub use trace::{Moment, Trace};
-pub use transport::{Socket, Transport, converse};
+pub use transport::{Socket, Transport, converse, converse_watched};

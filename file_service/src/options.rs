@@ -8,7 +8,7 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -129,6 +129,45 @@ fn parse_seconds_or_none(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a number of seconds is wanted, such as 60 or 0.5".into())
 }
 
+/// The host of `HOST:PORT`, if there is one.
+fn host_of(addr: &str) -> Option<String> {
+    let (host, _) = addr.rsplit_once(':')?;
+    (!host.is_empty()).then(|| host.to_owned())
+}
+
+/// What a server is reached by: for nearly all a listening socket. `O` are the model's options, which may
+/// ask for something else.
+pub trait Endpoint<O>: Sized {
+    /// Opens it on `addr`, as `--addr` gives it.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or not one of this machine's.
+    fn open(addr: &str, service: &Service, options: &O) -> io::Result<Self>;
+
+    /// Where it is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// What the line that tells the address says behind it, if it is anything but a listening socket.
+    fn remark(&self) -> &'static str {
+        ""
+    }
+}
+
+impl<O> Endpoint<O> for TcpListener {
+    fn open(addr: &str, service: &Service, _: &O) -> io::Result<TcpListener> {
+        listen_for(addr, service)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+}
+
 #[derive(Parser)]
 struct CommandLine<O: clap::Args> {
     #[command(flatten)]
@@ -138,9 +177,9 @@ struct CommandLine<O: clap::Args> {
 }
 
 /// The whole of a server's `main`: reads the command line of this process, then [`launch_from`].
-pub fn launch<O: clap::Args>(
+pub fn launch<E: Endpoint<O>, O: clap::Args>(
     model: &Model,
-    run: impl FnOnce(TcpListener, Service, O) -> io::Result<()>,
+    run: impl FnOnce(E, Service, O) -> io::Result<()>,
 ) -> ExitCode {
     launch_from(model, std::env::args_os().skip(1), run)
 }
@@ -149,10 +188,10 @@ pub fn launch<O: clap::Args>(
 ///
 /// Exit codes: 0 after an orderly stop, 1 when `run` failed, 2 for a bad option, an unusable root or an
 /// address that cannot be had, each with one line on standard error.
-pub fn launch_from<O: clap::Args>(
+pub fn launch_from<E: Endpoint<O>, O: clap::Args>(
     model: &Model,
     args: impl IntoIterator<Item = OsString>,
-    run: impl FnOnce(TcpListener, Service, O) -> io::Result<()>,
+    run: impl FnOnce(E, Service, O) -> io::Result<()>,
 ) -> ExitCode {
     let args = std::iter::once(OsString::from(model.name)).chain(args);
     let about = format!("A file server with {}", model.unit);
@@ -169,7 +208,7 @@ pub fn launch_from<O: clap::Args>(
         Err(error) => return complain(model, &error),
     };
     log_to_stderr(options.server.verbose);
-    let (listener, service) = match prepare(model, &options.server) {
+    let (endpoint, service) = match prepare(model, &options.server, &options.model) {
         Ok(ready) => ready,
         Err(error) => {
             eprintln!("{}: {error}", model.name);
@@ -177,7 +216,7 @@ pub fn launch_from<O: clap::Args>(
         }
     };
     let trace = service.clone();
-    let outcome = run(listener, service, options.model);
+    let outcome = run(endpoint, service, options.model);
     if let Some(trace) = trace.trace() {
         trace.end(); // not left to the last handle, which a detached thread may have
     }
@@ -215,7 +254,11 @@ impl fmt::Display for Unusable {
     }
 }
 
-fn prepare(model: &Model, options: &ServerOptions) -> Result<(TcpListener, Service), Unusable> {
+fn prepare<E: Endpoint<O>, O>(
+    model: &Model,
+    options: &ServerOptions,
+    own: &O,
+) -> Result<(E, Service), Unusable> {
     block_signals().map_err(|error| Unusable("cannot block signals".into(), error))?;
     let max_connections = options.max_connections.min(descriptors_for_connections());
     if max_connections < options.max_connections {
@@ -240,6 +283,8 @@ fn prepare(model: &Model, options: &ServerOptions) -> Result<(TcpListener, Servi
             header_timeout: options.header_timeout,
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
+            host: host_of(&options.addr),
+            model: Some(*model),
         },
         trace.transpose()?,
     );
@@ -247,12 +292,13 @@ fn prepare(model: &Model, options: &ServerOptions) -> Result<(TcpListener, Servi
         let what = format!("cannot listen on {}", options.addr.escape_debug());
         Unusable(what, error)
     };
-    let listener = listen_for(&options.addr[..], &service).map_err(cannot_listen)?;
-    let addr = listener.local_addr().map_err(cannot_listen)?;
+    let endpoint = E::open(&options.addr, &service, own).map_err(cannot_listen)?;
+    let addr = endpoint.local_addr().map_err(cannot_listen)?;
+    let remark = endpoint.remark();
     // Whoever started us may wait for this line or may have closed our standard output; both are fine.
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "listening on {addr}").and_then(|()| stdout.flush());
-    Ok((listener, service))
+    let _ = writeln!(stdout, "listening on {addr}{remark}").and_then(|()| stdout.flush());
+    Ok((endpoint, service))
 }
 
 /// Raises the soft limit on descriptors to the hard one; gives how many are left for connections.
@@ -281,4 +327,22 @@ fn log_to_stderr(verbose: u8) {
         .with_ansi(false)
         .with_writer(io::stderr)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_address() {
+        for (addr, host) in [
+            ("box.lan:9000", Some("box.lan")),
+            ("[::1]:9000", Some("[::1]")),
+            (":9000", None),
+            ("9000", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(addr).as_deref(), host, "{addr}");
+        }
+    }
 }

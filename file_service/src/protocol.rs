@@ -44,12 +44,14 @@ pub enum Code {
     NotADirectory,
     /// The server takes no uploads.
     ReadOnly,
-    /// The upload is above the server's limit.
+    /// The upload is above the server's limit, or the reply above a datagram's.
     TooLarge,
     /// The disk or the quota is full.
     NoSpace,
     /// No LF within [`MAX_LINE`] bytes.
     LineTooLong,
+    /// What takes a connection, asked for in a datagram.
+    StreamOnly,
     /// No connection, process, thread or descriptor is free for this client.
     Busy,
     /// A deadline passed.
@@ -85,9 +87,10 @@ impl Code {
             Code::NotAFile => ("not-a-file", "this is not a regular file", 409),
             Code::NotADirectory => ("not-a-directory", "this is not a folder", 409),
             Code::ReadOnly => ("read-only", "this server takes no uploads", 403),
-            Code::TooLarge => ("too-large", "the file is above this server's limit", 413),
+            Code::TooLarge => ("too-large", "this is above the server's limit", 413),
             Code::NoSpace => ("no-space", "no space left on the server", 507),
             Code::LineTooLong => ("line-too-long", "no end of line within 4096 bytes", 414),
+            Code::StreamOnly => ("stream-only", "this takes a connection, ask over TCP", 501),
             Code::Busy => ("busy", "no room for another client now, try again later", 503),
             Code::Timeout => ("timeout", "waited too long for this client", 408),
             Code::Internal => ("internal", "the server failed, its log says how", 500),

@@ -1,5 +1,6 @@
 //! What all sessions of a server share: the store, the settings and the trace, if there is one.
 
+use crate::options::Model;
 use crate::store::Store;
 use crate::trace::{Moment, Trace};
 use std::sync::Arc;
@@ -20,6 +21,10 @@ pub struct Settings {
     pub transfer_timeout: Duration,
     /// How long transfers may go on after the order to stop.
     pub drain_timeout: Duration,
+    /// The host in `--addr`: a browser may write to the server under this name, too.
+    pub host: Option<String>,
+    /// Who serves, for the page of a folder to show; none where a session has no server.
+    pub model: Option<Model>,
 }
 
 impl Default for Settings {
@@ -31,6 +36,8 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             transfer_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
+            host: None,
+            model: None,
         }
     }
 }

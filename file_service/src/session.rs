@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -125,6 +126,7 @@ pub struct Session {
     speech: Speech,
     phase: Phase,
     deadline: Instant,
+    requests: u64,
     /// Only where a trace is written.
     traced: Option<Box<Traced>>,
 }
@@ -142,6 +144,8 @@ enum Speech {
 #[derive(Clone, Copy, Debug, Default)]
 struct Dress {
     keep_alive: bool,
+    /// The client has said that this request is its last.
+    is_last: bool,
     head_only: bool,
     json: bool,
 }
@@ -154,6 +158,8 @@ enum Phase {
     Receive(Box<Receive>),
     /// A job is to be handed out, or is out.
     Work(Option<Job>),
+    /// The transport has taken the last reply over and still has some of it: our side ends after that.
+    Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
     Linger,
     Closed,
@@ -201,8 +207,14 @@ enum Sink {
 /// Why an upload does not begin.
 enum PutRefusal {
     Failure(Failure),
-    /// Only HTTP knows conditions.
-    Precondition,
+    /// Only HTTP knows conditions and origins: a status and its reason.
+    Http(u16, &'static str),
+}
+
+impl PutRefusal {
+    fn of(code: Code) -> PutRefusal {
+        PutRefusal::Failure(code.into())
+    }
 }
 
 /// What became of one phase.
@@ -225,6 +237,7 @@ impl Session {
             speech: Speech::Unknown,
             phase: Phase::Head,
             deadline: Instant::now() + service.settings().idle_timeout,
+            requests: 0,
             traced: None,
         }
     }
@@ -257,6 +270,12 @@ impl Session {
         self.deadline
     }
 
+    /// How many requests the client has made. Each has its reply, though it may be under way still; one that was
+    /// refused counts, and one that never came to its end does not.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Goes as far as the transport allows.
     ///
     /// Must not be called while a [`Job`] is out; then it does nothing but ask for the wait again.
@@ -274,6 +293,7 @@ impl Session {
                     Some(job) => Step::Work(job),
                     None => Step::Wait(Interest::Read),
                 }),
+                Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut share),
                 Phase::Closed => Flow::Stop(Step::Closed),
             };
@@ -298,7 +318,7 @@ impl Session {
                 self.phase = Phase::Reply(reply);
                 self.deadline = Instant::now() + LINGER;
             }
-            Phase::Reply(_) | Phase::Linger => self.phase = Phase::Closed,
+            Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
             Phase::Work(_) | Phase::Closed => {}
         }
     }
@@ -317,6 +337,7 @@ impl Session {
             }
             if self.take_request() {
                 self.in_head = false;
+                self.requests += 1;
                 share.requests -= 1;
                 return Flow::Go;
             }
@@ -435,7 +456,9 @@ impl Session {
                 let piece = Piece { file, offset, left: length };
                 session.reply_piece(bytes, piece)
             }),
-            Ok(Request::Put { path, length }) => self.begin_put(length, path, false, |_, _| true),
+            Ok(Request::Put { path, length }) => {
+                self.begin_put(length, path.map_err(PutRefusal::of), false, |_, _| true);
+            }
         }
     }
 
@@ -446,6 +469,7 @@ impl Session {
         self.speech = Speech::Http(Dress {
             // Only an upload has a body worth reading; after any other one the framing is not trusted.
             keep_alive: request.keep_alive && (is_put || length == 0),
+            is_last: !request.keep_alive && (is_put || length == 0),
             head_only: request.method == Method::Head,
             json: request.wants_json,
         });
@@ -457,7 +481,10 @@ impl Session {
                 return self.refuse_http(411, "an upload needs a Content-Length");
             }
             let expects = request.expect == Expect::Continue;
-            let path = request.path.clone().and_then(RelPath::file);
+            let path = match request.objection(self.service.settings().host.as_deref()) {
+                Some(reason) => Err(PutRefusal::Http(403, reason)),
+                None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::of),
+            };
             return self.begin_put(length, path, expects, |store, path| {
                 http::decide_put(request, store.stat(path).as_ref())
             });
@@ -482,7 +509,8 @@ impl Session {
         let path = request.path.clone()?;
         match self.service.store().open_any(&path)? {
             Opened::Directory(folder) => {
-                let format = if request.wants_json { Format::Json } else { Format::Page };
+                let format =
+                    if request.wants_json { Format::Json } else { Format::Page(request.view) };
                 self.work(Task::List { path: path.folder(), folder, format });
                 Ok(())
             }
@@ -507,7 +535,7 @@ impl Session {
     fn begin_put(
         &mut self,
         length: u64,
-        path: Result<RelPath, Code>,
+        path: Result<RelPath, PutRefusal>,
         expects_continue: bool,
         precondition: impl FnOnce(&Store, &RelPath) -> bool,
     ) {
@@ -522,9 +550,7 @@ impl Session {
                     dress.keep_alive = false;
                 }
                 match refusal {
-                    PutRefusal::Precondition => {
-                        self.refuse_kept(412, "the precondition does not hold");
-                    }
+                    PutRefusal::Http(status, reason) => self.refuse_kept(status, reason),
                     PutRefusal::Failure(failure) => self.fail(failure),
                 }
                 if !expects_continue {
@@ -545,17 +571,16 @@ impl Session {
 
     fn admit_upload(
         &self,
-        path: Result<RelPath, Code>,
+        path: Result<RelPath, PutRefusal>,
         precondition: impl FnOnce(&Store, &RelPath) -> bool,
     ) -> Result<Upload, PutRefusal> {
-        let refuse = |code: Code| PutRefusal::Failure(code.into());
         if self.is_read_only() {
-            return Err(refuse(Code::ReadOnly));
+            return Err(PutRefusal::of(Code::ReadOnly));
         }
-        let path = path.map_err(refuse)?;
+        let path = path?;
         let store = self.service.store();
         if !precondition(store, &path) {
-            return Err(PutRefusal::Precondition);
+            return Err(PutRefusal::Http(412, "the precondition does not hold"));
         }
         store.begin_upload(&path).map_err(PutRefusal::Failure)
     }
@@ -673,12 +698,14 @@ impl Session {
     }
 
     /// A document of HTTP: a folder as a page or as JSON.
-    fn reply_document(&mut self, document: Vec<u8>) {
+    fn reply_document(&mut self, mut document: Vec<u8>) {
         let dress = self.dress();
-        let mut bytes = Vec::with_capacity(HTTP_HEAD_ROOM + document.len());
+        let mut bytes = Vec::with_capacity(HTTP_HEAD_ROOM);
         http::document_head(&mut bytes, document.len() as u64, dress.json, dress.keep_alive);
         if !dress.head_only {
-            bytes.extend_from_slice(&document);
+            // In front of the document, since a large folder is better moved than held twice.
+            document.splice(..0, bytes);
+            bytes = document;
         }
         self.reply(bytes, self.next());
     }
@@ -862,11 +889,28 @@ impl Session {
     /// Ends our side and goes on reading for a while: a socket closed over unread input sends a reset,
     /// which can destroy the reply that is still under way.
     fn close(&mut self, transport: &mut impl Transport) {
+        let is_last = matches!(self.speech, Speech::Http(Dress { is_last: true, .. }));
         self.phase = match transport.finish() {
+            // All that the client wanted to send has been read, so closing resets nothing.
+            Ok(()) if is_last && self.drained && self.input.is_empty() => Phase::Closed,
             Ok(()) => Phase::Linger,
+            // The deadline stays: it is that of the reply which is under way.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.phase = Phase::Finish;
+                return;
+            }
             Err(_) => Phase::Closed,
         };
         self.deadline = Instant::now() + LINGER;
+    }
+
+    /// Ends our side if everything is out by now.
+    fn finish(&mut self, transport: &mut impl Transport) -> Flow {
+        self.close(transport);
+        match self.phase {
+            Phase::Finish => Flow::Stop(Step::Wait(Interest::Write)),
+            _ => Flow::Go,
+        }
     }
 
     fn linger(&mut self, transport: &mut impl Transport, share: &mut Share) -> Flow {
@@ -1075,7 +1119,7 @@ enum Task {
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Lines,
-    Page,
+    Page(http::View),
     Json,
 }
 
@@ -1091,6 +1135,12 @@ enum Done {
 }
 
 impl Job {
+    /// Does the work likewise, for a thread that works for many clients: a panic costs the client whose job it
+    /// was, who gets no outcome, and not the thread.
+    pub fn attempt(self) -> Option<Outcome> {
+        catch_unwind(AssertUnwindSafe(|| self.run())).ok()
+    }
+
     /// Does the work; blocks for as long as that takes.
     pub fn run(self) -> Outcome {
         let begun = self.service.moment();
@@ -1105,7 +1155,10 @@ impl Job {
             Task::List { path, folder, format } => {
                 self.service.store().list(&path, folder).map(|entries| match format {
                     Format::Lines => Done::Text(lines(&entries)),
-                    Format::Page => Done::Document(http::page(&path, &entries)),
+                    Format::Page(view) => {
+                        let server = http::Server::of(&self.service);
+                        Done::Document(http::page(&path, entries, view, server))
+                    }
                     Format::Json => Done::Document(http::json(&entries)),
                 })
             }
@@ -1118,7 +1171,7 @@ impl Job {
 }
 
 /// A listing in the file protocol.
-fn lines(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn lines(entries: &[Entry]) -> Vec<u8> {
     let mut text = Vec::with_capacity(entries.len() * 48);
     for Entry { kind, size, mtime, name } in entries {
         let kind = match kind {

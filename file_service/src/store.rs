@@ -218,6 +218,20 @@ impl Store {
     /// What the system says when the folder itself cannot be read; an entry that vanishes meanwhile is
     /// no error.
     pub fn list(&self, folder: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
+        self.list_at_most(usize::MAX, folder, fd)
+    }
+
+    /// The entries of `folder` likewise, if there are at most `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
+    pub fn list_at_most(
+        &self,
+        most: usize,
+        folder: &RelPath,
+        fd: OwnedFd,
+    ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
         for entry in Dir::read_from(&fd)? {
@@ -227,6 +241,9 @@ impl Store {
                 leftovers.push(name.to_vec());
             } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
                 entries.extend(self.entry(folder, fd.as_fd(), name, entry.file_type()));
+                if entries.len() > most {
+                    return Err(Code::TooLarge.into());
+                }
             }
         }
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -36,7 +36,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{fmt, thread};
 
 /// How many bytes are written at once, but for the last line: the page cache takes few large pieces for
@@ -76,8 +76,19 @@ pub struct Trace {
     start: u64,
     model: String,
     connections: AtomicU32,
+    /// Counts connections where that is not this process's business alone.
+    counter: OnceLock<Counter>,
     journal: Mutex<Journal>,
     lost: AtomicU64,
+}
+
+/// Gives the next connection its number.
+struct Counter(Box<dyn Fn() -> u32 + Send + Sync>);
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counter")
+    }
 }
 
 /// The lines of this process that are not yet in the file.
@@ -132,6 +143,7 @@ impl Trace {
             start: monotonic(),
             model: model.to_owned(),
             connections: AtomicU32::new(0),
+            counter: OnceLock::new(),
             journal: Mutex::new(Journal::new(buffer())),
             lost: AtomicU64::new(0),
         };
@@ -180,6 +192,12 @@ impl Trace {
         journal.name_process(&format!("{} child", self.model));
     }
 
+    /// Has `next` number the connections, from 1 up: for several processes that accept, each of which would begin
+    /// with 1 by itself. The first call holds.
+    pub fn number_by(&self, next: impl Fn() -> u32 + Send + Sync + 'static) {
+        let _ = self.counter.set(Counter(Box::new(next)));
+    }
+
     /// How many events could not be written.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -188,7 +206,10 @@ impl Trace {
     /// Gives a connection its number, and records that it was accepted.
     #[inline(never)]
     pub(crate) fn accepted(&self, peer: SocketAddr) -> u32 {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = match self.counter.get() {
+            Some(Counter(next)) => next(),
+            None => self.connections.fetch_add(1, Ordering::Relaxed) + 1,
+        };
         let now = self.now();
         self.record(now, |lines| {
             lines.open("i", b"accept", now);

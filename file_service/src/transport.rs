@@ -32,7 +32,8 @@ pub trait Transport {
     /// ends there.
     fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize>;
 
-    /// Ends what is written; reading goes on.
+    /// Ends what is written; reading goes on. A transport that has taken bytes over and not sent them yet
+    /// would block.
     fn finish(&mut self) -> io::Result<()>;
 }
 
@@ -97,12 +98,23 @@ impl Transport for BlockingSocket<'_> {
 ///
 /// The socket's own time-outs bring every waiting call back now and then, so that the session's
 /// deadline is looked at; [`crate::Incoming`] has set them.
-pub fn converse(mut session: Session, socket: &TcpStream) {
+pub fn converse(session: Session, socket: &TcpStream) {
+    converse_watched(session, socket, |_| {});
+}
+
+/// Holds one conversation likewise, and has `watch` look at the session whenever it has gone as far as it
+/// could: at least once after every request that was not followed by another at once.
+pub fn converse_watched(mut session: Session, socket: &TcpStream, mut watch: impl FnMut(&Session)) {
     let mut transport = BlockingSocket(Socket(socket));
     session.occupies("B");
     loop {
-        match session.advance(&mut transport) {
-            Step::Idle | Step::Again => {}
+        let step = session.advance(&mut transport);
+        watch(&session);
+        match step {
+            // Whose request is here already goes first. When this thread runs again its next request has often come,
+            // too, so there is no need to sleep and be woken.
+            Step::Idle => rustix::thread::sched_yield(),
+            Step::Again => {}
             Step::Work(job) => session.resume(job.run()),
             Step::Wait(interest) => {
                 if !wait(socket, interest, session.deadline()).unwrap_or(false) {

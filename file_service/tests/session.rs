@@ -194,3 +194,63 @@ fn the_deadline_of_a_head_counts_from_its_first_byte() {
     assert_eq!(first, last, "more bytes win no time");
     assert!(first <= Instant::now() + Duration::from_secs(5));
 }
+
+/// A client that has sent all of `input` at once, and counts how often it is read from.
+struct Prompt {
+    input: Vec<u8>,
+    reads: usize,
+}
+
+impl Transport for Prompt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        let n = buffer.len().min(self.input.len());
+        buffer[..n].copy_from_slice(&self.input[..n]);
+        self.input.drain(..n);
+        if n == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn send_file(&mut self, _: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        *offset += length;
+        Ok(length as usize)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How often a client is read from until it is let go, or waited for with this request answered.
+fn reads(input: &str) -> (usize, bool) {
+    let root = root();
+    let service = service(root.path());
+    let mut client = Prompt { input: input.into(), reads: 0 };
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let closed = loop {
+        match session.advance(&mut client) {
+            Step::Again => {}
+            Step::Work(job) => session.resume(job.run()),
+            Step::Closed => break true,
+            Step::Idle | Step::Wait(_) => break false,
+        }
+    };
+    (client.reads, closed)
+}
+
+#[test]
+fn who_has_sent_its_last_request_is_not_waited_for() {
+    let close = "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(reads(close), (1, true));
+    assert_eq!(reads("GET /small HTTP/1.0\r\n\r\n"), (1, true));
+    // More has come than was promised, or may still come: closing now would be a reset.
+    assert!(!reads(&format!("{close}more")).1);
+    assert!(
+        !reads("GET /small HTTP/1.1\r\n\r\n").1,
+        "a request without a host is refused, and closes"
+    );
+    assert!(!reads("QUIT\n").1);
+}

@@ -5,10 +5,12 @@ use file_service::{Connection, Link, Moment, Service, converse};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 use std::io;
+use std::marker::PhantomData;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicPtr, AtomicU8, Ordering};
 
 /// Serves the one client, for whom the parent forked at `dispatched`, and exits.
 pub(crate) fn serve(
@@ -17,29 +19,13 @@ pub(crate) fn serve(
     tether: OwnedFd,
     dispatched: Moment,
 ) -> ! {
-    let store = service.store().as_fd().as_raw_fd();
-    let trace = service.trace().map_or(store, |trace| trace.as_fd().as_raw_fd());
-    close_all_but([store, connection.socket().as_raw_fd(), tether.as_raw_fd(), trace]);
-    if let Some(trace) = service.trace() {
-        trace.forked();
-    }
-    let _ = SERVED.set(Arc::clone(connection.link()));
-    TETHER.store(tether.as_raw_fd(), Ordering::Relaxed);
-    // The parent keeps the drain timeout, and cuts us. Should it be gone, we keep it ourselves.
-    let drain = service.settings().drain_timeout.as_millis().try_into().unwrap_or(i64::MAX);
-    DRAIN_MILLIS.store(drain.saturating_add(CUT_GRACE_MILLIS), Ordering::Relaxed);
-    // The parent's SIGCHLD is not ours. SIGINT stays blocked: a terminal sends it to the whole group,
-    // and it is for the parent to pass on, as SIGTERM.
-    reset(Signal::SIGCHLD);
-    let _ = SigSet::from_iter([Signal::SIGTERM, Signal::SIGALRM]).thread_unblock();
-    match tether::arm(&tether) {
-        Ok(false) => {}
-        Ok(true) => drop(raise(Signal::SIGTERM)),
-        Err(error) => tracing::warn!("this client will not hear the order to stop: {error}"),
-    }
+    let _forked_here = ForkedHere;
+    let serving = Serving::begin(connection.link());
+    begin(service, &tether, &[connection.socket().as_raw_fd()]);
     let mut session = connection.session(service);
     session.dispatched(dispatched);
     converse(session, connection.socket());
+    drop(serving);
     if let Some(trace) = service.trace() {
         trace.end(); // `_exit` drops nothing
     }
@@ -48,15 +34,53 @@ pub(crate) fn serve(
     exit(0);
 }
 
+/// Makes a forked process a child: it keeps what it needs and the descriptors `own`, and hears the orders that come
+/// by its tether.
+pub(crate) fn begin(service: &Service, tether: &OwnedFd, own: &[RawFd]) {
+    let store = service.store().as_fd().as_raw_fd();
+    let trace = service.trace().map_or(store, |trace| trace.as_fd().as_raw_fd());
+    close_all_but([&[store, tether.as_raw_fd(), trace], own].concat());
+    if let Some(trace) = service.trace() {
+        trace.forked();
+    }
+    TETHER.store(tether.as_raw_fd(), Ordering::Relaxed);
+    // The parent keeps the drain timeout, and cuts us. Should it be gone, we keep it ourselves.
+    let drain = service.settings().drain_timeout.as_millis().try_into().unwrap_or(i64::MAX);
+    DRAIN_MILLIS.store(drain.saturating_add(CUT_GRACE_MILLIS), Ordering::Relaxed);
+    // The parent's SIGCHLD is not ours. SIGINT stays blocked: a terminal sends it to the whole group,
+    // and it is for the parent to pass on, as SIGTERM.
+    reset(Signal::SIGCHLD);
+    let _ = SigSet::from_iter([Signal::SIGTERM, Signal::SIGALRM]).thread_unblock();
+    match tether::arm(tether) {
+        Ok(false) => {}
+        Ok(true) => drop(raise(Signal::SIGTERM)),
+        Err(error) => tracing::warn!("this client will not hear the order to stop: {error}"),
+    }
+}
+
+/// Ends the process when it is dropped, which only a panic does: the frames that it would unwind next are the
+/// parent's, and their values too.
+#[derive(Debug)]
+pub(crate) struct ForkedHere;
+
+impl Drop for ForkedHere {
+    fn drop(&mut self) {
+        exit(PANICKED);
+    }
+}
+
+/// The exit code of a child that panicked, as that of any Rust program.
+const PANICKED: i32 = 101;
+
 /// Leaves without the parent's buffers and handlers.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: `_exit` takes an integer and does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every descriptor from 3 on that is not listed, be it once or twice: the listener, the epoll set, the tethers of
-/// other children. Two forgotten ones would be enough to keep the port taken, or a place occupied.
-fn close_all_but(mut kept: [RawFd; 4]) {
+/// Closes every descriptor from 3 on that is not listed, be it once or twice: the listener, the epoll set, the
+/// tethers of other children. Two forgotten ones would be enough to keep the port taken, or a place occupied.
+fn close_all_but(mut kept: Vec<RawFd>) {
     kept.sort_unstable();
     let mut from = 3;
     for fd in kept {
@@ -74,7 +98,7 @@ fn close_range(first: RawFd, last: RawFd) {
     unsafe { libc::close_range(first as u32, last as u32, 0) };
 }
 
-fn reset(signal: Signal) {
+pub(crate) fn reset(signal: Signal) {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of ours.
     let _ = unsafe { sigaction(signal, &action) };
@@ -82,14 +106,56 @@ fn reset(signal: Signal) {
 
 // ---- The order to stop ----
 
-/// The connection of this process; never set in the parent.
-static SERVED: OnceLock<Arc<Link>> = OnceLock::new();
+/// The connection that this process serves; null while there is none, as always in the parent.
+static SERVED: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
+/// The listening socket, in a child that accepts for itself.
+static LISTENER: AtomicI32 = AtomicI32::new(NONE);
+/// Where the clients come from, in a child that is given them.
+static CHANNEL: AtomicI32 = AtomicI32::new(NONE);
 static DRAIN_MILLIS: AtomicI64 = AtomicI64::new(0);
-static TETHER: AtomicI32 = AtomicI32::new(-1);
+/// Set in children alone.
+static TETHER: AtomicI32 = AtomicI32::new(NONE);
 static ORDERS: AtomicU8 = AtomicU8::new(0);
+
+const NONE: RawFd = -1;
 
 /// How long a connection that was cut has to end.
 const CUT_GRACE_MILLIS: i64 = 1000;
+
+/// The conversation that orders are for, as long as this lives.
+pub(crate) struct Serving<'a>(PhantomData<&'a Link>);
+
+impl Serving<'_> {
+    /// Has the orders reach this connection, one that has come already too.
+    pub(crate) fn begin(link: &Arc<Link>) -> Serving<'_> {
+        SERVED.store(Arc::as_ptr(link).cast_mut(), Ordering::SeqCst);
+        if told_to_stop() {
+            link.stop();
+        }
+        Serving(PhantomData)
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        SERVED.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+}
+
+/// Has the order to stop end the wait for a client at `listener`, for all processes that wait there.
+pub(crate) fn waits_at(listener: RawFd) {
+    LISTENER.store(listener, Ordering::SeqCst);
+}
+
+/// Has the order to stop end the wait for what comes over `channel`.
+pub(crate) fn waits_for(channel: RawFd) {
+    CHANNEL.store(channel, Ordering::SeqCst);
+}
+
+/// Whether this process is to take no further client.
+pub(crate) fn told_to_stop() -> bool {
+    ORDERS.load(Ordering::SeqCst) > 0
+}
 
 /// Installs the child's handlers for SIGTERM and SIGALRM, once, in the parent, which blocks SIGTERM and
 /// never sees SIGALRM: three system calls fewer for every child.
@@ -111,25 +177,45 @@ pub(crate) fn install_handlers() -> io::Result<()> {
 ///
 /// The parent's byte is an order, and its end is another: dying after it has ordered a stop, it has met a
 /// second signal. Two signals may come as one, so it is the tether that is asked what has happened.
+///
+/// A child that waits for a client is woken by the end of what it waits at. An interrupted call would not do: the
+/// signal may come just before the call. The listening socket is everybody's, so it is left alone when the
+/// signal is a stranger's and means this child only; its `accept` is interrupted, or returns when the socket's
+/// time-out is over.
 extern "C" fn ordered(signal: libc::c_int) {
     let errno = Errno::last_raw();
-    let Some(link) = SERVED.get() else { return };
-    let new = if signal == libc::SIGALRM { 1 } else { orders_on(TETHER.load(Ordering::Relaxed)) };
-    match ORDERS.fetch_add(new, Ordering::Relaxed) + new {
-        1 => {
-            link.stop();
+    let tether = TETHER.load(Ordering::Relaxed);
+    if tether == NONE {
+        return;
+    }
+    let of_parent = if signal == libc::SIGALRM { 0 } else { orders_on(tether) };
+    if of_parent > 0 {
+        shut(LISTENER.load(Ordering::SeqCst), libc::SHUT_RDWR);
+    }
+    // Its other direction stays open: to the parent it would look like the end of this process.
+    shut(CHANNEL.load(Ordering::SeqCst), libc::SHUT_RD);
+    // SAFETY: it is null, or `Serving` has put it there and lives, and with it the borrow of the link. This process
+    // has one thread, which is in this handler.
+    let served = unsafe { SERVED.load(Ordering::SeqCst).as_ref() };
+    let new = of_parent.max(1); // a signal that somebody else has sent is an order too
+    match (ORDERS.fetch_add(new, Ordering::SeqCst) + new, served) {
+        (1, served) => {
+            if let Some(link) = served {
+                link.stop();
+            }
             alarm_in(DRAIN_MILLIS.load(Ordering::Relaxed));
         }
-        2 => {
+        (2, Some(link)) => {
             let _ = link.socket().shutdown(Shutdown::Both);
             alarm_in(CUT_GRACE_MILLIS);
         }
+        (2, None) => exit(0),
         _ => exit(1),
     }
     Errno::set_raw(errno);
 }
 
-/// Takes the orders off the tether; a signal that somebody else has sent is one too.
+/// Takes the parent's orders off the tether.
 fn orders_on(tether: RawFd) -> u8 {
     let mut orders = 0;
     loop {
@@ -139,9 +225,14 @@ fn orders_on(tether: RawFd) -> u8 {
         match n {
             1 => orders += 1,
             0 => return orders + 1,
-            _ => return orders.max(1),
+            _ => return orders,
         }
     }
+}
+
+fn shut(socket: RawFd, how: libc::c_int) {
+    // SAFETY: shutdown takes integers; for `NONE` it fails, which does not matter.
+    unsafe { libc::shutdown(socket, how) };
 }
 
 fn alarm_in(millis: i64) {
@@ -149,5 +240,5 @@ fn alarm_in(millis: i64) {
     let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let timer = libc::itimerval { it_interval: never, it_value: value };
     // SAFETY: `timer` is a valid itimerval; the old value is not asked for.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
 }

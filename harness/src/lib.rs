@@ -12,6 +12,7 @@
 //! | [`Subject`] | what to test: a binary, its arguments, what its model can do |
 //! | [`Server`], [`Launch`], [`Root`] | a running server, how to start one, the folder it serves |
 //! | [`wire`] | a client that trusts nothing |
+//! | [`browser`] | a browser without a window, for pages that must be seen to work |
 //! | [`oracles`] | what the kernel knows about a server: zombies, inherited sockets, busy waits |
 //! | [`proc`], [`sockets`] | the readings of the kernel that the oracles rest on |
 //! | [`wait`] | waiting for conditions instead of sleeping |
@@ -24,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod conformance;
 pub mod equality;
 pub mod oracles;

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::proc::{self, Process};
-use crate::sockets::{self, ESTABLISHED};
+use crate::sockets::{self, CLOSE_WAIT, ESTABLISHED, SYN_RECEIVED, TcpSocket};
 use crate::wait::{PATIENCE, pause, within};
 use crate::wire::Conn;
 
@@ -72,18 +72,84 @@ pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
     reading().into_iter().map(spent).sum()
 }
 
+/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
+/// spins on a busy machine gets little processor time, but is ready all the time.
+pub fn ready_during(family: &[Process], window: Duration) -> Duration {
+    let reading = || -> BTreeMap<i32, (proc::Thread, Duration)> {
+        let of = |pid: i32| {
+            let read = move |thread: proc::Thread| {
+                Some((thread.id, (thread, proc::ready_time(pid, thread.id)?)))
+            };
+            proc::threads(pid).into_iter().filter_map(read)
+        };
+        family.iter().flat_map(|p| of(p.pid)).collect()
+    };
+    let (begun, before) = (Instant::now(), reading());
+    pause(window);
+    let after = reading();
+    let window = begun.elapsed();
+    let spent = |(id, (now, ready)): (i32, (proc::Thread, Duration))| {
+        let Some((then, before)) = before.get(&id) else { return ready.min(window) };
+        // A wait for a core is booked when it is over: what had begun earlier comes as a whole, and what is not over, not at
+        // all. But who is ready at both ends, and has not gone to sleep between, was so all the while.
+        let awake = [then.state, now.state] == ['R', 'R'] && then.voluntary == now.voluntary;
+        if awake { window } else { ready.saturating_sub(*before).min(window) }
+    };
+    after.into_iter().map(spent).sum()
+}
+
+/// Looks for a `window` in which the family is ready for less than a quarter of the time, as one is that has nothing to do, and
+/// goes on looking until `patience` is over; otherwise gives how long it was ready in the last. Who is on the way to sleep, and
+/// waits for a core, gets there in one of them; who never sleeps is found so in all.
+pub fn restless(
+    family: impl Fn() -> Vec<Process>,
+    window: Duration,
+    patience: Duration,
+) -> Option<Duration> {
+    let begun = Instant::now();
+    loop {
+        let ready = ready_during(&family(), window);
+        if ready < window / 4 {
+            return None;
+        }
+        if begun.elapsed() >= patience {
+            return Some(ready);
+        }
+    }
+}
+
 /// Memory of the family: pages shared with others counted in proportion.
 pub fn memory(family: &[Process]) -> u64 {
     family.iter().filter_map(|p| proc::pss(p.pid)).sum()
 }
 
-/// Bytes that have arrived at the server's end of a connection and wait there unread, or `None`
-/// once that end is gone.
-pub fn unread(server: SocketAddrV4, client: SocketAddrV4) -> Option<u32> {
+/// Bytes that the `sender` has written and that the `receiver`, the other end of the connection, has not read, whether they
+/// have arrived or not; or `None` once that end is gone. Where it says 0, the system call that read the last of them is
+/// over, too: what is written from now on is no part of that read.
+pub fn unread(receiver: SocketAddrV4, sender: SocketAddrV4) -> Option<u64> {
+    let other = sockets::connection(sender, receiver);
+    let written = other.and_then(|other| other.traffic).map(|traffic| traffic.written);
+    let arrived = match sockets::connection(receiver, sender) {
+        // Nothing arrives before the handshake is over at this end, too.
+        None | Some(TcpSocket { state: SYN_RECEIVED, .. }) => Some(0),
+        Some(end) => end.traffic.map(|traffic| traffic.received),
+    };
+    // A second look, since what is unread has to be seen after what has arrived. For its answer the kernel takes the lock of
+    // the socket, which a system call that reads holds for as long as it lasts.
+    let Some(end) = sockets::connection(receiver, sender) else {
+        // It is gone, unless the other end knows better: it is not always found while the handshake completes.
+        let connected = other.is_some_and(|other| other.state == ESTABLISHED);
+        return written.filter(|_| connected);
+    };
     // Nobody will read what a socket has that its process has let go of; one that has not been
     // accepted yet belongs to nobody either, but it will be read.
-    let read_by_somebody = |end: &sockets::TcpSocket| end.inode != 0 || end.state == ESTABLISHED;
-    sockets::connection(server, client).filter(read_by_somebody).map(|end| end.unread)
+    let to_be_accepted = [SYN_RECEIVED, ESTABLISHED, CLOSE_WAIT].contains(&end.state);
+    if end.inode == 0 && !to_be_accepted {
+        return None;
+    }
+    let on_its_way =
+        written.zip(arrived).map_or(0, |(written, arrived)| written.saturating_sub(arrived));
+    Some(on_its_way + u64::from(end.unread))
 }
 
 /// Waits until the server has read everything that `conn` has sent, or has closed the connection.
@@ -102,5 +168,62 @@ pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
             return;
         }
         assert!(until_read(conn), "the server has not read what was sent within {PATIENCE:?}");
+    }
+}
+
+/// Whether every thread of the family sleeps all the while that `window` passes: none runs, is ready to, or wakes up in
+/// between. (A thread that has ended sleeps, too.) Who waits for a core is not asleep, and neither is who waits for a disk, as
+/// for a page of its own program: so a busy machine is never taken for a program that is stuck.
+pub fn asleep_during(family: &[Process], window: Duration) -> bool {
+    let look = || -> Option<BTreeMap<i32, u64>> {
+        let alive = family.iter().filter(|p| p.state != 'Z');
+        let threads: Vec<_> = alive.flat_map(|p| proc::threads(p.pid)).collect();
+        let sleeps = threads.iter().all(|thread| matches!(thread.state, 'S' | 'Z'));
+        sleeps.then(|| threads.into_iter().map(|thread| (thread.id, thread.switches)).collect())
+    };
+    let before = look();
+    let until = Instant::now() + window;
+    while before.as_ref().is_some_and(|threads| !threads.is_empty()) && look() == before {
+        if Instant::now() >= until {
+            return true;
+        }
+        pause(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Watches for how long a process has been asleep without a break. Who has something to do, and only waits for a core to do it,
+/// is not asleep: so a process that rests for longer than it ever waits on purpose waits for something that will not come,
+/// however busy the machine is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    pid: i32,
+    last: Option<(Instant, proc::ContextSwitches)>,
+    rested: Duration,
+}
+
+/// The most that a rest grows by from one look to the next. Between two that are further apart the whole machine may have
+/// stood still, and the process's own clock has not yet had its turn.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+impl Rest {
+    /// Of this process.
+    pub fn of(pid: i32) -> Rest {
+        Rest { pid, last: None, rested: Duration::ZERO }
+    }
+
+    /// Looks, and gives for how long every look so far has found it asleep, and in the same sleep.
+    pub fn look(&mut self) -> Duration {
+        let switches = proc::context_switches(self.pid);
+        let asleep = proc::asleep(self.pid) && proc::context_switches(self.pid) == switches;
+        let now = Instant::now();
+        self.rested = match self.last {
+            Some((last, before)) if asleep && before == switches => {
+                self.rested + (now - last).min(BETWEEN_LOOKS)
+            }
+            _ => Duration::ZERO,
+        };
+        self.last = asleep.then_some((now, switches));
+        self.rested
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -74,6 +74,19 @@ impl Server {
         family
     }
 
+    /// The child that serves the connection: it alone holds the server's end. Who forked it, or passed the connection on to
+    /// it, lets go of its own copy in a moment of its own, perhaps after the child has answered. So this waits for that.
+    #[track_caller]
+    pub fn child_of(&self, conn: &Conn) -> i32 {
+        let mut holders = Vec::new();
+        let alone = within(PATIENCE, || {
+            holders = oracles::connection_holders(&self.family(), self.address, conn.local());
+            matches!(holders[..], [child] if child != self.pid())
+        });
+        assert!(alone, "held by {holders:?}, where {} is the parent", self.pid());
+        holders[0]
+    }
+
     /// Whether the process that was started has not ended.
     pub fn is_running(&self) -> bool {
         proc::process(self.pid()).is_some_and(|process| process.state != 'Z')
@@ -126,7 +139,7 @@ impl Server {
     pub fn kill(&self) {
         self.signal_group(Signal::KILL);
         self.wait_exit();
-        let gone = || self.family().iter().all(|process| process.state == 'Z');
+        let gone = || self.family().iter().all(Process::has_ended);
         assert!(within(PATIENCE, gone), "killed processes live on: {:?}", self.family());
     }
 
@@ -243,7 +256,10 @@ impl Launch {
         let first = output.wait(PATIENCE, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
-        let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        // A server of datagrams says so behind its address.
+        let address = line
+            .strip_prefix("listening on ")
+            .and_then(|rest| rest.strip_suffix(" (UDP)").unwrap_or(rest).parse().ok());
         if let Some(SocketAddr::V4(address)) = address {
             return Ok(Server { child, address, root, output, log });
         }
@@ -278,7 +294,17 @@ impl Launch {
         }
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = match command.spawn() {
+        // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
+        // has the descriptor that it was written by: until that child's exec.
+        let mut spawned = command.spawn();
+        within(PATIENCE, || {
+            let busy = matches!(&spawned, Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy);
+            if busy {
+                spawned = command.spawn();
+            }
+            !busy
+        });
+        let mut child = match spawned {
             Ok(child) => child,
             Err(error) => panic!("starting {}: {error}", line[0].display()),
         };

@@ -15,6 +15,10 @@ pub struct Subject {
     args: Vec<OsString>,
     clients: usize,
     process_per_client: bool,
+    obstacle: Option<String>,
+    children_listen: bool,
+    waits: bool,
+    report: Option<&'static str>,
 }
 
 impl Subject {
@@ -25,6 +29,10 @@ impl Subject {
             args: Vec::new(),
             clients: usize::MAX,
             process_per_client: false,
+            obstacle: None,
+            children_listen: false,
+            waits: false,
+            report: None,
         }
     }
 
@@ -47,6 +55,47 @@ impl Subject {
         self
     }
 
+    /// Says that the children hold the listening socket, too: they accept for themselves.
+    pub fn children_listen(mut self) -> Subject {
+        self.children_listen = true;
+        self
+    }
+
+    /// Says that a client beyond the limit waits in the backlog until another leaves, and is not told `busy`.
+    pub fn who_does_not_fit_waits(mut self) -> Subject {
+        self.waits = true;
+        self
+    }
+
+    /// Says that the server writes a report to standard output at an orderly end, which begins with this.
+    pub fn reports(mut self, heading: &'static str) -> Subject {
+        self.report = Some(heading);
+        self
+    }
+
+    /// Whether the children hold the listening socket, too.
+    pub fn do_children_listen(&self) -> bool {
+        self.children_listen
+    }
+
+    /// Whether a client beyond the limit waits and is not told `busy`.
+    pub fn is_patient(&self) -> bool {
+        self.waits
+    }
+
+    /// The server's output without the report.
+    pub fn without_report<'a>(&self, output: &'a str) -> &'a str {
+        let begins = |heading: &str| output.find(&format!("\n{heading}")).map(|at| at + 1);
+        &output[..self.report.and_then(begins).unwrap_or(output.len())]
+    }
+
+    /// Says what bars this server from running on this machine, if anything does: then every case is
+    /// skipped, and says so.
+    pub fn barred_by(mut self, obstacle: Option<String>) -> Subject {
+        self.obstacle = obstacle;
+        self
+    }
+
     /// How many conversations the server holds at once, at most `wanted`.
     pub fn at_once(&self, wanted: usize) -> usize {
         wanted.min(self.clients)
@@ -54,6 +103,9 @@ impl Subject {
 
     /// Whether a case that has this need cannot be run against the server: the reason, or nothing.
     pub fn lacks(&self, need: Need) -> Option<String> {
+        if self.obstacle.is_some() {
+            return self.obstacle.clone();
+        }
         match need {
             Need::Nothing => None,
             Need::Clients(n) if self.clients >= n => None,

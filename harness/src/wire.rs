@@ -91,6 +91,12 @@ impl Conn {
         self.peer
     }
 
+    /// The same connection once more, for a thread that sends while another reads.
+    pub fn sender(&self) -> Conn {
+        let stream = self.stream.try_clone().expect("a descriptor");
+        Conn { stream, buffer: Vec::new(), at: 0, ..*self }
+    }
+
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

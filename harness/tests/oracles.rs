@@ -7,8 +7,8 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-use harness::proc::{Process, family};
-use harness::wait::eventually;
+use harness::proc::{Process, family, signals};
+use harness::wait::{eventually, within};
 use harness::wire::Conn;
 use harness::{Root, oracles, root};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -58,8 +58,11 @@ fn a_parent_that_never_waits_has_zombies() {
     // The shell becomes a sleep, which knows nothing of the shell's child.
     let careless = Shell::run("true & exec sleep 100");
     eventually("a zombie", || oracles::zombies(&careless.family()).len() == 1);
-    let careful = Shell::run("true & wait; true & wait; sleep 100");
-    eventually("a second sleep", || careful.family().len() == 2);
+    // It opens a file when it has waited for both; until then one of them may well be a zombie.
+    let careful = Shell::run("true & wait; true & wait; exec 7</dev/zero; sleep 100");
+    eventually("both were waited for", || {
+        oracles::descriptor_kinds(&careful.family()).contains_key("/dev/zero")
+    });
     assert!(oracles::zombies(&careful.family()).is_empty());
 }
 
@@ -126,4 +129,28 @@ fn a_patterned_file_has_no_two_places_alike() {
     assert!(content.starts_with(&root::pattern()));
     assert_ne!(content[0..4096], content[65_536..69_632]);
     assert_eq!(root.names(), ["file"]);
+}
+
+#[test]
+fn who_sleeps_is_told_from_who_works() {
+    let long = Duration::from_millis(300);
+    let sleeper = Shell::run("exec sleep 100");
+    let mut rest = oracles::Rest::of(sleeper.pid());
+    eventually("the sleeper sleeps on", || rest.look() > long);
+    let busy = Shell::run("while :; do :; done");
+    let mut rest = oracles::Rest::of(busy.pid());
+    assert!(!within(2 * long, || rest.look() > long), "a loop is taken for a sleeper");
+}
+
+#[test]
+fn what_a_process_does_with_signals_is_seen() {
+    let shell = Shell::run("trap '' TERM; trap : USR1; while :; do read line; done </dev/zero");
+    let (term, user) = (Signal::TERM.as_raw(), Signal::USR1.as_raw());
+    eventually("both are set", || {
+        signals(shell.pid())
+            .is_some_and(|signals| signals.ignored.contains(term) && signals.caught.contains(user))
+    });
+    let seen = signals(shell.pid()).expect("it lives");
+    assert!(!seen.caught.contains(term) && !seen.ignored.contains(user));
+    assert!(!seen.blocked.contains(term) && !seen.pending.contains(user));
 }

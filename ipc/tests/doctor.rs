@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -143,6 +143,7 @@ fn a_socket_file_without_a_socket_is_found_and_removed() {
     std::fs::create_dir(&below).unwrap();
     let (stale, living) = (below.join("stale"), folder.path().join("living"));
     drop(UnixListener::bind(&stale).unwrap());
+    common::until(|| UnixStream::connect(&stale).err());
     let listener = UnixListener::bind(&living).unwrap();
     let stale = stale.to_str().unwrap();
     let said =

@@ -28,7 +28,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitCode};
+use std::process::{self, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -78,8 +78,12 @@ pub struct Options {
     /// again. All are then driven over HTTP
     #[arg(long, value_name = "NAME=HOST:PORT|nginx|python")]
     against: Vec<String>,
+    /// Programs that speak the file protocol, beside them or alone: each is started with `--addr 127.0.0.1:0
+    /// --root FOLDER` behind what stands here and says `listening on HOST:PORT` first; may be given again
+    #[arg(long = "program", value_name = "NAME=PROGRAM [OPTION...]")]
+    programs: Vec<String>,
     /// Which cases: get-4k (all steps of concurrency), get-4k-64 (one), connect-4k, get-1m, put, mixed,
-    /// idle [default: all]
+    /// idle [default: all], or visitors (clients that come, stay for some requests and think in between)
     #[arg(long = "case", value_name = "A,B", value_delimiter = ',')]
     cases: Vec<String>,
     /// How many rounds; below five, only large differences can be shown
@@ -171,6 +175,8 @@ pub struct Contestant {
 pub enum Kind {
     /// One of ours.
     Ours(&'static Contender),
+    /// A program of somebody's that speaks the file protocol, with its options.
+    Program(Vec<String>),
     /// A foreign one that is started here.
     Started(Peer),
     /// One that is running already.
@@ -184,7 +190,7 @@ impl Contestant {
     }
 
     fn is_foreign(&self) -> bool {
-        !matches!(self.kind, Kind::Ours(_))
+        matches!(self.kind, Kind::Started(_) | Kind::Running(_))
     }
 
     /// Why it cannot serve this at all, if it cannot.
@@ -192,8 +198,11 @@ impl Contestant {
         let stay = !matches!(workload.lifetime, Lifetime::PerRequest);
         let Mix { put, list, hash, .. } = workload.mix;
         match &self.kind {
-            Kind::Ours(contender) if !contender.many && stay && workload.connections > 1 => {
-                Some("serves one client at a time, so it cannot serve several that stay".into())
+            Kind::Ours(contender) if stay && workload.connections > contender.holds() => {
+                Some(match contender.holds() {
+                    1 => "serves one client at a time, so it cannot serve several that stay".into(),
+                    most => format!("serves {most} clients at a time, so no more can stay"),
+                })
             }
             Kind::Started(_) | Kind::Running(_) if put + list + hash > 0 => {
                 Some("answers GET alone".into())
@@ -208,6 +217,7 @@ impl Contestant {
                 let options = contender.options.join(" ");
                 Some(options).filter(|options| !options.is_empty())
             }
+            Kind::Program(line) => Some(line.join(" ")),
             Kind::Started(peer) => Some(peer.note.clone()),
             Kind::Running(addr) => Some(format!("running on {addr}, not watched from outside")),
         }
@@ -266,6 +276,22 @@ pub fn cases(duration: Duration, warm_up: Duration, verify: bool) -> Vec<Plan> {
         plan("idle", "1,000 connections that are nearly idle: memory", idle),
     ]);
     cases
+}
+
+/// Sixteen people who come, ask for some files with pauses between, and go: somebody who is served one at a time keeps
+/// the others waiting while nothing at all is done. Only the lateness shows it, so the load is an open loop.
+pub fn visitors(duration: Duration, warm_up: Duration, verify: bool) -> Plan {
+    let workload = Workload {
+        connections: 16,
+        arrivals: Arrivals::Fixed { rate: 200.0 },
+        lifetime: Lifetime::Churn { ratio: 0.2 },
+        duration,
+        warm_up,
+        verify,
+        ..Workload::default()
+    };
+    let title = "4 KiB, 200 requests a second by 16 clients that stay for about five".into();
+    Plan { name: "visitors".into(), title, workload }
 }
 
 /// Whether somebody who asks for `word` means this case.
@@ -431,6 +457,13 @@ fn measure(
             let r#become = myself("become").map_err(say)?;
             Some(peer.start(r#become, setup.placement).map_err(say)?)
         }
+        Kind::Program(line) => {
+            let mut program = myself("become").map_err(say)?;
+            program.args(line).args(["--addr", "127.0.0.1:0", "--root"]).arg(setup.root);
+            // What it has to say of every client is not for this page.
+            program.stderr(Stdio::null());
+            Some(Server::spawn(program, setup.placement).map_err(say)?)
+        }
         Kind::Ours(contender) => Some(
             start_ours(contender, setup.root, workload.connections, setup.placement)
                 .map_err(say)?,
@@ -558,7 +591,11 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut contestants = contestants(options, folder.path(), root)?;
     let duration = Duration::from_secs_f64(options.seconds);
     let warm_up = Duration::from_secs_f64(options.warm_up);
-    let cases = chosen(cases(duration, warm_up, !options.no_verify), &options.cases)?;
+    let mut known = cases(duration, warm_up, !options.no_verify);
+    if options.cases.iter().any(|word| word == "visitors") {
+        known.push(visitors(duration, warm_up, !options.no_verify));
+    }
+    let cases = chosen(known, &options.cases)?;
     if options.aa {
         let mut again = contestants[0].clone();
         again.name += " (again)";
@@ -643,7 +680,19 @@ fn contestants(options: &Options, folder: &Path, root: &Path) -> Result<Vec<Cont
             all.push(Contestant::ours(contender(word)?));
         }
     }
-    if options.models.is_empty() {
+    for word in &options.programs {
+        let usage = || Failure::Unusable(format!("{word:?} is not NAME=PROGRAM [OPTION...]"));
+        let (name, line) = word.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or_else(usage)?;
+        // A path may hold a space, too.
+        let line: Vec<String> = match Path::new(line).is_file() {
+            true => vec![line.to_owned()],
+            false => line.split_whitespace().map(str::to_owned).collect(),
+        };
+        let program = line.first().ok_or_else(usage)?;
+        fs::metadata(program).map_err(|e| Failure::Unusable(format!("{program}: {e}")))?;
+        all.push(Contestant { name: name.into(), kind: Kind::Program(line) });
+    }
+    if options.models.is_empty() && options.programs.is_empty() {
         all.extend(CONTENDERS.iter().filter(|c| c.is_default()).map(Contestant::ours));
     }
     for word in &options.against {
@@ -937,6 +986,8 @@ mod tests {
         assert!(of("iterative_server").unable(case("get-4k-4")).is_some());
         assert!(of("iterative_server").unable(case("get-4k-1")).is_none());
         assert!(of("iterative_server").unable(case("connect-4k")).is_none());
+        assert!(of("fork_server:prefork").unable(case("get-4k-64")).is_none());
+        assert!(of("fork_server:prefork").unable(case("get-4k-256")).is_some());
         assert!(of("thread_server").unable(case("idle")).is_none());
         let remote =
             Contestant { name: "x".into(), kind: Kind::Running(([127, 0, 0, 1], 1).into()) };

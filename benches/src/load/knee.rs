@@ -285,12 +285,12 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         (None, None) => return Err(unusable("--serve or --addr is needed")),
     };
     if let Subject::Ours(contender) = subject
-        && !contender.many
-        && options.connections > 1
+        && options.connections as usize > contender.holds()
     {
         return Err(Failure::Unusable(format!(
-            "{name} cannot serve {} clients that stay: --connections 1",
-            options.connections
+            "{name} cannot serve {} clients that stay: --connections {}",
+            options.connections,
+            contender.holds()
         )));
     }
     let folder = tempfile::Builder::new().prefix("knee-").tempdir()?;

@@ -122,17 +122,22 @@ impl Shared {
     }
 }
 
-/// Watches `root` and its descendants from the generator's core.
+/// Watches `root` and its descendants from the generator's core. The first look is over when this returns: whoever comes
+/// afterwards is no part of it.
 ///
 /// # Errors
 ///
 /// There is no such process, or the system gives no thread.
 pub fn observe(root: Pid, placement: Placement) -> io::Result<Observer> {
     let shared = Arc::new(Shared::default());
-    let watcher = Watcher::new(root)?;
+    let mut watcher = Watcher::new(root)?;
+    let begin = Instant::now();
+    let first = watcher.look(0.0, Wanted::All);
+    shared.lock().latest = Some(first);
     let (theirs, builder) = (shared.clone(), thread::Builder::new().name("observer".into()));
     // A thread begins on the cores of the one that starts it.
-    let thread = placement.at_client(|| builder.spawn(move || watch(watcher, &theirs)))?;
+    let thread =
+        placement.at_client(|| builder.spawn(move || watch(watcher, begin, first, &theirs)))?;
     Ok(Observer { shared, thread: Some(thread) })
 }
 
@@ -191,26 +196,14 @@ impl Drop for Observer {
     }
 }
 
-fn watch(mut watcher: Watcher, shared: &Shared) -> Observed {
-    let begin = Instant::now();
-    let mut observed = Observed::default();
+fn watch(mut watcher: Watcher, begin: Instant, first: Sample, shared: &Shared) -> Observed {
+    let mut observed = Observed { samples: vec![first], asked: vec![0], ..Observed::default() };
     let mut due = begin;
     let mut over = false;
-    let mut wanted = Wanted::All;
-    loop {
-        let at = begin.elapsed();
-        let sample = watcher.look(at.as_secs_f64(), wanted);
-        if wanted != Wanted::Nothing {
-            observed.asked.push(observed.samples.len());
-        }
-        observed.samples.push(sample);
-        let mut state = shared.lock();
-        state.latest = Some(sample);
-        if over {
-            break;
-        }
+    while !over {
         // Late is late: what was missed is not made up for.
         due = (due + PERIOD).max(Instant::now());
+        let mut state = shared.lock();
         loop {
             let wait = due.saturating_duration_since(Instant::now());
             if state.over || state.wanted != Wanted::Nothing || wait.is_zero() {
@@ -222,7 +215,14 @@ fn watch(mut watcher: Watcher, shared: &Shared) -> Observed {
         }
         over = state.over;
         // The last look is a full one: the sums must be those of the end.
-        wanted = if over { Wanted::All } else { std::mem::take(&mut state.wanted) };
+        let wanted = if over { Wanted::All } else { std::mem::take(&mut state.wanted) };
+        drop(state);
+        let sample = watcher.look(begin.elapsed().as_secs_f64(), wanted);
+        if wanted != Wanted::Nothing {
+            observed.asked.push(observed.samples.len());
+        }
+        observed.samples.push(sample);
+        shared.lock().latest = Some(sample);
     }
     observed.begin = Some(begin);
     observed.lasted = begin.elapsed();
@@ -643,6 +643,7 @@ fn number_after(text: &[u8], name: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
     /// A script that ends when its standard input does, which says so when it is ready.
@@ -650,6 +651,8 @@ mod tests {
         use io::BufRead;
         let mut child = Command::new("python3")
             .args(["-c", script])
+            // Of its own, so that nobody's orphans but its own are taken for its.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -749,7 +752,12 @@ mod tests {
             assert!(after.minor_faults >= before.minor_faults, "{how}: {after:?}");
             drop(input);
             child.wait().unwrap();
-            let gone = watcher.look(2.0, Wanted::All);
+            // Of two steps, the second process was nobody's to wait for: it may still be on its way out.
+            let mut gone = watcher.look(2.0, Wanted::All);
+            harness::wait::within(harness::wait::PATIENCE, || {
+                gone = watcher.look(2.0, Wanted::All);
+                gone.processes == 0
+            });
             assert_eq!((gone.processes, gone.threads), (0, 0), "{how}: {gone:?}");
             assert!(gone.user + gone.system >= after.user + after.system, "{how}: {gone:?}");
         }
@@ -758,13 +766,13 @@ mod tests {
     #[test]
     fn the_axis_begins_where_it_is_told() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let observer = observe(Pid::from_child(&child), Placement::Together).unwrap();
+        // Before the watch, whose own times begin a moment later.
         let begin = Instant::now();
-        // The first sample is soon there; the condition is what is waited for, with a deadline.
-        while observer.latest().is_none_or(|sample| sample.at < 0.25) {
-            assert!(begin.elapsed() < Duration::from_secs(20));
-            thread::yield_now();
-        }
+        let observer = observe(Pid::from_child(&child), Placement::Together).unwrap();
+        // Until the last look, which is one that is asked for, cannot be taken for one that was asked for at the beginning.
+        let patience = harness::wait::PATIENCE;
+        let late = || observer.latest().is_some_and(|sample| sample.at > 0.35);
+        assert!(harness::wait::within(patience, late));
         let observed = observer.finish(begin + Duration::from_millis(150));
         assert!(observed.samples.len() >= 2, "{observed:?}");
         let times: Vec<f64> = observed.samples.iter().map(|sample| sample.at).collect();

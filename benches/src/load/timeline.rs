@@ -32,7 +32,7 @@ const LARGE: u64 = 16 << 20;
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 6_000_000 };
 
 /// How long any client waits for the server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One event of a trace.
 #[derive(Clone, Debug, Deserialize)]

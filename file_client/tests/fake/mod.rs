@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -57,8 +57,12 @@ impl Fake {
                     (Arc::clone(&files), Arc::clone(&log), Arc::clone(&twist));
                 let closing = closing.clone();
                 thread::spawn(move || {
+                    let stream = stream.unwrap();
                     // A client that leaves in mid-reply is part of some tests.
-                    let _ = serve(stream.unwrap(), &files, &log, &*twist);
+                    let _ = serve(&stream, &files, &log, &*twist);
+                    // Dropping it is not enough: a child that another test has just started holds a copy until it becomes
+                    // another program.
+                    let _ = stream.shutdown(Shutdown::Write);
                     let _ = closing.send(());
                 });
             }
@@ -76,12 +80,12 @@ impl Fake {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    mut stream: &TcpStream,
     files: &Mutex<Files>,
     log: &Mutex<Vec<String>>,
     twist: &dyn Fn(&str, &mut Files) -> Twist,
 ) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     while reader.read_line(&mut line)? > 0 {
         let request = line.trim_end().to_string();

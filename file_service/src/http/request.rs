@@ -1,6 +1,7 @@
 //! Request heads: where one ends, whether it is well formed, and what it asks for.
 
 use super::conditions::{Conditions, RangeSpec};
+use super::origin::{self, Sender};
 use crate::protocol::{Code, RelPath};
 
 /// The longest head: request line, fields and the empty line.
@@ -53,10 +54,44 @@ pub(crate) struct Request {
     pub(crate) expect: Expect,
     /// Whether a folder is wanted as JSON rather than as a page.
     pub(crate) wants_json: bool,
+    /// What the query asks for.
+    pub(crate) view: View,
+    /// Where an upload comes from, if a browser tells. Boxed because few requests do.
+    pub(super) sender: Option<Box<Sender>>,
     /// The part of the file wanted; `None` also where the standard says to ignore the field.
     pub(super) range: Option<RangeSpec>,
     /// Boxed because few requests have any.
     pub(super) conditions: Option<Box<Conditions>>,
+}
+
+impl Request {
+    /// Why whoever sent this may not write, if so. `own_name` is the host of `--addr`.
+    pub(crate) fn objection(&self, own_name: Option<&str>) -> Option<&'static str> {
+        self.sender.as_ref().and_then(|sender| origin::objection(sender, own_name))
+    }
+}
+
+/// What the query of a target asks for. What it does not know, it ignores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// `sort`: how the page of a folder is ordered.
+    pub(crate) sort: Sort,
+    /// `order=desc`: the other way round.
+    pub(crate) descending: bool,
+    /// `download`: a file is to be saved, even if a browser could show it.
+    pub(crate) download: bool,
+}
+
+/// What the page of a folder is ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// By name, as people count.
+    #[default]
+    Name,
+    /// By size.
+    Size,
+    /// By the time of the last change.
+    Date,
 }
 
 /// What a request wants done. Names of methods are case-sensitive.
@@ -220,7 +255,7 @@ fn parse_target(method: Method, target: &[u8]) -> Result<RelPath, Code> {
     if target == b"*" && method == Method::Options {
         return Ok(RelPath::root());
     }
-    // Query and fragment mean nothing here.
+    // What the query says is no part of the path.
     let end = target.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(target.len());
     let target = &target[..end];
     if target.starts_with(b"/") {
@@ -238,10 +273,35 @@ fn parse_target(method: Method, target: &[u8]) -> Result<RelPath, Code> {
     if path.is_empty() { Ok(RelPath::root()) } else { RelPath::decode(path) }
 }
 
+impl View {
+    /// Of several parameters of one name the last one counts.
+    fn of(target: &[u8]) -> View {
+        let mut view = View::default();
+        let whole = target.split(|&b| b == b'#').next().unwrap_or_default();
+        let Some(question) = memchr::memchr(b'?', whole) else {
+            return view;
+        };
+        for parameter in whole[question + 1..].split(|&b| b == b'&') {
+            match parameter {
+                b"sort=name" => view.sort = Sort::Name,
+                b"sort=size" => view.sort = Sort::Size,
+                b"sort=date" => view.sort = Sort::Date,
+                b"order=asc" => view.descending = false,
+                b"order=desc" => view.descending = true,
+                b"download" | b"download=" => view.download = true,
+                _ => {}
+            }
+        }
+        view
+    }
+}
+
 /// What the fields of one head say together.
 #[derive(Default)]
-struct Fields {
-    host: bool,
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    origin: Option<Vec<u8>>,
+    site: Option<Vec<u8>>,
     close: bool,
     keep_alive: bool,
     length: Option<u64>,
@@ -254,8 +314,8 @@ struct Fields {
     conditions: Option<Box<Conditions>>,
 }
 
-impl Fields {
-    fn collect(fields: &[httparse::Header<'_>]) -> Result<Fields, Refusal> {
+impl<'a> Fields<'a> {
+    fn collect(fields: &[httparse::Header<'a>]) -> Result<Fields<'a>, Refusal> {
         let mut all = Fields::default();
         for field in fields {
             all.add(field.name, field.value.trim_ascii())?;
@@ -263,17 +323,17 @@ impl Fields {
         Ok(all)
     }
 
-    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+    fn add(&mut self, name: &str, value: &'a [u8]) -> Result<(), Refusal> {
         // Each comparison looks at the length first, so a long chain costs little.
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("Host") {
-            if self.host {
+            if self.host.is_some() {
                 return Err(Refusal(400, "more than one Host field"));
             }
             if !is_host(value) {
                 return Err(Refusal(400, "the Host field is malformed"));
             }
-            self.host = true;
+            self.host = Some(value);
         } else if is("Connection") {
             for token in list(value) {
                 self.close |= token.eq_ignore_ascii_case(b"close");
@@ -298,16 +358,12 @@ impl Fields {
         } else if is("Range") {
             self.ranges += 1;
             self.range = RangeSpec::parse(value);
+        } else if is("Origin") {
+            join(&mut self.origin, value);
+        } else if is("Sec-Fetch-Site") {
+            join(&mut self.site, value);
         } else if let Some(kept) = Conditions::field(&mut self.conditions, name) {
-            // Several fields of one name are one list. Where no list is allowed, the joined value
-            // is malformed, as it should be.
-            match kept {
-                Some(value_so_far) => {
-                    value_so_far.extend_from_slice(b", ");
-                    value_so_far.extend_from_slice(value);
-                }
-                None => *kept = Some(value.to_vec()),
-            }
+            join(kept, value);
         }
         Ok(())
     }
@@ -318,7 +374,7 @@ impl Fields {
         target: &[u8],
         version_11: bool,
     ) -> Result<Request, Refusal> {
-        if version_11 && !self.host {
+        if version_11 && self.host.is_none() {
             return Err(Refusal(400, "the Host field is missing"));
         }
         if self.transfer_encoding {
@@ -327,9 +383,15 @@ impl Fields {
                 None => Refusal(501, "transfer codings are not served, send a Content-Length"),
             });
         }
+        let sender = (self.origin.is_some() || self.site.is_some()).then(|| {
+            let host = self.host.unwrap_or_default().to_vec();
+            Box::new(Sender { host, origin: self.origin, site: self.site })
+        });
         Ok(Request {
             method,
             path: parse_target(method, target),
+            view: View::of(target),
+            sender,
             keep_alive: !self.close && (version_11 || self.keep_alive),
             length: self.length,
             expect: match (self.expect_other, self.expect_continue) {
@@ -342,6 +404,18 @@ impl Fields {
             range: self.range.filter(|_| self.ranges == 1),
             conditions: self.conditions,
         })
+    }
+}
+
+/// Several fields of one name are one list. Where no list is allowed, the joined value is malformed, as
+/// it should be.
+fn join(kept: &mut Option<Vec<u8>>, value: &[u8]) {
+    match kept {
+        Some(value_so_far) => {
+            value_so_far.extend_from_slice(b", ");
+            value_so_far.extend_from_slice(value);
+        }
+        None => *kept = Some(value.to_vec()),
     }
 }
 
@@ -521,6 +595,7 @@ mod tests {
         assert_eq!(request.length, None);
         assert_eq!(request.expect, Expect::None);
         assert!(request.range.is_none() && request.conditions.is_none());
+        assert!(request.sender.is_none() && request.view == View::default());
     }
 
     #[test]
@@ -634,6 +709,57 @@ mod tests {
             Parsed::Complete { request, .. } => assert_eq!(request.path, Err(Code::BadPath)),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn queries() {
+        let view =
+            |query: &str| request(&format!("GET /a{query} HTTP/1.1\r\nHost: a\r\n\r\n")).view;
+        let plain = View::default();
+        assert_eq!((plain.sort, plain.descending, plain.download), (Sort::Name, false, false));
+        for (query, expected) in [
+            ("?sort=size", View { sort: Sort::Size, ..plain }),
+            ("?sort=date&order=desc", View { sort: Sort::Date, descending: true, ..plain }),
+            ("?order=desc", View { descending: true, ..plain }),
+            ("?download", View { download: true, ..plain }),
+            ("?download=&sort=name", View { download: true, ..plain }),
+            ("?sort=size&sort=date&order=desc&order=asc", View { sort: Sort::Date, ..plain }),
+            ("?sort=size#?sort=date", View { sort: Sort::Size, ..plain }),
+        ] {
+            assert_eq!(view(query), expected, "{query}");
+        }
+        for query in [
+            "",
+            "?",
+            "??sort=size",
+            "?Sort=size",
+            "?sort=Size",
+            "?sort",
+            "?sort=size%20",
+            "?x=y&&=&z",
+            "?downloads",
+            "#?sort=size",
+            "?order=down",
+        ] {
+            assert_eq!(view(query), plain, "{query}");
+        }
+    }
+
+    #[test]
+    fn browsers_say_where_they_come_from() {
+        let sender = |fields: &str| with(fields).sender.map(|sender| *sender);
+        assert_eq!(sender("X-Origin: b\r\n"), None);
+        let own = sender("origin: http://a\r\nSec-Fetch-Site: same-origin\r\n").unwrap();
+        assert_eq!((&own.host[..], own.origin.as_deref()), (&b"a"[..], Some(&b"http://a"[..])));
+        assert_eq!(own.site.as_deref(), Some(&b"same-origin"[..]));
+        let two = sender("Origin: http://a\r\nOrigin: http://b\r\n").unwrap();
+        assert_eq!(two.origin.as_deref(), Some(&b"http://a, http://b"[..]));
+        assert_eq!(with("Origin: http://b\r\n").objection(None), Some(origin::FOREIGN));
+        assert_eq!(with("Origin: http://a\r\n").objection(None), Some(origin::UNKNOWN_HOST));
+        assert_eq!(with("Origin: http://a\r\n").objection(Some("a")), None);
+        assert_eq!(with("").objection(None), None);
+        let old = request("PUT /a HTTP/1.0\r\nOrigin: http://a\r\n\r\n");
+        assert_eq!(old.objection(Some("a")), Some(origin::FOREIGN));
     }
 
     #[test]
@@ -951,7 +1077,7 @@ mod tests {
         #[test]
         fn no_field_makes_the_parser_panic(
             name in prop::sample::select(vec![
-                "Host", "Range", "Accept", "Expect", "Connection", "Content-Length", "If-Range",
+                "Host", "Range", "Accept", "Expect", "Connection", "Content-Length", "If-Range", "Origin",
                 "If-Match", "If-None-Match", "If-Modified-Since",
             ]),
             value in "[ -~äé]{0,60}",

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::conditions::{Decision, Etag};
-use super::page::{FOLDER_FIELDS, JSON_TYPE, PAGE_TYPE};
+use super::page::{JSON_TYPE, PAGE_POLICY, PAGE_TYPE, push_url};
 use super::request::{Method, Request};
 use crate::protocol::RelPath;
 use crate::store::Stat;
@@ -47,7 +47,7 @@ pub(crate) fn file_head(
         }
     };
     let now = begin(out, status, keep_alive);
-    content_type(out, path);
+    content_type(out, path, request.view.download);
     content_length(out, length);
     if let Decision::Partial { offset, length } = *decision {
         out.extend_from_slice(b"Content-Range: bytes ");
@@ -65,8 +65,15 @@ pub(crate) fn file_head(
 
 /// Appends the head of a folder, as JSON or as a page, of which `length` bytes follow.
 pub(crate) fn document_head(out: &mut Vec<u8>, length: u64, json: bool, keep_alive: bool) {
+    // Which form it is depends on `Accept`, and a folder may change at any time.
+    let fields = [
+        ("Vary", "Accept"),
+        ("Cache-Control", "no-cache"),
+        ("Referrer-Policy", "same-origin"),
+        ("Content-Security-Policy", if json { "default-src 'none'" } else { &PAGE_POLICY }),
+    ];
     let media = if json { JSON_TYPE } else { PAGE_TYPE };
-    body_head(out, 200, media, length, keep_alive, FOLDER_FIELDS);
+    body_head(out, 200, media, length, keep_alive, &fields);
 }
 
 /// Appends the whole response to an upload that is in place, under a new name or an old one.
@@ -189,7 +196,8 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
     end(out);
 }
 
-fn content_type(out: &mut Vec<u8>, path: &RelPath) {
+/// The type of a file by its name, and whether a browser is to save it: `download`, or what it might run.
+fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {
     let media = media_type(path);
     out.extend_from_slice(b"Content-Type: ");
     out.extend_from_slice(media.as_bytes());
@@ -197,6 +205,63 @@ fn content_type(out: &mut Vec<u8>, path: &RelPath) {
         out.extend_from_slice(b"; charset=utf-8");
     }
     end(out);
+    let is_harmless = is_harmless(media);
+    if download || !is_harmless {
+        disposition(out, path);
+    }
+    if !is_harmless {
+        // Where it is shown all the same, it has an origin of its own and runs nothing.
+        field(out, "Content-Security-Policy", "sandbox");
+    }
+}
+
+/// Whether a browser that follows the type runs nothing when it shows the file, or only ever saves it.
+///
+/// A list of what is known to be so: what is forgotten here is merely saved instead of shown.
+fn is_harmless(media: &str) -> bool {
+    const EXACT: &[&str] = &[
+        UNKNOWN_TYPE,
+        "application/gzip",
+        "application/json",
+        "application/pdf",
+        "application/zip",
+        "image/avif",
+        "image/bmp",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "image/x-icon",
+        "text/css",
+        "text/csv",
+        "text/javascript",
+        "text/markdown",
+        "text/plain",
+        "text/x-c",
+        "text/x-rust",
+        "text/x-toml",
+        "text/x-yaml",
+    ];
+    EXACT.contains(&media) || media.starts_with("audio/") || media.starts_with("video/")
+}
+
+/// Offers the file for saving under its own name: RFC 6266, with a plainer name for old programs where
+/// the own one is not plain.
+fn disposition(out: &mut Vec<u8>, path: &RelPath) {
+    let name = path.split().map_or(&b""[..], |(_, name)| name);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b" ._-+,=@()[]".contains(&b);
+    let mut plain = String::with_capacity(name.len());
+    let text = String::from_utf8_lossy(name);
+    plain.extend(text.chars().map(|c| match u8::try_from(c) {
+        Ok(byte) if is_plain(byte) => c,
+        _ => '_',
+    }));
+    let mut value = format!("attachment; filename=\"{plain}\"");
+    if plain != text {
+        value.push_str("; filename*=UTF-8''");
+        push_url(&mut value, text.as_bytes());
+    }
+    field(out, "Content-Disposition", &value);
 }
 
 fn validators(out: &mut Vec<u8>, stat: &Stat, now: i64) {
@@ -534,6 +599,65 @@ mod tests {
             ("/", "application/octet-stream"),
         ] {
             assert_eq!(media_type(&RelPath::decode(name.as_bytes()).unwrap()), media, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_browser_might_run_is_offered_for_saving() {
+        let sent =
+            |target: &str| file(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
+        for name in [
+            "a.html", "a.htm", "a.xhtml", "a.svg", "a.xml", "a.xsl", "a.rdf", "a.mht", "a.swf",
+            "a.HTML",
+        ] {
+            let response = sent(&format!("/d/{name}"));
+            let offer = format!("attachment; filename=\"{name}\"");
+            response.has(&[
+                ("Content-Disposition", Some(&*offer)),
+                ("Content-Security-Policy", Some("sandbox")),
+                ("X-Content-Type-Options", Some("nosniff")),
+            ]);
+        }
+        for name in [
+            "a", "a.bin", "a.txt", "a.png", "a.pdf", "a.json", "a.mp4", "a.js", "a.css", "a.rs",
+            "a.zip",
+        ] {
+            let nothing = [("Content-Disposition", None), ("Content-Security-Policy", None)];
+            sent(&format!("/{name}")).has(&nothing);
+            let offer = format!("attachment; filename=\"{name}\"");
+            sent(&format!("/{name}?download"))
+                .has(&[("Content-Disposition", Some(&*offer)), nothing[1]]);
+        }
+        for (name, offer) in [
+            ("a b.txt", r#"attachment; filename="a b.txt""#),
+            ("a\"b.txt", r#"attachment; filename="a_b.txt"; filename*=UTF-8''a%22b.txt"#),
+            ("a\\b", r#"attachment; filename="a_b"; filename*=UTF-8''a%5Cb"#),
+            ("50%41.txt", r#"attachment; filename="50_41.txt"; filename*=UTF-8''50%2541.txt"#),
+            ("é'*.txt", r#"attachment; filename="__ _.txt"; filename*=UTF-8''%C3%A9%27%20%2A.txt"#),
+            ("日本", r#"attachment; filename="__"; filename*=UTF-8''%E6%97%A5%E6%9C%AC"#),
+            ("\u{202e}a", r#"attachment; filename="_a"; filename*=UTF-8''%E2%80%AEa"#),
+        ] {
+            let name = name.replace('*', " *");
+            let mut target = String::new();
+            push_url(&mut target, name.as_bytes());
+            sent(&format!("/{target}?download")).has(&[("Content-Disposition", Some(offer))]);
+        }
+        let offer = "attachment; filename=\"a_\"; filename*=UTF-8''a%EF%BF%BD";
+        sent("/a%FF?download").has(&[("Content-Disposition", Some(offer))]);
+        let gone = file("GET /a.html HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n", &stat(100));
+        gone.has(&[("Content-Disposition", None), ("Content-Security-Policy", None)]);
+    }
+
+    #[test]
+    fn no_harmless_type_is_markup() {
+        for extension in [
+            "html", "htm", "shtml", "xhtml", "xht", "svg", "svgz", "xml", "xsl", "xslt", "rss",
+            "atom", "mathml", "rdf", "xul", "mht", "mhtml", "eml", "swf", "hta", "htc", "dtd",
+            "wsdl", "xsd", "xlf",
+        ] {
+            if let Some(media) = mime_guess::from_ext(extension).first_raw() {
+                assert!(!is_harmless(media) || media == UNKNOWN_TYPE, "{extension}: {media}");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Lines, verbs, numbers and replies; how requests are cut into segments; how a connection ends.
 
-use super::{http_get, noise, pattern, refused, stays};
+use super::{http_get, noise, pattern, refused, said_to_the_end, stays};
 use crate::wait::{eventually, pause};
 use crate::wire::{Conn, show};
 use crate::{Server, Subject, oracles};
@@ -183,8 +183,7 @@ pub(super) fn a_line_too_long(subject: &Subject) {
             if line.contains("HTTP") && !first.is_empty() {
                 continue;
             }
-            let mut conn = server.connect();
-            conn.send(format!("{first}{line}"));
+            let mut conn = said_to_the_end(&server, format!("{first}{line}"));
             if !first.is_empty() {
                 conn.reply().ok();
             }

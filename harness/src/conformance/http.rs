@@ -6,6 +6,7 @@ use super::get::oddities;
 use super::{http_get, http_put, noise};
 use crate::wire::{Conn, Response, show};
 use crate::{Server, Subject, oracles};
+use sha2::{Digest, Sha256};
 
 /// A request without a body; `fields` are whole lines without their ends.
 fn request(method: &str, target: &str, fields: &[&str]) -> Vec<u8> {
@@ -371,12 +372,14 @@ pub(super) fn folder_pages(subject: &Subject) {
     assert!(html.contains("a&amp;amp;b"), "an ampersand in a name is not escaped: {html}");
     // Every link on the page leads to a file that holds its own name, or to a folder.
     let (mut files, mut folders) = (0, 0);
-    for link in links(&html) {
-        let target = if link.starts_with('/') { link.clone() } else { format!("/{link}") };
-        if link.starts_with("..") || target == "/" {
+    for target in links(&html) {
+        let link = target.strip_suffix("?download").unwrap_or(&target);
+        let response = conn.http(http_get(&target));
+        if link != target {
+            let offer = response.field("content-disposition").unwrap_or_default();
+            assert!(offer.starts_with("attachment;"), "{target}: {response:?}");
             continue;
         }
-        let response = conn.http(http_get(&target));
         assert_eq!(response.status, 200, "the link {link:?} on {html}");
         if target.ends_with('/') || target == "/sub" {
             folders += 1;
@@ -391,14 +394,327 @@ pub(super) fn folder_pages(subject: &Subject) {
     assert_eq!((files, folders), (hostile.len() + 1, 1), "links on the page: {html}");
 }
 
-/// The targets of all links of a page, unescaped.
+/// What stands between two tags of a page.
+#[track_caller]
+fn between<'a>(html: &'a str, start: &str, end: &str) -> &'a str {
+    let inner = html.split_once(start).and_then(|(_, rest)| rest.split_once(end));
+    inner.unwrap_or_else(|| panic!("no {start} ... {end} in {html}")).0
+}
+
+/// The page of a folder.
+#[track_caller]
+fn page(conn: &mut Conn, target: &str) -> String {
+    let page = conn.http(request("GET", target, &["Accept: text/html"])).expect(200);
+    String::from_utf8(page.body).expect("UTF-8")
+}
+
+/// The targets of the links to a folder's entries, unescaped.
 fn links(html: &str) -> Vec<String> {
-    let targets = html.split("<a href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let rows = between(html, "<tbody>", "</tbody>");
+    let targets = rows.split(" href=\"").skip(1).filter_map(|rest| rest.split('"').next());
     let unescape = |target: &str| {
         let quotes = target.replace("&quot;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
         quotes.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     };
     targets.map(unescape).collect()
+}
+
+pub(super) fn folder_pages_are_sorted(subject: &Subject) {
+    let server = subject.start(&[]);
+    let root = server.root();
+    for (name, size, time) in [("b", 1, 5), ("A", 3, 4), ("a10", 2, 6), ("a9", 2, 3)] {
+        root.write(name, vec![b'x'; size]);
+        root.set_mtime(name, 1_000_000_000 + time);
+    }
+    for (name, time) in [("z", 9), ("y", 1)] {
+        root.mkdir(name);
+        root.set_mtime(name, 1_000_000_000 + time);
+    }
+    let mut conn = server.connect();
+    let mut sorted = |query: &str| {
+        let html = page(&mut conn, &format!("/{query}"));
+        let plain = |target: &String| !target.contains('?') || target.contains("/?");
+        let path = |target: String| target.split('?').next().unwrap_or_default().replace('/', "");
+        links(&html).into_iter().filter(plain).map(path).collect::<Vec<_>>().join(" ")
+    };
+    // Folders first, numbers as numbers, without regard to case; equal ones by name.
+    for (query, order) in [
+        ("", "y z A a9 a10 b"),
+        ("?sort=name&order=asc", "y z A a9 a10 b"),
+        ("?order=desc&sort=name", "z y b a10 a9 A"),
+        ("?sort=size", "y z b a9 a10 A"),
+        ("?sort=size&order=desc", "y z A a9 a10 b"),
+        ("?sort=date&order=asc", "y z a9 A b a10"),
+        ("?sort=date&order=desc", "z y a10 b A a9"),
+        // What means nothing changes nothing.
+        ("?sort=colour&order=up", "y z A a9 a10 b"),
+        ("?", "y z A a9 a10 b"),
+        ("?sort=%00&&=&sort", "y z A a9 a10 b"),
+    ] {
+        assert_eq!(sorted(query), order, "{query}");
+    }
+    let head = page(&mut conn, "/?sort=size&order=desc");
+    let columns = between(&head, "<thead>", "</thead>").to_string();
+    assert_eq!(columns.matches("aria-sort=\"descending\"").count(), 1, "{columns}");
+    assert_eq!(columns.matches("aria-sort").count(), 1, "{columns}");
+    // A program's order stays that of the bytes.
+    let fields = ["Accept: application/json"];
+    let json = conn.http(request("GET", "/?sort=size&order=desc", &fields)).expect(200).body;
+    assert_eq!(json, conn.http(request("GET", "/", &fields)).expect(200).body);
+}
+
+pub(super) fn folder_pages_are_confined(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a.txt", "x");
+    server.root().mkdir("d");
+    let mut conn = server.connect();
+    let mut policies = Vec::new();
+    for target in ["/", "/d", "/d/?sort=size"] {
+        let response = conn.http(request("GET", target, &["Accept: text/html"])).expect(200);
+        let policy = response.field("content-security-policy").expect("a policy").to_string();
+        assert_eq!(response.field("x-content-type-options"), Some("nosniff"));
+        let html = String::from_utf8(response.body).expect("UTF-8");
+        for (kind, tag) in [("script-src", "script"), ("style-src", "style")] {
+            assert_eq!(html.matches(&format!("<{tag}")).count(), 1, "{html}");
+            let inline = between(&html, &format!("<{tag}>"), &format!("</{tag}>"));
+            let hash = format!("{kind} 'sha256-{}'", base64(&Sha256::digest(inline)));
+            assert!(policy.split("; ").any(|part| part == hash), "no {hash} in {policy}");
+        }
+        for part in [
+            "default-src 'none'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.split("; ").any(|other| other == part), "no {part} in {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+        policies.push(policy);
+    }
+    assert!(policies.iter().all(|policy| *policy == policies[0]), "{policies:?}");
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> =
+        bytes.iter().flat_map(|b| (0..8).rev().map(move |at| b >> at & 1)).collect();
+    let group = |six: &[u8]| (0..6).fold(0, |n, at| n << 1 | six.get(at).copied().unwrap_or(0));
+    let text: String =
+        bits.chunks(6).map(|six| char::from(digits[usize::from(group(six))])).collect();
+    let padding = "=".repeat((4 - text.len() % 4) % 4);
+    text + &padding
+}
+
+pub(super) fn read_only_pages(subject: &Subject) {
+    for (options, offers) in [(&[][..], true), (&["--read-only"][..], false)] {
+        let server = subject.start(options);
+        let html = page(&mut server.connect(), "/");
+        let section = between(&html, "<section id=\"upload\"", ">");
+        // A script shows what is hidden here, if it is told where uploads go.
+        assert!(section.contains("hidden"), "{section}");
+        assert_eq!(section.contains("data-to=\"/\""), offers, "{section}");
+    }
+}
+
+pub(super) fn what_browsers_could_run_is_saved(subject: &Subject) {
+    let server = subject.start(&[]);
+    let root = server.root();
+    let mut conn = server.connect();
+    for name in ["a.html", "a.htm", "a.xhtml", "a.svg", "a.xml", "a.xsl", "a.HTML"] {
+        root.write(name, "<script>alert(1)</script>");
+        for target in [format!("/{name}"), format!("/{name}?download"), format!("/{name}?x#y")] {
+            for method in ["GET", "HEAD"] {
+                let response = conn.http(request(method, &target, &[])).expect(200);
+                let offer = response.field("content-disposition").unwrap_or_default();
+                assert_eq!(offer, format!("attachment; filename=\"{name}\""), "{target}");
+                assert_eq!(response.field("content-security-policy"), Some("sandbox"), "{target}");
+                assert_eq!(response.field("x-content-type-options"), Some("nosniff"), "{target}");
+            }
+        }
+    }
+    for name in ["plain", "a.bin", "a.txt", "a.png", "a.pdf", "a.json", "a.mp4", "a.css"] {
+        root.write(name, "<script>alert(1)</script>");
+        let response = conn.http(http_get(&format!("/{name}"))).expect(200);
+        assert_eq!(response.field("content-disposition"), None, "{name}");
+        assert_eq!(response.field("x-content-type-options"), Some("nosniff"), "{name}");
+        let response = conn.http(http_get(&format!("/{name}?download"))).expect(200);
+        let offer = format!("attachment; filename=\"{name}\"");
+        assert_eq!(response.field("content-disposition"), Some(offer.as_str()), "{name}");
+    }
+    // A name that is not plain has a plain stand-in, and itself.
+    for (name, target, offer) in [
+        ("é\"b.txt", "/%C3%A9%22b.txt", "filename=\"__b.txt\"; filename*=UTF-8''%C3%A9%22b.txt"),
+        ("50%.txt", "/50%25.txt", "filename=\"50_.txt\"; filename*=UTF-8''50%25.txt"),
+    ] {
+        root.write(name, "x");
+        let response = conn.http(http_get(&format!("{target}?download"))).expect(200);
+        let offer = format!("attachment; {offer}");
+        assert_eq!(response.field("content-disposition"), Some(offer.as_str()));
+        assert_eq!(response.body, b"x");
+    }
+}
+
+/// A `PUT` as a browser sends it.
+fn browser_put(target: &str, fields: &[&str], body: &[u8]) -> Vec<u8> {
+    let length = format!("Content-Length: {}", body.len());
+    let fields: String =
+        fields.iter().chain([&&length[..]]).map(|field| format!("{field}\r\n")).collect();
+    [format!("PUT {target} HTTP/1.1\r\n{fields}\r\n").as_bytes(), body].concat()
+}
+
+pub(super) fn a_page_writes_to_its_own_server(subject: &Subject) {
+    let server = subject.start(&[]);
+    let port = server.address().port();
+    let mut conn = server.connect();
+    let hosts = [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("LocalHost:{port}"),
+        format!("files.localhost:{port}"),
+        format!("192.0.2.7:{port}"),
+        format!("[::1]:{port}"),
+        "127.0.0.1".into(),
+    ];
+    for (number, host) in hosts.iter().enumerate() {
+        let (host, origin) = (format!("Host: {host}"), format!("Origin: http://{host}"));
+        for fields in [
+            vec![&host[..], &origin],
+            vec![&host, &origin, "Sec-Fetch-Site: same-origin"],
+            vec![&host, "Sec-Fetch-Site: none"],
+            vec![&host],
+        ] {
+            let target = format!("/f{number}");
+            let response = conn.http(browser_put(&target, &fields, b"own"));
+            assert!(matches!(response.status, 201 | 204), "{fields:?}: {response:?}");
+            assert!(response.field("access-control-allow-origin").is_none(), "{response:?}");
+        }
+        assert_eq!(server.root().read(format!("f{number}")), b"own");
+    }
+    // A program says nothing of pages, and may call the server what it likes.
+    let fields = ["Host: whatever.example"];
+    let response = conn.http(browser_put("/program", &fields, b"own"));
+    assert_eq!(response.status, 201, "{response:?}");
+}
+
+pub(super) fn foreign_pages_cannot_write(subject: &Subject) {
+    let server = subject.start(&["--max-file-size", "1MiB"]);
+    server.root().write("kept", "kept");
+    let port = server.address().port();
+    let own = format!("127.0.0.1:{port}");
+    let foreign = [
+        "null".to_string(),
+        String::new(),
+        "http://evil.example".into(),
+        format!("http://evil.example:{port}"),
+        "http://127.0.0.1".into(),
+        format!("http://127.0.0.1:{}", port ^ 1),
+        format!("http://localhost:{port}"),
+        format!("https://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{port}.evil.example"),
+        format!("http://127.0.0.1:{port}@evil.example"),
+        format!("http://127.0.0.1:{port} http://evil.example"),
+        "file://".into(),
+    ];
+    let host = format!("Host: {own}");
+    let good = format!("Origin: http://{own}");
+    let mut cases: Vec<Vec<String>> =
+        foreign.iter().map(|origin| vec![host.clone(), format!("Origin: {origin}")]).collect();
+    for site in ["cross-site", "same-site", "anything", ""] {
+        cases.push(vec![host.clone(), format!("Sec-Fetch-Site: {site}")]);
+        cases.push(vec![host.clone(), good.clone(), format!("Sec-Fetch-Site: {site}")]);
+    }
+    cases.push(vec![host.clone(), good.clone(), "Origin: http://evil.example".into()]);
+    // A name of the attacker's that leads here: the page's origin is the host, and foreign.
+    for name in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "localhost."] {
+        let host = format!("Host: {name}:{port}");
+        cases.push(vec![host.clone(), format!("Origin: http://{name}:{port}")]);
+        cases.push(vec![host, "Sec-Fetch-Site: same-origin".into()]);
+    }
+    let mut conn = server.connect();
+    for fields in &cases {
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        for body in [&b""[..], b"PUT smuggled 1\nxGET / HTTP/1.1\r\n\r\n", &noise(200_000)] {
+            for target in ["/new", "/kept"] {
+                let response = conn.http(browser_put(target, &fields, body));
+                assert_eq!(response.status, 403, "{fields:?}: {response:?}");
+                assert!(response.body.len() > 20, "no reason: {response:?}");
+                // The body was read to its end and thrown away.
+                stays_http(&mut conn);
+            }
+        }
+    }
+    drop(conn);
+    // Who asks first is not told to send the body.
+    let head = [&host[..], "Origin: null", "Content-Length: 5", "Expect: 100-continue"];
+    let head: String = head.iter().map(|field| format!("{field}\r\n")).collect();
+    let mut conn = server.connect();
+    conn.http(format!("PUT /new HTTP/1.1\r\n{head}\r\n")).expect(403);
+    conn.closed();
+    // The limit comes first, and closes.
+    let fields = [&host[..], "Origin: null", "Content-Length: 1048577"];
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let mut conn = server.connect();
+    conn.http(format!("PUT /new HTTP/1.1\r\n{fields}\r\n")).expect(413);
+    conn.closed();
+    assert_eq!(server.root().names(), ["kept"]);
+    assert_eq!(server.root().read("kept"), b"kept");
+}
+
+pub(super) fn the_name_that_the_server_was_started_with(subject: &Subject) {
+    // A name of this machine that is neither an address nor localhost need not exist: the list of
+    // hosts is what the test goes by.
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let names = hosts
+        .lines()
+        .filter(|line| line.starts_with("127."))
+        .flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace().skip(1));
+    let plain = |name: &&str| !name.ends_with("localhost");
+    let Some(name) = names.into_iter().find(plain) else {
+        return eprintln!("SKIPPED: no further name leads to 127.0.0.1 here");
+    };
+    let launch = subject.launch().address(format!("{name}:0"));
+    let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
+    let port = server.address().port();
+    for (host, status) in [(name, 201), ("evil.example", 403)] {
+        let fields = [format!("Host: {host}:{port}"), format!("Origin: http://{host}:{port}")];
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        server.connect().http(browser_put("/f", &fields, b"x")).expect(status);
+    }
+}
+
+pub(super) fn browsers_cannot_smuggle(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.root().write("a", "hello");
+    let evil = "Host: h\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: cross-site";
+    let body = "PUT stolen 5\nhello\nPUT /stolen HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
+    // What a form or a simple fetch of any page may send: the body is never taken for requests.
+    for kind in
+        ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
+    {
+        let head = format!(
+            "POST / HTTP/1.1\r\n{evil}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut conn = server.connect();
+        conn.send([head.as_bytes(), body.as_bytes()].concat());
+        conn.response(true).expect(405);
+        conn.closed();
+    }
+    // Whoever asks whether a foreign page may write is not told yes, and nobody is ever told to share.
+    let preflight =
+        format!("OPTIONS /a HTTP/1.1\r\n{evil}\r\nAccess-Control-Request-Method: PUT\r\n\r\n");
+    let get = format!("GET /a HTTP/1.1\r\n{evil}\r\n\r\n");
+    let folder = format!("GET / HTTP/1.1\r\n{evil}\r\n\r\n");
+    let mut conn = server.connect();
+    for request in [preflight, get, folder] {
+        let response = conn.http(request);
+        assert!(matches!(response.status, 200 | 204), "{response:?}");
+        let shares = |(name, _): &(String, String)| name.starts_with("access-control-");
+        assert!(!response.fields.iter().any(shares), "{response:?}");
+    }
+    assert_eq!(server.root().names(), ["a"]);
 }
 
 pub(super) fn folders_as_json(subject: &Subject) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{http_get, noise, stays};
+use super::{begun, http_get, noise, said_to_the_end, stays};
 use crate::root::pattern;
 use crate::wait::{PATIENCE, eventually, within};
 use crate::wire::{Conn, Reply};
@@ -23,9 +23,41 @@ fn admitted(server: &Server) -> Result<Conn, Reply> {
     }
 }
 
+/// A connection that waits in the backlog, with a request.
+#[track_caller]
+fn waits(server: &Server) -> Conn {
+    let mut conn = server.connect();
+    conn.send("HASH none\n");
+    assert!(conn.is_quiet_for(Duration::from_millis(30)), "somebody answers beyond the limit");
+    conn
+}
+
+/// One client more than allowed is told `busy`; or it waits, where that is the model's way.
+#[track_caller]
+fn is_left_out(subject: &Subject, server: &Server) -> Option<Conn> {
+    if subject.is_patient() {
+        return Some(waits(server));
+    }
+    let refusal = admitted(server).err().expect("more clients than allowed at once");
+    assert_eq!(refusal.code(), "busy");
+    None
+}
+
 pub(super) fn more_clients_than_allowed(subject: &Subject) {
     let server = subject.start(&["--max-connections", "4"]);
     let mut served: Vec<Conn> = (0..4).map(|_| admitted(&server).expect("room for 4")).collect();
+    if subject.is_patient() {
+        let waiting: Vec<Conn> = (0..20).map(|_| waits(&server)).collect();
+        served.iter_mut().for_each(stays);
+        // Each that leaves makes room for the one that has waited longest.
+        for mut next in waiting {
+            drop(served.remove(0));
+            assert!(next.reply().is("not-found"));
+            served.push(next);
+        }
+        served.iter_mut().for_each(stays);
+        return;
+    }
     for _ in 0..20 {
         // Told at once, unasked.
         let mut conn = server.connect();
@@ -45,10 +77,29 @@ pub(super) fn busy_is_no_reset(subject: &Subject) {
     let server = subject.start(&["--max-connections", "1"]);
     let mut inside = admitted(&server).expect("room for one");
     let body = noise(2 << 20);
+    if subject.is_patient() {
+        // More than the kernel keeps for a client that is not served yet.
+        let conns = [waits(&server), waits(&server)];
+        thread::scope(|scope| {
+            for (mut conn, name) in conns.into_iter().zip(["f", "g"]) {
+                let body = &body;
+                scope.spawn(move || {
+                    conn.send([format!("PUT {name} {}\n", body.len()).as_bytes(), body].concat());
+                    assert!(conn.reply().is("not-found"));
+                    assert_eq!(conn.reply().ok(), b"");
+                });
+            }
+            stays(&mut inside);
+            assert_eq!(server.root().names(), [""; 0]);
+            drop(inside);
+        });
+        assert!(server.root().read("f") == body && server.root().read("g") == body);
+        return;
+    }
     for _ in 0..5 {
-        let mut conn = server.connect();
         // The client talks on and listens only then.
-        conn.send([format!("PUT f {}\n", body.len()).as_bytes(), &body].concat());
+        let request = [format!("PUT f {}\n", body.len()).as_bytes(), &body].concat();
+        let mut conn = said_to_the_end(&server, request);
         assert_eq!(conn.reply().code(), "busy");
         conn.closed();
         let mut conn = server.connect();
@@ -72,7 +123,7 @@ pub(super) fn a_place_is_freed(subject: &Subject) {
     };
     let (mut first, mut second) = (readmitted(), readmitted());
     for round in 0..6 {
-        assert!(admitted(&server).is_err(), "more than two at once");
+        let third = is_left_out(subject, &server);
         match round % 3 {
             0 => drop(first),
             1 => first.reset(),
@@ -82,7 +133,13 @@ pub(super) fn a_place_is_freed(subject: &Subject) {
             }
         }
         first = second;
-        second = readmitted();
+        second = match third {
+            Some(mut waited) => {
+                assert!(waited.reply().is("not-found"));
+                waited
+            }
+            None => readmitted(),
+        };
     }
     stays(&mut first);
     stays(&mut second);
@@ -100,7 +157,7 @@ pub(super) fn descriptor_limits(subject: &Subject) {
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
     server.log_until("a warning", |log| log.contains('\n'));
     let mut served: Vec<Conn> = (0..6).map(|_| admitted(&server).expect("room for 6")).collect();
-    assert_eq!(server.connect().reply().code(), "busy");
+    is_left_out(subject, &server);
     served.iter_mut().for_each(stays);
 }
 
@@ -133,12 +190,7 @@ pub(super) fn descriptors_run_out(subject: &Subject) {
         let _ = conn.try_send("GET a\n");
         conn.reply() == Reply::Ok(b"hello".to_vec())
     });
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
 }
 
 pub(super) fn a_storm_of_short_connections(subject: &Subject) {
@@ -166,12 +218,7 @@ pub(super) fn a_storm_of_short_connections(subject: &Subject) {
         }
     });
     eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
     eventually("no process is left over", || server.family().len() <= size);
     stays(&mut server.connect());
 }
@@ -190,13 +237,24 @@ fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize
     let look = || (oracles::descriptor_kinds(&server.family()), server.family().len());
     let mut last = look();
     eventually("the server comes to rest", || {
-        crate::wait::pause(Duration::from_millis(30));
+        // That nothing changes is not enough: a parent that still has children to fork may wait for a core as long.
+        let asleep = oracles::asleep_during(&server.family(), Duration::from_millis(30));
         let now = look();
-        let rests = now == last;
+        let rests = asleep && now == last;
         last = now;
         rests
     });
     last
+}
+
+/// Waits until the server holds no more of any kind than it did. It may hold less: on a busy machine its first client
+/// was perhaps not quite gone yet when it was looked at before.
+#[track_caller]
+fn gives_back_all_but(kinds: &std::collections::BTreeMap<String, usize>, server: &Server) {
+    let now = || oracles::descriptor_kinds(&server.family());
+    let had = |kind: &String| kinds.get(kind).copied().unwrap_or(0);
+    let back = || now().iter().all(|(kind, count)| *count <= had(kind));
+    assert!(within(PATIENCE, back), "{:?} were {kinds:?}", now());
 }
 
 pub(super) fn clients_that_vanish(subject: &Subject) {
@@ -218,12 +276,7 @@ pub(super) fn clients_that_vanish(subject: &Subject) {
         }
     }
     assert!(server.is_running());
-    let back = || oracles::descriptor_kinds(&server.family()) == kinds;
-    assert!(
-        within(PATIENCE, back),
-        "{:?} were {kinds:?}",
-        oracles::descriptor_kinds(&server.family())
-    );
+    gives_back_all_but(&kinds, &server);
     eventually("no process is left over", || server.family().len() <= size);
     stays(&mut server.connect());
 }
@@ -285,6 +338,7 @@ pub(super) fn memory_is_bounded(subject: &Subject) {
     let server = subject.start(&[]);
     server.root().sparse("large", 256 << 20);
     server.ask("LIST").ok();
+    settled(&server); // or children that are forked later would count as growth
     let before = oracles::memory(&server.family());
     let enough = |what: &str| {
         let now = oracles::memory(&server.family());
@@ -337,13 +391,12 @@ pub(super) fn a_child_holds_only_its_own_socket(subject: &Subject) {
     let server = subject.start(&[]);
     let mut clients: Vec<Conn> = (0..5).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(stays);
-    let family = server.family();
-    let holders = oracles::listener_holders(&family, server.address());
-    assert_eq!(holders, [server.pid()], "only the parent listens");
+    let holders = oracles::listener_holders(&server.family(), server.address());
+    if !subject.do_children_listen() {
+        assert_eq!(holders, [server.pid()], "only the parent listens");
+    }
     for client in &clients {
-        let holders = oracles::connection_holders(&family, server.address(), client.local());
-        assert_eq!(holders.len(), 1, "a connection is held by {holders:?}");
-        assert_ne!(holders[0], server.pid(), "the parent keeps a connection");
+        server.child_of(client);
     }
 }
 
@@ -360,11 +413,8 @@ pub(super) fn a_child_that_is_killed(subject: &Subject) {
         let mut victim = victim.expect("admitted");
         victim.send("GET large\n");
         victim.ok_line();
-        let (server_end, client) = (server.address(), victim.local());
-        let holders = oracles::connection_holders(&server.family(), server_end, client);
-        let child = holders.first().and_then(|pid| rustix::process::Pid::from_raw(*pid));
-        let child = child.expect("a child serves the connection");
-        assert_ne!(child.as_raw_pid(), server.pid());
+        let child = rustix::process::Pid::from_raw(server.child_of(&victim));
+        let child = child.expect("a process id");
         rustix::process::kill_process(child, Signal::KILL).expect("to kill it");
         assert!(victim.drain() < 64 << 20, "a dead child went on sending");
         stays(&mut other);
@@ -374,8 +424,10 @@ pub(super) fn a_child_that_is_killed(subject: &Subject) {
 
 pub(super) fn children_whose_parent_is_killed(subject: &Subject) {
     let server = subject.start(&["--idle-timeout", "1"]);
-    let mut clients: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
-    clients.iter_mut().for_each(stays);
+    let idle = Duration::from_secs(1);
+    let clients = [(); 3].map(|()| begun(|| server.connect(), "HASH none\n", idle));
+    let mut clients = clients.map(|(conn, _)| conn);
+    clients.iter_mut().for_each(|conn| assert!(conn.reply().is("not-found")));
     server.signal(Signal::KILL);
     server.wait_exit();
     eventually("the children end", || server.children().iter().all(|child| child.state == 'Z'));

@@ -18,10 +18,12 @@ mod list;
 mod paths;
 mod put;
 
-use crate::Subject;
+use std::time::{Duration, Instant};
+
 use crate::root::pattern;
 use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
+use crate::{Server, Subject, oracles};
 
 /// One rule, and how to hold a server against it.
 #[derive(Clone, Copy)]
@@ -352,6 +354,22 @@ catalogue! { $
         error_statuses: Nothing,
         /// The page of a folder: names escaped, every link good.
         folder_pages: Nothing,
+        /// `?sort=` and `order=`: folders first, then as asked; JSON is not touched.
+        folder_pages_are_sorted: Nothing,
+        /// The page's policy allows its own script and style by their hashes, and nothing else.
+        folder_pages_are_confined: Nothing,
+        /// `--read-only`: the page offers no upload.
+        read_only_pages: Nothing,
+        /// HTML, SVG, XML are offered for saving and sandboxed; `?download` does it for any file.
+        what_browsers_could_run_is_saved: Nothing,
+        /// `PUT` from the server's own page, by address and localhost, and from programs.
+        a_page_writes_to_its_own_server: Nothing,
+        /// `PUT` from any other page: 403, the body thrown away, nothing written; rebound names too.
+        foreign_pages_cannot_write: Nothing,
+        /// `PUT` from a page under the name in `--addr`.
+        the_name_that_the_server_was_started_with: Nothing,
+        /// What foreign pages may send is never taken for other requests, and nothing is shared with them.
+        browsers_cannot_smuggle: Nothing,
         /// The same as JSON.
         folders_as_json: Nothing,
         /// Malformed heads: 400, closes, nothing smuggled behind them is answered.
@@ -369,6 +387,48 @@ catalogue! { $
         /// A file that shrinks while it is sent: a short body and the end.
         a_file_that_shrinks: Nothing,
     }
+}
+
+/// How often something is tried again that the machine has held up.
+const ATTEMPTS: usize = 20;
+
+/// For how long in all a server goes on reading from a client that it has refused.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A new connection whose first bytes the server has read before it would have cut an idle client, and the moment at which the
+/// connecting began. Where this process or the server was held up in between for as long as that, it is tried again: the
+/// deadline has fallen rightly then, and on nobody's mistake.
+#[track_caller]
+fn begun(
+    connect: impl Fn() -> Conn,
+    bytes: impl AsRef<[u8]>,
+    idle_timeout: Duration,
+) -> (Conn, Instant) {
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        let mut conn = connect();
+        let sent = conn.try_send(&bytes).is_ok() && oracles::until_read(&conn);
+        if start.elapsed() < idle_timeout {
+            assert!(sent, "nobody reads what a new client sends");
+            return (conn, start);
+        }
+    }
+    panic!("a client that sends at once is too late for {idle_timeout:?}, {ATTEMPTS} times");
+}
+
+/// A new connection over which all of this was sent to a server that need not take all of it. Where that took longer than a
+/// server has to go on reading, because this process or the server was held up, it is tried again.
+#[track_caller]
+fn said_to_the_end(server: &Server, bytes: impl AsRef<[u8]>) -> Conn {
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        let mut conn = server.connect();
+        match conn.try_send(&bytes) {
+            Ok(()) => return conn,
+            Err(error) => assert!(start.elapsed() >= LINGER, "sending: {error}"),
+        }
+    }
+    panic!("the server stops reading before all is sent, {ATTEMPTS} times");
 }
 
 /// The connection is still there and in step: the next reply is the one to the next request.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::get::oddities;
-use super::{http_put, noise, refused_put, stays};
+use super::{http_put, noise, refused_put, said_to_the_end, stays};
 use crate::wait::eventually;
 use crate::wire::{Conn, Reply};
 use crate::{Root, Server, Subject, oracles};
@@ -136,15 +136,12 @@ pub(super) fn too_large_is_read_without_a_reset(subject: &Subject) {
     let server = subject.start(&["--max-file-size", "1000"]);
     let body = noise(6 << 20);
     for _ in 0..5 {
-        let mut conn = server.connect();
         // This client listens only when it has sent everything.
-        conn.send(format!("PUT x {}\n", body.len()));
-        conn.send(&body);
+        let request = [format!("PUT x {}\n", body.len()).as_bytes(), &body].concat();
+        let mut conn = said_to_the_end(&server, request);
         assert_eq!(conn.reply().code(), "too-large");
         conn.closed();
-        let mut conn = server.connect();
-        conn.send(format!("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len()));
-        conn.send(&body);
+        let mut conn = said_to_the_end(&server, http_put("/x", &body));
         conn.response(true).expect(413);
         conn.closed();
     }
@@ -430,7 +427,8 @@ pub(super) fn order_of_checks(subject: &Subject) {
 
 pub(super) fn size_limits_have_suffixes(subject: &Subject) {
     let fits = |server: &Server, size: usize| {
-        let reply = server.connect().put("f", noise(size));
+        let request = [format!("PUT f {size}\n").into_bytes(), noise(size)].concat();
+        let reply = said_to_the_end(server, request).reply();
         assert!(reply == Reply::Ok(Vec::new()) || reply.is("too-large"), "{reply:?}");
         !reply.is("too-large")
     };

@@ -63,3 +63,21 @@ pub use child::{Exit, Launch, Process};
 pub use pool::{Handle, Pool, PoolError, PoolOptions};
 pub use start::{Entry, init, name, passed};
 pub use worker::{MESSAGE_LIMIT, Worker};
+
+/// The condition on which a bare fork rests: this process has one thread.
+///
+/// Of a process with more, only the thread that called fork is in the child, and whatever the others held at
+/// that moment, the allocator's lock for one, is held for ever (fork(2)). For a program that forks and does
+/// not execute another; [`Process`] does not need it.
+///
+/// # Errors
+///
+/// There are more threads, or `/proc` cannot be read.
+pub fn assert_single_threaded() -> std::io::Result<()> {
+    match std::fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        threads => Err(std::io::Error::other(format!(
+            "a process with {threads} threads must not fork: only one of them would be in the child"
+        ))),
+    }
+}

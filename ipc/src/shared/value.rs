@@ -135,6 +135,12 @@ impl<T: Scalar> Deref for Array<T> {
     }
 }
 
+impl<T: Scalar + std::fmt::Debug> std::fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// What the header says of it.
 fn holds<T: Scalar>(what: &str) -> String {
     format!("{what} of {}", T::NAME)

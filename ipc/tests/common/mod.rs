@@ -1,7 +1,24 @@
-//! Starting a peer and waiting for what it says.
+//! Starting a peer, waiting for what it says, and waiting for what becomes true.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Asks again and again until there is an answer.
+///
+/// Whatever a test closes may stay open for a moment: a child that another test of the same process has just forked holds
+/// copies of all descriptors until it becomes another program.
+#[allow(dead_code)] // Not every test binary has to wait.
+pub fn until<T>(mut answer: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing has come of it");
+        std::thread::yield_now();
+    }
+}
 
 /// A peer of the test; killed and reaped when it is dropped.
 pub struct Peer {

@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for contender in options.models.chosen() {
         progress(contender.label);
         let mut row = vec![contender.label.to_owned()];
-        if contender.many {
+        if options.clients as usize <= contender.holds() {
             let (each, all) = measure(contender, options.clients, root.path(), placement)?;
             row.extend(each.map(|kib| format!("{kib:.1}")));
             row.extend([all.processes.to_string(), all.threads.to_string()]);

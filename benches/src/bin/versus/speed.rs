@@ -82,7 +82,7 @@ impl Subject {
     /// Whether it can have so many clients at once. With a connection for each request, all can.
     fn can(self, case: &Case) -> bool {
         match self {
-            Subject::Ours(contender) => case.close || contender.many,
+            Subject::Ours(contender) => case.close || case.connections <= contender.holds(),
             _ => true,
         }
     }

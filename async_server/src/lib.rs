@@ -1,0 +1,255 @@
+//! A stackless coroutine per connection, on [`tokio`].
+//!
+//! What most people would pick today. The loop of `serve` reads like the blocking one; the compiler
+//! makes of it a *future*: a value that holds what must outlive a wait, and a method `poll` that goes on from the
+//! last wait to the next. A runtime polls the futures whose sockets epoll has reported.
+//!
+//! - **Unit of concurrency**: a future, polled by one of a few worker threads, or by the main thread alone
+//!   (`--flavor`).
+//! - **Shared**: all memory, and the worker.
+//! - **A blocking call stops**: the worker, and every client that waits for it; with `current-thread`, the
+//!   server. So hashing, listings and fsync go to helper threads ([`spawn_blocking`]).
+//! - **One client can do to another**: nothing by being slow; a session gives way after its share.
+//! - **Costs**: 2.4 KiB for an idle client, input buffer and all, and no stack; two system calls for epoll per
+//!   connection, and none for a request but its share of an `epoll_wait`.
+//! - **Breaks**: wherever code blocks without the runtime knowing. The compiler does not see it, and with
+//!   few clients nobody does.
+//!
+//! # Stackless beside stackful
+//!
+//! `coroutine_server` does the same with coroutines that have stacks. Lay the two `serve` side by side.
+//!
+//! - **Where a wait can be.** A coroutine may wait at any depth of calls, and no signature tells. A future
+//!   waits where `await` stands, and a function that waits must itself be `async`, up to the top. So a
+//!   reader sees every point where other clients may come in between, and a library that was written to
+//!   block cannot be used at all.
+//! - **What a wait keeps.** A coroutine keeps its stack: whole pages, of fixed size, with a guard page
+//!   that one can run into. A future keeps the variables that are alive across an `await`, no more, and its
+//!   size is known to the compiler. Here it is some 700 bytes, the session and a timer among them; a
+//!   unit test holds it there, since every idle client would pay for a careless `let`.
+//! - **Threads.** Both may wake on another thread than they slept on. For futures the compiler checks it: what is
+//!   alive across an `await` must be `Send`, so the guard of a std lock held there does not compile in a
+//!   spawned task. With coroutines that is a rule to be kept by hand. (A lock held across an `await` would be
+//!   wrong even so: whoever is polled next by the same worker may want it, and then nobody runs.)
+//! - **Taking away.** A future is cancelled by dropping it, at whatever `await` it stands: everything it owns is
+//!   dropped, and half of what it was about may be done. Nothing here is cancelled: sessions end by what their
+//!   sockets tell, because an upload cut at an arbitrary point is the session's business to undo.
+//!
+//! # Readiness
+//!
+//! [`AsyncFd`] remembers what epoll, edge-triggered, has said. [`AsyncFd::try_io`] does not call at all where
+//! the descriptor is not ready, and forgets the readiness when the call would block. A timer for each wait is
+//! the runtime's idiom, and here is no dearer than the deadline that other models leave with the connection
+//! ([`Link::wait_until`]): both are set without a system call, and hardly any timer ever fires. Where this
+//! was measured, no difference was shown. It also ends a wait to *write*, which the other cannot: it
+//! makes the connection readable.
+//!
+//! In the course this is asynchronous programming with `async` and `await`; among Stevens' server designs it
+//! has no number, and in Kegel's list for ten thousand clients it is "serve many clients with each thread,
+//! and use nonblocking I/O and readiness change notification".
+
+mod options;
+
+use file_service::{
+    Accepted, Connection, Incoming, Interest, Link, Model, Service, Session, Socket, Step,
+    Transport,
+};
+pub use options::{Flavor, Options};
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+use tokio::io::Interest as Direction;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{coop, spawn_blocking, yield_now};
+use tokio::time::{sleep_until, timeout_at};
+
+/// What this model says of itself.
+pub const MODEL: Model = Model {
+    name: "async_server",
+    unit: "a stackless coroutine (a future) per connection",
+    strength: "what most would pick today: no stack per client, and the compiler checks the rules",
+    weakness: "a blocking call stops a whole worker unseen; every caller of what waits must be `async` too",
+};
+
+/// Threads for work that would stop a worker. More long hashes than this make the next one wait.
+const HELPERS: usize = 8;
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+///
+/// The system refuses a thread, an epoll set, the signalfd or an option of the listening socket.
+pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
+    let runtime = runtime(&options)?;
+    let incoming = Incoming::non_blocking(listener, &service)?;
+    runtime.block_on(async {
+        // A task too, because what a worker spawns goes to its own queue, without a lock.
+        let incoming = tokio::spawn(accept(incoming, service)).await??;
+        // What is left of the iterator is to wait until the last client has left.
+        spawn_blocking(|| incoming.for_each(drop)).await?;
+        Ok(())
+    })
+}
+
+/// Who polls the futures.
+fn runtime(options: &Options) -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match options.flavor {
+        Flavor::CurrentThread => Builder::new_current_thread(),
+        Flavor::MultiThread => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(options.workers.unwrap_or(cores)).max_blocking_threads(HELPERS);
+    builder.thread_name("worker").enable_io().enable_time().build()
+}
+
+/// Spawns a task for each client, until the order to stop.
+async fn accept(mut incoming: Incoming, service: Service) -> io::Result<Incoming> {
+    let Some(listener) = incoming.listener() else { return Ok(incoming) };
+    let listener = listener.try_clone_to_owned()?;
+    // SAFETY: an `OwnedFd` is one open descriptor until it is dropped; the `AsyncFd` owns this one, and
+    // nothing here takes it out.
+    let listener = unsafe { AsyncFd::register_with_interest(listener, Direction::READABLE) }?;
+    let mut until = None;
+    loop {
+        let mut ready = readable(&listener, until).await?;
+        until = loop {
+            match incoming.try_next() {
+                Accepted::Connection(connection) => spawn(connection, &mut incoming, &service),
+                Accepted::Again => {}
+                Accepted::Nobody(until) => {
+                    if let Some(ready) = &mut ready {
+                        ready.clear_ready();
+                    }
+                    break until;
+                }
+                Accepted::Pause(until) => sleep_until(until.into()).await,
+                Accepted::Stop => return Ok(incoming),
+            }
+            coop::consume_budget().await; // a flood of clients must not starve those that are here
+        };
+    }
+}
+
+/// Waits for a client, but not beyond the given time.
+async fn readable(
+    listener: &AsyncFd<OwnedFd>,
+    until: Option<Instant>,
+) -> io::Result<Option<AsyncFdReadyGuard<'_, OwnedFd>>> {
+    match until {
+        None => listener.readable().await.map(Some),
+        Some(until) => timeout_at(until.into(), listener.readable()).await.ok().transpose(),
+    }
+}
+
+fn spawn(connection: Connection, incoming: &mut Incoming, service: &Service) {
+    let link = Arc::clone(connection.link());
+    // SAFETY: a `Link` has one socket, open from its making until its drop, and gives the same descriptor at
+    // every call; the `AsyncFd` owns a share of the `Link`.
+    match unsafe { AsyncFd::register(Arc::clone(&link)) } {
+        Ok(io) => {
+            let mut session = connection.session(service);
+            // The block owns and `serve` borrows: an `async fn` keeps twice what it takes by value.
+            tokio::spawn(async move {
+                serve(&mut session, &io).await;
+                drop(connection);
+            });
+        }
+        Err(_) => {
+            drop(connection);
+            incoming.refuse(link);
+        }
+    }
+}
+
+/// The model: a loop like the blocking one, in which a wait is an `await`.
+async fn serve(session: &mut Session, io: &AsyncFd<Arc<Link>>) {
+    loop {
+        match session.advance(&mut Watched(io)) {
+            Step::Idle => wait(io, Direction::READABLE, session).await,
+            Step::Wait(interest) => wait(io, direction(interest), session).await,
+            Step::Again => yield_now().await,
+            Step::Work(job) => match spawn_blocking(|| job.run()).await {
+                Ok(outcome) => session.resume(outcome),
+                Err(_) => return, // it panicked, which costs this client alone
+            },
+            Step::Closed => return,
+        }
+    }
+}
+
+/// Until the socket is ready, or the session's deadline has passed. Meanwhile the worker polls others.
+async fn wait(io: &AsyncFd<Arc<Link>>, direction: Direction, session: &mut Session) {
+    let deadline = session.deadline();
+    if timeout_at(deadline.into(), io.ready(direction)).await.is_err() {
+        session.expire();
+    }
+}
+
+fn direction(interest: Interest) -> Direction {
+    match interest {
+        Interest::Read => Direction::READABLE,
+        Interest::Write => Direction::WRITABLE,
+    }
+}
+
+/// A socket that is only called when it is ready, as far as the runtime knows.
+struct Watched<'a>(&'a AsyncFd<Arc<Link>>);
+
+impl Watched<'_> {
+    fn attempt<R>(
+        &self,
+        direction: Direction,
+        call: impl FnOnce(&mut Socket<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.0.try_io(direction, |link| call(&mut Socket(link.socket())))
+    }
+}
+
+impl Transport for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut n = 0;
+        let outcome = self.attempt(Direction::READABLE, |socket| {
+            n = socket.read(buffer)?;
+            // What did not fill the buffer was all there was. To say so now, in the word that `try_io`
+            // understands, saves the call that would find it out. An edge that has come since `try_io`
+            // began is not forgotten, and neither is the end of the stream.
+            if 0 < n && n < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if n > 0 { Ok(n) } else { outcome.map(|()| 0) }
+    }
+
+    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        self.attempt(Direction::WRITABLE, |socket| socket.write(bytes, more))
+    }
+
+    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        self.attempt(Direction::WRITABLE, |socket| socket.send_file(file, offset, length))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Socket(self.0.get_ref().socket()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<'a, F>(_: impl Fn(&'a mut Session, &'a AsyncFd<Arc<Link>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every idle client pays for what is alive across an `await`.
+    #[test]
+    fn a_task_is_small() {
+        let owned = size_of::<(Connection, Session, AsyncFd<Arc<Link>>)>();
+        let task = owned + size_of_future(serve);
+        println!("a task has {task} bytes, {owned} of them owned");
+        assert!(task <= 768, "{task} bytes");
+    }
+}

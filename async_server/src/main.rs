@@ -1,0 +1,7 @@
+//! `async_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&async_server::MODEL, async_server::run)
+}

@@ -1,0 +1,95 @@
+//! epoll(7), from Linux 2.5.45, 2002: the kernel keeps the set, and is told what changes.
+//!
+//! A wait gives those that are ready, and costs nothing for the others. A closed descriptor leaves the set by
+//! itself.
+
+use crate::options::Trigger;
+use crate::poller::{Event, Poller, Token, Watch};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// How many events one wait brings.
+const BATCH: usize = 256;
+
+/// For an edge: both directions, once and for all.
+const EDGES: EventFlags =
+    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+
+/// The peer has ended its side, or both are gone.
+const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+
+pub(crate) struct Epoll {
+    set: OwnedFd,
+    trigger: Trigger,
+}
+
+impl Epoll {
+    pub(crate) fn new(trigger: Trigger) -> io::Result<Epoll> {
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Epoll { set, trigger })
+    }
+
+    fn flags(&self, watch: Watch) -> EventFlags {
+        match (watch, self.trigger) {
+            (Watch::Nothing, _) => EventFlags::empty(),
+            // Of all sets with the listening socket in them, a client wakes one. The level: who accepts
+            // one client of two hears of the second.
+            (Watch::Accept, _) => EventFlags::IN.union(EventFlags::EXCLUSIVE),
+            (Watch::Read, Trigger::Level) => EventFlags::IN,
+            (Watch::Write, Trigger::Level) => EventFlags::OUT,
+            (Watch::Read | Watch::Write, Trigger::Edge) => EDGES,
+        }
+    }
+}
+
+impl Poller for Epoll {
+    const WAKES_ONE: bool = true;
+
+    fn watch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        from: Watch,
+        to: Watch,
+    ) -> io::Result<()> {
+        let (before, after) = (self.flags(from), self.flags(to));
+        let data = EventData::new_u64(token.to_bits());
+        if before == after {
+            // By edge there is nothing to change between reading and writing.
+            return Ok(());
+        }
+        Ok(if before.is_empty() {
+            epoll::add(&self.set, fd, data, after)
+        } else if after.is_empty() {
+            // Not an empty interest: errors would be reported all the same.
+            epoll::delete(&self.set, fd)
+        } else {
+            epoll::modify(&self.set, fd, data, after)
+        }?)
+    }
+
+    fn forget(&mut self, _: BorrowedFd<'_>, _: Token) {}
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        let mut batch = [const { MaybeUninit::uninit() }; BATCH];
+        let ready = match epoll::wait(&self.set, &mut batch[..], timeout.as_ref()) {
+            Ok((ready, _)) => ready,
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        events.extend(ready.iter().map(|&epoll::Event { flags, data }| Event {
+            token: Token::from_bits(data.u64()),
+            hung_up: self.trigger == Trigger::Edge && flags.intersects(ENDED),
+        }));
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! `event_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&event_server::MODEL, event_server::run)
+}

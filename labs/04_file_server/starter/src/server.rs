@@ -1,0 +1,58 @@
+//! A file server for one client at a time: `server --root DIR --addr HOST:PORT`.
+//!
+//! What is said to a client is made in `session.rs`, and `converse.rs` moves the bytes; this file accepts.
+
+mod converse;
+mod session;
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Serves one client to the end of the conversation.
+fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+    // What is written goes out at once, and does not wait for the acknowledgement of what was written before.
+    stream.set_nodelay(true)?;
+    converse::converse(stream, root)
+}
+
+/// Closes a connection without destroying what was sent last: to close a socket that has unread input resets the connection.
+fn part(mut stream: &TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut bytes = [0; 16 * 1024];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        stream.set_read_timeout(Some(left))?;
+        if stream.read(&mut bytes)? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Serves one client after the other, for ever.
+fn serve(listener: TcpListener, root: &Path) -> io::Result<()> {
+    // hole: serve
+    // `converse` with each client, then `part`. Whose error is it if a client is gone?
+    todo!("accept, serve, and go on")
+}
+
+fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (mut root, mut address) = (PathBuf::from("."), "127.0.0.1:0".to_owned());
+    while let Some(name) = arguments.next() {
+        let value = arguments.next();
+        match (&name[..], value) {
+            ("--root", Some(value)) => root = value.into(),
+            ("--addr", Some(value)) => address = value,
+            _ => return Err(io::Error::other("usage: server [--root DIR] [--addr HOST:PORT]")),
+        }
+    }
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    serve(listener, &root)
+}

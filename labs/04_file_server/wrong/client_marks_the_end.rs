@@ -1,0 +1,8 @@
+// check: client.put
+// mistake: the client ends the file with ##, behind the announced length
+// lab:fill upload
+    let length = file.metadata()?.len();
+    writeln!(stream, "PUT {path} {length}")?;
+    exactly(length, &mut file, stream)?;
+    stream.write_all(b"##")
+// lab:end

@@ -1,0 +1,122 @@
+//! To begin a child, to wait for it, and three ways of leaving no zombie.
+
+// lab:canary heron-06-processes
+use std::fmt;
+use std::io;
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// By itself, with this code.
+    Exit(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fate::Exit(code) => write!(f, "exit {code}"),
+            Fate::Killed(signal) => write!(f, "killed {signal}"),
+        }
+    }
+}
+
+/// Begins a child that does `work` and ends with the code that it gives. Gives the child's number.
+pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
+    // lab:hole begin
+    // SAFETY: this process has one thread, so the child may do whatever it could. (Had it more: only what is
+    // async-signal-safe.)
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let code = work();
+            // Not `exit`: it would write out what the parent has in its buffers, once more.
+            // SAFETY: it takes an integer and does not return.
+            unsafe { libc::_exit(code) }
+        }
+        child => Ok(child),
+    }
+    // lab:stub // fork returns twice. How does the child end, and what of the parent's is still in its buffers?
+    // lab:stub let _ = work;
+    // lab:stub todo!("a child that does its work and ends")
+    // lab:end
+}
+
+/// What the number that `wait` gives means.
+pub fn decode(status: i32) -> Fate {
+    // lab:hole decode
+    if libc::WIFSIGNALED(status) {
+        Fate::Killed(libc::WTERMSIG(status))
+    } else {
+        Fate::Exit(libc::WEXITSTATUS(status))
+    }
+    // lab:stub // It is not the exit code: man 2 wait tells how the two are packed into it.
+    // lab:stub todo!("the fate in a status")
+    // lab:end
+}
+
+/// Waits for this child and says how it ended.
+pub fn bury(child: libc::pid_t) -> io::Result<Fate> {
+    // lab:hole bury
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a number of the right type and lives through the call.
+        match unsafe { libc::waitpid(child, &mut status, 0) } {
+            -1 => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            _ => return Ok(decode(status)),
+        }
+    }
+    // lab:stub // Which of several children? And what if a signal comes in the middle of the wait?
+    // lab:stub todo!("wait for this child")
+    // lab:end
+}
+
+/// Has children that end from now on leave no zombies, without anybody waiting for them. The program must go on
+/// as before: what it reads and writes is not to fail because a child has ended.
+pub fn bury_as_they_die() -> io::Result<()> {
+    // lab:hole sigchld
+    extern "C" fn on_sigchld(_: libc::c_int) {
+        // SAFETY: errno is this thread's; waitpid is async-signal-safe, and no status is asked for.
+        unsafe {
+            let errno = *libc::__errno_location();
+            // Signals of one kind do not queue up: one may stand for many children.
+            while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
+            *libc::__errno_location() = errno;
+        }
+    }
+    // SAFETY: all zero is a valid sigaction; the handler does what a handler may.
+    let done = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_sigchld as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
+        libc::sigaction(libc::SIGCHLD, &action, std::ptr::null_mut())
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // lab:stub // There are two ways: a handler for SIGCHLD, or telling the kernel that nobody will ask. Five children
+    // lab:stub // may end at once: how many signals come?
+    // lab:stub todo!("leave no zombies")
+    // lab:end
+}
+
+/// Begins a process that is nobody's child here: its parent ends at once, and somebody else adopts it.
+pub fn orphan(work: impl FnOnce() -> i32) -> io::Result<()> {
+    // lab:hole orphan
+    let middle = begin(|| match begin(work) {
+        Ok(_) => 0,
+        Err(_) => 1,
+    })?;
+    match bury(middle)? {
+        Fate::Exit(0) => Ok(()),
+        _ => Err(io::Error::other("no process for the orphan")),
+    }
+    // lab:stub // fork twice. Which of the three ends at once, and who waits for it?
+    // lab:stub let _ = work;
+    // lab:stub todo!("a grandchild")
+    // lab:end
+}

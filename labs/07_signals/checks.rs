@@ -1,0 +1,704 @@
+//! Signals that come at the worst moment, on purpose.
+//!
+//! What a program waits for is an event that the check has brought about already. It has missed it when it sleeps, and goes
+//! on sleeping, for longer than it ever has to: so a finding rarely needs a deadline, and a slow machine makes none.
+
+use crate::trial::{Check, PATIENCE, Program, Stop, Trial, UNWRITTEN, Verdict, fail, quote};
+use harness::oracles::{self, Rest};
+use harness::proc;
+use harness::wait::{pause, within};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub(crate) const CHECKS: &[(&str, Check)] = &[
+    ("wait.woken", woken),
+    ("wait.not_lost", not_lost),
+    ("wait.looks_again", looks_again),
+    ("wait.sleeps", sleeps),
+    ("wait.mask", mask),
+    ("read.answers", answers),
+    ("read.no_alarm_left", no_alarm_left),
+    ("read.rings_early", rings_early),
+    ("limit.outcomes", outcomes),
+    ("limit.asked_first", asked_first),
+    ("limit.nothing_left", nothing_left),
+    ("limit.clean_start", clean_start),
+    ("limit.interrupted", interrupted),
+    ("stop.idle", idle),
+    ("stop.report", report),
+    ("stop.not_lost", stop_not_lost),
+    ("stop.in_hand", in_hand),
+    ("stop.twice", twice),
+    ("handler.print", print),
+    ("handler.memory", memory),
+    ("handler.flood", flood),
+];
+
+/// Who sleeps for so long, without a break, sleeps for good, if nothing is due later.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// What is said of it.
+const ASLEEP: &str = "it sleeps and will not wake";
+
+fn start(trial: &Trial, words: &[&str]) -> Verdict<Program> {
+    trial.program("signals").args(words).start()
+}
+
+/// The next line, unless the program ends before, or sleeps for good.
+fn hear(program: &mut Program, what: &str) -> Verdict<String> {
+    hear_within(program, what, QUIET)
+}
+
+/// The same for a program that may have a reason to sleep for nearly as long as `quiet`.
+fn hear_within(program: &mut Program, what: &str, quiet: Duration) -> Verdict<String> {
+    hear_by(program, what, quiet, PATIENCE)
+}
+
+/// The same, from a program that works for as long as `patience`, if every core is somebody else's for much of the time.
+fn hear_by(
+    program: &mut Program,
+    what: &str,
+    quiet: Duration,
+    patience: Duration,
+) -> Verdict<String> {
+    let begun = Instant::now();
+    let mut rest = Rest::of(program.pid());
+    loop {
+        let over = program.ended()?.is_some();
+        if let Some(line) = program.line_within(Duration::from_millis(10))? {
+            return Ok(line);
+        }
+        if over {
+            return fail(what, program.describe());
+        }
+        if rest.look() > quiet && nobody_works(program) {
+            return fail(what, format!("{ASLEEP}; {}", program.describe()));
+        }
+        if begun.elapsed() > patience {
+            return fail(what, program.describe());
+        }
+    }
+}
+
+/// Whether the program and all that it has begun sleep, or have ended: so it does not wait for somebody who is only slow.
+fn nobody_works(program: &Program) -> bool {
+    let family = program.family();
+    family.iter().all(|process| process.state == 'Z' || proc::asleep(process.pid))
+}
+
+/// The next line must be this one.
+fn expect(program: &mut Program, line: &str, what: &str) -> Verdict {
+    let what = format!("`{line}`: {what}");
+    let said = hear(program, &what)?;
+    if said == line { Ok(()) } else { fail(what, quote(&said)) }
+}
+
+/// Adds to a finding what the check knows about it.
+fn because<T>(verdict: Verdict<T>, why: impl FnOnce() -> String) -> Verdict<T> {
+    because_if(verdict, |_| true, why)
+}
+
+/// Adds to a finding what it means if the program sleeps for good.
+fn if_asleep<T>(verdict: Verdict<T>, why: &str) -> Verdict<T> {
+    because_if(verdict, |observed| observed.starts_with(ASLEEP), || why.to_owned())
+}
+
+fn because_if<T>(
+    verdict: Verdict<T>,
+    wanted: impl FnOnce(&str) -> bool,
+    why: impl FnOnce() -> String,
+) -> Verdict<T> {
+    verdict.map_err(|stop| match stop {
+        Stop::Fail(mut finding)
+            if !finding.observed.starts_with(UNWRITTEN) && wanted(&finding.observed) =>
+        {
+            finding.observed = format!("{}; {}", why(), finding.observed);
+            Stop::Fail(finding)
+        }
+        other => other,
+    })
+}
+
+/// Sends a signal, and waits until it has arrived: a handler has taken it, or it is blocked and waits to be taken.
+fn deliver(program: &Program, signal: Signal) -> Verdict {
+    program.signal(signal);
+    let arrived = || {
+        proc::signals(program.pid()).is_none_or(|signals| {
+            !signals.pending.contains(signal as i32) || signals.blocked.contains(signal as i32)
+        }) || gone(program)
+    };
+    match within(PATIENCE, arrived) {
+        true => Ok(()),
+        false => Err(Stop::Trouble(format!("{signal} could not be delivered in time"))),
+    }
+}
+
+/// How a signal stands in a program, in words.
+fn standing(program: &Program, signal: Signal) -> String {
+    let Some(signals) = proc::signals(program.pid()) else {
+        return format!("{signal} was sent, and the program is gone");
+    };
+    let number = signal as i32;
+    let way = match () {
+        () if signals.blocked.contains(number) => "blocked",
+        () if signals.caught.contains(number) => "caught by a handler",
+        () if signals.ignored.contains(number) => "ignored",
+        () => "left to its default action",
+    };
+    let pending =
+        if signals.pending.contains(number) { "still pending" } else { "no longer pending" };
+    format!("{signal} was sent; it is {way} and {pending}")
+}
+
+/// The names of the ordinary signals in a set.
+fn names(set: proc::SignalSet) -> String {
+    let signals = Signal::iterator().filter(|signal| set.contains(*signal as i32));
+    signals.map(Signal::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a program has ended, and nobody has asked how.
+fn gone(program: &Program) -> bool {
+    proc::process(program.pid()).is_none_or(|process| process.state == 'Z')
+}
+
+/// Waits until a program sleeps, and has nothing more to do for the moment. One that is gone, or that never sleeps, is
+/// for others to find.
+fn settle(program: &Program) {
+    let mut rest = Rest::of(program.pid());
+    let asleep = Duration::from_millis(30);
+    within(Duration::from_secs(1), || rest.look() > asleep || gone(program));
+}
+
+// wait
+
+const LOOKED: &str = "looked: not there";
+
+/// A program that has looked for the file once, in vain, and has not yet gone on.
+fn looker(trial: &Trial) -> Verdict<(Program, PathBuf)> {
+    let mut program = start(trial, &["wait", "file"])?;
+    expect(&mut program, "begun", "the program to begin")?;
+    program.write("\n")?;
+    expect(&mut program, LOOKED, "a look before the first wait")?;
+    Ok((program, trial.folder().join("file")))
+}
+
+/// Lets the program go on after a look that found the file, to its end.
+fn come(program: &mut Program) -> Verdict {
+    expect(program, "looked: there", "another look after the signal")?;
+    program.write("\n")?;
+    expect(program, "come", "an end of the wait when the file is there")
+}
+
+fn woken(trial: &Trial) -> Verdict {
+    let (mut program, file) = looker(trial)?;
+    program.write("\n")?;
+    settle(&program);
+    fs::write(file, "")?;
+    deliver(&program, Signal::SIGUSR1)?;
+    let verdict = come(&mut program);
+    because(verdict, || standing(&program, Signal::SIGUSR1))
+}
+
+fn not_lost(trial: &Trial) -> Verdict {
+    let (mut program, file) = looker(trial)?;
+    // It has seen that there is no file, and does not wait yet.
+    fs::write(file, "")?;
+    deliver(&program, Signal::SIGUSR1)?;
+    program.write("\n")?;
+    let why = "it came after the look and before the wait, and was lost";
+    let verdict = if_asleep(come(&mut program), why);
+    because(verdict, || standing(&program, Signal::SIGUSR1))
+}
+
+fn looks_again(trial: &Trial) -> Verdict {
+    let (mut program, file) = looker(trial)?;
+    program.write("\n")?;
+    for _ in 0..2 {
+        settle(&program);
+        deliver(&program, Signal::SIGUSR1)?;
+        let said = hear(&mut program, "another look after each signal")?;
+        if said != LOOKED {
+            let observed = format!("{}: it did not look, and there is no file", quote(&said));
+            return fail("another look after each signal", observed);
+        }
+        program.write("\n")?;
+    }
+    fs::write(file, "")?;
+    settle(&program);
+    deliver(&program, Signal::SIGUSR1)?;
+    come(&mut program)
+}
+
+fn sleeps(trial: &Trial) -> Verdict {
+    let (mut program, _) = looker(trial)?;
+    program.write("\n")?;
+    settle(&program);
+    let window = Duration::from_millis(150);
+    let what = "no look and no work as long as no signal comes";
+    let begun = Instant::now();
+    let early = program.line_within(window)?;
+    if let Some(said) = early {
+        let observed =
+            format!("{} {:.0?} later, and nobody had sent a signal", quote(&said), begun.elapsed());
+        return fail(what, observed);
+    }
+    let restless = oracles::restless(|| program.family(), window, Duration::from_secs(1));
+    if program.ended()?.is_some() {
+        return fail(what, program.describe());
+    }
+    match restless {
+        None => Ok(()),
+        Some(ready) => {
+            fail(what, format!("for {ready:.0?} of {window:.0?} it ran, or waited for a core"))
+        }
+    }
+}
+
+fn mask(trial: &Trial) -> Verdict {
+    let mut program = start(trial, &["wait", "file"])?;
+    expect(&mut program, "begun", "the program to begin")?;
+    let blocked = |program: &Program| proc::signals(program.pid()).map(|signals| signals.blocked);
+    let before = blocked(&program);
+    fs::write(trial.folder().join("file"), "")?;
+    program.write("\n")?;
+    come(&mut program)?;
+    match (before, blocked(&program)) {
+        (Some(before), Some(after)) if before == after => Ok(()),
+        (Some(before), Some(after)) => {
+            let show = |set| format!("{{{}}}", names(set));
+            let expected = format!("the same signals to be blocked as before: {}", show(before));
+            fail(expected, format!("SigBlk of pid {}: {}", program.pid(), show(after)))
+        }
+        _ => fail("the program to live until Enter", program.describe()),
+    }
+}
+
+// read
+
+fn answers(trial: &Trial) -> Verdict {
+    let mut program = start(trial, &["read", "60s"])?;
+    program.write("in time\n")?;
+    expect(&mut program, "read in time", "what came in time")?;
+    drop(program);
+    let mut program = start(trial, &["read", "100ms"])?;
+    let verdict =
+        expect(&mut program, "too late 1", "an end of the wait when the limit has passed");
+    because(verdict, || "nothing to read came for 100 ms, and for some time more".into())
+}
+
+fn no_alarm_left(trial: &Trial) -> Verdict {
+    for millis in [120, 2000] {
+        let begun = Instant::now();
+        let mut program = start(trial, &["read", &format!("{millis}ms")])?;
+        program.write("x\n")?;
+        let what = "`read x`: what came in time";
+        let said = hear(&mut program, what)?;
+        if said == "too late 1" && begun.elapsed() > Duration::from_millis(millis) {
+            continue; // and so it was: the machine is busy
+        }
+        if said != "read x" {
+            return fail(what, quote(&said));
+        }
+        expect(&mut program, "too late 0", "what came in time is not late")?;
+        // The limit passes while the program does its later work.
+        let (heard, passed) = (Instant::now(), Duration::from_millis(millis + 20));
+        while heard.elapsed() < passed && !gone(&program) {
+            pause(Duration::from_millis(5));
+        }
+        if !gone(&program) {
+            program.write("y\n")?;
+        }
+        let what = "`later work y`: the work after the read, not disturbed by its time limit";
+        let why = || "the read ended in time, and the alarm that was set for it rang later".into();
+        let ended = |observed: &str| !observed.starts_with(ASLEEP);
+        let said = because_if(hear(&mut program, what), ended, why)?;
+        return if said == "later work y" { Ok(()) } else { fail(what, quote(&said)) };
+    }
+    Err(Stop::Trouble("nothing could be read within two seconds".into()))
+}
+
+fn rings_early(trial: &Trial) -> Verdict {
+    const TIMES: u32 = 200;
+    for time in ["1us", "5us", "20us", "60us"] {
+        let mut program = start(trial, &["read", time, &TIMES.to_string()])?;
+        let what = format!("{TIMES} reads to give up when nothing comes, after {time} each");
+        let why = "an alarm rang before the read began to wait, and it rings only once";
+        // Each of them is woken, and so waits for a core.
+        let said = if_asleep(hear_by(&mut program, &what, QUIET, 2 * PATIENCE), why)?;
+        if said != format!("too late {TIMES}") {
+            return fail(what, quote(&said));
+        }
+    }
+    Ok(())
+}
+
+// limit
+
+/// Runs a command and gives what the program says of it, and the program, which waits for Enter.
+fn limit(trial: &Trial, words: &[&str], what: &str) -> Verdict<(Program, String)> {
+    let mut program = start(trial, &[&["limit"], words].concat())?;
+    let said = hear(&mut program, what)?;
+    Ok((program, said))
+}
+
+fn outcomes(trial: &Trial) -> Verdict {
+    for (script, wanted) in [("exit 3", "exit 3"), ("kill -9 $$", "killed 9")] {
+        let what = format!("`{wanted}`, soon after the command has ended");
+        let command = ["60s", "sh", "-c", script];
+        let (_, said) = because(limit(trial, &command, &what), || {
+            format!("the command `{script}` has a limit of 60 s and ends at once")
+        })?;
+        if said != wanted {
+            return fail(what, quote(&said));
+        }
+    }
+    let what = "`timed out`, when the limit has passed";
+    let (_, said) = limit(trial, &["100ms", "sleep", "1000"], what)?;
+    if said == "timed out" { Ok(()) } else { fail(what, quote(&said)) }
+}
+
+/// A command that will have to be ended, after the first line that it prints: then it has got so far that it can take
+/// SIGTERM. And for how long the program may sleep while it waits for it.
+fn endless(trial: &Trial, script: &str) -> Verdict<(Program, String, Duration)> {
+    for millis in [100, 2000] {
+        let mut program = start(trial, &["limit", &format!("{millis}ms"), "sh", "-c", script])?;
+        let patience = Duration::from_millis(millis + 900);
+        let said = hear_within(&mut program, "the first line that a command prints", patience)?;
+        if said != "timed out" {
+            return Ok((program, said, patience));
+        }
+        // The shell has printed nothing within this time: once more, with more of it.
+    }
+    fail("a line that the command prints at once", "`timed out` after 2 s, and nothing before")
+}
+
+/// The line with which a command says that it is ready to be ended.
+fn begun(said: &str) -> Verdict {
+    if said == "begun" { Ok(()) } else { fail("`begun`, printed by the command", quote(said)) }
+}
+
+fn asked_first(trial: &Trial) -> Verdict {
+    // This one tidies up when it is asked to end. How long that takes depends on the machine, so it may try again.
+    let tidy = "trap 'echo tidied; exit 0' TERM; echo begun; while :; do sleep 0.02; done";
+    let what = "`tidied`, printed by the command, which wants to tidy up when SIGTERM comes";
+    let mut attempt = 1;
+    loop {
+        let (mut program, said, patience) = endless(trial, tidy)?;
+        begun(&said)?;
+        let said = hear_within(&mut program, what, patience)?;
+        if said == "tidied" {
+            break;
+        }
+        if attempt == 3 {
+            let observed = format!("{}: the command was killed before it could", quote(&said));
+            return fail(what, observed);
+        }
+        attempt += 1;
+    }
+    // This one does not care for SIGTERM.
+    let stubborn = "trap '' TERM; echo begun; while :; do sleep 0.02; done";
+    let what = "`timed out`: a command that ignores SIGTERM to be killed after a while";
+    let (mut program, said, patience) = endless(trial, stubborn)?;
+    begun(&said)?;
+    let said = hear_within(&mut program, what, patience)?;
+    if said == "timed out" { Ok(()) } else { fail(what, quote(&said)) }
+}
+
+fn nothing_left(trial: &Trial) -> Verdict {
+    let (mut program, said, patience) = endless(trial, "sleep 1000 & echo $!; wait")?;
+    let Ok(grandchild) = said.parse::<i32>() else {
+        return fail("the number of a process that the command has begun", quote(&said));
+    };
+    let what = "`timed out`: an end when the limit has passed";
+    let said = hear_within(&mut program, what, patience)?;
+    if said != "timed out" {
+        return fail(what, quote(&said));
+    }
+    let alive = || proc::process(grandchild).is_some_and(|process| process.state != 'Z');
+    if !within(PATIENCE, || !alive()) {
+        let observed = format!(
+            "the shell is gone, but pid {grandchild}, which it had begun, lives on: its group was not signalled"
+        );
+        return fail("nobody to be left of a command that was ended", observed);
+    }
+    if let Some(zombie) = oracles::zombies(&program.family()).first() {
+        let observed = format!("pid {zombie} is a zombie of pid {}", program.pid());
+        return fail("a command that was ended to be waited for", observed);
+    }
+    Ok(())
+}
+
+fn clean_start(trial: &Trial) -> Verdict {
+    // A copy of the program that shows its own signals, and then a command in the place of the copy.
+    for command in [&["self"][..], &["cat", "/proc/self/status"]] {
+        let what = format!("the signals of the child `{}`", command.join(" "));
+        let mut program = start(trial, &[&["limit", "60s"], command].concat())?;
+        let mut status = String::new();
+        loop {
+            let line = hear(&mut program, &what)?;
+            if line == "exit 0" {
+                break;
+            }
+            status += &format!("{line}\n");
+        }
+        let Some(signals) = proc::signals_in(&status) else {
+            return fail(what, quote(&status));
+        };
+        // Of no concern here: the two by which the runtime of Rust learns that a stack is full.
+        let own = |signal: &Signal| matches!(signal, Signal::SIGSEGV | Signal::SIGBUS);
+        let mut wrong = Vec::new();
+        for signal in Signal::iterator().filter(|signal| !own(signal)) {
+            let number = signal as i32;
+            let sets = [
+                (signals.blocked, "blocked"),
+                (signals.ignored, "ignored"),
+                (signals.caught, "caught by a handler of the program that began it"),
+            ];
+            let ways = sets.iter().filter(|(set, _)| set.contains(number));
+            wrong.extend(ways.map(|(_, way)| format!("{signal} is {way}")));
+        }
+        if !wrong.is_empty() {
+            let expected =
+                format!("no signal to be blocked, ignored or caught in `{}`", command.join(" "));
+            return fail(expected, format!("inherited through fork: {}", wrong.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn interrupted(trial: &Trial) -> Verdict {
+    // cat ends when its input does, and the program is interrupted before.
+    let mut program = start(trial, &["limit", "60s", "cat"])?;
+    program.write("begun\n")?;
+    expect(&mut program, "begun", "what `cat` prints")?;
+    settle(&program);
+    let times = 3;
+    for _ in 0..times {
+        deliver(&program, Signal::SIGUSR1)?;
+        settle(&program);
+    }
+    program.end_input();
+    let verdict = expect(&mut program, "exit 0", "what became of `cat` after a limit of 60 s");
+    because(verdict, || format!("SIGUSR1 came {times} times while the program waited"))?;
+    drop(program);
+    // And however often it is interrupted, the limit stays where it is. One that begins anew can pass only when no
+    // interruption has come for as long, as where this check does not get to run: that is tried again.
+    let mut pause = Duration::ZERO;
+    for _ in 0..5 {
+        pause = often_interrupted(trial)?;
+        if pause < LIMIT {
+            return Ok(());
+        }
+    }
+    let observed = format!(
+        "it came {pause:.0?} after an interruption, and never sooner than {LIMIT:?}: each begins the limit anew"
+    );
+    fail("`timed out`, 150 ms after the command began", observed)
+}
+
+/// How long a command may take that is interrupted again and again.
+const LIMIT: Duration = Duration::from_millis(150);
+
+/// Interrupts a program again and again until its time limit has passed; gives how long before that the last interruption but
+/// one was.
+fn often_interrupted(trial: &Trial) -> Verdict<Duration> {
+    let mut program = start(trial, &["limit", &format!("{}ms", LIMIT.as_millis()), "cat"])?;
+    program.write("begun\n")?;
+    expect(&mut program, "begun", "what `cat` prints")?;
+    let begun = Instant::now();
+    let (mut times, mut last) = (0, [begun; 2]);
+    let what = "`timed out`, 150 ms after the command began";
+    while begun.elapsed() < PATIENCE {
+        (times, last) = (times + 1, [last[1], Instant::now()]);
+        deliver(&program, Signal::SIGUSR1)?;
+        match program.line_within(Duration::from_millis(20))? {
+            Some(said) if said == "timed out" => return Ok(last[0].elapsed()),
+            Some(said) => return fail(what, quote(&said)),
+            None if program.ended()?.is_some() => return fail(what, program.describe()),
+            None => {}
+        }
+    }
+    let observed = format!(
+        "nothing for {:.1?}, in which SIGUSR1 came {times} times: each begins the limit anew; {}",
+        begun.elapsed(),
+        program.describe()
+    );
+    fail(what, observed)
+}
+
+// stop and handler
+
+/// A server that waits for its first request.
+fn server(trial: &Trial) -> Verdict<Program> {
+    let mut program = start(trial, &["serve"])?;
+    expect(&mut program, "ready", "the handlers to be installed")?;
+    Ok(program)
+}
+
+/// It says that it has served so many, and ends in order.
+fn bye(program: &mut Program, served: usize) -> Verdict {
+    expect(program, &format!("bye {served}"), "the end of the work")?;
+    let what = "exit code 0 after the work has ended";
+    let status = program.wait(what, PATIENCE)?;
+    if status.success() { Ok(()) } else { fail(what, program.describe()) }
+}
+
+/// Half of a request is in the server's hand.
+fn half(program: &mut Program) -> Verdict {
+    program.write("store 10\n01234")?;
+    expect(program, "begun 10", "the request to be taken in hand")?;
+    settle(program);
+    Ok(())
+}
+
+fn idle(trial: &Trial) -> Verdict {
+    let mut program = server(trial)?;
+    settle(&program);
+    deliver(&program, Signal::SIGTERM)?;
+    let verdict = bye(&mut program, 0);
+    because(verdict, || {
+        format!("{} while no request was in hand", standing(&program, Signal::SIGTERM))
+    })
+}
+
+fn report(trial: &Trial) -> Verdict {
+    let mut program = server(trial)?;
+    let mut served = 0;
+    for _ in 0..2 {
+        settle(&program);
+        deliver(&program, Signal::SIGUSR1)?;
+        let line = format!("served {served}");
+        let verdict = expect(&mut program, &line, "a report after SIGUSR1");
+        because(verdict, || standing(&program, Signal::SIGUSR1))?;
+        program.write("store 3\nabc")?;
+        expect(&mut program, "begun 3", "the work to go on after a report")?;
+        expect(&mut program, "stored 3", "the work to go on after a report")?;
+        served += 1;
+    }
+    program.end_input();
+    bye(&mut program, served)
+}
+
+fn stop_not_lost(trial: &Trial) -> Verdict {
+    let mut program = server(trial)?;
+    program.write("late\n")?;
+    expect(&mut program, "late", "the request to be served")?;
+    settle(&program);
+    // Who reads before there is anything to read waits now, and the signal has come just before.
+    let early = program.line_within(Duration::from_millis(20))?.is_some();
+    if !early {
+        program.write("\n")?;
+        expect(&mut program, "SIGTERM comes now", "a step when there is input")?;
+    }
+    let why = "it came after the last look at whether to stop, and before the read, and was lost";
+    let verdict = if_asleep(bye(&mut program, 1), why);
+    because(verdict, || standing(&program, Signal::SIGTERM))
+}
+
+fn in_hand(trial: &Trial) -> Verdict {
+    let mut program = server(trial)?;
+    half(&mut program)?;
+    deliver(&program, Signal::SIGTERM)?;
+    settle(&program);
+    let what = "the request in hand to be finished after SIGTERM";
+    if let Some(said) = program.line_within(Duration::from_millis(20))? {
+        let observed = format!("{} when 5 bytes of 10 had come: the request is lost", quote(&said));
+        return fail(what, observed);
+    }
+    if program.ended()?.is_some() {
+        let observed =
+            format!("{} when 5 bytes of 10 had come: the request is lost", program.describe());
+        return fail(what, observed);
+    }
+    // The rest of it, and another that is already there.
+    program.write("56789store 3\nabc")?;
+    expect(&mut program, "stored 10", what)?;
+    let verdict = bye(&mut program, 1);
+    because(verdict, || {
+        "SIGTERM came while the first request was in hand, and another was there already".into()
+    })
+}
+
+fn twice(trial: &Trial) -> Verdict {
+    let mut program = server(trial)?;
+    half(&mut program)?;
+    let what = "a second SIGTERM to change nothing";
+    for time in ["first", "second"] {
+        deliver(&program, Signal::SIGTERM)?;
+        settle(&program);
+        if program.ended()?.is_some() {
+            let observed =
+                format!("after the {time} SIGTERM, with a request in hand, {}", program.describe());
+            return fail(what, observed);
+        }
+    }
+    program.write("56789")?;
+    expect(&mut program, "stored 10", "the request in hand to be finished")?;
+    bye(&mut program, 1)
+}
+
+fn print(trial: &Trial) -> Verdict {
+    const LINES: usize = 800;
+    let print = ("print", format!("printed {LINES}"), "standard output");
+    let log = ("log", format!("logged {LINES}"), "standard error");
+    for (request, done, stream) in [print, log] {
+        let mut program = server(trial)?;
+        program.write(format!("{request} {LINES}\n"))?;
+        // Nobody reads, so the pipe is full before all is written: it waits, and has the stream in its hands.
+        settle(&program);
+        deliver(&program, Signal::SIGUSR1)?;
+        let what = format!("{LINES} lines and then the report, though SIGUSR1 came between them");
+        let why = || {
+            format!(
+                "SIGUSR1 came while the program was writing, and had {stream} locked: a handler must not print"
+            )
+        };
+        let mut lines = 0;
+        loop {
+            let said = because(hear(&mut program, &what), why)?;
+            if said == done {
+                break;
+            }
+            if said != format!("{lines:08} {:.<90}", "") {
+                return because(fail(what, format!("after {lines} lines {}", quote(&said))), why);
+            }
+            lines += 1;
+        }
+        because(expect(&mut program, "served 1", "the report after SIGUSR1"), why)?;
+    }
+    Ok(())
+}
+
+/// Has signals come in the midst of something, and sees it go on and end in order.
+fn amid(trial: &Trial, request: &str, answer: &str, why: &str) -> Verdict {
+    let mut program = server(trial)?;
+    program.write(format!("{request}\n"))?;
+    let go_on = |program: &mut Program| -> Verdict {
+        let mut said = hear(program, &format!("`{answer}` and a report"))?;
+        if said != answer {
+            return fail(format!("`{answer}`"), quote(&said));
+        }
+        said = hear(program, "a report after SIGUSR1")?;
+        if said != "served 1" {
+            return fail("`served 1`", quote(&said));
+        }
+        Ok(())
+    };
+    because(go_on(&mut program), || why.to_owned())?;
+    program.end_input();
+    let what = "an end with the end of the input";
+    let status = program.wait(what, PATIENCE)?;
+    if status.success() { Ok(()) } else { fail(what, program.describe()) }
+}
+
+fn memory(trial: &Trial) -> Verdict {
+    let why = "SIGUSR1 came in the midst of an allocation, as it may";
+    amid(trial, "memory 200", "remembered 200", why)
+}
+
+fn flood(trial: &Trial) -> Verdict {
+    let why = "SIGUSR1 came 70000 times within one request, and a pipe that nobody reads meanwhile holds 65536 bytes";
+    amid(trial, "flood 70000", "flooded 70000", why)
+}

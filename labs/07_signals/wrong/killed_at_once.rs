@@ -1,0 +1,7 @@
+// check: limit.asked_first
+// mistake: SIGKILL at once, and no time to tidy up
+// lab:fill end
+    let _ = signal::killpg(child, Signal::SIGKILL);
+    waitpid(child, None)?;
+    Ok(())
+// lab:end

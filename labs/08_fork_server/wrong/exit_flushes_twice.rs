@@ -1,0 +1,9 @@
+// check: fork.output_once
+// mistake: the child ends by `exit`, which writes out its copy of the parent's buffer
+// lab:fill fork
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => std::process::exit(guarded(work)),
+        child => Ok(child),
+    }
+// lab:end

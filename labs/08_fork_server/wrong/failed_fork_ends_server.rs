@@ -1,0 +1,12 @@
+// check: serve.no_process
+// mistake: a fork that fails ends the whole server
+// lab:fill serve
+    children::begin(|| {
+        unsafe { libc::close(listener.as_raw_fd()) };
+        match converse(&stream, root) {
+            Ok(()) => 0,
+            Err(_) => 1,
+        }
+    })
+    .expect("fork failed");
+// lab:end

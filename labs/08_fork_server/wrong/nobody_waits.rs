@@ -1,0 +1,7 @@
+// check: children.no_zombies
+// mistake: nobody waits for the children before the end
+// lab:fill watch
+    Ok(())
+// lab:end
+// lab:fill reap
+// lab:end

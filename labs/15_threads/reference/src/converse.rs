@@ -1,0 +1,1 @@
+../../../04_file_server/reference/src/converse.rs

@@ -1,0 +1,80 @@
+//! A thread for each client, and no more than so many at once.
+
+// lab:canary bittern-15-threads
+use crate::client::Client;
+use crate::sync::{Condvar, Mutex};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// The threads of a server with one for each client.
+pub struct Threads {
+    limit: usize,
+    state: Arc<State>,
+}
+
+// lab:hole thread-state
+/// What the threads and the one that starts them have in common.
+#[derive(Default)]
+struct State {
+    busy: Mutex<usize>,
+    left: Condvar,
+}
+
+/// One of the places, taken. It is given back in whatever way its thread ends.
+struct Place(Arc<State>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *self.0.busy.lock().unwrap() -= 1;
+        self.0.left.notify_all();
+    }
+}
+// lab:stub /// What the threads and the one that starts them have in common: how many there are, for example.
+// lab:stub #[derive(Default)]
+// lab:stub struct State {}
+// lab:end
+
+impl Threads {
+    /// None yet; at most `limit` at once.
+    pub fn start(limit: usize) -> Threads {
+        Threads { limit, state: Arc::default() }
+    }
+
+    /// Starts a thread that serves this client, and does not wait for it. With `limit` threads at work, the client is
+    /// given back, and will be told that there is no room. (To wait until there is room is right as well.)
+    pub fn offer(&self, client: Client) -> Result<(), Client> {
+        // lab:hole thread-offer
+        let mut busy = self.state.busy.lock().unwrap();
+        if *busy == self.limit {
+            return Err(client);
+        }
+        *busy += 1;
+        drop(busy);
+        let place = Place(self.state.clone());
+        // Not `thread::spawn`, which panics where the system has no thread left. Then the closure is dropped, and with
+        // it the place and the client.
+        let started = thread::Builder::new().spawn(move || {
+            let _place = place;
+            client.serve();
+        });
+        if let Err(error) = started {
+            eprintln!("no thread for a client: {error}");
+        }
+        Ok(())
+        // lab:stub // Who counts a thread that panics?
+        // lab:stub todo!("a thread for this client, unless there are self.limit of them")
+        // lab:end
+    }
+
+    /// Waits until the last client has been served.
+    pub fn finish(self) {
+        // lab:hole thread-finish
+        let mut busy = self.state.busy.lock().unwrap();
+        while *busy > 0 {
+            busy = self.state.left.wait(busy).unwrap();
+        }
+        // lab:stub // The program ends when `main` returns. What happens to the other threads then?
+        // lab:stub todo!("wait for the threads")
+        // lab:end
+    }
+}

@@ -1,0 +1,7 @@
+// check: pool.bounded
+// mistake: the queue takes whoever comes
+// lab:fill pool-offer
+        self.shared.queue.lock().unwrap().clients.push_back(client);
+        self.shared.bell.notify_one();
+        Ok(())
+// lab:end

@@ -1,0 +1,16 @@
+// check: client.reset
+// mistake: the error of one connection ends the server
+// lab:fill turn
+        let mut moved = false;
+        if ready.input && self.wants().input {
+            moved = self.receive().expect("read");
+        }
+        if self.wants().output {
+            moved |= self.send().expect("write");
+        }
+        match moved {
+            _ if self.session.is_over() => Turn::Over,
+            true => Turn::Something,
+            false => Turn::Nothing,
+        }
+// lab:end

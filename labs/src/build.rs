@@ -1,0 +1,107 @@
+//! Cargo as a tool: builds a package and says where its programs are.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a build has made.
+#[derive(Clone, Debug, Default)]
+pub struct Built {
+    /// Programs by their names.
+    pub programs: BTreeMap<String, PathBuf>,
+    /// What the compiler warned of, as it prints it.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum NotBuilt {
+    /// The program does not compile: what the compiler says.
+    Errors(String),
+    /// Cargo could not be run, or failed before it compiled anything: why.
+    Trouble(String),
+}
+
+impl fmt::Display for NotBuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotBuilt::Errors(text) | NotBuilt::Trouble(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<io::Error> for NotBuilt {
+    fn from(error: io::Error) -> NotBuilt {
+        NotBuilt::Trouble(format!("cargo: {error}"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+    message: Option<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
+}
+
+/// Builds the package in `folder`, with what it makes below `target`.
+///
+/// # Errors
+///
+/// It does not compile, or Cargo cannot do its work.
+pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--message-format=json-diagnostic-rendered-ansi",
+            "--target-dir",
+        ])
+        .arg(target)
+        .current_dir(folder)
+        // What the caller's Cargo has set for itself concerns another package.
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_TARGET_DIR")
+        .stdin(Stdio::null())
+        .output()?;
+    let mut built = Built::default();
+    let mut errors = String::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let Ok(message) = serde_json::from_str::<Message>(line) else { continue };
+        if let (Some(program), Some(target)) = (message.executable, &message.target) {
+            built.programs.insert(target.name.clone(), program);
+        }
+        if message.reason == "compiler-message"
+            && let Some(diagnostic) = message.message
+        {
+            let text = diagnostic.rendered.unwrap_or_default();
+            match &diagnostic.level[..] {
+                "warning" => built.warnings.push(text),
+                _ => errors += &text,
+            }
+        }
+    }
+    if output.status.success() {
+        return Ok(built);
+    }
+    if errors.is_empty() {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(NotBuilt::Trouble(text));
+    }
+    Err(NotBuilt::Errors(errors))
+}

@@ -1,0 +1,117 @@
+//! What a grader leaves behind that was killed with SIGKILL, and the next one's cleaning up after it.
+//!
+//! Everything that a grader makes outside its own memory bears its name: folders below the folder for temporary
+//! files, control groups, and a variable in the environment of whatever it starts. The name says which process it was,
+//! so that nothing is taken away from one that lives.
+
+use harness::proc;
+use harness::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// In the environment of all that a check starts: the check's folder.
+pub const MARK: &str = "LAB_TRIAL";
+
+/// Where control groups of pids live: of version 1, and of version 2.
+pub(crate) const CGROUPS: [&str; 2] = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the names of all begin with that this process leaves in places where others leave things, too.
+pub fn name() -> String {
+    let pid = std::process::id() as i32;
+    format!("{}{pid}-{}-", family(), proc::started(pid).unwrap_or_default())
+}
+
+/// Process ids of another namespace, as of a container that shares the folder, say nothing here.
+fn family() -> String {
+    let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let digits = |c: &char| c.is_ascii_digit();
+    format!("lab-{}-", space.to_string_lossy().chars().filter(digits).collect::<String>())
+}
+
+/// Removes what dead graders have left, and says what it was.
+pub fn sweep() -> Vec<String> {
+    let mut swept = Vec::new();
+    let folders = of_the_dead(&std::env::temp_dir());
+    for folder in &folders {
+        swept.extend(end(|| started_in(folder)));
+    }
+    for home in CGROUPS {
+        for cgroup in of_the_dead(Path::new(home)) {
+            let members = || {
+                let list = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+                list.lines().filter_map(|line| line.parse().ok()).collect()
+            };
+            swept.extend(end(members));
+            // It goes a moment after its last member has gone.
+            if wait::within(PATIENCE, || fs::remove_dir(&cgroup).is_ok()) {
+                swept.push(cgroup.display().to_string());
+            }
+        }
+    }
+    for folder in folders {
+        if fs::remove_dir_all(&folder).is_ok() {
+            swept.push(folder.display().to_string());
+        }
+    }
+    swept
+}
+
+/// What lies in `home` and bears the name of a grader that is dead.
+fn of_the_dead(home: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(home) else { return Vec::new() };
+    let family = family();
+    let dead = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(rest) = name.strip_prefix(&family) else { return false };
+        let mut numbers = rest.split('-').map(str::parse::<u64>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(pid)), Some(Ok(started))) => proc::started(pid as i32) != Some(started),
+            _ => false,
+        }
+    };
+    entries.flatten().map(|entry| entry.path()).filter(dead).collect()
+}
+
+/// Processes that were started for a check with this folder, or whose program lies there.
+fn started_in(folder: &Path) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let own = std::process::id() as i32;
+    let belongs = |pid: &i32| {
+        let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok();
+        let inside = |name: &str| link(name).is_some_and(|path| path.starts_with(folder));
+        let marked = || {
+            let wanted = format!("{MARK}={}", folder.display());
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
+        };
+        *pid != own && (inside("cwd") || inside("exe") || marked())
+    };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(belongs).collect()
+}
+
+/// Kills processes until none is left; says which there were.
+fn end(members: impl Fn() -> Vec<i32>) -> Vec<String> {
+    let mut ended = Vec::new();
+    wait::within(PATIENCE, || {
+        let left: Vec<i32> = members()
+            .into_iter()
+            .filter(|pid| proc::process(*pid).is_some_and(|process| process.state != 'Z'))
+            .collect();
+        for pid in &left {
+            if kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok() {
+                ended.push(format!("process {pid}"));
+            }
+        }
+        left.is_empty()
+    });
+    ended.sort();
+    ended.dedup();
+    ended
+}

@@ -1,0 +1,186 @@
+//! Waits until a student's sources have changed.
+//!
+//! The folders are watched and not the files, since many editors write a new file and rename it over the old one. An
+//! event only says that it is time to look: what decides is whether the files read differently. So a burst of
+//! events is one change, a save that changes nothing is none, and what was saved while nobody waited is found
+//! at once.
+
+use crate::grader::{Signals, interrupted};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often the files are looked at where no events tell of them.
+const POLLING: Duration = Duration::from_millis(400);
+
+/// How often they are looked at where events do: a folder may have been replaced.
+const SAFETY: Duration = Duration::from_secs(3);
+
+/// A burst of events is over when there was none for this long ...
+const QUIET: Duration = Duration::from_millis(80);
+
+/// ... or when it has lasted this long.
+const BURST: Duration = Duration::from_secs(1);
+
+/// File systems that other machines write to as well, of which no event tells: NFS, SMB (three), 9P, FUSE, vboxsf.
+const REMOTE: [i64; 7] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x786f_4256];
+
+/// A package whose sources are watched.
+#[derive(Debug)]
+pub struct Watch {
+    package: PathBuf,
+    events: Result<OwnedFd, String>,
+    seen: BTreeMap<PathBuf, u64>,
+}
+
+impl Watch {
+    /// Watches the package in this folder; by looking again and again if `poll` says so or events cannot be had.
+    pub fn new(package: &Path, poll: bool) -> Watch {
+        let events = match (poll, is_remote(package)) {
+            (true, _) => Err("as asked for".to_owned()),
+            (false, true) => Err("a file system of this kind tells of no changes".to_owned()),
+            (false, false) => events(package).map_err(|error| match error.raw_os_error() {
+                Some(number) if number == rustix::io::Errno::NOSPC.raw_os_error() => {
+                    "no more watches: see /proc/sys/fs/inotify/max_user_watches".to_owned()
+                }
+                Some(number) if number == rustix::io::Errno::MFILE.raw_os_error() => {
+                    "no more watchers: see /proc/sys/fs/inotify/max_user_instances".to_owned()
+                }
+                _ => format!("inotify: {error}"),
+            }),
+        };
+        Watch { package: package.to_owned(), events, seen: BTreeMap::new() }
+    }
+
+    /// Why the files are looked at again and again, if they are.
+    pub fn polls(&self) -> Option<&str> {
+        self.events.as_ref().err().map(String::as_str)
+    }
+
+    /// Takes the files as they are now for known.
+    pub fn look(&mut self) {
+        self.seen = contents(&self.package);
+    }
+
+    /// Waits until the files are not as they are known; gives whether they are, or a signal asks to end.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to wait.
+    pub fn changed(&mut self) -> io::Result<bool> {
+        let signals = Signals::hold()?;
+        loop {
+            if signals.came() {
+                return Ok(false);
+            }
+            let now = contents(&self.package);
+            // Between two names of one file there is none of it.
+            if now != self.seen && !now.is_empty() {
+                return Ok(true);
+            }
+            let Ok(events) = &self.events else {
+                wait(&[signals.as_fd()], POLLING)?;
+                continue;
+            };
+            // Folders that are new, or have taken the place of others.
+            let _ = add_folders(events, &self.package);
+            wait(&[events.as_fd(), signals.as_fd()], SAFETY)?;
+            let begun = Instant::now();
+            while drain(events)? && begun.elapsed() < BURST {
+                wait(&[events.as_fd()], QUIET)?;
+            }
+        }
+    }
+}
+
+/// Whether what is run should go on.
+pub fn goes_on() -> bool {
+    interrupted().is_none()
+}
+
+fn events(package: &Path) -> io::Result<OwnedFd> {
+    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    add_folders(&events, package)?;
+    Ok(events)
+}
+
+/// Watches the package's folder and all folders with sources. One that is watched already stays so.
+fn add_folders(events: &OwnedFd, package: &Path) -> io::Result<()> {
+    let flags = WatchFlags::CLOSE_WRITE
+        | WatchFlags::CREATE
+        | WatchFlags::DELETE
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::MOVED_TO
+        | WatchFlags::ONLYDIR;
+    inotify::add_watch(events, package, flags)?;
+    let mut folders = vec![package.join("src")];
+    while let Some(folder) = folders.pop() {
+        inotify::add_watch(events, &folder, flags)?;
+        let entries = fs::read_dir(&folder)?.flatten();
+        folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    Ok(())
+}
+
+/// Takes all events that there are; gives whether there were any.
+fn drain(events: &OwnedFd) -> io::Result<bool> {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(events, &mut buffer);
+    let mut any = false;
+    loop {
+        match reader.next() {
+            Ok(_) => any = true,
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(any),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits until one of these can be read.
+fn wait(on: &[std::os::fd::BorrowedFd<'_>], patience: Duration) -> io::Result<()> {
+    let mut fds: Vec<PollFd<'_>> = on.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    let patience =
+        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    match poll(&mut fds, Some(&patience)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a build depends on, each file by what is in it.
+fn contents(package: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut contents = BTreeMap::new();
+    let mut take = |path: PathBuf| {
+        if let Ok(bytes) = fs::read(&path) {
+            let mut hasher = DefaultHasher::new();
+            bytes.hash(&mut hasher);
+            contents.insert(path, hasher.finish());
+        }
+    };
+    take(package.join("Cargo.toml"));
+    let mut folders = vec![package.join("src")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                take(path);
+            }
+        }
+    }
+    contents
+}
+
+fn is_remote(folder: &Path) -> bool {
+    rustix::fs::statfs(folder).is_ok_and(|found| REMOTE.contains(&found.f_type))
+}

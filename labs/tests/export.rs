@@ -1,0 +1,196 @@
+//! What is given away: to students without the solutions, to instructors with all.
+
+use labs::export::{Plan, instructor, leaks, student};
+use labs::manifest::{Lab, files_below};
+use labs::{home, root, skeleton};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn all() -> Vec<Lab> {
+    Lab::all(&home()).unwrap()
+}
+
+/// Exports these labs without the crates that they need.
+fn exported(all: &[Lab], place: &Path) -> PathBuf {
+    let chosen: Vec<&Lab> = all.iter().filter(|lab| !lab.manifest.checks.is_empty()).collect();
+    let copy = place.join("copy");
+    student(&Plan { root: &root(), all, chosen: &chosen, bare: true, vendor: false }, &copy)
+        .unwrap();
+    copy
+}
+
+/// The command, as if it had been built in the copy.
+fn lab(copy: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command.env("CARGO_MANIFEST_DIR", copy.join("labs")).args(["--lang", "en"]).args(args);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_students_copy_has_no_solution_in_any_file() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = exported(&labs, place.path());
+    let files = files_below(&copy).unwrap();
+    let mut canaries = 0;
+    for lab in &labs {
+        for template in lab.templates().unwrap().values() {
+            for canary in template.canaries() {
+                canaries += 1;
+                for (path, text) in &files {
+                    assert!(!text.contains(canary), "{canary} is in {}", path.display());
+                }
+            }
+        }
+    }
+    assert!(canaries >= 4, "{canaries}");
+    for path in files.keys() {
+        let shown = path.display().to_string();
+        let forbidden = ["/reference/", "/wrong/", "/alternative/"];
+        assert!(!forbidden.iter().any(|part| shown.contains(part)), "{shown}");
+    }
+    assert_eq!(leaks(&copy, &labs).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_that_is_not_bare_has_what_the_guides_use() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = place.path().join("copy");
+    let chosen: Vec<&Lab> = labs.iter().filter(|lab| lab.name() == "06_processes").collect();
+    let plan = Plan { root: &root(), all: &labs, chosen: &chosen, bare: false, vendor: false };
+    student(&plan, &copy).unwrap();
+    for path in ["file_client/Cargo.toml", "benches/src/bin/loadgen/main.rs", "labs/06_processes"] {
+        assert!(copy.join(path).exists(), "{path}");
+    }
+    for path in ["labs/00_layers", "labs/tests", "thread_server/tests", "benches/benches"] {
+        assert!(!copy.join(path).exists(), "{path}");
+    }
+    assert_eq!(leaks(&copy, &labs).unwrap(), Vec::<String>::new());
+    // Every program that a manifest names is there.
+    let mut metadata = Command::new(env!("CARGO"));
+    metadata.args(["metadata", "--offline", "--no-deps", "--format-version=1"]);
+    let output = metadata.current_dir(&copy).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sources: Vec<&str> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|package| package["targets"].as_array().unwrap())
+        .map(|target| target["src_path"].as_str().unwrap())
+        .collect();
+    assert!(sources.len() > 20, "{sources:?}");
+    for source in sources {
+        assert!(Path::new(source).is_file(), "{source}");
+    }
+}
+
+#[test]
+fn a_planted_leak_is_found_wherever_it_is() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = exported(&labs, place.path());
+    let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
+    let reference = fs::read_to_string(lab.folder.join("reference/src/family.rs")).unwrap();
+    let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
+    let planted = |path: &str, text: &str| {
+        let path = copy.join(path);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{before}\n{text}\n")).unwrap();
+        let found = leaks(&copy, &labs).unwrap();
+        fs::write(&path, before).unwrap();
+        found.join("\n")
+    };
+    for path in ["labs/06_processes/lab.toml", "labs/06_processes/guide.zh.md", "README.md"] {
+        assert!(planted(path, canary).contains("has the canary"), "{path}");
+    }
+    // The body of a hole, indented in another way.
+    let body = reference.split("lab:hole bury").nth(1).unwrap();
+    let body = body.split("// lab:stub").next().unwrap().replace("    ", "  ");
+    let found = planted("labs/06_processes/starter/src/family.rs", &body);
+    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    let found = planted("labs/00_layers/checks.rs", &body);
+    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    fs::create_dir_all(copy.join("labs/06_processes/wrong")).unwrap();
+    fs::write(copy.join("labs/06_processes/wrong/x.rs"), "").unwrap();
+    assert!(leaks(&copy, &labs).unwrap()[0].contains("is not for students"));
+}
+
+#[test]
+fn nothing_is_exported_where_a_solution_would_be() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = skeleton::make(place.path(), "97", "leaky").unwrap();
+    let reference = fs::read_to_string(folder.join("reference/src/main.rs")).unwrap();
+    let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
+    fs::write(folder.join("guide.en.md"), canary).unwrap();
+    let labs = [Lab::load(&folder).unwrap()];
+    let plan = Plan { root: &root(), all: &labs, chosen: &[&labs[0]], bare: true, vendor: false };
+    let copy = place.path().join("copy");
+    let error = student(&plan, &copy).unwrap_err().to_string();
+    assert!(error.contains("guide.en.md: has the canary"), "{error}");
+    let left: Vec<_> = fs::read_dir(place.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_students_copy_opens_labs_that_borrow_from_others() {
+    let place = tempfile::tempdir().unwrap();
+    let lender = skeleton::make(place.path(), "97", "lender").unwrap();
+    let borrower = skeleton::make(place.path(), "98", "borrower").unwrap();
+    fs::write(lender.join("reference/src/lent.rs"), "// lab:hole lent\n// lab:end\n").unwrap();
+    let link = borrower.join("reference/src/lent.rs");
+    std::os::unix::fs::symlink("../../../97_lender/reference/src/lent.rs", link).unwrap();
+    let labs = Lab::all(place.path()).unwrap();
+    let copy = exported(&labs, place.path());
+    let exported = Lab::all(&copy.join("labs")).unwrap();
+    assert_eq!(exported[1].borrowed().unwrap(), labs[1].borrowed().unwrap());
+    assert_eq!(exported[1].starter().unwrap(), labs[1].starter().unwrap());
+    assert!(!copy.join("labs/98_borrower/starter/src/lent.rs").exists());
+    let early = lab(&copy, &["open", "98"]);
+    let text = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(text.contains("cargo lab open 97"), "{text}");
+    assert!(lab(&copy, &["open", "97"]).status.success());
+    assert!(lab(&copy, &["open", "98"]).status.success());
+    let own = copy.join("my-labs/98_borrower/src/lent.rs");
+    assert!(fs::read_to_string(own).unwrap().contains("// hole: lent"));
+}
+
+#[test]
+fn authors_commands_in_a_students_copy_say_what_they_need() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = exported(&labs, place.path());
+    for args in [&["verify"][..], &["starters"], &["new", "99", "x"], &["export", "--student", "x"]]
+    {
+        let output = lab(&copy, args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        assert!(text.contains("needs the instructor's copy"), "{args:?}: {text}");
+    }
+    assert!(lab(&copy, &["open", "06"]).status.success());
+}
+
+#[test]
+fn an_export_never_writes_over_anything() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    fs::write(place.path().join("mine"), "").unwrap();
+    let plan = Plan { root: &root(), all: &labs, chosen: &[], bare: true, vendor: false };
+    assert!(student(&plan, place.path()).unwrap_err().to_string().contains("is not empty"));
+    assert!(instructor(&root(), place.path()).unwrap_err().to_string().contains("is not empty"));
+}
+
+#[test]
+fn an_instructors_copy_has_everything() {
+    let place = tempfile::tempdir().unwrap();
+    let copy = place.path().join("copy");
+    if let Err(error) = instructor(&root(), &copy) {
+        eprintln!("SKIPPED: {error}");
+        return;
+    }
+    let labs = Lab::all(&copy.join("labs")).unwrap();
+    assert!(labs.iter().all(Lab::has_reference));
+    assert_eq!(labs.len(), all().len());
+    for lab in labs {
+        // Links lead to the copy, and not to what was copied.
+        lab.borrowed().unwrap();
+    }
+    assert!(copy.join("Cargo.lock").is_file() && !copy.join("target").exists());
+}

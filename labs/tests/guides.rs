@@ -1,0 +1,18 @@
+//! Every lab's texts: two guides that say the same, and everything in both languages.
+
+use labs::guides;
+use labs::manifest::Lab;
+
+#[test]
+fn the_guides_of_every_lab_are_in_step_with_each_other_and_with_its_checks() {
+    let mut found = Vec::new();
+    for lab in Lab::all(&labs::home()).unwrap() {
+        // A lab that has no checks yet has no guides either.
+        if lab.manifest.checks.is_empty() {
+            continue;
+        }
+        let complaints = guides::complaints(&lab).unwrap();
+        found.extend(complaints.into_iter().map(|what| format!("{}: {what}", lab.name())));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -1,0 +1,7 @@
+//! `uring_server` on the command line; the model is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    file_service::launch(&uring_server::MODEL, uring_server::run)
+}
