@@ -12,7 +12,7 @@
 //! `target/criterion/report/index.html`.
 
 use benches::load::compare::filter_words;
-use benches::{CONTENDERS, Contender, Placement, Server, files, tether};
+use benches::{Placement, Server, VARIANTS, Variant, files, tether};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode};
 use file_service::protocol::{RelPath, Request};
 use file_service::session::Standing;
@@ -180,11 +180,11 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     let mut group = criterion.benchmark_group("first_byte");
     // A sample is so many connections each time: growing samples would wear out the ports.
     group.sampling_mode(SamplingMode::Flat);
-    for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
+    for variant in VARIANTS.iter().filter(|variant| variant.is_default()) {
         // Not started when the filter leaves it out.
         let server = OnceCell::new();
-        group.bench_function(BenchmarkId::from_parameter(contender.label), |bencher| {
-            let server = server.get_or_init(|| start(contender, root, placement));
+        group.bench_function(BenchmarkId::from_parameter(variant.label), |bencher| {
+            let server = server.get_or_init(|| start(variant, root, placement));
             bencher.iter_custom(|iterations| {
                 placement.at_client(|| {
                     (0..iterations).map(|_| to_first_byte(server.addr())).sum::<Duration>()
@@ -194,9 +194,9 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     }
 }
 
-fn start(contender: &Contender, root: &Path, placement: Placement) -> Server {
+fn start(variant: &Variant, root: &Path, placement: Placement) -> Server {
     let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-    Server::start(serve, contender, root, &[], placement).expect("a server that starts")
+    Server::start(serve, variant, root, &[], placement).expect("a server that starts")
 }
 
 /// The rest of the reply and the end of the connection are not timed.

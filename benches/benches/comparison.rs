@@ -11,7 +11,7 @@
 //! nginx and others: `cargo loadgen compare --help`.
 
 use benches::load::compare::{self, Contestant, Plan, Setup};
-use benches::{CONTENDERS, Contender, Placement, tether, text};
+use benches::{Placement, VARIANTS, Variant, tether, text};
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use std::time::Duration;
 struct Extent {
     name: &'static str,
     words: &'static str,
-    forms: fn(&Contender) -> bool,
+    forms: fn(&Variant) -> bool,
     cases: &'static [&'static str],
     rounds: usize,
     warm_up: Duration,
@@ -31,7 +31,7 @@ struct Extent {
 const DEFAULT: Extent = Extent {
     name: "the default subset",
     words: "every model in its default form, all cases, 3 rounds of 0.8 s; --full runs every form for longer, --quick less",
-    forms: Contender::is_default,
+    forms: Variant::is_default,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(250),
@@ -41,7 +41,7 @@ const DEFAULT: Extent = Extent {
 const QUICK: Extent = Extent {
     name: "the quick subset",
     words: "every model in its default form, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
-    forms: Contender::is_default,
+    forms: Variant::is_default,
     cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
     rounds: 2,
     warm_up: Duration::from_millis(100),
@@ -102,8 +102,8 @@ fn filtered(
     cases: Vec<Plan>,
     words: &[&str],
 ) -> Option<(Vec<Contestant>, Vec<Plan>)> {
-    let models: Vec<&Contender> =
-        CONTENDERS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
+    let models: Vec<&Variant> =
+        VARIANTS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
     let named: Vec<&Plan> = cases
         .iter()
         .filter(|case| words.iter().any(|word| compare::is_called(&case.name, word)))
@@ -116,10 +116,10 @@ fn filtered(
         return None;
     }
     let contestants = match models.as_slice() {
-        [] => CONTENDERS.iter().filter(|c| (extent.forms)(c)).map(Contestant::ours).collect(),
+        [] => VARIANTS.iter().filter(|c| (extent.forms)(c)).map(Contestant::ours).collect(),
         some => {
-            let labels: Vec<&str> = some.iter().map(|contender| contender.label).collect();
-            let named = CONTENDERS.iter().filter(|c| labels.contains(&c.label));
+            let labels: Vec<&str> = some.iter().map(|variant| variant.label).collect();
+            let named = VARIANTS.iter().filter(|c| labels.contains(&c.label));
             named.map(Contestant::ours).collect()
         }
     };

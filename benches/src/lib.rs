@@ -24,6 +24,6 @@ pub mod tether;
 pub mod text;
 pub mod tree;
 
-pub use models::{CONTENDERS, Contender, Entry, MODELS, find};
+pub use models::{Entry, MODELS, VARIANTS, Variant, find};
 pub use placement::Placement;
 pub use server::Server;

@@ -7,7 +7,7 @@ use benches::load::engine::{self, Run, RunError, Target, Watcher};
 use benches::load::recording::{Environment, Interval, Latencies, Recording, Totals};
 use benches::load::verdict::{self, Bounds};
 use benches::load::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Workload};
-use benches::{CONTENDERS, Placement, Server};
+use benches::{Placement, Server, VARIANTS};
 use harness::wait::pause;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -557,12 +557,12 @@ fn a_mixed_load_on_every_model() {
         let sizes = vec![0, 10, 4096, 300_000].into();
         let workload = Workload { protocol, mix, sizes, names: 8, pipelining: 2, ..short() };
         content::make_files(root.path(), &workload).unwrap();
-        for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
+        for variant in VARIANTS.iter().filter(|variant| variant.is_default()) {
             let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-            let connections = if contender.many { 4 } else { 1 };
+            let connections = if variant.many { 4 } else { 1 };
             let workload = Workload { connections, ..workload.clone() };
             let server =
-                Server::start(serve, contender, root.path(), &[], Placement::Together).unwrap();
+                Server::start(serve, variant, root.path(), &[], Placement::Together).unwrap();
             let recording = run(&workload, server.addr());
             assert_sound(&recording);
         }
@@ -1046,9 +1046,8 @@ mod program {
     fn a_server_that_is_running_gets_its_files_by_upload() {
         let root = tempfile::tempdir().unwrap();
         let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-        let contender = &CONTENDERS[0];
-        let server =
-            Server::start(serve, contender, root.path(), &[], Placement::Together).unwrap();
+        let variant = &VARIANTS[0];
+        let server = Server::start(serve, variant, root.path(), &[], Placement::Together).unwrap();
         let (addr, pid) = (server.addr().to_string(), server.pid().as_raw_pid().to_string());
         let (code, stdout, stderr) = loadgen(&[
             "--addr",

@@ -1,6 +1,6 @@
 //! The one table of models, and the program that it drives.
 
-use benches::{CONTENDERS, MODELS, Placement, Server};
+use benches::{MODELS, Placement, Server, VARIANTS};
 use file_service::client::Client;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -41,24 +41,24 @@ fn no_server_crate_is_missing() {
 }
 
 #[test]
-fn every_contender_answers() {
+fn every_variant_answers() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("file"), b"content").unwrap();
-    for contender in CONTENDERS {
+    for variant in VARIANTS {
         let server =
-            Server::start(serve(), contender, root.path(), &[], Placement::Together).unwrap();
+            Server::start(serve(), variant, root.path(), &[], Placement::Together).unwrap();
         let mut client = Client::connect(server.addr()).unwrap();
-        assert_eq!(client.get("file").unwrap(), b"content", "{}", contender.label);
+        assert_eq!(client.get("file").unwrap(), b"content", "{}", variant.label);
     }
 }
 
 #[test]
 fn a_server_ends_with_its_parent() {
     let root = tempfile::tempdir().unwrap();
-    let contender = &CONTENDERS[0];
+    let variant = &VARIANTS[0];
     // The parent is a thread here: the kernel makes no difference.
     let (folder, start) = (root.path().to_owned(), |folder: PathBuf| {
-        Server::start(serve(), contender, &folder, &[], Placement::Together).unwrap()
+        Server::start(serve(), variant, &folder, &[], Placement::Together).unwrap()
     });
     let server = std::thread::spawn(move || start(folder)).join().unwrap();
     // Its pid stays a zombie of ours until the server is dropped; its listener goes at once.

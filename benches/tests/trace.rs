@@ -1,7 +1,7 @@
 //! `--trace FILE`, of every server, from outside.
 
 use benches::load::timeline::{self, Event};
-use benches::{CONTENDERS, Contender, Placement, Server};
+use benches::{Placement, Server, VARIANTS, Variant};
 use file_service::client::Client;
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
@@ -32,17 +32,17 @@ impl Place {
         self.folder.path().join("trace.json")
     }
 
-    fn start(&self, contender: &Contender, more: &[&str]) -> Server {
+    fn start(&self, variant: &Variant, more: &[&str]) -> Server {
         let trace = self.trace();
         let mut options = vec!["--trace", trace.to_str().unwrap()];
         options.extend(more);
         let root = self.folder.path().join("root");
-        Server::start(serve(), contender, &root, &options, Placement::Together).unwrap()
+        Server::start(serve(), variant, &root, &options, Placement::Together).unwrap()
     }
 }
 
-fn contender(label: &str) -> &'static Contender {
-    CONTENDERS.iter().find(|contender| contender.label == label).unwrap()
+fn variant(label: &str) -> &'static Variant {
+    VARIANTS.iter().find(|variant| variant.label == label).unwrap()
 }
 
 /// The file as JSON, each event with what a viewer needs of it.
@@ -76,9 +76,9 @@ fn times(events: &[Event], connection: u64, name: &str) -> Vec<f64> {
 
 #[test]
 fn every_request_has_its_events_in_order() {
-    for contender in CONTENDERS {
+    for variant in VARIANTS {
         let place = Place::new();
-        let server = place.start(contender, &[]);
+        let server = place.start(variant, &[]);
         for _ in 0..CLIENTS {
             let mut client = Client::connect(server.addr()).unwrap();
             for _ in 0..REQUESTS {
@@ -89,7 +89,7 @@ fn every_request_has_its_events_in_order() {
         drop(server);
         check(&place.trace());
         let events = timeline::read(&place.trace()).unwrap();
-        let label = contender.label;
+        let label = variant.label;
         for connection in 1..=CLIENTS as u64 {
             let of = |name| times(&events, connection, name);
             let (accepted, first, finished) = (of("accept"), of("first byte"), of("finish"));
@@ -108,7 +108,7 @@ fn every_request_has_its_events_in_order() {
         assert!(slices.iter().all(|slice| slice.name == "GET file"), "{label}");
         let pids: BTreeSet<u32> = slices.iter().map(|slice| slice.pid).collect();
         let tids: BTreeSet<u32> = slices.iter().map(|slice| slice.tid).collect();
-        match contender.model {
+        match variant.model {
             "fork_server" => {
                 // A preforked child serves one client after the other.
                 assert!(pids.len() == CLIENTS || label.contains("prefork"), "{label}");
@@ -138,7 +138,7 @@ fn every_request_has_its_events_in_order() {
 #[test]
 fn time_in_the_queue_ends_when_a_worker_is_free() {
     let place = Place::new();
-    let server = place.start(contender("pool_server:connection"), &["--workers", "1"]);
+    let server = place.start(variant("pool_server:connection"), &["--workers", "1"]);
     let mut first = Client::connect(server.addr()).unwrap();
     first.get("file").unwrap();
     let second = Client::connect(server.addr()).unwrap();
@@ -157,7 +157,7 @@ fn time_in_the_queue_ends_when_a_worker_is_free() {
 #[test]
 fn what_is_not_served_is_recorded_too() {
     let place = Place::new();
-    let server = place.start(contender("coroutine_server"), &["--max-connections", "1"]);
+    let server = place.start(variant("coroutine_server"), &["--max-connections", "1"]);
     let mut client = Client::connect(server.addr()).unwrap();
     assert!(client.get("missing \" \\ \u{1} name").is_err());
     client.list(None).unwrap();
@@ -175,7 +175,7 @@ fn what_is_not_served_is_recorded_too() {
 #[test]
 fn a_killed_server_leaves_a_file_that_can_be_read() {
     let place = Place::new();
-    let server = place.start(contender("thread_server"), &[]);
+    let server = place.start(variant("thread_server"), &[]);
     let mut client = Client::connect(server.addr()).unwrap();
     for _ in 0..2000 {
         client.get("file").unwrap();
@@ -202,19 +202,19 @@ fn a_file_that_cannot_be_written_is_told_at_once() {
 
 #[test]
 fn a_strip_of_every_model() {
-    for contender in CONTENDERS {
-        let strip = timeline::record(serve(), contender).unwrap();
+    for variant in VARIANTS {
+        let strip = timeline::record(serve(), variant).unwrap();
         let spans = || strip.lanes.iter().flat_map(|lane| &lane.spans);
         let requests = |kind: &str| {
             let of_kind = spans().filter(|span| span.kind == kind);
             of_kind.map(|span| span.request).collect::<BTreeSet<u64>>().len()
         };
-        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", contender.label);
-        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", contender.label);
-        match contender.model {
+        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", variant.label);
+        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", variant.label);
+        match variant.model {
             "iterative_server" => assert_eq!(strip.lanes.len(), 1),
             // One child may have had several of the clients.
-            _ if contender.label.contains("prefork") => assert!(strip.lanes.len() >= 2),
+            _ if variant.label.contains("prefork") => assert!(strip.lanes.len() >= 2),
             "fork_server" | "thread_server" => assert_eq!(strip.lanes.len(), 6),
             _ => assert!(!strip.lanes.is_empty()),
         }

@@ -17,7 +17,7 @@ use super::stats::Difference;
 use super::timeline;
 use super::verdict::{self, Bounds};
 use super::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
-use crate::{CONTENDERS, Contender, Placement, Server, find, tether, text};
+use crate::{Placement, Server, VARIANTS, Variant, find, tether, text};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ pub struct Contestant {
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// One of ours.
-    Ours(&'static Contender),
+    Ours(&'static Variant),
     /// A program of somebody's that speaks the file protocol, with its options.
     Program(Vec<String>),
     /// A foreign one that is started here.
@@ -185,8 +185,8 @@ pub enum Kind {
 
 impl Contestant {
     /// One of ours.
-    pub fn ours(contender: &'static Contender) -> Contestant {
-        Contestant { name: contender.label.into(), kind: Kind::Ours(contender) }
+    pub fn ours(variant: &'static Variant) -> Contestant {
+        Contestant { name: variant.label.into(), kind: Kind::Ours(variant) }
     }
 
     fn is_foreign(&self) -> bool {
@@ -198,8 +198,8 @@ impl Contestant {
         let stay = !matches!(workload.lifetime, Lifetime::PerRequest);
         let Mix { put, list, hash, .. } = workload.mix;
         match &self.kind {
-            Kind::Ours(contender) if stay && workload.connections > contender.holds() => {
-                Some(match contender.holds() {
+            Kind::Ours(variant) if stay && workload.connections > variant.holds() => {
+                Some(match variant.holds() {
                     1 => "serves one client at a time, so it cannot serve several that stay".into(),
                     most => format!("serves {most} clients at a time, so no more can stay"),
                 })
@@ -213,8 +213,8 @@ impl Contestant {
 
     fn note(&self) -> Option<String> {
         match &self.kind {
-            Kind::Ours(contender) => {
-                let options = contender.options.join(" ");
+            Kind::Ours(variant) => {
+                let options = variant.options.join(" ");
                 Some(options).filter(|options| !options.is_empty())
             }
             Kind::Program(line) => Some(line.join(" ")),
@@ -464,9 +464,8 @@ fn measure(
             program.stderr(Stdio::null());
             Some(Server::spawn(program, setup.placement).map_err(say)?)
         }
-        Kind::Ours(contender) => Some(
-            start_ours(contender, setup.root, workload.connections, setup.placement)
-                .map_err(say)?,
+        Kind::Ours(variant) => Some(
+            start_ours(variant, setup.root, workload.connections, setup.placement).map_err(say)?,
         ),
     };
     let addr = match (&contestant.kind, &server) {
@@ -498,14 +497,14 @@ fn measure(
 ///
 /// It cannot be started.
 pub fn start_ours(
-    contender: &Contender,
+    variant: &Variant,
     root: &Path,
     connections: usize,
     placement: Placement,
 ) -> io::Result<Server> {
     let limit = (connections + 64).max(4096).to_string();
     let options = ["--max-connections", &limit, "--idle-timeout", "3600"];
-    Server::start(myself("serve")?, contender, root, &options, placement)
+    Server::start(myself("serve")?, variant, root, &options, placement)
 }
 
 /// A run and what was seen beside it.
@@ -675,9 +674,9 @@ fn contestants(options: &Options, folder: &Path, root: &Path) -> Result<Vec<Cont
     let mut all = Vec::new();
     for word in &options.models {
         if word == "all" {
-            all.extend(CONTENDERS.iter().map(Contestant::ours));
+            all.extend(VARIANTS.iter().map(Contestant::ours));
         } else {
-            all.push(Contestant::ours(contender(word)?));
+            all.push(Contestant::ours(variant(word)?));
         }
     }
     for word in &options.programs {
@@ -693,7 +692,7 @@ fn contestants(options: &Options, folder: &Path, root: &Path) -> Result<Vec<Cont
         all.push(Contestant { name: name.into(), kind: Kind::Program(line) });
     }
     if options.models.is_empty() && options.programs.is_empty() {
-        all.extend(CONTENDERS.iter().filter(|c| c.is_default()).map(Contestant::ours));
+        all.extend(VARIANTS.iter().filter(|c| c.is_default()).map(Contestant::ours));
     }
     for word in &options.against {
         if peers::WORDS.contains(&word.as_str()) {
@@ -726,9 +725,9 @@ fn contestants(options: &Options, folder: &Path, root: &Path) -> Result<Vec<Cont
 /// # Errors
 ///
 /// None is.
-pub fn contender(word: &str) -> Result<&'static Contender, Failure> {
-    CONTENDERS.iter().find(|contender| contender.is_called(word)).ok_or_else(|| {
-        let labels: Vec<&str> = CONTENDERS.iter().map(|contender| contender.label).collect();
+pub fn variant(word: &str) -> Result<&'static Variant, Failure> {
+    VARIANTS.iter().find(|variant| variant.is_called(word)).ok_or_else(|| {
+        let labels: Vec<&str> = VARIANTS.iter().map(|variant| variant.label).collect();
         Failure::Unusable(format!("no server {word:?}; there are {}", labels.join(", ")))
     })
 }
@@ -765,7 +764,7 @@ pub fn chosen(cases: Vec<Plan>, words: &[String]) -> Result<Vec<Plan>, Failure> 
 pub fn yardstick(contestants: &[Contestant]) -> Option<String> {
     let known = contestants.iter().find(|contestant| contestant.name == "nginx");
     let many = |contestant: &&Contestant| match contestant.kind {
-        Kind::Ours(contender) => contender.many,
+        Kind::Ours(variant) => variant.many,
         _ => true,
     };
     let best = known.or_else(|| contestants.iter().find(many)).or(contestants.first());
@@ -774,7 +773,7 @@ pub fn yardstick(contestants: &[Contestant]) -> Option<String> {
 
 fn named(contestants: &[Contestant], word: &str) -> Result<String, Failure> {
     let called = |contestant: &&Contestant| {
-        let ours = matches!(contestant.kind, Kind::Ours(contender) if contender.is_called(word));
+        let ours = matches!(contestant.kind, Kind::Ours(variant) if variant.is_called(word));
         contestant.name == word || ours
     };
     let found = contestants.iter().find(called);
@@ -786,14 +785,14 @@ fn named(contestants: &[Contestant], word: &str) -> Result<String, Failure> {
 pub fn strips(contestants: &[Contestant]) -> Vec<Strip> {
     let mut strips: Vec<Strip> = Vec::new();
     for contestant in contestants {
-        let Kind::Ours(contender) = contestant.kind else { continue };
-        if strips.iter().any(|strip| strip.server == contender.label) {
+        let Kind::Ours(variant) = contestant.kind else { continue };
+        if strips.iter().any(|strip| strip.server == variant.label) {
             continue;
         }
-        progress(&format!("the timeline of {}", contender.label));
-        match myself("serve").and_then(|serve| timeline::record(serve, contender)) {
+        progress(&format!("the timeline of {}", variant.label));
+        match myself("serve").and_then(|serve| timeline::record(serve, variant)) {
             Ok(strip) => strips.push(strip),
-            Err(error) => eprintln!("no timeline of {}: {error}", contender.label),
+            Err(error) => eprintln!("no timeline of {}: {error}", variant.label),
         }
     }
     progress("");
@@ -980,7 +979,7 @@ mod tests {
 
     #[test]
     fn who_cannot_serve() {
-        let of = |name| Contestant::ours(CONTENDERS.iter().find(|c| c.label == name).unwrap());
+        let of = |name| Contestant::ours(VARIANTS.iter().find(|c| c.label == name).unwrap());
         let all = cases(Duration::from_secs(1), Duration::ZERO, true);
         let case = |name| &all.iter().find(|case| case.name == name).unwrap().workload;
         assert!(of("iterative_server").unable(case("get-4k-4")).is_some());

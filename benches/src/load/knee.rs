@@ -14,7 +14,7 @@ use super::engine::Target;
 use super::recording::Recording;
 use super::report::Figure;
 use super::workload::{Arrivals, Protocol, Workload};
-use crate::{Contender, Placement, text};
+use crate::{Placement, Variant, text};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -213,7 +213,7 @@ pub fn main(options: &Options) -> ExitCode {
 
 /// Whom the tries are made against.
 enum Subject {
-    Ours(&'static Contender),
+    Ours(&'static Variant),
     Running(SocketAddr),
 }
 
@@ -238,8 +238,8 @@ impl Search<'_> {
     fn once(&self, workload: &Workload) -> Result<Recording, Failure> {
         let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
         let server = match self.subject {
-            Subject::Ours(contender) => {
-                Some(start_ours(contender, &self.root, workload.connections, self.placement)?)
+            Subject::Ours(variant) => {
+                Some(start_ours(variant, &self.root, workload.connections, self.placement)?)
             }
             Subject::Running(_) => None,
         };
@@ -274,8 +274,8 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let (subject, name) = match (&options.serve, &options.addr) {
         (Some(model), _) => {
-            let contender = compare::contender(model)?;
-            (Subject::Ours(contender), contender.label.to_owned())
+            let variant = compare::variant(model)?;
+            (Subject::Ours(variant), variant.label.to_owned())
         }
         (None, Some(addr)) => {
             let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
@@ -284,13 +284,13 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         }
         (None, None) => return Err(unusable("--serve or --addr is needed")),
     };
-    if let Subject::Ours(contender) = subject
-        && options.connections as usize > contender.holds()
+    if let Subject::Ours(variant) = subject
+        && options.connections as usize > variant.holds()
     {
         return Err(Failure::Unusable(format!(
             "{name} cannot serve {} clients that stay: --connections {}",
             options.connections,
-            contender.holds()
+            variant.holds()
         )));
     }
     let folder = tempfile::Builder::new().prefix("knee-").tempdir()?;

@@ -135,11 +135,11 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     }
     let (server, target) = match (&flags.serve, &flags.addr) {
         (Some(name), _) => {
-            let contender = compare::contender(name)?;
+            let variant = compare::variant(name)?;
             let root = root.as_deref().unwrap_or(Path::new("."));
             let clients = workload.most_connections();
-            let server = compare::start_ours(contender, root, clients, placement)?;
-            let target = Target { addr: server.addr(), name: contender.label.into() };
+            let server = compare::start_ours(variant, root, clients, placement)?;
+            let target = Target { addr: server.addr(), name: variant.label.into() };
             (Some(server), target)
         }
         (None, Some(addr)) => {

@@ -3,7 +3,7 @@
 
 use super::speed::start_bare;
 use super::{Failure, Models, folder, progress, rotated, span, start, table};
-use benches::{Contender, Placement, Server, files, text};
+use benches::{Placement, Server, Variant, files, text};
 use rustix::net::{RecvFlags, recv};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -69,11 +69,11 @@ fn measure(
     root: &Path,
     length: u64,
     direction: Direction,
-    models: &[&'static Contender],
+    models: &[&'static Variant],
     rounds: u32,
     placement: Placement,
 ) -> Result<Vec<Vec<f64>>, Failure> {
-    let subjects: Vec<Option<&Contender>> =
+    let subjects: Vec<Option<&Variant>> =
         std::iter::once(None).chain(models.iter().map(|&model| Some(model))).collect();
     let everybody: Vec<usize> = (0..subjects.len()).collect();
     let mut seconds = vec![Vec::new(); subjects.len()];
@@ -101,7 +101,7 @@ fn measure(
 fn start_subject(
     root: &Path,
     length: u64,
-    subject: Option<&Contender>,
+    subject: Option<&Variant>,
     placement: Placement,
 ) -> io::Result<Server> {
     match subject {
@@ -177,12 +177,7 @@ fn expect(mut stream: &TcpStream, line: &str) -> io::Result<()> {
     Err(io::Error::other(format!("answered {:?}...", got.escape_ascii().to_string())))
 }
 
-fn details(
-    direction: Direction,
-    length: u64,
-    models: &[&Contender],
-    seconds: &[Vec<f64>],
-) -> String {
+fn details(direction: Direction, length: u64, models: &[&Variant], seconds: &[Vec<f64>]) -> String {
     let mut shown = table(&[direction.name(), "rate", "of bare", "min-max"], 1);
     let labels = std::iter::once(direction.yardstick()).chain(models.iter().map(|m| m.label));
     for (label, times) in labels.zip(seconds) {

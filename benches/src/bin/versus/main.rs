@@ -6,7 +6,7 @@
 //! cargo run --release -p benches --bin versus -- bulk      1 GiB each way, as a share of a bare loop's
 //! ```
 //!
-//! Every comparison is interleaved: in each round all contenders run, in rotating order, and a ratio is
+//! Every comparison is interleaved: in each round all variants run, in rotating order, and a ratio is
 //! taken within its round; what is printed is the median of the rounds. So a machine that grows slower
 //! does so for all.
 
@@ -17,7 +17,7 @@ mod speed;
 mod wrk;
 
 use benches::load::compare::{self, Failure, myself, progress, raise_descriptor_limit};
-use benches::{CONTENDERS, Contender, Placement, Server, tether};
+use benches::{Placement, Server, VARIANTS, Variant, tether};
 use clap::{Parser, Subcommand};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -43,25 +43,25 @@ enum Comparison {
     Bulk(bulk::Options),
 }
 
-/// The contenders of a comparison.
+/// The variants of a comparison.
 #[derive(clap::Args)]
 struct Models {
     /// Which servers, by name: thread, pool:steal, ... [default: each model in its default form]
-    #[arg(long = "models", value_name = "A,B", value_delimiter = ',', value_parser = contender)]
-    named: Vec<&'static Contender>,
+    #[arg(long = "models", value_name = "A,B", value_delimiter = ',', value_parser = variant)]
+    named: Vec<&'static Variant>,
 }
 
 impl Models {
-    fn chosen(&self) -> Vec<&'static Contender> {
+    fn chosen(&self) -> Vec<&'static Variant> {
         if self.named.is_empty() {
-            return CONTENDERS.iter().filter(|contender| contender.is_default()).collect();
+            return VARIANTS.iter().filter(|variant| variant.is_default()).collect();
         }
         self.named.clone()
     }
 }
 
-fn contender(name: &str) -> Result<&'static Contender, String> {
-    compare::contender(name).map_err(|failure| failure.to_string())
+fn variant(name: &str) -> Result<&'static Variant, String> {
+    compare::variant(name).map_err(|failure| failure.to_string())
 }
 
 fn main() -> ExitCode {
@@ -89,12 +89,12 @@ fn main() -> ExitCode {
 
 /// Starts one of our servers.
 fn start(
-    contender: &Contender,
+    variant: &Variant,
     root: &Path,
     options: &[&str],
     placement: Placement,
 ) -> io::Result<Server> {
-    Server::start(myself("serve")?, contender, root, options, placement)
+    Server::start(myself("serve")?, variant, root, options, placement)
 }
 
 /// A folder to serve, which goes when this program does.

@@ -3,7 +3,7 @@
 
 use super::{Failure, Models, folder, progress, start, table};
 use benches::tree::{self, Memory};
-use benches::{Contender, Placement, Server, files, text};
+use benches::{Placement, Server, Variant, files, text};
 use rustix::process::{Resource, getrlimit};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -51,11 +51,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     );
     let header = ["server", "PSS", "page tables", "kernel stacks", "sum", "processes", "threads"];
     let mut shown = table(&header, 1);
-    for contender in options.models.chosen() {
-        progress(contender.label);
-        let mut row = vec![contender.label.to_owned()];
-        if options.clients as usize <= contender.holds() {
-            let (each, all) = measure(contender, options.clients, root.path(), placement)?;
+    for variant in options.models.chosen() {
+        progress(variant.label);
+        let mut row = vec![variant.label.to_owned()];
+        if options.clients as usize <= variant.holds() {
+            let (each, all) = measure(variant, options.clients, root.path(), placement)?;
             row.extend(each.map(|kib| format!("{kib:.1}")));
             row.extend([all.processes.to_string(), all.threads.to_string()]);
         } else {
@@ -70,24 +70,20 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 /// Gives PSS, page tables, kernel stacks and their sum in KiB for each client, and the whole of it.
 fn measure(
-    contender: &Contender,
+    variant: &Variant,
     clients: u32,
     root: &Path,
     placement: Placement,
 ) -> Result<([f64; 4], Memory), Failure> {
     let limit = (clients + 64).to_string();
-    let server = start(
-        contender,
-        root,
-        &["--max-connections", &limit, "--idle-timeout", "3600"],
-        placement,
-    )?;
+    let server =
+        start(variant, root, &["--max-connections", &limit, "--idle-timeout", "3600"], placement)?;
     let without = at_rest(&server);
     let connect = |_| client(server.addr());
     let held: Result<Vec<TcpStream>, _> =
         placement.at_client(|| (0..clients).map(connect).collect());
     let held = held.map_err(|error: std::io::Error| {
-        Failure::Broken(format!("{} did not serve {clients} clients: {error}", contender.label))
+        Failure::Broken(format!("{} did not serve {clients} clients: {error}", variant.label))
     })?;
     let with = at_rest(&server);
     drop(held);

@@ -2,7 +2,7 @@
 
 use super::{Failure, Models, folder, myself, progress, rotated, span, start, table, wrk};
 use benches::load::peers::Nginx;
-use benches::{Contender, Placement, Server, files, text, tree};
+use benches::{Placement, Server, Variant, files, text, tree};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn case(name: &str) -> Result<&'static Case, String> {
 enum Subject {
     Nginx,
     Bare,
-    Ours(&'static Contender),
+    Ours(&'static Variant),
 }
 
 impl Subject {
@@ -75,14 +75,14 @@ impl Subject {
         match self {
             Subject::Nginx => "nginx",
             Subject::Bare => "bare sendfile",
-            Subject::Ours(contender) => contender.label,
+            Subject::Ours(variant) => variant.label,
         }
     }
 
     /// Whether it can have so many clients at once. With a connection for each request, all can.
     fn can(self, case: &Case) -> bool {
         match self {
-            Subject::Ours(contender) => case.close || case.connections <= contender.holds(),
+            Subject::Ours(variant) => case.close || case.connections <= variant.holds(),
             _ => true,
         }
     }
@@ -132,7 +132,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         if case.bare {
             subjects.push(Subject::Bare);
         }
-        subjects.extend(models.iter().map(|&contender| Subject::Ours(contender)));
+        subjects.extend(models.iter().map(|&variant| Subject::Ours(variant)));
         let records = measure(&site, case, &subjects, options)?;
         progress("");
         println!("{}\n", details(case, &subjects, &records));
@@ -196,8 +196,8 @@ fn start_subject(site: &Site, subject: Subject) -> io::Result<Server> {
     match subject {
         Subject::Nginx => site.nginx.start(myself("become")?, site.placement),
         Subject::Bare => start_bare(&site.root, site.placement),
-        Subject::Ours(contender) => {
-            start(contender, &site.root, &["--max-connections", "4000"], site.placement)
+        Subject::Ours(variant) => {
+            start(variant, &site.root, &["--max-connections", "4000"], site.placement)
         }
     }
 }
@@ -276,7 +276,7 @@ fn details(case: &Case, subjects: &[Subject], records: &[Record]) -> String {
             }
             row.push(text::rate(text::median(&record.per_second)));
             row.push(match subject {
-                Subject::Ours(contender) if !contender.waits() => "-".into(),
+                Subject::Ours(variant) if !variant.waits() => "-".into(),
                 _ => format!("{:.1}", text::median(&record.cpu_micros)),
             });
         }
