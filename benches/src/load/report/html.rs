@@ -7,7 +7,7 @@ use super::{
     is_idle, listed, nanos, plain, table, verdict, whole,
 };
 use crate::load::stats::{self, Difference, Direction, Ratio};
-use crate::load::workload::{Arrivals, Course};
+use crate::load::workload::{Arrivals, Profile};
 use crate::text;
 use std::fmt::Write as _;
 
@@ -136,7 +136,7 @@ fn chapters(comparison: &Comparison, strips: &[Strip]) -> Vec<Chapter> {
     if let Some(case) = crowded {
         chapters.push(fairness(&servers, case));
         // The steps of one run are one course.
-        let in_steps = |case: &&Case| case.workload.course != Course::Steady;
+        let in_steps = |case: &&Case| case.workload.profile != Profile::Steady;
         let steps: Vec<&Case> = comparison.cases.iter().filter(in_steps).collect();
         let whole = if steps.len() > 1 { steps } else { vec![case] };
         chapters.push(course(&servers, &whole));
