@@ -186,7 +186,7 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
         group.bench_function(BenchmarkId::from_parameter(variant.label), |bencher| {
             let server = server.get_or_init(|| start(variant, root, placement));
             bencher.iter_custom(|iterations| {
-                placement.at_client(|| {
+                placement.on_client_core(|| {
                     (0..iterations).map(|_| to_first_byte(server.addr())).sum::<Duration>()
                 })
             });

@@ -45,7 +45,7 @@ impl Server {
     /// It cannot be started or ends before it listens.
     pub fn spawn(mut command: Command, placement: Placement) -> io::Result<Server> {
         tether::mark(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = placement.at_server(|| command.spawn())?;
+        let mut child = placement.on_server_core(|| command.spawn())?;
         let mut line = String::new();
         if let Some(output) = &mut child.stdout {
             BufReader::with_capacity(256, output).read_line(&mut line)?;

@@ -46,7 +46,7 @@ fn every_variant_answers() {
     fs::write(root.path().join("file"), b"content").unwrap();
     for variant in VARIANTS {
         let server =
-            Server::start(serve(), variant, root.path(), &[], Placement::Together).unwrap();
+            Server::start(serve(), variant, root.path(), &[], Placement::Unpinned).unwrap();
         let mut client = Client::connect(server.addr()).unwrap();
         assert_eq!(client.get("file").unwrap(), b"content", "{}", variant.label);
     }
@@ -58,7 +58,7 @@ fn a_server_ends_with_its_parent() {
     let variant = &VARIANTS[0];
     // The parent is a thread here: the kernel makes no difference.
     let (folder, start) = (root.path().to_owned(), |folder: PathBuf| {
-        Server::start(serve(), variant, &folder, &[], Placement::Together).unwrap()
+        Server::start(serve(), variant, &folder, &[], Placement::Unpinned).unwrap()
     });
     let server = std::thread::spawn(move || start(folder)).join().unwrap();
     // Its pid stays a zombie of ours until the server is dropped; its listener goes at once.

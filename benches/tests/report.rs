@@ -285,15 +285,15 @@ fn nothing_is_hidden() {
     let comparison = comparison();
     let html = report::page(&comparison, &[], &[]);
     for said in [
-        // Once for each, at the end of the chapter.
-        "<li>¹ coroutine: INVALID: generator&#39;s CPU at 91% of its core (1 of 3 rounds), at 256 connections.</li>",
-        "<li>² python: connection reset by peer (3 of 3 rounds), at 256 and 1,000 connections.</li>",
-        // And the marks beside the figures.
-        "<td>-²</td>",
-        " !¹</td>",
-        ">python²</text>",
-        // A server that leaves clients without a reply.
-        "; left clients without any reply",
+        // One note for each server, at the end of the chapter.
+        "<li>¹ iterative: left clients without any reply",
+        "<li>² pool: left clients without any reply (see &quot;clients served&quot;), and its percentiles are those of the others, at 256 and 1,000 connections.</li>",
+        "<li>³ coroutine: INVALID: generator&#39;s CPU at 91% of its core (1 of 3 rounds), at 256 connections.</li>",
+        "<li>⁴ python: connection reset by peer (3 of 3 rounds), at 256 and 1,000 connections.</li>",
+        // And the marks next to the figures.
+        "<td>-⁴</td>",
+        " !³</td>",
+        ">python⁴</text>",
     ] {
         assert!(html.contains(said), "{said}");
     }

@@ -37,7 +37,7 @@ impl Place {
         let mut options = vec!["--trace", trace.to_str().unwrap()];
         options.extend(more);
         let root = self.folder.path().join("root");
-        Server::start(serve(), variant, &root, &options, Placement::Together).unwrap()
+        Server::start(serve(), variant, &root, &options, Placement::Unpinned).unwrap()
     }
 }
 

@@ -166,10 +166,10 @@ fn run(extent: &Extent, cases: &[Case], folder: Option<&Path>) -> io::Result<Exi
     let stop = compare::stop_when_interrupted(PathBuf::new())?;
     let placement = Placement::choose();
     let words = match placement {
-        Placement::Apart { server, client, .. } => format!(
+        Placement::Pinned { server, client, .. } => format!(
             "two processes, both on core {client}, or the near one on core {client} and the far one on core {server}"
         ),
-        Placement::Together => "two processes, not pinned".to_owned(),
+        Placement::Unpinned => "two processes, not pinned".to_owned(),
     };
     println!("ipc, {}: {} rounds", extent.name, extent.effort.rounds);
     println!("{}; {words}", text::machine());

@@ -47,7 +47,7 @@ pub fn run(setup: &Setup<'_>, environment: Environment, tell: &mut dyn FnMut(&st
     let mut results = Vec::new();
     for (nth, &case) in setup.cases.iter().enumerate() {
         let missing = case.senseless().map(str::to_owned).or_else(|| {
-            let two = matches!(setup.placement, Placement::Apart { .. });
+            let two = matches!(setup.placement, Placement::Pinned { .. });
             (case.cores == Cores::Two && !two).then(|| "there is one core to run on".to_owned())
         });
         let mut result = Measured { case, missing, outcomes: Vec::new() };
@@ -166,8 +166,8 @@ impl Pair {
         mut objects: Objects,
     ) -> Result<Pair, Box<dyn Error>> {
         let cores = match setup.placement {
-            Placement::Together => [None, None],
-            Placement::Apart { server, client, .. } => match case.cores {
+            Placement::Unpinned => [None, None],
+            Placement::Pinned { server, client, .. } => match case.cores {
                 Cores::One => [Some(client), Some(client)],
                 Cores::Two => [Some(client), Some(server)],
             },

@@ -9,10 +9,10 @@
 use super::content;
 use super::diff;
 use super::engine::{self, Run, Target, Watcher};
-use super::observe::{self, Observer};
 use super::peers::{self, Peer};
 use super::recording::{Environment, Interval, Latencies, Recording, Totals};
 use super::report::{self, Case, Comparison, Metric, SCHEMA, ServerResult, Timeline};
+use super::sampler::{self, Sampler};
 use super::stats::Difference;
 use super::timeline;
 use super::verdict::{self, Bounds};
@@ -357,7 +357,7 @@ pub fn compare(setup: &Setup<'_>, tell: &mut dyn FnMut(&str)) -> io::Result<Comp
                     setup.cases.len(),
                     plan.name
                 ));
-                let found = setup.placement.at_client(|| engine::null_ceiling(&workload));
+                let found = setup.placement.on_client_core(|| engine::null_ceiling(&workload));
                 found.ok().map(|ceiling| ceiling.per_cpu_second)
             }
             false => None,
@@ -428,7 +428,7 @@ pub fn placement_words(placement: Placement, contestants: &[Contestant]) -> Stri
     let names: Vec<&str> = contestants.iter().filter(running).map(|c| c.name.as_str()).collect();
     match names.len() {
         0 => placement.to_string(),
-        n if n == contestants.len() => placement.beside(None),
+        n if n == contestants.len() => placement.with_external_server(None),
         _ => format!(
             "{placement}; not so {}, started elsewhere, on cores that are not known",
             names.join(", ")
@@ -529,24 +529,24 @@ pub fn run_watched(
     environment: &Environment,
     stop: &AtomicBool,
 ) -> Result<Watched, String> {
-    let observer = server.and_then(|server| observe::observe(server.pid(), placement).ok());
-    let mut clock = Clock { observer, origin: None, end: workload.duration.as_secs_f64() };
+    let sampler = server.and_then(|server| Sampler::start(server.pid(), placement).ok());
+    let mut clock = Clock { sampler, origin: None, end: workload.duration.as_secs_f64() };
     let run =
         Run { workload, target, stop, watcher: Some(&mut clock), environment: environment.clone() };
     let mut recording =
-        placement.at_client(|| engine::run(run)).map_err(|error| error.to_string())?;
+        placement.on_client_core(|| engine::run(run)).map_err(|error| error.to_string())?;
     let mut share = 0.0;
-    if let Some(observer) = clock.observer {
-        let observed = observer.finish(clock.origin.unwrap_or_else(Instant::now));
-        share = observed.share();
-        (recording.empty, recording.samples) = (Some(observed.first), observed.samples);
+    if let Some(sampler) = clock.sampler {
+        let series = sampler.finish(clock.origin.unwrap_or_else(Instant::now));
+        share = series.cpu_share();
+        (recording.empty, recording.samples) = (Some(series.first), series.samples);
     }
     Ok(Watched { recording, share })
 }
 
-/// Tells the observer when it matters.
+/// Tells the sampler when it matters.
 struct Clock {
-    observer: Option<Observer>,
+    sampler: Option<Sampler>,
     origin: Option<Instant>,
     end: f64,
 }
@@ -554,19 +554,19 @@ struct Clock {
 impl Watcher for Clock {
     fn started(&mut self, at: Instant) {
         self.origin = Some(at);
-        if let Some(observer) = &self.observer {
-            observer.look_at_threads();
+        if let Some(sampler) = &self.sampler {
+            sampler.sample_threads();
         }
     }
 
     fn interval(&mut self, interval: &Interval, _: &Totals, _: &BTreeMap<String, u64>) {
         // While all clients are still there.
-        let last = self.end - 1.5 * observe::PERIOD.as_secs_f64();
-        if let Some(observer) = &self.observer
+        let last = self.end - 1.5 * sampler::PERIOD.as_secs_f64();
+        if let Some(sampler) = &self.sampler
             && interval.at >= last
-            && interval.at < self.end - 0.5 * observe::PERIOD.as_secs_f64()
+            && interval.at < self.end - 0.5 * sampler::PERIOD.as_secs_f64()
         {
-            observer.look_at_all();
+            sampler.sample_all();
         }
     }
 

@@ -17,9 +17,9 @@
 //!   closed loop, and the timeout is not for them.
 //! - An error counts when it happens, whenever its request was sent.
 //!
-//! A run may have a course: steps or a ramp, in which clients are added to those that live, or the rate
-//! rises. Each of its stretches is recorded for itself (`Part`). The load does not pause between two of
-//! them, so a reply may come when its stretch is over; it counts where its request was planned, and an
+//! A run may have a profile: steps or a ramp, in which clients are added to those that live, or the rate
+//! rises. Each of its phases is recorded for itself (`Part`). The load does not pause between two of
+//! them, so a reply may come when its phase is over; it counts where its request was planned, and an
 //! error in a warm-up where its request belongs.
 
 use super::connection::{Asked, Known, Reader, Reply};
@@ -30,7 +30,9 @@ use super::recording::{
 };
 use super::schedule::{Choice, Schedule, Verb};
 use super::verdict::{self, Bounds, SERVER_ENDED};
-use super::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Stretch, Workload};
+use super::workload::{
+    Arrivals, Distribution, Lifetime, Mix, Phase, Profile, Protocol, Sizes, Workload,
+};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -114,12 +116,12 @@ pub trait Watcher {
     /// once for every step.
     fn started(&mut self, at: Instant);
 
-    /// The load is about to become that of another stretch, with this number from 0.
-    fn stretch(&mut self, number: usize, stretch: &Stretch) {
-        let _ = (number, stretch);
+    /// The load is about to become that of another phase, with this number from 0.
+    fn phase(&mut self, number: usize, phase: &Phase) {
+        let _ = (number, phase);
     }
 
-    /// What is measured is over, or one stretch of it.
+    /// What is measured is over, or one phase of it.
     fn ended(&mut self) {}
 
     /// A tenth of a second has passed. The totals and errors are those so far.
@@ -158,20 +160,20 @@ impl std::error::Error for RunError {}
 ///
 /// The server cannot be reached at all, or the workload cannot be run.
 pub fn run(run: Run<'_>) -> Result<Recording, RunError> {
-    if run.workload.course != Course::Steady {
+    if run.workload.profile != Profile::Steady {
         return Err(RunError::Unusable("steps and ramps have more than one recording".into()));
     }
-    let recordings = run_stretches(run)?;
+    let recordings = run_phases(run)?;
     recordings.into_iter().next().ok_or_else(|| RunError::Unusable("nothing was run".into()))
 }
 
-/// Runs a workload that may have a course; gives a recording for each stretch that was begun, in the order of
-/// [`Workload::stretches`].
+/// Runs a workload that may have a profile; gives a recording for each phase that was begun, in the order of
+/// [`Workload::phases`].
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub fn run_stretches(run: Run<'_>) -> Result<Vec<Recording>, RunError> {
+pub fn run_phases(run: Run<'_>) -> Result<Vec<Recording>, RunError> {
     check(run.workload)?;
     raise_descriptor_limit(run.workload.most_connections())?;
     let mut engine = Engine::new(run.workload, run.target, run.stop)?;
@@ -220,12 +222,12 @@ pub fn check(workload: &Workload) -> Result<(), RunError> {
     {
         return unusable("the churn ratio must be between 0 and 1".into());
     }
-    let levels = match &workload.course {
-        Course::Steady => workload.arrivals.rate().into_iter().collect(),
-        Course::Steps { levels } => levels.clone(),
-        Course::Ramp { from, to } => vec![*from, *to],
+    let levels = match &workload.profile {
+        Profile::Steady => workload.arrivals.rate().into_iter().collect(),
+        Profile::Steps { levels } => levels.clone(),
+        Profile::Ramp { from, to } => vec![*from, *to],
     };
-    if workload.course != Course::Steady && !(1..=1000).contains(&levels.len()) {
+    if workload.profile != Profile::Steady && !(1..=1000).contains(&levels.len()) {
         return unusable("there must be 1 to 1000 steps".into());
     }
     if workload.arrivals == Arrivals::Closed {
@@ -255,10 +257,10 @@ fn check_sizes(sizes: &Sizes) -> Result<(), RunError> {
             return unusable("at least one size of files is needed".into());
         }
         Sizes::List(ref sizes) => (sizes.iter().copied().max().unwrap_or(0), true),
-        Sizes::Law(Law::Lognormal { median, sigma, max }) => {
+        Sizes::Distribution(Distribution::Lognormal { median, sigma, max }) => {
             (max, (1..=max).contains(&median) && (0.0..=10.0).contains(&sigma))
         }
-        Sizes::Law(Law::Pareto { min, alpha, max }) => {
+        Sizes::Distribution(Distribution::Pareto { min, alpha, max }) => {
             (max, (1..=max).contains(&min) && alpha > 0.0 && alpha <= 100.0)
         }
     };
@@ -372,7 +374,7 @@ enum End {
     Failed(ErrorKind),
 }
 
-/// What is measured of one stretch.
+/// What is measured of one phase.
 #[derive(Debug)]
 struct Part {
     /// From and to.
@@ -462,7 +464,7 @@ struct Engine<'a> {
     zero: Instant,
     /// When arrivals begin to be counted from.
     base: u64,
-    stretches: Vec<Stretch>,
+    phases: Vec<Phase>,
     /// What is measured now, or will be when the warm-up is over.
     part: Part,
     /// What was measured before that.
@@ -500,16 +502,16 @@ impl<'a> Engine<'a> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(|error| RunError::Unusable(format!("epoll: {error}")))?;
         let clients = workload.most_connections();
-        let stretches = workload.stretches();
+        let phases = workload.phases();
         let share = workload.slow_share;
         let slow = (share * clients as f64).ceil() as usize;
-        let steady = workload.course == Course::Steady;
+        let steady = workload.profile == Profile::Steady;
         // Where clients are added, slow ones are among those that are added.
         let is_slow = |client: usize| match steady {
             true => client < slow,
             false => (share * client as f64).floor() < (share * (client + 1) as f64).floor(),
         };
-        let active = match (workload.arrivals, stretches.first()) {
+        let active = match (workload.arrivals, phases.first()) {
             (Arrivals::Closed, Some(first)) => first.from as usize,
             _ => clients,
         };
@@ -535,7 +537,7 @@ impl<'a> Engine<'a> {
             versions: 0,
             zero: Instant::now(),
             base: 0,
-            stretches,
+            phases,
             part: Part::new(active),
             past: Vec::new(),
             begun: false,
@@ -633,7 +635,7 @@ impl<'a> Engine<'a> {
             let over = self.stopped() || self.ended.is_some();
             if !self.draining && (now >= self.part.window.1 || over) {
                 if !over {
-                    self.dispatch(now); // those that are due are still of this stretch
+                    self.dispatch(now); // those that are due are still of this phase
                 }
                 self.leave(now);
                 if let Some(watcher) = &mut watcher {
@@ -693,24 +695,24 @@ impl<'a> Engine<'a> {
     }
 
     fn is_ramp(&self) -> bool {
-        matches!(self.workload.course, Course::Ramp { .. })
+        matches!(self.workload.profile, Profile::Ramp { .. })
     }
 
-    /// Whether no stretch comes after this one.
+    /// Whether no phase comes after this one.
     fn is_last(&self) -> bool {
-        self.past.len() + 1 >= self.stretches.len()
+        self.past.len() + 1 >= self.phases.len()
     }
 
-    /// Begins the warm-up of the stretch whose turn it is, at `from`.
+    /// Begins the warm-up of the phase whose turn it is, at `from`.
     fn enter(&mut self, from: u64, watcher: &mut Option<&mut dyn Watcher>) {
         let number = self.past.len();
-        let stretch = &self.stretches[number];
+        let phase = &self.phases[number];
         if let Some(watcher) = watcher {
-            watcher.stretch(number, stretch);
+            watcher.phase(number, phase);
         }
         // A ramp's clients come one by one.
         if self.schedule.is_none() && !(self.is_ramp() && number > 0) {
-            let (clients, now) = (stretch.from as usize, self.now());
+            let (clients, now) = (phase.from as usize, self.now());
             self.patience = now + nanos(self.workload.timeout);
             self.resize(clients);
             self.part.totals.connections_asked = self.active as u64;
@@ -731,7 +733,7 @@ impl<'a> Engine<'a> {
             false => self.workload.warm_up,
         };
         let begin = from + nanos(warm);
-        self.part.window = (begin, begin + nanos(self.stretches[number].workload.duration));
+        self.part.window = (begin, begin + nanos(self.phases[number].workload.duration));
     }
 
     /// Where this process did not get to run when the warm-up ended, what is measured begins now instead: in a closed loop, where
@@ -757,7 +759,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Goes on to the next stretch.
+    /// Goes on to the next phase.
     fn go_on(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
         let end = self.part.window.1;
         if self.part.has_more() {
@@ -805,13 +807,13 @@ impl<'a> Engine<'a> {
 
     /// As many clients as the ramp has at this moment.
     fn follow_ramp(&mut self, now: u64) {
-        let stretch = &self.stretches[self.past.len()];
+        let phase = &self.phases[self.past.len()];
         let (begin, end) = self.part.window;
         if !self.begun || now < begin || self.draining {
             return;
         }
         let share = ((now - begin) as f64 / (end - begin).max(1) as f64).min(1.0);
-        let clients = (stretch.from + (stretch.to - stretch.from) * share).round() as usize;
+        let clients = (phase.from + (phase.to - phase.from) * share).round() as usize;
         if clients != self.active {
             self.resize(clients);
             let asked = &mut self.part.totals.connections_asked;
@@ -1274,7 +1276,7 @@ impl<'a> Engine<'a> {
         let slot = &mut self.slots[client];
         let part = match self.past.get_mut(exchange.part as usize) {
             Some(past) => {
-                // It came when the next stretch had begun.
+                // It came when the next phase had begun.
                 let finished = past.per_client.get_mut(client);
                 let first =
                     finished.is_some_and(|finished| mem::replace(finished, *finished + 1) == 0);
@@ -1453,16 +1455,16 @@ impl<'a> Engine<'a> {
         let (open, count) = (self.schedule.is_some(), parts.len());
         let first = parts.first().map_or(0, |part| part.window.0);
         // In a ramp clients come in the middle: that they have fewer replies is not unfair.
-        let joined = matches!(self.workload.course, Course::Ramp { .. }) && !open;
-        let recordings = parts.into_iter().zip(&self.stretches).enumerate();
-        let recordings = recordings.map(|(nth, (part, stretch))| {
+        let joined = matches!(self.workload.profile, Profile::Ramp { .. }) && !open;
+        let recordings = parts.into_iter().zip(&self.phases).enumerate();
+        let recordings = recordings.map(|(nth, (part, phase))| {
             let seconds = part.measured as f64 / 1e9;
             let share = if seconds > 0.0 { part.cpu.1 / seconds } else { 0.0 };
             let service_time = if open { part.service.clone() } else { part.response.clone() };
             let mut recording = Recording {
                 schema: SCHEMA,
                 server: self.target.name.clone(),
-                workload: stretch.workload.clone(),
+                workload: phase.workload.clone(),
                 environment: environment.clone(),
                 since: part.window.0.saturating_sub(first) as f64 / 1e9,
                 seconds,
@@ -1515,7 +1517,7 @@ pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
         // Enough of them to be handled in batches, as in the run itself.
         connections: workload.most_connections().min(NULL_CONNECTIONS),
         arrivals: Arrivals::Closed,
-        course: Course::Steady,
+        profile: Profile::Steady,
         duration: NULL_RUN,
         warm_up: NULL_RUN / 4,
         mix: Mix::default(),

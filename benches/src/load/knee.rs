@@ -230,7 +230,7 @@ impl Search<'_> {
     fn words(&self) -> String {
         match self.subject {
             Subject::Ours(_) => self.placement.to_string(),
-            Subject::Running(_) => self.placement.beside(None),
+            Subject::Running(_) => self.placement.with_external_server(None),
         }
     }
 

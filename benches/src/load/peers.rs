@@ -59,7 +59,7 @@ impl Nginx {
             .stderr(Stdio::null()); // its notices; an nginx that fails is seen by the first request
         tether::mark(&mut r#become);
         fcntl_setfd(&listener, FdFlags::empty())?;
-        let child = placement.at_server(|| r#become.spawn())?;
+        let child = placement.on_server_core(|| r#become.spawn())?;
         Ok(Server::adopt(child, addr))
     }
 

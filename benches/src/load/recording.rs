@@ -19,7 +19,7 @@ pub struct Recording {
     pub workload: Workload,
     /// Where and how it was run.
     pub environment: Environment,
-    /// When this began, in seconds since the beginning of the first stretch of a run in steps; 0 elsewhere.
+    /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
     /// How long was measured, in seconds; the warm-up is not in it.

@@ -198,7 +198,7 @@ pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
     let trace = folder.path().join("trace.json");
     let path = trace.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let within = |what: &'static str| move |error| io::Error::other(format!("{what}: {error}"));
-    let server = Server::start(serve, variant, &root, &["--trace", path], Placement::Together)
+    let server = Server::start(serve, variant, &root, &["--trace", path], Placement::Unpinned)
         .map_err(within("it does not start"))?;
     drive(server.addr()).map_err(within("its clients"))?;
     drop(server); // stops it in order, so the file is complete

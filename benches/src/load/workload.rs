@@ -15,7 +15,8 @@ pub struct Workload {
     /// When requests are sent.
     pub arrivals: Arrivals,
     /// How the load grows while the connections live.
-    pub course: Course,
+    #[serde(alias = "course")]
+    pub profile: Profile,
     /// How long is measured.
     #[serde(with = "seconds")]
     pub duration: Duration,
@@ -67,13 +68,13 @@ pub enum Arrivals {
     Closed,
     /// So many a second, evenly spaced, whatever the server does.
     Fixed {
-        /// Requests per second; may be left out where a [`Course`] says it.
+        /// Requests per second; may be left out where a [`Profile`] says it.
         #[serde(default)]
         rate: f64,
     },
     /// So many a second on average, at random, as independent people come.
     Poisson {
-        /// Requests per second; may be left out where a [`Course`] says it.
+        /// Requests per second; may be left out where a [`Profile`] says it.
         #[serde(default)]
         rate: f64,
     },
@@ -102,7 +103,7 @@ impl Arrivals {
 /// open one, where they take the place of the rate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "shape")]
-pub enum Course {
+pub enum Profile {
     /// Not at all.
     #[default]
     Steady,
@@ -111,7 +112,7 @@ pub enum Course {
         /// One after the other.
         levels: Vec<f64>,
     },
-    /// Evenly from one level to another, in the course of `duration`.
+    /// Evenly from one level to another over `duration`.
     Ramp {
         /// The level at the beginning, which is warmed up.
         from: f64,
@@ -120,13 +121,13 @@ pub enum Course {
     },
 }
 
-/// The stretches that a ramp is recorded in.
-const STRETCHES: usize = 10;
+/// The phases that a ramp is recorded in.
+const RAMP_PHASES: usize = 10;
 
 /// A part of a run that has a recording of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stretch {
-    /// What is asked in it; of a ramp's stretch, in the middle of it.
+pub struct Phase {
+    /// What is asked in it; of a ramp's phase, in the middle of it.
     pub workload: Workload,
     /// The level at its beginning.
     pub from: f64,
@@ -142,19 +143,19 @@ pub struct Stretch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "a list of sizes in bytes, or a table with law = \"lognormal\" or \"pareto\" and its figures"
+    expecting = "a list of sizes in bytes, or a table with distribution = \"lognormal\" or \"pareto\" and its figures"
 )]
 pub enum Sizes {
     /// These, in bytes, each used by equally many names.
     List(Vec<u64>),
-    /// By a law, drawn anew for every name, from the workload's seed.
-    Law(Law),
+    /// Drawn from a distribution for every name, from the workload's seed.
+    Distribution(Distribution),
 }
 
-/// A law by which the sizes of files are distributed.
+/// How the sizes of files are distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "law")]
-pub enum Law {
+#[serde(rename_all = "kebab-case", tag = "distribution", try_from = "Parameters")]
+pub enum Distribution {
     /// Their logarithms are normally distributed: most files of a file system.
     Lognormal {
         /// Half of the files are smaller.
@@ -162,7 +163,6 @@ pub enum Law {
         /// The standard deviation of the natural logarithm; 0 makes all alike.
         sigma: f64,
         /// What would be larger has this size.
-        #[serde(default = "largest")]
         max: u64,
     },
     /// A file is larger than x with the probability (min / x)^alpha: the few large files of the web.
@@ -172,31 +172,57 @@ pub enum Law {
         /// The less, the more of the bytes are in a few large files: below 2 there is no variance.
         alpha: f64,
         /// What would be larger has this size.
-        #[serde(default = "largest")]
         max: u64,
     },
 }
 
-/// Where laws end if nothing else is said: a tail without an end would fill the disk.
-fn largest() -> u64 {
-    Law::LARGEST
+/// A [`Distribution`] as it is written; `law` is the key of earlier versions.
+#[derive(Deserialize)]
+struct Parameters {
+    #[serde(alias = "law")]
+    distribution: String,
+    median: Option<u64>,
+    sigma: Option<f64>,
+    min: Option<u64>,
+    alpha: Option<f64>,
+    max: Option<u64>,
 }
 
-impl Law {
-    /// The largest file that a law gives if nothing else is said.
+impl TryFrom<Parameters> for Distribution {
+    type Error = String;
+
+    fn try_from(parameters: Parameters) -> Result<Distribution, String> {
+        let Parameters { distribution, median, sigma, min, alpha, max } = parameters;
+        let max = max.unwrap_or(Distribution::LARGEST);
+        match (distribution.as_str(), median, sigma, min, alpha) {
+            ("lognormal", Some(median), Some(sigma), _, _) => {
+                Ok(Distribution::Lognormal { median, sigma, max })
+            }
+            ("pareto", _, _, Some(min), Some(alpha)) => {
+                Ok(Distribution::Pareto { min, alpha, max })
+            }
+            (name, ..) => Err(format!("{name:?} is unknown or has no parameters")),
+        }
+    }
+}
+
+impl Distribution {
+    /// The largest file of a distribution that has no `max`: a tail without an end would fill the disk.
     pub const LARGEST: u64 = 16 << 20;
 
     fn draw(self, rng: &mut Rng) -> u64 {
         // Never 0, of which there is no logarithm.
         let mut uniform = || 1.0 - rng.f64();
         let (size, max) = match self {
-            Law::Lognormal { median, sigma, max } => {
+            Distribution::Lognormal { median, sigma, max } => {
                 // Box and Muller.
                 let angle = std::f64::consts::TAU * uniform();
                 let normal = (-2.0 * uniform().ln()).sqrt() * angle.cos();
                 (median as f64 * (sigma * normal).exp(), max)
             }
-            Law::Pareto { min, alpha, max } => (min as f64 * uniform().powf(-1.0 / alpha), max),
+            Distribution::Pareto { min, alpha, max } => {
+                (min as f64 * uniform().powf(-1.0 / alpha), max)
+            }
         };
         (size as u64).min(max)
     }
@@ -216,37 +242,37 @@ impl Workload {
                 let size = |name: usize| sizes.get(name % sizes.len().max(1)).copied();
                 (0..self.names).map(|name| size(name).unwrap_or(0)).collect()
             }
-            Sizes::Law(law) => {
+            Sizes::Distribution(distribution) => {
                 // Neither what is asked nor when is drawn from the same numbers.
                 let mut rng = Rng::with_seed(self.seed ^ 0x512e_5000);
-                (0..self.names).map(|_| law.draw(&mut rng)).collect()
+                (0..self.names).map(|_| distribution.draw(&mut rng)).collect()
             }
         }
     }
 
     /// The most connections that there are at once.
     pub fn most_connections(&self) -> usize {
-        match (&self.course, self.arrivals) {
-            (Course::Steps { levels }, Arrivals::Closed) => {
+        match (&self.profile, self.arrivals) {
+            (Profile::Steps { levels }, Arrivals::Closed) => {
                 levels.iter().fold(0, |most, level| most.max(*level as usize))
             }
-            (Course::Ramp { from, to }, Arrivals::Closed) => from.max(*to) as usize,
+            (Profile::Ramp { from, to }, Arrivals::Closed) => from.max(*to) as usize,
             _ => self.connections,
         }
     }
 
-    /// How long is measured, all stretches together.
+    /// How long is measured, all phases together.
     pub fn measured(&self) -> Duration {
-        match &self.course {
-            Course::Steps { levels } => {
+        match &self.profile {
+            Profile::Steps { levels } => {
                 self.duration.saturating_mul(u32::try_from(levels.len()).unwrap_or(u32::MAX))
             }
-            Course::Steady | Course::Ramp { .. } => self.duration,
+            Profile::Steady | Profile::Ramp { .. } => self.duration,
         }
     }
 
-    /// The parts that are recorded one by one; the whole, if its course is steady.
-    pub fn stretches(&self) -> Vec<Stretch> {
+    /// The parts that are recorded one by one; the whole, if its profile is steady.
+    pub fn phases(&self) -> Vec<Phase> {
         let open = self.arrivals.rate().is_some();
         let at = |level: f64| match open {
             true => Workload { arrivals: self.arrivals.at(level), ..self.clone() },
@@ -257,32 +283,32 @@ impl Workload {
             false if level == 1.0 => "connection",
             false => "connections",
         };
-        match &self.course {
-            Course::Steady => {
+        match &self.profile {
+            Profile::Steady => {
                 let level = self.arrivals.rate().unwrap_or(self.connections as f64);
                 let title = format!("{} {}", self.connections, unit(self.connections as f64));
                 let (workload, name) = (self.clone(), "load".to_owned());
-                vec![Stretch { workload, from: level, to: level, name, title }]
+                vec![Phase { workload, from: level, to: level, name, title }]
             }
-            Course::Steps { levels } => {
-                let stretch = |&level: &f64| Stretch {
+            Profile::Steps { levels } => {
+                let phase = |&level: &f64| Phase {
                     workload: at(level),
                     from: level,
                     to: level,
                     name: format!("step-{level}"),
                     title: format!("steps, {level} {}", unit(level)),
                 };
-                levels.iter().map(stretch).collect()
+                levels.iter().map(phase).collect()
             }
-            Course::Ramp { from, to } => {
-                let levels = if open { STRETCHES } else { (to - from).abs().round() as usize };
-                let count = levels.clamp(1, STRETCHES);
+            Profile::Ramp { from, to } => {
+                let levels = if open { RAMP_PHASES } else { (to - from).abs().round() as usize };
+                let count = levels.clamp(1, RAMP_PHASES);
                 let place = |nth: usize| from + (to - from) * nth as f64 / count as f64;
-                let stretch = |nth: usize| {
+                let phase = |nth: usize| {
                     let (from, to) = (place(nth), place(nth + 1));
                     let workload = at(f64::midpoint(from, to));
                     let duration = self.duration / count as u32;
-                    Stretch {
+                    Phase {
                         workload: Workload { duration, ..workload },
                         from,
                         to,
@@ -290,7 +316,7 @@ impl Workload {
                         title: format!("a ramp, {from:.0} to {to:.0} {}", unit(to)),
                     }
                 };
-                (0..count).map(stretch).collect()
+                (0..count).map(phase).collect()
             }
         }
     }
@@ -334,7 +360,7 @@ impl Default for Workload {
             protocol: Protocol::File,
             connections: 64,
             arrivals: Arrivals::Closed,
-            course: Course::Steady,
+            profile: Profile::Steady,
             duration: Duration::from_secs(5),
             warm_up: Duration::from_secs(1),
             mix: Mix::default(),
@@ -377,67 +403,70 @@ mod seconds {
 mod tests {
     use super::*;
 
-    fn drawn(law: Law, seed: u64) -> Vec<u64> {
-        let sizes = Sizes::Law(law);
+    fn drawn(distribution: Distribution, seed: u64) -> Vec<u64> {
+        let sizes = Sizes::Distribution(distribution);
         let mut sizes = Workload { sizes, names: 20_000, seed, ..Workload::default() }.file_sizes();
         sizes.sort_unstable();
         sizes
     }
 
     #[test]
-    fn sizes_follow_their_law_and_the_seed() {
-        let law = Law::Lognormal { median: 8192, sigma: 1.5, max: 1 << 40 };
-        assert_eq!(drawn(law, 3), drawn(law, 3));
-        assert_ne!(drawn(law, 3), drawn(law, 4));
-        let sizes = drawn(law, 3);
+    fn sizes_follow_distribution_and_seed() {
+        let distribution = Distribution::Lognormal { median: 8192, sigma: 1.5, max: 1 << 40 };
+        assert_eq!(drawn(distribution, 3), drawn(distribution, 3));
+        assert_ne!(drawn(distribution, 3), drawn(distribution, 4));
+        let sizes = drawn(distribution, 3);
         // Quantiles of the normal distribution: 0.5 at 0, 0.8413 at 1, 0.1587 at -1.
         for (quantile, normal) in [(0.5, 0.0), (0.8413, 1.0), (0.1587, -1.0)] {
             let found = sizes[(quantile * sizes.len() as f64) as usize] as f64;
             let expected = 8192.0 * (1.5_f64 * normal).exp();
             assert!((found / expected).ln().abs() < 0.1, "{quantile}: {found}, {expected}");
         }
-        let sizes = drawn(Law::Pareto { min: 1000, alpha: 1.2, max: 1_000_000 }, 3);
+        let sizes = drawn(Distribution::Pareto { min: 1000, alpha: 1.2, max: 1_000_000 }, 3);
         assert!(sizes[0] >= 1000 && sizes[sizes.len() - 1] == 1_000_000);
         // (min / x)^alpha = 0.1 at 10^(1 / 1.2) times the minimum.
         let found = sizes[sizes.len() * 9 / 10] as f64;
         assert!((found / 6813.0).ln().abs() < 0.1, "{found}");
-        let same = drawn(Law::Lognormal { median: 8192, sigma: 0.0, max: 1 << 20 }, 3);
+        let same = drawn(Distribution::Lognormal { median: 8192, sigma: 0.0, max: 1 << 20 }, 3);
         assert_eq!((same[0], same[19_999]), (8192, 8192));
     }
 
     #[test]
-    fn courses_and_laws_in_a_scenario() {
-        let text = "sizes = { law = \"pareto\", min = 1024, alpha = 1.2 }\n\
-                    [course]\nshape = \"steps\"\nlevels = [1, 4, 16]\n";
+    fn profile_and_distribution_in_scenario() {
+        let text = "sizes = { distribution = \"pareto\", min = 1024, alpha = 1.2 }\n\
+                    [profile]\nshape = \"steps\"\nlevels = [1, 4, 16]\n";
         let workload: Workload = toml::from_str(text).unwrap();
-        let law = Law::Pareto { min: 1024, alpha: 1.2, max: Law::LARGEST };
-        assert_eq!(workload.sizes, Sizes::Law(law));
-        assert_eq!(workload.course, Course::Steps { levels: vec![1.0, 4.0, 16.0] });
+        let distribution =
+            Distribution::Pareto { min: 1024, alpha: 1.2, max: Distribution::LARGEST };
+        assert_eq!(workload.sizes, Sizes::Distribution(distribution));
+        assert_eq!(workload.profile, Profile::Steps { levels: vec![1.0, 4.0, 16.0] });
         let again: Workload =
             serde_json::from_str(&serde_json::to_string(&workload).unwrap()).unwrap();
         assert_eq!(again, workload);
         let error = toml::from_str::<Workload>("sizes = \"many\"").unwrap_err();
         assert!(error.message().contains("lognormal"), "{error}");
-        // What was written before there were courses is still read.
+        // Earlier versions said `law` and `course`; the first of all had no profile.
+        let earlier = text.replace("distribution", "law").replace("[profile]", "[course]");
+        assert_eq!(toml::from_str::<Workload>(&earlier).unwrap(), workload);
         let old: Workload = serde_json::from_str(r#"{"sizes":[10],"connections":3}"#).unwrap();
-        assert_eq!((old.course, old.sizes), (Course::Steady, vec![10].into()));
+        assert_eq!((old.profile, old.sizes), (Profile::Steady, vec![10].into()));
     }
 
     #[test]
-    fn a_run_in_stretches() {
+    fn run_is_split_into_phases() {
         let levels = vec![1.0, 16.0];
-        let steps = Workload { course: Course::Steps { levels }, ..Workload::default() };
+        let steps = Workload { profile: Profile::Steps { levels }, ..Workload::default() };
         let asked = |workload: &Workload| -> Vec<usize> {
-            workload.stretches().iter().map(|s| s.workload.connections).collect()
+            workload.phases().iter().map(|s| s.workload.connections).collect()
         };
         assert_eq!(asked(&steps), [1, 16]);
         assert_eq!((steps.most_connections(), steps.measured()), (16, steps.duration * 2));
-        let ramp = Course::Ramp { from: 10.0, to: 110.0 };
-        let ramp = Workload { course: ramp, ..Workload::default() };
+        let ramp = Profile::Ramp { from: 10.0, to: 110.0 };
+        let ramp = Workload { profile: ramp, ..Workload::default() };
         assert_eq!(asked(&ramp), [15, 25, 35, 45, 55, 65, 75, 85, 95, 105]);
         assert_eq!((ramp.most_connections(), ramp.measured()), (110, ramp.duration));
         let open = Workload { arrivals: Arrivals::Fixed { rate: 0.0 }, ..steps };
-        let rates: Vec<_> = open.stretches().iter().map(|s| s.workload.arrivals.rate()).collect();
+        let rates: Vec<_> = open.phases().iter().map(|s| s.workload.arrivals.rate()).collect();
         assert_eq!(rates, [Some(1.0), Some(16.0)]);
         assert_eq!(open.most_connections(), open.connections);
     }

@@ -14,10 +14,10 @@ mod live;
 
 use benches::load::compare::{self, Failure};
 use benches::load::engine::{self, Run, RunError, Target};
-use benches::load::observe::{self, Observer};
 use benches::load::recording::{ErrorKind, Recording};
 use benches::load::report::{self, Comparison};
-use benches::load::workload::{Course, Sizes, Workload};
+use benches::load::sampler::Sampler;
+use benches::load::workload::{Profile, Sizes, Workload};
 use benches::load::{content, diff, knee, verdict};
 use benches::{Placement, tether};
 use clap::error::ErrorKind as ClapError;
@@ -162,16 +162,16 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         }
         (None, None) => None,
     };
-    let observer = watched
-        .map(|pid| observe::observe(pid, placement))
+    let sampler = watched
+        .map(|pid| Sampler::start(pid, placement))
         .transpose()
         .map_err(|error| unusable(format!("the server cannot be watched: {error}")))?;
     let ceiling = flags.ceiling(&workload, placement).map_err(failed)?;
     let words = match &server {
         Some(_) => placement.to_string(),
-        None => placement.beside(flags.pid),
+        None => placement.with_external_server(flags.pid),
     };
-    let measured = measure(&workload, &target, (placement, words), &stop, observer)?;
+    let measured = measure(&workload, &target, (placement, words), &stop, sampler)?;
     conclude(flags, &workload, measured, ceiling)
 }
 
@@ -180,21 +180,21 @@ fn measure(
     target: &Target,
     (placement, words): (Placement, String),
     stop: &AtomicBool,
-    observer: Option<Observer>,
+    sampler: Option<Sampler>,
 ) -> Result<Vec<Recording>, Failure> {
-    let mut live = Live::new(observer, workload);
+    let mut live = Live::new(sampler, workload);
     let environment = compare::environment(words);
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
-    let result = placement.at_client(|| engine::run_stretches(run));
-    let (observer, origin) = live.end();
+    let result = placement.on_client_core(|| engine::run_phases(run));
+    let (sampler, origin) = live.end();
     let mut recordings = result.map_err(failed)?;
-    if let Some(observer) = observer {
-        let mut observed = observer.finish(origin.unwrap_or_else(Instant::now));
+    if let Some(sampler) = sampler {
+        let mut series = sampler.finish(origin.unwrap_or_else(Instant::now));
         for recording in &mut recordings {
-            recording.empty = Some(observed.first);
-            recording.samples = match workload.course {
-                Course::Steady => std::mem::take(&mut observed.samples),
-                _ => observed.between(recording.since, recording.since + recording.seconds),
+            recording.empty = Some(series.first);
+            recording.samples = match workload.profile {
+                Profile::Steady => std::mem::take(&mut series.samples),
+                _ => series.between(recording.since, recording.since + recording.seconds),
             };
         }
     }
@@ -214,8 +214,8 @@ fn conclude(
 ) -> Result<ExitCode, Failure> {
     recordings.iter_mut().for_each(|run| verdict::judge(run, &flags.bounds(), ceiling));
     let all = Comparison::alone(workload, &recordings, ceiling);
-    let alone = match (&workload.course, &recordings[..]) {
-        (Course::Steady, [recording]) => Some(recording),
+    let alone = match (&workload.profile, &recordings[..]) {
+        (Profile::Steady, [recording]) => Some(recording),
         _ => None,
     };
     println!("{}", all.environment.placement);
@@ -223,7 +223,7 @@ fn conclude(
         Some(recording) => println!("{}", report::terminal::recording(recording)),
         None => println!("{}", report::terminal::course(&all)),
     }
-    if let Sizes::Law(_) = workload.sizes {
+    if let Sizes::Distribution(_) = workload.sizes {
         println!("{}", report::terminal::files(workload));
     }
     if let Some(ceiling) = ceiling {

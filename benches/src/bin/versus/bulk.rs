@@ -82,7 +82,7 @@ fn measure(
             let label = subjects[at].map_or("bare", |model| model.label);
             progress(&format!("{}, round {} of {rounds}: {label}", direction.name(), round + 1));
             let server = start_subject(root, length, subjects[at], placement)?;
-            let took = placement.at_client(|| match direction {
+            let took = placement.on_client_core(|| match direction {
                 Direction::Get => get(server.addr(), length),
                 Direction::Put => put(server.addr(), length),
             });

@@ -81,7 +81,7 @@ fn measure(
     let without = at_rest(&server);
     let connect = |_| client(server.addr());
     let held: Result<Vec<TcpStream>, _> =
-        placement.at_client(|| (0..clients).map(connect).collect());
+        placement.on_client_core(|| (0..clients).map(connect).collect());
     let held = held.map_err(|error: std::io::Error| {
         Failure::Broken(format!("{} did not serve {clients} clients: {error}", variant.label))
     })?;

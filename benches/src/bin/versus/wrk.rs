@@ -34,7 +34,7 @@ pub fn run(
     }
     command.arg(format!("http://{addr}{path}")).stdin(Stdio::null());
     tether::mark(&mut command);
-    let output = placement.at_client(|| command.output())?;
+    let output = placement.on_client_core(|| command.output())?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).ok_or_else(|| Failure::Broken(format!("wrk gave no figures: {text}")))
 }

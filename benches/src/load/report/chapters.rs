@@ -5,7 +5,7 @@ use super::notes::Notes;
 use super::page::Chapter;
 use super::sweeps::{closed, common_title, reference, sweeps};
 use super::{Case, Comparison, Metric, ServerResult, Timeline, is_idle};
-use crate::load::workload::Course;
+use crate::load::workload::Profile;
 
 /// The chapters of a comparison, and of the timelines of its servers.
 pub(super) fn chapters(comparison: &Comparison, timelines: &[Timeline]) -> Vec<Chapter> {
@@ -29,7 +29,7 @@ pub(super) fn chapters(comparison: &Comparison, timelines: &[Timeline]) -> Vec<C
     if let Some(case) = crowded {
         chapters.push(fairness(&servers, case));
         // The steps of one run are one time series.
-        let in_steps = |case: &&Case| case.workload.course != Course::Steady;
+        let in_steps = |case: &&Case| case.workload.profile != Profile::Steady;
         let steps: Vec<&Case> = comparison.cases.iter().filter(in_steps).collect();
         let whole = if steps.len() > 1 { steps } else { vec![case] };
         chapters.push(time_series(&servers, &whole));

@@ -3,7 +3,7 @@
 use super::Metric;
 use crate::load::recording::{Environment, Recording};
 use crate::load::stats::{self, Ratio};
-use crate::load::workload::{Stretch, Workload};
+use crate::load::workload::{Phase, Workload};
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON that a [`Comparison`] is written as.
@@ -71,7 +71,7 @@ pub struct Lane {
     pub spans: Vec<Span>,
 }
 
-/// A stretch of time that a worker spent on one thing.
+/// A phase of time that a worker spent on one thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// Its beginning, in microseconds since the beginning of the strip.
@@ -141,27 +141,27 @@ impl Case {
 }
 
 impl Comparison {
-    /// A run that stands alone, or that went in steps: each stretch is a case, those that were not reached
-    /// among them. `recordings` are those of the first stretches.
+    /// A run that stands alone, or that went in steps: each phase is a case, those that were not reached
+    /// among them. `recordings` are those of the first phases.
     pub fn alone(
         workload: &Workload,
         recordings: &[Recording],
         ceiling: Option<f64>,
     ) -> Comparison {
-        let stretches = workload.stretches();
+        let phases = workload.phases();
         let server = recordings.first().map_or(String::new(), |first| first.server.clone());
-        let case = |(nth, stretch): (usize, &Stretch)| {
+        let case = |(nth, phase): (usize, &Phase)| {
             let recording = recordings.get(nth).cloned();
             let failure =
                 recording.is_none().then(|| "not reached: the run ended before".to_owned());
             let rounds = vec![recording];
             let result = ServerResult { server: server.clone(), rounds, failure, note: None };
-            let before = stretches[..nth].iter().filter(|other| other.name == stretch.name).count();
+            let before = phases[..nth].iter().filter(|other| other.name == phase.name).count();
             let again = if before > 0 { format!("-{}", before + 1) } else { String::new() };
             Case {
-                name: format!("{}{again}", stretch.name),
-                title: stretch.title.clone(),
-                workload: stretch.workload.clone(),
+                name: format!("{}{again}", phase.name),
+                title: phase.title.clone(),
+                workload: phase.workload.clone(),
                 results: vec![result],
                 ceiling,
             }
@@ -170,7 +170,7 @@ impl Comparison {
             schema: SCHEMA,
             environment: recordings.first().map(|r| r.environment.clone()).unwrap_or_default(),
             baseline: None,
-            cases: stretches.iter().enumerate().map(case).collect(),
+            cases: phases.iter().enumerate().map(case).collect(),
         }
     }
 

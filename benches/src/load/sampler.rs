@@ -6,7 +6,7 @@
 //! share of the time is below [`SHARE`]; between two of them the last figures stand. With few processes
 //! that is every time, with 1,000 of them every second or so for the switches and every few for PSS. There
 //! are more looks at the moments that count: when the tree has grown or shrunk and stands still again, and
-//! when [`Observer::look_at_threads`] and [`Observer::look_at_all`] ask for it.
+//! when [`Sampler::sample_threads`] and [`Sampler::sample_all`] ask for it.
 //!
 //! What cannot be seen from outside is not in the figures: the switches and waits of threads and processes
 //! that live for less than the time between two looks. Their processor time and page faults *are* in
@@ -38,14 +38,14 @@ const FORGET: u64 = 10;
 
 /// Somebody who watches. Dropping it ends that.
 #[derive(Debug)]
-pub struct Observer {
+pub struct Sampler {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Observed>>,
+    thread: Option<JoinHandle<TimeSeries>>,
 }
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
+pub struct TimeSeries {
     /// When the watch began.
     begin: Option<Instant>,
     /// Which of the samples were asked for.
@@ -55,19 +55,19 @@ pub struct Observed {
     /// In the order of time.
     pub samples: Vec<Sample>,
     /// The processor time that it took to look, over the whole watch.
-    pub cost: Duration,
+    pub cpu_time: Duration,
     /// How long was watched.
-    pub lasted: Duration,
+    pub duration: Duration,
     /// How many of the samples have a look at memory of their own.
-    pub memory_looks: u64,
+    pub memory_samples: u64,
     /// How many of the samples have a look at every thread of their own.
-    pub thread_looks: u64,
+    pub thread_samples: u64,
 }
 
-impl Observed {
+impl TimeSeries {
     /// The share of a core that it took to look.
-    pub fn share(&self) -> f64 {
-        self.cost.as_secs_f64() / self.lasted.as_secs_f64().max(1e-9)
+    pub fn cpu_share(&self) -> f64 {
+        self.cpu_time.as_secs_f64() / self.duration.as_secs_f64().max(1e-9)
     }
 
     /// The samples of a stretch of the watch, on an axis that begins with it: from the one that is nearest to
@@ -83,13 +83,13 @@ impl Observed {
     }
 
     /// What a reader must know of the watch itself, in a line.
-    pub fn words(&self) -> String {
-        let share = 100.0 * self.share();
+    pub fn summary(&self) -> String {
+        let share = 100.0 * self.cpu_share();
         format!(
             "{} samples, {} of them with PSS and {} with switches of their own; watching took {share:.1}% of a core",
             self.samples.len(),
-            self.memory_looks,
-            self.thread_looks,
+            self.memory_samples,
+            self.thread_samples,
         )
     }
 }
@@ -122,26 +122,26 @@ impl Shared {
     }
 }
 
-/// Watches `root` and its descendants from the generator's core. The first look is over when this returns: whoever comes
-/// afterwards is no part of it.
-///
-/// # Errors
-///
-/// There is no such process, or the system gives no thread.
-pub fn observe(root: Pid, placement: Placement) -> io::Result<Observer> {
-    let shared = Arc::new(Shared::default());
-    let mut watcher = Watcher::new(root)?;
-    let begin = Instant::now();
-    let first = watcher.look(0.0, Wanted::All);
-    shared.lock().latest = Some(first);
-    let (theirs, builder) = (shared.clone(), thread::Builder::new().name("observer".into()));
-    // A thread begins on the cores of the one that starts it.
-    let thread =
-        placement.at_client(|| builder.spawn(move || watch(watcher, begin, first, &theirs)))?;
-    Ok(Observer { shared, thread: Some(thread) })
-}
+impl Sampler {
+    /// Watches `root` and its descendants from the generator's core. The first look is over when this returns: whoever comes
+    /// afterwards is no part of it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process, or the system gives no thread.
+    pub fn start(root: Pid, placement: Placement) -> io::Result<Sampler> {
+        let shared = Arc::new(Shared::default());
+        let mut watcher = Watcher::new(root)?;
+        let begin = Instant::now();
+        let first = watcher.look(0.0, Wanted::All);
+        shared.lock().latest = Some(first);
+        let (theirs, builder) = (shared.clone(), thread::Builder::new().name("sampler".into()));
+        // A thread begins on the cores of the one that starts it.
+        let thread = placement
+            .on_client_core(|| builder.spawn(move || watch(watcher, begin, first, &theirs)))?;
+        Ok(Sampler { shared, thread: Some(thread) })
+    }
 
-impl Observer {
     /// The last sample, if there is one; its time counts from the beginning of the watch.
     pub fn latest(&self) -> Option<Sample> {
         self.shared.lock().latest
@@ -150,29 +150,29 @@ impl Observer {
     /// Takes a last sample, ends the watch and puts all on the axis that begins at `origin`.
     ///
     /// Of the samples before that only the last is kept: it is what the sums of the others count from.
-    pub fn finish(mut self, origin: Instant) -> Observed {
-        let mut observed = self.end();
-        let begin = observed.begin.unwrap_or(origin);
+    pub fn finish(mut self, origin: Instant) -> TimeSeries {
+        let mut series = self.end();
+        let begin = series.begin.unwrap_or(origin);
         let shift = origin.saturating_duration_since(begin).as_secs_f64();
-        observed.samples.iter_mut().for_each(|sample| sample.at -= shift);
-        observed.first = observed.samples.first().copied().unwrap_or_default();
+        series.samples.iter_mut().for_each(|sample| sample.at -= shift);
+        series.first = series.samples.first().copied().unwrap_or_default();
         // Best is one that was asked for at that moment: all of it is of that moment.
         let soon = PERIOD.as_secs_f64() * 1.5;
         let beginning = |at: f64| (0.0..soon).contains(&at);
-        let asked = observed.asked.iter().find(|&&nth| beginning(observed.samples[nth].at));
-        let before = observed.samples.iter().take_while(|sample| sample.at <= 0.0).count();
+        let asked = series.asked.iter().find(|&&nth| beginning(series.samples[nth].at));
+        let before = series.samples.iter().take_while(|sample| sample.at <= 0.0).count();
         let begin = asked.copied().unwrap_or(before.saturating_sub(1));
-        observed.samples.drain(..begin);
-        observed
+        series.samples.drain(..begin);
+        series
     }
 
     /// Has every thread's counts looked at now. Returns at once.
-    pub fn look_at_threads(&self) {
+    pub fn sample_threads(&self) {
         self.want(Wanted::Threads);
     }
 
     /// Has everything looked at now, memory too. Returns at once.
-    pub fn look_at_all(&self) {
+    pub fn sample_all(&self) {
         self.want(Wanted::All);
     }
 
@@ -182,7 +182,7 @@ impl Observer {
         self.shared.ends.notify_all();
     }
 
-    fn end(&mut self) -> Observed {
+    fn end(&mut self) -> TimeSeries {
         self.shared.lock().over = true;
         self.shared.ends.notify_all();
         let thread = self.thread.take();
@@ -190,14 +190,14 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
+impl Drop for Sampler {
     fn drop(&mut self) {
         let _ = self.end();
     }
 }
 
-fn watch(mut watcher: Watcher, begin: Instant, first: Sample, shared: &Shared) -> Observed {
-    let mut observed = Observed { samples: vec![first], asked: vec![0], ..Observed::default() };
+fn watch(mut watcher: Watcher, begin: Instant, first: Sample, shared: &Shared) -> TimeSeries {
+    let mut series = TimeSeries { samples: vec![first], asked: vec![0], ..TimeSeries::default() };
     let mut due = begin;
     let mut over = false;
     while !over {
@@ -219,17 +219,17 @@ fn watch(mut watcher: Watcher, begin: Instant, first: Sample, shared: &Shared) -
         drop(state);
         let sample = watcher.look(begin.elapsed().as_secs_f64(), wanted);
         if wanted != Wanted::Nothing {
-            observed.asked.push(observed.samples.len());
+            series.asked.push(series.samples.len());
         }
-        observed.samples.push(sample);
+        series.samples.push(sample);
         shared.lock().latest = Some(sample);
     }
-    observed.begin = Some(begin);
-    observed.lasted = begin.elapsed();
-    observed.cost = own_cpu();
-    observed.memory_looks = watcher.memory.looks;
-    observed.thread_looks = watcher.threads.looks;
-    observed
+    series.begin = Some(begin);
+    series.duration = begin.elapsed();
+    series.cpu_time = own_cpu();
+    series.memory_samples = watcher.memory.looks;
+    series.thread_samples = watcher.threads.looks;
+    series
 }
 
 /// The processor time of the calling thread.
@@ -768,21 +768,21 @@ mod tests {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         // Before the watch, whose own times begin a moment later.
         let begin = Instant::now();
-        let observer = observe(Pid::from_child(&child), Placement::Together).unwrap();
+        let sampler = Sampler::start(Pid::from_child(&child), Placement::Unpinned).unwrap();
         // Until the last look, which is one that is asked for, cannot be taken for one that was asked for at the beginning.
         let patience = harness::wait::PATIENCE;
-        let late = || observer.latest().is_some_and(|sample| sample.at > 0.35);
+        let late = || sampler.latest().is_some_and(|sample| sample.at > 0.35);
         assert!(harness::wait::within(patience, late));
-        let observed = observer.finish(begin + Duration::from_millis(150));
-        assert!(observed.samples.len() >= 2, "{observed:?}");
-        let times: Vec<f64> = observed.samples.iter().map(|sample| sample.at).collect();
+        let series = sampler.finish(begin + Duration::from_millis(150));
+        assert!(series.samples.len() >= 2, "{series:?}");
+        let times: Vec<f64> = series.samples.iter().map(|sample| sample.at).collect();
         assert!(times.is_sorted(), "{times:?}");
         assert!(times[0] <= 0.0 && times[1] > 0.0, "{times:?}");
-        assert_eq!(observed.first.processes, 1);
-        assert!(observed.words().contains("samples"));
+        assert_eq!(series.first.processes, 1);
+        assert!(series.summary().contains("samples"));
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(observe(Pid::from_child(&child), Placement::Together).is_err());
+        assert!(Sampler::start(Pid::from_child(&child), Placement::Unpinned).is_err());
     }
 
     #[test]
