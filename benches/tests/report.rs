@@ -193,6 +193,7 @@ fn made_up() -> Comparison {
     Comparison {
         schema: report::SCHEMA,
         environment: environment(),
+        driver: None,
         baseline: Some("nginx".to_owned()),
         cases,
     }
@@ -400,6 +401,7 @@ fn little_or_nothing_still_makes_a_page() {
     let empty = Comparison {
         schema: report::SCHEMA,
         environment: environment(),
+        driver: None,
         baseline: None,
         cases: Vec::new(),
     };

@@ -4,7 +4,7 @@
 //! busier on one of the two days looks the same as a slower server. A change that shows up here is a reason
 //! to measure both versions in one run, not a verdict.
 
-use super::compare::Failure;
+use super::failure::Failure;
 use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use comfy_table::presets::ASCII_MARKDOWN;
@@ -275,7 +275,7 @@ mod tests {
             ceiling: None,
         };
         let environment = Environment::default();
-        Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] }
+        Comparison { schema: SCHEMA, environment, driver: None, baseline: None, cases: vec![case] }
     }
 
     #[test]

@@ -6,15 +6,17 @@
 //! holds if it does in most of its repeats. What comes out is a bracket, not a number: somewhere in it the
 //! queue begins to grow faster than it drains.
 
-use super::compare::{
-    self, Failure, progress, raise_descriptor_limit, run_watched, start_ours, stop_when_interrupted,
-};
+use super::compare;
 use super::content;
 use super::engine::Target;
+use super::failure::Failure;
+use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
 use super::report::Metric;
+use super::watched::{self, run_watched};
 use super::workload::{Arrivals, Protocol, Workload};
-use crate::{Placement, Variant, text};
+use crate::text::{self, progress};
+use crate::{Placement, Variant};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -239,7 +241,7 @@ impl Search<'_> {
         let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
         let server = match self.subject {
             Subject::Ours(variant) => {
-                Some(start_ours(variant, &self.root, workload.connections, self.placement)?)
+                Some(process::serve(variant, &self.root, workload.connections, self.placement)?)
             }
             Subject::Running(_) => None,
         };
@@ -249,7 +251,7 @@ impl Search<'_> {
             (None, Subject::Ours(_)) => return Err(broken("is not there".into())),
         };
         let target = Target { addr, name: self.name.clone() };
-        let environment = compare::environment(self.words());
+        let environment = watched::environment(self.words());
         let made = run_watched(
             workload,
             &target,

@@ -1,5 +1,6 @@
 //! The load generator and all that reads what it has measured.
 
+mod bare;
 mod null;
 
 pub mod compare;
@@ -7,8 +8,9 @@ pub mod connection;
 pub mod content;
 pub mod diff;
 pub mod engine;
+pub mod failure;
 pub mod knee;
-pub mod peers;
+pub mod process;
 pub mod recording;
 pub mod report;
 pub mod sampler;
@@ -16,4 +18,5 @@ pub mod schedule;
 pub mod stats;
 pub mod timeline;
 pub mod verdict;
+pub mod watched;
 pub mod workload;

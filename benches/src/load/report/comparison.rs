@@ -16,6 +16,9 @@ pub struct Comparison {
     pub schema: u32,
     /// Where and how it was run.
     pub environment: Environment,
+    /// The program that put the load on the servers, if it was not the generator itself: `wrk 4.1.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// The server that the ratios are to; without one they are to the first of each case.
     pub baseline: Option<String>,
     /// What was asked of all.
@@ -169,6 +172,7 @@ impl Comparison {
         Comparison {
             schema: SCHEMA,
             environment: recordings.first().map(|r| r.environment.clone()).unwrap_or_default(),
+            driver: None,
             baseline: None,
             cases: phases.iter().enumerate().map(case).collect(),
         }
