@@ -48,13 +48,17 @@ fn serve(stream: &TcpStream, root: &Path) -> io::Result<()> {
             (Some("GET"), Some(path), version) => {
                 let file = File::open(root.join(path.trim_start_matches('/')))?;
                 let length = file.metadata()?.len();
+                let close = line.contains("\r\nConnection: close\r\n");
+                let last = if close { "Connection: close\r\n" } else { "" };
                 let reply = match version {
                     None => format!("OK {length}\n"),
-                    Some(_) => format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"),
+                    Some(_) => {
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{last}\r\n")
+                    }
                 };
                 send(stream, reply.as_bytes(), SendFlags::MORE)?;
                 send_file(stream, &file, length)?;
-                if line.contains("\r\nConnection: close\r\n") {
+                if close {
                     return Ok(());
                 }
             }

@@ -1,10 +1,11 @@
 //! The cases of a comparison, by name.
 //!
-//! A comparison without names runs the standard ones. A name with a number, as in `get-64k-256`, is that case with so
-//! many clients.
+//! A comparison without names runs the standard ones. `get`, `put` and `connect` are named with a size, as in `get-64k`,
+//! and a number behind any name, as in `get-64k-256`, is that of clients.
 
 use crate::load::failure::Failure;
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};
+use crate::text::whole;
 use std::time::Duration;
 
 /// The numbers of connections that make the curve of `get-4k`.
@@ -13,8 +14,12 @@ const STEPS: [usize; 6] = [1, 4, 16, 64, 256, 1000];
 /// The standard cases but for the curve.
 const STANDARD: [&str; 5] = ["connect-4k", "get-1m", "put", "mixed", "idle"];
 
-/// The cases that run only if they are named.
-const FURTHER: [&str; 4] = ["get-64k", "get-1g", "put-1g", "visitors"];
+/// Some of the cases that run only if they are named.
+const FURTHER: [&str; 4] = ["get-64k", "get-64m", "put-64m", "visitors"];
+
+/// From this size one client is load enough, and each of its transfers may take its time.
+const BULK: u64 = 16 << 20;
+const BULK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A case to be run.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +58,9 @@ pub fn named(words: &[String], base: &Workload) -> Result<Vec<Plan>, Failure> {
         if meant.is_empty() {
             let known = standard.iter().map(|case| case.name.as_str()).chain(FURTHER);
             let known = known.collect::<Vec<_>>().join(", ");
-            let why = format!("no case {word:?}; there are {known}, and NAME-N with N clients");
+            let why = format!(
+                "no case {word:?}; there are {known}, other sizes, and NAME-N with N clients"
+            );
             return Err(Failure::Unusable(why));
         }
         meant.retain(|case| cases.iter().all(|other| other.name != case.name));
@@ -79,33 +86,40 @@ fn parse(word: &str, base: &Workload) -> Option<Plan> {
 }
 
 fn plan(family: &str, clients: Option<usize>, base: &Workload) -> Option<Plan> {
-    let usual = match family {
-        "get-4k" => 64,
-        "mixed" => 32,
-        "idle" => 1000,
-        "get-1g" | "put-1g" => 1,
+    let (verb, size) = match family.split_once('-') {
+        Some((verb, text)) => (verb, Some(size(text)?)),
+        None if family == "put" => ("put", Some(1 << 20)),
+        None => (family, None),
+    };
+    let usual = match (verb, size) {
+        (_, Some(BULK..)) => 1,
+        ("mixed", _) => 32,
+        ("idle", _) => 1000,
         _ => 16,
     };
     let n = clients.unwrap_or(usual);
+    let connections = if n == 1 { "1 connection".to_owned() } else { format!("{n} connections") };
     let base = Workload { connections: n, ..base.clone() };
-    let of = |size: u64, names| Workload { sizes: vec![size].into(), names, ..base.clone() };
-    let put = Mix { get: 0, put: 1, ..Mix::default() };
-    // A transfer of a gigabyte may take its time.
-    let timeout = Duration::from_secs(60);
-    let stay = |size: &str| format!("{size}, keep-alive, {n} connections");
-    let (title, workload) = match family {
-        "get-4k" => (stay("4 KiB"), of(4 << 10, 64)),
-        "get-64k" => (stay("64 KiB"), of(64 << 10, 64)),
-        "get-1m" => (stay("1 MiB"), of(1 << 20, 16)),
-        "get-1g" => (stay("1 GiB"), Workload { timeout, ..of(1 << 30, 1) }),
-        "put" => (stay("PUT of 1 MiB"), Workload { mix: put, ..of(1 << 20, 16) }),
-        "put-1g" => (stay("PUT of 1 GiB"), Workload { mix: put, timeout, ..of(1 << 30, 1) }),
-        "connect-4k" => (
-            format!("4 KiB, a connection per request, {n} clients"),
-            Workload { lifetime: Lifetime::PerRequest, ..of(4 << 10, 64) },
+    let of = |size: u64| Workload {
+        sizes: vec![size].into(),
+        names: (BULK / size).clamp(1, 64) as usize,
+        timeout: if size < BULK { base.timeout } else { base.timeout.max(BULK_TIMEOUT) },
+        ..base.clone()
+    };
+    let (title, workload) = match (verb, size) {
+        // Their points are the cases, not the curve.
+        ("get", Some(4096)) if clients.is_none() => return None,
+        ("get", Some(size)) => (format!("{}, keep-alive, {connections}", short(size)), of(size)),
+        ("put", Some(size)) => (
+            format!("PUT of {}, keep-alive, {connections}", short(size)),
+            Workload { mix: Mix { get: 0, put: 1, ..Mix::default() }, ..of(size) },
         ),
-        "mixed" => (
-            format!("80% GET, 10% PUT, 5% LIST, 5% HASH of 1 to 256 KiB, {n} connections"),
+        ("connect", Some(size)) => (
+            format!("{}, a connection per request, {n} clients", short(size)),
+            Workload { lifetime: Lifetime::PerRequest, ..of(size) },
+        ),
+        ("mixed", None) => (
+            format!("80% GET, 10% PUT, 5% LIST, 5% HASH of 1 to 256 KiB, {connections}"),
             Workload {
                 mix: Mix { get: 80, put: 10, list: 5, hash: 5, quit: 0 },
                 sizes: vec![1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10].into(),
@@ -115,13 +129,13 @@ fn plan(family: &str, clients: Option<usize>, base: &Workload) -> Option<Plan> {
             },
         ),
         // Each client makes a request every ten seconds: nearly all of them wait, nearly all of the time.
-        "idle" => (
-            format!("{} connections that are nearly idle: memory", crate::text::whole(n as f64)),
+        ("idle", None) => (
+            format!("{} connections that are nearly idle: memory", whole(n as f64)),
             Workload { arrivals: Arrivals::Fixed { rate: n as f64 / 10.0 }, ..base },
         ),
         // Clients that come, ask for some files with pauses between, and go. A server of one client at a time keeps
         // the others waiting while it does nothing. Only the lateness shows that, so the load is an open loop.
-        "visitors" => (
+        ("visitors", None) => (
             format!("4 KiB, 200 requests a second by {n} clients that stay for about five"),
             Workload {
                 arrivals: Arrivals::Fixed { rate: 200.0 },
@@ -131,12 +145,30 @@ fn plan(family: &str, clients: Option<usize>, base: &Workload) -> Option<Plan> {
         ),
         _ => return None,
     };
-    let name = match clients {
-        Some(n) => format!("{family}-{n}"),
-        None if family == "get-4k" => return None,
-        None => family.to_owned(),
-    };
+    let name = clients.map_or(family.to_owned(), |n| format!("{family}-{n}"));
     Some(Plan { name, title, workload })
+}
+
+/// A size as names of cases have it: `4k`, `1m`, `1g`.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let shift = match unit {
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    (1..=1024).contains(&number).then(|| number << shift)
+}
+
+/// The same size as titles have it: `4 KiB`.
+fn short(size: u64) -> String {
+    match size {
+        size if size.is_multiple_of(1 << 30) => format!("{} GiB", size >> 30),
+        size if size.is_multiple_of(1 << 20) => format!("{} MiB", size >> 20),
+        size => format!("{} KiB", size >> 10),
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +199,10 @@ mod tests {
         assert_eq!(case("get-64k-3").workload.connections, 3);
         assert_eq!(case("idle-10000").title, "10,000 connections that are nearly idle: memory");
         assert_eq!(case("put-1g").workload.connections, 1);
-        for wrong in ["get-64k-0", "get-64k-x", "get-64k-", "-3", "idle-1000000"] {
+        assert_eq!(case("put-1m").workload, case("put").workload);
+        assert_eq!(case("connect-16k").title, "16 KiB, a connection per request, 16 clients");
+        for wrong in ["get-64k-0", "get-64k-x", "get-64k-", "-3", "idle-1000000", "get-0k", "get-5"]
+        {
             assert!(names(&[wrong]).is_err(), "{wrong}");
         }
     }

@@ -38,8 +38,8 @@ pub struct Options {
     #[arg(long = "program", value_name = "NAME=PROGRAM [OPTION...]")]
     programs: Vec<String>,
     /// Run these cases: get-4k (a curve of 1 to 1,000 connections), get-4k-64 (one point of it), connect-4k, get-1m, put,
-    /// mixed, idle [default: all of these]; get-64k, get-1g, put-1g, visitors (clients that come, stay for some
-    /// requests and think in between). NAME-N is the case with N clients: idle-10000
+    /// mixed, idle [default: all of these]; get-SIZE, put-SIZE and connect-SIZE (get-64k, put-64m), visitors (clients
+    /// that come, stay for some requests and think in between). NAME-N is the case with N clients: idle-10000
     #[arg(long = "case", value_name = "A,B", value_delimiter = ',')]
     cases: Vec<String>,
     /// Run N rounds; below five, only large differences can be shown

@@ -278,7 +278,7 @@ latency 1200 39846
             let cases = super::super::cases::named(&[name.into()], &Workload::default()).unwrap();
             Wrk::unsupported(&cases[0].workload)
         };
-        for possible in ["get-4k", "get-64k", "get-1m", "connect-4k", "get-1g"] {
+        for possible in ["get-4k", "get-64k", "get-1m", "connect-4k", "get-64m"] {
             assert_eq!(of(possible), None, "{possible}");
         }
         for impossible in ["put", "mixed", "idle", "visitors"] {

@@ -1,7 +1,8 @@
 //! Runs and comparisons as tables for a terminal.
 
 use super::tables::{COLUMNS, case_rows, ceiling_words, rate_cell};
-use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory};
+use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
+use crate::load::recording::Sample;
 use crate::load::stats;
 use crate::load::workload::Workload;
 use crate::text::{bytes, digits, nanos, whole};
@@ -111,11 +112,18 @@ pub fn comparison(comparison: &Comparison) -> String {
                 let empty = stats::median_of(
                     result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
                 );
+                let part = |of: fn(&Sample) -> u64| {
+                    let parts = result.runs().map(|run| metric::per_client(run, of));
+                    Metric::PerClient.show(stats::median_of(parts))
+                };
                 let _ = writeln!(
                     out,
-                    "{}: {} for each idle client, the kernel's share in it, beyond the {} of the empty server",
+                    "{}: {} for each idle client ({} PSS, {} page tables, {} kernel stacks), beyond the {} of the empty server",
                     printable(&result.server),
                     bytes(each),
+                    part(|sample| sample.pss),
+                    part(|sample| sample.page_tables),
+                    part(|sample| sample.kernel_stacks),
                     Metric::Memory.show(empty)
                 );
             }
