@@ -7,7 +7,7 @@ use benches::load::recording::{
 use benches::load::report::{
     self, Case, Comparison, Lane, Metric, ServerResult, Span, Timeline, csv, hgrm, json, terminal,
 };
-use benches::load::workload::{Arrivals, Lifetime, Workload};
+use benches::load::workload::{Arrivals, Distribution, Lifetime, Profile, Sizes, Workload};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -445,13 +445,27 @@ fn json_brings_back_what_was_written() {
             assert_eq!(result.rounds.len(), again.rounds.len());
         }
     }
-    let other = text.replacen("\"schema\":1", "\"schema\":99", 1);
+    let other = text.replacen("\"schema\":2", "\"schema\":99", 1);
     assert_eq!(
         json::read_comparison(&other),
-        Err("a comparison of schema 99; this program reads schema 1".to_owned())
+        Err("a comparison of schema 99; this program reads schemas 1 to 2".to_owned())
     );
     assert!(json::read_comparison("[]").is_err());
     assert!(json::read_comparison("not JSON").is_err());
+}
+
+/// The file is of the program as it was before schema 2, with the keys `course` and `law`.
+#[test]
+fn json_of_schema_1_is_read() {
+    let comparison = json::read_comparison(include_str!("comparison-schema-1.json")).unwrap();
+    assert_eq!(comparison.servers(), ["thread_server", "pool_server"]);
+    assert_eq!(comparison.driver, None);
+    let [steady, steps] = &comparison.cases[..] else { panic!("{comparison:?}") };
+    assert_eq!(steady.workload.profile, Profile::Steady);
+    assert_eq!(steps.workload.profile, Profile::Steps { levels: vec![1.0, 4.0] });
+    let sizes = Distribution::Lognormal { median: 8192, sigma: 1.5, max: 16 << 20 };
+    assert_eq!(steps.workload.sizes, Sizes::Distribution(sizes));
+    assert!(steady.results[0].runs().all(|run| run.schema == 1 && run.totals.done > 0));
 }
 
 #[test]

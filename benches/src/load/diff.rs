@@ -162,6 +162,12 @@ pub fn main(options: &Options) -> ExitCode {
 /// A file cannot be read.
 pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
     let (before, after) = (read(old)?, read(new)?);
+    if before.driver != after.driver {
+        let of = |comparison: &Comparison| comparison.driver.clone().unwrap_or("loadgen".into());
+        let (was, is) = (of(&before), of(&after));
+        let why = format!("the load of the one is {was}'s and of the other {is}'s: not comparable");
+        return Err(Failure::Unusable(why));
+    }
     let changes = changes(&before, &after);
     println!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {

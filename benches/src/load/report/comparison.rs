@@ -6,8 +6,8 @@ use crate::load::stats::{self, Ratio};
 use crate::load::workload::{Phase, Workload};
 use serde::{Deserialize, Serialize};
 
-/// The version of the JSON that a [`Comparison`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver.
+pub const SCHEMA: u32 = 2;
 
 /// Several servers under the same cases, in interleaved rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -86,6 +86,9 @@ pub fn recording(run: &Recording) -> String {
 /// A table for every case: medians of the rounds, and ratios to the baseline with their intervals.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut out = String::new();
+    if let Some(driver) = &comparison.driver {
+        let _ = writeln!(out, "load by {}\n", printable(driver));
+    }
     for case in &comparison.cases {
         let _ = writeln!(out, "{} ({})", printable(&case.title), printable(&case.name));
         let mut rows = case_rows(comparison, case).into_iter();
