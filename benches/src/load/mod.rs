@@ -2,8 +2,8 @@
 
 mod null;
 
+pub mod codec;
 pub mod compare;
-pub mod connection;
 pub mod content;
 pub mod diff;
 pub mod engine;

@@ -119,7 +119,7 @@ fn picture(options: &Picture) -> Result<ExitCode, Failure> {
 /// Runs the load that the flags ask for.
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
-    engine::check(&workload).map_err(unusable)?;
+    workload.validate().map_err(unusable)?;
     compare::raise_descriptor_limit();
     let folder = tempfile::Builder::new().prefix("loadgen-").tempdir().map_err(unusable)?;
     let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
