@@ -156,10 +156,10 @@ fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
     let target = compare::target_folder();
     let file = |name: &str| target.join(name);
     let stopped = stop.load(Ordering::Relaxed);
-    let strips = if stopped { Vec::new() } else { compare::strips(contestants) };
+    let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };
     compare::write_reports(
         &comparison,
-        &strips,
+        &timelines,
         &file("index.html"),
         &file("comparison.json"),
         &file("comparison.csv"),

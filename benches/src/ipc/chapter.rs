@@ -2,9 +2,9 @@
 
 use super::cases::{Bound, Cores, Course, Mechanism, NUMBER, USUAL, Waiting, Who, bytes};
 use super::report::{self, Group, Measured, Report, interval, nanos};
-use crate::load::report::html::{Chapter, Plate};
-use crate::load::report::svg::{self, About, Axis, Bar, Point, Row, Series, escape};
-use crate::load::report::{self as reports, Comparison, NONE, Strip, json};
+use crate::load::report::svg::{self, About, Axis, Bar, Point, Row, Series};
+use crate::load::report::{self as reports, Chapter, Comparison, Figure, NONE, Timeline, json};
+use crate::text::escape;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -33,21 +33,22 @@ pub fn rewrite(folder: &Path) -> io::Result<()> {
         baseline: None,
         cases: Vec::new(),
     });
-    let strips: Vec<Strip> = serde_json::from_str(&text("strips.json")).unwrap_or_default();
-    let page = reports::page_with(&comparison, &strips, &further);
+    let timelines: Vec<Timeline> =
+        serde_json::from_str(&text("timelines.json")).unwrap_or_default();
+    let page = reports::page(&comparison, &timelines, &further);
     reports::write(&folder.join("index.html"), &page)
 }
 
 /// The chapter of one report.
 pub fn chapter(report: &Report) -> Chapter {
-    let mut plates = vec![which_when(report)];
+    let mut figures = vec![which_when(report)];
     for group in Group::of(report) {
-        plates.extend(sized(report, group));
+        figures.extend(sized(report, group));
     }
     for cores in [Cores::One, Cores::Two] {
-        plates.extend(numbers(report, cores));
+        figures.extend(numbers(report, cores));
     }
-    plates.extend(ratios(report));
+    figures.extend(ratios(report));
     let reasons = report::reasons(report).into_iter().map(|why| (NONE.to_owned(), why));
     let judged = report::judged(report).into_iter();
     let judged = judged.map(|said| match said.strip_prefix("! ") {
@@ -64,7 +65,7 @@ pub fn chapter(report: &Report) -> Chapter {
              other; points are medians.",
             report.environment.machine, report.environment.placement, report.rounds
         ),
-        plates,
+        figures,
         notes: reasons.chain(judged).chain(failures).collect(),
     }
 }
@@ -150,7 +151,7 @@ const WHEN: [(&str, Mechanism, &str); 15] = [
     ),
 ];
 
-fn which_when(report: &Report) -> Plate {
+fn which_when(report: &Report) -> Figure {
     let mut html = String::from(
         "<table><thead><tr><th scope=\"col\">You want</th><th scope=\"col\" style=\"text-align:left\">Take</th><th scope=\"col\" style=\"text-align:left\">Since</th><th scope=\"col\">There and back, one core</th>\
          <th scope=\"col\">One way, two cores</th></tr></thead><tbody>",
@@ -175,13 +176,13 @@ fn which_when(report: &Report) -> Plate {
     }
     html.push_str("</tbody></table>");
     let usual = bytes(usual_size(report));
-    Plate {
+    Figure {
         title: "Which one when".to_owned(),
         svg: html,
-        words: vec![format!(
+        caption: format!(
             "Choose by what it can do; most cost about the same. The figures are those of this run, for messages of {usual}, \
              or a number where nothing longer is carried."
-        )],
+        ),
         table: Vec::new(),
         wide: true,
     }
@@ -211,7 +212,7 @@ fn usual(
 // Plots.
 
 /// Time against the size of messages.
-fn sized(report: &Report, group: Group) -> Option<Plate> {
+fn sized(report: &Report, group: Group) -> Option<Figure> {
     let mut sizes: Vec<usize> = group
         .results(report)
         .filter(|result| result.case.mechanism.carries())
@@ -253,12 +254,12 @@ fn sized(report: &Report, group: Group) -> Option<Plate> {
     let times = series.iter().flat_map(|line| line.points.iter().filter_map(|point| point.y));
     let x = Axis::steps("length of a message", &steps, |size| short_bytes(size as usize));
     let y = Axis::log(label, times, short);
-    let words = words(&series, group);
+    let caption = words(&series, group).join(" ");
     let id = format!("ipc-{}", name_of(group));
-    let (title, description) = (group.title(), words.join(" "));
-    let about = About { id: &id, title: &title, description: &description };
+    let title = group.title();
+    let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::lines(about, &x, &y, &series));
-    Some(Plate { title: group.title(), svg, words, table: group.rows(report), wide: false })
+    Some(Figure { title: group.title(), svg, caption, table: group.rows(report), wide: false })
 }
 
 fn point(result: &Measured, who: Who) -> Option<Point> {
@@ -336,7 +337,7 @@ fn words(series: &[Series], group: Group) -> Vec<String> {
 }
 
 /// What carries a number at most, as bars.
-fn numbers(report: &Report, cores: Cores) -> Option<Plate> {
+fn numbers(report: &Report, cores: Cores) -> Option<Figure> {
     let all: Vec<(Mechanism, Option<f64>, String)> = Mechanism::ALL
         .into_iter()
         .filter(|mechanism| !mechanism.carries())
@@ -372,10 +373,9 @@ fn numbers(report: &Report, cores: Cores) -> Option<Plate> {
         .collect();
     let axis = Axis::linear("time", all.iter().filter_map(|(_, usual, _)| *usual), short);
     let id = format!("ipc-turn-{}", if cores == Cores::One { "one" } else { "two" });
-    let words = vec![
-        "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned(),
-    ];
-    let about = About { id: &id, title: &title, description: &words[0] };
+    let caption =
+        "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned();
+    let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::bars(about, &axis, &[], &bars));
     let head = vec![String::new(), "time".to_owned(), "ratio to bare".to_owned()];
     let rows = all.into_iter().map(|(mechanism, _, text)| {
@@ -385,12 +385,12 @@ fn numbers(report: &Report, cores: Cores) -> Option<Plate> {
         vec![mechanism.title().to_owned(), text, ratio.map_or(NONE.to_owned(), interval)]
     });
     let table = std::iter::once(head).chain(rows).collect();
-    Some(Plate { title, svg, words, table, wide: false })
+    Some(Figure { title, svg, caption, table, wide: false })
 }
 
 /// What the library costs beyond the bare calls.
-fn ratios(report: &Report) -> Vec<Plate> {
-    let mut plates = Vec::new();
+fn ratios(report: &Report) -> Vec<Figure> {
+    let mut figures = Vec::new();
     for course in [Course::RoundTrip, Course::OneWay] {
         let usual = usual_size(report);
         let wanted = |result: &&Measured| {
@@ -448,13 +448,12 @@ fn ratios(report: &Report) -> Vec<Plate> {
             ticks: ticks(around[0], around[2]),
         };
         let title = format!("What the library adds, {}", course.title());
-        let words = vec![
+        let caption =
             "Sleeping mechanisms on one core, spinning ones on two. The bar is the interval of 95 % over the rounds; a hollow \
              marker shows no difference."
-                .to_owned(),
-        ];
+                .to_owned();
         let id = format!("ipc-ratio-{}", course.title().replace(' ', "-"));
-        let about = About { id: &id, title: &title, description: &words[0] };
+        let about = About { id: &id, title: &title, description: &caption };
         let svg = apart_from_servers(&svg::ratios(about, &axis, &rows));
         let head = vec![String::new(), "floor".to_owned(), "ratio".to_owned()];
         let table = std::iter::once(head).chain(results.iter().zip(&rows).map(|(result, row)| {
@@ -464,9 +463,9 @@ fn ratios(report: &Report) -> Vec<Plate> {
             };
             vec![row.name.clone(), floor.to_owned(), row.text.clone()]
         }));
-        plates.push(Plate { title, svg, words, table: table.collect(), wide: false });
+        figures.push(Figure { title, svg, caption, table: table.collect(), wide: false });
     }
-    plates
+    figures
 }
 
 fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
@@ -519,21 +518,24 @@ mod tests {
     #[test]
     fn the_chapter_is_well_formed() {
         let chapter = chapter(&made_up(1.2, 15));
-        assert_eq!(chapter.plates[0].title, "Which one when");
+        assert_eq!(chapter.figures[0].title, "Which one when");
         let mut ids = Vec::new();
-        for plate in &chapter.plates {
-            assert_balanced(&plate.svg);
+        for figure in &chapter.figures {
+            assert_balanced(&figure.svg);
             for wrong in ["NaN", "inf", "data-series", "<script"] {
-                assert!(!plate.svg.contains(wrong), "{wrong} in {}", plate.title);
+                assert!(!figure.svg.contains(wrong), "{wrong} in {}", figure.title);
             }
-            assert!(!plate.words.is_empty());
-            ids.extend(plate.svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()));
+            assert!(!figure.caption.is_empty());
+            ids.extend(
+                figure.svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()),
+            );
         }
         let mut once = ids.clone();
         once.sort_unstable();
         once.dedup();
         assert_eq!(once.len(), ids.len(), "an id stands twice");
-        let titles: Vec<&str> = chapter.plates.iter().map(|plate| plate.title.as_str()).collect();
+        let titles: Vec<&str> =
+            chapter.figures.iter().map(|figure| figure.title.as_str()).collect();
         for title in [
             "Round trip, both on one core, sleeping",
             "Round trip, each on a core of its own, spinning",
@@ -567,7 +569,7 @@ mod tests {
         let mut report = made_up(1.0, 3);
         report.results.retain(|result| result.missing.is_some());
         let chapter = chapter(&report);
-        assert_eq!(chapter.plates.len(), 1);
-        assert_balanced(&chapter.plates[0].svg);
+        assert_eq!(chapter.figures.len(), 1);
+        assert_balanced(&chapter.figures[0].svg);
     }
 }

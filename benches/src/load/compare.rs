@@ -11,7 +11,7 @@ use super::diff;
 use super::engine::{self, Run, Target, Watcher};
 use super::peers::{self, Peer};
 use super::recording::{Environment, Interval, Latencies, Recording, Totals};
-use super::report::{self, Case, Comparison, Figure, SCHEMA, ServerResult, Strip};
+use super::report::{self, Case, Comparison, Metric, SCHEMA, ServerResult, Timeline};
 use super::sampler::{self, Sampler};
 use super::stats::Difference;
 use super::timeline;
@@ -627,8 +627,8 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }
-    let strips = if stop.load(Ordering::Relaxed) { Vec::new() } else { strips(&contestants) };
-    conclude(&comparison, &strips, options)?;
+    let timelines = if stop.load(Ordering::Relaxed) { Vec::new() } else { timelines(&contestants) };
+    conclude(&comparison, &timelines, options)?;
     if options.aa {
         println!("\n{}", self_check(&comparison));
     }
@@ -652,11 +652,11 @@ pub fn self_check(comparison: &Comparison) -> String {
     let mut compared = 0;
     for case in &comparison.cases {
         let [one, again, ..] = case.results.as_slice() else { continue };
-        for figure in [Figure::Rate, Figure::P50, Figure::P99, Figure::Cpu] {
-            let Some(ratio) = case.ratio(figure, &again.server, &one.server) else { continue };
+        for metric in [Metric::Rate, Metric::P50, Metric::P99, Metric::Cpu] {
+            let Some(ratio) = case.ratio(metric, &again.server, &one.server) else { continue };
             compared += 1;
             if ratio.difference() != Difference::NotShown {
-                shown.push(format!("{} {figure:?} {}", case.name, report::verdict(Some(ratio))));
+                shown.push(format!("{} {metric:?} {}", case.name, report::ratio_text(Some(ratio))));
             }
         }
     }
@@ -782,30 +782,30 @@ fn named(contestants: &[Contestant], word: &str) -> Result<String, Failure> {
 }
 
 /// What the workers of each of ours do when, for the page; one that leaves no trace is left out.
-pub fn strips(contestants: &[Contestant]) -> Vec<Strip> {
-    let mut strips: Vec<Strip> = Vec::new();
+pub fn timelines(contestants: &[Contestant]) -> Vec<Timeline> {
+    let mut timelines: Vec<Timeline> = Vec::new();
     for contestant in contestants {
         let Kind::Ours(variant) = contestant.kind else { continue };
-        if strips.iter().any(|strip| strip.server == variant.label) {
+        if timelines.iter().any(|strip| strip.server == variant.label) {
             continue;
         }
         progress(&format!("the timeline of {}", variant.label));
         match myself("serve").and_then(|serve| timeline::record(serve, variant)) {
-            Ok(strip) => strips.push(strip),
+            Ok(strip) => timelines.push(strip),
             Err(error) => eprintln!("no timeline of {}: {error}", variant.label),
         }
     }
     progress("");
-    strips
+    timelines
 }
 
 /// Prints the table and writes the files.
-fn conclude(comparison: &Comparison, strips: &[Strip], options: &Options) -> io::Result<()> {
+fn conclude(comparison: &Comparison, timelines: &[Timeline], options: &Options) -> io::Result<()> {
     let html = options.html.clone().unwrap_or_else(|| target_folder().join("index.html"));
     let beside = |name: &str| html.with_file_name(name);
     let json = options.json.clone().unwrap_or_else(|| beside("comparison.json"));
     let csv = options.csv.clone().unwrap_or_else(|| beside("comparison.csv"));
-    write_reports(comparison, strips, &html, &json, &csv)
+    write_reports(comparison, timelines, &html, &json, &csv)
 }
 
 /// Prints the table and writes page, JSON and CSV.
@@ -815,20 +815,20 @@ fn conclude(comparison: &Comparison, strips: &[Strip], options: &Options) -> io:
 /// The file system refuses.
 pub fn write_reports(
     comparison: &Comparison,
-    strips: &[Strip],
+    timelines: &[Timeline],
     html: &Path,
     json: &Path,
     csv: &Path,
 ) -> io::Result<()> {
     println!("\n{}\n", comparison.environment.placement);
-    println!("{}", report::table::comparison(comparison));
+    println!("{}", report::terminal::comparison(comparison));
     let small = condensed(comparison);
     report::write(json, &report::json::comparison(&small)?)?;
     report::write(csv, &report::csv::runs_of(comparison))?;
     // What the page is made of stays beside it: the bench `ipc` writes it anew, with a chapter of its own.
-    report::write(&json.with_file_name("strips.json"), &serde_json::to_string(strips)?)?;
+    report::write(&json.with_file_name("timelines.json"), &serde_json::to_string(timelines)?)?;
     let further = html.parent().map(crate::ipc::chapters).unwrap_or_default();
-    report::write(html, &report::page_with(comparison, strips, &further))?;
+    report::write(html, &report::page(comparison, timelines, &further))?;
     println!("\nWritten to {}, {} and {}", html.display(), json.display(), csv.display());
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! to measure both versions in one run, not a verdict.
 
 use super::compare::Failure;
-use super::report::{self, Case, Comparison, Figure, ServerResult};
+use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -23,13 +23,13 @@ pub struct Options {
 }
 
 /// The figures that are compared, with their names and which way is better.
-const FIGURES: [(Figure, &str, Direction); 6] = [
-    (Figure::Rate, "requests per second", Direction::Higher),
-    (Figure::P50, "p50", Direction::Lower),
-    (Figure::P99, "p99", Direction::Lower),
-    (Figure::Cpu, "CPU per request", Direction::Lower),
-    (Figure::Switches, "switches per request", Direction::Lower),
-    (Figure::Memory, "memory", Direction::Lower),
+const FIGURES: [(Metric, &str, Direction); 6] = [
+    (Metric::Rate, "requests per second", Direction::Higher),
+    (Metric::P50, "p50", Direction::Lower),
+    (Metric::P99, "p99", Direction::Lower),
+    (Metric::Cpu, "CPU per request", Direction::Lower),
+    (Metric::Switches, "switches per request", Direction::Lower),
+    (Metric::Memory, "memory", Direction::Lower),
 ];
 
 /// One figure of one server in one case, before and after.
@@ -40,7 +40,7 @@ pub struct Change {
     /// The name of the server.
     pub server: String,
     /// What the figure is called.
-    pub figure: &'static str,
+    pub metric: &'static str,
     /// The median before, as people read it.
     pub old: String,
     /// And after.
@@ -123,9 +123,9 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
     if old.is_invalid() || new.is_invalid() {
         return;
     }
-    for (figure, name, good) in FIGURES {
+    for (metric, name, good) in FIGURES {
         let values = |result: &ServerResult| -> Vec<Option<f64>> {
-            result.runs().map(|run| figure.of(run)).collect()
+            result.runs().map(|run| metric.of(run)).collect()
         };
         // Any pairs will do, since no round of the one belongs to one of the other.
         let pairs: Vec<_> = values(new).into_iter().zip(values(old)).collect();
@@ -134,9 +134,9 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
         let change = Change {
             case: case.name.clone(),
             server: new.server.clone(),
-            figure: name,
-            old: figure.show(old.median(figure)),
-            new: figure.show(new.median(figure)),
+            metric: name,
+            old: metric.show(old.median(metric)),
+            new: metric.show(new.median(metric)),
             ratio,
             better: match difference {
                 Difference::Shown(way) => Some(way == good),
@@ -203,7 +203,7 @@ fn table(changes: &[Change]) -> Table {
         table.add_row([
             change.case.clone(),
             change.server.clone(),
-            change.figure.to_owned(),
+            change.metric.to_owned(),
             change.old.clone(),
             change.new.clone(),
             format!("{:.2} ({interval})", change.ratio.value),
@@ -283,7 +283,7 @@ mod tests {
         let old = comparison("x", &[1000, 1010, 990, 1005, 995]);
         let twice = changes(&old, &comparison("x", &[2000, 2010, 1990, 2005, 1995]));
         let rate = &twice.shown[0];
-        assert_eq!((rate.figure, rate.better), ("requests per second", Some(true)));
+        assert_eq!((rate.metric, rate.better), ("requests per second", Some(true)));
         assert!((rate.ratio.value - 2.0).abs() < 0.05, "{rate:?}");
         let less = changes(&old, &comparison("x", &[500, 510, 490, 505, 495]));
         assert_eq!(less.shown[0].better, Some(false));

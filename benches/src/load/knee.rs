@@ -12,7 +12,7 @@ use super::compare::{
 use super::content;
 use super::engine::Target;
 use super::recording::Recording;
-use super::report::Figure;
+use super::report::Metric;
 use super::workload::{Arrivals, Protocol, Workload};
 use crate::{Placement, Variant, text};
 use std::fs;
@@ -324,7 +324,7 @@ fn search_and_tell(
     progress("what it does in a closed loop");
     let closed =
         Workload { duration: workload.duration.min(Duration::from_secs(1)), ..workload.clone() };
-    let most = Figure::Rate.of(&search.once(&closed)?).unwrap_or(1000.0);
+    let most = Metric::Rate.of(&search.once(&closed)?).unwrap_or(1000.0);
     progress("");
     println!("in a closed loop it answers {}", text::rate(most));
     let mut all: Vec<Try> = Vec::new();

@@ -105,7 +105,7 @@ fn unusable(why: impl ToString) -> Failure {
 /// Draws what is kept in a file.
 fn picture(options: &Picture) -> Result<ExitCode, Failure> {
     let comparison = diff::read(&options.file)?;
-    if report::html::levels(&comparison) < 2 {
+    if report::levels(&comparison) < 2 {
         let file = options.file.display();
         return Err(unusable(format!(
             "{file}: nothing to draw against: it has no case under several numbers of connections"
@@ -220,11 +220,11 @@ fn conclude(
     };
     println!("{}", all.environment.placement);
     match alone {
-        Some(recording) => println!("{}", report::table::recording(recording)),
-        None => println!("{}", report::table::course(&all)),
+        Some(recording) => println!("{}", report::terminal::recording(recording)),
+        None => println!("{}", report::terminal::course(&all)),
     }
     if let Sizes::Distribution(_) = workload.sizes {
-        println!("{}", report::table::files(workload));
+        println!("{}", report::terminal::files(workload));
     }
     if let Some(ceiling) = ceiling {
         println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
@@ -257,7 +257,7 @@ fn conclude(
         }
     }
     if let Some(path) = &flags.html {
-        report::write(path, &report::html::page(&all, &[]))?;
+        report::write(path, &report::page(&all, &[], &[]))?;
     }
     let ended = recordings.iter().any(verdict::server_ended);
     Ok(if ended { ExitCode::FAILURE } else { ExitCode::SUCCESS })
