@@ -1,65 +1,17 @@
-//! What `/proc` says of a process and all its descendants.
+//! The CPU time and the memory of a process and all its descendants.
 //!
-//! Processes come and go while they are looked at; one that is gone counts for nothing.
+//! Processes come and go while they are read; one that is gone counts for nothing.
 
+use crate::procfs::{self, KERNEL_STACK, Stat};
 use rustix::process::Pid;
-use std::fs;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Kernel memory that every thread has for its stack, on the usual architectures.
-const KERNEL_STACK: u64 = 16 * 1024;
-
-/// The fields of `/proc/PID/stat` that are wanted here.
-struct Stat {
-    pid: i32,
-    parent: i32,
-    /// Processor time of its own, and of the children it has waited for, in ticks.
-    ticks: u64,
-    /// Of its own alone.
-    own_ticks: u64,
-    threads: u64,
-}
-
-fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    // The name is in parentheses and may hold anything, parentheses too; field 3 comes after it.
-    let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some(Stat {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        ticks: number(14)? + number(15)? + number(16)? + number(17)?,
-        own_ticks: number(14)? + number(15)?,
-        threads: number(20)?,
-    })
-}
-
-impl Stat {
-    /// What the process itself has used beyond its ticks. They are whole ticks, rounded down twice: of a second that sixty
-    /// children share half would be lost. The scheduler's books are exact, but each thread has its own, which go
-    /// with it; so they are asked where there is one thread.
-    fn beyond_ticks(&self) -> Duration {
-        let books = (self.threads == 1)
-            .then(|| fs::read_to_string(format!("/proc/{}/schedstat", self.pid)));
-        let nanos =
-            books.and_then(Result::ok).and_then(|text| text.split(' ').next()?.parse().ok());
-        nanos.map(Duration::from_nanos).unwrap_or_default().saturating_sub(time(self.own_ticks))
-    }
-}
-
-fn time(ticks: u64) -> Duration {
-    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
+/// The processes of the tree.
 fn tree(root: Pid) -> Vec<Stat> {
-    let mut others: Vec<Stat> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| stat(entry.file_name().to_str()?.parse().ok()?))
-        .collect();
+    let mut buffer = Vec::new();
+    let mut others: Vec<Stat> =
+        procfs::pids().filter_map(|pid| Stat::read(pid, &mut buffer).ok()).collect();
     let mut tree: Vec<Stat> = others.extract_if(.., |p| p.pid == root.as_raw_pid()).collect();
     let mut seen = 0;
     while seen < tree.len() {
@@ -70,10 +22,22 @@ fn tree(root: Pid) -> Vec<Stat> {
     tree
 }
 
-/// Processor time of the tree so far, children that were waited for included. Children that nobody waits
-/// for (SIGCHLD ignored, double fork) take their time with them.
+/// What a process itself has used beyond its ticks. They are whole ticks, rounded down twice: of a second
+/// that sixty children share half would be lost. The scheduler's times are exact, but each thread has its
+/// own, which go with it; so they are read where there is one thread.
+fn beyond_ticks(process: &Stat) -> Duration {
+    let directory = format!("/proc/{}", process.pid);
+    let times = (process.threads == 1)
+        .then(|| procfs::schedule_times(&directory, &mut Vec::new()))
+        .flatten();
+    times.map_or(Duration::ZERO, |(run, _)| run.saturating_sub(process.own.cpu_time()))
+}
+
+/// CPU time of the tree so far, children that were waited for included. Children that no process waits for
+/// (SIGCHLD ignored, double fork) take their time with them.
 pub fn cpu_time(root: Pid) -> Duration {
-    tree(root).iter().map(|process| time(process.ticks) + process.beyond_ticks()).sum()
+    let used = |process: &Stat| process.own.plus(process.reaped).cpu_time();
+    tree(root).iter().map(|process| used(process) + beyond_ticks(process)).sum()
 }
 
 /// Memory of a tree, in bytes.
@@ -135,31 +99,29 @@ pub fn memory(root: Pid) -> Memory {
 }
 
 fn memory_of(pid: i32) -> Option<Memory> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let threads = field(&status, "Threads:")?;
+    let mut buffer = Vec::new();
+    let mut field = |file: &str, name: &[u8]| {
+        procfs::read(&format!("/proc/{pid}/{file}"), &mut buffer).ok()?;
+        procfs::number_after(&buffer, name).map(|number| number as i64)
+    };
+    let threads = field("status", b"\nThreads:")?;
     Some(Memory {
-        pss: field(&rollup, "Pss:")? * 1024,
-        page_tables: field(&status, "VmPTE:")? * 1024,
+        pss: field("smaps_rollup", b"\nPss:")? * 1024,
+        page_tables: field("status", b"\nVmPTE:")? * 1024,
         kernel_stacks: threads * KERNEL_STACK as i64,
         processes: 1,
         threads,
     })
 }
 
-/// The number behind `name` at the start of a line.
-fn field(text: &str, name: &str) -> Option<i64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::process::{Command, Stdio};
 
     #[test]
-    fn a_tree_has_its_children_in_it() {
+    fn tree_contains_children() {
         let me = rustix::process::getpid();
         // `cat` waits for us to say something, and we do not.
         let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
@@ -171,19 +133,19 @@ mod tests {
         cat.wait().unwrap();
     }
 
-    /// Each of these has used less than a tick, which is told as none.
+    /// Each of these has used less than a tick, which `stat` shows as none.
     #[test]
-    fn parts_of_a_tick_count() {
+    fn usage_below_a_tick_counts() {
         for _ in 0..10 {
             let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
             let pid = Pid::from_child(&cat);
-            let books = format!("/proc/{}/schedstat", pid.as_raw_pid());
+            let schedstat = format!("/proc/{}/schedstat", pid.as_raw_pid());
             let used = || -> Option<u64> {
-                fs::read_to_string(&books).ok()?.split(' ').next()?.parse().ok()
+                fs::read_to_string(&schedstat).ok()?.split(' ').next()?.parse().ok()
             };
             match used() {
                 Some(before) => assert!(cpu_time(pid) >= Duration::from_nanos(before)),
-                None => eprintln!("SKIPPED: this kernel keeps no such books"),
+                None => eprintln!("SKIPPED: this kernel has no schedstat"),
             }
             drop(cat.stdin.take());
             cat.wait().unwrap();
@@ -191,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_nothing() {
+    fn ended_process_has_no_usage() {
         let mut child = Command::new("true").spawn().unwrap();
         let pid = Pid::from_child(&child);
         child.wait().unwrap();
