@@ -19,6 +19,7 @@ pub mod ipc;
 pub mod load;
 pub mod models;
 pub mod placement;
+mod procfs;
 pub mod server;
 pub mod tether;
 pub mod text;

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_each() {
+    fn values_have_three_digits() {
         assert_eq!(duration(Duration::from_nanos(28_149)), "28.1 µs");
         assert_eq!(duration(Duration::from_micros(999)), "999 µs");
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle() {
+    fn median_is_the_middle_value() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_and_what_is_not() {
+    fn changes_are_shown_or_not() {
         let old = comparison("x", &[1000, 1010, 990, 1005, 995]);
         let twice = changes(&old, &comparison("x", &[2000, 2010, 1990, 2005, 1995]));
         let rate = &twice.shown[0];
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said() {
+    fn incomparable_results_are_left_out() {
         let old = comparison("x", &[1000, 1000]);
         let other = changes(&old, &comparison("y", &[1000, 1000]));
         assert_eq!(other.left_out.len(), 2, "{other:?}");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_none() {
+    fn unreadable_files_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         assert!(matches!(read(&path), Err(Failure::Unusable(_))));

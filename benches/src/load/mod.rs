@@ -3,8 +3,8 @@
 mod bare;
 mod null;
 
+pub mod codec;
 pub mod compare;
-pub mod connection;
 pub mod content;
 pub mod diff;
 pub mod engine;

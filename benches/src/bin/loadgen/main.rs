@@ -120,7 +120,7 @@ fn picture(options: &Picture) -> Result<ExitCode, Failure> {
 /// Runs the load that the flags ask for.
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
-    engine::check(&workload).map_err(unusable)?;
+    workload.validate().map_err(unusable)?;
     process::raise_descriptor_limit();
     let folder = tempfile::Builder::new().prefix("loadgen-").tempdir().map_err(unusable)?;
     let stop = process::stop_when_interrupted(folder.path().to_owned())?;
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_is_consistent() {
         CommandLine::command().debug_assert();
     }
 }
