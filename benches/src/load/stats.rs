@@ -7,8 +7,6 @@
 use super::recording::Latencies;
 use serde::{Deserialize, Serialize};
 
-pub use crate::text::median;
-
 /// How sure an interval is to hold the truth, in the long run.
 pub const CONFIDENCE: f64 = 0.95;
 
@@ -82,6 +80,17 @@ pub fn fairness(shares: &[u64]) -> Option<f64> {
     let sum: f64 = shares.iter().map(|&share| share as f64).sum();
     let squares: f64 = shares.iter().map(|&share| share as f64 * share as f64).sum();
     (squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
+}
+
+/// The value in the middle; of an even number of values the mean of the two. NaN of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
 }
 
 /// The median of those that are there; `None` if none is.
@@ -275,5 +284,12 @@ mod tests {
                 prop_assert!(index <= 1.0 + 1e-9 && index >= 1.0 / shares.len() as f64 - 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn median_is_the_middle_value() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
     }
 }
