@@ -172,8 +172,8 @@ async fn serve(session: &mut Session, io: &AsyncFd<Arc<Link>>) {
         match session.advance(&mut Watched(io)) {
             Step::Idle => wait(io, Direction::READABLE, session).await,
             Step::Wait(interest) => wait(io, direction(interest), session).await,
-            Step::Again => yield_now().await,
-            Step::Work(job) => match spawn_blocking(|| job.run()).await {
+            Step::Yield => yield_now().await,
+            Step::Offload(job) => match spawn_blocking(|| job.run()).await {
                 Ok(outcome) => session.resume(outcome),
                 Err(_) => return, // it panicked, which costs this client alone
             },

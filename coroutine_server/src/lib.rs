@@ -7,7 +7,7 @@
 //! - **Unit of concurrency**: a coroutine with a stack of its own, run by a few worker threads.
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
-//!   listings and fsync go to helper threads ([`Step::Work`]).
+//!   listings and fsync go to helper threads ([`Step::Offload`]).
 //! - **One client can do to another**: nothing by being slow; a session gives way after its share.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
@@ -155,8 +155,8 @@ fn serve(
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
             Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &mut session),
-            Step::Again => coroutine::yield_now(),
-            Step::Work(job) => match run_aside(job, helpers) {
+            Step::Yield => coroutine::yield_now(),
+            Step::Offload(job) => match run_aside(job, helpers) {
                 Some(outcome) => session.resume(outcome),
                 None => return,
             },

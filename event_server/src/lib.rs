@@ -9,7 +9,7 @@
 //! - **Unit of concurrency**: a turn of the loop, for a client that is ready.
 //! - **Shared**: the thread. Clients of one worker need no lock for anything.
 //! - **A blocking call stops**: every client of the worker. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Work`](file_service::Step::Work)), which ring the worker's eventfd when they are done.
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), which ring the worker's eventfd when they are done.
 //!   Opening and reading a file have no such way: a disk that is slow then is slow for all.
 //! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
@@ -32,7 +32,7 @@
 //! as a socket that may be written to is nearly always ready; so a reply that is stuck costs two calls of
 //! `epoll_ctl`. By `edge` it is reported once, when it becomes ready. It is registered once for both
 //! directions, but whoever hears of an edge must read until there is nothing left, or remember that
-//! there is more: a client that had its share goes to the end of a list (`Step::Again`), so one that sends
+//! there is more: a client that had its share goes to the end of a list (`Step::Yield`), so one that sends
 //! without end starves nobody.
 //!
 //! # Several threads (`--workers`)

@@ -144,7 +144,7 @@ impl<P: Poller> Worker<P> {
         let turn = || client.session.advance(&mut Socket(client.connection.socket()));
         // A session that panics is over, and costs no other client.
         match catch_unwind(AssertUnwindSafe(turn)).unwrap_or(Step::Closed) {
-            Step::Again => self.queue(token),
+            Step::Yield => self.queue(token),
             // It has not read since it was reported: by edge, that will not be said again.
             Step::Idle if client.news || client.hung_up => {
                 client.news = false;
@@ -155,7 +155,7 @@ impl<P: Poller> Worker<P> {
                 client.news = false;
                 self.park(token, interest);
             }
-            Step::Work(job) => {
+            Step::Offload(job) => {
                 // Watched meanwhile, a client that speaks or resets would wake the loop again and again.
                 if self.watch(token, Watch::Nothing) {
                     let (back, bell) = (self.back.clone(), self.turn.bell(self.number).clone());

@@ -16,8 +16,8 @@
 
 use crate::protocol::{Code, error_line};
 use crate::service::Service;
-use crate::session::{Interest, Session, Standing};
-use crate::transport::timespec;
+use crate::session::{Session, ShutdownState};
+use crate::transport::{Interest, timespec};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, epoll, poll};
@@ -732,7 +732,7 @@ pub struct Connection {
 impl Connection {
     /// A session at the beginning of its conversation with this client.
     pub fn session(&self, service: &Service) -> Session {
-        let session = Session::new(service, self.link.peer, Arc::clone(&self.link.standing));
+        let session = Session::new(service, self.link.peer, Arc::clone(&self.link.shutdown));
         session.numbered(self.link.number)
     }
 
@@ -764,7 +764,7 @@ pub struct Link {
     peer: SocketAddr,
     /// In the trace; 0 without one.
     number: u32,
-    standing: Arc<Standing>,
+    shutdown: Arc<ShutdownState>,
     /// As [`nanos`] counts, to the next even number; 0 while nothing is waited for. One more if what is
     /// waited for is room to write.
     deadline: AtomicU64,
@@ -772,7 +772,7 @@ pub struct Link {
 
 impl Link {
     fn new(socket: TcpStream, peer: SocketAddr, number: u32) -> Link {
-        Link { socket, peer, number, standing: Arc::default(), deadline: AtomicU64::new(0) }
+        Link { socket, peer, number, shutdown: Arc::default(), deadline: AtomicU64::new(0) }
     }
 
     /// The socket.
@@ -802,7 +802,7 @@ impl Link {
 
     /// Orders the session to end, and wakes it if it waits for a request.
     pub fn stop(&self) {
-        if self.standing.stop() {
+        if self.shutdown.request() {
             self.wake();
         }
     }

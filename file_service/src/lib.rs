@@ -44,9 +44,9 @@ pub mod transport;
 pub use incoming::{
     Accepted, Connection, Incoming, Lease, Link, Next, Places, StopSignal, listen, listen_for,
 };
-pub use options::{Endpoint, Model, NoOptions, launch, launch_from};
-pub use service::{Service, Settings};
-pub use session::{Interest, Job, Outcome, Session, Step};
+pub use options::{Endpoint, NoOptions, launch, launch_from};
+pub use service::{Model, Service, Settings};
+pub use session::{Job, Outcome, Session, Step};
 pub use store::Store;
 pub use trace::{Moment, Trace};
-pub use transport::{Socket, Transport, converse, converse_watched};
+pub use transport::{Interest, Socket, Transport, converse, converse_watched};

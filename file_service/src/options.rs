@@ -1,7 +1,7 @@
 //! Every server's command line, and the way from there to a running server.
 
 use crate::incoming::{block_signals, listen_for};
-use crate::service::{Service, Settings};
+use crate::service::{Model, Service, Settings};
 use crate::store::Store;
 use crate::trace::Trace;
 use clap::Parser;
@@ -16,29 +16,6 @@ use tracing::level_filters::LevelFilter;
 
 /// Descriptors that are not for connections: the standard three, the listener, the root, files.
 const RESERVED_DESCRIPTORS: usize = 64;
-
-/// What a model says of itself: its row in the README's table.
-#[derive(Clone, Copy, Debug)]
-pub struct Model {
-    /// The name of the server, of its crate and of its folder.
-    pub name: &'static str,
-    /// What serves a client, in a few words.
-    pub unit: &'static str,
-    /// What it is good at.
-    pub strength: &'static str,
-    /// When it breaks.
-    pub weakness: &'static str,
-}
-
-impl Model {
-    /// The row of the README's table of models.
-    pub fn readme_row(&self) -> String {
-        format!(
-            "| [`{0}`]({0}) | {1} | {2} | {3} |",
-            self.name, self.unit, self.strength, self.weakness
-        )
-    }
-}
 
 /// The options of a model that has none of its own.
 #[derive(Clone, Copy, Debug, clap::Args)]

@@ -11,7 +11,7 @@ use crate::protocol::{self, BadRequest, Code, MAX_LINE, RelPath, Request, encode
 use crate::service::Service;
 use crate::store::{self, Entry, Failure, Kind, Opened, Store, Upload};
 use crate::trace::{Moment, Traced};
-use crate::transport::Transport;
+use crate::transport::{Interest, Transport};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -64,41 +64,32 @@ pub enum Step {
     /// has. Who waits for an *edge* of readiness must do so if the client's end of stream has been seen.
     Idle,
     /// The session has had its share; it has more to do and needs to wait for nothing.
-    Again,
+    Yield,
     /// File work that may take long: run it where that hurts nobody, then [`Session::resume`].
-    Work(Job),
+    Offload(Job),
     /// The conversation is over: drop the connection.
     Closed,
 }
 
-/// A direction of readiness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// Bytes to read, or the end of stream.
-    Read,
-    /// Room to write.
-    Write,
-}
-
-/// A session's place in its server's life, shared with whoever tells the server's connections to stop.
+/// Whether a session is to end, shared between the session and the server's shutdown.
 #[derive(Debug, Default)]
-pub struct Standing(AtomicU8);
+pub struct ShutdownState(AtomicU8);
 
 const ANSWERING: u8 = 1;
 const STOPPING: u8 = 2;
 
-impl Standing {
+impl ShutdownState {
     /// Orders the session to end after the request under way.
     ///
     /// Gives whether the reading side of the connection may be shut down to wake the session: only if it
     /// waits for a request. After that the kernel answers whatever the client still sends with a reset,
     /// which would destroy a reply under way.
-    pub fn stop(&self) -> bool {
+    pub fn request(&self) -> bool {
         self.0.fetch_or(STOPPING, Ordering::SeqCst) & ANSWERING == 0
     }
 
     /// Whether the order to stop has been given.
-    pub fn is_stopping(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed) & STOPPING != 0
     }
 
@@ -117,7 +108,7 @@ impl Standing {
 pub struct Session {
     service: Service,
     peer: SocketAddr,
-    standing: Arc<Standing>,
+    shutdown: Arc<ShutdownState>,
     input: Input,
     /// The last read did not fill its buffer, so at that moment nothing more had arrived.
     drained: bool,
@@ -224,13 +215,13 @@ enum Flow {
 }
 
 impl Session {
-    /// A session at its beginning. `peer` is for the log; `standing` is shared with whoever stops the
+    /// A session at its beginning. `peer` is for the log; `shutdown` is shared with whoever stops the
     /// server.
-    pub fn new(service: &Service, peer: SocketAddr, standing: Arc<Standing>) -> Session {
+    pub fn new(service: &Service, peer: SocketAddr, shutdown: Arc<ShutdownState>) -> Session {
         Session {
             service: service.clone(),
             peer,
-            standing,
+            shutdown,
             input: Input::default(),
             drained: false,
             in_head: false,
@@ -290,7 +281,7 @@ impl Session {
                 Phase::Reply(_) => self.send(transport, &mut share),
                 Phase::Receive(_) => self.receive(transport, &mut share),
                 Phase::Work(job) => Flow::Stop(match job.take() {
-                    Some(job) => Step::Work(job),
+                    Some(job) => Step::Offload(job),
                     None => Step::Wait(Interest::Read),
                 }),
                 Phase::Finish => self.finish(transport),
@@ -299,7 +290,7 @@ impl Session {
             };
             match flow {
                 Flow::Stop(step) => break step,
-                Flow::Go if share.is_spent() => break Step::Again,
+                Flow::Go if share.is_spent() => break Step::Yield,
                 Flow::Go => {}
             }
         };
@@ -326,12 +317,12 @@ impl Session {
     // ---- Requests ----
 
     fn head(&mut self, transport: &mut impl Transport, share: &mut Share) -> Flow {
-        if self.standing.is_stopping() {
+        if self.shutdown.is_requested() {
             self.close(transport);
             return Flow::Go;
         }
         if !self.input.is_empty() {
-            if !self.standing.begin_answer() {
+            if !self.shutdown.begin_answer() {
                 self.close(transport);
                 return Flow::Go;
             }
@@ -341,7 +332,7 @@ impl Session {
                 share.requests -= 1;
                 return Flow::Go;
             }
-            self.standing.end_answer();
+            self.shutdown.end_answer();
         }
         if self.input.is_empty() && self.drained {
             self.drained = false;
@@ -788,7 +779,7 @@ impl Session {
             }
             _ => {
                 // From here on the client is idle, unless it has sent more already.
-                self.standing.end_answer();
+                self.shutdown.end_answer();
                 self.input.shrink();
                 self.deadline = Instant::now() + self.service.settings().idle_timeout;
             }

@@ -1,6 +1,6 @@
 //! What a session needs of a connected byte stream, and sockets as such a stream.
 
-use crate::session::{Interest, Session, Step};
+use crate::session::{Session, Step};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::sendfile;
 use rustix::io::Errno;
@@ -35,6 +35,15 @@ pub trait Transport {
     /// Ends what is written; reading goes on. A transport that has taken bytes over and not sent them yet
     /// would block.
     fn finish(&mut self) -> io::Result<()>;
+}
+
+/// A direction of readiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes to read, or the end of stream.
+    Read,
+    /// Room to write.
+    Write,
 }
 
 /// The most that one call of sendfile is asked for, so that a deadline is looked at now and then.
@@ -114,8 +123,8 @@ pub fn converse_watched(mut session: Session, socket: &TcpStream, mut watch: imp
             // Whose request is here already goes first. When this thread runs again its next request has often come,
             // too, so there is no need to sleep and be woken.
             Step::Idle => rustix::thread::sched_yield(),
-            Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             Step::Wait(interest) => {
                 if !wait(socket, interest, session.deadline()).unwrap_or(false) {
                     session.expire();

@@ -153,14 +153,14 @@ impl Lot {
                         }
                     }
                 }
-                Step::Again => {
+                Step::Yield => {
                     std::mem::forget(leave);
                     client.queued.store(self.service.moment().to_bits(), Ordering::Relaxed);
                     client.state.store(QUEUED, Ordering::Release);
                     return true;
                 }
                 // A thread that may block is what a pool is for.
-                Step::Work(job) => session.resume(job.run()),
+                Step::Offload(job) => session.resume(job.run()),
                 Step::Closed => return false,
             }
         }

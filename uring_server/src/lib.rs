@@ -22,7 +22,7 @@
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Work`](file_service::Step::Work)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
 //!   at most; a session gives way after its share; and what a client has sent and nobody reads yet moves out

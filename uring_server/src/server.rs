@@ -359,8 +359,8 @@ impl Server {
                 self.writers += 1;
                 Waits::ToWrite
             }
-            Step::Again => Waits::ForItsTurn,
-            Step::Work(job) => {
+            Step::Yield => Waits::ForItsTurn,
+            Step::Offload(job) => {
                 self.returns.send(&self.helpers, key.number(), job);
                 Waits::ForWork
             }

@@ -13,9 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::request::{Sort, View};
 use super::response::Civil;
-use crate::options::Model;
 use crate::protocol::{RelPath, encode_byte, encode_name};
-use crate::service::Service;
+use crate::service::{Model, Service};
 use crate::store::{Entry, Kind};
 
 /// The media type of [`page`].
