@@ -115,7 +115,7 @@ pub fn converse(session: Session, socket: &TcpStream) {
 /// could: at least once after every request that was not followed by another at once.
 pub fn converse_watched(mut session: Session, socket: &TcpStream, mut watch: impl FnMut(&Session)) {
     let mut transport = BlockingSocket(Socket(socket));
-    session.occupies("B");
+    session.begin_exclusive_worker();
     loop {
         let step = session.advance(&mut transport);
         watch(&session);
@@ -130,7 +130,7 @@ pub fn converse_watched(mut session: Session, socket: &TcpStream, mut watch: imp
                     session.expire();
                 }
             }
-            Step::Closed => return session.occupies("E"),
+            Step::Closed => return session.end_exclusive_worker(),
         }
     }
 }
