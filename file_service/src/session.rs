@@ -233,8 +233,9 @@ impl Session {
         }
     }
 
-    /// The same session with its connection's number in the trace, if one is written.
-    pub(crate) fn numbered(mut self, number: u32) -> Session {
+    /// Returns the session with its connection's number in the trace, as [`Trace::accepted`](crate::Trace::accepted)
+    /// has assigned it. Without a trace nothing changes.
+    pub fn numbered(mut self, number: u32) -> Session {
         self.traced = Traced::new(&self.service, number);
         self
     }
@@ -247,10 +248,20 @@ impl Session {
         }
     }
 
-    /// Tells the trace that the calling thread belongs to this session from now on (`B`) or no more (`E`).
-    pub(crate) fn occupies(&mut self, phase: &str) {
+    /// Records in the trace that the calling thread serves only this session from now on.
+    ///
+    /// For models in which a connection has a worker of its own; [`end_exclusive_worker`](Session::end_exclusive_worker)
+    /// must follow on the same thread.
+    pub fn begin_exclusive_worker(&mut self) {
         if let Some(traced) = &mut self.traced {
-            traced.occupies(phase);
+            traced.exclusive_worker("B");
+        }
+    }
+
+    /// Records in the trace that the calling thread no longer serves only this session.
+    pub fn end_exclusive_worker(&mut self) {
+        if let Some(traced) = &mut self.traced {
+            traced.exclusive_worker("E");
         }
     }
 
@@ -1001,25 +1012,25 @@ impl Share {
     }
 }
 
-/// Holds a short conversation with nobody, so that what is initialised at its first use is so by now.
+/// Serves a few scripted requests, so that everything that is initialised at its first use is initialised.
 ///
-/// For a parent that forks: a child inherits it. The choice of the fastest string search alone asks the
-/// processor for its features, which is slow on a virtual machine, and would be done anew by each child.
-pub fn rehearse(service: &Service) {
-    let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+/// A parent that forks calls this once, and its children inherit the result. The choice of the fastest string search
+/// alone asks the processor for its features, which is slow on a virtual machine; otherwise each child would do so.
+pub fn warm_up(service: &Service) {
+    let peer = SocketAddr::from(([0, 0, 0, 0], 0));
     for request in [&b"HASH no%20such\nQUIT\n"[..], b"GET /no/such HTTP/1.1\r\nHost: x\r\n\r\n"] {
-        let mut session = Session::new(service, nobody, Arc::default());
-        let mut audience = Nobody { request };
-        while !matches!(session.advance(&mut audience), Step::Closed) {}
+        let mut session = Session::new(service, peer, Arc::default());
+        let mut transport = ScriptedTransport { request };
+        while !matches!(session.advance(&mut transport), Step::Closed) {}
     }
 }
 
-/// A transport whose peer speaks from a script and listens to nothing.
-struct Nobody<'a> {
+/// A transport whose peer sends a script; what the session writes is dropped.
+struct ScriptedTransport<'a> {
     request: &'a [u8],
 }
 
-impl Transport for Nobody<'_> {
+impl Transport for ScriptedTransport<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         io::Read::read(&mut self.request, buffer)
     }

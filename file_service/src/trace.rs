@@ -203,9 +203,10 @@ impl Trace {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Gives a connection its number, and records that it was accepted.
+    /// Records that the connection of `peer` was accepted. Returns its number in the trace, which
+    /// [`Session::numbered`](crate::Session::numbered) and [`refused`](Trace::refused) take.
     #[inline(never)]
-    pub(crate) fn accepted(&self, peer: SocketAddr) -> u32 {
+    pub fn accepted(&self, peer: SocketAddr) -> u32 {
         let number = match self.counter.get() {
             Some(Counter(next)) => next(),
             None => self.connections.fetch_add(1, Ordering::Relaxed) + 1,
@@ -221,9 +222,9 @@ impl Trace {
         number
     }
 
-    /// Records that a connection was told that there is no room.
+    /// Records that the connection of this number was refused, because the server was at its limit.
     #[inline(never)]
-    pub(crate) fn refused(&self, number: u32) {
+    pub fn refused(&self, number: u32) {
         let now = self.now();
         self.record(now, |lines| {
             lines.open("i", b"busy", now);
@@ -647,9 +648,9 @@ impl Traced {
         (taken.0 != 0).then(|| taken.0.saturating_sub(dispatched.0))
     }
 
-    /// The worker belongs to this connection from now on, or does so no more.
+    /// The worker belongs to this connection from now on (`B`), or does so no more (`E`).
     #[inline(never)]
-    pub(crate) fn occupies(&mut self, phase: &str) {
+    pub(crate) fn exclusive_worker(&mut self, phase: &str) {
         // Such a worker may have come long before its first request does: it was not waited for by that.
         self.turn_begins();
         self.came_for_nothing();

@@ -121,7 +121,7 @@ pub struct Options {
 /// nothing), or the system refuses a signal handler, a descriptor or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
     assert_single_threaded()?;
-    file_service::session::rehearse(&service); // once here, instead of once in every child
+    file_service::session::warm_up(&service); // once here, instead of once in every child
     child::install_handlers()?;
     if let Some(children) = options.prefork {
         return prefork::run(listener, service, children, options.accept);
