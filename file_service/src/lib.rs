@@ -32,6 +32,7 @@
 pub mod client;
 pub mod datagram;
 mod http;
+mod human;
 pub mod incoming;
 pub mod options;
 pub mod protocol;
