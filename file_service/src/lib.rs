@@ -20,7 +20,7 @@
 pub mod client;
 pub mod datagram;
 mod http;
-mod human;
+pub mod human;
 pub mod protocol;
 pub mod service;
 pub mod session;
