@@ -174,7 +174,7 @@ fn run(extent: &Extent, cases: &[Case], folder: Option<&Path>) -> io::Result<Exi
     };
     println!("ipc, {}: {} rounds", extent.name, extent.effort.rounds);
     println!("{}; {words}", text::machine());
-    let environment = crate::load::watched::environment(words);
+    let environment = crate::load::sampled_run::environment(words);
     let setup = Setup { cases, effort: extent.effort, placement, stop: &stop };
     let report = runner::run(&setup, environment, &mut text::progress);
     text::progress("");

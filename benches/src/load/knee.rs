@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
 use super::report::Metric;
-use super::watched::{self, run_watched};
+use super::sampled_run::{self, run_sampled};
 use super::workload::{Arrivals, Protocol, Workload};
 use crate::text::{self, progress};
 use crate::{Placement, Variant};
@@ -251,8 +251,8 @@ impl Search<'_> {
             (None, Subject::Ours(_)) => return Err(broken("is not there".into())),
         };
         let target = Target { addr, name: self.name.clone() };
-        let environment = watched::environment(self.words());
-        let made = run_watched(
+        let environment = sampled_run::environment(self.words());
+        let made = run_sampled(
             workload,
             &target,
             server.as_ref(),

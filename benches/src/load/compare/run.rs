@@ -12,8 +12,8 @@ use crate::load::content;
 use crate::load::engine::{self, Target};
 use crate::load::recording::Environment;
 use crate::load::report::{self, Case, Comparison, SCHEMA, ServerResult};
+use crate::load::sampled_run::{SampledRun, environment, run_sampled};
 use crate::load::verdict::{self, Bounds};
-use crate::load::watched::{Watched, environment, run_watched};
 use crate::load::workload::{Arrivals, Mix, Protocol, Workload};
 use crate::{Placement, Server};
 use std::io;
@@ -110,7 +110,7 @@ pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<
                 }
                 let result = &mut results[at];
                 match made {
-                    Ok(Watched { mut recording, share }) => {
+                    Ok(SampledRun { mut recording, share }) => {
                         watching = share.max(watching);
                         verdict::judge(&mut recording, &Bounds::default(), ceiling);
                         result.rounds.push(Some(recording));
@@ -170,7 +170,7 @@ fn measure(
     contestant: &Contestant,
     workload: &Workload,
     environment: &Environment,
-) -> Result<Watched, String> {
+) -> Result<SampledRun, String> {
     let server = contestant
         .start(setup.root, workload.connections, setup.placement)
         .map_err(|error| format!("does not start: {error}"))?;
@@ -179,7 +179,7 @@ fn measure(
     let (placement, stop) = (setup.placement, setup.stop);
     let run = |workload: &Workload, server| match &setup.wrk {
         Some(wrk) => wrk.run(workload, &target, server, placement, environment, stop),
-        None => run_watched(workload, &target, server, placement, environment, stop),
+        None => run_sampled(workload, &target, server, placement, environment, stop),
     };
     if report::is_idle(workload) {
         // What the first client costs, pages of the program and a heap, is not a cost of each client.

@@ -12,8 +12,8 @@ use crate::load::process::myself;
 use crate::load::recording::{
     Environment, ErrorKind, Generator, Latencies, Recording, SCHEMA, Totals,
 };
+use crate::load::sampled_run::SampledRun;
 use crate::load::sampler::{self, Sampler};
-use crate::load::watched::Watched;
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};
 use crate::{Placement, Server, tether};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -94,7 +94,7 @@ impl Wrk {
         placement: Placement,
         environment: &Environment,
         stop: &AtomicBool,
-    ) -> Result<Watched, String> {
+    ) -> Result<SampledRun, String> {
         let sampler = server.and_then(|server| Sampler::start(server.pid(), placement).ok());
         self.warm_up(workload, target, placement, environment, stop)?;
         let origin = Instant::now();
@@ -108,7 +108,7 @@ impl Wrk {
             share = series.cpu_share();
             (recording.empty, recording.samples) = (Some(series.first), series.samples);
         }
-        Ok(Watched { recording, share })
+        Ok(SampledRun { recording, share })
     }
 
     /// One client of the generator's own, which verifies the replies.

@@ -28,15 +28,19 @@ mod tables;
 pub mod csv;
 pub mod hgrm;
 pub mod json;
-pub mod svg;
+pub(crate) mod svg;
 pub mod terminal;
 
-pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline, is_idle};
-pub use metric::{Metric, NONE};
+pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline};
+pub use metric::Metric;
 pub use page::{Chapter, Figure};
 pub use picture::overview_svg;
 pub use sweeps::levels;
-pub use tables::{NEAR, case_rows, ratio_text};
+pub use tables::{NEAR, case_rows};
+
+pub(crate) use comparison::is_idle;
+pub(crate) use metric::NONE;
+pub(crate) use tables::ratio_text;
 
 use super::recording::Recording;
 use metric::{errors, fullest, memory};

@@ -65,7 +65,7 @@ pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
 }
 
 /// A ratio and its interval, or that no difference is shown, in a few words.
-pub fn ratio_text(ratio: Option<Ratio>) -> String {
+pub(crate) fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return NONE.to_owned() };
     let Some((low, high)) = ratio.interval else {
         return format!("{} × (one round: no interval)", digits(ratio.value));

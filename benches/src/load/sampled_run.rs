@@ -1,4 +1,4 @@
-//! A run whose server is watched from outside.
+//! A run whose server is sampled from outside.
 
 use super::engine::{self, Run, Target, Watcher};
 use super::recording::{Environment, Interval, Latencies, Recording, Totals};
@@ -16,13 +16,13 @@ pub fn environment(placement: String) -> Environment {
     Environment { machine: text::machine(), command: command.join(" "), started, placement }
 }
 
-/// A run and the cost of watching it.
+/// A run and the cost of sampling its server.
 #[derive(Clone, Debug)]
-pub struct Watched {
+pub(crate) struct SampledRun {
     /// The run.
-    pub recording: Recording,
+    pub(crate) recording: Recording,
     /// The share of the generator's core that it took to sample the server.
-    pub share: f64,
+    pub(crate) share: f64,
 }
 
 /// Runs a workload on the client's core, with the server sampled from outside.
@@ -30,14 +30,14 @@ pub struct Watched {
 /// # Errors
 ///
 /// There is nothing to record; the error says why.
-pub fn run_watched(
+pub(crate) fn run_sampled(
     workload: &Workload,
     target: &Target,
     server: Option<&Server>,
     placement: Placement,
     environment: &Environment,
     stop: &AtomicBool,
-) -> Result<Watched, String> {
+) -> Result<SampledRun, String> {
     let sampler = server.and_then(|server| Sampler::start(server.pid(), placement).ok());
     let mut clock = Clock { sampler, origin: None, end: workload.duration.as_secs_f64() };
     let run =
@@ -50,7 +50,7 @@ pub fn run_watched(
         share = series.cpu_share();
         (recording.empty, recording.samples) = (Some(series.first), series.samples);
     }
-    Ok(Watched { recording, share })
+    Ok(SampledRun { recording, share })
 }
 
 /// Tells the sampler when it matters.
