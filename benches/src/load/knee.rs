@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
 use super::report::Metric;
-use super::sampled_run::{self, run_sampled};
+use super::sampled_run::{self, Context, run_sampled};
 use super::workload::{Arrivals, Protocol, Workload};
 use crate::text::{self, progress};
 use crate::{Placement, Variant};
@@ -252,14 +252,14 @@ impl Search<'_> {
         };
         let target = Target { addr, name: self.name.clone() };
         let environment = sampled_run::environment(self.words());
-        let made = run_sampled(
-            workload,
-            &target,
-            server.as_ref(),
-            self.placement,
-            &environment,
-            self.stop,
-        );
+        let context = Context {
+            target: &target,
+            server: server.as_ref(),
+            placement: self.placement,
+            environment: &environment,
+            stop: self.stop,
+        };
+        let made = run_sampled(workload, context);
         if self.stop.load(Ordering::Relaxed) {
             return Err(Failure::Broken("interrupted before the bracket was found".into()));
         }

@@ -25,35 +25,62 @@ pub(crate) struct SampledRun {
     pub(crate) share: f64,
 }
 
+/// Where a workload is run, and against which server.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// The server's address and name.
+    pub(crate) target: &'a Target,
+    /// Its process, if that can be sampled.
+    pub(crate) server: Option<&'a Server>,
+    /// The cores of both sides.
+    pub(crate) placement: Placement,
+    /// Goes into the recording as it is.
+    pub(crate) environment: &'a Environment,
+    /// Set from elsewhere, it ends the run.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Context<'_> {
+    /// Samples the server from now on.
+    pub(crate) fn sampler(&self) -> Option<Sampler> {
+        self.server.and_then(|server| Sampler::start(server.pid(), self.placement).ok())
+    }
+}
+
+impl SampledRun {
+    /// Puts samples on the time axis of a recording, which begins at `origin`.
+    pub(crate) fn new(
+        mut recording: Recording,
+        sampler: Option<Sampler>,
+        origin: Instant,
+    ) -> SampledRun {
+        let mut share = 0.0;
+        if let Some(sampler) = sampler {
+            let series = sampler.finish(origin);
+            share = series.cpu_share();
+            (recording.empty, recording.samples) = (Some(series.first), series.samples);
+        }
+        SampledRun { recording, share }
+    }
+}
+
 /// Runs a workload on the client's core, with the server sampled from outside.
 ///
 /// # Errors
 ///
 /// There is nothing to record; the error says why.
-pub(crate) fn run_sampled(
-    workload: &Workload,
-    target: &Target,
-    server: Option<&Server>,
-    placement: Placement,
-    environment: &Environment,
-    stop: &AtomicBool,
-) -> Result<SampledRun, String> {
-    let sampler = server.and_then(|server| Sampler::start(server.pid(), placement).ok());
-    let mut clock = Clock { sampler, origin: None, end: workload.duration.as_secs_f64() };
-    let run =
-        Run { workload, target, stop, watcher: Some(&mut clock), environment: environment.clone() };
-    let mut recording =
-        placement.on_client_core(|| engine::run(run)).map_err(|error| error.to_string())?;
-    let mut share = 0.0;
-    if let Some(sampler) = clock.sampler {
-        let series = sampler.finish(clock.origin.unwrap_or_else(Instant::now));
-        share = series.cpu_share();
-        (recording.empty, recording.samples) = (Some(series.first), series.samples);
-    }
-    Ok(SampledRun { recording, share })
+pub(crate) fn run_sampled(workload: &Workload, context: Context) -> Result<SampledRun, String> {
+    let Context { target, placement, environment, stop, .. } = context;
+    let end = workload.duration.as_secs_f64();
+    let mut clock = Clock { sampler: context.sampler(), origin: None, end };
+    let environment = environment.clone();
+    let run = Run { workload, target, stop, watcher: Some(&mut clock), environment };
+    let recording = placement.on_client_core(|| engine::run(run)).map_err(|e| e.to_string())?;
+    let origin = clock.origin.unwrap_or_else(Instant::now);
+    Ok(SampledRun::new(recording, clock.sampler, origin))
 }
 
-/// Tells the sampler when it matters.
+/// Asks the sampler for samples at the moments that matter.
 struct Clock {
     sampler: Option<Sampler>,
     origin: Option<Instant>,
