@@ -78,7 +78,7 @@ impl Variant {
     }
 
     /// How many clients that stay connected it serves at once; to a preforked child a client is one that stays.
-    pub fn holds(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         if self.many {
             return usize::MAX;
         }
@@ -89,9 +89,9 @@ impl Variant {
         children.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 
-    /// Whether it waits for its children, if it has any. The processor time of those that nobody waits for
+    /// Whether it waits for its children, if it has any. The CPU time of those that nobody waits for
     /// is lost to those who look from outside.
-    pub fn waits(&self) -> bool {
+    pub fn reaps_children(&self) -> bool {
         !self.options.iter().any(|option| ["ignore", "double-fork"].contains(option))
     }
 
@@ -143,7 +143,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_model_has_a_name_of_its_own() {
+    fn model_names_are_unique() {
         let names: BTreeSet<_> = MODELS.iter().map(|entry| entry.model.name).collect();
         assert_eq!(names.len(), MODELS.len());
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn short_names() {
+    fn variant_is_found_by_short_name() {
         let called = |name| VARIANTS.iter().find(|c| c.is_called(name)).map(|c| c.label);
         assert_eq!(called("pool"), Some("pool_server"));
         assert_eq!(called("pool:steal"), Some("pool_server:steal"));
@@ -171,11 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stay() {
-        let holds = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::holds);
-        assert_eq!(holds("iterative_server"), Some(1));
-        assert_eq!(holds("fork_server:prefork-lock"), Some(64));
-        assert_eq!(holds("event_server:select"), Some(900));
-        assert_eq!(holds("fork_server"), Some(usize::MAX));
+    fn capacity_of_variants() {
+        let capacity = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::capacity);
+        assert_eq!(capacity("iterative_server"), Some(1));
+        assert_eq!(capacity("fork_server:prefork-lock"), Some(64));
+        assert_eq!(capacity("event_server:select"), Some(900));
+        assert_eq!(capacity("fork_server"), Some(usize::MAX));
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_follow_the_seed_and_the_law() {
+    fn poisson_arrivals_follow_seed_and_distribution() {
         let arrivals = Arrivals::Poisson { rate: 1000.0 };
         assert_eq!(times(arrivals, 7, 100), times(arrivals, 7, 100));
         assert_ne!(times(arrivals, 7, 100), times(arrivals, 8, 100));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_follow_the_course() {
+    fn rates_follow_profile() {
         let arrivals = Arrivals::Fixed { rate: 1.0 };
         let (duration, warm_up) = (Duration::from_secs(2), Duration::from_secs(1));
         let base = Workload { arrivals, duration, warm_up, ..Workload::default() };
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_plans_nothing() {
+    fn closed_loop_has_no_schedule() {
         assert!(Schedule::new(Arrivals::Closed, 1).is_none());
     }
 

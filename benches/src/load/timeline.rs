@@ -32,7 +32,7 @@ const LARGE: u64 = 16 << 20;
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 6_000_000 };
 
 /// How long any client waits for the server.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One event of a trace.
 #[derive(Clone, Debug, Deserialize)]
@@ -91,23 +91,23 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     let mut events: Vec<Event> = serde_json::from_str(&closed)?;
     // What a slice says in short of other events: the queue that it ends, and a reply sent in one piece, whose
     // first byte and finish are at its end.
-    let mut told = Vec::new();
+    let mut derived = Vec::new();
     for slice in &events {
         let args = || Args { connection: slice.args.connection, ..Args::default() };
-        let mut tell = |ph: &str, name: &str, ts| {
+        let mut derive = |ph: &str, name: &str, ts| {
             let (ph, name) = (ph.to_owned(), name.to_owned());
-            told.push(Event { ph, name, ts, dur: 0.0, args: args(), id: None, ..*slice });
+            derived.push(Event { ph, name, ts, dur: 0.0, args: args(), id: None, ..*slice });
         };
         if let Some(waited) = slice.args.waited {
-            tell("b", "dispatch", slice.ts - waited);
-            tell("e", "dispatch", slice.ts);
+            derive("b", "dispatch", slice.ts - waited);
+            derive("e", "dispatch", slice.ts);
         }
         if slice.args.at_once {
-            tell("i", "first byte", slice.end());
-            tell("i", "finish", slice.end());
+            derive("i", "first byte", slice.end());
+            derive("i", "finish", slice.end());
         }
     }
-    events.extend(told);
+    events.extend(derived);
     events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
     Ok(events)
 }
@@ -214,7 +214,7 @@ pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
 /// The slow client is being served when the quick ones come.
 fn drive(addr: SocketAddr) -> io::Result<()> {
     let mut slow = TcpStream::connect(addr)?;
-    slow.set_read_timeout(Some(PATIENCE))?;
+    slow.set_read_timeout(Some(TIMEOUT))?;
     slow.write_all(b"GET large\n")?;
     slow.read_exact(&mut [0])?;
     thread::scope(|scope| {
@@ -230,8 +230,8 @@ fn drive(addr: SocketAddr) -> io::Result<()> {
 }
 
 fn read_quickly(addr: SocketAddr) -> io::Result<()> {
-    let mut client = Client::connect_timeout(addr, PATIENCE).map_err(io::Error::other)?;
-    client.set_timeout(Some(PATIENCE))?;
+    let mut client = Client::connect_timeout(addr, TIMEOUT).map_err(io::Error::other)?;
+    client.set_timeout(Some(TIMEOUT))?;
     for _ in 0..REQUESTS / CLIENTS {
         client.get("small").map_err(io::Error::other)?;
     }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_become_spans_and_queues_become_waits() {
+    fn slices_become_spans_and_waits() {
         let events = [
             event(r#"{"ph":"M","name":"thread_name","pid":1,"tid":3,"args":{"name":"worker 0"}}"#),
             event(r#"{"ph":"i","name":"accept","ts":100,"pid":1,"tid":2,"args":{"connection":1}}"#),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_is_an_error() {
+    fn malformed_trace_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(read(file.path()).is_err());
         std::fs::write(file.path(), "[\n{\"ph\":\"M\",\"name\":\"x\",\"pid\":1,\"tid\":1}\n")

@@ -3,6 +3,7 @@
 
 use super::speed::start_bare;
 use super::{Failure, Models, folder, progress, rotated, span, start, table};
+use benches::load::stats;
 use benches::{Placement, Server, Variant, files, text};
 use rustix::net::{RecvFlags, recv};
 use std::fs;
@@ -185,8 +186,8 @@ fn details(direction: Direction, length: u64, models: &[&Variant], seconds: &[Ve
             times.iter().zip(&seconds[0]).map(|(ours, bare)| 100.0 * bare / ours).collect();
         shown.add_row([
             label.to_owned(),
-            text::byte_rate(length as f64 / text::median(times)),
-            format!("{:.0}%", text::median(&shares)),
+            text::byte_rate(length as f64 / stats::median(times)),
+            format!("{:.0}%", stats::median(&shares)),
             span(&shares, 0),
         ]);
     }

@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for variant in options.models.chosen() {
         progress(variant.label);
         let mut row = vec![variant.label.to_owned()];
-        if options.clients as usize <= variant.holds() {
+        if options.clients as usize <= variant.capacity() {
             let (each, all) = measure(variant, options.clients, root.path(), placement)?;
             row.extend(each.map(|kib| format!("{kib:.1}")));
             row.extend([all.processes.to_string(), all.threads.to_string()]);

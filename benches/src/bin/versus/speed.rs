@@ -2,6 +2,7 @@
 
 use super::{Failure, Models, folder, myself, progress, rotated, span, start, table, wrk};
 use benches::load::peers::Nginx;
+use benches::load::stats;
 use benches::{Placement, Server, Variant, files, text, tree};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -82,7 +83,7 @@ impl Subject {
     /// Whether it can have so many clients at once. With a connection for each request, all can.
     fn can(self, case: &Case) -> bool {
         match self {
-            Subject::Ours(variant) => case.close || case.connections <= variant.holds(),
+            Subject::Ours(variant) => case.close || case.connections <= variant.capacity(),
             _ => true,
         }
     }
@@ -139,7 +140,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let ratio = |label: &str| {
             let at = subjects.iter().position(|subject| subject.label() == label)?;
             let ratios = ratios(&records[at], &records[0]);
-            (!ratios.is_empty()).then(|| format!("{:.2}", text::median(&ratios)))
+            (!ratios.is_empty()).then(|| format!("{:.2}", stats::median(&ratios)))
         };
         let cells = models.iter().map(|model| ratio(model.label).unwrap_or("-".into()));
         overview.add_row(std::iter::once(case.name.to_owned()).chain(cells));
@@ -270,14 +271,14 @@ fn details(case: &Case, subjects: &[Subject], records: &[Record]) -> String {
             row.resize(header.len(), "-".into());
         } else {
             let to_nginx = ratios(record, &records[0]);
-            row.extend([format!("{:.2}", text::median(&to_nginx)), span(&to_nginx, 2)]);
+            row.extend([format!("{:.2}", stats::median(&to_nginx)), span(&to_nginx, 2)]);
             if case.bare {
-                row.push(format!("{:.2}", text::median(&ratios(record, &records[1]))));
+                row.push(format!("{:.2}", stats::median(&ratios(record, &records[1]))));
             }
-            row.push(text::rate(text::median(&record.per_second)));
+            row.push(text::rate(stats::median(&record.per_second)));
             row.push(match subject {
-                Subject::Ours(variant) if !variant.waits() => "-".into(),
-                _ => format!("{:.1}", text::median(&record.cpu_micros)),
+                Subject::Ours(variant) if !variant.reaps_children() => "-".into(),
+                _ => format!("{:.1}", stats::median(&record.cpu_micros)),
             });
         }
         shown.add_row(row);

@@ -67,7 +67,7 @@ pub enum Protocol {
     /// The workspace's file protocol
     #[default]
     File,
-    /// HTTP/1.1, so that foreign servers can be driven too
+    /// HTTP/1.1, so that third-party servers can be driven too
     Http,
 }
 
