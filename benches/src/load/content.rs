@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The length of the line at the beginning.
-pub const LINE: usize = 74;
+pub(crate) const LINE: usize = 74;
 
 /// After so many bytes the pattern begins again: a prime, so that it falls in step with nothing.
 const PERIOD: usize = 131_071;
@@ -135,7 +135,7 @@ fn sum(name: u64, version: u64, length: u64) -> u64 {
 
 /// A body that is being verified while it arrives.
 #[derive(Debug)]
-pub struct Verifier {
+pub(crate) struct Verifier {
     name: usize,
     at: u64,
     start: usize,

@@ -16,7 +16,7 @@ pub struct Schedule {
     next: f64,
 }
 
-/// A time in which the rate is the same or changes evenly.
+/// A time in which the rate is constant or changes evenly.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     begin: f64,
@@ -34,13 +34,8 @@ impl Piece {
 }
 
 impl Schedule {
-    /// Of one rate; none for a closed loop, which plans nothing.
-    pub fn new(arrivals: Arrivals, seed: u64) -> Option<Schedule> {
-        Schedule::of(&Workload { arrivals, seed, ..Workload::default() })
-    }
-
     /// Of a workload and its profile, warm-ups included; none for a closed loop.
-    pub fn of(workload: &Workload) -> Option<Schedule> {
+    pub fn new(workload: &Workload) -> Option<Schedule> {
         let rate = workload.arrivals.rate()?;
         let poisson = matches!(workload.arrivals, Arrivals::Poisson { .. });
         let nanos = |time: Duration| time.as_secs_f64() * 1e9;
@@ -193,7 +188,8 @@ mod tests {
     use super::*;
 
     fn times(arrivals: Arrivals, seed: u64, count: usize) -> Vec<u64> {
-        let mut schedule = Schedule::new(arrivals, seed).unwrap();
+        let mut schedule =
+            Schedule::new(&Workload { arrivals, seed, ..Workload::default() }).unwrap();
         let mut next = || {
             let at = schedule.peek();
             schedule.step();
@@ -227,7 +223,7 @@ mod tests {
 
     /// How many arrivals there are between two moments, in seconds.
     fn between(workload: &Workload, from: f64, to: f64) -> usize {
-        let mut schedule = Schedule::of(workload).unwrap();
+        let mut schedule = Schedule::new(workload).unwrap();
         let mut count = 0;
         loop {
             let at = schedule.peek() as f64 / 1e9;
@@ -265,7 +261,7 @@ mod tests {
 
     #[test]
     fn closed_loop_has_no_schedule() {
-        assert!(Schedule::new(Arrivals::Closed, 1).is_none());
+        assert!(Schedule::new(&Workload::default()).is_none());
     }
 
     #[test]
