@@ -11,7 +11,7 @@
 //! and later `--baseline before`, show what has changed between two runs. Report:
 //! `target/criterion/report/index.html`.
 
-use benches::load::compare::filter_words;
+use benches::filter;
 use benches::{Placement, Server, VARIANTS, Variant, files, tether};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode};
 use file_service::protocol::{RelPath, Request};
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 /// What criterion reads from the command line by itself, if it would not understand it: it knows no
 /// `--full`, which is for the comparison, and no more than one word.
 fn for_criterion(args: &[String]) -> Option<Vec<String>> {
-    let words = filter_words(args);
+    let words = filter::words(args);
     if words.len() < 2 && !args.iter().any(|arg| arg == "--full") {
         return None;
     }

@@ -6,17 +6,17 @@
 //! | `cargo bench` | the parts of a request by criterion, then all models side by side | `benches/basics.rs`, `benches/comparison.rs` |
 //! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, next to the bare system calls | [`ipc`] |
 //! | `cargo loadgen` | one server under load; `compare`, `knee`, `diff` and `picture` | [`load`] |
-//! | `cargo run --release -p benches --bin versus` | the figures of the README: compared with nginx and bare loops | `src/bin/versus` |
 //!
 //! [`MODELS`] is the one list of servers, [`VARIANTS`] that of their forms; everything here goes through
 //! them ([`models`]). A measured [`Server`] is always a process of its own, on a core of its own where there
 //! are two ([`Placement`]), and ends with the process that started it ([`tether`]). What its processes use
-//! is read from `/proc`: [`tree`] once, [`load::sampler`] during a run. [`files`] makes what servers serve,
-//! [`mod@text`] formats what people read.
+//! is read from `/proc` during a run ([`load::sampler`]). [`files`] makes what servers serve, [`mod@text`]
+//! formats what people read, [`filter`] takes the words from a command line of `cargo bench`.
 
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod filter;
 pub mod ipc;
 pub mod load;
 pub mod models;
@@ -25,7 +25,6 @@ mod procfs;
 pub mod server;
 pub mod tether;
 pub mod text;
-pub mod tree;
 
 pub use models::{Entry, MODELS, VARIANTS, Variant, find};
 pub use placement::Placement;

@@ -4,10 +4,10 @@ use file_service::{Model, launch_from};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A server crate: what its model says of itself, and its `main`.
+/// A server crate: the description of its model, and its `main`.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The model's own words.
+    /// The model's description.
     pub model: &'static Model,
     /// What the crate's binary does with these arguments, the name of the program not among them.
     pub main: fn(Vec<OsString>) -> ExitCode,
@@ -77,7 +77,7 @@ impl Variant {
         self.options.is_empty()
     }
 
-    /// How many clients that stay connected it serves at once; to a preforked child a client is one that stays.
+    /// The most clients that it serves at once if they stay connected. A preforked child serves one.
     pub fn capacity(&self) -> usize {
         if self.many {
             return usize::MAX;
@@ -89,13 +89,7 @@ impl Variant {
         children.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 
-    /// Whether it waits for its children, if it has any. The CPU time of those that nobody waits for
-    /// is lost to those who look from outside.
-    pub fn reaps_children(&self) -> bool {
-        !self.options.iter().any(|option| ["ignore", "double-fork"].contains(option))
-    }
-
-    /// Whether somebody who writes `name` means this: its label, or the label without `_server`.
+    /// Whether `name` is its label, or its label without `_server`.
     pub fn is_called(&self, name: &str) -> bool {
         self.label == name || self.label.replacen("_server", "", 1) == name
     }

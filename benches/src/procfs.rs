@@ -43,11 +43,6 @@ impl Usage {
             faults: self.faults.max(other.faults),
         }
     }
-
-    /// The CPU time.
-    pub(crate) fn cpu_time(self) -> Duration {
-        Duration::from_secs_f64((self.user + self.system) as f64 / ticks_per_second())
-    }
 }
 
 /// Clock ticks per second.

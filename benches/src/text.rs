@@ -15,15 +15,6 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Bytes per second: `3.41 GB/s`.
-pub fn byte_rate(per_second: f64) -> String {
-    match per_second {
-        r if r < 1e6 => format!("{} kB/s", three_digits(r / 1e3)),
-        r if r < 1e9 => format!("{} MB/s", three_digits(r / 1e6)),
-        r => format!("{} GB/s", three_digits(r / 1e9)),
-    }
-}
-
 /// Events per second: `70.2 k/s`.
 pub fn rate(per_second: f64) -> String {
     match per_second {
@@ -151,11 +142,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_each() {
+    fn values_have_three_digits() {
         assert_eq!(duration(Duration::from_nanos(28_149)), "28.1 µs");
         assert_eq!(duration(Duration::from_micros(999)), "999 µs");
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
-        assert_eq!(byte_rate(3.406e9), "3.41 GB/s");
         assert_eq!(rate(812.0), "812 /s");
         assert_eq!(rate(70_249.0), "70.2 k/s");
     }

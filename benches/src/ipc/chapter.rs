@@ -30,6 +30,7 @@ pub fn rewrite(folder: &Path) -> io::Result<()> {
     let comparison = comparison.unwrap_or_else(|_| Comparison {
         schema: reports::SCHEMA,
         environment: environment.unwrap_or_default(),
+        driver: None,
         baseline: None,
         cases: Vec::new(),
     });

@@ -4,7 +4,7 @@
 //! busier on one of the two days looks the same as a slower server. A change that shows up here is a reason
 //! to measure both versions in one run, not a verdict.
 
-use super::compare::Failure;
+use super::failure::Failure;
 use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use comfy_table::presets::ASCII_MARKDOWN;
@@ -162,6 +162,12 @@ pub fn main(options: &Options) -> ExitCode {
 /// A file cannot be read.
 pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
     let (before, after) = (read(old)?, read(new)?);
+    if before.driver != after.driver {
+        let of = |comparison: &Comparison| comparison.driver.clone().unwrap_or("loadgen".into());
+        let (was, is) = (of(&before), of(&after));
+        let why = format!("the load of the one is {was}'s and of the other {is}'s: not comparable");
+        return Err(Failure::Unusable(why));
+    }
     let changes = changes(&before, &after);
     println!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {
@@ -275,11 +281,11 @@ mod tests {
             ceiling: None,
         };
         let environment = Environment::default();
-        Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] }
+        Comparison { schema: SCHEMA, environment, driver: None, baseline: None, cases: vec![case] }
     }
 
     #[test]
-    fn what_is_shown_and_what_is_not() {
+    fn changes_are_shown_or_not() {
         let old = comparison("x", &[1000, 1010, 990, 1005, 995]);
         let twice = changes(&old, &comparison("x", &[2000, 2010, 1990, 2005, 1995]));
         let rate = &twice.shown[0];
@@ -292,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_said() {
+    fn incomparable_results_are_left_out() {
         let old = comparison("x", &[1000, 1000]);
         let other = changes(&old, &comparison("y", &[1000, 1000]));
         assert_eq!(other.left_out.len(), 2, "{other:?}");
@@ -309,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_none() {
+    fn unreadable_files_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         assert!(matches!(read(&path), Err(Failure::Unusable(_))));

@@ -13,10 +13,12 @@
 //! | | ratios over rounds, their intervals, fairness | [`stats`] |
 //! | | what the workers of a server did, by its trace | [`timeline`] |
 //! | shown | tables, pages, pictures, CSV, JSON | [`report`] |
-//! | programs | several servers in turns | [`compare`], [`peers`] |
-//! | | two comparisons | [`diff`] |
+//! | programs | several servers in turns | [`compare`] |
+//! | | two comparisons, before and after | [`diff`] |
 //! | | the highest rate within a bound | [`knee`] |
+//! | | what they share: a run that is sampled, processes, failures | [`watched`], [`process`], [`failure`] |
 
+mod bare;
 mod codec;
 mod null;
 mod schedule;
@@ -25,12 +27,14 @@ pub mod compare;
 pub mod content;
 pub mod diff;
 pub mod engine;
+pub mod failure;
 pub mod knee;
-pub mod peers;
+pub mod process;
 pub mod recording;
 pub mod report;
 pub mod sampler;
 pub mod stats;
 pub mod timeline;
 pub mod verdict;
+pub mod watched;
 pub mod workload;

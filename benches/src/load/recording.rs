@@ -5,8 +5,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The version of the JSON that a [`Recording`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
+/// and sizes a `distribution`, which was their `law`.
+pub const SCHEMA: u32 = 2;
 
 /// One run against one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -83,7 +83,7 @@ pub fn fairness(shares: &[u64]) -> Option<f64> {
 }
 
 /// The value in the middle; of an even number of values the mean of the two. NaN of none.
-pub fn median(values: &[f64]) -> f64 {
+fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_mixes_and_lifetimes() {
+    fn sizes_mixes_lifetimes_are_parsed() {
         assert_eq!(size("4KiB"), Ok(4096));
         assert_eq!(size("7"), Ok(7));
         assert_eq!(size("4K"), Ok(4096));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn laws_of_sizes() {
+    fn size_distributions_are_parsed() {
         let files =
             sizes("lognormal:median=8K,sigma=1.5,files=200").unwrap_or_else(|e| panic!("{e}"));
         let law = Distribution::Lognormal { median: 8192, sigma: 1.5, max: Distribution::LARGEST };
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_ramps() {
+    fn steps_and_ramps_are_parsed() {
         let growth = steps("1,4,16:2.5").unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(growth.profile, Profile::Steps { levels: vec![1.0, 4.0, 16.0] });
         assert_eq!(growth.duration, Some(Duration::from_millis(2500)));

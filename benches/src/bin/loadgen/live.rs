@@ -183,7 +183,7 @@ mod tests {
     use super::{fitting, part};
 
     #[test]
-    fn a_line_is_never_broken() {
+    fn line_fits_terminal_width() {
         let parts = ["10.0 s", "", "70.2 k/s", "p50 1.00 ms"].map(|text| part(text.into()));
         assert_eq!(fitting(&parts, 29), "10.0 s  70.2 k/s  p50 1.00 ms");
         assert_eq!(fitting(&parts, 28), "10.0s 70.2k/s p501.00ms");

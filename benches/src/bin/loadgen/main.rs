@@ -12,13 +12,14 @@
 mod flags;
 mod live;
 
-use benches::load::compare::{self, Failure};
+use benches::load::compare;
 use benches::load::engine::{self, Run, RunError, Target};
+use benches::load::failure::Failure;
 use benches::load::recording::{ErrorKind, Recording};
 use benches::load::report::{self, Comparison};
 use benches::load::sampler::Sampler;
 use benches::load::workload::{Profile, Sizes, Workload};
-use benches::load::{content, diff, knee, verdict};
+use benches::load::{content, diff, knee, process, verdict, watched};
 use benches::{Placement, tether};
 use clap::error::ErrorKind as ClapError;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -67,7 +68,7 @@ struct Picture {
 
 fn main() -> ExitCode {
     tether::tie();
-    if let Some(code) = compare::role() {
+    if let Some(code) = process::role() {
         return code;
     }
     let line = match CommandLine::try_parse() {
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match &line.other {
-        Some(Other::Compare(options)) => return compare::main(options),
+        Some(Other::Compare(options)) => return compare::main(options, benches::ipc::chapters),
         Some(Other::Diff(options)) => return diff::main(options),
         Some(Other::Knee(options)) => return knee::main(options),
         Some(Other::Picture(options)) => picture(options),
@@ -120,9 +121,9 @@ fn picture(options: &Picture) -> Result<ExitCode, Failure> {
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
     workload.validate().map_err(unusable)?;
-    compare::raise_descriptor_limit();
+    process::raise_descriptor_limit();
     let folder = tempfile::Builder::new().prefix("loadgen-").tempdir().map_err(unusable)?;
-    let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
+    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
     let placement = Placement::choose();
     let root = flags.root.clone();
     let root = match &flags.serve {
@@ -138,7 +139,7 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
             let variant = compare::variant(name)?;
             let root = root.as_deref().unwrap_or(Path::new("."));
             let clients = workload.most_connections();
-            let server = compare::start_ours(variant, root, clients, placement)?;
+            let server = process::serve(variant, root, clients, placement)?;
             let target = Target { addr: server.addr(), name: variant.label.into() };
             (Some(server), target)
         }
@@ -183,7 +184,7 @@ fn measure(
     sampler: Option<Sampler>,
 ) -> Result<Vec<Recording>, Failure> {
     let mut live = Live::new(sampler, workload);
-    let environment = compare::environment(words);
+    let environment = watched::environment(words);
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
     let result = placement.on_client_core(|| engine::run_phases(run));
     let (sampler, origin) = live.end();
@@ -294,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_is_consistent() {
         CommandLine::command().debug_assert();
     }
 }

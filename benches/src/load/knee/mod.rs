@@ -12,15 +12,17 @@ mod bracket;
 #[cfg(test)]
 mod tests;
 
-use super::compare::{
-    self, Failure, progress, raise_descriptor_limit, run_watched, start_ours, stop_when_interrupted,
-};
+use super::compare;
 use super::content;
 use super::engine::Target;
+use super::failure::Failure;
+use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
 use super::report::Metric;
+use super::watched::{self, run_watched};
 use super::workload::{Arrivals, Protocol, Workload};
-use crate::{Placement, Variant, text};
+use crate::text::{self, progress};
+use crate::{Placement, Variant};
 use attempt::{Attempt, Bound, judge, majority, parse_bound};
 use bracket::{Bracket, Verdict, bisect};
 use std::fs;
@@ -101,7 +103,7 @@ impl Search<'_> {
         let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
         let server = match self.subject {
             Subject::Ours(variant) => {
-                Some(start_ours(variant, &self.root, workload.connections, self.cores)?)
+                Some(process::serve(variant, &self.root, workload.connections, self.cores)?)
             }
             Subject::Running(_) => None,
         };
@@ -111,7 +113,7 @@ impl Search<'_> {
             (None, Subject::Ours(_)) => return Err(broken("is not there".into())),
         };
         let target = Target { addr, name: self.name.clone() };
-        let environment = compare::environment(self.placement());
+        let environment = watched::environment(self.placement());
         let made =
             run_watched(workload, &target, server.as_ref(), self.cores, &environment, self.stop);
         if self.stop.load(Ordering::Relaxed) {

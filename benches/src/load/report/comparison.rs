@@ -6,8 +6,8 @@ use crate::load::stats::{self, Ratio};
 use crate::load::workload::{Phase, Workload};
 use serde::{Deserialize, Serialize};
 
-/// The version of the JSON that a [`Comparison`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver.
+pub const SCHEMA: u32 = 2;
 
 /// Several servers under the same cases, in interleaved rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Comparison {
     pub schema: u32,
     /// Where and how it was run.
     pub environment: Environment,
+    /// The program that put the load on the servers, if it was not the generator itself: `wrk 4.1.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// The server that the ratios are to; without one they are to the first of each case.
     pub baseline: Option<String>,
     /// What was asked of all.
@@ -169,6 +172,7 @@ impl Comparison {
         Comparison {
             schema: SCHEMA,
             environment: recordings.first().map(|r| r.environment.clone()).unwrap_or_default(),
+            driver: None,
             baseline: None,
             cases: phases.iter().enumerate().map(case).collect(),
         }

@@ -66,7 +66,7 @@ impl Metric {
             Metric::Cpu => per_request(recording, |s| (s.user + s.system) * 1e6),
             Metric::System => per_request(recording, |s| s.system * 1e6),
             Metric::Memory => fullest(recording).map(|sample| memory(sample) as f64),
-            Metric::PerClient => per_client(recording),
+            Metric::PerClient => per_client(recording, memory),
             Metric::Fairness => stats::fairness(&recording.per_client),
             Metric::Errors => Some(errors(recording) as f64),
             Metric::Served => (recording.totals.connections_asked > 0).then(|| {
@@ -127,11 +127,11 @@ pub fn fullest(recording: &Recording) -> Option<&Sample> {
     sampled.max_by_key(|sample| memory(sample))
 }
 
-/// What each client costs in memory, beyond what the server holds without any.
-fn per_client(recording: &Recording) -> Option<f64> {
-    let empty = recording.empty.as_ref().map(memory).filter(|bytes| *bytes > 0)?;
+/// What each client costs in memory, or in a part of it, beyond what the server holds without any.
+pub(super) fn per_client(recording: &Recording, of: fn(&Sample) -> u64) -> Option<f64> {
+    let empty = recording.empty.as_ref().filter(|sample| memory(sample) > 0)?;
     let clients = recording.totals.connections_made;
-    let more = memory(fullest(recording)?).saturating_sub(empty);
+    let more = of(fullest(recording)?).saturating_sub(of(empty));
     (clients > 0).then(|| more as f64 / clients as f64)
 }
 

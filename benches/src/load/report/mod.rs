@@ -40,7 +40,7 @@ pub use tables::{NEAR, case_rows, ratio_text};
 
 use super::recording::Recording;
 use metric::{errors, fullest, memory};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// The page of a comparison and of the timelines of its servers, with further chapters behind its own.
@@ -48,6 +48,16 @@ pub fn page(comparison: &Comparison, timelines: &[Timeline], further: &[Chapter]
     let mut chapters = chapters::chapters(comparison, timelines);
     chapters.extend_from_slice(further);
     page::html(comparison, &chapters)
+}
+
+/// The directory of reports: `comparison` in the build's directory, in which this program is, or else in the current
+/// one's.
+pub fn target_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    // Cargo marks its directory so that backups leave it out.
+    let marked = |directory: &&Path| directory.join("CACHEDIR.TAG").exists();
+    let target = program.ancestors().skip(1).find(marked);
+    target.unwrap_or(Path::new("target")).join("comparison")
 }
 
 /// Writes a report, and makes the folder for it if there is none.

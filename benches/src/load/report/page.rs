@@ -68,6 +68,7 @@ fn header(html: &mut String, comparison: &Comparison, chapters: &[Chapter]) {
     };
     entry("Machine", &environment.machine);
     entry("Placement", &environment.placement);
+    entry("Load by", comparison.driver.as_deref().unwrap_or_default());
     entry("Command", &environment.command);
     entry("Begun", &moment(environment.started));
     entry("Ratios to", comparison.baseline.as_deref().unwrap_or("the first server of each case"));

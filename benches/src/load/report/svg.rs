@@ -726,7 +726,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn axes_hold_their_values_between_round_numbers() {
+    fn axes_end_at_round_numbers() {
         let axis = Axis::linear("", [0.0, 87.0].into_iter(), |v| v.to_string());
         assert_eq!((axis.low, axis.high), (0.0, 100.0));
         let axis = Axis::log("", [3.0, 4_000.0].into_iter(), |v| v.to_string());
@@ -737,7 +737,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_keep_their_distance() {
+    fn labels_do_not_overlap() {
         let places = apart(&[50.0, 51.0, 52.0, 100.0, 100.0], 0.0, 100.0);
         let mut sorted = places.clone();
         sorted.sort_by(f64::total_cmp);

@@ -1,7 +1,8 @@
 //! Runs and comparisons as tables for a terminal.
 
 use super::tables::{COLUMNS, case_rows, ceiling_words, rate_cell};
-use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory};
+use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
+use crate::load::recording::Sample;
 use crate::load::stats;
 use crate::load::workload::Workload;
 use crate::text::{bytes, digits, nanos, whole};
@@ -85,6 +86,9 @@ pub fn recording(run: &Recording) -> String {
 /// A table for every case: medians of the rounds, and ratios to the baseline with their intervals.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut out = String::new();
+    if let Some(driver) = &comparison.driver {
+        let _ = writeln!(out, "load by {}\n", printable(driver));
+    }
     for case in &comparison.cases {
         let _ = writeln!(out, "{} ({})", printable(&case.title), printable(&case.name));
         let mut rows = case_rows(comparison, case).into_iter();
@@ -111,11 +115,18 @@ pub fn comparison(comparison: &Comparison) -> String {
                 let empty = stats::median_of(
                     result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
                 );
+                let part = |of: fn(&Sample) -> u64| {
+                    let parts = result.runs().map(|run| metric::per_client(run, of));
+                    Metric::PerClient.show(stats::median_of(parts))
+                };
                 let _ = writeln!(
                     out,
-                    "{}: {} for each idle client, the kernel's share in it, beyond the {} of the empty server",
+                    "{}: {} for each idle client ({} PSS, {} page tables, {} kernel stacks), beyond the {} of the empty server",
                     printable(&result.server),
                     bytes(each),
+                    part(|sample| sample.pss),
+                    part(|sample| sample.page_tables),
+                    part(|sample| sample.kernel_stacks),
                     Metric::Memory.show(empty)
                 );
             }
