@@ -38,7 +38,7 @@ pub struct Fake {
 
 impl Fake {
     pub fn start(workload: &Workload, faults: Faults) -> Fake {
-        let listener = file_service::listen("127.0.0.1:0").unwrap();
+        let listener = server_core::listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let content = Arc::new(Content::new(workload));
         let connections = Arc::new(AtomicU64::new(0));
@@ -170,7 +170,7 @@ pub fn whole(content: &Content, name: usize) -> Vec<u8> {
 
 /// A third-party server: every reply comes in chunks, which come in pieces that have nothing to do with them.
 pub fn chunking(workload: &Workload) -> SocketAddr {
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let content = Arc::new(Content::new(workload));
     let serve = move |socket: TcpStream, content: &Content| -> Option<()> {

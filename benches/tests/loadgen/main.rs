@@ -572,7 +572,7 @@ fn ports_do_not_run_out() {
         ..short()
     };
     // One who answers all, one after the other, and remembers where they came from.
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let workload = Workload { names: 1, ..workload };
@@ -611,7 +611,7 @@ fn single_address_connections_end_by_reset() {
     let workload =
         Workload { lifetime: Lifetime::PerRequest, names: 1, sizes: vec![10].into(), ..short() };
     // Not every machine has it.
-    let Ok(listener) = file_service::listen("[::1]:0") else { return };
+    let Ok(listener) = server_core::listen("[::1]:0") else { return };
     let addr = listener.local_addr().unwrap();
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let (ends, told) = std::sync::mpsc::channel();
