@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const SMALL: u64 = 4 << 10;
 
 /// A server that says nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -204,7 +204,7 @@ fn to_first_byte(addr: SocketAddr) -> Duration {
     let begin = Instant::now();
     let mut stream = TcpStream::connect(addr).expect("a connection");
     stream.write_all(b"GET small\n").expect("a request");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream.read_exact(&mut [0]).expect("a reply");
     let took = begin.elapsed();
     stream.write_all(b"QUIT\n").expect("a farewell");

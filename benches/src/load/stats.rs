@@ -198,7 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_against_itself_shows_nothing_in_95_of_100() {
+    fn median_of_odd_and_even_counts() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn same_server_shows_no_difference_in_95_of_100() {
         for rounds in [2, 3, 5, 8, 12, 20] {
             let wrong = share_shown(rounds, 1.0);
             assert!(wrong < 0.085, "{rounds} rounds: {wrong} shown");
@@ -206,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_difference_is_shown() {
+    fn real_difference_is_shown() {
         assert!(share_shown(3, 2.0) > 0.95);
         assert!(share_shown(10, 1.15) > 0.95);
     }
@@ -223,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_gives_no_interval() {
+    fn one_round_has_no_interval() {
         assert_eq!(ratio(&[], 1), None);
         assert_eq!(ratio(&[(Some(1.0), None), (None, Some(1.0)), (None, None)], 1), None);
         assert_eq!(ratio(&[(Some(0.0), Some(1.0)), (Some(1.0), Some(f64::NAN))], 1), None);
@@ -249,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn medians_pass_over_what_is_missing() {
+    fn median_ignores_missing_values() {
         assert_eq!(median_of([Some(3.0), None, Some(1.0)]), Some(2.0));
         assert_eq!(median_of([None, Some(f64::NAN)]), None);
     }
 
     proptest! {
         #[test]
-        fn the_interval_holds_the_value(
+        fn interval_contains_value(
             pairs in prop::collection::vec((0.1f64..1e6, 0.1f64..1e6), 2..15),
             seed: u64,
         ) {
@@ -268,7 +275,7 @@ mod tests {
         }
 
         #[test]
-        fn the_unit_does_not_matter(
+        fn ratio_is_independent_of_unit(
             pairs in prop::collection::vec((0.1f64..1e6, 0.1f64..1e6), 2..15),
             unit in 1e-3f64..1e3,
         ) {

@@ -59,8 +59,8 @@ impl Contestant {
         let stay = !matches!(workload.lifetime, Lifetime::PerRequest);
         let Mix { put, list, hash, .. } = workload.mix;
         match &self.kind {
-            Kind::Variant(variant) if stay && workload.connections > variant.holds() => {
-                Some(match variant.holds() {
+            Kind::Variant(variant) if stay && workload.connections > variant.capacity() => {
+                Some(match variant.capacity() {
                     1 => "serves one client at a time, so it cannot serve several that stay".into(),
                     most => format!("serves {most} clients at a time, so no more can stay"),
                 })
