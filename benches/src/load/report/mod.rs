@@ -12,7 +12,7 @@
 //! | `page` | the page of HTML, made of chapters |
 //! | `chapters`, `figures` | which chapters and figures a comparison has |
 //! | `tables`, `notes`, `sweeps` | rows of figures, notes on them, the cases that are one curve |
-//! | [`svg`] | plots |
+//! | `svg` | plots |
 //! | `picture` | the picture for a README |
 
 mod chapters;

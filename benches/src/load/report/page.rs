@@ -183,7 +183,7 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
         }
         write_table(html, &rows);
         if let Some(ceiling) = case.ceiling {
-            let _ = write!(html, "<p>{}</p>", escape(&tables::ceiling_words(ceiling)));
+            let _ = write!(html, "<p>{}</p>", escape(&tables::ceiling_note(ceiling)));
         }
         html.push_str("</details>\n");
     }

@@ -21,9 +21,9 @@ pub fn rate_cell(case: &Case, rate: Option<f64>) -> String {
 }
 
 /// What the generator itself can do, and what that means for the others.
-pub fn ceiling_words(ceiling: f64) -> String {
+pub fn ceiling_note(ceiling: f64) -> String {
     format!(
-        "The generator itself can do {} of these (null run). Who comes near it, marked {NEAR}, may be better than it is shown.",
+        "The generator itself can do {} of these (null run). A rate above half of that is marked {NEAR}: the generator may be its limit.",
         text::rate(ceiling)
     )
 }
