@@ -15,7 +15,7 @@ use ipc::pipe::{Fifo, Reader, Writer, pipe};
 use ipc::process::{Pool, Process, Worker};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{Place, Value};
+use ipc::shared::{Location, Value};
 use ipc::signal::{Blocked, Signal, raise};
 use ipc::socket::{Address, Datagram, Stream};
 use ipc::{Key, limits};
@@ -96,14 +96,14 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     ("POSIX queue", || message(&PosixQueue::create(&name("queue"), 1, 16)?)),
     ("System V queue", || message(&SysvQueue::create(Key::PRIVATE, 1, 16)?)),
-    ("POSIX shared memory", || number(Place::Posix(name("value")))),
-    ("memfd", || number(Place::Memfd("doctor".to_owned()))),
-    ("System V segment", || number(Place::SystemV(0))),
+    ("POSIX shared memory", || number(Location::Posix(name("value")))),
+    ("memfd", || number(Location::Memfd("doctor".to_owned()))),
+    ("System V segment", || number(Location::SystemV(0))),
     ("POSIX semaphore", || unit(&NamedSemaphore::create(&name("semaphore"), 1)?)),
     ("unnamed semaphore", || unit(&SharedSemaphore::create(1)?)),
     ("System V semaphore", || unit(&SysvSemaphore::create(Key::PRIVATE, 1, OnDeath::Undo)?)),
     ("robust mutex", || {
-        let mutex = Mutex::<u32>::create(Place::Memfd("doctor".to_owned()), 1)?;
+        let mutex = Mutex::<u32>::create(Location::Memfd("doctor".to_owned()), 1)?;
         drop(mutex.lock_timeout(PATIENCE)?);
         Ok(())
     }),
@@ -114,7 +114,7 @@ const CHECKS: &[(&str, Check)] = &[
         Ok(locked??)
     }),
     ("event", || {
-        let event = Event::create(Place::Memfd("doctor".to_owned()))?;
+        let event = Event::create(Location::Memfd("doctor".to_owned()))?;
         event.set();
         Ok(event.wait_timeout(PATIENCE)?)
     }),
@@ -186,7 +186,7 @@ fn message(queue: &impl Queue) -> Outcome<()> {
     same(queue.get_timeout(PATIENCE)?, b"doctor")
 }
 
-fn number(place: Place) -> Outcome<()> {
+fn number(place: Location) -> Outcome<()> {
     let value = Value::create(place, 41_u32)?;
     value.fetch_add(1);
     same(value.get(), 42)

@@ -17,7 +17,8 @@
 //! ([`Error`]) name the object and the call; waiting calls have a form with a time-out where the kernel has
 //! one. [`limits`] tells what the running kernel allows.
 
-pub mod bare;
+#[doc(hidden)]
+pub mod baseline;
 pub mod error;
 pub mod event;
 mod found;

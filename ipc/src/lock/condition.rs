@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::mutex::Guard;
 use crate::error::Result;
 use crate::shared::sync::{futex_wait, futex_wake};
-use crate::shared::{Cell, Memory, Part, Place, Scalar, Shared};
+use crate::shared::{Cell, Location, Memory, Part, Scalar, Shared};
 use crate::sys::Deadline;
 
 /// Waiting, with a [`Mutex`](super::Mutex), until what it protects has changed.
@@ -59,7 +59,7 @@ impl Condition {
     /// # Errors
     ///
     /// As for [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>) -> Result<Self> {
+    pub fn create(place: impl Into<Location>) -> Result<Self> {
         let size = size_of::<State>() as u64;
         let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
@@ -70,7 +70,7 @@ impl Condition {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, _) = Memory::open(place.into(), HOLDS)?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::{Error, Result};
-use crate::shared::{Cell, Memory, Part, Place, Scalar, Shared};
+use crate::shared::{Cell, Location, Memory, Part, Scalar, Shared};
 use crate::sys::Deadline;
 
 /// A mutex for processes, with the numbers that it protects. See the [module](super).
@@ -46,7 +46,7 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// [`Error::OutOfRange`] for more numbers than there can be memory; else as for
     /// [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>, length: usize) -> Result<Self> {
+    pub fn create(place: impl Into<Location>, length: usize) -> Result<Self> {
         let (given, most) = (length as u64, isize::MAX as u64 / 16);
         if given > most {
             let object = "mutex in shared memory".to_owned();
@@ -66,7 +66,7 @@ impl<T: Scalar> Mutex<T> {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, [length, size, _]) = Memory::open(place.into(), &holds::<T>())?;
         if size != size_of::<libc::pthread_mutex_t>() as u64 {
             return Err(memory.foreign("its mutex is that of another C library"));

@@ -5,10 +5,10 @@
 use std::io::{BufRead, Write};
 
 use ipc::event::Event;
-use ipc::shared::Place;
+use ipc::shared::Location;
 
 pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let event = |at: usize| Event::open(arguments[at].parse::<Place>()?);
+    let event = |at: usize| Event::open(arguments[at].parse::<Location>()?);
     match what {
         "wait" => {
             let event = event(0)?;

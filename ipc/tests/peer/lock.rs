@@ -7,10 +7,10 @@
 use std::io::{Read, Write};
 
 use ipc::lock::{Condition, FileLock, Mutex};
-use ipc::shared::Place;
+use ipc::shared::Location;
 
 pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let mutex = || Mutex::<i64>::open(arguments[0].parse::<Place>()?);
+    let mutex = || Mutex::<i64>::open(arguments[0].parse::<Location>()?);
     match what {
         "hold" => {
             let mutex = mutex()?;
@@ -30,7 +30,7 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::E
         }
         "wait" => {
             let mutex = mutex()?;
-            let filled = Condition::open(arguments[1].parse::<Place>()?)?;
+            let filled = Condition::open(arguments[1].parse::<Location>()?)?;
             let guard = mutex.lock()?;
             // Still locked: whoever reads this line and then locks does so when this one waits.
             say("waiting")?;

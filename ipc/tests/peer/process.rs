@@ -249,12 +249,12 @@ fn leave() -> Outcome {
     use ipc::Key;
     use ipc::queue::{PosixQueue, Queue, SysvQueue};
     use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SysvSemaphore};
-    use ipc::shared::{Place, Value};
+    use ipc::shared::{Location, Value};
     let name = |what: &str| format!("/ipc-leave-{}-{what}", std::process::id());
     let queue = PosixQueue::create(&name("queue"), 1, 8)?;
     let semaphore = NamedSemaphore::create(&name("semaphore"), 1)?;
     let value = Value::create(name("value"), 1_u32)?;
-    let segment = Value::create(Place::SystemV(0), 1_u32)?;
+    let segment = Value::create(Location::SystemV(0), 1_u32)?;
     let messages = SysvQueue::create(Key::PRIVATE, 1, 8)?;
     messages.put(b"message")?;
     let set = SysvSemaphore::create(Key::PRIVATE, 1, OnDeath::Keep)?;

@@ -9,12 +9,13 @@
 use std::error::Error;
 use std::io::{BufRead, Read, Write};
 
-use ipc::shared::{Place, Ring, RingMany, Value};
+use ipc::shared::ring::{Ring, RingMany};
+use ipc::shared::{Location, Value};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub fn run(what: &str, arguments: &[String]) -> Result<()> {
-    let place = || -> Result<Place> { Ok(arguments[0].parse()?) };
+    let place = || -> Result<Location> { Ok(arguments[0].parse()?) };
     let number = |at: usize| -> Result<u64> { Ok(arguments[at].parse()?) };
     match what {
         "add" => {
@@ -31,7 +32,7 @@ pub fn run(what: &str, arguments: &[String]) -> Result<()> {
             value.set(read + 1);
         }
         "abandon" => {
-            let place = if arguments[0] == "system v" { Place::SystemV(0) } else { place()? };
+            let place = if arguments[0] == "system v" { Location::SystemV(0) } else { place()? };
             let value = Value::create(place, 1_u32)?;
             say(&value.memory().address())?;
             until_the_end()?;
