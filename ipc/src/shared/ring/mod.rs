@@ -20,7 +20,7 @@
 //!
 //! A side that waits looks every tenth of a second whether the other still lives (its number and the time of
 //! its start, as `/proc` tells them, so both must be in one pid namespace). So a waiting call returns
-//! [`Error::Closed`] at once when the peer was dropped in good order, and within about a tenth of a second when it
+//! [`Error::Closed`](crate::Error::Closed) at once when the peer was dropped in good order, and within about a tenth of a second when it
 //! was killed; what it had put is delivered before. A call that need not wait does not look.
 //!
 //! - A sender killed in the middle of a put: in a [`Ring`] nothing is seen of that message. In a
@@ -33,8 +33,10 @@
 //! # Trust
 //!
 //! Peers are trusted to run this code. What a faulty one writes may spoil messages, and is answered with
-//! [`Error::Foreign`] where it is noticed; no index that is read from the ring is used unchecked.
+//! [`Error::Foreign`](crate::Error::Foreign) where it is noticed; no index that is read from the ring is used unchecked.
 
+// The algorithms are `single` and `many`, over `base`; `one_sender` and `many_senders` put them into shared memory. The
+// other files are the shell over both.
 mod algorithm;
 mod base;
 mod buffer;
