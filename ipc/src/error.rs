@@ -1,5 +1,7 @@
 //! What can go wrong, always with the name of the object.
 
+use std::ops::RangeInclusive;
+
 use nix::errno::Errno;
 
 /// The result of every call of this library.
@@ -89,6 +91,33 @@ impl Error {
     /// As [`system`](Self::system), of the calling thread's `errno`.
     pub(crate) fn last(object: impl Into<String>, call: &'static str) -> Self {
         Self::system(object, call, Errno::last())
+    }
+
+    /// As [`system`](Self::system), for a call of the standard library.
+    pub(crate) fn io(
+        object: impl Into<String>,
+        call: &'static str,
+        error: &std::io::Error,
+    ) -> Self {
+        Self::system(object, call, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
+
+    pub(crate) fn foreign(object: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Foreign { object: object.into(), reason: reason.into() }
+    }
+
+    /// Refuses a value outside of `range`.
+    pub(crate) fn check_range(
+        object: &str,
+        what: &'static str,
+        given: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<()> {
+        if range.contains(&given) {
+            return Ok(());
+        }
+        let (least, most) = range.into_inner();
+        Err(Self::OutOfRange { object: object.to_owned(), what, given, least, most })
     }
 
     /// The kernel's reason, if the kernel was asked.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::Peer;
 use ipc::Error;
 use ipc::event::Event;
-use ipc::shared::{Place, Value};
+use ipc::shared::{Location, Value};
 
 fn event() -> Event {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -28,7 +28,7 @@ fn until_asleep(peer: &Peer) {
 }
 
 #[test]
-fn it_is_clear_then_set_until_it_is_cleared() {
+fn event_stays_set_until_cleared() {
     let event = event();
     assert!(!event.is_set());
     let start = Instant::now();
@@ -47,7 +47,7 @@ fn it_is_clear_then_set_until_it_is_cleared() {
 }
 
 #[test]
-fn one_set_releases_all_who_wait_in_all_processes_every_time() {
+fn set_releases_waiters_in_all_processes() {
     const ROUNDS: usize = 20;
     let event = event();
     let address = event.memory().address();
@@ -73,7 +73,7 @@ fn one_set_releases_all_who_wait_in_all_processes_every_time() {
         }
         event.clear();
         for peer in &mut peers {
-            peer.say("again");
+            peer.write_line("again");
         }
     }
     for peer in peers {
@@ -83,7 +83,7 @@ fn one_set_releases_all_who_wait_in_all_processes_every_time() {
 
 /// A flag alone would let them sleep on: it is clear again before they have looked.
 #[test]
-fn a_pulse_releases_those_who_slept() {
+fn set_then_clear_releases_sleepers() {
     let event = event();
     let address = event.memory().address();
     let mut peers: Vec<_> =
@@ -101,7 +101,7 @@ fn a_pulse_releases_those_who_slept() {
 }
 
 #[test]
-fn no_wake_up_is_lost_in_ten_thousand_round_trips() {
+fn round_trips_lose_no_wakeup() {
     let (ping, pong) = (event(), event());
     let addresses = [ping.memory().address(), pong.memory().address()];
     let peer = Peer::start("event", "wait_and_clear", &[&addresses[0], &addresses[1], "10000"]);
@@ -115,7 +115,7 @@ fn no_wake_up_is_lost_in_ten_thousand_round_trips() {
 }
 
 #[test]
-fn a_waiter_that_is_killed_disturbs_nobody() {
+fn killed_waiter_does_not_disturb_others() {
     let event = event();
     let address = event.memory().address();
     let mut dead = Peer::start("event", "wait", &[&address, "1"]);
@@ -130,7 +130,7 @@ fn a_waiter_that_is_killed_disturbs_nobody() {
 }
 
 #[test]
-fn something_else_is_no_event_and_the_name_goes() {
+fn memory_of_other_type_is_refused() {
     let name = format!("/ipc-event-{}-other", std::process::id());
     let value = Value::create(&name, 1_u64).unwrap();
     assert!(matches!(Event::open(&name), Err(Error::Foreign { .. })));
@@ -138,8 +138,8 @@ fn something_else_is_no_event_and_the_name_goes() {
     drop(value);
     drop(Event::create(&name).unwrap());
     assert_eq!(Event::open(&name).map(drop).unwrap_err().errno(), Some(nix::errno::Errno::ENOENT));
-    let unnamed = Event::create(Place::Memfd("event".into())).unwrap();
-    let same = Event::open(unnamed.memory().address().parse::<Place>().unwrap()).unwrap();
+    let unnamed = Event::create(Location::Memfd("event".into())).unwrap();
+    let same = Event::open(unnamed.memory().address().parse::<Location>().unwrap()).unwrap();
     same.set();
     assert!(unnamed.is_set());
 }

@@ -154,7 +154,7 @@ const MESSAGES: [&[u8]; 5] =
     [b"a long first message", b"two", b"the third, as long.", b"", b"five and last"];
 
 #[test]
-fn what_one_sender_puts_comes_out_whole_and_in_order() {
+fn single_sender_messages_arrive_in_order() {
     bounded(2).check(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
@@ -174,7 +174,7 @@ fn what_one_sender_puts_comes_out_whole_and_in_order() {
 
 /// Without the bells, whose fences would order what the ring itself must order.
 #[test]
-fn a_spinning_ring_needs_nothing_but_its_own_words() {
+fn spinning_ring_needs_no_futex() {
     bounded(3).check(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
@@ -200,7 +200,7 @@ fn a_spinning_ring_needs_nothing_but_its_own_words() {
 }
 
 #[test]
-fn a_batch_is_seen_whole_or_not_at_all_and_a_new_sender_goes_on() {
+fn batch_is_seen_whole() {
     loom::model(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
@@ -332,7 +332,7 @@ fn bounded(preemptions: usize) -> loom::model::Builder {
 }
 
 #[test]
-fn two_senders_lose_nothing_and_each_keeps_its_order() {
+fn two_senders_keep_their_order() {
     bounded(2).check(|| {
         let ring = Arc::new(Slots::new());
         let putting: Vec<_> = (0..2)
@@ -358,7 +358,7 @@ fn two_senders_lose_nothing_and_each_keeps_its_order() {
 }
 
 #[test]
-fn a_dead_senders_slot_is_passed_over_and_the_ring_goes_on() {
+fn dead_sender_slot_is_skipped() {
     bounded(3).check(|| {
         let ring = Arc::new(Slots::new());
         // Killed between the claim and the rest.
@@ -383,7 +383,7 @@ fn a_dead_senders_slot_is_passed_over_and_the_ring_goes_on() {
 }
 
 #[test]
-fn an_event_that_is_set_and_cleared_at_once_releases_both_waiters() {
+fn set_then_clear_releases_both_waiters() {
     bounded(3).check(|| {
         let event = Arc::new(flag::Flag::new());
         let done = Arc::new(UnsafeCell::new(0));
@@ -405,7 +405,7 @@ fn an_event_that_is_set_and_cleared_at_once_releases_both_waiters() {
 }
 
 #[test]
-fn a_waiter_that_was_asleep_is_released_even_if_clear_follows() {
+fn sleeping_waiter_survives_clear() {
     bounded(4).check(|| {
         let event = Arc::new(flag::Flag::new());
         let asleep = Arc::new(AtomicU64::new(0));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::Peer;
 use ipc::Error;
-use ipc::shared::{Array, Place, Ring, RingMany, Value, Wait, list};
+use ipc::shared::{Array, Location, Ring, RingMany, Value, Wait, list};
 use nix::errno::Errno;
 
 /// Longer than anything takes, so that a test fails instead of hanging.
@@ -36,10 +36,10 @@ fn assert_foreign<T>(result: ipc::Result<T>, reason: &str) {
 
 /// All places: the name, the descriptor and the number reach another process.
 #[test]
-fn a_value_is_the_same_in_another_process_wherever_it_lies() {
+fn value_is_shared_at_every_location() {
     let posix = Value::create(name(), 5_u64).unwrap();
-    let memfd = Value::create(Place::Memfd("value".into()), 5_u64).unwrap();
-    let system_v = Value::create(Place::SystemV(0), 5_u64).unwrap();
+    let memfd = Value::create(Location::Memfd("value".into()), 5_u64).unwrap();
+    let system_v = Value::create(Location::SystemV(0), 5_u64).unwrap();
     for value in [posix, memfd, system_v] {
         let peer = Peer::start("shared", "add", &[&value.memory().address(), "1000"]);
         assert_eq!(peer.finish(), Some(0));
@@ -48,18 +48,18 @@ fn a_value_is_the_same_in_another_process_wherever_it_lies() {
 }
 
 #[test]
-fn a_system_v_segment_is_found_by_its_key() {
+fn sysv_segment_opens_by_key() {
     let key = std::process::id().cast_signed() | 0x1000_0000;
-    let made = Array::<i16>::create(Place::SystemV(key), 3).unwrap();
+    let made = Array::<i16>::create(Location::SystemV(key), 3).unwrap();
     made[2].set(-7);
-    assert_eq!(Array::<i16>::open(Place::SystemV(key)).unwrap()[2].get(), -7);
-    let again = Array::<i16>::create(Place::SystemV(key), 3).map(drop).unwrap_err();
+    assert_eq!(Array::<i16>::open(Location::SystemV(key)).unwrap()[2].get(), -7);
+    let again = Array::<i16>::create(Location::SystemV(key), 3).map(drop).unwrap_err();
     assert_eq!(again.errno(), Some(Errno::EEXIST));
     let of_this = |found: &ipc::shared::Found| found.name == made.memory().address();
     let found = list().unwrap().into_iter().find(of_this).unwrap();
     assert!(!found.stale && found.attached == Some(1), "{found:?}");
     drop(made);
-    let gone = Array::<i16>::open(Place::SystemV(key)).map(drop).unwrap_err();
+    let gone = Array::<i16>::open(Location::SystemV(key)).map(drop).unwrap_err();
     assert_eq!(gone.errno(), Some(Errno::ENOENT));
 }
 
@@ -67,7 +67,7 @@ fn a_system_v_segment_is_found_by_its_key() {
 fn every_scalar_keeps_its_value() {
     macro_rules! keeps {
         ($($type:ty: $values:expr;)*) => {$(
-            let value = Value::<$type>::create(Place::Memfd(stringify!($type).into()), $values[0]).unwrap();
+            let value = Value::<$type>::create(Location::Memfd(stringify!($type).into()), $values[0]).unwrap();
             for next in $values {
                 value.set(next);
                 assert_eq!(value.get(), next);
@@ -86,7 +86,7 @@ fn every_scalar_keeps_its_value() {
 }
 
 #[test]
-fn get_and_set_lose_an_update_and_fetch_add_does_not() {
+fn get_then_set_loses_updates() {
     let value = Value::create(name(), 0_u64).unwrap();
     let address = value.memory().address();
     let mut peers = [(); 2].map(|()| Peer::start("shared", "add_in_two_steps", &[&address]));
@@ -95,7 +95,7 @@ fn get_and_set_lose_an_update_and_fetch_add_does_not() {
         assert_eq!(peer.line(), "read");
     }
     for mut peer in peers {
-        peer.say("go on");
+        peer.write_line("go on");
         assert_eq!(peer.finish(), Some(0));
     }
     assert_eq!(value.get(), 1, "two additions, one of them lost");
@@ -108,7 +108,7 @@ fn get_and_set_lose_an_update_and_fetch_add_does_not() {
 }
 
 #[test]
-fn names_are_gone_afterwards_and_only_one_can_create() {
+fn dropped_creator_removes_the_name() {
     let name = name();
     let value = Value::create(&name, 1_u8).unwrap();
     let error = Value::create(&name, 2_u8).map(drop).unwrap_err();
@@ -124,7 +124,7 @@ fn names_are_gone_afterwards_and_only_one_can_create() {
 
 /// The creator of an object does not remove a later one of the same name.
 #[test]
-fn a_successor_of_the_same_name_is_left_alone() {
+fn creator_does_not_remove_successor() {
     let name = name();
     let first = Value::create(&name, 1_u8).unwrap();
     std::fs::remove_file(file(&name)).unwrap();
@@ -136,7 +136,7 @@ fn a_successor_of_the_same_name_is_left_alone() {
 }
 
 #[test]
-fn bad_names_and_sizes_are_refused() {
+fn invalid_names_and_sizes_are_refused() {
     for bad in ["", "/", "a/b", "/..", "a\0b"] {
         assert!(matches!(Value::create(bad, 0_u8), Err(Error::Name { .. })), "{bad:?}");
         assert!(matches!(Value::<u8>::open(bad), Err(Error::Name { .. })), "{bad:?}");
@@ -148,10 +148,10 @@ fn bad_names_and_sizes_are_refused() {
     refused(Ring::create(name(), usize::MAX, Wait::Sleep).err());
     refused(RingMany::create(name(), 0, 1, Wait::Sleep).err());
     refused(RingMany::create(name(), 1, 0, Wait::Sleep).err());
-    for place in [Place::SystemV(0), Place::Memfd("not found by its name".into())] {
+    for place in [Location::SystemV(0), Location::Memfd("not found by its name".into())] {
         assert!(matches!(Value::<u8>::open(place), Err(Error::Name { .. })));
     }
-    assert!("sysv:x".parse::<Place>().is_err());
+    assert!("sysv:x".parse::<Location>().is_err());
     // More than a machine has: refused by the kernel, and nothing remains.
     let name = name();
     assert!(Array::<u64>::create(&name, 1 << 48).is_err());
@@ -159,7 +159,7 @@ fn bad_names_and_sizes_are_refused() {
 }
 
 #[test]
-fn what_is_not_a_whole_segment_of_this_kind_is_refused_and_unchanged() {
+fn invalid_segment_is_refused_unchanged() {
     let name = name();
     let path = file(&name);
     let open = || Value::<u64>::open(&name).map(drop);
@@ -209,7 +209,7 @@ fn what_is_not_a_whole_segment_of_this_kind_is_refused_and_unchanged() {
 }
 
 #[test]
-fn facts_that_cannot_be_are_refused() {
+fn inconsistent_header_is_refused() {
     let name = name();
     let array = Array::<u8>::create(&name, 100).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
@@ -236,8 +236,8 @@ fn facts_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_memfd_cannot_be_shrunk_under_the_feet_of_others() {
-    let value = Value::create(Place::Memfd("sealed".into()), 1_u64).unwrap();
+fn memfd_is_sealed_against_shrinking() {
+    let value = Value::create(Location::Memfd("sealed".into()), 1_u64).unwrap();
     let descriptor = value.memory().descriptor().unwrap().try_clone_to_owned().unwrap();
     let error = File::from(descriptor).set_len(0).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EPERM));
@@ -248,7 +248,7 @@ fn a_memfd_cannot_be_shrunk_under_the_feet_of_others() {
 }
 
 #[test]
-fn what_a_killed_creator_left_is_found_refused_and_removed() {
+fn killed_creator_segment_is_listed() {
     for (place, holds) in [(name(), "value of u32"), ("system v".to_owned(), "")] {
         let mut peer = Peer::start("shared", "abandon", &[&place]);
         let address = peer.line();
@@ -256,12 +256,12 @@ fn what_a_killed_creator_left_is_found_refused_and_removed() {
         let found = find().unwrap();
         assert!(!found.stale && found.creator == peer.pid(), "{found:?}");
         assert_eq!(found.holds, holds);
-        Value::<u32>::open(address.parse::<Place>().unwrap()).unwrap();
+        Value::<u32>::open(address.parse::<Location>().unwrap()).unwrap();
 
         peer.kill();
         let found = find().expect("the name stays");
         assert!(found.stale);
-        assert_foreign(Value::<u32>::open(address.parse::<Place>().unwrap()), "stale");
+        assert_foreign(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
         found.remove().unwrap();
         assert!(find().is_none());
         let gone = found.remove().unwrap_err().errno();
@@ -270,7 +270,7 @@ fn what_a_killed_creator_left_is_found_refused_and_removed() {
 }
 
 #[test]
-fn a_ring_hands_over_every_length_in_order() {
+fn ring_carries_every_length_in_order() {
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = Ring::create(name(), 1024, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
@@ -287,7 +287,7 @@ fn a_ring_hands_over_every_length_in_order() {
 }
 
 #[test]
-fn a_ring_is_filled_to_the_brim_and_drained_again_at_every_position() {
+fn ring_fills_and_drains_everywhere() {
     let ring = Ring::create(name(), 100, Wait::Sleep).unwrap();
     assert_eq!((ring.capacity(), ring.longest()), (128, 56));
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -325,7 +325,7 @@ fn a_ring_is_filled_to_the_brim_and_drained_again_at_every_position() {
 }
 
 #[test]
-fn a_full_or_empty_ring_times_out_not_too_early() {
+fn ring_timeout_is_not_early() {
     const SHORT: Duration = Duration::from_millis(30);
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = Ring::create(name(), 64, wait).unwrap();
@@ -350,7 +350,7 @@ fn a_full_or_empty_ring_times_out_not_too_early() {
 }
 
 #[test]
-fn each_end_has_one_owner_and_can_be_taken_over() {
+fn ring_end_has_one_owner() {
     let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
@@ -370,7 +370,7 @@ fn each_end_has_one_owner_and_can_be_taken_over() {
 }
 
 #[test]
-fn the_death_of_a_peer_ends_waiting() {
+fn killed_ring_peer_ends_waiting() {
     let ring = Ring::create(name(), 64, Wait::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
@@ -381,7 +381,7 @@ fn the_death_of_a_peer_ends_waiting() {
 }
 
 #[test]
-fn a_put_torn_by_a_kill_is_never_seen_and_the_ring_goes_on() {
+fn torn_put_is_never_delivered() {
     let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
     let address = ring.memory().address();
     let mut peer = Peer::start("shared", "tear", &[&address]);
@@ -406,7 +406,7 @@ fn a_put_torn_by_a_kill_is_never_seen_and_the_ring_goes_on() {
 }
 
 #[test]
-fn a_message_torn_by_a_kill_is_passed_over_and_the_others_arrive() {
+fn torn_message_is_skipped() {
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = RingMany::create(name(), 8, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
@@ -438,7 +438,7 @@ fn a_message_torn_by_a_kill_is_passed_over_and_the_others_arrive() {
 }
 
 #[test]
-fn bytes_that_change_in_the_ring_are_not_delivered() {
+fn corrupted_message_is_not_delivered() {
     let name = name();
     let ring = RingMany::create(&name, 8, 100, Wait::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -465,7 +465,7 @@ fn bytes_that_change_in_the_ring_are_not_delivered() {
 }
 
 #[test]
-fn a_spoilt_ring_of_one_sender_is_an_error_and_no_wild_read() {
+fn corrupted_ring_is_an_error() {
     let name = name();
     let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -480,7 +480,7 @@ fn a_spoilt_ring_of_one_sender_is_an_error_and_no_wild_read() {
 }
 
 #[test]
-fn four_processes_put_a_hundred_thousand_messages_without_loss_or_disorder() {
+fn four_senders_lose_no_message() {
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = RingMany::create(name(), 64, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();

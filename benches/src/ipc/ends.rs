@@ -6,13 +6,14 @@
 
 use super::cases::{Case, Course, Mechanism, NUMBER, Who};
 use super::message::Message;
+use ipc::Wait;
 use ipc::bare;
 use ipc::event::Event;
 use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Reader, Writer};
-use ipc::queue::{PosixQueue, Queue, SysvQueue, Wait};
+use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use ipc::semaphore::{OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{self, Place, Ring, RingMany, Value};
+use ipc::shared::{self, Location, Ring, RingMany, Value};
 use ipc::signal::{self, Blocked, Signal};
 use ipc::socket::{Datagram, Packets, Stream};
 use rustix::process::{Pid, getppid, set_parent_process_death_signal};
@@ -105,7 +106,7 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
     let buffer = || vec![0; size];
     let (out, inn) = if spec.side == Side::Near { (0, 1) } else { (1, 0) };
     let address = |at: usize| spec.addresses.get(at).map(String::as_str).ok_or("no address");
-    let place = |at: usize| -> Outcome<Place> { Ok(address(at)?.parse::<Place>()?) };
+    let place = |at: usize| -> Outcome<Location> { Ok(address(at)?.parse::<Location>()?) };
     let one_way = spec.case.course == Course::OneWay;
     match (spec.case.mechanism, spec.who) {
         (Mechanism::Pipe, who) => {

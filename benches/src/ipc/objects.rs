@@ -9,7 +9,7 @@ use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Fifo, pipe};
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{OnDeath, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{Memory, Place, Ring, RingMany, Value, Wait};
+use ipc::shared::{Location, Memory, Ring, RingMany, Value, Wait};
 use ipc::socket::{Datagram, Packets, Stream};
 use ipc::{Error, Key};
 use nix::errno::Errno;
@@ -215,8 +215,8 @@ fn unique(what: &str) -> String {
     format!("/ipc-bench-{}-{next}-{what}", std::process::id())
 }
 
-fn memfd(way: &str) -> Place {
-    Place::Memfd(format!("ipc bench {way}"))
+fn memfd(way: &str) -> Location {
+    Location::Memfd(format!("ipc bench {way}"))
 }
 
 fn wait(case: &Case) -> Wait {

@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::shared::sync;
-use crate::shared::{Memory, Part, Place, Shared};
+use crate::shared::{Location, Memory, Part, Shared};
 use crate::sys::Deadline;
 use flag::Flag;
 
@@ -71,7 +71,7 @@ impl Event {
     /// # Errors
     ///
     /// As for [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>) -> Result<Self> {
+    pub fn create(place: impl Into<Location>) -> Result<Self> {
         let size = size_of::<Flag>() as u64;
         let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
         Self::new(&memory)
@@ -82,7 +82,7 @@ impl Event {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, _) = Memory::open(place.into(), HOLDS)?;
         Self::new(&memory)
     }

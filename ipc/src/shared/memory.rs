@@ -29,7 +29,7 @@ use crate::sys::{posix_name, retry, retry_libc};
 /// ([`Memory::address`] writes it, [`FromStr`] reads it) it is an argument for a child.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Location {
     /// POSIX shared memory, `/name`: lives until its name is removed and the last mapping is gone.
     Posix(String),
     /// Memory without a name, sealed against shrinking; the text is for people. Only to create: others get
@@ -44,31 +44,31 @@ pub enum Place {
     SystemVId(i32),
 }
 
-impl From<&str> for Place {
+impl From<&str> for Location {
     fn from(name: &str) -> Self {
         Self::Posix(name.to_owned())
     }
 }
 
-impl From<&String> for Place {
+impl From<&String> for Location {
     fn from(name: &String) -> Self {
         Self::Posix(name.clone())
     }
 }
 
-impl From<String> for Place {
+impl From<String> for Location {
     fn from(name: String) -> Self {
         Self::Posix(name)
     }
 }
 
-impl From<OwnedFd> for Place {
+impl From<OwnedFd> for Location {
     fn from(descriptor: OwnedFd) -> Self {
         Self::Descriptor(descriptor)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Location {
     type Err = Error;
 
     /// Reads what [`Memory::address`] wrote: `/name`, `/proc/PID/fd/N`, `sysv:NUMBER`.
@@ -167,7 +167,7 @@ impl Memory {
     /// Makes a segment with `content` bytes behind the header, all zero; `fill` completes it before anybody
     /// else accepts it.
     pub(crate) fn create(
-        place: Place,
+        place: Location,
         holds: &str,
         content: u64,
         facts: [u64; 3],
@@ -187,10 +187,10 @@ impl Memory {
         }
         let size = (header + content) as usize;
         let memory = match place {
-            Place::Posix(name) => Self::create_posix(&name, size)?,
-            Place::Memfd(label) => Self::create_memfd(&label, size)?,
-            Place::SystemV(key) => Self::create_system_v(key, size)?,
-            Place::Descriptor(_) | Place::SystemVId(_) => {
+            Location::Posix(name) => Self::create_posix(&name, size)?,
+            Location::Memfd(label) => Self::create_memfd(&label, size)?,
+            Location::SystemV(key) => Self::create_system_v(key, size)?,
+            Location::Descriptor(_) | Location::SystemVId(_) => {
                 return Err(Error::Name {
                     name: format!("{place:?}"),
                     kind: KIND,
@@ -215,28 +215,28 @@ impl Memory {
     }
 
     /// Maps a segment that exists, if it is whole and holds what is expected.
-    pub(crate) fn open(place: Place, holds: &str) -> Result<(Arc<Self>, [u64; 3])> {
+    pub(crate) fn open(place: Location, holds: &str) -> Result<(Arc<Self>, [u64; 3])> {
         let memory = match place {
-            Place::Posix(name) => Self::open_posix(&name)?,
-            Place::Descriptor(descriptor) => {
+            Location::Posix(name) => Self::open_posix(&name)?,
+            Location::Descriptor(descriptor) => {
                 let object = format!("shared memory of descriptor {descriptor:?}");
                 Self::map(object, Origin::Descriptor(descriptor), None)?
             }
-            Place::SystemV(0) => {
+            Location::SystemV(0) => {
                 return Err(Error::Name {
                     name: "0".to_owned(),
                     kind: KIND,
                     reason: "segments without a key are found by their number only",
                 });
             }
-            Place::SystemV(key) => {
+            Location::SystemV(key) => {
                 // SAFETY: no memory is passed.
                 let id = retry_libc(|| unsafe { libc::shmget(key, 0, 0) })
                     .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
                 Self::attach_system_v(id, None)?
             }
-            Place::SystemVId(id) => Self::attach_system_v(id, None)?,
-            Place::Memfd(label) => {
+            Location::SystemVId(id) => Self::attach_system_v(id, None)?,
+            Location::Memfd(label) => {
                 return Err(Error::Name {
                     name: label,
                     kind: KIND,

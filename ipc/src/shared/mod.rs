@@ -33,9 +33,9 @@
 //! course shows with its `Value` and no lock. Use [`Cell::fetch_add`], [`Cell::fetch_update`], or keep
 //! the cells in a [`Mutex`](crate::lock::Mutex) when several of them must change together.
 //!
-//! # Places, and the lifetime of their names
+//! # Locations, and the lifetime of their names
 //!
-//! | [`Place`] | name | lives until |
+//! | [`Location`] | name | lives until |
 //! |---|---|---|
 //! | POSIX | `/name` in `/dev/shm` | the name is removed *and* the last mapping is gone, or the machine stops |
 //! | memfd | none; a descriptor | the last descriptor and the last mapping are gone |
@@ -87,7 +87,7 @@ mod value;
 
 pub use cell::{Cell, Integer, Scalar};
 pub use found::{Found, list};
-pub use memory::{Memory, Place};
+pub use memory::{Location, Memory};
 pub use ring::{Ring, RingMany, Wait};
 pub use value::{Array, Value};
 

@@ -3,13 +3,13 @@
 use std::ops::Deref;
 
 use super::cell::{Cell, Scalar};
-use super::memory::{Memory, Part, Place};
+use super::memory::{Location, Memory, Part};
 use crate::error::{Error, Result};
 
 /// One number that processes share; it is used as a [`Cell`].
 ///
 /// ```
-/// use ipc::shared::{Place, Value};
+/// use ipc::shared::{Location, Value};
 ///
 /// let name = format!("/doc-value-{}", std::process::id());
 /// let sum = Value::create(name.as_str(), 0.5)?;
@@ -29,7 +29,7 @@ impl<T: Scalar> Value<T> {
     ///
     /// `EEXIST` from the kernel if the name is taken; [`Error::Name`] if it is no name; the kernel's other
     /// reasons (no memory, no permission).
-    pub fn create(place: impl Into<Place>, value: T) -> Result<Self> {
+    pub fn create(place: impl Into<Location>, value: T) -> Result<Self> {
         let size = size_of::<Cell<T>>() as u64;
         let memory =
             Memory::create(place.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
@@ -46,7 +46,7 @@ impl<T: Scalar> Value<T> {
     /// `ENOENT` from the kernel if there is none; [`Error::Foreign`] if what is there was not made by this
     /// library, is not complete, holds something else, has another size, or was left behind by a process
     /// that is dead. Then nothing in it has been changed.
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, _) = Memory::open(place.into(), &holds::<T>("value"))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
@@ -70,11 +70,11 @@ impl<T: Scalar> Deref for Value<T> {
 /// A row of numbers that processes share; it is used as a slice of [`Cell`]s.
 ///
 /// ```
-/// use ipc::shared::{Array, Place};
+/// use ipc::shared::{Array, Location};
 ///
-/// let squares = Array::<u32>::create(Place::Memfd("squares".into()), 10)?;
+/// let squares = Array::<u32>::create(Location::Memfd("squares".into()), 10)?;
 /// // In another process, which was given this address or the descriptor:
-/// let same = Array::<u32>::open(squares.memory().address().parse::<Place>()?)?;
+/// let same = Array::<u32>::open(squares.memory().address().parse::<Location>()?)?;
 /// for (number, square) in (0..).zip(same.iter()) {
 ///     square.set(number * number);
 /// }
@@ -91,7 +91,7 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] for a length of zero or beyond all memory; else as for [`Value::create`].
-    pub fn create(place: impl Into<Place>, length: usize) -> Result<Self> {
+    pub fn create(place: impl Into<Location>, length: usize) -> Result<Self> {
         let most = isize::MAX as u64 / 16;
         if length == 0 || length as u64 > most {
             return Err(Error::OutOfRange {
@@ -114,7 +114,7 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// As for [`Value::open`].
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, [length, ..]) = Memory::open(place.into(), &holds::<T>("array"))?;
         Ok(Self(memory.parts(Memory::CONTENT, length)?))
     }

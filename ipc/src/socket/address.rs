@@ -14,7 +14,8 @@ use crate::sys::retry_libc;
 
 /// The room for a name in `sockaddr_un`, of which a path needs one byte for its end and an abstract name one
 /// for its beginning.
-const LONGEST: usize = size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - 1;
+const MAX_LENGTH: usize =
+    size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - 1;
 
 /// The name of a local socket.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ impl Address {
         if bytes.contains(&0) {
             return Err(refuse("it contains a NUL byte"));
         }
-        within(&path.display().to_string(), "path of a socket in bytes", bytes.len())?;
+        check_length(&path.display().to_string(), "path of a socket in bytes", bytes.len())?;
         Ok(Self(Name::Path(path.to_owned())))
     }
 
@@ -60,7 +61,7 @@ impl Address {
         if name.is_empty() {
             return Err(Error::Name { name: text, kind: "abstract socket", reason: "it is empty" });
         }
-        within(&text, "abstract name in bytes", name.len())?;
+        check_length(&text, "abstract name in bytes", name.len())?;
         Ok(Self(Name::Abstract(name.into())))
     }
 
@@ -89,7 +90,7 @@ impl Address {
     }
 
     /// No name: to bind to it means to get one from the kernel.
-    pub(super) fn any() -> Self {
+    pub(super) fn unnamed() -> Self {
         Self(Name::Unnamed)
     }
 
@@ -183,10 +184,6 @@ pub(super) fn local(fd: BorrowedFd<'_>) -> nix::Result<Address> {
     Address::from_c(&address, length)
 }
 
-fn within(object: &str, what: &'static str, given: usize) -> Result<()> {
-    if given <= LONGEST {
-        return Ok(());
-    }
-    let (given, most) = (given as u64, LONGEST as u64);
-    Err(Error::OutOfRange { object: object.to_owned(), what, given, least: 1, most })
+fn check_length(object: &str, what: &'static str, given: usize) -> Result<()> {
+    Error::check_range(object, what, given as u64, 1..=MAX_LENGTH as u64)
 }

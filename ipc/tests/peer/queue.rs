@@ -5,6 +5,7 @@ use std::io::{Read, stdin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::wait_for_eof;
 use ipc::Key;
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use nix::sys::prctl::set_pdeathsig;
@@ -14,13 +15,13 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 const CAPACITY: usize = 8;
 const SIZE: usize = 64;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [kind, name, rest @ ..] = arguments else {
-        return Err("usage: queue WHAT KIND NAME [ARGUMENT...]".into());
+        return Err("usage: queue ROLE KIND NAME [ARGUMENT...]".into());
     };
     // Those that wait for the test cannot watch their input meanwhile.
     set_pdeathsig(Signal::SIGKILL)?;
-    match what {
+    match role {
         "put" => put(&*open(kind, name)?, rest),
         "write" => write(&*open(kind, name)?, rest),
         "get" => get(&*open(kind, name)?, rest),
@@ -28,7 +29,7 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "abandon" => abandon(kind, name),
         "notified" => notified(name),
         "ordinary" => ordinary(name),
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
@@ -42,7 +43,7 @@ fn open(kind: &str, name: &str) -> ipc::Result<Box<dyn Queue>> {
 /// Puts one message in, as soon as it is told to by the end of its input.
 fn put(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
     println!("ready");
-    stdin().read_to_end(&mut Vec::new())?;
+    wait_for_eof()?;
     queue.put(rest[0].as_bytes())?;
     println!("put");
     Ok(())
@@ -100,8 +101,7 @@ fn create(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
         Ok(_) => println!("made"),
         Err(error) => println!("{:?}", error.errno()),
     }
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Makes a queue with a message in it, and waits to be killed.
@@ -112,8 +112,7 @@ fn abandon(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
     };
     queue.put(b"orphan")?;
     println!("made");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Sleeps until a signal announces messages, and prints them; again and again.

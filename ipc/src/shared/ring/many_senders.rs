@@ -8,7 +8,7 @@ use super::many;
 use super::{Bytes, Ends, LOOKS, Wait, absent, check_length, closed, how, leave, take, wait};
 use crate::error::{Error, Result};
 use crate::shared::identity;
-use crate::shared::memory::{Memory, Part, Place, Shared};
+use crate::shared::memory::{Location, Memory, Part, Shared};
 
 // SAFETY: atomics only, any bits.
 unsafe impl Shared for many::Control {}
@@ -56,9 +56,9 @@ impl many::Store for Bytes {
 /// [module](super) for what happens when a sender dies.
 ///
 /// ```
-/// use ipc::shared::{Place, RingMany, Wait};
+/// use ipc::shared::{Location, RingMany, Wait};
 ///
-/// let ring = RingMany::create(Place::Memfd("reports".into()), 16, 100, Wait::Sleep)?;
+/// let ring = RingMany::create(Location::Memfd("reports".into()), 16, 100, Wait::Sleep)?;
 /// let mut receiver = ring.receiver()?;
 /// // In as many other processes as report:
 /// let mut one = ring.sender()?;
@@ -97,7 +97,7 @@ impl RingMany {
     /// [`Error::OutOfRange`] unless there are 2 to 2^24 slots and the message has 1 byte to 16 MiB; else
     /// as for [`Value::create`](crate::shared::Value::create).
     pub fn create(
-        place: impl Into<Place>,
+        place: impl Into<Location>,
         slots: usize,
         longest: usize,
         wait: Wait,
@@ -123,7 +123,7 @@ impl RingMany {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, [slots, longest, wait]) = Memory::open(place.into(), RING_MANY)?;
         let fits = (SLOTS[0]..=SLOTS[1]).contains(&slots) && slots.is_power_of_two();
         if !fits || !(MESSAGE[0]..=MESSAGE[1]).contains(&longest) {

@@ -8,7 +8,7 @@ use super::single;
 use super::{Bytes, Ends, LOOKS, Wait, absent, check_length, closed, how, leave, take, wait};
 use crate::error::{Error, Result};
 use crate::shared::identity;
-use crate::shared::memory::{Memory, Part, Place, Shared};
+use crate::shared::memory::{Location, Memory, Part, Shared};
 
 // SAFETY: atomics only, any bits.
 unsafe impl Shared for single::Control {}
@@ -39,12 +39,12 @@ impl single::Store for Bytes {
 /// copy and one write that the other sees, see the [module](super).
 ///
 /// ```
-/// use ipc::shared::{Place, Ring, Wait};
+/// use ipc::shared::{Location, Ring, Wait};
 ///
-/// let ring = Ring::create(Place::Memfd("ring".into()), 4096, Wait::Sleep)?;
+/// let ring = Ring::create(Location::Memfd("ring".into()), 4096, Wait::Sleep)?;
 /// let mut sender = ring.sender()?;
 /// // In another process, which opens the ring by its address:
-/// let same = Ring::open(ring.memory().address().parse::<Place>()?)?;
+/// let same = Ring::open(ring.memory().address().parse::<Location>()?)?;
 /// let mut receiver = same.receiver()?;
 ///
 /// sender.put(b"hello")?;
@@ -78,7 +78,7 @@ impl Ring {
     ///
     /// [`Error::OutOfRange`] unless the capacity is from 64 bytes to 1 GiB; else as for
     /// [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>, capacity: usize, wait: Wait) -> Result<Self> {
+    pub fn create(place: impl Into<Location>, capacity: usize, wait: Wait) -> Result<Self> {
         let given = capacity as u64;
         let [least, most] = CAPACITY;
         if !(least..=most).contains(&given) {
@@ -97,7 +97,7 @@ impl Ring {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
+    pub fn open(place: impl Into<Location>) -> Result<Self> {
         let (memory, [capacity, wait, _]) = Memory::open(place.into(), RING)?;
         if !capacity.is_power_of_two() || capacity < CAPACITY[0] || capacity > CAPACITY[1] {
             return Err(memory.foreign(format!("a ring cannot have {capacity} bytes")));
