@@ -17,7 +17,8 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use ipc::process::{self, Process};
-use ipc::shared::{Location, Ring, Wait};
+use ipc::shared::Location;
+use ipc::shared::ring::{Ring, Wait};
 
 const LINES: u64 = 100_000;
 

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use ipc::process::{self, Process};
-use ipc::shared::{RingMany, Wait};
+use ipc::shared::ring::{RingMany, Wait};
 
 const REPORTS: u32 = 10_000;
 

@@ -23,7 +23,8 @@
 //! ([`Error`]) name the object and the call; waiting calls have a form with a timeout where the kernel has
 //! one.
 
-pub mod bare;
+#[doc(hidden)]
+pub mod baseline;
 mod error;
 pub mod event;
 mod file;

@@ -17,7 +17,7 @@ fn event() -> Event {
 }
 
 /// Sleeps in the kernel: state S, and the call that it is in is futex.
-fn until_asleep(peer: &Peer) {
+fn wait_until_asleep(peer: &Peer) {
     let start = Instant::now();
     let path = format!("/proc/{}/syscall", peer.pid());
     let futex = format!("{} ", libc::SYS_futex);
@@ -28,7 +28,7 @@ fn until_asleep(peer: &Peer) {
 }
 
 #[test]
-fn event_stays_set_until_cleared() {
+fn event_is_set_until_cleared() {
     let event = event();
     assert!(!event.is_set());
     let start = Instant::now();
@@ -47,7 +47,7 @@ fn event_stays_set_until_cleared() {
 }
 
 #[test]
-fn set_releases_waiters_in_all_processes() {
+fn set_releases_waiters_of_all_processes() {
     const ROUNDS: usize = 20;
     let event = event();
     let address = event.memory().address();
@@ -60,7 +60,7 @@ fn set_releases_waiters_in_all_processes() {
         }
         // In some rounds all sleep, in the others the set comes while they are on their way.
         if round % 2 == 0 {
-            peers.iter().for_each(until_asleep);
+            peers.iter().for_each(wait_until_asleep);
         }
         if round % 4 == 0 {
             let setter = Peer::start("event", "set", &[&address]);
@@ -83,14 +83,14 @@ fn set_releases_waiters_in_all_processes() {
 
 /// A flag alone would let them sleep on: it is clear again before they have looked.
 #[test]
-fn set_then_clear_releases_sleepers() {
+fn pulse_releases_sleeping_waiters() {
     let event = event();
     let address = event.memory().address();
     let mut peers: Vec<_> =
         (0..8).map(|_| Peer::start("event", "wait", &[&address, "1"])).collect();
     for peer in &mut peers {
         assert_eq!(peer.line(), "waiting");
-        until_asleep(peer);
+        wait_until_asleep(peer);
     }
     event.set();
     event.clear();
@@ -101,7 +101,7 @@ fn set_then_clear_releases_sleepers() {
 }
 
 #[test]
-fn round_trips_lose_no_wakeup() {
+fn no_wake_up_is_lost() {
     let (ping, pong) = (event(), event());
     let addresses = [ping.memory().address(), pong.memory().address()];
     let peer = Peer::start("event", "wait_and_clear", &[&addresses[0], &addresses[1], "10000"]);
@@ -115,14 +115,14 @@ fn round_trips_lose_no_wakeup() {
 }
 
 #[test]
-fn killed_waiter_does_not_disturb_others() {
+fn killed_waiter_blocks_no_other() {
     let event = event();
     let address = event.memory().address();
     let mut dead = Peer::start("event", "wait", &[&address, "1"]);
     let mut alive = Peer::start("event", "wait", &[&address, "1"]);
     for peer in [&mut dead, &mut alive] {
         assert_eq!(peer.line(), "waiting");
-        until_asleep(peer);
+        wait_until_asleep(peer);
     }
     dead.kill();
     event.set();
@@ -130,7 +130,7 @@ fn killed_waiter_does_not_disturb_others() {
 }
 
 #[test]
-fn memory_of_other_type_is_refused() {
+fn other_object_is_not_an_event() {
     let name = format!("/ipc-event-{}-other", std::process::id());
     let value = Value::create(&name, 1_u64).unwrap();
     assert!(matches!(Event::open(&name), Err(Error::Foreign { .. })));

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::Peer;
 use ipc::Error;
-use ipc::shared::{Array, Location, Ring, RingMany, Value, Wait, list};
+use ipc::shared::ring::{Ring, RingMany, Wait};
+use ipc::shared::{Array, Location, Value, list};
 use nix::errno::Errno;
 
 /// Longer than anything takes, so that a test fails instead of hanging.
@@ -34,7 +35,7 @@ fn assert_foreign<T>(result: ipc::Result<T>, reason: &str) {
     }
 }
 
-/// All places: the name, the descriptor and the number reach another process.
+/// At all locations: the name, the descriptor and the number reach another process.
 #[test]
 fn value_is_shared_at_every_location() {
     let posix = Value::create(name(), 5_u64).unwrap();
@@ -48,7 +49,7 @@ fn value_is_shared_at_every_location() {
 }
 
 #[test]
-fn sysv_segment_opens_by_key() {
+fn system_v_segment_is_found_by_key() {
     let key = std::process::id().cast_signed() | 0x1000_0000;
     let made = Array::<i16>::create(Location::SystemV(key), 3).unwrap();
     made[2].set(-7);
@@ -86,7 +87,7 @@ fn every_scalar_keeps_its_value() {
 }
 
 #[test]
-fn get_then_set_loses_updates() {
+fn fetch_add_loses_no_update() {
     let value = Value::create(name(), 0_u64).unwrap();
     let address = value.memory().address();
     let mut peers = [(); 2].map(|()| Peer::start("shared", "add_in_two_steps", &[&address]));
@@ -108,7 +109,7 @@ fn get_then_set_loses_updates() {
 }
 
 #[test]
-fn dropped_creator_removes_the_name() {
+fn name_has_one_creator_and_goes() {
     let name = name();
     let value = Value::create(&name, 1_u8).unwrap();
     let error = Value::create(&name, 2_u8).map(drop).unwrap_err();
@@ -124,7 +125,7 @@ fn dropped_creator_removes_the_name() {
 
 /// The creator of an object does not remove a later one of the same name.
 #[test]
-fn creator_does_not_remove_successor() {
+fn successor_of_same_name_is_kept() {
     let name = name();
     let first = Value::create(&name, 1_u8).unwrap();
     std::fs::remove_file(file(&name)).unwrap();
@@ -136,7 +137,7 @@ fn creator_does_not_remove_successor() {
 }
 
 #[test]
-fn invalid_names_and_sizes_are_refused() {
+fn bad_names_and_sizes_are_refused() {
     for bad in ["", "/", "a/b", "/..", "a\0b"] {
         assert!(matches!(Value::create(bad, 0_u8), Err(Error::Name { .. })), "{bad:?}");
         assert!(matches!(Value::<u8>::open(bad), Err(Error::Name { .. })), "{bad:?}");
@@ -148,8 +149,8 @@ fn invalid_names_and_sizes_are_refused() {
     refused(Ring::create(name(), usize::MAX, Wait::Sleep).err());
     refused(RingMany::create(name(), 0, 1, Wait::Sleep).err());
     refused(RingMany::create(name(), 1, 0, Wait::Sleep).err());
-    for place in [Location::SystemV(0), Location::Memfd("not found by its name".into())] {
-        assert!(matches!(Value::<u8>::open(place), Err(Error::Name { .. })));
+    for location in [Location::SystemV(0), Location::Memfd("not found by its name".into())] {
+        assert!(matches!(Value::<u8>::open(location), Err(Error::Name { .. })));
     }
     assert!("sysv:x".parse::<Location>().is_err());
     // More than a machine has: refused by the kernel, and nothing remains.
@@ -159,7 +160,7 @@ fn invalid_names_and_sizes_are_refused() {
 }
 
 #[test]
-fn invalid_segment_is_refused_unchanged() {
+fn invalid_segment_is_refused_and_unchanged() {
     let name = name();
     let path = file(&name);
     let open = || Value::<u64>::open(&name).map(drop);
@@ -209,7 +210,7 @@ fn invalid_segment_is_refused_unchanged() {
 }
 
 #[test]
-fn inconsistent_header_is_refused() {
+fn impossible_facts_are_refused() {
     let name = name();
     let array = Array::<u8>::create(&name, 100).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
@@ -236,7 +237,7 @@ fn inconsistent_header_is_refused() {
 }
 
 #[test]
-fn memfd_is_sealed_against_shrinking() {
+fn memfd_cannot_be_shrunk() {
     let value = Value::create(Location::Memfd("sealed".into()), 1_u64).unwrap();
     let descriptor = value.memory().descriptor().unwrap().try_clone_to_owned().unwrap();
     let error = File::from(descriptor).set_len(0).unwrap_err();
@@ -248,9 +249,9 @@ fn memfd_is_sealed_against_shrinking() {
 }
 
 #[test]
-fn killed_creator_segment_is_listed() {
-    for (place, holds) in [(name(), "value of u32"), ("system v".to_owned(), "")] {
-        let mut peer = Peer::start("shared", "abandon", &[&place]);
+fn segment_of_dead_creator_is_removable() {
+    for (location, holds) in [(name(), "value of u32"), ("system v".to_owned(), "")] {
+        let mut peer = Peer::start("shared", "abandon", &[&location]);
         let address = peer.line();
         let find = || list().unwrap().into_iter().find(|found| found.name == address);
         let found = find().unwrap();
@@ -270,7 +271,7 @@ fn killed_creator_segment_is_listed() {
 }
 
 #[test]
-fn ring_carries_every_length_in_order() {
+fn ring_delivers_every_length_in_order() {
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = Ring::create(name(), 1024, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
@@ -287,7 +288,7 @@ fn ring_carries_every_length_in_order() {
 }
 
 #[test]
-fn ring_fills_and_drains_everywhere() {
+fn ring_fills_and_drains_at_every_position() {
     let ring = Ring::create(name(), 100, Wait::Sleep).unwrap();
     assert_eq!((ring.capacity(), ring.longest()), (128, 56));
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -325,7 +326,7 @@ fn ring_fills_and_drains_everywhere() {
 }
 
 #[test]
-fn ring_timeout_is_not_early() {
+fn full_or_empty_ring_times_out() {
     const SHORT: Duration = Duration::from_millis(30);
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = Ring::create(name(), 64, wait).unwrap();
@@ -350,7 +351,7 @@ fn ring_timeout_is_not_early() {
 }
 
 #[test]
-fn ring_end_has_one_owner() {
+fn ring_end_of_dead_owner_is_reusable() {
     let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
@@ -370,7 +371,7 @@ fn ring_end_has_one_owner() {
 }
 
 #[test]
-fn killed_ring_peer_ends_waiting() {
+fn death_of_peer_ends_waiting() {
     let ring = Ring::create(name(), 64, Wait::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
@@ -381,7 +382,7 @@ fn killed_ring_peer_ends_waiting() {
 }
 
 #[test]
-fn torn_put_is_never_delivered() {
+fn unpublished_message_of_dead_sender_is_unseen() {
     let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
     let address = ring.memory().address();
     let mut peer = Peer::start("shared", "tear", &[&address]);
@@ -406,7 +407,7 @@ fn torn_put_is_never_delivered() {
 }
 
 #[test]
-fn torn_message_is_skipped() {
+fn torn_message_of_dead_sender_is_skipped() {
     for wait in [Wait::Sleep, Wait::Spin] {
         let ring = RingMany::create(name(), 8, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
@@ -429,7 +430,7 @@ fn torn_message_is_skipped() {
         }
         assert_eq!(receiver.torn(), 1);
         assert_eq!(other.finish(), Some(0));
-        // The dead one's place is free for others.
+        // The word of the dead sender is free for others.
         let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
         assert!(matches!(ring.sender(), Err(Error::WouldBlock { .. })));
         drop(senders);
@@ -438,7 +439,7 @@ fn torn_message_is_skipped() {
 }
 
 #[test]
-fn corrupted_message_is_not_delivered() {
+fn changed_bytes_are_not_delivered() {
     let name = name();
     let ring = RingMany::create(&name, 8, 100, Wait::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -465,7 +466,7 @@ fn corrupted_message_is_not_delivered() {
 }
 
 #[test]
-fn corrupted_ring_is_an_error() {
+fn corrupt_ring_is_an_error() {
     let name = name();
     let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());

@@ -7,13 +7,14 @@
 use super::cases::{Case, Course, Mechanism, NUMBER, Who};
 use super::message::Message;
 use ipc::Wait;
-use ipc::bare;
+use ipc::baseline;
 use ipc::event::Event;
 use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Reader, Writer};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use ipc::semaphore::{OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{self, Location, Ring, RingMany, Value};
+use ipc::shared::ring::{self, Many, Ring, RingMany};
+use ipc::shared::{Location, Value};
 use ipc::signal::{self, Blocked, Signal};
 use ipc::socket::{Datagram, Packets, Stream};
 use rustix::process::{Pid, getppid, set_parent_process_death_signal};
@@ -156,7 +157,9 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
                     let from = SysvQueue::from_id(from, size)?;
                     work(Queues { to, from, buffer: buffer() }, spec)
                 }
-                _ => work(BareSysvQueues { to, from, buffer: vec![0; size + bare::TYPE] }, spec),
+                _ => {
+                    work(BareSysvQueues { to, from, buffer: vec![0; size + baseline::TYPE] }, spec)
+                }
             }
         }
         (Mechanism::Ring, Who::Library) => {
@@ -167,8 +170,8 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
         (Mechanism::Ring, Who::Bare) => {
             let (forth, back) = (passed(0)?, passed(1)?);
             let (to, from) = if spec.side == Side::Near { (forth, back) } else { (back, forth) };
-            let sender = bare::Ring::from_fd(to)?.sender()?;
-            let receiver = bare::Ring::from_fd(from)?.receiver()?;
+            let sender = baseline::Ring::from_fd(to)?.sender()?;
+            let receiver = baseline::Ring::from_fd(from)?.receiver()?;
             work(BareRing { sender, receiver, buffer: buffer() }, spec)
         }
         (Mechanism::ManyRing, Who::Library) => {
@@ -179,12 +182,12 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
         (Mechanism::ManyRing, _) => {
             let (forth, back) = (passed(0)?, passed(1)?);
             let (to, from) = if spec.side == Side::Near { (forth, back) } else { (back, forth) };
-            let sender = bare::Slots::from_fd(to)?.sender();
-            let receiver = bare::Slots::from_fd(from)?.receiver()?;
+            let sender = baseline::ManyRing::from_fd(to)?.sender();
+            let receiver = baseline::ManyRing::from_fd(from)?.receiver()?;
             work(BareManyRing { sender, receiver, buffer: buffer() }, spec)
         }
         (Mechanism::Ring | Mechanism::Value, Who::Line) => {
-            let line = bare::Line::from_fd(passed(0)?)?;
+            let line = baseline::Words::from_fd(passed(0)?)?;
             work(Lines { line, out, seen: 0, number: [0; 8] }, spec)
         }
         (Mechanism::Ring, Who::Iceoryx2) => iceoryx(spec, address(0)?),
@@ -193,7 +196,7 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
             work(Values { to, from, seen: 0, number: [0; 8] }, spec)
         }
         (Mechanism::PosixSemaphore, Who::Library) => {
-            let words = bare::Words::from_fd(passed(0)?)?;
+            let words = baseline::Words::from_fd(passed(0)?)?;
             let mut all = Vec::new();
             for at in 1..=4 {
                 all.push(SharedSemaphore::from_fd(passed(at)?)?);
@@ -201,15 +204,15 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
             work(Turns::new(words, all, out, one_way)?, spec)
         }
         (Mechanism::PosixSemaphore, _) => {
-            let words = bare::Words::from_fd(passed(0)?)?;
+            let words = baseline::Words::from_fd(passed(0)?)?;
             let mut all = Vec::new();
             for at in 1..=4 {
-                all.push(bare::Semaphore::from_fd(passed(at)?)?);
+                all.push(baseline::Semaphore::from_fd(passed(at)?)?);
             }
             work(Turns::new(words, all, out, one_way)?, spec)
         }
         (Mechanism::SysvSemaphore, who) => {
-            let words = bare::Words::from_fd(passed(0)?)?;
+            let words = baseline::Words::from_fd(passed(0)?)?;
             let ids = spec.addresses.iter().map(|id| id.parse::<i32>());
             let ids = ids.collect::<Result<Vec<i32>, _>>()?;
             match who {
@@ -236,12 +239,12 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
             }
         }
         (Mechanism::Event, Who::Library) => {
-            let words = bare::Words::from_fd(passed(0)?)?;
+            let words = baseline::Words::from_fd(passed(0)?)?;
             let (to, from) = (Event::open(place(out)?)?, Event::open(place(inn)?)?);
             work(Events { words, to, from, out, number: [0; 8] }, spec)
         }
         (Mechanism::Event, _) => {
-            let words = bare::Words::from_fd(passed(0)?)?;
+            let words = baseline::Words::from_fd(passed(0)?)?;
             work(BareEvents { words, out, number: [0; 8] }, spec)
         }
         (Mechanism::Eventfd, _) => {
@@ -255,7 +258,7 @@ fn open_and_work(spec: &Spec) -> Outcome<()> {
         (Mechanism::Condition, _) => {
             let (forth, back) = (passed(0)?, passed(1)?);
             let (to, from) = if spec.side == Side::Near { (forth, back) } else { (back, forth) };
-            let (to, from) = (bare::Monitor::from_fd(to)?, bare::Monitor::from_fd(from)?);
+            let (to, from) = (baseline::Monitor::from_fd(to)?, baseline::Monitor::from_fd(from)?);
             work(Monitors { to, from, bounded: one_way, number: [0; 8] }, spec)
         }
     }
@@ -391,13 +394,13 @@ struct BarePipes {
 impl End for BarePipes {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        all_of(message.bytes(), |rest| bare::write(self.to.as_fd(), rest))
+        all_of(message.bytes(), |rest| baseline::write(self.to.as_fd(), rest))
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
         let from = self.from.as_fd();
-        full(&mut self.buffer, |rest| bare::read(from, rest))?;
+        full(&mut self.buffer, |rest| baseline::read(from, rest))?;
         Ok(&self.buffer)
     }
 }
@@ -410,13 +413,13 @@ struct BareStream {
 impl End for BareStream {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        all_of(message.bytes(), |rest| bare::send(self.socket.as_fd(), rest))
+        all_of(message.bytes(), |rest| baseline::send(self.socket.as_fd(), rest))
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
         let socket = self.socket.as_fd();
-        full(&mut self.buffer, |rest| bare::receive(socket, rest))?;
+        full(&mut self.buffer, |rest| baseline::receive(socket, rest))?;
         Ok(&self.buffer)
     }
 }
@@ -479,13 +482,13 @@ struct BarePackets(OwnedFd, Vec<u8>);
 impl End for BarePackets {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        bare::send(self.0.as_fd(), message.bytes())?;
+        baseline::send(self.0.as_fd(), message.bytes())?;
         Ok(())
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
-        let length = bare::receive(self.0.as_fd(), &mut self.1)?;
+        let length = baseline::receive(self.0.as_fd(), &mut self.1)?;
         Ok(&self.1[..length])
     }
 }
@@ -518,12 +521,12 @@ struct BarePosixQueues {
 impl End for BarePosixQueues {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        Ok(bare::mq_send(self.to.as_fd(), message.bytes())?)
+        Ok(baseline::mq_send(self.to.as_fd(), message.bytes())?)
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
-        let (length, _) = bare::mq_receive(self.from.as_fd(), &mut self.buffer)?;
+        let length = baseline::mq_receive(self.from.as_fd(), &mut self.buffer)?;
         Ok(&self.buffer[..length])
     }
 }
@@ -537,22 +540,22 @@ struct BareSysvQueues {
 impl End for BareSysvQueues {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        Ok(bare::msgsnd(self.to, message.typed())?)
+        Ok(baseline::msgsnd(self.to, message.typed())?)
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
         // The most urgent first, as the library: for this order the kernel looks at all that wait.
-        let length = bare::msgrcv(self.from, &mut self.buffer, -c_long::MAX)?;
-        Ok(&self.buffer[bare::TYPE..bare::TYPE + length])
+        let length = baseline::msgrcv(self.from, &mut self.buffer, -c_long::MAX)?;
+        Ok(&self.buffer[baseline::TYPE..baseline::TYPE + length])
     }
 }
 
 // Rings.
 
 struct LibraryRing {
-    sender: shared::ring::Sender,
-    receiver: shared::ring::Receiver,
+    sender: ring::Sender,
+    receiver: ring::Receiver,
     buffer: Vec<u8>,
 }
 
@@ -570,8 +573,8 @@ impl End for LibraryRing {
 }
 
 struct LibraryManyRing {
-    sender: shared::ring::ManySender,
-    receiver: shared::ring::ManyReceiver,
+    sender: ring::Sender<Many>,
+    receiver: ring::Receiver<Many>,
     buffer: Vec<u8>,
 }
 
@@ -589,8 +592,8 @@ impl End for LibraryManyRing {
 }
 
 struct BareRing {
-    sender: bare::Sender,
-    receiver: bare::Receiver,
+    sender: baseline::Sender,
+    receiver: baseline::Receiver,
     buffer: Vec<u8>,
 }
 
@@ -609,8 +612,8 @@ impl End for BareRing {
 }
 
 struct BareManyRing {
-    sender: bare::ManySender,
-    receiver: bare::ManyReceiver,
+    sender: baseline::ManySender,
+    receiver: baseline::ManyReceiver,
     buffer: Vec<u8>,
 }
 
@@ -700,7 +703,7 @@ fn iceoryx(_: &Spec, _: &str) -> Outcome<()> {
 // Numbers, which stand for messages of eight bytes.
 
 struct Lines {
-    line: bare::Line,
+    line: baseline::Words,
     out: usize,
     seen: u64,
     number: [u8; 8],
@@ -709,13 +712,13 @@ struct Lines {
 impl End for Lines {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        self.line.side(self.out).store(message.number(), Release);
+        self.line.word(self.out).store(message.number(), Release);
         Ok(())
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
-        let side = self.line.side(1 - self.out);
+        let side = self.line.word(1 - self.out);
         self.seen = until_changed(self.seen, || side.load(Acquire));
         self.number = self.seen.to_le_bytes();
         Ok(&self.number)
@@ -757,7 +760,7 @@ fn until_changed(seen: u64, look: impl Fn() -> u64) -> u64 {
 /// Numbers in shared memory, and semaphores that say whose turn it is: one for those that are there, and, one way, one
 /// for those that there is room for.
 struct Turns<S> {
-    words: bare::Words,
+    words: baseline::Words,
     /// From near to far: filled, free. Then the same from far to near.
     semaphores: Vec<S>,
     out: usize,
@@ -774,7 +777,7 @@ trait Turn {
 }
 
 impl<S: Turn> Turns<S> {
-    fn new(words: bare::Words, semaphores: Vec<S>, out: usize, bounded: bool) -> Outcome<Self> {
+    fn new(words: baseline::Words, semaphores: Vec<S>, out: usize, bounded: bool) -> Outcome<Self> {
         if semaphores.len() != 4 {
             return Err("there are to be four semaphores".into());
         }
@@ -834,7 +837,7 @@ impl Turn for SysvSemaphore {
     }
 }
 
-impl Turn for bare::Semaphore {
+impl Turn for baseline::Semaphore {
     #[inline]
     fn up(&self) -> Outcome<()> {
         Ok(self.post()?)
@@ -851,12 +854,12 @@ struct BareSysv(i32);
 impl Turn for BareSysv {
     #[inline]
     fn up(&self) -> Outcome<()> {
-        Ok(bare::semop(self.0, 1)?)
+        Ok(baseline::semop(self.0, 1)?)
     }
 
     #[inline]
     fn down(&self) -> Outcome<()> {
-        Ok(bare::semop(self.0, -1)?)
+        Ok(baseline::semop(self.0, -1)?)
     }
 }
 
@@ -890,19 +893,19 @@ struct BareSignals {
 impl End for BareSignals {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        Ok(bare::sigqueue(self.peer, self.signal, i32::try_from(message.number())?)?)
+        Ok(baseline::sigqueue(self.peer, self.signal, i32::try_from(message.number())?)?)
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
-        let value = bare::sigwait(self.signal)?;
+        let value = baseline::sigwait(self.signal)?;
         self.number = u64::from(value.cast_unsigned()).to_le_bytes();
         Ok(&self.number)
     }
 }
 
 struct Events {
-    words: bare::Words,
+    words: baseline::Words,
     to: Event,
     from: Event,
     out: usize,
@@ -927,7 +930,7 @@ impl End for Events {
 }
 
 struct BareEvents {
-    words: bare::Words,
+    words: baseline::Words,
     out: usize,
     number: [u8; 8],
 }
@@ -938,7 +941,7 @@ impl End for BareEvents {
         self.words.word(self.out).store(message.number(), Relaxed);
         let futex = self.words.futex(self.out);
         futex.store(1, Release);
-        bare::futex_wake(futex, i32::MAX);
+        baseline::futex_wake_all(futex);
         Ok(())
     }
 
@@ -946,7 +949,7 @@ impl End for BareEvents {
     fn receive(&mut self) -> Outcome<&[u8]> {
         let futex = self.words.futex(1 - self.out);
         while futex.load(Acquire) == 0 {
-            bare::futex_wait(futex, 0);
+            baseline::futex_wait(futex, 0);
         }
         futex.store(0, Relaxed);
         self.number = self.words.word(1 - self.out).load(Relaxed).to_le_bytes();
@@ -963,14 +966,14 @@ struct Eventfds {
 impl End for Eventfds {
     #[inline]
     fn send(&mut self, message: &Message) -> Outcome<()> {
-        bare::write(self.to.as_fd(), &message.number().to_ne_bytes())?;
+        baseline::write(self.to.as_fd(), &message.number().to_ne_bytes())?;
         Ok(())
     }
 
     #[inline]
     fn receive(&mut self) -> Outcome<&[u8]> {
         let mut sum = [0; 8];
-        bare::read(self.from.as_fd(), &mut sum)?;
+        baseline::read(self.from.as_fd(), &mut sum)?;
         self.number = u64::from_ne_bytes(sum).to_le_bytes();
         Ok(&self.number)
     }
@@ -1021,8 +1024,8 @@ impl End for Conditions {
 
 /// The same with the C library alone.
 struct Monitors {
-    to: bare::Monitor,
-    from: bare::Monitor,
+    to: baseline::Monitor,
+    from: baseline::Monitor,
     bounded: bool,
     number: [u8; 8],
 }

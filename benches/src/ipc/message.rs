@@ -1,6 +1,6 @@
 //! What is sent: messages that tell by themselves whether they are the right ones.
 
-use ipc::bare::TYPE;
+use ipc::baseline::TYPE;
 use ipc::queue::HIGHEST_PRIORITY;
 
 /// A message of a row, and the model that its receiver compares it with.

@@ -2,7 +2,7 @@
 //!
 //! Each mechanism of the crate `ipc` is run by two real processes, there and back and one way, on one core and on two,
 //! with messages of 8 bytes to 64 KiB, and beside it, in the same rounds, its floor: the same system calls without the
-//! library ([`ipc::bare`]). Every message is checked by its receiver. What sleeps and what spins are different tables: on
+//! library ([`ipc::baseline`]). Every message is checked by its receiver. What sleeps and what spins are different tables: on
 //! two cores a sleeping receiver has to be woken, which takes longer than everything else.
 //!
 //! | module | what |

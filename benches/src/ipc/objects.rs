@@ -3,13 +3,14 @@
 
 use super::cases::{Case, Course, Mechanism, Waiting, Who};
 use super::ends::PLACES;
-use ipc::bare;
+use ipc::baseline;
 use ipc::event::Event;
 use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Fifo, pipe};
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{OnDeath, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{Location, Memory, Ring, RingMany, Value, Wait};
+use ipc::shared::ring::{Ring, RingMany, Wait};
+use ipc::shared::{Location, Memory, Value};
 use ipc::socket::{Datagram, Packets, Stream};
 use ipc::{Error, Key};
 use nix::errno::Errno;
@@ -86,7 +87,7 @@ impl Objects {
                 }
             }
             (Mechanism::Ring | Mechanism::Value, Who::Line) => {
-                let line = bare::Line::create()?;
+                let line = baseline::Words::create()?;
                 made.both(&line)?;
             }
             (Mechanism::Ring, Who::Library) => {
@@ -100,7 +101,7 @@ impl Objects {
             (Mechanism::Ring, _) => {
                 for _ in 0..2 {
                     let sleeping = case.waiting == Waiting::Sleeping;
-                    made.both(&bare::Ring::create(slots(size), size, sleeping)?)?;
+                    made.both(&baseline::Ring::create(slots(size), size, sleeping)?)?;
                 }
             }
             (Mechanism::ManyRing, Who::Library) => {
@@ -113,7 +114,7 @@ impl Objects {
             (Mechanism::ManyRing, _) => {
                 for _ in 0..2 {
                     let sleeping = case.waiting == Waiting::Sleeping;
-                    made.both(&bare::Slots::create(slots(size), size, sleeping)?)?;
+                    made.both(&baseline::ManyRing::create(slots(size), size, sleeping)?)?;
                 }
             }
             (Mechanism::Value, _) => {
@@ -124,19 +125,19 @@ impl Objects {
                 }
             }
             (Mechanism::PosixSemaphore, Who::Library) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
                     made.both(&SharedSemaphore::create(units)?)?;
                 }
             }
             (Mechanism::PosixSemaphore, _) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
-                    made.both(&bare::Semaphore::create(units)?)?;
+                    made.both(&baseline::Semaphore::create(units)?)?;
                 }
             }
             (Mechanism::SysvSemaphore, _) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
                     let semaphore = SysvSemaphore::create(Key::PRIVATE, units, OnDeath::Keep)?;
                     made.addresses.push(semaphore.id().to_string());
@@ -145,14 +146,14 @@ impl Objects {
             }
             (Mechanism::Signal, _) => {}
             (Mechanism::Event, Who::Library) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for way in ["forth", "back"] {
                     let event = Event::create(memfd(way))?;
                     made.address_of(event.memory());
                     made.kept.push(Box::new(event));
                 }
             }
-            (Mechanism::Event, _) => made.both(&bare::Words::create()?)?,
+            (Mechanism::Event, _) => made.both(&baseline::Words::create()?)?,
             (Mechanism::Eventfd, _) => {
                 for _ in 0..2 {
                     made.both(&eventfd(0, EventfdFlags::CLOEXEC)?)?;
@@ -172,7 +173,7 @@ impl Objects {
             }
             (Mechanism::Condition, _) => {
                 for _ in 0..2 {
-                    made.both(&bare::Monitor::create()?)?;
+                    made.both(&baseline::Monitor::create()?)?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc::pipe::{self, pipe};
 use ipc::process::{Launch, passed};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
-use ipc::shared::ring::{ManyReceiver, ManySender, RingMany, Wait};
+use ipc::shared::ring::{self, Many, RingMany, Wait};
 use ipc::socket::Packets;
 use ipc::{Error as IpcError, Key};
 
@@ -37,14 +37,14 @@ pub struct Channel {
 pub enum Sender {
     Pipe(pipe::Writer),
     Queue(Box<dyn Queue>),
-    Ring(ManySender),
+    Ring(ring::Sender<Many>),
     Socket(Packets),
 }
 
 pub enum Receiver {
     Pipe(pipe::Reader),
     Queue(Box<dyn Queue>),
-    Ring(ManyReceiver),
+    Ring(ring::Receiver<Many>),
     Socket(Packets),
 }
 

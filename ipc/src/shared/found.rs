@@ -1,4 +1,4 @@
-//! What lies around: segments of this user.
+//! The segments of this user that exist: in use, or left behind.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -10,8 +10,9 @@ use nix::libc;
 use nix::sys::mman::shm_unlink;
 use nix::unistd::{Pid, Uid};
 
+use super::header::{CONTENT, Header};
 use super::identity;
-use super::memory::{Header, MAGIC, Memory};
+use super::memory::remove_system_v;
 use crate::error::{Error, Result};
 
 /// Where Linux keeps POSIX shared memory (shm_overview(7)).
@@ -36,11 +37,11 @@ pub struct Found {
     pub stale: bool,
     /// How many have a System V segment attached; of POSIX objects the kernel does not tell.
     pub attached: Option<u64>,
-    identity: Which,
+    identity: Identity,
 }
 
 #[derive(Debug)]
-enum Which {
+enum Identity {
     Posix { device: u64, inode: u64 },
     SystemV(i32),
 }
@@ -53,7 +54,7 @@ impl Found {
     /// [`Error::Foreign`] if there is another object by now; the kernel's reasons, such as `ENOENT`.
     pub fn remove(&self) -> Result<()> {
         match self.identity {
-            Which::Posix { device, inode } => {
+            Identity::Posix { device, inode } => {
                 let path = Path::new(POSIX).join(self.name.trim_start_matches('/'));
                 let there = std::fs::symlink_metadata(path)
                     .map_err(|error| io(&self.name, "stat", &error))?;
@@ -64,13 +65,8 @@ impl Found {
                 shm_unlink(self.name.as_str())
                     .map_err(|errno| Error::system(&self.name, "shm_unlink", errno))
             }
-            Which::SystemV(id) => {
-                // SAFETY: IPC_RMID takes no buffer.
-                let result = unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
-                Errno::result(result)
-                    .map(drop)
-                    .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno))
-            }
+            Identity::SystemV(id) => remove_system_v(id)
+                .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno)),
         }
     }
 }
@@ -100,11 +96,11 @@ pub fn list() -> Result<Vec<Found>> {
 
 fn posix(found: &mut Vec<Found>) -> Result<()> {
     let own = Uid::effective().as_raw();
-    let folder = match std::fs::read_dir(POSIX) {
+    let directory = match std::fs::read_dir(POSIX) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        folder => folder.map_err(|error| io(POSIX, "opendir", &error))?,
+        directory => directory.map_err(|error| io(POSIX, "opendir", &error))?,
     };
-    for entry in folder {
+    for entry in directory {
         let entry = entry.map_err(|error| io(POSIX, "readdir", &error))?;
         // Not UTF-8 is not ours; gone in the meantime is not there.
         let (Ok(name), Ok(facts)) = (entry.file_name().into_string(), entry.metadata()) else {
@@ -125,7 +121,7 @@ fn posix(found: &mut Vec<Found>) -> Result<()> {
             creator: identity::pid(creator),
             stale: !identity::is_alive(creator),
             attached: None,
-            identity: Which::Posix { device: facts.dev(), inode: facts.ino() },
+            identity: Identity::Posix { device: facts.dev(), inode: facts.ino() },
         });
     }
     Ok(())
@@ -134,12 +130,11 @@ fn posix(found: &mut Vec<Found>) -> Result<()> {
 /// The creator and the content, if this library made it. Reads instead of mapping, so that a file that shrinks
 /// meanwhile is no danger.
 fn read_header(mut file: File) -> Option<(u64, String)> {
-    let mut bytes = [0; Memory::CONTENT];
+    let mut bytes = [0; CONTENT];
     file.read_exact(&mut bytes).ok()?;
-    Header::peek(&bytes).filter(|&(magic, ..)| magic == MAGIC).map(|(_, creator, holds)| {
-        let holds = if holds.is_empty() { "something half-made".to_owned() } else { holds };
-        (creator, holds)
-    })
+    let (creator, holds) = Header::read(&bytes)?;
+    let holds = if holds.is_empty() { "something half-made".to_owned() } else { holds };
+    Some((creator, holds))
 }
 
 fn system_v(found: &mut Vec<Found>) -> Result<()> {
@@ -165,7 +160,7 @@ fn system_v(found: &mut Vec<Found>) -> Result<()> {
             creator,
             stale: attached == 0 && !alive,
             attached: Some(attached.unsigned_abs()),
-            identity: Which::SystemV(id),
+            identity: Identity::SystemV(id),
         });
     }
     Ok(())

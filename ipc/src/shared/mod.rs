@@ -3,8 +3,8 @@
 //! # What it is
 //!
 //! The same physical pages mapped into several processes. What one writes, the others read, without a
-//! system call and without a copy through the kernel. [`Value`] and [`Array`] hold numbers, [`Ring`] and
-//! [`RingMany`] carry messages; [`lock`](crate::lock) and [`event`](crate::event) build on the same
+//! system call and without a copy through the kernel. [`Value`] and [`Array`] hold numbers, the [rings](ring)
+//! carry messages; [`lock`](crate::lock) and [`event`](crate::event) build on the same
 //! segments. ([TLPI](https://man7.org/tlpi/), chapters 48, 49 and 54; shm_overview(7), memfd_create(2), shmop(2).)
 //!
 //! ```
@@ -76,10 +76,12 @@
 //! Creating and opening: a handful of system calls. A cell: one atomic instruction, 1 ns when nobody else
 //! touches it and some 50 to 100 ns when another processor has just written it. Messages: see [`ring`].
 
-mod bell;
 mod cell;
+mod event_count;
 mod found;
+mod header;
 mod identity;
+mod location;
 mod memory;
 pub mod ring;
 pub(crate) mod sync;
@@ -87,8 +89,8 @@ mod value;
 
 pub use cell::{Cell, Integer, Scalar};
 pub use found::{Found, list};
-pub use memory::{Location, Memory};
-pub use ring::{Ring, RingMany, Wait};
+pub use location::Location;
+pub use memory::Memory;
 pub use value::{Array, Value};
 
 pub(crate) use memory::{Part, Shared};

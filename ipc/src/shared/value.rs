@@ -3,7 +3,8 @@
 use std::ops::Deref;
 
 use super::cell::{Cell, Scalar};
-use super::memory::{Location, Memory, Part};
+use super::location::Location;
+use super::memory::{Memory, Part};
 use crate::error::{Error, Result};
 
 /// One number that processes share; it is used as a [`Cell`].
@@ -29,10 +30,10 @@ impl<T: Scalar> Value<T> {
     ///
     /// `EEXIST` from the kernel if the name is taken; [`Error::Name`] if it is no name; the kernel's other
     /// reasons (no memory, no permission).
-    pub fn create(place: impl Into<Location>, value: T) -> Result<Self> {
+    pub fn create(location: impl Into<Location>, value: T) -> Result<Self> {
         let size = size_of::<Cell<T>>() as u64;
         let memory =
-            Memory::create(place.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
+            Memory::create(location.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
                 memory.object::<Cell<T>>(Memory::CONTENT)?.set(value);
                 Ok(())
             })?;
@@ -46,8 +47,8 @@ impl<T: Scalar> Value<T> {
     /// `ENOENT` from the kernel if there is none; [`Error::Foreign`] if what is there was not made by this
     /// library, is not complete, holds something else, has another size, or was left behind by a process
     /// that is dead. Then nothing in it has been changed.
-    pub fn open(place: impl Into<Location>) -> Result<Self> {
-        let (memory, _) = Memory::open(place.into(), &holds::<T>("value"))?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, _) = Memory::open(location.into(), &holds::<T>("value"))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
 
@@ -91,7 +92,7 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] for a length of zero or beyond all memory; else as for [`Value::create`].
-    pub fn create(place: impl Into<Location>, length: usize) -> Result<Self> {
+    pub fn create(location: impl Into<Location>, length: usize) -> Result<Self> {
         let most = isize::MAX as u64 / 16;
         if length == 0 || length as u64 > most {
             return Err(Error::OutOfRange {
@@ -105,7 +106,7 @@ impl<T: Scalar> Array<T> {
         let length = length as u64;
         let size = length * size_of::<Cell<T>>() as u64;
         let holds = holds::<T>("array");
-        let memory = Memory::create(place.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;
+        let memory = Memory::create(location.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;
         Ok(Self(memory.parts(Memory::CONTENT, length)?))
     }
 
@@ -114,8 +115,8 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// As for [`Value::open`].
-    pub fn open(place: impl Into<Location>) -> Result<Self> {
-        let (memory, [length, ..]) = Memory::open(place.into(), &holds::<T>("array"))?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, [length, ..]) = Memory::open(location.into(), &holds::<T>("array"))?;
         Ok(Self(memory.parts(Memory::CONTENT, length)?))
     }
 
@@ -141,7 +142,7 @@ impl<T: Scalar + std::fmt::Debug> std::fmt::Debug for Array<T> {
     }
 }
 
-/// What the header says of it.
-fn holds<T: Scalar>(what: &str) -> String {
-    format!("{what} of {}", T::NAME)
+/// The content, as the header has it.
+fn holds<T: Scalar>(kind: &str) -> String {
+    format!("{kind} of {}", T::NAME)
 }

@@ -10,7 +10,8 @@ use std::error::Error;
 use std::io::BufRead;
 
 use crate::{print_line, wait_for_eof};
-use ipc::shared::{Location, Ring, RingMany, Value};
+use ipc::shared::ring::{Ring, RingMany};
+use ipc::shared::{Location, Value};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
