@@ -17,12 +17,11 @@
 //! | `server` | the loop: completions in, sessions advanced, submissions out |
 //! | `wire` | one client's buffers, and the transport that its session sees |
 //! | `ring` | io_uring itself: what can be submitted, the shared buffers, what a refusal means |
-//! | `aside` | helper threads for slow file work |
 //!
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Work`](file_service::Step::Work)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
 //!   at most; a session gives way after its share; and what a client has sent and nobody reads yet moves out
@@ -88,21 +87,20 @@
 //!
 //! [kctf]: https://security.googleblog.com/2023/06/learnings-from-kctf-vrps-42-linux.html
 
-mod aside;
 mod ring;
 mod server;
 mod wire;
 
-use aside::Helpers;
-use file_service::{Endpoint, Incoming, Model, Service};
+use file_service::{Model, Service};
 use rustix::event::{Timespec, poll};
 use server::Server;
+use server_core::{Endpoint, Helpers, Incoming};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "uring_server",
     unit: "an operation handed to the kernel, and its completion (io_uring)",
@@ -114,34 +112,34 @@ pub const MODEL: Model = Model {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Options {
     /// How many threads serve, each with a ring of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = server_core::parse_count)]
     pub workers: usize,
 }
 
 /// How long an address may still be taken by a ring. That of a server which was killed is taken down by the
 /// kernel *after* the process has ended, and only then what was under way in it lets go of its sockets; the
 /// accept under way holds the listening one.
-const SUCCESSION: Duration = Duration::from_millis(500);
+const TAKEOVER: Duration = Duration::from_millis(500);
 
 /// How often it is tried meanwhile.
-const SUCCESSION_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A listening socket where the kernel lets us have a ring.
 #[derive(Debug)]
-pub struct Doorway(TcpListener);
+pub struct Listener(TcpListener);
 
-impl Endpoint<Options> for Doorway {
-    fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Doorway> {
+impl Endpoint<Options> for Listener {
+    fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Listener> {
         probe()?;
-        let patience = Instant::now() + SUCCESSION;
+        let deadline = Instant::now() + TAKEOVER;
         loop {
             match Endpoint::open(addr, service, options) {
                 Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience =>
+                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
                 {
-                    let _ = poll(&mut [], Some(&SUCCESSION_TICK));
+                    let _ = poll(&mut [], Some(&TAKEOVER_TICK));
                 }
-                outcome => return outcome.map(Doorway),
+                outcome => return outcome.map(Listener),
             }
         }
     }
@@ -160,25 +158,27 @@ pub fn probe() -> io::Result<()> {
     ring::Ring::new().map(drop)
 }
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
 /// The system refuses a thread, a ring, the signalfd or an option of the listening socket.
-pub fn run(Doorway(listener): Doorway, service: Service, options: Options) -> io::Result<()> {
+pub fn run(Listener(listener): Listener, service: Service, options: Options) -> io::Result<()> {
     let helpers = Helpers::start()?;
-    let incoming = Incoming::completing(listener, &service)?;
+    let acceptor = Incoming::non_blocking(listener.try_clone()?, &service)?.into_acceptor();
+    // The kernel waits in accept and receive: on a non-blocking socket it would return at once.
+    listener.set_nonblocking(false)?;
     let mut workers = Vec::new();
     for number in 1..options.workers {
-        let (incoming, service, helpers) = (incoming.share()?, service.clone(), helpers.clone());
+        let (acceptor, service, helpers) = (acceptor.share()?, service.clone(), helpers.clone());
         // A ring belongs to the thread that made it.
         let work = move || {
-            let outcome = Server::new(incoming, &service, helpers).and_then(Server::run);
+            let outcome = Server::new(acceptor, &service, helpers).and_then(Server::run);
             outcome.inspect_err(|error| tracing::error!("a worker has ended: {error}"))
         };
         workers.push(thread::Builder::new().name(format!("worker {number}")).spawn(work)?);
     }
-    let outcome = Server::new(incoming, &service, helpers)?.run();
+    let outcome = Server::new(acceptor, &service, helpers)?.run();
     for worker in workers {
         worker.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))?;
     }

@@ -1,1 +1,33 @@
-../../../04_file_server/reference/src/converse.rs
+//! Moves the bytes between a client and its session, and waits where there is nothing to move.
+
+use crate::session::Session;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+// lab:canary whimbrel-04-converse
+/// Serves the client at the other end of `stream` to the end of the conversation. (`&TcpStream` is such a stream.)
+pub fn converse(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
+    let mut session = Session::new(root)?;
+    let mut bytes = [0; 16 * 1024];
+    // lab:hole converse
+    loop {
+        loop {
+            let output = session.output()?;
+            if output.is_empty() {
+                break;
+            }
+            let count = stream.write(output)?;
+            session.sent(count);
+        }
+        if session.is_over() {
+            return Ok(());
+        }
+        match stream.read(&mut bytes)? {
+            0 => session.ended(),
+            count => session.received(&bytes[..count]),
+        }
+    }
+    // lab:stub // Send while there is something to send, then read. When does it end? `write` and `read` tell how much they did.
+    // lab:stub todo!("move bytes between the socket and the session")
+    // lab:end
+}
