@@ -74,6 +74,6 @@ impl Object {
 }
 
 /// Whether a process has this pid, of whatever user.
-fn process_exists(pid: i32) -> bool {
+pub(crate) fn process_exists(pid: i32) -> bool {
     pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }

@@ -154,7 +154,7 @@ const LONGEST_NAME: usize = 251;
 /// The slash at the beginning may be left out; it is always there in the result. Any other slash is an
 /// error, and so are an empty name, `.` and `..`, a NUL, and more than 251 bytes.
 pub(crate) fn posix_name(kind: &'static str, name: &str) -> Result<CString> {
-    let refuse = |reason| Error::Name { name: name.to_owned(), kind, reason };
+    let refuse = |reason| Error::InvalidName { name: name.to_owned(), kind, reason };
     let bare = name.strip_prefix('/').unwrap_or(name);
     match bare {
         "" => return Err(refuse("it is empty")),

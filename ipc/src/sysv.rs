@@ -28,7 +28,7 @@ use crate::sys::{Deadline, backoff, pause, posix_name};
 ///   Keep such a file for as long as the object.
 ///
 /// Nothing protects a key against a program that chose the same one. The constructors of this library
-/// refuse an object of another shape with [`Error::Foreign`]; one of the same shape they cannot tell.
+/// refuse an object of another shape with [`Error::Unusable`]; one of the same shape they cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub(crate) libc::key_t);
 
@@ -47,7 +47,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`] by the rules for POSIX names: no slash but one at the beginning, not empty, at
+    /// [`Error::InvalidName`] by the rules for POSIX names: no slash but one at the beginning, not empty, at
     /// most 251 bytes.
     pub fn of_name(name: &str) -> Result<Self> {
         let checked = posix_name("System V key", name)?;
@@ -63,12 +63,12 @@ impl Key {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] for the project 0, whose result POSIX leaves open; [`Error::System`] when
-    /// there is no such file; [`Error::Name`] when the path contains a NUL.
+    /// there is no such file; [`Error::InvalidName`] when the path contains a NUL.
     pub fn of_path(path: impl AsRef<Path>, project: u8) -> Result<Self> {
         let path = path.as_ref();
         let object = path.display().to_string();
         Error::check_range(&object, "project number", project.into(), 1..=255)?;
-        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::Name {
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::InvalidName {
             name: object.clone(),
             kind: "System V key",
             reason: "it contains a NUL byte",
@@ -174,7 +174,7 @@ mod tests {
         for number in 0..10_000 {
             assert!(Key::of_name(&format!("name{number}")).unwrap().number() > 0);
         }
-        assert!(matches!(Key::of_name("a/b"), Err(Error::Name { .. })));
+        assert!(matches!(Key::of_name("a/b"), Err(Error::InvalidName { .. })));
         assert!(matches!(Key::of_path("/", 0), Err(Error::OutOfRange { .. })));
         assert!(Key::of_path("/", 1).unwrap() != Key::of_path("/", 2).unwrap());
         let missing = Key::of_path("/no such file", 1).unwrap_err();

@@ -192,8 +192,8 @@ fn mutex_of_other_type_is_refused() {
     let name = name();
     let mutex = Mutex::<u8>::create(&name, 0).unwrap();
     assert!(mutex.lock().unwrap().is_empty());
-    assert!(matches!(Mutex::<u16>::open(&name), Err(Error::Foreign { .. })));
-    assert!(matches!(Condition::open(&name), Err(Error::Foreign { .. })));
+    assert!(matches!(Mutex::<u16>::open(&name), Err(Error::Unusable { .. })));
+    assert!(matches!(Condition::open(&name), Err(Error::Unusable { .. })));
     assert!(matches!(Mutex::<u64>::create(&name, usize::MAX), Err(Error::OutOfRange { .. })));
     drop(mutex);
     assert_eq!(Mutex::<u8>::open(&name).map(drop).unwrap_err().errno(), Some(Errno::ENOENT));

@@ -305,20 +305,20 @@ fn non_fifo_is_refused_untouched() {
     let file = directory.path().join("file");
     fs::write(&file, "text").unwrap();
     for path in [&file, directory.path(), "/dev/null".as_ref()] as [&std::path::Path; 3] {
-        assert!(matches!(Reader::open(path), Err(Error::Foreign { .. })), "{path:?}");
-        assert!(matches!(Writer::try_open(path), Err(Error::Foreign { .. })), "{path:?}");
+        assert!(matches!(Reader::open(path), Err(Error::Unusable { .. })), "{path:?}");
+        assert!(matches!(Writer::try_open(path), Err(Error::Unusable { .. })), "{path:?}");
         assert!(
-            matches!(Writer::open_timeout(path, TEST_TIMEOUT), Err(Error::Foreign { .. })),
+            matches!(Writer::open_timeout(path, TEST_TIMEOUT), Err(Error::Unusable { .. })),
             "{path:?}"
         );
-        assert!(matches!(Fifo::adopt(path), Err(Error::Foreign { .. })), "{path:?}");
+        assert!(matches!(Fifo::adopt(path), Err(Error::Unusable { .. })), "{path:?}");
     }
     assert_eq!(Fifo::create(&file, 0o600).unwrap_err().errno(), Some(Errno::EEXIST));
     assert_eq!(fs::read_to_string(&file).unwrap(), "text");
     let missing = directory.path().join("missing");
     assert_eq!(Reader::try_open(&missing).unwrap_err().errno(), Some(Errno::ENOENT));
-    assert!(matches!(Fifo::create("", 0o600), Err(Error::Name { .. })));
-    assert!(matches!(Fifo::create("a\0b", 0o600), Err(Error::Name { .. })));
+    assert!(matches!(Fifo::create("", 0o600), Err(Error::InvalidName { .. })));
+    assert!(matches!(Fifo::create("a\0b", 0o600), Err(Error::InvalidName { .. })));
     assert!(matches!(Fifo::create(&missing, 0o1600), Err(Error::OutOfRange { .. })));
     assert!(!missing.exists());
 }
@@ -351,10 +351,10 @@ fn creator_removes_only_its_fifo() {
 #[test]
 fn inherited_descriptor_is_checked() {
     let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
-    assert!(matches!(Reader::from_fd(file), Err(Error::Foreign { .. })));
+    assert!(matches!(Reader::from_fd(file), Err(Error::Unusable { .. })));
     let (reader, writer) = pipe::pipe().unwrap();
     let copy = reader.as_fd().try_clone_to_owned().unwrap();
-    assert!(matches!(Writer::from_fd(copy), Err(Error::Foreign { .. })));
+    assert!(matches!(Writer::from_fd(copy), Err(Error::Unusable { .. })));
     let writer = Writer::from_fd(writer.into()).unwrap();
     writer.write_atomic(b"x").unwrap();
     assert_eq!(Reader::from_fd(reader.into()).unwrap().try_read(&mut [0; 8]).unwrap(), 1);

@@ -129,7 +129,10 @@ fn concurrent_joins_return_same_exit() {
 fn failed_start_is_a_typed_error() {
     // This test never called init.
     let error = Process::new("anything").start().unwrap_err();
-    assert!(matches!(error, Error::Name { .. }) && error.to_string().contains("init"), "{error}");
+    assert!(
+        matches!(error, Error::InvalidName { .. }) && error.to_string().contains("init"),
+        "{error}"
+    );
     let [unknown] = report("unknown-entry");
     assert!(unknown.contains("\"nobody\" is no name for a process entry"), "{unknown}");
     let error = Process::command("/nonexistent/program").name("x").start().unwrap_err();
@@ -138,7 +141,7 @@ fn failed_start_is_a_typed_error() {
     let error = Process::command("/dev/null").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EACCES));
     let error = child("exit").arg("a\0b").start().unwrap_err();
-    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert!(matches!(error, Error::Unusable { .. }), "{error}");
 }
 
 #[test]
@@ -533,7 +536,10 @@ fn invalid_pool_is_a_typed_error() {
     assert!(matches!(error, Error::OutOfRange { given: 0, least: 1, .. }), "{error}");
     let error = Pool::command("/nonexistent/program").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
-    assert!(matches!(Pool::new("worker", 2), Err(Error::Name { .. })), "init was not called here");
+    assert!(
+        matches!(Pool::new("worker", 2), Err(Error::InvalidName { .. })),
+        "init was not called here"
+    );
     // A worker by hand has no pool to talk to.
     let output = std::process::Command::new(PEER)
         .args(["process", "worker"])

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Peer, TEST_TIMEOUT, wait_asleep};
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
 use ipc::queue::{self, HIGHEST_PRIORITY, PosixQueue, Queue, Select, SysvQueue};
 use ipc::{Error, Key, Wait};
 use nix::errno::Errno;
@@ -139,18 +139,10 @@ fn signal_does_not_end_wait() {
 #[test]
 fn signal_does_not_prolong_timeout() {
     both(|kind, name, _| {
-        let begin = Instant::now();
-        let mut peer = Peer::start("queue", "get", &[kind, name, "1"]);
+        let role = "get";
+        let mut peer = Peer::start("queue", role, &[kind, name, "1"]);
         assert_eq!(peer.line(), "ready");
-        let pid = Pid::from_raw(peer.pid());
-        // A storm until only a zombie is left: a wait that began anew at each signal would never end under it. The pause
-        // between two signals is a poll of nothing.
-        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        while !stat().contains(") Z ") {
-            assert!(begin.elapsed() < TEST_TIMEOUT, "{kind}: {}", stat());
-            let _ = poll(&mut [], PollTimeout::from(20_u8));
-            kill(pid, Signal::SIGUSR1).unwrap();
-        }
+        signal_until_ended(peer.pid(), Signal::SIGUSR1);
         assert!(peer.line().contains("nothing came within 1s"), "{kind}");
     });
 }
@@ -259,7 +251,7 @@ fn create_or_open_checks_the_size() {
     let second = PosixQueue::create_or_open(&name, CAPACITY, SIZE).unwrap();
     assert!(first.is_creator() && !second.is_creator());
     let other = PosixQueue::create_or_open(&name, CAPACITY, SIZE + 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     drop(second);
     assert!(PosixQueue::open(&name).is_ok(), "one that did not make it removed it");
     drop(first);
@@ -268,9 +260,9 @@ fn create_or_open_checks_the_size() {
     let second = SysvQueue::create_or_open(key(&name), CAPACITY, SIZE).unwrap();
     assert!(first.is_creator() && !second.is_creator());
     let other = SysvQueue::create_or_open(key(&name), CAPACITY, SIZE - 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     let other = SysvQueue::open(key(&name), CAPACITY * SIZE + 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     drop(second);
     assert!(SysvQueue::open(key(&name), SIZE).is_ok(), "one that did not make it removed it");
     drop(first);
@@ -301,10 +293,10 @@ fn invalid_arguments_make_no_queue() {
     let name = unique();
     let key = key(&name);
     for bad in ["", "/", "a/b", "..", "a\0b"] {
-        assert!(matches!(PosixQueue::create(bad, 1, 1), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(PosixQueue::open(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(PosixQueue::remove(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(Key::of_name(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::create(bad, 1, 1), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::remove(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(Key::of_name(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let huge = usize::MAX;
     for (capacity, size) in [(0, 1), (1, 0), (huge, 1), (1, huge), (huge, huge), (1 << 40, 8)] {
@@ -349,11 +341,11 @@ fn wrong_size_leaves_queue_unchanged() {
 }
 
 #[test]
-fn oversized_message_is_foreign_and_stays() {
+fn oversized_message_is_unusable_and_stays() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 64).unwrap();
     let narrow = SysvQueue::from_id(queue.id(), 16).unwrap();
     queue.put(&[1; 17]).unwrap();
-    assert!(matches!(narrow.try_get(), Err(Error::Foreign { .. })));
+    assert!(matches!(narrow.try_get(), Err(Error::Unusable { .. })));
     assert_eq!(queue.try_get().unwrap(), [1; 17]);
 }
 
@@ -530,7 +522,7 @@ fn typed_receive_selects_by_type() {
 }
 
 #[test]
-fn incomplete_sysv_queue_is_foreign() {
+fn incomplete_sysv_queue_is_unusable() {
     let name = unique();
     // What a creator leaves that was killed between its two calls.
     // SAFETY: msgget takes two integers.
@@ -538,7 +530,7 @@ fn incomplete_sysv_queue_is_foreign() {
     assert!(id != -1);
     let incomplete = SysvQueue::open(key(&name), SIZE);
     match &incomplete {
-        Err(Error::Foreign { .. }) => {}
+        Err(Error::Unusable { .. }) => {}
         // Without root's rights the kernel does not even show it.
         Err(error) => assert_eq!(error.errno(), Some(Errno::EACCES)),
         Ok(_) => panic!("{incomplete:?}"),

@@ -6,11 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Peer, TEST_TIMEOUT, wait_asleep};
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
 use ipc::semaphore::{self, NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::{Error, Key};
 use nix::errno::Errno;
-use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -143,17 +142,10 @@ fn signal_does_not_end_wait() {
 #[test]
 fn signal_does_not_prolong_timeout() {
     each(0, |kind, address, _| {
-        let begin = Instant::now();
-        let mut peer = Peer::start("semaphore", "acquire", &[kind, address, "1"]);
+        let role = "acquire";
+        let mut peer = Peer::start("semaphore", role, &[kind, address, "1"]);
         assert_eq!(peer.line(), "ready");
-        // A storm until only a zombie is left: a wait that began anew at each signal would never end under it. The pause
-        // between two signals is a poll of nothing.
-        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", peer.pid())).unwrap();
-        while !stat().contains(") Z ") {
-            assert!(begin.elapsed() < TEST_TIMEOUT, "{kind}: {}", stat());
-            let _ = poll(&mut [], PollTimeout::from(20_u8));
-            kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
-        }
+        signal_until_ended(peer.pid(), Signal::SIGUSR1);
         assert!(peer.line().contains("nothing came within 1s"), "{kind}");
     });
 }
@@ -233,7 +225,7 @@ fn opener_waits_for_value_until_timeout() {
     assert!(id != -1);
     let begin = Instant::now();
     let opened = SysvSemaphore::open(key, OnDeath::Keep);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     assert!(begin.elapsed() >= Duration::from_millis(500), "it did not wait");
 
     // The creator is only late. It may be too late after all where this process was held up: then it is tried again.
@@ -264,9 +256,12 @@ fn opener_waits_for_value_until_timeout() {
 fn invalid_arguments_make_no_semaphore() {
     let name = unique();
     for bad in ["", "/", "a/b", "..", "a\0b"] {
-        assert!(matches!(NamedSemaphore::create(bad, 1), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(NamedSemaphore::open(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(NamedSemaphore::remove(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(
+            matches!(NamedSemaphore::create(bad, 1), Err(Error::InvalidName { .. })),
+            "{bad:?}"
+        );
+        assert!(matches!(NamedSemaphore::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(NamedSemaphore::remove(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let posix = NamedSemaphore::create(&name, 1 << 31);
     assert!(matches!(posix, Err(Error::OutOfRange { most: 2_147_483_647, .. })), "{posix:?}");
@@ -301,40 +296,40 @@ fn release_above_maximum_is_out_of_range() {
 }
 
 #[test]
-fn file_of_wrong_size_is_foreign() {
+fn file_of_wrong_size_is_unusable() {
     let name = unique();
     let file = format!("/dev/shm/sem.{}", &name[1..]);
     for length in [0, 4096] {
         std::fs::write(&file, vec![0; length]).unwrap();
         let opened = NamedSemaphore::open(&name);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
         let opened = NamedSemaphore::create_or_open(&name, 1);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
         assert_eq!(std::fs::read(&file).unwrap(), vec![0; length], "it was changed");
         std::fs::remove_file(&file).unwrap();
     }
     std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
     let opened = NamedSemaphore::open(&name);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn semaphore_set_is_foreign() {
+fn semaphore_set_is_unusable() {
     let name = unique();
     // SAFETY: semget takes three integers.
     let id = unsafe { libc::semget(key(&name).number(), 3, libc::IPC_CREAT | 0o600) };
     assert!(id != -1);
     let opened = SysvSemaphore::open(key(&name), OnDeath::Undo);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     SysvSemaphore::remove(key(&name)).unwrap();
 }
 
 #[test]
-fn memory_without_mark_is_foreign() {
+fn memory_without_mark_is_unusable() {
     let refuse = |memory: OwnedFd| {
         let opened = SharedSemaphore::from_fd(memory);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     };
     refuse(std::fs::File::open("/proc/self/exe").unwrap().into());
     let sealing = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;

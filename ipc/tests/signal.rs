@@ -100,12 +100,12 @@ fn pidfd_of_ended_process_is_closed() {
 #[test]
 fn send_to_invalid_pid_is_refused() {
     for pid in [0, -1, i32::MIN] {
-        assert!(matches!(send(pid, Signal::TERM), Err(Error::Name { .. })));
-        assert!(matches!(queue(pid, Signal::TERM, 1), Err(Error::Name { .. })));
-        assert!(matches!(PidFd::open(pid), Err(Error::Name { .. })));
-        assert!(matches!(send_group(pid, Signal::TERM), Err(Error::Name { .. })));
+        assert!(matches!(send(pid, Signal::TERM), Err(Error::InvalidName { .. })));
+        assert!(matches!(queue(pid, Signal::TERM, 1), Err(Error::InvalidName { .. })));
+        assert!(matches!(PidFd::open(pid), Err(Error::InvalidName { .. })));
+        assert!(matches!(send_group(pid, Signal::TERM), Err(Error::InvalidName { .. })));
     }
-    assert!(matches!(send_group(1, Signal::TERM), Err(Error::Name { .. })));
+    assert!(matches!(send_group(1, Signal::TERM), Err(Error::InvalidName { .. })));
     // Above the largest pid that Linux gives out (2^22).
     let nobody = 1 << 23;
     assert!(matches!(send(nobody, Signal::TERM), Err(Error::Closed { .. })));
@@ -131,17 +131,17 @@ fn send_group_reaches_every_member() {
 #[test]
 fn unchangeable_signals_are_refused() {
     for signal in [Signal::KILL, Signal::STOP] {
-        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
-        assert!(matches!(Handler::interrupting(signal), Err(Error::Name { .. })));
-        assert!(matches!(ignore(signal), Err(Error::Name { .. })));
-        assert!(matches!(default(signal), Err(Error::Name { .. })));
-        assert!(matches!(Blocked::new([signal, Signal::URG]), Err(Error::Name { .. })));
+        assert!(matches!(Handler::new(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(Handler::interrupting(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(ignore(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(default(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(Blocked::new([signal, Signal::URG]), Err(Error::InvalidName { .. })));
         let error = SignalFd::new([signal]).unwrap_err();
         assert!(error.to_string().contains(&signal.to_string()), "{error}");
     }
     for number in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
         let signal = Signal::new(number).unwrap();
-        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
+        assert!(matches!(Handler::new(signal), Err(Error::InvalidName { .. })));
     }
     // A refusal takes nothing.
     drop(ignore(Signal::URG).unwrap());
@@ -153,7 +153,7 @@ fn invalid_signal_numbers_are_refused() {
     for number in [i32::MIN, -1, 0, 65] {
         assert!(matches!(Signal::new(number), Err(Error::OutOfRange { .. })));
     }
-    assert!(matches!(Signal::new(32), Err(Error::Name { .. })));
+    assert!(matches!(Signal::new(32), Err(Error::InvalidName { .. })));
     assert!(matches!(Signal::realtime(31), Err(Error::OutOfRange { .. })));
     let last = Signal::realtime(30).unwrap();
     assert!(last.is_realtime() && !Signal::TERM.is_realtime());

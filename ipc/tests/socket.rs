@@ -53,9 +53,9 @@ fn invalid_address_is_refused() {
     let longer = longest.with_extension("");
     let error = Address::path(longer.as_os_str().to_str().unwrap().to_owned() + "x").unwrap_err();
     assert!(matches!(error, Error::OutOfRange { given: 108, most: 107, .. }), "{error}");
-    assert!(matches!(Address::path(""), Err(Error::Name { .. })));
-    assert!(matches!(Address::path("a\0b"), Err(Error::Name { .. })));
-    assert!(matches!(Address::abstract_name(""), Err(Error::Name { .. })));
+    assert!(matches!(Address::path(""), Err(Error::InvalidName { .. })));
+    assert!(matches!(Address::path("a\0b"), Err(Error::InvalidName { .. })));
+    assert!(matches!(Address::abstract_name(""), Err(Error::InvalidName { .. })));
     assert!(matches!(Address::abstract_name([b'x'; 108]), Err(Error::OutOfRange { .. })));
     let odd = Address::abstract_name([0, b'x', 0xff]).unwrap();
     assert_eq!(odd.to_string(), "@\\x00x\\xff");
@@ -143,12 +143,12 @@ fn racing_binds_have_one_winner() {
 fn non_socket_is_refused_untouched() {
     let (_directory, address, text) = path();
     fs::write(&text, "text").unwrap();
-    assert!(matches!(Listener::bind(&address), Err(Error::Foreign { .. })));
-    assert!(matches!(Datagram::bind(&address), Err(Error::Foreign { .. })));
+    assert!(matches!(Listener::bind(&address), Err(Error::Unusable { .. })));
+    assert!(matches!(Datagram::bind(&address), Err(Error::Unusable { .. })));
     assert_eq!(fs::read_to_string(&text).unwrap(), "text");
     fs::remove_file(&text).unwrap();
     std::os::unix::fs::symlink("nowhere", &text).unwrap();
-    assert!(matches!(Listener::bind(&address), Err(Error::Foreign { .. })));
+    assert!(matches!(Listener::bind(&address), Err(Error::Unusable { .. })));
     assert_eq!(fs::read_link(&text).unwrap(), Path::new("nowhere"));
     let inside = Address::path(format!("{text}-missing/socket")).unwrap();
     assert_eq!(Listener::bind(&inside).unwrap_err().errno(), Some(Errno::ENOENT));
@@ -436,15 +436,15 @@ fn pair_serves_child_as_stdio() {
 #[test]
 fn inherited_descriptor_is_checked() {
     let (one, other) = Stream::pair().unwrap();
-    assert!(matches!(Packets::from_fd(one.into()), Err(Error::Foreign { .. })));
+    assert!(matches!(Packets::from_fd(one.into()), Err(Error::Unusable { .. })));
     let mut stream = Stream::from_fd(other.into()).unwrap();
     assert_eq!(read(&mut stream), "");
     let file: OwnedFd = File::open("/dev/null").unwrap().into();
-    assert!(matches!(Stream::from_fd(file), Err(Error::Foreign { .. })));
+    assert!(matches!(Stream::from_fd(file), Err(Error::Unusable { .. })));
     let kind = SockType::Stream;
     let flags = SockFlag::SOCK_CLOEXEC;
     let network = nix::sys::socket::socket(AddressFamily::Inet, kind, flags, None).unwrap();
-    assert!(matches!(Stream::from_fd(network), Err(Error::Foreign { .. })));
+    assert!(matches!(Stream::from_fd(network), Err(Error::Unusable { .. })));
 }
 
 #[test]

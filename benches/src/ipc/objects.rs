@@ -9,7 +9,7 @@ use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Fifo, pipe};
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{OnDeath, SharedSemaphore, SysvSemaphore};
-use ipc::shared::ring::{Ring, RingMany, Wait};
+use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
 use ipc::shared::{Location, Memory, Value};
 use ipc::socket::{Datagram, Packets, Stream};
 use ipc::{Error, Key};
@@ -220,10 +220,10 @@ fn memfd(way: &str) -> Location {
     Location::Memfd(format!("ipc bench {way}"))
 }
 
-fn wait(case: &Case) -> Wait {
+fn wait(case: &Case) -> WaitStrategy {
     match case.waiting {
-        Waiting::Sleeping => Wait::Sleep,
-        Waiting::Spinning => Wait::Spin,
+        Waiting::Sleeping => WaitStrategy::Sleep,
+        Waiting::Spinning => WaitStrategy::Spin,
     }
 }
 

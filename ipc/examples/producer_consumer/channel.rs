@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc::pipe::{self, pipe};
 use ipc::process::{Launch, passed};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
-use ipc::shared::ring::{self, Many, RingMany, Wait};
+use ipc::shared::ring::{self, Many, RingMany, WaitStrategy};
 use ipc::socket::Packets;
 use ipc::{Error as IpcError, Key};
 
@@ -71,8 +71,12 @@ impl Channel {
             }
             "ring" => {
                 address.clone_from(&name);
-                let ring =
-                    ring.insert(RingMany::create(name.as_str(), CAPACITY, LENGTH, Wait::Sleep)?);
+                let ring = ring.insert(RingMany::create(
+                    name.as_str(),
+                    CAPACITY,
+                    LENGTH,
+                    WaitStrategy::Sleep,
+                )?);
                 Sender::Ring(ring.sender()?)
             }
             _ => {
@@ -117,7 +121,7 @@ impl Channel {
 
 /// A second descriptor of the same end, for a child.
 fn copy(end: &impl AsFd) -> ipc::Result<std::os::fd::OwnedFd> {
-    end.as_fd().try_clone_to_owned().map_err(|error| IpcError::Foreign {
+    end.as_fd().try_clone_to_owned().map_err(|error| IpcError::Unusable {
         object: "a copy of a descriptor".into(),
         reason: error.to_string(),
     })

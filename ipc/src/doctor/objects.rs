@@ -99,7 +99,7 @@ fn object_entry(found: ipc::Object) -> Entry {
     }
 }
 
-fn segment_entry(found: ipc::shared::Found) -> Entry {
+fn segment_entry(found: ipc::shared::Segment) -> Entry {
     let mut detail = format!("{} bytes", found.size);
     if !found.holds.is_empty() {
         detail += &format!(", {}", found.holds);

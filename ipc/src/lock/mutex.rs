@@ -67,7 +67,7 @@ impl<T: Scalar> Mutex<T> {
     pub fn open(location: impl Into<Location>) -> Result<Self> {
         let (memory, [length, size, _]) = Memory::open(location.into(), &holds::<T>())?;
         if size != size_of::<libc::pthread_mutex_t>() as u64 {
-            return Err(memory.foreign("its mutex is that of another C library"));
+            return Err(memory.unusable("its mutex is that of another C library"));
         }
         let raw = memory.part(Memory::CONTENT)?;
         Ok(Self { raw, cells: memory.parts(CELLS_OFFSET, length)?, guards: AtomicUsize::new(0) })

@@ -55,7 +55,7 @@ impl Fifo {
     /// # Errors
     ///
     /// [`Error::System`]: the name is taken (`EEXIST`), or the directory is missing or not writable
-    /// (`mkfifo`). [`Error::OutOfRange`]: `mode` has more than the nine permission bits. [`Error::Name`]:
+    /// (`mkfifo`). [`Error::OutOfRange`]: `mode` has more than the nine permission bits. [`Error::InvalidName`]:
     /// an empty path, or one with a NUL.
     pub fn create(path: impl AsRef<Path>, mode: u32) -> Result<Self> {
         let path = absolute(path.as_ref())?;
@@ -73,7 +73,7 @@ impl Fifo {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none (`stat`).
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none (`stat`).
     pub fn adopt(path: impl AsRef<Path>) -> Result<Self> {
         let path = absolute(path.as_ref())?;
         // Of the name itself: to take over what a link points to would remove the link.
@@ -90,7 +90,8 @@ impl Fifo {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
-    let refuse = |reason| Error::Name { name: path.display().to_string(), kind: "FIFO", reason };
+    let refuse =
+        |reason| Error::InvalidName { name: path.display().to_string(), kind: "FIFO", reason };
     if path.as_os_str().as_bytes().contains(&0) {
         return Err(refuse("it contains a NUL byte"));
     }
@@ -105,7 +106,7 @@ fn check_fifo(path: &Path, metadata: std::io::Result<fs::Metadata>) -> Result<fs
 }
 
 fn not_a_fifo(object: String) -> Error {
-    Error::foreign(object, "it is no FIFO")
+    Error::unusable(object, "it is no FIFO")
 }
 
 pub(super) fn open(path: &Path, flags: OFlag) -> Result<End> {

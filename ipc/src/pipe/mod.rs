@@ -105,7 +105,7 @@ pub fn duplex() -> Result<(Duplex, Duplex)> {
 pub fn capacity_limit() -> Result<usize> {
     const FILE: &str = "/proc/sys/fs/pipe-max-size";
     let text = fs::read_to_string(FILE).map_err(|error| Error::io(FILE, "read", &error))?;
-    text.trim().parse().map_err(|_| Error::foreign(FILE, format!("{text:?} is no number")))
+    text.trim().parse().map_err(|_| Error::unusable(FILE, format!("{text:?} is no number")))
 }
 
 /// The end of a pipe or FIFO that bytes come out of.
@@ -135,8 +135,8 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
-    /// may not be read (`open`). [`Error::Name`]: an empty path, or one with a NUL.
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
+    /// may not be read (`open`). [`Error::InvalidName`]: an empty path, or one with a NUL.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         fifo::open(path.as_ref(), OFlag::O_RDONLY).map(Self)
     }
@@ -209,8 +209,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
-    /// may not be written (`open`). [`Error::Name`]: an empty path, or one with a NUL.
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
+    /// may not be written (`open`). [`Error::InvalidName`]: an empty path, or one with a NUL.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         fifo::open(path.as_ref(), OFlag::O_WRONLY).map(Self)
     }
@@ -314,7 +314,7 @@ macro_rules! end {
             ///
             /// # Errors
             ///
-            /// [`Error::Foreign`]: the descriptor is no pipe, or the other end of one. It is closed then.
+            /// [`Error::Unusable`]: the descriptor is no pipe, or the other end of one. It is closed then.
             pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
                 End::check(descriptor, $refused, $verb).map(Self)
             }
@@ -454,12 +454,12 @@ impl End {
     fn check(fd: OwnedFd, refused: OFlag, verb: &'static str) -> Result<Self> {
         let object = format!("descriptor {}", fd.as_raw_fd());
         if !is_fifo(&fd).map_err(|errno| Error::system(&*object, "fstat", errno))? {
-            return Err(Error::foreign(object, "it is no pipe"));
+            return Err(Error::unusable(object, "it is no pipe"));
         }
         let flags = fcntl(&fd, FcntlArg::F_GETFL)
             .map_err(|errno| Error::system(&*object, "fcntl", errno))?;
         if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == refused {
-            return Err(Error::foreign(object, format!("this end cannot {verb}")));
+            return Err(Error::unusable(object, format!("this end cannot {verb}")));
         }
         Ok(Self::new(fd, object))
     }
@@ -541,7 +541,7 @@ impl End {
     fn set_capacity(&self, bytes: usize) -> Result<usize> {
         let out_of_range = |most: usize| Error::OutOfRange {
             object: self.object.to_string(),
-            what: "capacity in bytes",
+            quantity: "capacity in bytes",
             given: bytes as u64,
             least: 1,
             most: most as u64,

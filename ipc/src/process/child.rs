@@ -162,8 +162,8 @@ impl Launch {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
-    /// [`Error::Foreign`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
+    /// [`Error::InvalidName`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
+    /// [`Error::Unusable`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
     /// pid could come to mean another process at any time; nothing was started.
     /// [`Error::System`]: the kernel refused: no such program, too many processes, no memory.
     pub fn start(self) -> Result<Process> {
@@ -186,7 +186,7 @@ impl Launch {
         let object = format!("process {name}");
         if sigchld_is_ignored() {
             let reason = "SIGCHLD is ignored, so nobody would learn how it ends";
-            return Err(Error::foreign(object, reason));
+            return Err(Error::unusable(object, reason));
         }
         let passed = self.passed.into_iter().map(|fd| move_above_stdio(fd, &object));
         let passed = passed.collect::<Result<Vec<OwnedFd>>>()?;
@@ -298,7 +298,7 @@ fn prepare_exec(keep: &[RawFd], death_signal_parent: Option<libc::pid_t>) -> io:
 fn spawn_error(object: &str, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(number) => Error::system(object, "execve", Errno::from_raw(number)),
-        None => Error::foreign(object, error.to_string()),
+        None => Error::unusable(object, error.to_string()),
     }
 }
 

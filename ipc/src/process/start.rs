@@ -74,7 +74,8 @@ pub fn passed(index: usize) -> Result<OwnedFd> {
 /// It also refuses to start anything in a program that never called [`init`]: its child would be a second
 /// run of the whole program, which starts a third.
 pub(super) fn check_entry(entry: &str) -> Result<()> {
-    let refuse = |reason| Error::Name { name: entry.to_owned(), kind: "process entry", reason };
+    let refuse =
+        |reason| Error::InvalidName { name: entry.to_owned(), kind: "process entry", reason };
     match &*ENTRIES.lock().unwrap_or_else(PoisonError::into_inner) {
         None => Err(refuse("ipc::process::init was not called as the first line of main")),
         Some(names) if names.iter().any(|name| name == entry) => Ok(()),

@@ -88,7 +88,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: standard input is no socket (this process was not started by a pool), or what
+    /// [`Error::Unusable`]: standard input is no socket (this process was not started by a pool), or what
     /// comes from it are no frames. [`Error::Closed`]: the pool is gone, with an answer on its way.
     /// [`Error::System`]: the kernel refuses.
     pub fn serve(self) -> Result<()> {
@@ -97,7 +97,7 @@ impl Worker {
         let mut frame = Vec::new();
         while receive(&mut stream, &mut frame)? {
             let (id, name, input) =
-                parse_job(&frame).ok_or_else(|| foreign("a frame is no job"))?;
+                parse_job(&frame).ok_or_else(|| unusable("a frame is no job"))?;
             let reply = match self.jobs.get(name) {
                 Some(run) => match run_job(run, input) {
                     Ok(output) => reply_frame(b'D', id, &output),
@@ -133,21 +133,21 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 const POOL: &str = "pool at standard input";
 
-fn foreign(reason: &str) -> Error {
-    Error::foreign(POOL, reason)
+fn unusable(reason: &str) -> Error {
+    Error::unusable(POOL, reason)
 }
 
 /// Moves the pool's socket away from standard input.
 fn take_stdin() -> Result<UnixStream> {
     let stdin = std::io::stdin();
     if getsockopt(&stdin, sockopt::SockType).ok() != Some(SockType::Stream) {
-        return Err(foreign("it is no stream socket; a worker is started by a pool"));
+        return Err(unusable("it is no stream socket; a worker is started by a pool"));
     }
     let refused = |call| move |errno| Error::system(POOL, call, errno);
     let number = fcntl(&stdin, FcntlArg::F_DUPFD_CLOEXEC(3)).map_err(refused("fcntl"))?;
     // SAFETY: fcntl just made this descriptor, and it has no other owner.
     let socket = unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) };
-    let null = std::fs::File::open("/dev/null").map_err(|error| foreign(&error.to_string()))?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| unusable(&error.to_string()))?;
     nix::unistd::dup2_stdin(&null).map_err(refused("dup2"))?;
     Ok(UnixStream::from(socket))
 }
@@ -171,7 +171,7 @@ fn receive(stream: &mut UnixStream, frame: &mut Vec<u8>) -> Result<bool> {
     }
     let length = u32::from_le_bytes(header) as usize;
     if length > FRAME_LIMIT {
-        return Err(foreign("a frame is longer than frames may be"));
+        return Err(unusable("a frame is longer than frames may be"));
     }
     frame.clear();
     // Not all the room at once: the length is only a claim.

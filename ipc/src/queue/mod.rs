@@ -129,7 +129,7 @@ pub trait Queue {
     ///
     /// [`Error::OutOfRange`] for a buffer shorter than [`message_size`](Self::message_size);
     /// [`Error::WouldBlock`] or [`Error::TimedOut`] if the queue is empty and stays so for as long as
-    /// `wait` says; [`Error::Foreign`] if the next message is longer than the agreed size, which can happen
+    /// `wait` says; [`Error::Unusable`] if the next message is longer than the agreed size, which can happen
     /// in a System V queue alone. In all cases nothing was taken.
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<Received>;
 

@@ -57,7 +57,7 @@ impl PosixQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows; [`Error::Name`]. A process with `CAP_SYS_RESOURCE` may
+    /// or size of zero or of more than it allows; [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
     /// exceed `msg_max` and `msgsize_max` up to the limits built into the kernel.
     pub fn create(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let checked = posix_name("queue", name)?;
@@ -79,7 +79,7 @@ impl PosixQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn open(name: &str) -> Result<Self> {
         let name = posix_name("queue", name)?;
         let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
@@ -94,7 +94,7 @@ impl PosixQueue {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Foreign`] when it exists with
+    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Unusable`] when it exists with
     /// another capacity or message size.
     pub fn create_or_open(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let create = || Self::create(name, capacity, message_size);
@@ -106,7 +106,7 @@ impl PosixQueue {
             "it is for {} messages of {} bytes, and {capacity} of {message_size} were asked for",
             queue.capacity, queue.message_size,
         );
-        Err(Error::foreign(&queue.object, reason))
+        Err(Error::unusable(&queue.object, reason))
     }
 
     /// Removes the name, whoever made it. Those who have the queue open may use it on.
@@ -114,7 +114,7 @@ impl PosixQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn remove(name: &str) -> Result<()> {
         let name = posix_name("queue", name)?;
         mq_unlink(name.as_c_str())
@@ -403,8 +403,8 @@ fn creation_error(object: String, capacity: usize, message_size: usize, errno: E
                 (MESSAGE_SIZE, message_size, limit("fs/mqueue/msgsize_max", 16_777_216)),
             ]
             .into_iter()
-            .try_for_each(|(what, given, most)| {
-                Error::check_range(&object, what, given as u64, 1..=most.unwrap_or(u64::MAX))
+            .try_for_each(|(quantity, given, most)| {
+                Error::check_range(&object, quantity, given as u64, 1..=most.unwrap_or(u64::MAX))
             });
             checked.err().unwrap_or(refused)
         }
@@ -412,8 +412,8 @@ fn creation_error(object: String, capacity: usize, message_size: usize, errno: E
         Errno::EMFILE => {
             let bytes = capacity.saturating_mul(message_size) as u64;
             let most = getrlimit(Resource::RLIMIT_MSGQUEUE).map_or(u64::MAX, |(soft, _)| soft);
-            let what = "bytes in all queues of this user (RLIMIT_MSGQUEUE)";
-            Error::check_range(&object, what, bytes, 1..=most).err().unwrap_or(refused)
+            let quantity = "bytes in all queues of this user (RLIMIT_MSGQUEUE)";
+            Error::check_range(&object, quantity, bytes, 1..=most).err().unwrap_or(refused)
         }
         _ => refused,
     }

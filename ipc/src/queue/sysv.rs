@@ -141,7 +141,7 @@ impl SysvQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::OutOfRange`] for a size of zero or above the machine's limit; [`Error::Foreign`] when it
+    /// [`Error::OutOfRange`] for a size of zero or above the machine's limit; [`Error::Unusable`] when it
     /// cannot hold a message of this size, or when its creator has not completed it within a second.
     /// [`Key::PRIVATE`] leads to no existing queue: `ENOENT`.
     pub fn open(key: Key, message_size: usize) -> Result<Self> {
@@ -173,7 +173,7 @@ impl SysvQueue {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Foreign`] when it exists with room
+    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Unusable`] when it exists with room
     /// for another number of bytes.
     pub fn create_or_open(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
         let create = || Self::create(key, capacity, message_size);
@@ -183,7 +183,7 @@ impl SysvQueue {
             return Ok(queue);
         }
         let reason = format!("it is for {has} bytes, and {wanted} were asked for");
-        Err(Error::foreign(&queue.object, reason))
+        Err(Error::unusable(&queue.object, reason))
     }
 
     /// Destroys the queue with this key and the messages in it, whoever made it.
@@ -214,9 +214,9 @@ impl SysvQueue {
             }
             Err(error) => Err(error),
         })?;
-        let foreign = |reason: String| Error::foreign(&queue.object, reason);
+        let unusable = |reason: String| Error::unusable(&queue.object, reason);
         match (bytes, denied) {
-            (Some(bytes), _) if bytes < message_size => Err(foreign(format!(
+            (Some(bytes), _) if bytes < message_size => Err(unusable(format!(
                 "it holds {bytes} bytes, and a message may have {message_size}"
             ))),
             (Some(bytes), _) => {
@@ -224,7 +224,7 @@ impl SysvQueue {
                 Ok(queue)
             }
             (None, Some(error)) => Err(error),
-            (None, None) => Err(foreign("its creator has not completed it".to_owned())),
+            (None, None) => Err(unusable("its creator has not completed it".to_owned())),
         }
     }
 
@@ -387,7 +387,7 @@ impl SysvQueue {
         match errno {
             Errno::EIDRM | Errno::EINVAL => Error::Closed { object },
             Errno::EAGAIN | Errno::ENOMSG => Error::WouldBlock { object },
-            Errno::E2BIG => Error::Foreign {
+            Errno::E2BIG => Error::Unusable {
                 object,
                 reason: format!("the next message is longer than {} bytes", self.message_size),
             },

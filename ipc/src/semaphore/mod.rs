@@ -197,5 +197,5 @@ fn check_value(object: &str, given: u64, most: u32) -> Result<()> {
 /// The error of a release at the highest value.
 fn overflow(object: &str, most: u32) -> Error {
     let (object, given, most) = (object.to_owned(), u64::from(most) + 1, most.into());
-    Error::OutOfRange { object, what: "semaphore value", given, least: 0, most }
+    Error::OutOfRange { object, quantity: "semaphore value", given, least: 0, most }
 }

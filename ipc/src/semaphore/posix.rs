@@ -111,7 +111,7 @@ impl NamedSemaphore {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above 2,147,483,647;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn create(name: &str, value: u32) -> Result<Self> {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
@@ -130,7 +130,7 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Foreign`] when the file of that name is no semaphore; [`Error::Name`].
+    /// [`Error::Unusable`] when the file of that name is no semaphore; [`Error::InvalidName`].
     pub fn open(name: &str) -> Result<Self> {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
@@ -157,7 +157,7 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn remove(name: &str) -> Result<()> {
         let name = posix_name("semaphore", name)?;
         // SAFETY: the name ends with a NUL.
@@ -289,7 +289,7 @@ fn file_identity(name: &CStr) -> Result<Option<FileIdentity>> {
     match fs::symlink_metadata(file_path(name)) {
         Ok(metadata) => match rejection_reason(&metadata) {
             None => Ok(Some(FileIdentity::of(&metadata))),
-            Some(reason) => Err(Error::foreign(describe(name), reason)),
+            Some(reason) => Err(Error::unusable(describe(name), reason)),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(describe(name), "lstat", &error)),

@@ -88,28 +88,28 @@ impl SharedSemaphore {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`] when it is something else; [`Error::System`] when it cannot be mapped for
+    /// [`Error::Unusable`] when it is something else; [`Error::System`] when it cannot be mapped for
     /// writing.
     pub fn from_fd(memory: OwnedFd) -> Result<Self> {
         let object = describe(&memory);
-        let foreign = |reason: &str| Error::foreign(&object, reason);
+        let unusable = |reason: &str| Error::unusable(&object, reason);
         // Only a sealed memory cannot be shortened after the look at its size.
         match fcntl(&memory, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_truncate) {
             Ok(seals) if seals.contains(SealFlag::F_SEAL_SHRINK) => {}
-            Ok(_) => return Err(foreign("its memory is not sealed against shortening")),
-            Err(Errno::EINVAL) => return Err(foreign("it is not a memfd")),
+            Ok(_) => return Err(unusable("its memory is not sealed against shortening")),
+            Err(Errno::EINVAL) => return Err(unusable("it is not a memfd")),
             Err(errno) => return Err(Error::system(&object, "fcntl", errno)),
         }
         let stat = nix::sys::stat::fstat(&memory)
             .map_err(|errno| Error::system(&object, "fstat", errno))?;
         if usize::try_from(stat.st_size) != Ok(SIZE.get()) {
-            return Err(foreign("its memory has another size"));
+            return Err(unusable("its memory has another size"));
         }
         let shared = Self::map(memory)?;
         // SAFETY: the mapping is as large as `Layout`, and `magic` is valid with any bits.
         let magic = unsafe { &(*shared.layout.as_ptr()).magic }.load(Ordering::Acquire);
         if magic != MAGIC {
-            return Err(foreign("its memory does not begin with the mark of a semaphore"));
+            return Err(unusable("its memory does not begin with the mark of a semaphore"));
         }
         Ok(shared)
     }

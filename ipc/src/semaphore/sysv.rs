@@ -47,7 +47,7 @@ pub enum OnDeath {
 /// would find a wrong one (TLPI section 47.5). The kernel's help is `sem_otime`, which stays zero
 /// until the first `semop`: the creator sets the value by `semop`, and openers wait until the time is not
 /// zero. A creator killed between the two calls leaves an object that never becomes usable; an opener
-/// finds this out after a second, with [`Error::Foreign`].
+/// finds this out after a second, with [`Error::Unusable`].
 ///
 /// # When the holder dies
 ///
@@ -93,7 +93,7 @@ impl SysvSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Foreign`] when it is a set of several, or when its creator has not completed it within a
+    /// [`Error::Unusable`] when it is a set of several, or when its creator has not completed it within a
     /// second. [`Key::PRIVATE`] leads to no existing semaphore: `ENOENT`.
     pub fn open(key: Key, on_death: OnDeath) -> Result<Self> {
         if key == Key::PRIVATE {
@@ -144,17 +144,17 @@ impl SysvSemaphore {
     /// Waits until the creator of `id` has given it its value.
     fn open_complete(id: libc::c_int, key: Key, on_death: OnDeath) -> Result<Self> {
         let semaphore = Self::with(id, key, on_death, None);
-        let foreign = |reason: String| Error::foreign(&semaphore.object, reason);
+        let unusable = |reason: String| Error::unusable(&semaphore.object, reason);
         let ready = wait_complete(|| {
             let data = semaphore.stat()?;
             match data.sem_nsems {
                 1 => Ok((data.sem_otime != 0).then_some(())),
-                others => Err(foreign(format!("it is a set of {others} semaphores"))),
+                others => Err(unusable(format!("it is a set of {others} semaphores"))),
             }
         })?;
         match ready {
             Some(()) => Ok(semaphore),
-            None => Err(foreign("its creator has not given it a value".to_owned())),
+            None => Err(unusable("its creator has not given it a value".to_owned())),
         }
     }
 

@@ -92,8 +92,8 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
-    /// instruction at fault would just run again. [`Error::Foreign`]: this process has a [`Handler`] or
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
+    /// instruction at fault would just run again. [`Error::Unusable`]: this process has a [`Handler`] or
     /// [`Disposition`] for the signal already. [`Error::System`]: no descriptor to be had (`eventfd`).
     pub fn new(signal: Signal) -> Result<Self> {
         Self::with_flags(signal, libc::SA_RESTART)
@@ -112,7 +112,7 @@ impl Handler {
         if [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL].contains(&signal.number()) {
             let (name, kind) = (signal.to_string(), "signal to handle");
             let reason = "the instruction at fault would run again, without end";
-            return Err(Error::Name { name, kind, reason });
+            return Err(Error::InvalidName { name, kind, reason });
         }
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|errno| Error::system(signal.to_string(), "eventfd", errno))?;
@@ -186,7 +186,7 @@ impl AsFd for Handler {
 ///
 /// # Errors
 ///
-/// [`Error::Name`]: `SIGKILL` or `SIGSTOP`. [`Error::Foreign`]: this process has a [`Handler`] or
+/// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`. [`Error::Unusable`]: this process has a [`Handler`] or
 /// [`Disposition`] for the signal already.
 ///
 /// ```
@@ -234,7 +234,7 @@ impl Disposition {
         if new.slot().taken.swap(true, SeqCst) {
             std::mem::forget(new); // its drop would free what somebody else has taken
             let reason = "this process has a guard for it already";
-            return Err(Error::foreign(signal.to_string(), reason));
+            return Err(Error::unusable(signal.to_string(), reason));
         }
         prepare(new.slot());
         // SAFETY: `sigaction` consists of numbers, for which all zeroes are valid: no flags, an empty mask.

@@ -133,7 +133,7 @@ impl Blocked {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP` is among them.
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them.
     pub fn new(signals: impl Into<Signals>) -> Result<Self> {
         let signals = signals.into().check_changeable("signal to block")?;
         let mut before = MaybeUninit::uninit();

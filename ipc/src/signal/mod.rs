@@ -35,7 +35,7 @@
 //! **The mask belongs to a thread, a handler to the process.** A signal sent to a process goes to any thread
 //! that does not block it. To wait for one, block it in the first thread before others are started.
 //!
-//! **Not everything can be caught.** `SIGKILL` and `SIGSTOP` are refused here with [`Error::Name`]; the
+//! **Not everything can be caught.** `SIGKILL` and `SIGSTOP` are refused here with [`Error::InvalidName`]; the
 //! kernel refuses to handle or ignore them, and silently does not block them.
 //!
 //! ```
@@ -108,14 +108,14 @@ impl Signal {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: there is no such signal. [`Error::Name`]: the C library keeps it to itself
+    /// [`Error::OutOfRange`]: there is no such signal. [`Error::InvalidName`]: the C library keeps it to itself
     /// (32 and 33 with glibc).
     pub fn new(number: i32) -> Result<Self> {
         let most = u64::from(libc::SIGRTMAX().unsigned_abs());
         let given = u64::try_from(number).unwrap_or(0);
         Error::check_range("signal", "number", given, 1..=most)?;
         if number > 31 && number < libc::SIGRTMIN() {
-            return Err(Error::Name {
+            return Err(Error::InvalidName {
                 name: number.to_string(),
                 kind: "signal",
                 reason: "the C library uses it for its threads",
@@ -151,7 +151,7 @@ impl Signal {
     fn check_changeable(self, kind: &'static str) -> Result<Self> {
         if self == Self::KILL || self == Self::STOP {
             let reason = "the kernel lets nobody catch, ignore or block it";
-            return Err(Error::Name { name: self.to_string(), kind, reason });
+            return Err(Error::InvalidName { name: self.to_string(), kind, reason });
         }
         Ok(self)
     }

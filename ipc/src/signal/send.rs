@@ -21,7 +21,7 @@ use crate::sys::{self, Deadline, retry_libc};
 ///
 /// # Errors
 ///
-/// [`Error::Closed`]: there is no such process. [`Error::Name`]: `pid` is not positive; such numbers mean
+/// [`Error::Closed`]: there is no such process. [`Error::InvalidName`]: `pid` is not positive; such numbers mean
 /// groups, or everybody. [`Error::System`]: not allowed (`kill`).
 pub fn send(pid: i32, signal: Signal) -> Result<()> {
     check_pid(pid)?;
@@ -35,12 +35,12 @@ pub fn send(pid: i32, signal: Signal) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Closed`]: the group has no members. [`Error::Name`]: `group` is not above 1 (0 is the caller's own
+/// [`Error::Closed`]: the group has no members. [`Error::InvalidName`]: `group` is not above 1 (0 is the caller's own
 /// group, and 1 would be everybody). [`Error::System`]: not allowed for any of them (`killpg`).
 pub fn send_group(group: i32, signal: Signal) -> Result<()> {
     if group <= 1 {
         let reason = "the number of a group is above 1";
-        return Err(Error::Name { name: group.to_string(), kind: "process group", reason });
+        return Err(Error::InvalidName { name: group.to_string(), kind: "process group", reason });
     }
     // SAFETY: `killpg` takes two numbers and touches no memory.
     retry_libc(|| unsafe { libc::killpg(group, signal.number()) })
@@ -110,7 +110,7 @@ impl PidFd {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: there is no such process. [`Error::Name`]: `pid` is not positive.
+    /// [`Error::Closed`]: there is no such process. [`Error::InvalidName`]: `pid` is not positive.
     /// [`Error::System`]: `pidfd_open`.
     pub fn open(pid: i32) -> Result<Self> {
         check_pid(pid)?;
@@ -207,7 +207,7 @@ fn check_pid(pid: i32) -> Result<()> {
         return Ok(());
     }
     let reason = "zero and negative numbers mean groups";
-    Err(Error::Name { name: pid.to_string(), kind: "process", reason })
+    Err(Error::InvalidName { name: pid.to_string(), kind: "process", reason })
 }
 
 fn describe(pid: i32) -> String {

@@ -33,12 +33,15 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: it is longer. [`Error::Name`]: it is empty or contains a NUL.
+    /// [`Error::OutOfRange`]: it is longer. [`Error::InvalidName`]: it is empty or contains a NUL.
     pub fn path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
-        let refuse =
-            |reason| Error::Name { name: path.display().to_string(), kind: "socket", reason };
+        let refuse = |reason| Error::InvalidName {
+            name: path.display().to_string(),
+            kind: "socket",
+            reason,
+        };
         if bytes.is_empty() {
             return Err(refuse("it is empty"));
         }
@@ -54,12 +57,16 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: it is longer. [`Error::Name`]: it is empty.
+    /// [`Error::OutOfRange`]: it is longer. [`Error::InvalidName`]: it is empty.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self> {
         let name = name.as_ref();
         let text = name.escape_ascii().to_string();
         if name.is_empty() {
-            return Err(Error::Name { name: text, kind: "abstract socket", reason: "it is empty" });
+            return Err(Error::InvalidName {
+                name: text,
+                kind: "abstract socket",
+                reason: "it is empty",
+            });
         }
         check_length(&text, "abstract name in bytes", name.len())?;
         Ok(Self(Name::Abstract(name.into())))
@@ -184,6 +191,6 @@ pub(super) fn local(fd: BorrowedFd<'_>) -> nix::Result<Address> {
     Address::from_c(&address, length)
 }
 
-fn check_length(object: &str, what: &'static str, given: usize) -> Result<()> {
-    Error::check_range(object, what, given as u64, 1..=MAX_LENGTH as u64)
+fn check_length(object: &str, quantity: &'static str, given: usize) -> Result<()> {
+    Error::check_range(object, quantity, given as u64, 1..=MAX_LENGTH as u64)
 }

@@ -48,7 +48,7 @@ fn remove_stale(address: &Address, path: &Path) -> Result<()> {
         Ok(metadata) if metadata.file_type().is_socket() => {}
         Ok(_) => {
             let reason = "the name belongs to something that is no socket";
-            return Err(Error::foreign(address.to_string(), reason));
+            return Err(Error::unusable(address.to_string(), reason));
         }
         // Removed by its owner in the meantime.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),

@@ -11,7 +11,7 @@ use nix::sys::socket::{Backlog, SockFlag, SockType, accept4, listen};
 
 use super::bind::bind;
 use super::{Address, Socket, socket};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file::OwnedPath;
 use crate::sys::{self, Deadline, retry};
 
@@ -113,7 +113,8 @@ impl Packets {
     /// [`Error::Closed`]: the peer is gone. [`Error::System`]: `EMSGSIZE`, it is larger than the socket's
     /// buffer. [`Error::TimedOut`], [`Error::WouldBlock`]: see [`Socket::set_wait`].
     pub fn send(&self, message: &[u8]) -> Result<()> {
-        self.check_range("message in bytes", message.len(), 1..=u64::MAX)?;
+        let range = 1..=u64::MAX;
+        Error::check_range(&self.object, "message in bytes", message.len() as u64, range)?;
         self.send_bytes(message).map(drop)
     }
 
@@ -193,7 +194,7 @@ macro_rules! listener {
             ///
             /// # Errors
             ///
-            /// [`Error::System`] with `EADDRINUSE`: another process has it. [`Error::Foreign`]: the path
+            /// [`Error::System`] with `EADDRINUSE`: another process has it. [`Error::Unusable`]: the path
             /// belongs to something that is no socket. [`Error::WouldBlock`]: another process is just
             /// replacing the stale path, or holds a lock (`flock`) on its directory. [`Error::System`]: no
             /// permission, no such directory (`bind`).

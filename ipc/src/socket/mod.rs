@@ -240,17 +240,17 @@ impl Socket {
     /// Refuses a descriptor that is no local socket of this kind.
     fn check(fd: OwnedFd, kind: SockType) -> Result<Self> {
         let object = format!("descriptor {}", fd.as_raw_fd());
-        let foreign = |reason: &str| Error::foreign(&object, reason);
+        let unusable = |reason: &str| Error::unusable(&object, reason);
         let found = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
-            Errno::ENOTSOCK => foreign("it is no socket"),
+            Errno::ENOTSOCK => unusable("it is no socket"),
             errno => Error::system(&*object, "getsockopt", errno),
         })?;
         address::local(fd.as_fd()).map_err(|errno| match errno {
-            Errno::EAFNOSUPPORT => foreign("it is no local socket"),
+            Errno::EAFNOSUPPORT => unusable("it is no local socket"),
             errno => Error::system(&*object, "getsockname", errno),
         })?;
         if found != kind {
-            return Err(foreign("it is a socket of another kind"));
+            return Err(unusable("it is a socket of another kind"));
         }
         Ok(Self::new(fd, object))
     }
@@ -369,11 +369,11 @@ impl Socket {
 
     fn check_range(
         &self,
-        what: &'static str,
+        quantity: &'static str,
         given: usize,
         range: RangeInclusive<u64>,
     ) -> Result<()> {
-        Error::check_range(&self.object, what, given as u64, range)
+        Error::check_range(&self.object, quantity, given as u64, range)
     }
 
     /// Connects, waiting at most `timeout` for a place in a full backlog.
@@ -429,7 +429,7 @@ macro_rules! socket {
             ///
             /// # Errors
             ///
-            /// [`Error::Foreign`]: it is no local socket of this kind. It is closed then.
+            /// [`Error::Unusable`]: it is no local socket of this kind. It is closed then.
             pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
                 Socket::check(descriptor, $kind).map(Self::new)
             }

@@ -4,6 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// Longer than anything here takes: only a test that hangs reaches it.
 #[allow(dead_code)] // As below.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,6 +45,21 @@ pub fn wait_in_call(task: &str, call: i64) {
     let (file, number) = (format!("/proc/{task}/syscall"), format!("{call} "));
     wait_for(|| {
         std::fs::read_to_string(&file).is_ok_and(|now| now.starts_with(&number)).then_some(())
+    });
+}
+
+/// Sends signals until only a zombie is left: a wait that began anew at each signal would never end under them.
+/// The pause between two signals is a poll of nothing.
+#[allow(dead_code)] // As above.
+pub fn signal_until_ended(pid: i32, signal: Signal) {
+    wait_for(|| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let ended = stat.contains(") Z ");
+        if !ended {
+            let _ = poll(&mut [], PollTimeout::from(20_u8));
+            kill(Pid::from_raw(pid), signal).unwrap();
+        }
+        ended.then_some(())
     });
 }
 

@@ -7,6 +7,10 @@
 
 use std::error::Error;
 use std::io::{Read, Write, stdin, stdout};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ipc::signal::{Blocked, Handler};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 mod event;
 mod lock;
@@ -59,4 +63,36 @@ fn next_line() -> Result<(), Box<dyn Error>> {
 fn wait_for_eof() -> Result<(), Box<dyn Error>> {
     stdin().lock().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+/// Installs a handler for SIGUSR1 that counts, and has system calls interrupted.
+fn count_sigusr1() -> nix::Result<&'static AtomicU32> {
+    static SIGNALS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn count(_: libc::c_int) {
+        SIGNALS.fetch_add(1, Ordering::Relaxed);
+    }
+    let handler = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing but add to an atomic number.
+    unsafe { sigaction(Signal::SIGUSR1, &handler)? };
+    Ok(&SIGNALS)
+}
+
+/// Runs `read` while signals interrupt it, by a handler without `SA_RESTART`; prints what it returns.
+fn read_interrupted(read: impl FnOnce() -> std::io::Result<String>) -> Result<(), Box<dyn Error>> {
+    let handler = Handler::interrupting(ipc::signal::Signal::USR1)?;
+    std::thread::scope(|scope| {
+        let blocked = Blocked::new([ipc::signal::Signal::USR1])?; // the thread inherits this
+        scope.spawn(|| {
+            let mut seen = 0;
+            // What was reported counts, not `count`, which may be ahead of it.
+            while seen < 3 {
+                seen += handler.wait().unwrap_or(3);
+                println!("handled");
+            }
+        });
+        drop(blocked);
+        println!("reading");
+        println!("{}", read()?);
+        Ok(())
+    })
 }

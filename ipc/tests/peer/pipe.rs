@@ -3,9 +3,8 @@
 use std::io::{Read, Write, stdin};
 use std::os::fd::AsFd;
 
-use crate::{next_line, wait_for_eof};
+use crate::{next_line, read_interrupted, wait_for_eof};
 use ipc::pipe::{PIPE_BUF, Reader, Writer};
-use ipc::signal::{Blocked, Handler, Signal};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -63,26 +62,13 @@ fn hammer(path: &str, letter: &str, size: &str, count: &str) -> Outcome {
     Ok(())
 }
 
-/// Reads its standard input while signals interrupt it, by a handler without `SA_RESTART`.
+/// Reads its standard input while signals interrupt it.
 fn interrupted() -> Outcome {
     let mut reader = Reader::from_fd(stdin().as_fd().try_clone_to_owned()?)?;
-    let handler = Handler::interrupting(Signal::USR1)?;
-    std::thread::scope(|scope| {
-        let blocked = Blocked::new([Signal::USR1])?; // the thread inherits this
-        scope.spawn(|| {
-            let mut seen = 0;
-            // What was reported counts, not `count`, which may be ahead of it.
-            while seen < 3 {
-                seen += handler.wait().unwrap_or(3);
-                println!("handled");
-            }
-        });
-        drop(blocked);
-        println!("reading");
+    read_interrupted(|| {
         let mut buffer = [0; 64];
         let length = reader.read(&mut buffer)?;
-        println!("{}", buffer[..length].escape_ascii());
-        Ok(())
+        Ok(buffer[..length].escape_ascii().to_string())
     })
 }
 

@@ -144,13 +144,13 @@ fn exits() -> Outcome {
 /// A parent with every kind of child; prints the pids of those that must not outlive it.
 fn family() -> Outcome {
     let daemon = Process::new("hang").daemon(true).start()?;
-    let foreign =
+    let third_party =
         Process::command("/proc/self/exe").args(["process", "hang"]).daemon(true).start()?;
     let entries = Pool::new("worker", 2)?;
     let programs =
         Pool::command(std::env::current_exe()?).arg("process").arg("worker").workers(2).start()?;
     // All workers are in the middle of something.
-    let mut all = vec![daemon.pid(), foreign.pid()];
+    let mut all = vec![daemon.pid(), third_party.pid()];
     let path = std::env::temp_dir().join(format!("ipc-family-{}", std::process::id()));
     let listener = UnixListener::bind(&path)?;
     let mut under_way = Vec::new();

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::io::{Read, stdin};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::wait_for_eof;
+use crate::{count_sigusr1, wait_for_eof};
 use ipc::Key;
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SigSet, Signal};
 
 /// Room for this many messages of this many bytes, in all queues of the tests.
 const CAPACITY: usize = 8;
@@ -65,19 +65,13 @@ fn write(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
 
 /// Waits for one message, for `SECONDS` or for ever, with a handler for SIGUSR1 that has calls interrupted.
 fn get(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
-    static SIGNALS: AtomicU32 = AtomicU32::new(0);
-    extern "C" fn count(_: libc::c_int) {
-        SIGNALS.fetch_add(1, Ordering::Relaxed);
-    }
-    let handler = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing but add to an atomic number.
-    unsafe { sigaction(Signal::SIGUSR1, &handler)? };
+    let signals = count_sigusr1()?;
     println!("ready");
     let message = match rest {
         [seconds] => queue.get_timeout(Duration::from_secs(seconds.parse()?)),
         _ => queue.get(),
     };
-    let signals = SIGNALS.load(Ordering::Relaxed);
+    let signals = signals.load(Ordering::Relaxed);
     match message {
         Ok(message) => println!("{} after {signals}", String::from_utf8(message)?),
         Err(ipc::Error::Closed { .. }) => println!("closed after {signals}"),

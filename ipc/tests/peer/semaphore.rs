@@ -4,14 +4,14 @@
 use std::error::Error;
 use std::io::{Read, stdin};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::wait_for_eof;
+use crate::{count_sigusr1, wait_for_eof};
 use ipc::Key;
 use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::Signal;
 
 pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [kind, name, rest @ ..] = arguments else {
@@ -49,19 +49,13 @@ fn open(kind: &str, name: &str) -> Result<Box<dyn Semaphore>, Box<dyn Error>> {
 
 /// Acquires, within `SECONDS` or without a limit, with a handler for SIGUSR1 that has calls interrupted.
 fn acquire(semaphore: &dyn Semaphore, rest: &[String]) -> Result<(), Box<dyn Error>> {
-    static SIGNALS: AtomicU32 = AtomicU32::new(0);
-    extern "C" fn count(_: libc::c_int) {
-        SIGNALS.fetch_add(1, Ordering::Relaxed);
-    }
-    let handler = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing but add to an atomic number.
-    unsafe { sigaction(Signal::SIGUSR1, &handler)? };
+    let signals = count_sigusr1()?;
     println!("ready");
     let result = match rest {
         [seconds] => semaphore.acquire_timeout(Duration::from_secs(seconds.parse()?)),
         _ => semaphore.acquire(),
     };
-    let signals = SIGNALS.load(Ordering::Relaxed);
+    let signals = signals.load(Ordering::Relaxed);
     match result {
         Ok(()) => println!("acquired after {signals}"),
         Err(ipc::Error::Closed { .. }) => println!("closed after {signals}"),

@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Write};
 
-use crate::{next_line, wait_for_eof};
+use crate::{next_line, read_interrupted, wait_for_eof};
 use ipc::Error;
-use ipc::signal::{Blocked, Handler, Signal};
 use ipc::socket::{Address, Datagram, Listener, Stream};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -124,26 +123,13 @@ fn starved(address: &Address) -> Outcome {
     wait_for_eof()
 }
 
-/// Reads from the stream while signals interrupt it, by a handler without `SA_RESTART`.
+/// Reads from the stream while signals interrupt it.
 fn interrupted(address: &Address) -> Outcome {
     let mut stream = Stream::connect(address)?;
-    let handler = Handler::interrupting(Signal::USR1)?;
-    std::thread::scope(|scope| {
-        let blocked = Blocked::new([Signal::USR1])?; // the thread inherits this
-        scope.spawn(|| {
-            let mut seen = 0;
-            // What was reported counts, not `count`, which may be ahead of it.
-            while seen < 3 {
-                seen += handler.wait().unwrap_or(3);
-                println!("handled");
-            }
-        });
-        drop(blocked);
-        println!("reading");
+    read_interrupted(|| {
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        println!("{text}");
-        Ok(())
+        Ok(text)
     })
 }
 

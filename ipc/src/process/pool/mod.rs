@@ -101,7 +101,7 @@ impl PoolOptions {
         std::thread::Builder::new()
             .name("pool".into())
             .spawn(move || supervisor.run(&report))
-            .map_err(|error| Error::foreign(object, format!("no thread: {error}")))?;
+            .map_err(|error| Error::unusable(object, format!("no thread: {error}")))?;
         let pool = Pool { shared };
         // The thread reports in any case. Had it died, dropping the pool would show that.
         started.recv().unwrap_or(Ok(()))?;
