@@ -60,7 +60,8 @@ pub(crate) fn start(
         Array::create(Location::Memfd("places".into()), processes).map_err(io::Error::other)?;
     let counts = Arc::new(counts);
     if let Some(trace) = service.trace() {
-        let numbers = Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
+        let numbers =
+            Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
         trace.number_by(move || numbers.fetch_add(1) + 1);
     }
     let mut members: Vec<Member> = (0..processes).map(|_| Member::default()).collect();

@@ -73,7 +73,7 @@ fn set_releases_waiters_of_all_processes() {
         }
         event.clear();
         for peer in &mut peers {
-            peer.say("again");
+            peer.write_line("again");
         }
     }
     for peer in peers {
@@ -133,7 +133,7 @@ fn killed_waiter_blocks_no_other() {
 fn other_object_is_not_an_event() {
     let name = format!("/ipc-event-{}-other", std::process::id());
     let value = Value::create(&name, 1_u64).unwrap();
-    assert!(matches!(Event::open(&name), Err(Error::Foreign { .. })));
+    assert!(matches!(Event::open(&name), Err(Error::Unusable { .. })));
     assert_eq!(value.get(), 1);
     drop(value);
     drop(Event::create(&name).unwrap());

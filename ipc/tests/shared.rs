@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::Peer;
 use ipc::Error;
-use ipc::shared::ring::{Ring, RingMany, Wait};
+use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
 use ipc::shared::{Array, Location, Value, list};
 use nix::errno::Errno;
 
@@ -27,9 +27,9 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 #[track_caller]
-fn assert_foreign<T>(result: ipc::Result<T>, reason: &str) {
+fn assert_unusable<T>(result: ipc::Result<T>, reason: &str) {
     match result {
-        Err(Error::Foreign { reason: given, .. }) if given.contains(reason) => {}
+        Err(Error::Unusable { reason: given, .. }) if given.contains(reason) => {}
         Err(error) => panic!("{error}, but not {reason:?}"),
         Ok(_) => panic!("was accepted"),
     }
@@ -56,7 +56,7 @@ fn system_v_segment_is_found_by_key() {
     assert_eq!(Array::<i16>::open(Location::SystemV(key)).unwrap()[2].get(), -7);
     let again = Array::<i16>::create(Location::SystemV(key), 3).map(drop).unwrap_err();
     assert_eq!(again.errno(), Some(Errno::EEXIST));
-    let of_this = |found: &ipc::shared::Found| found.name == made.memory().address();
+    let of_this = |segment: &ipc::shared::Segment| segment.name == made.memory().address();
     let found = list().unwrap().into_iter().find(of_this).unwrap();
     assert!(!found.stale && found.attached == Some(1), "{found:?}");
     drop(made);
@@ -96,7 +96,7 @@ fn fetch_add_loses_no_update() {
         assert_eq!(peer.line(), "read");
     }
     for mut peer in peers {
-        peer.say("go on");
+        peer.write_line("go on");
         assert_eq!(peer.finish(), Some(0));
     }
     assert_eq!(value.get(), 1, "two additions, one of them lost");
@@ -139,18 +139,18 @@ fn successor_of_same_name_is_kept() {
 #[test]
 fn bad_names_and_sizes_are_refused() {
     for bad in ["", "/", "a/b", "/..", "a\0b"] {
-        assert!(matches!(Value::create(bad, 0_u8), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(Value::<u8>::open(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(Value::create(bad, 0_u8), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(Value::<u8>::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let refused = |error: Option<Error>| assert!(matches!(error, Some(Error::OutOfRange { .. })));
     refused(Array::<u8>::create(name(), 0).err());
     refused(Array::<u64>::create(name(), usize::MAX).err());
-    refused(Ring::create(name(), 0, Wait::Sleep).err());
-    refused(Ring::create(name(), usize::MAX, Wait::Sleep).err());
-    refused(RingMany::create(name(), 0, 1, Wait::Sleep).err());
-    refused(RingMany::create(name(), 1, 0, Wait::Sleep).err());
+    refused(Ring::create(name(), 0, WaitStrategy::Sleep).err());
+    refused(Ring::create(name(), usize::MAX, WaitStrategy::Sleep).err());
+    refused(RingMany::create(name(), 0, 1, WaitStrategy::Sleep).err());
+    refused(RingMany::create(name(), 1, 0, WaitStrategy::Sleep).err());
     for location in [Location::SystemV(0), Location::Memfd("not found by its name".into())] {
-        assert!(matches!(Value::<u8>::open(location), Err(Error::Name { .. })));
+        assert!(matches!(Value::<u8>::open(location), Err(Error::InvalidName { .. })));
     }
     assert!("sysv:x".parse::<Location>().is_err());
     // More than a machine has: refused by the kernel, and nothing remains.
@@ -166,7 +166,7 @@ fn invalid_segment_is_refused_and_unchanged() {
     let open = || Value::<u64>::open(&name).map(drop);
     let refused = |reason: &str| {
         let before = std::fs::read(&path).unwrap();
-        assert_foreign(open(), reason);
+        assert_unusable(open(), reason);
         assert_eq!(std::fs::read(&path).unwrap(), before, "{reason}: it was changed");
     };
 
@@ -182,9 +182,9 @@ fn invalid_segment_is_refused_and_unchanged() {
 
     let value = Value::create(&name, 7_u64).unwrap();
     open().unwrap();
-    assert_foreign(Value::<i64>::open(&name), "value of u64");
-    assert_foreign(Array::<u64>::open(&name), "value of u64");
-    assert_foreign(Ring::open(&name), "value of u64");
+    assert_unusable(Value::<i64>::open(&name), "value of u64");
+    assert_unusable(Array::<u64>::open(&name), "value of u64");
+    assert_unusable(Ring::open(&name), "value of u64");
     // Bytes of the header, as the segment's layout has them.
     let header = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let with = |at: u64, bytes: &[u8], reason: &str| {
@@ -215,23 +215,23 @@ fn impossible_facts_are_refused() {
     let array = Array::<u8>::create(&name, 100).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     header.write_all_at(&u64::MAX.to_le_bytes(), 56).unwrap();
-    assert_foreign(Array::<u8>::open(&name), "smaller than");
+    assert_unusable(Array::<u8>::open(&name), "smaller than");
     drop(array);
 
-    let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(&name, 4096, WaitStrategy::Sleep).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for capacity in [0, 4095, 8192, 1 << 40] {
         header.write_all_at(&u64::to_le_bytes(capacity), 56).unwrap();
-        assert!(matches!(Ring::open(&name), Err(Error::Foreign { .. })), "{capacity}");
+        assert!(matches!(Ring::open(&name), Err(Error::Unusable { .. })), "{capacity}");
     }
     drop(ring);
 
-    let ring = RingMany::create(&name, 4, 100, Wait::Sleep).unwrap();
+    let ring = RingMany::create(&name, 4, 100, WaitStrategy::Sleep).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for (slots, longest) in [(3, 100), (8, 100), (4, 1 << 20), (1 << 60, 1 << 60)] {
         header.write_all_at(&u64::to_le_bytes(slots), 56).unwrap();
         header.write_all_at(&u64::to_le_bytes(longest), 64).unwrap();
-        assert!(matches!(RingMany::open(&name), Err(Error::Foreign { .. })), "{slots} {longest}");
+        assert!(matches!(RingMany::open(&name), Err(Error::Unusable { .. })), "{slots} {longest}");
     }
     drop(ring);
 }
@@ -245,7 +245,7 @@ fn memfd_cannot_be_shrunk() {
     assert_eq!(value.get(), 1);
     // A descriptor of something else.
     let (reader, _writer) = std::io::pipe().unwrap();
-    assert_foreign(Value::<u64>::open(std::os::fd::OwnedFd::from(reader)), "no memory");
+    assert_unusable(Value::<u64>::open(std::os::fd::OwnedFd::from(reader)), "no memory");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn segment_of_dead_creator_is_removable() {
         peer.kill();
         let found = find().expect("the name stays");
         assert!(found.stale);
-        assert_foreign(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
+        assert_unusable(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
         found.remove().unwrap();
         assert!(find().is_none());
         let gone = found.remove().unwrap_err().errno();
@@ -272,7 +272,7 @@ fn segment_of_dead_creator_is_removable() {
 
 #[test]
 fn ring_delivers_every_length_in_order() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = Ring::create(name(), 1024, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();
@@ -289,7 +289,7 @@ fn ring_delivers_every_length_in_order() {
 
 #[test]
 fn ring_fills_and_drains_at_every_position() {
-    let ring = Ring::create(name(), 100, Wait::Sleep).unwrap();
+    let ring = Ring::create(name(), 100, WaitStrategy::Sleep).unwrap();
     assert_eq!((ring.capacity(), ring.longest()), (128, 56));
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let too_long = sender.put(&[0; 57]).unwrap_err();
@@ -328,7 +328,7 @@ fn ring_fills_and_drains_at_every_position() {
 #[test]
 fn full_or_empty_ring_times_out() {
     const SHORT: Duration = Duration::from_millis(30);
-    for wait in [Wait::Sleep, Wait::Spin] {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = Ring::create(name(), 64, wait).unwrap();
         let many = RingMany::create(name(), 2, 8, wait).unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -352,12 +352,12 @@ fn full_or_empty_ring_times_out() {
 
 #[test]
 fn ring_end_of_dead_owner_is_reusable() {
-    let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(name(), 4096, WaitStrategy::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
-    assert_foreign(ring.receiver(), &format!("process {}", peer.pid()));
+    assert_unusable(ring.receiver(), &format!("process {}", peer.pid()));
     let mut sender = ring.sender().unwrap();
-    assert_foreign(ring.sender(), "is its sender");
+    assert_unusable(ring.sender(), "is its sender");
     sender.put(b"for the next").unwrap();
     peer.kill();
     let mut message = Vec::new();
@@ -372,7 +372,7 @@ fn ring_end_of_dead_owner_is_reusable() {
 
 #[test]
 fn death_of_peer_ends_waiting() {
-    let ring = Ring::create(name(), 64, Wait::Sleep).unwrap();
+    let ring = Ring::create(name(), 64, WaitStrategy::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
     let mut sender = ring.sender().unwrap();
@@ -383,7 +383,7 @@ fn death_of_peer_ends_waiting() {
 
 #[test]
 fn unpublished_message_of_dead_sender_is_unseen() {
-    let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(name(), 4096, WaitStrategy::Sleep).unwrap();
     let address = ring.memory().address();
     let mut peer = Peer::start("shared", "tear", &[&address]);
     assert_eq!(peer.line(), "in the middle");
@@ -408,7 +408,7 @@ fn unpublished_message_of_dead_sender_is_unseen() {
 
 #[test]
 fn torn_message_of_dead_sender_is_skipped() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = RingMany::create(name(), 8, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();
@@ -441,7 +441,7 @@ fn torn_message_of_dead_sender_is_skipped() {
 #[test]
 fn changed_bytes_are_not_delivered() {
     let name = name();
-    let ring = RingMany::create(&name, 8, 100, Wait::Sleep).unwrap();
+    let ring = RingMany::create(&name, 8, 100, WaitStrategy::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     for message in [b"the first message ", b"the second message", b"the third message "] {
         sender.put(message).unwrap();
@@ -468,7 +468,7 @@ fn changed_bytes_are_not_delivered() {
 #[test]
 fn corrupt_ring_is_an_error() {
     let name = name();
-    let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(&name, 4096, WaitStrategy::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     sender.put(b"message").unwrap();
     let bytes = std::fs::read(file(&name)).unwrap();
@@ -476,13 +476,13 @@ fn corrupt_ring_is_an_error() {
     let memory = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for word in [1_u64, 0xbfff_ffff, 0x8000_0fff, 0xffff_ffff_8000_0007] {
         memory.write_all_at(&word.to_le_bytes(), at).unwrap();
-        assert_foreign(receiver.try_get(&mut Vec::new()), "not put there");
+        assert_unusable(receiver.try_get(&mut Vec::new()), "not put there");
     }
 }
 
 #[test]
 fn four_senders_lose_no_message() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = RingMany::create(name(), 64, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();

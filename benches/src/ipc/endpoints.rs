@@ -3,11 +3,12 @@
 
 use super::cases::{Contestant, Mechanism, Pattern};
 use super::exchange::{Result, Side, Spec, exchange, print_line, read_line};
+use ipc::Wait;
 use ipc::baseline::{self, Words};
 use ipc::event::Event;
 use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Reader, Writer};
-use ipc::queue::{PosixQueue, Queue, SysvQueue, Wait};
+use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use ipc::semaphore::{OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::shared::ring::{Ring, RingMany};
 use ipc::shared::{Location, Value};

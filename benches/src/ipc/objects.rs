@@ -9,7 +9,7 @@ use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Fifo, pipe};
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{OnDeath, SharedSemaphore, SysvSemaphore};
-use ipc::shared::ring::{Ring, RingMany, Wait};
+use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
 use ipc::shared::{Location, Memory, Value};
 use ipc::socket::{Datagram, Packets, Stream};
 use ipc::{Error, Key};
@@ -198,8 +198,8 @@ impl Objects {
 /// Which limit of the machine an error means, in words; `None` if something is broken instead.
 pub fn limit(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     match error.downcast_ref::<Error>()? {
-        Error::OutOfRange { what, least, most, .. } => {
-            Some(format!("this machine allows a {what} of {least} to {most}"))
+        Error::OutOfRange { quantity, least, most, .. } => {
+            Some(format!("this machine allows a {quantity} of {least} to {most}"))
         }
         error => match error.errno()? {
             Errno::ENOSYS | Errno::ENOSPC | Errno::EPERM => Some(error.to_string()),
@@ -219,10 +219,10 @@ fn memfd(way: &str) -> Location {
     Location::Memfd(format!("ipc bench {way}"))
 }
 
-fn wait(case: &Case) -> Wait {
+fn wait(case: &Case) -> WaitStrategy {
     match case.waiting {
-        Waiting::Sleeping => Wait::Sleep,
-        Waiting::Spinning => Wait::Spin,
+        Waiting::Sleeping => WaitStrategy::Sleep,
+        Waiting::Spinning => WaitStrategy::Spin,
     }
 }
 

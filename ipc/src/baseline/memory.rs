@@ -71,11 +71,11 @@ impl Map {
 
     /// Maps what [`create`](Self::create) made for this kind of content; returns its two other numbers.
     pub(super) fn open(memory: OwnedFd, kind: u64) -> Result<(Self, u64, u64)> {
-        let foreign = || Error::other("this descriptor is no memory for that");
+        let unusable = || Error::other("this descriptor is no memory for that");
         // SAFETY: this command takes no argument.
         let seals = unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_GET_SEALS) };
         if seals == -1 || seals & libc::F_SEAL_SHRINK == 0 {
-            return Err(foreign());
+            return Err(unusable());
         }
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: `stat` has room for what the call writes.
@@ -83,11 +83,11 @@ impl Map {
         // SAFETY: the call succeeded, so it has written it.
         let length = usize::try_from(unsafe { stat.assume_init_ref() }.st_size).unwrap_or(0);
         if length < CONTENT {
-            return Err(foreign());
+            return Err(unusable());
         }
         let map = Self::mapped(memory, length)?;
         let [found, one, other] = map.header().facts.each_ref().map(|f| f.load(Ordering::Acquire));
-        if found == kind { Ok((map, one, other)) } else { Err(foreign()) }
+        if found == kind { Ok((map, one, other)) } else { Err(unusable()) }
     }
 
     fn mapped(memory: OwnedFd, length: usize) -> Result<Self> {

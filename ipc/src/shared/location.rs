@@ -3,9 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
-use nix::errno::Errno;
-use nix::libc;
-
 use crate::error::{Error, Result};
 
 /// What names are of, in errors.
@@ -62,7 +59,7 @@ impl FromStr for Location {
     /// Reads what [`Memory::address`](super::Memory::address) wrote: `/name`, `/proc/PID/fd/N`, `sysv:NUMBER`.
     fn from_str(address: &str) -> Result<Self> {
         if let Some(number) = address.strip_prefix("sysv:") {
-            return number.parse().map(Self::SystemVId).map_err(|_| Error::Name {
+            return number.parse().map(Self::SystemVId).map_err(|_| Error::InvalidName {
                 name: address.to_owned(),
                 kind: KIND,
                 reason: "a number must follow sysv:",
@@ -70,12 +67,9 @@ impl FromStr for Location {
         }
         if address.starts_with("/proc/") {
             let file = std::fs::OpenOptions::new().read(true).write(true).open(address);
-            let reason = |error: std::io::Error| {
-                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL))
-            };
             return file
                 .map(|file| Self::Descriptor(file.into()))
-                .map_err(|error| Error::system(address, "open", reason(error)));
+                .map_err(|error| Error::io(address, "open", &error));
         }
         Ok(Self::from(address))
     }

@@ -76,23 +76,15 @@ impl Memory {
         fill: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<Arc<Self>> {
         let header = Self::CONTENT as u64;
-        let most = (isize::MAX as u64) - header;
-        if content > most {
-            return Err(Error::OutOfRange {
-                object: "shared memory".to_owned(),
-                what: "size in bytes",
-                given: content,
-                least: 1,
-                most,
-            });
-        }
+        let range = 0..=isize::MAX as u64 - header;
+        Error::check_range("shared memory", "size in bytes", content, range)?;
         let size = (header + content) as usize;
         let memory = match location {
             Location::Posix(name) => Self::create_posix(&name, size)?,
             Location::Memfd(label) => Self::create_memfd(&label, size)?,
             Location::SystemV(key) => Self::create_system_v(key, size)?,
             Location::Descriptor(_) | Location::SystemVId(_) => {
-                return Err(Error::Name {
+                return Err(Error::InvalidName {
                     name: format!("{location:?}"),
                     kind: KIND,
                     reason: "it is there already, and can be opened only",
@@ -114,7 +106,7 @@ impl Memory {
                 Self::map(object, Origin::Descriptor(descriptor), None)?
             }
             Location::SystemV(0) => {
-                return Err(Error::Name {
+                return Err(Error::InvalidName {
                     name: "0".to_owned(),
                     kind: KIND,
                     reason: "segments without a key are found by their number only",
@@ -128,7 +120,7 @@ impl Memory {
             }
             Location::SystemVId(id) => Self::attach_system_v(id, None)?,
             Location::Memfd(label) => {
-                return Err(Error::Name {
+                return Err(Error::InvalidName {
                     name: label,
                     kind: KIND,
                     reason: "a memfd has no name to be found by: pass its descriptor",
@@ -136,7 +128,7 @@ impl Memory {
             }
         };
         let facts = memory.header().check(memory.size, holds);
-        let facts = facts.map_err(|reason| memory.foreign(reason))?;
+        let facts = facts.map_err(|reason| memory.unusable(reason))?;
         Ok((Arc::new(memory), facts))
     }
 
@@ -171,7 +163,7 @@ impl Memory {
         // The kernel puts "memfd:" before it, and wants it short.
         if label.len() > 240 || label.contains('\0') {
             let reason = "it is longer than 240 bytes, or contains a NUL byte";
-            return Err(Error::Name { name: label.to_owned(), kind: KIND, reason });
+            return Err(Error::InvalidName { name: label.to_owned(), kind: KIND, reason });
         }
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(label, flags)
@@ -203,7 +195,7 @@ impl Memory {
         };
         let stat = fstat(descriptor).map_err(|errno| Error::system(&object, "fstat", errno))?;
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(Error::Foreign { object, reason: "it is no memory".to_owned() });
+            return Err(Error::Unusable { object, reason: "it is no memory".to_owned() });
         }
         let size = usize::try_from(stat.st_size).unwrap_or_default();
         let length = long_enough(&object, size)?;
@@ -260,7 +252,7 @@ impl Memory {
         match bytes.and_then(|bytes| bytes.checked_add(offset)) {
             // SAFETY: `offset` is not beyond the mapping.
             Some(end) if end <= self.size => Ok(unsafe { self.base.add(offset) }.cast()),
-            _ => Err(self.foreign("it is smaller than what it should hold")),
+            _ => Err(self.unusable("it is smaller than what it should hold")),
         }
     }
 
@@ -297,8 +289,8 @@ impl Memory {
         self.keep_mapped.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn foreign(&self, reason: impl Into<String>) -> Error {
-        Error::Foreign { object: self.object.clone(), reason: reason.into() }
+    pub(crate) fn unusable(&self, reason: impl Into<String>) -> Error {
+        Error::Unusable { object: self.object.clone(), reason: reason.into() }
     }
 
     /// What errors call it: its name, or a description.
@@ -423,24 +415,17 @@ impl<T: ?Sized> Deref for Part<T> {
 }
 
 fn long_enough(object: &str, size: usize) -> Result<NonZeroUsize> {
-    NonZeroUsize::new(size).filter(|size| size.get() >= Memory::CONTENT).ok_or_else(|| {
-        Error::Foreign {
-            object: object.to_owned(),
-            reason: format!("it has {size} bytes, less than a header"),
-        }
-    })
+    NonZeroUsize::new(size)
+        .filter(|size| size.get() >= Memory::CONTENT)
+        .ok_or_else(|| Error::unusable(object, format!("it has {size} bytes, less than a header")))
 }
 
 /// Gives the object its size, and the memory for it: without the second call, a `/dev/shm` that is full
 /// would be met later, as SIGBUS.
 fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
-    let size = libc::off_t::try_from(size).map_err(|_| Error::OutOfRange {
-        object: object.to_owned(),
-        what: "size in bytes",
-        given: size as u64,
-        least: 1,
-        most: libc::off_t::MAX as u64,
-    })?;
+    let range = 1..=libc::off_t::MAX as u64;
+    Error::check_range(object, "size in bytes", size as u64, range)?;
+    let size = size as libc::off_t;
     retry(|| ftruncate(descriptor, size))
         .map_err(|errno| Error::system(object, "ftruncate", errno))?;
     retry(|| posix_fallocate(descriptor, 0, size))

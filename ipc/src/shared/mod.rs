@@ -42,7 +42,7 @@
 //! | System V | a key, or a number | it is removed *and* the last process has detached, or the machine stops |
 //!
 //! The process that created an object removes its name when it drops it; others who have it mapped go on. If the
-//! creator is killed, a POSIX or System V name stays: [`list`] finds it, [`Found::remove`] removes it.
+//! creator is killed, a POSIX or System V name stays: [`list`] finds it, [`Segment::remove`] removes it.
 //! A memfd leaves nothing behind, ever.
 //!
 //! Others get at an object by its name, or by its [address](Memory::address) as an argument when they are started.
@@ -54,7 +54,7 @@
 //! Each segment begins with a header: a magic number, a version, the size, the creator, what it holds, and a flag that is
 //! set last. A segment is opened only if all of it is right; a foreign one, one that is half-made, of
 //! another type, of another size, or left behind by a dead creator, is answered with
-//! [`Error::Foreign`](crate::Error::Foreign), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
+//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
 //!
 //! # SIGBUS
 //!
@@ -78,19 +78,19 @@
 
 mod cell;
 mod event_count;
-mod found;
 mod header;
 mod identity;
 mod location;
 mod memory;
 pub mod ring;
+mod segment;
 pub(crate) mod sync;
 mod value;
 
 pub use cell::{Cell, Integer, Scalar};
-pub use found::{Found, list};
 pub use location::Location;
 pub use memory::Memory;
+pub use segment::{Segment, list};
 pub use value::{Array, Value};
 
 pub(crate) use memory::{Part, Shared};

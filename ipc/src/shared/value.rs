@@ -28,7 +28,7 @@ impl<T: Scalar> Value<T> {
     ///
     /// # Errors
     ///
-    /// `EEXIST` from the kernel if the name is taken; [`Error::Name`] if it is no name; the kernel's other
+    /// `EEXIST` from the kernel if the name is taken; [`Error::InvalidName`] if it is no name; the kernel's other
     /// reasons (no memory, no permission).
     pub fn create(location: impl Into<Location>, value: T) -> Result<Self> {
         let size = size_of::<Cell<T>>() as u64;
@@ -44,7 +44,7 @@ impl<T: Scalar> Value<T> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` from the kernel if there is none; [`Error::Foreign`] if what is there was not made by this
+    /// `ENOENT` from the kernel if there is none; [`Error::Unusable`] if what is there was not made by this
     /// library, is not complete, holds something else, has another size, or was left behind by a process
     /// that is dead. Then nothing in it has been changed.
     pub fn open(location: impl Into<Location>) -> Result<Self> {
@@ -93,17 +93,9 @@ impl<T: Scalar> Array<T> {
     ///
     /// [`Error::OutOfRange`] for a length of zero or beyond all memory; else as for [`Value::create`].
     pub fn create(location: impl Into<Location>, length: usize) -> Result<Self> {
-        let most = isize::MAX as u64 / 16;
-        if length == 0 || length as u64 > most {
-            return Err(Error::OutOfRange {
-                object: "array in shared memory".to_owned(),
-                what: "length",
-                given: length as u64,
-                least: 1,
-                most,
-            });
-        }
         let length = length as u64;
+        let range = 1..=isize::MAX as u64 / 16;
+        Error::check_range("array in shared memory", "length", length, range)?;
         let size = length * size_of::<Cell<T>>() as u64;
         let holds = holds::<T>("array");
         let memory = Memory::create(location.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;

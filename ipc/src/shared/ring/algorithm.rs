@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::base::{Got, Indices};
 use super::bytes::Bytes;
 use super::ends::Ends;
-use super::wait::Wait;
+use super::waiting::WaitStrategy;
 use crate::error::{Error, Result};
 use crate::shared::memory::{Memory, Part, Shared};
 
@@ -28,9 +28,9 @@ pub trait Algorithm: Sized {
     type Reader;
 
     /// The facts in the header of the segment.
-    fn facts(shape: Shape, wait: Wait) -> [u64; 3];
-    /// The same, read; [`Error::Foreign`] if they cannot be those of a ring.
-    fn from_facts(memory: &Memory, facts: [u64; 3]) -> Result<(Shape, Wait)>;
+    fn facts(shape: Shape, wait: WaitStrategy) -> [u64; 3];
+    /// The same, read; [`Error::Unusable`] if they cannot be those of a ring.
+    fn from_facts(memory: &Memory, facts: [u64; 3]) -> Result<(Shape, WaitStrategy)>;
 
     /// Goes on where the last sender of this number stopped.
     fn writer(shape: Shape, parts: &Parts<Self>, number: usize) -> Self::Writer;
@@ -68,7 +68,7 @@ pub struct Parts<A: Algorithm> {
     pub(super) ends: Part<Ends<A::Senders>>,
     pub(super) bytes: Bytes,
     pub(super) longest: usize,
-    pub(super) wait: Wait,
+    pub(super) wait: WaitStrategy,
 }
 
 // SAFETY: atomics only, any bits.
@@ -78,7 +78,7 @@ impl<A: Algorithm> Parts<A> {
     /// Where the bytes begin, behind the words of both sides.
     pub const BYTES: usize = size_of::<Indices>() + size_of::<Ends<A::Senders>>();
 
-    pub fn new(memory: &Arc<Memory>, shape: Shape, wait: Wait) -> Result<Self> {
+    pub fn new(memory: &Arc<Memory>, shape: Shape, wait: WaitStrategy) -> Result<Self> {
         let size = shape.count * shape.stride;
         let base = memory.content(Self::BYTES, size)?;
         Ok(Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::algorithm::{Algorithm, Parts, Shape};
 use super::receiver::Receiver;
 use super::sender::Sender;
-use super::wait::Wait;
+use super::waiting::WaitStrategy;
 use crate::error::{Error, Result};
 use crate::shared::location::Location;
 use crate::shared::memory::Memory;
@@ -15,12 +15,16 @@ use crate::shared::memory::Memory;
 pub struct RingBuffer<A> {
     memory: Arc<Memory>,
     pub(super) shape: Shape,
-    wait: Wait,
+    wait: WaitStrategy,
     algorithm: PhantomData<fn(A)>,
 }
 
 impl<A: Algorithm> RingBuffer<A> {
-    pub(super) fn create_with(location: Location, shape: Shape, wait: Wait) -> Result<Self> {
+    pub(super) fn create_with(
+        location: Location,
+        shape: Shape,
+        wait: WaitStrategy,
+    ) -> Result<Self> {
         let size = Parts::<A>::BYTES as u64 + shape.count * shape.stride;
         let memory = Memory::create(location, A::HOLDS, size, A::facts(shape, wait), |_| Ok(()))?;
         Ok(Self { memory, shape, wait, algorithm: PhantomData })
@@ -42,7 +46,7 @@ impl<A: Algorithm> RingBuffer<A> {
     ///
     /// # Errors
     ///
-    /// In a [`Ring`](super::Ring), [`Error::Foreign`] if there is one already, and it lives. In a
+    /// In a [`Ring`](super::Ring), [`Error::Unusable`] if there is one already, and it lives. In a
     /// [`RingMany`](super::RingMany), [`Error::WouldBlock`] if there are 64 already, and they live.
     pub fn sender(&self) -> Result<Sender<A>> {
         let parts = Parts::new(&self.memory, self.shape, self.wait)?;
@@ -55,7 +59,7 @@ impl<A: Algorithm> RingBuffer<A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`] if there is one already, and it lives.
+    /// [`Error::Unusable`] if there is one already, and it lives.
     pub fn receiver(&self) -> Result<Receiver<A>> {
         let parts = Parts::new(&self.memory, self.shape, self.wait)?;
         parts.ends.claim_receiver(&self.memory)?;
@@ -71,7 +75,7 @@ impl<A: Algorithm> RingBuffer<A> {
 
     /// How its ends wait.
     #[must_use]
-    pub fn wait(&self) -> Wait {
+    pub fn wait_strategy(&self) -> WaitStrategy {
         self.wait
     }
 
@@ -83,13 +87,8 @@ impl<A: Algorithm> RingBuffer<A> {
 }
 
 /// [`Error::OutOfRange`] for a size of a ring.
-pub fn check_size(what: &'static str, given: usize, [least, most]: [u64; 2]) -> Result<u64> {
+pub fn check_size(quantity: &'static str, given: usize, [least, most]: [u64; 2]) -> Result<u64> {
     let given = given as u64;
-    match (least..=most).contains(&given) {
-        true => Ok(given),
-        false => {
-            let object = "ring in shared memory".to_owned();
-            Err(Error::OutOfRange { object, what, given, least, most })
-        }
-    }
+    Error::check_range("ring in shared memory", quantity, given, least..=most)?;
+    Ok(given)
 }

@@ -138,5 +138,5 @@ fn release(end: &AtomicU64) -> bool {
 
 fn owned(memory: &Memory, end: &AtomicU64, role: &str) -> Error {
     let owner = identity::pid(end.load(Ordering::Acquire));
-    memory.foreign(format!("process {owner} is its {role}"))
+    memory.unusable(format!("process {owner} is its {role}"))
 }

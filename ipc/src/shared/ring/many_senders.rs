@@ -7,7 +7,7 @@ use super::base::Got;
 use super::buffer::{RingBuffer, check_size};
 use super::many::{self, Reader, SENDERS, Slots, Writer};
 use super::sender::Sender;
-use super::wait::Wait;
+use super::waiting::WaitStrategy;
 use crate::error::Result;
 use crate::shared::location::Location;
 use crate::shared::memory::Memory;
@@ -23,17 +23,20 @@ impl Algorithm for Many {
     type Writer = Writer;
     type Reader = Reader;
 
-    fn facts(shape: Shape, wait: Wait) -> [u64; 3] {
+    fn facts(shape: Shape, wait: WaitStrategy) -> [u64; 3] {
         [shape.count, shape.longest, wait.to_fact()]
     }
 
-    fn from_facts(memory: &Memory, [slots, longest, wait]: [u64; 3]) -> Result<(Shape, Wait)> {
+    fn from_facts(
+        memory: &Memory,
+        [slots, longest, wait]: [u64; 3],
+    ) -> Result<(Shape, WaitStrategy)> {
         let fits = (SLOTS[0]..=SLOTS[1]).contains(&slots) && slots.is_power_of_two();
         if !fits || !(MESSAGE[0]..=MESSAGE[1]).contains(&longest) {
             let reason = format!("a ring cannot have {slots} slots of {longest} bytes");
-            return Err(memory.foreign(reason));
+            return Err(memory.unusable(reason));
         }
-        Ok((shape(slots, longest), Wait::from_fact(wait)))
+        Ok((shape(slots, longest), WaitStrategy::from_fact(wait)))
     }
 
     fn writer(shape: Shape, _parts: &Parts<Self>, number: usize) -> Writer {
@@ -55,7 +58,7 @@ impl Algorithm for Many {
         writer.fill(&parts.bytes, &claim, message);
         match writer.publish(&parts.bytes, claim) {
             true => Ok(true),
-            false => Err(parts.memory().foreign("the receiver took this process for dead")),
+            false => Err(parts.memory().unusable("the receiver took this process for dead")),
         }
     }
 
@@ -90,7 +93,7 @@ impl RingBuffer<Many> {
         location: impl Into<Location>,
         slots: usize,
         longest: usize,
-        wait: Wait,
+        wait: WaitStrategy,
     ) -> Result<Self> {
         let slots = check_size("number of slots", slots, SLOTS)?.next_power_of_two();
         let longest = check_size("longest message in bytes", longest, MESSAGE)?;

@@ -10,9 +10,9 @@
 //!
 //! # Waiting
 //!
-//! [`Wait`] is chosen when the ring is made, for both sides. [`Wait::Sleep`] looks for a moment, then sleeps
+//! [`WaitStrategy`] is chosen when the ring is made, for both sides. [`WaitStrategy::Sleep`] looks for a moment, then sleeps
 //! on a futex; whoever puts or gets wakes the other with a system call only if it sleeps, and pays a
-//! memory fence (some five nanoseconds) to know that. [`Wait::Spin`] never sleeps: the lowest latency, and
+//! memory fence (some five nanoseconds) to know that. [`WaitStrategy::Spin`] never sleeps: the lowest latency, and
 //! a processor that does nothing else. It gives the processor up between looks when it has looked for long,
 //! so that two spinning sides get on even on one processor.
 //!
@@ -33,7 +33,7 @@
 //! # Trust
 //!
 //! Peers are trusted to run this code. What a faulty one writes may spoil messages, and is answered with
-//! [`Error::Foreign`](crate::Error::Foreign) where it is noticed; no index that is read from the ring is used unchecked.
+//! [`Error::Unusable`](crate::Error::Unusable) where it is noticed; no index that is read from the ring is used unchecked.
 
 // The algorithms are `single` and `many`, over `base`; `one_sender` and `many_senders` put them into shared memory. The
 // other files are the shell over both.
@@ -48,13 +48,13 @@ mod one_sender;
 mod receiver;
 mod sender;
 mod single;
-mod wait;
+mod waiting;
 
 pub use algorithm::{Many, Single};
 pub use buffer::RingBuffer;
 pub use receiver::Receiver;
 pub use sender::Sender;
-pub use wait::Wait;
+pub use waiting::WaitStrategy;
 
 use super::sync;
 
@@ -65,9 +65,9 @@ use super::sync;
 ///
 /// ```
 /// use ipc::shared::Location;
-/// use ipc::shared::ring::{Ring, Wait};
+/// use ipc::shared::ring::{Ring, WaitStrategy};
 ///
-/// let ring = Ring::create(Location::Memfd("ring".into()), 4096, Wait::Sleep)?;
+/// let ring = Ring::create(Location::Memfd("ring".into()), 4096, WaitStrategy::Sleep)?;
 /// let mut sender = ring.sender()?;
 /// // In another process, which opens the ring by its address:
 /// let same = Ring::open(ring.memory().address().parse::<Location>()?)?;
@@ -92,9 +92,9 @@ pub type Ring = RingBuffer<Single>;
 ///
 /// ```
 /// use ipc::shared::Location;
-/// use ipc::shared::ring::{RingMany, Wait};
+/// use ipc::shared::ring::{RingMany, WaitStrategy};
 ///
-/// let ring = RingMany::create(Location::Memfd("reports".into()), 16, 100, Wait::Sleep)?;
+/// let ring = RingMany::create(Location::Memfd("reports".into()), 16, 100, WaitStrategy::Sleep)?;
 /// let mut receiver = ring.receiver()?;
 /// // In as many other processes as report:
 /// let mut one = ring.sender()?;

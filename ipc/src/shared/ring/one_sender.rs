@@ -7,7 +7,7 @@ use super::base::Got;
 use super::buffer::{RingBuffer, check_size};
 use super::sender::Sender;
 use super::single::{self, Reader, Writer};
-use super::wait::Wait;
+use super::waiting::WaitStrategy;
 use crate::error::Result;
 use crate::shared::location::Location;
 use crate::shared::memory::Memory;
@@ -21,15 +21,15 @@ impl Algorithm for Single {
     type Writer = Writer;
     type Reader = Reader;
 
-    fn facts(shape: Shape, wait: Wait) -> [u64; 3] {
+    fn facts(shape: Shape, wait: WaitStrategy) -> [u64; 3] {
         [shape.count, wait.to_fact(), 0]
     }
 
-    fn from_facts(memory: &Memory, [capacity, wait, _]: [u64; 3]) -> Result<(Shape, Wait)> {
+    fn from_facts(memory: &Memory, [capacity, wait, _]: [u64; 3]) -> Result<(Shape, WaitStrategy)> {
         if !capacity.is_power_of_two() || capacity < CAPACITY[0] || capacity > CAPACITY[1] {
-            return Err(memory.foreign(format!("a ring cannot have {capacity} bytes")));
+            return Err(memory.unusable(format!("a ring cannot have {capacity} bytes")));
         }
-        Ok((shape(capacity), Wait::from_fact(wait)))
+        Ok((shape(capacity), WaitStrategy::from_fact(wait)))
     }
 
     fn writer(shape: Shape, parts: &Parts<Self>, _number: usize) -> Writer {
@@ -67,7 +67,11 @@ impl RingBuffer<Single> {
     ///
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) unless the capacity is from 64 bytes to 1 GiB; else as for
     /// [`Value::create`](crate::shared::Value::create).
-    pub fn create(location: impl Into<Location>, capacity: usize, wait: Wait) -> Result<Self> {
+    pub fn create(
+        location: impl Into<Location>,
+        capacity: usize,
+        wait: WaitStrategy,
+    ) -> Result<Self> {
         let capacity = check_size("size in bytes", capacity, CAPACITY)?;
         Self::create_with(location.into(), shape(capacity.next_power_of_two()), wait)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::algorithm::{Algorithm, Many, Parts, Single};
 use super::base::Got;
-use super::wait::{LOOKS, Wait, Waiting};
+use super::waiting::{LOOKS, WaitStrategy, Waiting};
 use crate::error::{Error, Result};
 
 /// The end of a ring that takes messages out. When it is dropped, senders learn that no more are wanted.
@@ -22,7 +22,7 @@ impl<A: Algorithm> Receiver<A> {
     ///
     /// [`Error::Closed`] if there is none, there have been senders, and all have gone or died. Where senders
     /// come one after the other, this can be before the last has come: then call again, or keep a
-    /// sender until all are there. [`Error::Foreign`] if the ring has been spoilt.
+    /// sender until all are there. [`Error::Unusable`] if the ring has been spoilt.
     #[inline]
     pub fn get(&mut self, into: &mut Vec<u8>) -> Result<()> {
         self.look_and_get(into, None)
@@ -89,7 +89,7 @@ impl<A: Algorithm> Receiver<A> {
     /// Wakes senders.
     #[inline]
     fn notify(&self) {
-        if self.parts.wait == Wait::Sleep {
+        if self.parts.wait == WaitStrategy::Sleep {
             self.parts.ends.not_full.0.notify_all();
         }
     }
@@ -105,7 +105,7 @@ impl<A: Algorithm> Receiver<A> {
 
     #[cold]
     fn broken(&self) -> Error {
-        self.parts.memory().foreign("what is in the ring was not put there by its sender")
+        self.parts.memory().unusable("what is in the ring was not put there by its sender")
     }
 
     #[cold]

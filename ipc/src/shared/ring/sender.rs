@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::{Algorithm, Parts, Single};
-use super::wait::{LOOKS, Wait, Waiting};
+use super::waiting::{LOOKS, WaitStrategy, Waiting};
 use crate::error::{Error, Result};
 
 /// The end of a ring that puts messages in. When the last one is dropped, the receiver learns that no more come.
@@ -78,7 +78,7 @@ impl<A: Algorithm> Sender<A> {
     /// Wakes the receiver.
     #[inline]
     pub(super) fn notify(&self) {
-        if self.parts.wait == Wait::Sleep {
+        if self.parts.wait == WaitStrategy::Sleep {
             self.parts.ends.not_empty.0.notify_all();
         }
     }
@@ -87,7 +87,7 @@ impl<A: Algorithm> Sender<A> {
     pub(super) fn too_long(&self, message: &[u8]) -> Error {
         Error::OutOfRange {
             object: self.parts.memory().name().to_owned(),
-            what: "message length in bytes",
+            quantity: "message length in bytes",
             given: message.len() as u64,
             least: 0,
             most: self.parts.longest as u64,

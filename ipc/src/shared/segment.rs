@@ -5,25 +5,25 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::shm_unlink;
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Uid;
 
 use super::header::{CONTENT, Header};
 use super::identity;
 use super::memory::remove_system_v;
 use crate::error::{Error, Result};
+use crate::file::FileIdentity;
+use crate::object::process_exists;
+use crate::sysv::proc_table;
 
 /// Where Linux keeps POSIX shared memory (shm_overview(7)).
 const POSIX: &str = "/dev/shm";
-/// Where Linux lists System V segments (sysvipc(7)).
-const SYSTEM_V: &str = "/proc/sysvipc/shm";
 
 /// A segment that exists, as [`list`] found it.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Found {
+pub struct Segment {
     /// `/name`, or `sysv:NUMBER`.
     pub name: String,
     /// What it holds, such as `array of f64`; empty if it is not known.
@@ -42,25 +42,25 @@ pub struct Found {
 
 #[derive(Debug)]
 enum Identity {
-    Posix { device: u64, inode: u64 },
+    Posix(FileIdentity),
     SystemV(i32),
 }
 
-impl Found {
+impl Segment {
     /// Removes its name. Whoever has it mapped keeps it.
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`] if there is another object by now; the kernel's reasons, such as `ENOENT`.
+    /// [`Error::Unusable`] if there is another object by now; the kernel's reasons, such as `ENOENT`.
     pub fn remove(&self) -> Result<()> {
         match self.identity {
-            Identity::Posix { device, inode } => {
+            Identity::Posix(identity) => {
                 let path = Path::new(POSIX).join(self.name.trim_start_matches('/'));
-                let there = std::fs::symlink_metadata(path)
-                    .map_err(|error| io(&self.name, "stat", &error))?;
-                if (there.dev(), there.ino()) != (device, inode) {
+                let current = std::fs::symlink_metadata(path)
+                    .map_err(|error| Error::io(&self.name, "stat", &error))?;
+                if FileIdentity::of(&current) != identity {
                     let reason = "it is not what was found any more".to_owned();
-                    return Err(Error::Foreign { object: self.name.clone(), reason });
+                    return Err(Error::Unusable { object: self.name.clone(), reason });
                 }
                 shm_unlink(self.name.as_str())
                     .map_err(|errno| Error::system(&self.name, "shm_unlink", errno))
@@ -87,26 +87,26 @@ impl Found {
 /// # Errors
 ///
 /// Those of reading `/dev/shm` and `/proc/sysvipc/shm`; where one does not exist, there is nothing.
-pub fn list() -> Result<Vec<Found>> {
-    let mut found = Vec::new();
-    posix(&mut found)?;
-    system_v(&mut found)?;
-    Ok(found)
+pub fn list() -> Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    posix(&mut segments)?;
+    system_v(&mut segments)?;
+    Ok(segments)
 }
 
-fn posix(found: &mut Vec<Found>) -> Result<()> {
+fn posix(segments: &mut Vec<Segment>) -> Result<()> {
     let own = Uid::effective().as_raw();
     let directory = match std::fs::read_dir(POSIX) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        directory => directory.map_err(|error| io(POSIX, "opendir", &error))?,
+        directory => directory.map_err(|error| Error::io(POSIX, "opendir", &error))?,
     };
     for entry in directory {
-        let entry = entry.map_err(|error| io(POSIX, "readdir", &error))?;
+        let entry = entry.map_err(|error| Error::io(POSIX, "readdir", &error))?;
         // Not UTF-8 is not ours; gone in the meantime is not there.
-        let (Ok(name), Ok(facts)) = (entry.file_name().into_string(), entry.metadata()) else {
+        let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else {
             continue;
         };
-        if !facts.is_file() || facts.uid() != own {
+        if !metadata.is_file() || metadata.uid() != own {
             continue;
         }
         let file = OpenOptions::new()
@@ -114,14 +114,14 @@ fn posix(found: &mut Vec<Found>) -> Result<()> {
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(entry.path());
         let Some((creator, holds)) = file.ok().and_then(read_header) else { continue };
-        found.push(Found {
+        segments.push(Segment {
             name: format!("/{name}"),
             holds,
-            size: facts.len(),
+            size: metadata.len(),
             creator: identity::pid(creator),
             stale: !identity::is_alive(creator),
             attached: None,
-            identity: Identity::Posix { device: facts.dev(), inode: facts.ino() },
+            identity: Identity::Posix(FileIdentity::of(&metadata)),
         });
     }
     Ok(())
@@ -137,35 +137,21 @@ fn read_header(mut file: File) -> Option<(u64, String)> {
     Some((creator, holds))
 }
 
-fn system_v(found: &mut Vec<Found>) -> Result<()> {
-    let own = Uid::effective().as_raw();
-    let table = match std::fs::read_to_string(SYSTEM_V) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        table => table.map_err(|error| io(SYSTEM_V, "read", &error))?,
-    };
-    for line in table.lines().skip(1) {
-        // key shmid perms size cpid lpid nattch uid ...
-        let field: Vec<i64> = line.split_whitespace().map_while(|it| it.parse().ok()).collect();
-        let &[_, id, _, size, creator, _, attached, uid, ..] = &field[..] else { continue };
-        if uid != i64::from(own) {
-            continue;
-        }
-        let (id, creator) = (id as i32, creator as i32);
-        let alive = creator > 0
-            && nix::sys::signal::kill(Pid::from_raw(creator), None) != Err(Errno::ESRCH);
-        found.push(Found {
+fn system_v(segments: &mut Vec<Segment>) -> Result<()> {
+    let own = i64::from(Uid::effective().as_raw());
+    let rows = proc_table("shm")?;
+    segments.extend(rows.iter().filter(|row| row.get("uid") == own).map(|row| {
+        let (id, creator) = (row.int("shmid"), row.int("cpid"));
+        let attached = row.get("nattch").unsigned_abs();
+        Segment {
             name: format!("sysv:{id}"),
             holds: String::new(),
-            size: size.unsigned_abs(),
+            size: row.get("size").unsigned_abs(),
             creator,
-            stale: attached == 0 && !alive,
-            attached: Some(attached.unsigned_abs()),
+            stale: attached == 0 && !process_exists(creator),
+            attached: Some(attached),
             identity: Identity::SystemV(id),
-        });
-    }
+        }
+    }));
     Ok(())
-}
-
-fn io(object: &str, call: &'static str, error: &std::io::Error) -> Error {
-    Error::system(object, call, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }

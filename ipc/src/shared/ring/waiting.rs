@@ -11,7 +11,7 @@ use crate::sys::Deadline;
 
 /// How the ends of a ring wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub enum WaitStrategy {
     /// Asleep in the kernel, woken by the other side.
     Sleep,
     /// Awake, looking again and again.
@@ -23,7 +23,7 @@ pub const LOOKS: u32 = 100;
 /// How often an end that waits checks that the other is alive.
 const SLICE: Duration = Duration::from_millis(100);
 
-impl Wait {
+impl WaitStrategy {
     /// As a fact in the header of the segment.
     pub(super) fn to_fact(self) -> u64 {
         u64::from(self == Self::Spin)
@@ -47,7 +47,7 @@ impl Wait {
 /// A wait of one end.
 pub struct Waiting<'a> {
     pub memory: &'a Arc<Memory>,
-    pub wait: Wait,
+    pub wait: WaitStrategy,
     pub event: &'a EventCount,
     /// Whether no other end sleeps on this event.
     pub alone: bool,
@@ -68,7 +68,7 @@ impl Waiting<'_> {
         let mut next_check = Instant::now() + SLICE;
         loop {
             match self.wait {
-                Wait::Spin => {
+                WaitStrategy::Spin => {
                     for _ in 0..LOOKS {
                         if step(state)? {
                             return Ok(());
@@ -78,7 +78,7 @@ impl Waiting<'_> {
                     // If both are on one core, the other cannot go on before this.
                     std::thread::yield_now();
                 }
-                Wait::Sleep => {
+                WaitStrategy::Sleep => {
                     let key = self.event.prepare_wait();
                     if step(state)? {
                         if self.alone {
