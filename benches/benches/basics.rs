@@ -11,8 +11,8 @@
 //! and later `--baseline before`, show what has changed between two runs. Report:
 //! `target/criterion/report/index.html`.
 
-use benches::load::compare::filter_words;
-use benches::{CONTENDERS, Contender, Placement, Server, files, tether};
+use benches::filter;
+use benches::{Placement, Server, VARIANTS, Variant, files, tether};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode};
 use file_service::protocol::{RelPath, Request};
 use file_service::session::ShutdownState;
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 /// What criterion reads from the command line by itself, if it would not understand it: it knows no
 /// `--full`, which is for the comparison, and no more than one word.
 fn for_criterion(args: &[String]) -> Option<Vec<String>> {
-    let words = filter_words(args);
+    let words = filter::words(args);
     if words.len() < 2 && !args.iter().any(|arg| arg == "--full") {
         return None;
     }
@@ -180,13 +180,13 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     let mut group = criterion.benchmark_group("first_byte");
     // A sample is so many connections each time: growing samples would wear out the ports.
     group.sampling_mode(SamplingMode::Flat);
-    for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
+    for variant in VARIANTS.iter().filter(|variant| variant.is_default()) {
         // Not started when the filter leaves it out.
         let server = OnceCell::new();
-        group.bench_function(BenchmarkId::from_parameter(contender.label), |bencher| {
-            let server = server.get_or_init(|| start(contender, root, placement));
+        group.bench_function(BenchmarkId::from_parameter(variant.label), |bencher| {
+            let server = server.get_or_init(|| start(variant, root, placement));
             bencher.iter_custom(|iterations| {
-                placement.at_client(|| {
+                placement.on_client_core(|| {
                     (0..iterations).map(|_| to_first_byte(server.addr())).sum::<Duration>()
                 })
             });
@@ -194,9 +194,9 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     }
 }
 
-fn start(contender: &Contender, root: &Path, placement: Placement) -> Server {
+fn start(variant: &Variant, root: &Path, placement: Placement) -> Server {
     let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-    Server::start(serve, contender, root, &[], placement).expect("a server that starts")
+    Server::start(serve, variant, root, &[], placement).expect("a server that starts")
 }
 
 /// The rest of the reply and the end of the connection are not timed.

@@ -10,8 +10,10 @@
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
 //! nginx and others: `cargo loadgen compare --help`.
 
-use benches::load::compare::{self, Contestant, Plan, Setup};
-use benches::{CONTENDERS, Contender, Placement, tether, text};
+use benches::load::compare::{self, Contestant, Files, Plan, Setup};
+use benches::load::workload::Workload;
+use benches::load::{process, report};
+use benches::{Placement, VARIANTS, Variant, filter, tether, text};
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -21,7 +23,7 @@ use std::time::Duration;
 struct Extent {
     name: &'static str,
     words: &'static str,
-    forms: fn(&Contender) -> bool,
+    forms: fn(&Variant) -> bool,
     cases: &'static [&'static str],
     rounds: usize,
     warm_up: Duration,
@@ -31,7 +33,7 @@ struct Extent {
 const DEFAULT: Extent = Extent {
     name: "the default subset",
     words: "every model in its default form, all cases, 3 rounds of 0.8 s; --full runs every form for longer, --quick less",
-    forms: Contender::is_default,
+    forms: Variant::is_default,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(250),
@@ -41,7 +43,7 @@ const DEFAULT: Extent = Extent {
 const QUICK: Extent = Extent {
     name: "the quick subset",
     words: "every model in its default form, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
-    forms: Contender::is_default,
+    forms: Variant::is_default,
     cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
     rounds: 2,
     warm_up: Duration::from_millis(100),
@@ -60,7 +62,7 @@ const FULL: Extent = Extent {
 
 fn main() -> ExitCode {
     tether::tie();
-    if let Some(code) = compare::role() {
+    if let Some(code) = process::role() {
         return code;
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -76,8 +78,12 @@ fn main() -> ExitCode {
         (_, true) => QUICK,
         _ => DEFAULT,
     };
-    let all = compare::cases(extent.measure, extent.warm_up, true);
-    let Some((contestants, cases)) = filtered(&extent, all, &compare::filter_words(&args)) else {
+    let all = compare::standard(&Workload {
+        duration: extent.measure,
+        warm_up: extent.warm_up,
+        ..Workload::default()
+    });
+    let Some((contestants, cases)) = filtered(&extent, all, &filter::words(&args)) else {
         // They may name groups of criterion's.
         return ExitCode::SUCCESS;
     };
@@ -102,8 +108,8 @@ fn filtered(
     cases: Vec<Plan>,
     words: &[&str],
 ) -> Option<(Vec<Contestant>, Vec<Plan>)> {
-    let models: Vec<&Contender> =
-        CONTENDERS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
+    let models: Vec<&Variant> =
+        VARIANTS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
     let named: Vec<&Plan> = cases
         .iter()
         .filter(|case| words.iter().any(|word| compare::is_called(&case.name, word)))
@@ -116,11 +122,11 @@ fn filtered(
         return None;
     }
     let contestants = match models.as_slice() {
-        [] => CONTENDERS.iter().filter(|c| (extent.forms)(c)).map(Contestant::ours).collect(),
+        [] => VARIANTS.iter().filter(|c| (extent.forms)(c)).map(Contestant::from).collect(),
         some => {
-            let labels: Vec<&str> = some.iter().map(|contender| contender.label).collect();
-            let named = CONTENDERS.iter().filter(|c| labels.contains(&c.label));
-            named.map(Contestant::ours).collect()
+            let labels: Vec<&str> = some.iter().map(|variant| variant.label).collect();
+            let named = VARIANTS.iter().filter(|c| labels.contains(&c.label));
+            named.map(Contestant::from).collect()
         }
     };
     let wanted = |case: &Plan| match named.as_slice() {
@@ -134,8 +140,8 @@ fn filtered(
 fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
     let folder =
         tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    compare::raise_descriptor_limit();
-    let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
+    process::raise_descriptor_limit();
+    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
     let placement = Placement::choose();
     println!("comparison, {}: {}", extent.name, extent.words);
     println!("{}; {placement}", text::machine());
@@ -143,26 +149,25 @@ fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
         contestants,
         cases,
         rounds: extent.rounds,
-        baseline: compare::yardstick(contestants),
+        baseline: compare::default_baseline(contestants),
         root: folder.path(),
         placement,
+        wrk: None,
         stop: &stop,
     };
-    let comparison = compare::compare(&setup, &mut compare::progress)?;
-    compare::progress("");
+    let comparison = compare::compare(&setup, &mut text::progress)?;
+    text::progress("");
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }
-    let target = compare::target_folder();
-    let file = |name: &str| target.join(name);
+    let target = report::target_directory();
+    let files = Files {
+        html: target.join("index.html"),
+        json: target.join("comparison.json"),
+        csv: target.join("comparison.csv"),
+    };
     let stopped = stop.load(Ordering::Relaxed);
-    let strips = if stopped { Vec::new() } else { compare::strips(contestants) };
-    compare::write_reports(
-        &comparison,
-        &strips,
-        &file("index.html"),
-        &file("comparison.json"),
-        &file("comparison.csv"),
-    )?;
+    let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };
+    compare::write_reports(&comparison, &timelines, &benches::ipc::chapters(&target), &files)?;
     Ok(compare::exit_code(&comparison))
 }

@@ -6,7 +6,6 @@
 //! | `cargo bench` | the small things, by criterion (`benches/basics.rs`), then all models beside each other (`benches/comparison.rs`) |
 //! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, beside the bare system calls: [`ipc`] |
 //! | `cargo loadgen` | one server under load; `compare`, `knee` and `diff`: [`load`] |
-//! | `cargo run --release -p benches --bin versus` | the figures of the README: against nginx and bare loops |
 //!
 //! [`MODELS`] is the one list of servers; everything here goes through it. A measured server is always a
 //! process of its own, on a core of its own where there are two ([`Placement`]), and ends with the
@@ -15,15 +14,16 @@
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod filter;
 pub mod ipc;
 pub mod load;
 pub mod models;
 pub mod placement;
+mod procfs;
 pub mod server;
 pub mod tether;
 pub mod text;
-pub mod tree;
 
-pub use models::{CONTENDERS, Contender, Entry, MODELS, find};
+pub use models::{Entry, MODELS, VARIANTS, Variant, find};
 pub use placement::Placement;
 pub use server::Server;

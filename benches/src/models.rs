@@ -57,7 +57,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// A model with the options that make it one form of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contender {
+pub struct Variant {
     /// The name in tables: the model's for its default form, `model:form` for another.
     pub label: &'static str,
     /// The model's name in [`MODELS`].
@@ -72,7 +72,7 @@ pub struct Contender {
 /// How many clients fit below descriptor 1,024, where the sets of select end, whatever else is open.
 const BELOW_FD_SETSIZE: usize = 900;
 
-impl Contender {
+impl Variant {
     /// Whether this is the form that a model has without options.
     pub fn is_default(&self) -> bool {
         self.options.is_empty()
@@ -107,13 +107,13 @@ const fn form(
     model: &'static str,
     options: &'static [&'static str],
     many: bool,
-) -> Contender {
-    Contender { label, model, options, many }
+) -> Variant {
+    Variant { label, model, options, many }
 }
 
 /// Every form of every model, in the order of [`MODELS`], the default form first.
 #[rustfmt::skip]
-pub const CONTENDERS: &[Contender] = &[
+pub const VARIANTS: &[Variant] = &[
     form("iterative_server",       "iterative_server", &[],                             false),
     form("fork_server",            "fork_server",      &[],                             true),
     form("fork_server:signalfd",   "fork_server",      &["--reap", "signalfd"],         true),
@@ -150,21 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn every_model_is_a_contender_and_every_contender_a_model() {
-        let labels: BTreeSet<_> = CONTENDERS.iter().map(|contender| contender.label).collect();
-        assert_eq!(labels.len(), CONTENDERS.len());
-        let defaults: Vec<_> = CONTENDERS.iter().filter(|c| c.is_default()).collect();
-        let names: Vec<_> = defaults.iter().map(|contender| contender.label).collect();
+    fn variants_cover_all_models() {
+        let labels: BTreeSet<_> = VARIANTS.iter().map(|variant| variant.label).collect();
+        assert_eq!(labels.len(), VARIANTS.len());
+        let defaults: Vec<_> = VARIANTS.iter().filter(|c| c.is_default()).collect();
+        let names: Vec<_> = defaults.iter().map(|variant| variant.label).collect();
         assert_eq!(names, MODELS.iter().map(|entry| entry.model.name).collect::<Vec<_>>());
-        for contender in CONTENDERS {
-            assert!(find(contender.model).is_some(), "{}", contender.label);
-            assert!(contender.label.starts_with(contender.model), "{}", contender.label);
+        for variant in VARIANTS {
+            assert!(find(variant.model).is_some(), "{}", variant.label);
+            assert!(variant.label.starts_with(variant.model), "{}", variant.label);
         }
     }
 
     #[test]
     fn short_names() {
-        let called = |name| CONTENDERS.iter().find(|c| c.is_called(name)).map(|c| c.label);
+        let called = |name| VARIANTS.iter().find(|c| c.is_called(name)).map(|c| c.label);
         assert_eq!(called("pool"), Some("pool_server"));
         assert_eq!(called("pool:steal"), Some("pool_server:steal"));
         assert_eq!(called("pool_server:steal"), Some("pool_server:steal"));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn clients_that_stay() {
-        let holds = |label| CONTENDERS.iter().find(|c| c.label == label).map(Contender::holds);
+        let holds = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::holds);
         assert_eq!(holds("iterative_server"), Some(1));
         assert_eq!(holds("fork_server:prefork-lock"), Some(64));
         assert_eq!(holds("event_server:select"), Some(900));

@@ -6,8 +6,10 @@ use benches::load::content::{self, Content, Upload};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
 use benches::load::recording::{Environment, Interval, Latencies, Recording, Totals};
 use benches::load::verdict::{self, Bounds};
-use benches::load::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Workload};
-use benches::{CONTENDERS, Placement, Server};
+use benches::load::workload::{
+    Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
+};
+use benches::{Placement, Server, VARIANTS};
 use harness::wait::pause;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -202,11 +204,11 @@ fn load(workload: &Workload, faults: Faults) -> Recording {
 }
 
 #[track_caller]
-fn run_stretches(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
+fn run_phases(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
     let target = Target { addr, name: "server".into() };
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     let run = Run { workload, target: &target, stop: &stop, watcher: None, environment };
-    engine::run_stretches(run).unwrap()
+    engine::run_phases(run).unwrap()
 }
 
 /// What has an upper bound in time holds, unless the machine stands still at the wrong moment: not so five times in a row.
@@ -215,14 +217,14 @@ fn assert_in_time(what: &str, attempt: impl FnMut() -> bool) {
     assert!(std::iter::repeat_with(attempt).take(5).any(|held| held), "never: {what}");
 }
 
-/// Runs against a new server, until every client has been served in every stretch: where nobody gets to run for as long as one
+/// Runs against a new server, until every client has been served in every phase: where nobody gets to run for as long as one
 /// lasts, nothing is measured in it. Not so five times in a row.
 #[track_caller]
 fn measured(workload: &Workload, faults: Faults) -> (Fake, Vec<Recording>) {
     let mut left = 5;
     loop {
         let fake = Fake::start(workload, faults);
-        let recordings = run_stretches(workload, fake.addr);
+        let recordings = run_phases(workload, fake.addr);
         left -= 1;
         let all = |run: &Recording| run.totals.clients_served == run.totals.connections_asked;
         if recordings.iter().all(all) || left == 0 {
@@ -557,12 +559,12 @@ fn a_mixed_load_on_every_model() {
         let sizes = vec![0, 10, 4096, 300_000].into();
         let workload = Workload { protocol, mix, sizes, names: 8, pipelining: 2, ..short() };
         content::make_files(root.path(), &workload).unwrap();
-        for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
+        for variant in VARIANTS.iter().filter(|variant| variant.is_default()) {
             let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-            let connections = if contender.many { 4 } else { 1 };
+            let connections = if variant.many { 4 } else { 1 };
             let workload = Workload { connections, ..workload.clone() };
             let server =
-                Server::start(serve, contender, root.path(), &[], Placement::Together).unwrap();
+                Server::start(serve, variant, root.path(), &[], Placement::Unpinned).unwrap();
             let recording = run(&workload, server.addr());
             assert_sound(&recording);
         }
@@ -570,15 +572,15 @@ fn a_mixed_load_on_every_model() {
 }
 
 /// Steps or a ramp of so long each, or in all.
-fn growing(course: Course, millis: u64) -> Workload {
+fn growing(profile: Profile, millis: u64) -> Workload {
     let (duration, warm_up) = (Duration::from_millis(millis), Duration::from_millis(100));
-    Workload { course, duration, warm_up, ..short() }
+    Workload { profile, duration, warm_up, ..short() }
 }
 
 #[test]
 fn steps_are_recorded_one_by_one_on_connections_that_live() {
     let delay = Duration::from_millis(20);
-    let steps = growing(Course::Steps { levels: vec![1.0, 3.0, 6.0] }, 300);
+    let steps = growing(Profile::Steps { levels: vec![1.0, 3.0, 6.0] }, 300);
     let (fake, recordings) = measured(&steps, Faults { delay, ..Faults::default() });
     assert_eq!(fake.connections.load(Ordering::Relaxed), 6, "those of a step go on in the next");
     assert_eq!(recordings.len(), 3);
@@ -602,8 +604,8 @@ fn steps_are_recorded_one_by_one_on_connections_that_live() {
 #[test]
 fn steps_go_down_too() {
     for lifetime in [Lifetime::KeepAlive, Lifetime::PerRequest, Lifetime::Churn { ratio: 0.3 }] {
-        let course = Course::Steps { levels: vec![4.0, 1.0, 2.0] };
-        let steps = Workload { lifetime, ..growing(course, 200) };
+        let profile = Profile::Steps { levels: vec![4.0, 1.0, 2.0] };
+        let steps = Workload { lifetime, ..growing(profile, 200) };
         let (fake, recordings) = measured(&steps, Faults::default());
         for (recording, clients) in recordings.iter().zip([4, 1, 2]) {
             assert_sound(recording);
@@ -621,9 +623,9 @@ fn a_reply_counts_in_the_step_that_asked_for_it() {
     // Longer than a step and its warm-up: every reply comes in a later step.
     let faults = Faults { delay: Duration::from_millis(500), ..Faults::default() };
     let arrivals = Arrivals::Fixed { rate: 0.0 };
-    let steps = growing(Course::Steps { levels: vec![20.0, 40.0] }, 300);
+    let steps = growing(Profile::Steps { levels: vec![20.0, 40.0] }, 300);
     let steps = Workload { arrivals, connections: 64, ..steps };
-    let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+    let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
     for (recording, planned) in recordings.iter().zip([6, 12]) {
         assert_sound(recording);
         // 20 and 40 a second for 0.3 s.
@@ -641,12 +643,12 @@ fn errors_between_two_steps_belong_to_the_first() {
         timeout: Duration::from_millis(500),
         arrivals: Arrivals::Fixed { rate: 0.0 },
         connections: 32,
-        ..growing(Course::Steps { levels: vec![10.0, 10.0] }, 300)
+        ..growing(Profile::Steps { levels: vec![10.0, 10.0] }, 300)
     };
     let steps = Workload { warm_up: Duration::from_secs(1), ..steps };
     let faults = Faults { silent: true, ..Faults::default() };
     assert_in_time("their time is over when it is", || {
-        let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+        let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
         let (first, planned) = (&recordings[0], recordings[0].totals.planned);
         assert!(first.totals.done == 0 && (2..=4).contains(&planned), "{:?}", first.totals);
         // Those of its own, and those of its warm-up that were lost in it.
@@ -656,11 +658,11 @@ fn errors_between_two_steps_belong_to_the_first() {
 
 #[test]
 fn a_ramp_adds_client_after_client() {
-    let workload = growing(Course::Ramp { from: 2.0, to: 6.0 }, 800);
+    let workload = growing(Profile::Ramp { from: 2.0, to: 6.0 }, 800);
     let (mut fake, mut recordings) = (None, Vec::new());
-    assert_in_time("something in every stretch", || {
+    assert_in_time("something in every phase", || {
         let new = Fake::start(&workload, Faults::default());
-        recordings = run_stretches(&workload, new.addr);
+        recordings = run_phases(&workload, new.addr);
         fake = Some(new);
         recordings.iter().all(|recording| recording.totals.done > 0)
     });
@@ -676,24 +678,24 @@ fn a_ramp_adds_client_after_client() {
         end = recording.since + recording.seconds;
     }
     assert!((end - 0.8).abs() < 0.02, "{end}");
-    let down = growing(Course::Ramp { from: 4.0, to: 1.0 }, 600);
-    let recordings = run_stretches(&down, Fake::start(&down, Faults::default()).addr);
+    let down = growing(Profile::Ramp { from: 4.0, to: 1.0 }, 600);
+    let recordings = run_phases(&down, Fake::start(&down, Faults::default()).addr);
     assert!(recordings.len() == 3 && recordings.iter().all(|r| r.errors.is_empty()));
 }
 
 #[test]
 fn a_run_in_steps_can_be_ended_in_the_middle() {
     let faults = Faults { dies_after: Some(200), ..Faults::default() };
-    let steps = growing(Course::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
-    let recordings = run_stretches(&steps, Fake::start(&steps, faults).addr);
+    let steps = growing(Profile::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
+    let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
     assert_eq!(recordings.len(), 1);
     assert!(verdict::server_ended(&recordings[0]));
 }
 
 #[test]
 fn files_of_a_distribution_are_verified_too() {
-    let law = Law::Lognormal { median: 500, sigma: 1.5, max: 100_000 };
-    let workload = Workload { sizes: Sizes::Law(law), names: 100, ..short() };
+    let law = Distribution::Lognormal { median: 500, sigma: 1.5, max: 100_000 };
+    let workload = Workload { sizes: Sizes::Distribution(law), names: 100, ..short() };
     assert_sound(&load(&workload, Faults::default()));
     let sizes = workload.file_sizes();
     assert!(sizes.iter().any(|size| *size < 300) && sizes.iter().any(|size| *size > 1000));
@@ -914,7 +916,7 @@ mod program {
     fn steps_with_everything_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let scenario = "[course]\nshape = \"steps\"\nlevels = [9]\n";
+        let scenario = "[profile]\nshape = \"steps\"\nlevels = [9]\n";
         std::fs::write(path("s.toml"), scenario).unwrap();
         let args = ["--serve", "thread", "--scenario", &path("s.toml"), "--steps", "1,3,2:0.3"];
         let sizes = ["--sizes", "lognormal:median=2K,sigma=1,files=20", "--warm-up", "0.1"];
@@ -1046,9 +1048,8 @@ mod program {
     fn a_server_that_is_running_gets_its_files_by_upload() {
         let root = tempfile::tempdir().unwrap();
         let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-        let contender = &CONTENDERS[0];
-        let server =
-            Server::start(serve, contender, root.path(), &[], Placement::Together).unwrap();
+        let variant = &VARIANTS[0];
+        let server = Server::start(serve, variant, root.path(), &[], Placement::Unpinned).unwrap();
         let (addr, pid) = (server.addr().to_string(), server.pid().as_raw_pid().to_string());
         let (code, stdout, stderr) = loadgen(&[
             "--addr",

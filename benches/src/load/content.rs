@@ -9,7 +9,7 @@
 //!
 //! A file shorter than its line holds only the beginning of it, and has version 0 for ever.
 
-use super::workload::Workload;
+use super::workload::{MOST_NAMES, Workload};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -21,9 +21,6 @@ pub const LINE: usize = 74;
 
 /// After so many bytes the pattern begins again: a prime, so that it falls in step with nothing.
 const PERIOD: usize = 131_071;
-
-/// The most names that a workload may have: as many as six digits can tell apart.
-pub const MOST_NAMES: usize = 1_000_000;
 
 /// The content of all files of a workload.
 #[derive(Debug)]
@@ -138,17 +135,17 @@ fn sum(name: u64, version: u64, length: u64) -> u64 {
 
 /// A body that is being verified while it arrives.
 #[derive(Debug)]
-pub struct Check {
+pub struct Verifier {
     name: usize,
     at: u64,
     start: usize,
     line: [u8; LINE],
 }
 
-impl Check {
+impl Verifier {
     /// Of the file of this name, in whichever version.
-    pub fn new(name: usize) -> Check {
-        Check { name, at: 0, start: 0, line: [0; LINE] }
+    pub fn new(name: usize) -> Verifier {
+        Verifier { name, at: 0, start: 0, line: [0; LINE] }
     }
 
     /// Whether `bytes` are what comes next.
@@ -271,8 +268,9 @@ mod tests {
     }
 
     fn holds(content: &Content, name: usize, bytes: &[u8], step: usize) -> bool {
-        let mut check = Check::new(name);
-        bytes.chunks(step.max(1)).all(|piece| check.feed(content, piece)) && check.is_whole(content)
+        let mut verifier = Verifier::new(name);
+        bytes.chunks(step.max(1)).all(|piece| verifier.feed(content, piece))
+            && verifier.is_whole(content)
     }
 
     #[test]

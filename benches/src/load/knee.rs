@@ -6,15 +6,17 @@
 //! holds if it does in most of its repeats. What comes out is a bracket, not a number: somewhere in it the
 //! queue begins to grow faster than it drains.
 
-use super::compare::{
-    self, Failure, progress, raise_descriptor_limit, run_watched, start_ours, stop_when_interrupted,
-};
+use super::compare;
 use super::content;
 use super::engine::Target;
+use super::failure::Failure;
+use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
-use super::report::Figure;
+use super::report::Metric;
+use super::watched::{self, run_watched};
 use super::workload::{Arrivals, Protocol, Workload};
-use crate::{Contender, Placement, text};
+use crate::text::{self, progress};
+use crate::{Placement, Variant};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -213,7 +215,7 @@ pub fn main(options: &Options) -> ExitCode {
 
 /// Whom the tries are made against.
 enum Subject {
-    Ours(&'static Contender),
+    Ours(&'static Variant),
     Running(SocketAddr),
 }
 
@@ -230,7 +232,7 @@ impl Search<'_> {
     fn words(&self) -> String {
         match self.subject {
             Subject::Ours(_) => self.placement.to_string(),
-            Subject::Running(_) => self.placement.beside(None),
+            Subject::Running(_) => self.placement.with_external_server(None),
         }
     }
 
@@ -238,8 +240,8 @@ impl Search<'_> {
     fn once(&self, workload: &Workload) -> Result<Recording, Failure> {
         let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
         let server = match self.subject {
-            Subject::Ours(contender) => {
-                Some(start_ours(contender, &self.root, workload.connections, self.placement)?)
+            Subject::Ours(variant) => {
+                Some(process::serve(variant, &self.root, workload.connections, self.placement)?)
             }
             Subject::Running(_) => None,
         };
@@ -249,7 +251,7 @@ impl Search<'_> {
             (None, Subject::Ours(_)) => return Err(broken("is not there".into())),
         };
         let target = Target { addr, name: self.name.clone() };
-        let environment = compare::environment(self.words());
+        let environment = watched::environment(self.words());
         let made = run_watched(
             workload,
             &target,
@@ -274,8 +276,8 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let (subject, name) = match (&options.serve, &options.addr) {
         (Some(model), _) => {
-            let contender = compare::contender(model)?;
-            (Subject::Ours(contender), contender.label.to_owned())
+            let variant = compare::variant(model)?;
+            (Subject::Ours(variant), variant.label.to_owned())
         }
         (None, Some(addr)) => {
             let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
@@ -284,13 +286,13 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         }
         (None, None) => return Err(unusable("--serve or --addr is needed")),
     };
-    if let Subject::Ours(contender) = subject
-        && options.connections as usize > contender.holds()
+    if let Subject::Ours(variant) = subject
+        && options.connections as usize > variant.holds()
     {
         return Err(Failure::Unusable(format!(
             "{name} cannot serve {} clients that stay: --connections {}",
             options.connections,
-            contender.holds()
+            variant.holds()
         )));
     }
     let folder = tempfile::Builder::new().prefix("knee-").tempdir()?;
@@ -324,7 +326,7 @@ fn search_and_tell(
     progress("what it does in a closed loop");
     let closed =
         Workload { duration: workload.duration.min(Duration::from_secs(1)), ..workload.clone() };
-    let most = Figure::Rate.of(&search.once(&closed)?).unwrap_or(1000.0);
+    let most = Metric::Rate.of(&search.once(&closed)?).unwrap_or(1000.0);
     progress("");
     println!("in a closed loop it answers {}", text::rate(most));
     let mut all: Vec<Try> = Vec::new();

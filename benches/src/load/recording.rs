@@ -5,8 +5,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The version of the JSON that a [`Recording`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
+/// and sizes a `distribution`, which was their `law`.
+pub const SCHEMA: u32 = 2;
 
 /// One run against one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Recording {
     pub workload: Workload,
     /// Where and how it was run.
     pub environment: Environment,
-    /// When this began, in seconds since the beginning of the first stretch of a run in steps; 0 elsewhere.
+    /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
     /// How long was measured, in seconds; the warm-up is not in it.

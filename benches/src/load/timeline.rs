@@ -3,8 +3,8 @@
 //!
 //! A server writes its trace when it is told to with `--trace`; see [`file_service::trace`].
 
-use super::report::{Lane, Span, Strip};
-use crate::{Contender, Placement, Server, files};
+use super::report::{Lane, Span, Timeline};
+use crate::{Placement, Server, Variant, files};
 use file_service::client::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
@@ -117,7 +117,7 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
 ///
 /// A worker is a thread that has served a request; in a model whose processes have one client each, the
 /// process. While a connection waits for a worker, that is shown in the lane of the one that it got.
-pub fn strip(server: &str, events: &[Event], slow: &BTreeSet<u64>) -> Strip {
+pub fn strip(server: &str, events: &[Event], slow: &BTreeSet<u64>) -> Timeline {
     let mut lanes: BTreeMap<(u32, u32), Vec<Span>> = BTreeMap::new();
     let mut order = Vec::new();
     // Requests are counted as they begin. One that its worker had to let go is several slices.
@@ -179,7 +179,7 @@ pub fn strip(server: &str, events: &[Event], slow: &BTreeSet<u64>) -> Strip {
             Lane { name, spans: lanes.remove(worker).unwrap_or_default() }
         })
         .collect();
-    Strip { server: server.into(), lanes }
+    Timeline { server: server.into(), lanes }
 }
 
 /// Has a server answer 50 requests, with a slow client among them, and gives what its workers did.
@@ -189,7 +189,7 @@ pub fn strip(server: &str, events: &[Event], slow: &BTreeSet<u64>) -> Strip {
 /// # Errors
 ///
 /// The server cannot be started, does not answer, or leaves no trace.
-pub fn record(serve: Command, contender: &Contender) -> io::Result<Strip> {
+pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("root");
     std::fs::create_dir(&root)?;
@@ -198,7 +198,7 @@ pub fn record(serve: Command, contender: &Contender) -> io::Result<Strip> {
     let trace = folder.path().join("trace.json");
     let path = trace.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let within = |what: &'static str| move |error| io::Error::other(format!("{what}: {error}"));
-    let server = Server::start(serve, contender, &root, &["--trace", path], Placement::Together)
+    let server = Server::start(serve, variant, &root, &["--trace", path], Placement::Unpinned)
         .map_err(within("it does not start"))?;
     drive(server.addr()).map_err(within("its clients"))?;
     drop(server); // stops it in order, so the file is complete
@@ -208,7 +208,7 @@ pub fn record(serve: Command, contender: &Contender) -> io::Result<Strip> {
         .filter(|event| event.ph == "X" && event.name == "GET large")
         .filter_map(Event::connection)
         .collect();
-    Ok(strip(contender.label, &events, &slow))
+    Ok(strip(variant.label, &events, &slow))
 }
 
 /// The slow client is being served when the quick ones come.

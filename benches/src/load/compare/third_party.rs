@@ -1,4 +1,4 @@
-//! Servers of other people, started with a fair configuration that anybody can read.
+//! Third-party servers, started with a fair configuration that anybody can read.
 //!
 //! Fair means that each is set up as its own manual would for this work: nginx with one worker, sendfile
 //! and no log; Python's servers with a backlog as long as ours, replies in one write and no delay, and no
@@ -16,42 +16,32 @@ use std::process::{Command, Stdio};
 
 /// An nginx that can be started: one worker, sendfile, no log.
 #[derive(Clone, Debug)]
-pub struct Nginx {
+struct Nginx {
     program: PathBuf,
     root: PathBuf,
     /// For its configuration and all that it writes.
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Nginx {
-    /// Makes the program a folder of its own in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be made.
-    pub fn prepare(program: PathBuf, folder: &Path, root: &Path) -> io::Result<Nginx> {
-        let folder = folder.join("nginx");
-        fs::create_dir(&folder)?;
-        Ok(Nginx { program, root: root.to_owned(), folder })
+    /// Makes a directory of its own for the program, in `directory`.
+    fn prepare(program: PathBuf, directory: &Path, root: &Path) -> io::Result<Nginx> {
+        let directory = directory.join("nginx");
+        fs::create_dir(&directory)?;
+        Ok(Nginx { program, root: root.to_owned(), directory })
     }
 
-    /// Starts it in the server's place. `become` is a command that takes a program and its arguments and
-    /// becomes that ([`tether::become_program`]).
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started.
-    pub fn start(&self, mut r#become: Command, placement: Placement) -> io::Result<Server> {
+    fn start(&self, mut r#become: Command, placement: Placement) -> io::Result<Server> {
         // The socket listens before nginx starts, which takes it over as it would from an older nginx in
         // an upgrade. So there is no port to guess, and nothing to wait for: clients queue.
         let listener = server_core::listen("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let config = self.folder.join("nginx.conf");
+        let config = self.directory.join("nginx.conf");
         fs::write(&config, self.config(addr.port()))?;
         r#become
             .arg(&self.program)
             .arg("-p")
-            .arg(&self.folder)
+            .arg(&self.directory)
             .args(["-e", "stderr", "-c"])
             .arg(&config)
             .env("NGINX", format!("{};", listener.as_raw_fd()))
@@ -59,36 +49,32 @@ impl Nginx {
             .stderr(Stdio::null()); // its notices; an nginx that fails is seen by the first request
         tether::mark(&mut r#become);
         fcntl_setfd(&listener, FdFlags::empty())?;
-        let child = placement.at_server(|| r#become.spawn())?;
+        let child = placement.on_server_core(|| r#become.spawn())?;
         Ok(Server::adopt(child, addr))
     }
 
-    /// What it says of its version.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started.
-    pub fn version(&self) -> io::Result<String> {
+    /// Its name and version.
+    fn version(&self) -> io::Result<String> {
         let output = Command::new(&self.program).arg("-v").output()?;
         let text = String::from_utf8_lossy(&output.stderr);
         Ok(text.trim().trim_start_matches("nginx version: ").to_owned())
     }
 
-    /// Its configuration, on some port.
-    pub fn config(&self, port: u16) -> String {
-        // Its worker must be able to read a folder that is ours alone.
+    /// Its configuration on a port.
+    fn config(&self, port: u16) -> String {
+        // Its worker must be able to read a directory that is ours alone.
         let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-        let (folder, root) = (self.folder.display(), self.root.display());
+        let (directory, root) = (self.directory.display(), self.root.display());
         format!(
             "worker_processes 1; daemon off; {user}
-pid {folder}/pid; error_log stderr crit;
+pid {directory}/pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{
     access_log off; sendfile on; tcp_nopush on;
     keepalive_timeout 75; keepalive_requests 1000000000;
     default_type application/octet-stream;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
     server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }}
 }}
 "
@@ -96,15 +82,15 @@ http {{
     }
 }
 
-/// A foreign server that can be started.
+/// A third-party server that is installed.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(super) struct ThirdParty {
     /// Its name in reports.
-    pub name: String,
+    pub(super) name: String,
     /// Its version and what matters of how it is set up, in a line.
-    pub note: String,
+    pub(super) note: String,
     /// All of what it runs: its configuration or its script.
-    pub configuration: String,
+    pub(super) configuration: String,
     kind: Kind,
 }
 
@@ -114,45 +100,45 @@ enum Kind {
     Python { program: PathBuf, root: PathBuf, how: &'static str },
 }
 
-/// What is there of a sort of peer, and a line for each that is not.
+/// The servers that a word means: those that are installed, and a line for each that is not.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Those that can be started.
-    pub peers: Vec<Peer>,
-    /// `NAME skipped: not installed`, for each that cannot.
-    pub skipped: Vec<String>,
+    pub(super) servers: Vec<ThirdParty>,
+    /// `NAME skipped: not installed (how to install it)`.
+    pub(super) skipped: Vec<String>,
 }
 
 /// The words that [`find`] knows.
-pub const WORDS: [&str; 2] = ["nginx", "python"];
+pub(super) const WORDS: [&str; 2] = ["nginx", "python"];
 
-/// Looks for the peers that `word` means, to serve `root`; `folder` is for what they write.
+/// Looks for the servers that `word` means, to serve `root`; `directory` is for what they write.
 ///
 /// # Errors
 ///
-/// They are installed, and their folder cannot be made.
-pub fn find(word: &str, folder: &Path, root: &Path) -> io::Result<Found> {
+/// They are installed, and their directory cannot be made.
+pub(super) fn find(word: &str, directory: &Path, root: &Path) -> io::Result<Found> {
     match word {
-        "nginx" => find_nginx(folder, root),
+        "nginx" => find_nginx(directory, root),
         "python" => Ok(find_python(root)),
         _ => Ok(Found::default()),
     }
 }
 
-fn find_nginx(folder: &Path, root: &Path) -> io::Result<Found> {
+fn find_nginx(directory: &Path, root: &Path) -> io::Result<Found> {
     // Where it is installed for services alone, it is not on everybody's path.
     let Some(program) = program("nginx", &["/usr/sbin", "/usr/local/sbin"]) else {
         return Ok(Found { skipped: vec![missing("nginx")], ..Found::default() });
     };
-    let nginx = Nginx::prepare(program, folder, root)?;
+    let nginx = Nginx::prepare(program, directory, root)?;
     let version = nginx.version()?;
-    let peer = Peer {
+    let server = ThirdParty {
         name: "nginx".into(),
         note: format!("{version}, one worker, sendfile, tcp_nopush, no log"),
         configuration: nginx.config(0),
         kind: Kind::Nginx(nginx),
     };
-    Ok(Found { peers: vec![peer], ..Found::default() })
+    Ok(Found { servers: vec![server], ..Found::default() })
 }
 
 fn find_python(root: &Path) -> Found {
@@ -168,50 +154,55 @@ fn find_python(root: &Path) -> Found {
     else {
         return Found { skipped: names.map(missing).to_vec(), ..Found::default() };
     };
-    let peer = |how: &'static str, words: &str| Peer {
+    let server = |how: &'static str, words: &str| ThirdParty {
         name: format!("python-{how}"),
         note: format!("Python {version}, {words}, TCP_NODELAY, a reply in one write"),
         configuration: SCRIPT.into(),
         kind: Kind::Python { program: program.into(), root: root.to_owned(), how },
     };
     let mut found = Found::default();
-    found.peers.push(peer("threads", "socketserver.ThreadingMixIn"));
-    found.peers.push(peer("forks", "socketserver.ForkingMixIn without its limit of 40"));
+    found.servers.push(server("threads", "socketserver.ThreadingMixIn"));
+    found.servers.push(server("forks", "socketserver.ForkingMixIn without its limit of 40"));
     match gevent {
-        "True" => found.peers.push(peer("gevent", "gevent's StreamServer")),
+        "True" => found.servers.push(server("gevent", "gevent's StreamServer")),
         _ => found.skipped.push(missing("python-gevent")),
     }
     found
 }
 
 fn missing(name: &str) -> String {
-    format!("{name} skipped: not installed")
+    let package = match name {
+        "nginx" => "apt install nginx",
+        "python-gevent" => "apt install python3-gevent",
+        _ => "apt install python3",
+    };
+    format!("{name} skipped: not installed ({package})")
 }
 
-/// Where a program is.
-fn program(name: &str, besides: &[&str]) -> Option<PathBuf> {
+/// The path of a program.
+pub(super) fn program(name: &str, besides: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(besides.iter().map(PathBuf::from));
+    let directories = env::split_paths(&path).chain(besides.iter().map(PathBuf::from));
     let executable = |path: &PathBuf| {
         fs::metadata(path)
             .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };
-    folders.map(|folder| folder.join(name)).find(executable)
+    directories.map(|directory| directory.join(name)).find(executable)
 }
 
-impl Peer {
-    /// Starts it in the server's place. `become` is a command that takes a program and its arguments and
+impl ThirdParty {
+    /// Starts it on the server's core. `become` is a command that takes a program and its arguments and
     /// becomes that ([`tether::become_program`]).
     ///
     /// # Errors
     ///
     /// It cannot be started or ends before it listens.
-    pub fn start(&self, mut r#become: Command, placement: Placement) -> io::Result<Server> {
+    pub(super) fn start(&self, mut r#become: Command, placement: Placement) -> io::Result<Server> {
         match &self.kind {
             Kind::Nginx(nginx) => nginx.start(r#become, placement),
             Kind::Python { program, root, how } => {
                 r#become.arg(program).args(["-c", SCRIPT, how]).arg(root);
-                // Nobody watches what it says when a client goes away.
+                // What it logs when a client goes away does not belong on this terminal.
                 Server::spawn(with_silent_errors(r#become), placement)
             }
         }
@@ -223,15 +214,14 @@ fn with_silent_errors(mut command: Command) -> Command {
     command
 }
 
-/// The course's servers as they would be written with care: the same conversation three times, under
-/// another way of serving many.
+/// Servers as a course would write them with care: the same replies, under three ways to serve many clients.
 const SCRIPT: &str = r#"import os, signal, socket, socketserver, sys
 
 HOW, ROOT = sys.argv[1], os.path.realpath(sys.argv[2])
 
 
-def answer(head):
-    line = head.split(b'\r\n', 1)[0].split(b' ')
+def answer(header):
+    line = header.split(b'\r\n', 1)[0].split(b' ')
     if len(line) != 3 or line[0] != b'GET':
         return b'HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n'
     name = line[1].lstrip(b'/').decode('utf-8', 'replace')
@@ -246,7 +236,7 @@ def answer(head):
     return b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body)
 
 
-def converse(client):
+def serve(client):
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     received = b''
     try:
@@ -256,9 +246,9 @@ def converse(client):
                 if not more:
                     return
                 received += more
-            head, received = received.split(b'\r\n\r\n', 1)
-            client.sendall(answer(head))
-            if b'connection: close' in head.lower():
+            header, received = received.split(b'\r\n\r\n', 1)
+            client.sendall(answer(header))
+            if b'connection: close' in header.lower():
                 return
     except OSError:
         pass
@@ -266,7 +256,7 @@ def converse(client):
 
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
-        converse(self.request)
+        serve(self.request)
 
 
 class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -300,7 +290,7 @@ if HOW == 'gevent':
     import gevent.monkey
     gevent.monkey.patch_all()
     from gevent.server import StreamServer
-    server = StreamServer(('127.0.0.1', 0), lambda client, _: converse(client), backlog=4096)
+    server = StreamServer(('127.0.0.1', 0), lambda client, _: serve(client), backlog=4096)
     server.start()
     listening(server.server_port)
     server.serve_forever()
@@ -325,22 +315,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_skipped() {
+    fn missing_programs_are_skipped() {
         assert_eq!(program("no-such-program", &["/usr/sbin"]), None);
         assert!(program("sh", &[]).is_some());
-        assert_eq!(missing("nginx"), "nginx skipped: not installed");
-        let folder = tempfile::tempdir().unwrap();
-        assert!(find("apache", folder.path(), folder.path()).unwrap().peers.is_empty());
+        assert_eq!(missing("nginx"), "nginx skipped: not installed (apt install nginx)");
+        let directory = tempfile::tempdir().unwrap();
+        assert!(find("apache", directory.path(), directory.path()).unwrap().servers.is_empty());
     }
 
     #[test]
-    fn what_is_there_says_what_it_runs() {
-        let folder = tempfile::tempdir().unwrap();
+    fn installed_servers_have_notes() {
+        let directory = tempfile::tempdir().unwrap();
         for word in WORDS {
-            let found = find(word, folder.path(), folder.path()).unwrap();
-            assert!(found.peers.len() + found.skipped.len() >= 1);
-            for peer in found.peers {
-                assert!(!peer.note.contains('\n') && !peer.configuration.is_empty(), "{peer:?}");
+            let found = find(word, directory.path(), directory.path()).unwrap();
+            assert!(found.servers.len() + found.skipped.len() >= 1);
+            for server in found.servers {
+                assert!(
+                    !server.note.contains('\n') && !server.configuration.is_empty(),
+                    "{server:?}"
+                );
             }
         }
     }

@@ -1,47 +1,25 @@
 //! Runs and comparisons as tables for a terminal.
 
-use super::{
-    Case, Comparison, Figure, NONE, Recording, bytes, digits, errors, fullest, is_idle, memory,
-    nanos, verdict, whole,
-};
+use super::tables::{COLUMNS, case_rows, ceiling_words, rate_cell};
+use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
+use crate::load::recording::Sample;
 use crate::load::stats;
 use crate::load::workload::Workload;
-use crate::text;
+use crate::text::{bytes, digits, nanos, whole};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::fmt::Write as _;
 
-/// What stands above a figure.
-pub fn heading(figure: Figure) -> &'static str {
-    match figure {
-        Figure::Rate => "rate",
-        Figure::P50 => "p50",
-        Figure::P90 => "p90",
-        Figure::P99 => "p99",
-        Figure::P999 => "p99.9",
-        Figure::Max => "max",
-        Figure::Switches => "switches/request",
-        Figure::Voluntary => "of them voluntary",
-        Figure::Cpu => "CPU/request",
-        Figure::System => "of it in the kernel",
-        Figure::Memory => "memory",
-        Figure::PerClient => "memory per client",
-        Figure::Fairness => "fairness",
-        Figure::Errors => "errors",
-        Figure::Served => "clients served",
-    }
-}
-
 /// All there is to say of one run.
 pub fn recording(run: &Recording) -> String {
     let mut out = String::new();
-    let show = |figure: Figure| figure.show(figure.of(run));
+    let show = |metric: Metric| metric.show(metric.of(run));
     let totals = &run.totals;
     let _ = writeln!(
         out,
         "{}: {} in {} s, {} requests answered, {} read, {} written",
         printable(&run.server),
-        show(Figure::Rate),
+        show(Metric::Rate),
         digits(run.seconds),
         whole(totals.done as f64),
         bytes(totals.bytes_in as f64),
@@ -70,7 +48,7 @@ pub fn recording(run: &Recording) -> String {
             whole(totals.clients_served as f64),
             whole(totals.connections_asked as f64),
             whole(totals.connections_made as f64),
-            show(Figure::Fairness)
+            show(Metric::Fairness)
         ),
     ]);
     rest.add_row(["errors".to_owned(), errors_by_kind(run)]);
@@ -91,10 +69,10 @@ pub fn recording(run: &Recording) -> String {
         "server per request".to_owned(),
         format!(
             "{} switches ({} voluntary), {} of CPU ({} in the kernel)",
-            show(Figure::Switches),
-            show(Figure::Voluntary),
-            show(Figure::Cpu),
-            show(Figure::System)
+            show(Metric::Switches),
+            show(Metric::Voluntary),
+            show(Metric::Cpu),
+            show(Metric::System)
         ),
     ]);
     rest.add_row(["server's memory".to_owned(), memory_words(run)]);
@@ -108,6 +86,9 @@ pub fn recording(run: &Recording) -> String {
 /// A table for every case: medians of the rounds, and ratios to the baseline with their intervals.
 pub fn comparison(comparison: &Comparison) -> String {
     let mut out = String::new();
+    if let Some(driver) = &comparison.driver {
+        let _ = writeln!(out, "load by {}\n", printable(driver));
+    }
     for case in &comparison.cases {
         let _ = writeln!(out, "{} ({})", printable(&case.title), printable(&case.name));
         let mut rows = case_rows(comparison, case).into_iter();
@@ -129,17 +110,24 @@ pub fn comparison(comparison: &Comparison) -> String {
             if let Some(note) = &result.note {
                 let _ = writeln!(out, "{}: {}", printable(&result.server), printable(note));
             }
-            if let Some(each) = result.median(Figure::PerClient).filter(|_| is_idle(&case.workload))
+            if let Some(each) = result.median(Metric::PerClient).filter(|_| is_idle(&case.workload))
             {
                 let empty = stats::median_of(
                     result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
                 );
+                let part = |of: fn(&Sample) -> u64| {
+                    let parts = result.runs().map(|run| metric::per_client(run, of));
+                    Metric::PerClient.show(stats::median_of(parts))
+                };
                 let _ = writeln!(
                     out,
-                    "{}: {} for each idle client, the kernel's share in it, beyond the {} of the empty server",
+                    "{}: {} for each idle client ({} PSS, {} page tables, {} kernel stacks), beyond the {} of the empty server",
                     printable(&result.server),
                     bytes(each),
-                    Figure::Memory.show(empty)
+                    part(|sample| sample.pss),
+                    part(|sample| sample.page_tables),
+                    part(|sample| sample.kernel_stacks),
+                    Metric::Memory.show(empty)
                 );
             }
         }
@@ -151,41 +139,19 @@ pub fn comparison(comparison: &Comparison) -> String {
     out
 }
 
-/// What the generator itself can do, and what that means for the others.
-pub fn ceiling_words(ceiling: f64) -> String {
-    format!(
-        "The generator itself can do {} of these (null run). Who comes near it, marked {NEAR}, may be better than it is shown.",
-        text::rate(ceiling)
-    )
-}
-
-/// Stands beside a rate that is above half of what the generator itself can do.
-pub const NEAR: &str = "^";
-
-/// Whether a rate is so near to what the generator can do that the generator may be what is seen.
-pub fn is_near(case: &Case, rate: Option<f64>) -> bool {
-    matches!((case.ceiling, rate), (Some(ceiling), Some(rate)) if rate > 0.5 * ceiling)
-}
-
-/// A rate, marked where it is near to what the generator itself can do.
-pub fn rate_cell(case: &Case, rate: Option<f64>) -> String {
-    let mark = if is_near(case, rate) { NEAR } else { "" };
-    Figure::Rate.show(rate) + mark
-}
-
 /// The steps of a run, a row for each; those that were not reached have one too.
 pub fn course(run: &Comparison) -> String {
     let mut out = String::new();
     let mut table = ruled(&[]);
     let mut head = vec!["".to_owned(), "rate".to_owned()];
-    head.extend(COLUMNS.iter().map(|figure| heading(*figure).to_owned()));
+    head.extend(COLUMNS.iter().map(|metric| metric.heading().to_owned()));
     head.push("mark".to_owned());
     table.set_header(head);
     let mut reasons = String::new();
     for case in &run.cases {
         let Some(result) = case.results.first() else { continue };
-        let mut row = vec![case.title.clone(), rate_cell(case, result.median(Figure::Rate))];
-        row.extend(COLUMNS.iter().map(|figure| figure.show(result.median(*figure))));
+        let mut row = vec![case.title.clone(), rate_cell(case, result.median(Metric::Rate))];
+        row.extend(COLUMNS.iter().map(|metric| metric.show(result.median(*metric))));
         row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
         table.add_row(row);
         for why in result.runs().flat_map(|run| &run.invalid) {
@@ -217,42 +183,6 @@ pub fn files(workload: &Workload) -> String {
     )
 }
 
-/// The columns of a case's table, between the server and its mark.
-const COLUMNS: [Figure; 9] = [
-    Figure::P50,
-    Figure::P99,
-    Figure::P999,
-    Figure::Max,
-    Figure::Errors,
-    Figure::Served,
-    Figure::Switches,
-    Figure::Cpu,
-    Figure::Memory,
-];
-
-/// The table of a case; the first row is its head. No server is ever left out.
-pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
-    let baseline = comparison.baseline_of(case).unwrap_or_default();
-    let mut head = vec!["server".to_owned(), "rate".to_owned(), format!("to {baseline}")];
-    head.extend(COLUMNS.iter().map(|figure| heading(*figure).to_owned()));
-    head.push("rounds".to_owned());
-    head.push("mark".to_owned());
-    let mut rows = vec![head];
-    for result in &case.results {
-        let ratio = match result.server == baseline {
-            true => "1".to_owned(),
-            false => verdict(case.ratio(Figure::Rate, &result.server, baseline)),
-        };
-        let mut row =
-            vec![result.server.clone(), rate_cell(case, result.median(Figure::Rate)), ratio];
-        row.extend(COLUMNS.iter().map(|figure| figure.show(result.median(*figure))));
-        row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
-        row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
-        rows.push(row);
-    }
-    rows
-}
-
 fn errors_by_kind(run: &Recording) -> String {
     let kinds: Vec<String> = run
         .errors
@@ -275,7 +205,7 @@ fn memory_words(run: &Recording) -> String {
         bytes(sample.kernel_stacks as f64),
         bytes(sample.page_tables as f64)
     );
-    if let (Some(empty), Some(each)) = (&run.empty, Figure::PerClient.of(run)) {
+    if let (Some(empty), Some(each)) = (&run.empty, Metric::PerClient.of(run)) {
         let _ = write!(
             words,
             "; {} of it before anybody came, so {} for each client",
