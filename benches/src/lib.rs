@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cargo run -p benches -- MODEL` | any server by its name: `src/bin/serve.rs` |
 //! | `cargo bench` | the small things, by criterion (`benches/basics.rs`), then all models beside each other (`benches/comparison.rs`) |
-//! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, beside the bare system calls: [`ipc`] |
+//! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, next to the bare system calls: [`ipc`] |
 //! | `cargo loadgen` | one server under load; `compare`, `knee` and `diff`: [`load`] |
 //!
 //! [`MODELS`] is the one list of servers; everything here goes through it. A measured server is always a
