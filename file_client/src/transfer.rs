@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use file_service::client;
+use file_service::client::{self, format_size};
 use indicatif::ProgressBar;
 use nix::libc::O_NOFOLLOW;
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use crate::interrupt;
 use crate::names::show;
 use crate::progress;
 use crate::remote::{Remote, Source};
-use crate::text::{printable, size};
+use crate::text::printable;
 
 /// Fetches `name` into the file `target`, which appears when everything is there and verified.
 pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Resu
     verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "nothing was saved, try again"))?;
     temporary.persist(target).map_err(|error| Failure::of_file("save", target, &error.error))?;
-    progress::finish(&bar, &format!("{what}: {} received and verified", size(received)));
+    progress::finish(&bar, &format!("{what}: {} received and verified", format_size(received)));
     Ok(())
 }
 
@@ -76,14 +76,14 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
                 tell(&format!(
                     "{}: {} kept, --resume goes on from there",
                     show(&part),
-                    size(arrived)
+                    format_size(arrived)
                 ));
                 Failure::Interrupted(signal as u8)
             }
             error if arrived == 0 => Failure::Broken(format!("{what}: {error}; try again")),
             error => Failure::Broken(format!(
                 "{what}: {error}; {} kept in {}, --resume goes on from there",
-                size(arrived),
+                format_size(arrived),
                 show(&part)
             )),
         });
@@ -100,7 +100,7 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
     })?;
     fs::rename(&part, target).map_err(|error| Failure::of_file("save", target, &error))?;
     let total = file.metadata().map_or(0, |meta| meta.len());
-    progress::finish(&bar, &format!("{what}: {} received and verified", size(total)));
+    progress::finish(&bar, &format!("{what}: {} received and verified", format_size(total)));
     Ok(())
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
     let ours = source.finish();
     verify(client, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "check what the server has, or put it again"))?;
-    progress::finish(&bar, &format!("{what}: {} stored and verified", size(length)));
+    progress::finish(&bar, &format!("{what}: {} stored and verified", format_size(length)));
     Ok(())
 }
 

@@ -2,9 +2,17 @@ use super::*;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::thread;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has one client, for which the backlog suffices"
+)]
+fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
 /// Plays the server's part for one connection.
 fn scripted(script: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || script(listener.accept().unwrap().0));
     addr
@@ -291,7 +299,7 @@ fn progress_counts_to_the_end() {
 
 #[test]
 fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen();
     let addr = listener.local_addr().unwrap();
     drop(listener);
     assert!(matches!(Client::connect(addr), Err(Error::Connect(_))));
