@@ -1,6 +1,6 @@
-//! The words of the file protocol: request lines, paths, replies, error codes.
+//! The file protocol: request lines, paths, replies, error codes.
 //!
-//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` says what the words mean.
+//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` defines the protocol.
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ pub fn is_upload_name(name: &[u8]) -> bool {
     })
 }
 
-/// Why a request was not carried out, as the client is told.
+/// Why a request was not executed, as the reply states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The verb is not one of the protocol, or the line is no text.
+    /// The verb is not one of the protocol, or the line is not text.
     BadCommand,
     /// Wrong number of arguments, or a malformed number.
     BadArgument,
@@ -34,13 +34,13 @@ pub enum Code {
     BadPath,
     /// The offset lies beyond the end of the file.
     BadRange,
-    /// No such file or folder.
+    /// No such file or directory.
     NotFound,
     /// The operating system refuses access.
     Denied,
     /// The path names something that is not a regular file.
     NotAFile,
-    /// The path names something that is not a folder.
+    /// The path names something that is not a directory.
     NotADirectory,
     /// The server takes no uploads.
     ReadOnly,
@@ -66,7 +66,7 @@ impl Code {
         self.entry().0
     }
 
-    /// One line that tells a person what happened.
+    /// One line for people: what happened.
     pub fn message(self) -> &'static str {
         self.entry().1
     }
@@ -112,7 +112,7 @@ pub fn error_line(code: Code) -> String {
 /// A path below the root that satisfies every rule of the protocol, decoded.
 ///
 /// It is relative and holds no empty, `.` or `..` component, no control byte and no reserved name,
-/// so joining it to a folder can only go down. The empty path is the root itself.
+/// so joining it to a directory can only go down. The empty path is the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelPath {
     bytes: Vec<u8>,
@@ -182,7 +182,7 @@ impl RelPath {
         if self.trailing_slash { Err(Code::BadPath) } else { Ok(self) }
     }
 
-    /// The parent folder and the last component; `None` for the root.
+    /// The parent directory and the last component; `None` for the root.
     pub fn split(&self) -> Option<(&[u8], &[u8])> {
         if self.is_root() {
             return None;
@@ -252,7 +252,7 @@ pub(crate) fn percent_encode(byte: u8) -> [u8; 3] {
 /// One request of the file protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The entries of a folder.
+    /// The entries of a directory.
     List(Result<RelPath, Code>),
     /// Bytes of a file.
     Get {
@@ -276,10 +276,10 @@ pub enum Request {
     Quit,
 }
 
-/// A request line that asks for nothing the protocol knows.
+/// A request line that is not a request of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRequest {
-    /// What the client is told.
+    /// The code of the reply.
     pub code: Code,
     /// Whether the connection must close, because it is unknown how many bytes of a body follow.
     pub close: bool,
@@ -323,7 +323,7 @@ impl Request {
                 _ => Err(refuse(Code::BadArgument)),
             }
         } else if is("PUT") {
-            // Without a length nobody knows where the next request begins.
+            // Without a length it is unknown where the next request begins.
             let refuse = BadRequest { code: Code::BadArgument, close: true };
             match args.ok_or(refuse)?.fields() {
                 [name, length] => Ok(Request::Put {

@@ -64,7 +64,7 @@ pub enum Step {
     Idle,
     /// The session has used up its budget; it has more to do and needs to wait for nothing.
     Yield,
-    /// File work that may take long: run it where it blocks nobody else, then [`Session::resume`].
+    /// File work that may take long: run it where it blocks no other client, then [`Session::resume`].
     Offload(Job),
     /// The conversation is over: drop the connection.
     Closed,

@@ -67,7 +67,7 @@ impl Buffer {
         }
     }
 
-    /// Begins anew in a forked child; the allocations stay.
+    /// Empties the buffer in a forked child; the allocations stay.
     pub(super) fn restart(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
