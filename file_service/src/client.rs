@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Speaks over a stream that is connected already, and in blocking mode.
-    pub fn from_stream(stream: TcpStream) -> Result<Client, Error> {
+    fn from_stream(stream: TcpStream) -> Result<Client, Error> {
         stream.set_nodelay(true).map_err(Error::Connect)?;
         Ok(Client {
             reader: BufReader::with_capacity(READ_BUFFER, stream),

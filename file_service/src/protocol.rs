@@ -8,7 +8,7 @@ use std::fmt;
 pub const MAX_LINE: usize = 4096;
 
 /// The longest component of a path, after decoding.
-pub const MAX_COMPONENT: usize = 255;
+const MAX_COMPONENT: usize = 255;
 
 /// Temporary names of uploads begin with this, followed by [`UPLOAD_DIGITS`] lower-case hex digits.
 /// No request can name such a file and no listing shows one.
@@ -16,7 +16,7 @@ pub(crate) const UPLOAD_PREFIX: &str = ".~upload-";
 pub(crate) const UPLOAD_DIGITS: usize = 16;
 
 /// Whether `name` is reserved for an upload in progress.
-pub fn is_upload_name(name: &[u8]) -> bool {
+pub(crate) fn is_upload_name(name: &[u8]) -> bool {
     name.strip_prefix(UPLOAD_PREFIX.as_bytes()).is_some_and(|digits| {
         digits.len() == UPLOAD_DIGITS
             && digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
@@ -72,7 +72,7 @@ impl Code {
     }
 
     /// The status of the same refusal in HTTP.
-    pub fn http_status(self) -> u16 {
+    pub(crate) fn http_status(self) -> u16 {
         self.entry().2
     }
 
@@ -229,7 +229,7 @@ pub(crate) fn is_control(byte: u8) -> bool {
 }
 
 /// Writes `name` as the protocol does: only the bytes that must be are encoded, in upper-case hex.
-pub fn encode_name(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     for chunk in name.utf8_chunks() {
         for &byte in chunk.valid().as_bytes() {
             if is_control(byte) || byte == b' ' || byte == b'%' {

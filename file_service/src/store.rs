@@ -112,7 +112,7 @@ pub struct Entry {
 
 /// What a path names.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// A regular file, open for reading.
     File(File, Stat),
     /// A directory, open for listing.
@@ -155,12 +155,12 @@ impl Store {
     }
 
     /// Whether uploads are taken.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.writable
     }
 
     /// Whether an upload is flushed to disk when it is committed, which may take long.
-    pub fn is_synchronous(&self) -> bool {
+    pub(crate) fn is_synchronous(&self) -> bool {
         self.sync
     }
 
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
-    pub fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
         // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve(path.as_bytes(), flags)?;
@@ -226,7 +226,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
-    pub fn list_at_most(
+    pub(crate) fn list_at_most(
         &self,
         most: usize,
         directory: &RelPath,
@@ -328,7 +328,7 @@ impl Store {
     }
 
     /// What a `PUT` would replace, for preconditions; `None` where there is no regular file.
-    pub fn stat(&self, path: &RelPath) -> Option<Stat> {
+    pub(crate) fn stat(&self, path: &RelPath) -> Option<Stat> {
         self.open_file(path).ok().map(|(_, stat)| stat)
     }
 
@@ -544,7 +544,7 @@ impl Drop for Destination {
 /// # Errors
 ///
 /// The system's errors.
-pub fn hash(file: &File) -> Result<Vec<u8>, Failure> {
+pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK];
     let mut offset = 0;

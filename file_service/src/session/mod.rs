@@ -88,7 +88,7 @@ impl ShutdownState {
     }
 
     /// Whether shutdown has been requested.
-    pub fn is_requested(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed) & STOPPING != 0
     }
 
