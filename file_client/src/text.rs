@@ -13,7 +13,7 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
                 '\0'..='\x1f' | '\x7f' => {
                     let _ = write!(text, "\\x{:02x}", c as u32);
                 }
-                c if c.is_control() || turns_the_line(c) => {
+                c if c.is_control() || is_bidi_control(c) => {
                     let _ = write!(text, "{}", c.escape_unicode());
                 }
                 c => text.push(c),
@@ -26,7 +26,7 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     text
 }
 
-fn turns_the_line(c: char) -> bool {
+fn is_bidi_control(c: char) -> bool {
     matches!(c,
         '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable(b"plain \xc3\xa9 \\ '"), "plain é \\ '");
         assert_eq!(printable(b"\x1b[2J\n\x7f\xff"), "\\x1b[2J\\x0a\\x7f\\xff");
         assert_eq!(printable("a\u{9b}b\u{202e}c".as_bytes()), "a\\u{9b}b\\u{202e}c");
