@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
-    pub fn without_unnamed_files(self) -> Store {
+    pub fn without_anonymous_files(self) -> Store {
         Store { anonymous: false, ..self }
     }
 

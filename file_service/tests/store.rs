@@ -17,7 +17,7 @@ fn both_ways(test: impl Fn(&TempDir, Store)) {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
         let store = Store::open(root.path(), true, false).unwrap();
-        test(&root, if named { store.without_unnamed_files() } else { store });
+        test(&root, if named { store.without_anonymous_files() } else { store });
     }
 }
 
