@@ -1,7 +1,7 @@
 //! Several processes, each with a scheduler of its own, at one listening socket.
 //!
 //! A scheduler does not survive a fork, so the processes are forked before there is one. The parent serves
-//! nobody: it starts the processes, passes on the order to stop, and waits for the last. What they share:
+//! nobody: it starts the processes, passes on the shutdown request, and waits for the last. What they share:
 //!
 //! - **The listening socket.** Each waits for it in an epoll set of its own with `EPOLLEXCLUSIVE`, so a new
 //!   client wakes one of them and not all.
@@ -9,7 +9,7 @@
 //!   alone. So what a killed process had can be given back, and nothing else.
 //! - **The trace**, if there is one: a file that all append to, and the number of the last connection.
 //!
-//! The order to stop is that the parent shuts the listening socket down. All processes see that, whatever
+//! The shutdown request is that the parent shuts the listening socket down. All processes see that, whatever
 //! they are about; a signal would have to be sent to each, and could meet one that a terminal has sent to the
 //! whole group. A second signal kills them.
 //!
@@ -167,7 +167,7 @@ fn wait_for_event(signals: &ShutdownSignals, members: &[Member], stopping: bool)
     let due = members.iter().filter_map(Member::due).min().filter(|_| !stopping);
     let left = due.map(|due| due.saturating_duration_since(Instant::now()));
     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-    let _ = poll(&mut fds, timeout.as_ref()); // interrupted is no news: the caller looks and comes back
+    let _ = poll(&mut fds, timeout.as_ref()); // an interrupted wait is repeated by the caller
 }
 
 /// What a child does first.

@@ -41,8 +41,8 @@ impl Epoll {
     fn flags(&self, watch: Watch) -> EventFlags {
         match (watch, self.trigger) {
             (Watch::Nothing, _) => EventFlags::empty(),
-            // Of all sets with the listening socket in them, a client wakes one. The level: who accepts
-            // one client of two hears of the second.
+            // Of all sets with the listening socket in them, a client wakes one. By level: a worker that accepts
+            // one client of two is woken for the second.
             (Watch::Accept, _) => EventFlags::IN.union(EventFlags::EXCLUSIVE),
             (Watch::Read, Trigger::Level) => EventFlags::IN,
             (Watch::Write, Trigger::Level) => EventFlags::OUT,

@@ -181,7 +181,7 @@ pub(crate) fn install_handlers() -> io::Result<()> {
 /// A child that waits for a client is woken by the end of what it waits at. An interrupted call would not do: the
 /// signal may come just before the call. The listening socket is everybody's, so it is left alone when the
 /// signal is a stranger's and means this child only; its `accept` is interrupted, or returns when the socket's
-/// time-out is over.
+/// timeout is over.
 extern "C" fn on_signal(signal: libc::c_int) {
     let errno = Errno::last_raw();
     let tether = TETHER.load(Ordering::Relaxed);

@@ -28,14 +28,14 @@
 //! - **Shared**: the listening socket, the lock where there is one, and the [`crate::scoreboard`], in memory. It counts
 //!   what each child has done, and is printed on standard output at the end. Nothing else, as before.
 //! - **A blocking call stops**: its own client; and it keeps a child from all who wait.
-//! - **One client can do to another**: keep its place. N silent clients are a full server until their idle time-out.
+//! - **One client can do to another**: keep its place. N silent clients are a full server until their idle timeout.
 //!   And a child outlives its client: what one leaves behind in it (a leak, a corrupted heap) meets the next one.
 //! - **Costs**: N processes, whether anybody is there or not. For a connection, next to nothing. For a request, where many
 //!   clients take turns on a core, a change of address space: with 64 that stay, the same session's user code took 30% of
 //!   the server's core here and 18% in the event loop, for it begins with cold caches and translations each time. A bare loop of the
 //!   same system calls, in as many processes, had 0.95 to 0.99 of nginx's rate where this had 0.8.
 //! - **Breaks**: with the client after the Nth. It is not told `busy`; it waits in the backlog, unseen, until another
-//!   leaves, or until its own patience ends. When the backlog is full too, its SYNs are dropped. A prefork server for
+//!   leaves, or until its own timeout. When the backlog is full too, its SYNs are dropped. A prefork server for
 //!   clients that stay must have as many children as clients; behind a proxy that talks to it briefly, a few will do.
 //!
 //! A child that dies is replaced at once, and ever more slowly if its place keeps being emptied, so that children which
@@ -86,7 +86,7 @@ const YOUNG: Duration = Duration::from_secs(10);
 /// time it is filled at once.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Serves until the process is told to stop, `wanted` clients at once.
+/// Serves `wanted` clients at once, until shutdown is requested.
 pub(crate) fn run(
     listener: TcpListener,
     service: Service,

@@ -6,8 +6,8 @@
 //!
 //! - **Unit of concurrency**: none.
 //! - **A blocking call stops**: everybody. While one client thinks, the rest wait in the listen queue.
-//! - **One client can do to another**: keep it waiting for the length of every time-out there is: the
-//!   idle time-out between its requests, and a second more while a closing connection drains.
+//! - **One client can do to another**: keep it waiting for the length of every timeout there is: the
+//!   idle timeout between its requests, and a second more while a closing connection drains.
 //! - **Breaks**: with the second client. Try it: hold a connection open with `nc 127.0.0.1 9000`, and run
 //!   `cargo run -p file_client -- list` beside it.
 //!

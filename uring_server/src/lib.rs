@@ -24,13 +24,13 @@
 //!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
-//!   at most; a session gives way after its share; and what a client has sent and nobody reads yet moves out
+//!   at most; a session yields after its share; and what a client has sent and nobody reads yet moves out
 //!   of the shared buffers at once.
 //! - **Costs**: a thread, a ring, and 1 MiB of buffers for all. An idle client has an operation and no
 //!   buffer: the kernel takes one of the shared ones when bytes come for it. With many busy clients there is
 //!   far less than one `io_uring_enter` for a request; with one client there are two. Who has sent something
 //!   before gets a *multishot* receive: one submission with any number of completions. Where it was measured
-//!   it saved 3% of the processor time of a small request.
+//!   it saved 3% of the CPU time of a small request.
 //! - **Breaks**: where io_uring is not to be had; at the number of descriptors; and, for who writes it, at the
 //!   ownership of buffers.
 //!
@@ -43,8 +43,8 @@
 //! 1. **Buffers outlive their operations.** A session that ends is dropped at once. Its buffers and its socket
 //!    are kept until the last completion has come. What is still under way is made to end first, by shutting
 //!    the socket down: a cancellation would miss a send that is linked behind a read.
-//! 2. **A late completion reaches nobody.** Each operation carries the place of its client and how many have
-//!    had that place before, as a descriptor's number alone could be another client's by then.
+//! 2. **A late completion reaches nobody.** Each operation carries the key of its client (a slot, and how many
+//!    clients have had it before), as a descriptor's number alone could be another client's by then.
 //! 3. **Descriptors are named, not held.** A submission says "descriptor 7", and the kernel looks it up when the
 //!    operation begins: within the call that submits it, or, behind another in a link, later. So between the
 //!    note and the call no session is advanced, which could close a file; and a socket stays open until its
@@ -52,7 +52,7 @@
 //! 4. **Order is ours to keep.** Operations of one socket complete in any order. There is one send at a time,
 //!    and our side is ended after the last one ([`Transport::finish`](file_service::Transport::finish) says
 //!    until then that it would block).
-//! 5. **Waiting has no time-out of its own.** A client that takes nothing of what is sent to it is found by
+//! 5. **Waiting has no timeout of its own.** A client that takes nothing of what is sent to it is found by
 //!    looking at the clock now and then, while there are any who wait to write.
 //!
 //! # What is not in the ring, and why
@@ -60,7 +60,7 @@
 //! - *Files in memory* go by `sendfile`, and the ring waits for room in the socket (`POLL_ADD`). io_uring has no
 //!   sendfile. Its splice is always given to a kernel thread, which then waits for the client: a thread per
 //!   slow client is what this model is to avoid. Where it was measured, a bare loop with linked splices of 1 MiB
-//!   took the processor time of `sendfile`, at the price of a pipe of 1 MiB for each client; with pipes of 64 KiB,
+//!   took the CPU time of `sendfile`, at the price of a pipe of 1 MiB for each client; with pipes of 64 KiB,
 //!   nearly three times that. To read and then send copies each byte twice, and took over three times. So it is
 //!   done for pieces that are not in memory, and only for those.
 //! - *shutdown* and *openat2 and its kind*: io_uring gives the one to a thread, always, and the session makes the
