@@ -19,7 +19,7 @@
 //! *parent* dies, the kernel sends its processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
 
 use file_service::Service;
-use ipc::shared::{Array, Place, Value};
+use ipc::shared::{Array, Location, Value};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -57,10 +57,11 @@ pub(crate) fn start(
     let parent = getpid();
     let signals = ShutdownSignals::new()?;
     let counts =
-        Array::create(Place::Memfd("places".into()), processes).map_err(io::Error::other)?;
+        Array::create(Location::Memfd("places".into()), processes).map_err(io::Error::other)?;
     let counts = Arc::new(counts);
     if let Some(trace) = service.trace() {
-        let numbers = Value::create(Place::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
+        let numbers =
+            Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
         trace.number_by(move || numbers.fetch_add(1) + 1);
     }
     let mut members: Vec<Member> = (0..processes).map(|_| Member::default()).collect();
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn last_permit_is_acquired_once() {
         const ROUNDS: usize = 20_000;
-        let counts = Arc::new(Array::create(Place::Memfd("places".into()), 2).unwrap());
+        let counts = Arc::new(Array::create(Location::Memfd("places".into()), 2).unwrap());
         let (arrived, given) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // Without a lock or a sleep: who has to be woken comes too late for a race.
         let meet = |meeting: usize| {
