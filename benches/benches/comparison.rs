@@ -138,10 +138,10 @@ fn filtered(
 }
 
 fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
-    let folder =
+    let directory =
         tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     process::raise_descriptor_limit();
-    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
+    let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
     println!("comparison, {}: {}", preset.name, preset.description);
     println!("{}; {placement}", text::machine());
@@ -150,7 +150,7 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
         cases,
         rounds: preset.rounds,
         baseline: compare::default_baseline(contestants),
-        root: folder.path(),
+        root: directory.path(),
         placement,
         wrk: None,
         stop: &stop,

@@ -233,7 +233,7 @@ impl Upload {
     }
 }
 
-/// Makes the files of a workload in a folder; those that are there already are replaced.
+/// Makes the files of a workload in a directory; those that are there already are replaced.
 ///
 /// # Errors
 ///

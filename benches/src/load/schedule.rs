@@ -101,7 +101,7 @@ pub enum Verb {
     Get,
     /// A new version of a file.
     Put,
-    /// The folder.
+    /// The directory.
     List,
     /// The hash of a file.
     Hash,

@@ -31,6 +31,9 @@ mod phases;
 mod requests;
 mod traffic;
 
+#[cfg(test)]
+mod tests;
+
 pub use ceiling::{Ceiling, null_ceiling};
 
 use super::recording::{Environment, Interval, Latencies, Recording, Totals};

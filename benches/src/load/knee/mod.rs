@@ -38,7 +38,7 @@ pub struct Options {
     /// Which of our servers, by name; it is started anew for every try
     #[arg(long, value_name = "MODEL", required_unless_present = "addr")]
     serve: Option<String>,
-    /// A server that is running instead; it must serve the folder of `--files-in`
+    /// A server that is running instead; it must serve the directory of `--files-in`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve", requires = "files_in")]
     addr: Option<String>,
     /// The bound: a percentile of the response time, and how long it may be
@@ -65,8 +65,8 @@ pub struct Options {
     /// Which protocol is spoken
     #[arg(long, value_enum, default_value_t)]
     protocol: Protocol,
-    /// Makes the files to serve here instead of in a folder for the time
-    #[arg(long, value_name = "FOLDER")]
+    /// Makes the files to serve here instead of in a temporary directory
+    #[arg(long, value_name = "DIR")]
     files_in: Option<PathBuf>,
 }
 
@@ -157,11 +157,11 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             variant.capacity()
         )));
     }
-    let folder = tempfile::Builder::new().prefix("knee-").tempdir()?;
-    let root = options.files_in.clone().unwrap_or_else(|| folder.path().join("root"));
+    let directory = tempfile::Builder::new().prefix("knee-").tempdir()?;
+    let root = options.files_in.clone().unwrap_or_else(|| directory.path().join("root"));
     fs::create_dir_all(&root)?;
     raise_descriptor_limit();
-    let stop = stop_when_interrupted(folder.path().to_owned())?;
+    let stop = stop_when_interrupted(directory.path().to_owned())?;
     let workload = Workload {
         protocol: options.protocol,
         connections: options.connections as usize,

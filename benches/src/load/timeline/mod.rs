@@ -47,12 +47,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// The server cannot be started, does not answer, or leaves no trace.
 pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
-    let folder = tempfile::tempdir()?;
-    let root = folder.path().join("root");
+    let directory = tempfile::tempdir()?;
+    let root = directory.path().join("root");
     std::fs::create_dir(&root)?;
     files::make_file(&root.join("small"), SMALL)?;
     files::make_file(&root.join("large"), LARGE)?;
-    let trace = folder.path().join("trace.json");
+    let trace = directory.path().join("trace.json");
     let path = trace.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
     let within = |what: &'static str| move |error| io::Error::other(format!("{what}: {error}"));
     let server = Server::start(serve, variant, &root, &["--trace", path], Placement::Unpinned)

@@ -119,7 +119,7 @@ pub struct Mix {
     pub get: u32,
     /// A new version of a file.
     pub put: u32,
-    /// The folder.
+    /// The directory.
     pub list: u32,
     /// The hash of a file.
     pub hash: u32,
