@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use file_service::client::{self, Entry, Kind};
+use file_service::client::{Entry, Kind};
 use serde_json::json;
 
 use crate::args::Command;
