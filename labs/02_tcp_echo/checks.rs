@@ -1,7 +1,7 @@
 //! Clients that do not read, that are gone, that wait for the end; and a look at what the kernel has.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, UNWRITTEN, Verdict, describe, fail,
+use crate::context::{
+    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, UNWRITTEN, Verdict, describe_processes, fail,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
@@ -30,10 +30,10 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 
 // ---- Options ----
 
-fn read_back(trial: &Trial) -> Verdict {
+fn read_back(context: &TestContext) -> Verdict {
     let wanted = options().map_err(io::Error::from)?;
-    let mut program = trial.program("client").arg("options").start()?;
-    program.wait("`client options` to end", PATIENCE)?;
+    let mut program = context.program("client").arg("options").start()?;
+    program.wait("`client options` to end", TIMEOUT)?;
     let output = program.output();
     let said: Vec<&str> = output.lines().collect();
     for (at, wanted) in wanted.iter().enumerate() {
@@ -79,14 +79,14 @@ fn options() -> rustix::io::Result<Vec<String>> {
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
-fn address(trial: &Trial) -> Verdict {
+fn address(context: &TestContext) -> Verdict {
     let asked = Ipv4Addr::new(127, 0, 0, 2);
-    let server = trial.server([format!("{asked}:0")])?;
+    let server = context.server([format!("{asked}:0")])?;
     listens_on(&server, asked)?;
     let first = server.address;
     drop(server);
     // The same port again, now by its number.
-    let server = trial.server([first.to_string()])?;
+    let server = context.server([first.to_string()])?;
     let got = server.address.port();
     if got == first.port().swap_bytes() {
         let what = format!("port {}", first.port());
@@ -108,7 +108,7 @@ fn listens_on(server: &Server, asked: Ipv4Addr) -> Verdict {
         [one] if *one.ip() == asked => Ok(()),
         [] => fail(
             what,
-            format!("nothing listens on port {port}; {}", describe(&server.program.family())),
+            format!("nothing listens on port {port}; {}", describe_processes(&server.program.process_tree())),
         ),
         [one] if one.ip().is_unspecified() => fail(
             what,
@@ -120,24 +120,24 @@ fn listens_on(server: &Server, asked: Ipv4Addr) -> Verdict {
     }
 }
 
-fn restart(trial: &Trial) -> Verdict {
+fn restart(context: &TestContext) -> Verdict {
     for _ in 0..3 {
-        let server = trial.server([ANY_PORT])?;
+        let server = context.server([ANY_PORT])?;
         let mut client = server.connect()?;
         let (own, address) = addresses(&client)?;
         client.send("x")?;
-        client.exactly(1, "an echo")?;
+        client.read_exactly(1, "an echo")?;
         // It ends first, so the connection lingers on at its side.
         drop(server);
-        client.end("the end, when the server was killed")?;
+        client.read_end("the end, when the server was killed")?;
         drop(client);
         let lingers =
             || sockets::connection(address, own).is_some_and(|end| end.state == sockets::TIME_WAIT);
-        if !within(PATIENCE, lingers) {
-            return Err(Stop::Trouble("no connection in TIME-WAIT could be made".into()));
+        if !within(TIMEOUT, lingers) {
+            return Err(Stop::GraderError("no connection in TIME-WAIT could be made".into()));
         }
-        let mut second = trial.program("server").arg(address.to_string()).start()?;
-        let said = second.line("a server that was stopped to start again at once");
+        let mut second = context.program("server").arg(address.to_string()).start()?;
+        let said = second.read_line("a server that was stopped to start again at once");
         let Err(Stop::Fail(finding)) = &said else {
             let line = said?;
             let same = line.ends_with(&format!(":{}", address.port()));
@@ -150,15 +150,15 @@ fn restart(trial: &Trial) -> Verdict {
             return fail(expected, format!("{}; {why}", finding.observed));
         }
     }
-    Err(Stop::Trouble("somebody else took the port, three times".into()))
+    Err(Stop::GraderError("somebody else took the port, three times".into()))
 }
 
-fn port_taken(trial: &Trial) -> Verdict {
-    let first = trial.server([ANY_PORT])?;
+fn port_taken(context: &TestContext) -> Verdict {
+    let first = context.server([ANY_PORT])?;
     let address = first.address;
     let what = format!("an error, since a server that runs has {address}");
-    let mut second = trial.program("server").arg(address.to_string()).start()?;
-    if let Ok(line) = second.line(&what) {
+    let mut second = context.program("server").arg(address.to_string()).start()?;
+    if let Ok(line) = second.read_line(&what) {
         let why = match line.rsplit(' ').next().and_then(|word| word.parse::<SocketAddrV4>().ok()) {
             Some(same) if same.port() == address.port() => {
                 "two servers have one port now (SO_REUSEPORT), and each gets some of the clients"
@@ -170,7 +170,7 @@ fn port_taken(trial: &Trial) -> Verdict {
         };
         return fail(what, format!("the second one says `{line}`: {why}"));
     }
-    let status = second.wait(&what, PATIENCE)?;
+    let status = second.wait(&what, TIMEOUT)?;
     let doing = second.describe();
     if status.success() || doing.starts_with(UNWRITTEN) { fail(what, doing) } else { Ok(()) }
 }
@@ -184,7 +184,7 @@ fn addresses(client: &Client) -> Verdict<(SocketAddrV4, SocketAddrV4)> {
         (_, Err(error)) if error.kind() == ErrorKind::NotConnected => {
             fail("the connection to be there until the client has ended it", error)
         }
-        _ => Err(Stop::Trouble("a connection that is not of IPv4".into())),
+        _ => Err(Stop::GraderError("a connection that is not of IPv4".into())),
     }
 }
 
@@ -196,13 +196,13 @@ fn ticks(program: &Program) -> u64 {
 /// Waits until `n` signals have come to a program that waits.
 fn let_tick(program: &Program, n: u64) {
     let before = ticks(program);
-    within(PATIENCE, || ticks(program) >= before + n);
+    within(TIMEOUT, || ticks(program) >= before + n);
 }
 
 /// Sends, and expects the same back.
 fn say(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Verdict {
     server.program.explain(client.send(bytes))?;
-    let back = server.program.explain(client.exactly(bytes.len(), what))?;
+    let back = server.program.explain(client.read_exactly(bytes.len(), what))?;
     match difference(bytes, &back) {
         None => Ok(()),
         Some(how) => fail(what, how),
@@ -262,8 +262,8 @@ fn difference(sent: &[u8], back: &[u8]) -> Option<String> {
     })
 }
 
-fn returns(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn returns(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     for n in 1..=2 {
         let connected = server.connect();
         let mut client = server.program.explain(connected)?;
@@ -273,14 +273,14 @@ fn returns(trial: &Trial) -> Verdict {
             let what = format!("{length} bytes of client {n} to come back");
             say(&mut server, &mut client, &bytes, &what)?;
         }
-        server.program.explain(client.finish())?;
-        server.program.explain(client.end("nothing more, and the end"))?;
+        server.program.explain(client.shutdown_write())?;
+        server.program.explain(client.read_end("nothing more, and the end"))?;
     }
     Ok(())
 }
 
-fn interrupted(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn interrupted(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let what = "an echo for a client that was silent while signals came to the server";
     let mut client = served(&mut server, "an echo")?;
     for _ in 0..3 {
@@ -293,8 +293,8 @@ fn interrupted(trial: &Trial) -> Verdict {
 /// How many bytes go through a connection whose reader stops now and then: more than the buffers of both ends hold.
 const MUCH: usize = 8 << 20;
 
-fn partial_sends(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn partial_sends(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let client = served(&mut server, "an echo")?;
     let (addresses, bytes) = (addresses(&client)?, pattern(MUCH));
     let mut stream = client.stream();
@@ -326,7 +326,7 @@ fn partial_sends(trial: &Trial) -> Verdict {
         }
         if before != (sent, back.len()) {
             last = Instant::now();
-        } else if last.elapsed() > PATIENCE {
+        } else if last.elapsed() > TIMEOUT {
             break;
         } else if reads {
             wait_for(stream, sent < MUCH)?;
@@ -345,7 +345,7 @@ fn blocked(server: &Server, (client, theirs): (SocketAddrV4, SocketAddrV4)) -> b
     let unread = || oracles::unread(theirs, client);
     let Some(first @ 1..) = unread() else { return false };
     let before = ticks(&server.program);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while unread() == Some(first) && Instant::now() < until {
         if ticks(&server.program) >= before + 5 {
             return true;
@@ -378,13 +378,13 @@ fn wait_for(stream: &TcpStream, room: bool) -> Verdict<bool> {
     Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
 }
 
-fn end(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn end(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let mut client = served(&mut server, "an echo")?;
     let bytes = pattern(3000);
     server.program.explain(client.send(&bytes))?;
-    server.program.explain(client.finish())?;
-    let back = client.exactly(bytes.len(), "all that was sent before the end");
+    server.program.explain(client.shutdown_write())?;
+    let back = client.read_exactly(bytes.len(), "all that was sent before the end");
     if let Some(how) = difference(&bytes, &server.program.explain(back)?) {
         return fail("what was sent before the end to come back", how);
     }
@@ -400,8 +400,8 @@ fn end(trial: &Trial) -> Verdict {
             let how = "recv gives 0, which is the end, and it calls it again and again: a core is busy with nothing";
             return server.program.explain(fail(what, how));
         }
-        if begun.elapsed() > PATIENCE {
-            let how = format!("the connection is still open after {PATIENCE:?}");
+        if begun.elapsed() > TIMEOUT {
+            let how = format!("the connection is still open after {TIMEOUT:?}");
             return server.program.explain(fail(what, how));
         }
     }
@@ -410,7 +410,7 @@ fn end(trial: &Trial) -> Verdict {
     let (window, begun) = (Duration::from_millis(200), Instant::now());
     loop {
         let before = ticks(&server.program);
-        let ready = oracles::ready_during(&server.program.family(), window);
+        let ready = oracles::ready_during(&server.program.process_tree(), window);
         if ready <= window / 2 || ticks(&server.program) != before {
             return Ok(());
         }
@@ -422,8 +422,8 @@ fn end(trial: &Trial) -> Verdict {
     }
 }
 
-fn reset(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn reset(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     // While the server waits in recv.
     let client = served(&mut server, "an echo")?;
     vanish(client)?;
@@ -433,11 +433,11 @@ fn reset(trial: &Trial) -> Verdict {
     server.program.signal(Signal::SIGSTOP);
     let pid = server.program.pid();
     let stopped = || proc::process(pid).is_some_and(|process| process.state == 'T');
-    if !within(PATIENCE, stopped) {
-        return Err(Stop::Trouble("the server could not be stopped in time".into()));
+    if !within(TIMEOUT, stopped) {
+        return Err(Stop::GraderError("the server could not be stopped in time".into()));
     }
     client.send(pattern(60_000))?;
-    server.program.explain(client.finish())?;
+    server.program.explain(client.shutdown_write())?;
     vanish(client)?;
     server.program.signal(Signal::SIGCONT);
     let what = "the next client to be served after one that was gone before it was answered";
@@ -449,22 +449,22 @@ fn vanish(client: Client) -> Verdict {
     let (own, theirs) = addresses(&client)?;
     sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO)).map_err(io::Error::from)?;
     drop(client);
-    if within(PATIENCE, || sockets::connection(theirs, own).is_none()) {
+    if within(TIMEOUT, || sockets::connection(theirs, own).is_none()) {
         Ok(())
     } else {
-        Err(Stop::Trouble("a connection could not be reset in time".into()))
+        Err(Stop::GraderError("a connection could not be reset in time".into()))
     }
 }
 
 // ---- The client ----
 
 /// A client that talks to this check.
-fn begin(trial: &Trial, words: &[&str], input: &str) -> Verdict<(Program, Client)> {
-    let listener = trial.listen()?;
+fn begin(context: &TestContext, words: &[&str], input: &str) -> Verdict<(Program, Client)> {
+    let listener = context.listen()?;
     let address = listener.address().to_string();
-    let mut program = trial.program("client").arg(&address).args(words).start()?;
+    let mut program = context.program("client").arg(&address).args(words).start()?;
     program.feed(input)?;
-    program.end_input();
+    program.close_stdin();
     let client = listener.accept_from(&mut program, "the client to connect")?;
     Ok((program, client))
 }
@@ -488,7 +488,7 @@ impl Watch {
     fn in_vain(&mut self, program: &Program) -> bool {
         let (since, first) = *self.still.get_or_insert_with(|| (Instant::now(), ticks(program)));
         let still = since.elapsed();
-        still > PATIENCE || still > Duration::from_millis(300) && ticks(program) >= first + 30
+        still > TIMEOUT || still > Duration::from_millis(300) && ticks(program) >= first + 30
     }
 }
 
@@ -511,9 +511,9 @@ fn read_to_end(program: &mut Program, client: &Client, what: &str, why: &str) ->
     }
 }
 
-fn half_close(trial: &Trial) -> Verdict {
+fn half_close(context: &TestContext) -> Verdict {
     let input = "three\nlines\nhere\n";
-    let (mut program, mut client) = begin(trial, &[], input)?;
+    let (mut program, mut client) = begin(context, &[], input)?;
     let what = "all of the input, and the end of it, for a server that answers at the end";
     let why = "no end: client and server wait for each other";
     let got = read_to_end(&mut program, &client, what, why)?;
@@ -525,7 +525,7 @@ fn half_close(trial: &Trial) -> Verdict {
     let sent = client.send(reply);
     client.stream().shutdown(Shutdown::Write).ok();
     let what = format!("the client to print {reply:?}, which came after it had ended its side");
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let output = program.output();
     match (output == reply, sent) {
         (true, _) => Ok(()),
@@ -537,16 +537,16 @@ fn half_close(trial: &Trial) -> Verdict {
     }
 }
 
-fn reads_to_the_end(trial: &Trial) -> Verdict {
-    let (mut program, mut client) = begin(trial, &[], "date\n")?;
-    let asked = client.exactly(5, "the input");
+fn reads_to_the_end(context: &TestContext) -> Verdict {
+    let (mut program, mut client) = begin(context, &[], "date\n")?;
+    let asked = client.read_exactly(5, "the input");
     program.explain(asked)?;
     let reply = "Thursday, 1 January 1970, 00:00:00\n";
     // Every piece is a read of its own there, unless nobody reads any more.
-    let sent = client.send_apart(reply.as_bytes(), 5);
-    let _ = client.finish();
+    let sent = client.send_in_pieces(reply.as_bytes(), 5);
+    let _ = client.shutdown_write();
     let what = format!("{reply:?}, which came in seven pieces");
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let output = program.output();
     if output == reply && sent.is_ok() {
         return Ok(());
@@ -555,9 +555,9 @@ fn reads_to_the_end(trial: &Trial) -> Verdict {
     fail(what, format!("{output:?}: {how}; {}", program.describe()))
 }
 
-fn both_ways(trial: &Trial) -> Verdict {
+fn both_ways(context: &TestContext) -> Verdict {
     let count = MUCH.to_string();
-    let (mut program, client) = begin(trial, &[&count], "")?;
+    let (mut program, client) = begin(context, &[&count], "")?;
     let mut stream = client.stream();
     sockopt::set_socket_send_buffer_size(stream, 256 * 1024).map_err(io::Error::from)?;
     stream.set_nonblocking(true)?;
@@ -596,7 +596,7 @@ fn both_ways(trial: &Trial) -> Verdict {
     }
     let _ = stream.shutdown(Shutdown::Write);
     let wanted = format!("{count} bytes sent, {count} came back\nthey are the same\n");
-    program.wait("the client to end when everything has come back", PATIENCE)?;
+    program.wait("the client to end when everything has come back", TIMEOUT)?;
     let output = program.output();
     if output == wanted {
         Ok(())

@@ -1,7 +1,7 @@
 //! What a server by fork leaves behind, seen from its clients and in `/proc`.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, Verdict, describe, fail, quote,
+use crate::context::{
+    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, Verdict, describe_processes, fail, quote,
 };
 use harness::proc::{self, Process};
 use harness::wait::{pause, within};
@@ -40,21 +40,21 @@ const FILE: &str = "greeting.txt";
 const TEXT: &str = "good day\n";
 
 /// A folder to serve.
-fn root(trial: &Trial) -> Verdict<PathBuf> {
-    let root = trial.folder().join("root");
+fn root(context: &TestContext) -> Verdict<PathBuf> {
+    let root = context.directory().join("root");
     fs::create_dir(&root)?;
     fs::write(root.join(FILE), TEXT)?;
     Ok(root)
 }
 
-fn server(trial: &Trial) -> Verdict<Server> {
-    trial.server(["--root".as_ref(), root(trial)?.as_os_str()])
+fn server(context: &TestContext) -> Verdict<Server> {
+    context.server(["--root".as_ref(), root(context)?.as_os_str()])
 }
 
 /// A server that ends by itself after so many clients.
-fn counting_server(trial: &Trial, clients: usize) -> Verdict<Server> {
-    let (root, clients) = (root(trial)?, clients.to_string());
-    trial.server(["--root".as_ref(), root.as_os_str(), "--count".as_ref(), clients.as_ref()])
+fn counting_server(context: &TestContext, clients: usize) -> Verdict<Server> {
+    let (root, clients) = (root(context)?, clients.to_string());
+    context.server(["--root".as_ref(), root.as_os_str(), "--count".as_ref(), clients.as_ref()])
 }
 
 /// Waits until it holds, and no longer than there is hope: once the program and all that it has begun have ended, or
@@ -65,10 +65,10 @@ fn settles(program: &Program, mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     let mut hopeless = 0;
     while !holds() {
-        if begun.elapsed() > PATIENCE || hopeless == LOOKS {
+        if begun.elapsed() > TIMEOUT || hopeless == LOOKS {
             return false;
         }
-        let mut family = program.family();
+        let mut family = program.process_tree();
         family.retain(|process| process.state != 'Z');
         let asleep = !family.is_empty() && oracles::asleep_during(&family, LOOK);
         hopeless = if asleep || family.is_empty() { hopeless + 1 } else { 0 };
@@ -96,7 +96,7 @@ fn readable(socket: impl AsFd) -> bool {
 fn with_state<T>(program: &mut Program, verdict: Verdict<T>) -> Verdict<T> {
     if verdict.is_err() {
         // Who is about to end says more when it has.
-        within(Duration::from_millis(100), || matches!(program.ended(), Ok(Some(_))));
+        within(Duration::from_millis(100), || matches!(program.try_wait(), Ok(Some(_))));
     }
     program.explain(verdict)
 }
@@ -112,7 +112,7 @@ struct Guest {
 fn v4(address: SocketAddr) -> Verdict<SocketAddrV4> {
     match address {
         SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has an address of version 6".into())),
+        SocketAddr::V6(_) => Err(Stop::GraderError("a client has an address of version 6".into())),
     }
 }
 
@@ -124,12 +124,12 @@ fn fetch(server: &Server, client: &mut Client, what: &str) -> Verdict {
 }
 
 fn receive(client: &mut Client, what: &str) -> Verdict {
-    let head = client.line(what)?;
+    let head = client.read_line(what)?;
     let wanted = format!("OK {}", TEXT.len());
     if head != wanted {
         return fail(format!("{what}: {wanted:?}"), quote(&head));
     }
-    let body = client.exactly(TEXT.len(), what)?;
+    let body = client.read_exactly(TEXT.len(), what)?;
     let body = String::from_utf8_lossy(&body);
     if body == TEXT { Ok(()) } else { fail(quote(TEXT), quote(&body)) }
 }
@@ -142,7 +142,7 @@ fn children_of(server: &Server, client: SocketAddrV4) -> Vec<i32> {
 }
 
 fn holders(server: &Server, client: SocketAddrV4) -> Vec<i32> {
-    oracles::connection_holders(&server.program.family(), server.address, client)
+    oracles::connection_holders(&server.program.process_tree(), server.address, client)
 }
 
 /// A new client, served once by a process of its own.
@@ -176,7 +176,7 @@ fn quit(server: &mut Server, guest: &mut Guest) -> Verdict {
 fn ask_to_quit(server: &Server, guest: &mut Guest) -> Verdict {
     guest.client.send("QUIT\n")?;
     news(server, &guest.client, "the reply to QUIT")?;
-    let said = guest.client.line("the reply to QUIT")?;
+    let said = guest.client.read_line("the reply to QUIT")?;
     if said == "OK 0" { Ok(()) } else { fail("`OK 0` in reply to QUIT", quote(&said)) }
 }
 
@@ -191,11 +191,11 @@ fn living(pids: &[i32]) -> String {
         .filter_map(|pid| proc::process(*pid))
         .filter(|process| process.state != 'Z')
         .collect();
-    describe(&living)
+    describe_processes(&living)
 }
 
-fn protocol(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn protocol(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     let spoken = speak(&server);
     with_state(&mut server.program, spoken)
 }
@@ -205,18 +205,18 @@ fn speak(server: &Server) -> Verdict {
     // All at once: the end of one request is not the end of what was sent.
     first.send(format!("LIST\nGET {FILE}\nPUT new.txt {}\n{TEXT}QUIT\n", TEXT.len()))?;
     news(server, &first, "the reply to LIST")?;
-    let head = first.line("the reply to LIST")?;
+    let head = first.read_line("the reply to LIST")?;
     let Some(length) = head.strip_prefix("OK ").and_then(|length| length.parse().ok()) else {
         return fail("the reply to LIST to begin with `OK LENGTH`", quote(&head));
     };
-    let body = first.exactly(length, "the listing")?;
+    let body = first.read_exactly(length, "the listing")?;
     let body = String::from_utf8_lossy(&body);
     if !body.starts_with(&format!("f {} ", TEXT.len())) || !body.ends_with(&format!(" {FILE}\n")) {
         return fail(format!("a listing with {FILE} in it"), quote(&body));
     }
     receive(&mut first, "the reply to GET")?;
     for request in ["PUT", "QUIT"] {
-        let said = first.line(&format!("the reply to {request}"))?;
+        let said = first.read_line(&format!("the reply to {request}"))?;
         if said != "OK 0" {
             return fail(format!("`OK 0` in reply to {request}"), quote(&said));
         }
@@ -226,19 +226,19 @@ fn speak(server: &Server) -> Verdict {
     let what = "the file that another client has put there";
     news(server, &second, what)?;
     receive(&mut second, what)?;
-    let said = second.line("the reply to GET of a file that is not there")?;
+    let said = second.read_line("the reply to GET of a file that is not there")?;
     if !said.starts_with("ERR not-found ") {
         return fail("`ERR not-found ...`", quote(&said));
     }
-    second.finish()?;
+    second.shutdown_write()?;
     let what = "the end of the connection, as the client has ended its side";
     news(server, &second, what)?;
-    second.end(what)
+    second.read_end(what)
 }
 
-fn last_first(trial: &Trial) -> Verdict {
+fn last_first(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 5;
-    let mut server = server(trial)?;
+    let mut server = server(context)?;
     let mut clients = Vec::new();
     let (begin, end) = ("GET ", format!("{FILE}\n"));
     for n in 1..=CLIENTS {
@@ -263,16 +263,16 @@ fn last_first(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn no_process(trial: &Trial) -> Verdict {
-    let root = root(trial)?;
-    let mut server = trial.unprivileged_server(["--root".as_ref(), root.as_os_str()])?;
+fn no_process(context: &TestContext) -> Verdict {
+    let root = root(context)?;
+    let mut server = context.unprivileged_server(["--root".as_ref(), root.as_os_str()])?;
     let mut early = guest(&mut server)?;
-    let before: Vec<i32> = server.program.family().iter().map(|process| process.pid).collect();
+    let before: Vec<i32> = server.program.process_tree().iter().map(|process| process.pid).collect();
     server.program.limit_processes(true)?;
     let mut late = server.connect()?;
     let told = refused(&mut server, &mut late);
     let new = |process: &Process| !before.contains(&process.pid);
-    if server.program.family().iter().any(new) {
+    if server.program.process_tree().iter().any(new) {
         return Err(Stop::Skip("no limit on processes binds the server here".into()));
     }
     told?;
@@ -287,9 +287,9 @@ fn no_process(trial: &Trial) -> Verdict {
 fn refused(server: &mut Server, client: &mut Client) -> Verdict {
     let what = "`ERR busy MESSAGE` for a client when fork fails, and the end of its connection";
     let address = v4(client.stream().local_addr()?)?;
-    match news(server, client, what).and_then(|()| client.line(what)) {
+    match news(server, client, what).and_then(|()| client.read_line(what)) {
         Ok(said) if said.starts_with("ERR busy ") => {
-            let ended = client.end(what);
+            let ended = client.read_end(what);
             with_state(&mut server.program, ended)
         }
         Ok(said) => fail(what, quote(&said)),
@@ -307,11 +307,11 @@ fn refused(server: &mut Server, client: &mut Client) -> Verdict {
     }
 }
 
-fn listener_closed(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn listener_closed(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     let guests = [guest(&mut server)?, guest(&mut server)?, guest(&mut server)?];
     let pid = server.program.pid();
-    let read = || oracles::listener_holders(&server.program.family(), server.address);
+    let read = || oracles::listener_holders(&server.program.process_tree(), server.address);
     if settles(&server.program, || read() == [pid]) {
         return Ok(());
     }
@@ -339,8 +339,8 @@ fn descriptor(pid: i32, inode: u64) -> Option<i32> {
     proc::descriptors(pid).into_iter().find(|(_, target)| *target == name).map(|(number, _)| number)
 }
 
-fn connection_closed(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn connection_closed(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     let mut guests = Vec::new();
     for _ in 0..4 {
         guests.push(guest(&mut server)?);
@@ -363,7 +363,7 @@ fn connection_closed(trial: &Trial) -> Verdict {
     let what = "the end of the connection after QUIT, as nobody holds it any more";
     for guest in &mut guests {
         quit(&mut server, guest)?;
-        let ended = news(&server, &guest.client, what).and_then(|()| guest.client.end(what));
+        let ended = news(&server, &guest.client, what).and_then(|()| guest.client.read_end(what));
         if let Err(Stop::Fail(mut finding)) = ended {
             let holders = holders(&server, guest.address);
             finding.observed += &format!("; it is held by pid {holders:?}");
@@ -373,12 +373,12 @@ fn connection_closed(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn child_ends(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn child_ends(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     let mut quits = guest(&mut server)?;
     let goes = guest(&mut server)?;
     quit(&mut server, &mut quits)?;
-    goes.client.finish()?;
+    goes.client.shutdown_write()?;
     for (child, how) in [(quits.child, "QUIT"), (goes.child, "the end of what its client sends")] {
         if !settles(&server.program, || dead(child)) {
             return fail(format!("the child to end after {how}"), living(&[child]));
@@ -387,8 +387,8 @@ fn child_ends(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn output_once(trial: &Trial) -> Verdict {
-    let mut server = counting_server(trial, 3)?;
+fn output_once(context: &TestContext) -> Verdict {
+    let mut server = counting_server(context, 3)?;
     let mut addresses = Vec::new();
     for _ in 0..3 {
         let mut guest = guest(&mut server)?;
@@ -398,7 +398,7 @@ fn output_once(trial: &Trial) -> Verdict {
         }
         addresses.push(guest.address.to_string());
     }
-    server.program.wait("the server to end after 3 clients, as `--count 3` says", PATIENCE)?;
+    server.program.wait("the server to end after 3 clients, as `--count 3` says", TIMEOUT)?;
     let output = server.program.output();
     let times = output.matches("clients:").count();
     if times > 1 {
@@ -413,9 +413,9 @@ fn output_once(trial: &Trial) -> Verdict {
     if output.contains(&wanted) { Ok(()) } else { fail(quote(&wanted), quote(&output)) }
 }
 
-fn no_zombies(trial: &Trial) -> Verdict {
+fn no_zombies(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 6;
-    let mut server = server(trial)?;
+    let mut server = server(context)?;
     let mut guests = Vec::new();
     for _ in 0..CLIENTS {
         guests.push(guest(&mut server)?);
@@ -426,7 +426,7 @@ fn no_zombies(trial: &Trial) -> Verdict {
     // They all end while the server is stopped, so it hears of them once.
     server.program.signal(Signal::SIGSTOP);
     let stopped = || proc::process(pid).is_some_and(|process| process.state == 'T');
-    if !within(PATIENCE, stopped) {
+    if !within(TIMEOUT, stopped) {
         return with_state(&mut server.program, fail("the server to run on", "it does not"));
     }
     let children: Vec<i32> = guests.iter().map(|guest| guest.child).collect();
@@ -439,7 +439,7 @@ fn no_zombies(trial: &Trial) -> Verdict {
         return fail(format!("{CLIENTS} children to end after QUIT"), living(&children));
     }
     let _one_more = guest(&mut server)?;
-    let zombies = || oracles::zombies(&server.program.family());
+    let zombies = || oracles::zombies(&server.program.process_tree());
     if settles(&server.program, || zombies().len() <= 1) {
         return Ok(());
     }
@@ -453,8 +453,8 @@ fn no_zombies(trial: &Trial) -> Verdict {
     fail(what, observed)
 }
 
-fn goes_on(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn goes_on(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     for _ in 0..4 {
         let mut guest = guest(&mut server)?;
         let pid = server.program.pid();
@@ -474,18 +474,18 @@ fn goes_on(trial: &Trial) -> Verdict {
 fn survived(program: &mut Program, child: i32) -> Verdict {
     let mut status = None;
     within(Duration::from_millis(100), || {
-        status = program.ended().unwrap_or_default();
+        status = program.try_wait().unwrap_or_default();
         status.is_some() || proc::process(child).is_none()
     });
-    if status.is_none() && program.ended()?.is_none() {
+    if status.is_none() && program.try_wait()?.is_none() {
         return Ok(());
     }
     let observed = format!("{}, as its child {child} ended", program.describe());
     fail("a server that waits for clients to go on when a child ends", observed)
 }
 
-fn count(trial: &Trial) -> Verdict {
-    let mut server = counting_server(trial, 5)?;
+fn count(context: &TestContext) -> Verdict {
+    let mut server = counting_server(context, 5)?;
     let mut guests = Vec::new();
     for n in 0..5 {
         guests.push(guest(&mut server)?);
@@ -507,9 +507,9 @@ fn count(trial: &Trial) -> Verdict {
     let pid = server.program.pid();
     within(SOON, || {
         let waits = proc::process(pid).is_some_and(|process| process.state == 'S');
-        (waits && proc::process(gone).is_none()) || !matches!(server.program.ended(), Ok(None))
+        (waits && proc::process(gone).is_none()) || !matches!(server.program.try_wait(), Ok(None))
     });
-    if server.program.ended()?.is_some() {
+    if server.program.try_wait()?.is_some() {
         let observed = format!("it ended when its child {gone} did; {}", server.program.describe());
         return fail("the server to wait until the last two of its children have ended", observed);
     }
@@ -518,7 +518,7 @@ fn count(trial: &Trial) -> Verdict {
         quit(&mut server, &mut guest)?;
     }
     let what = "the server to end when its 5 clients have gone, as `--count 5` says";
-    let status = server.program.wait(what, PATIENCE)?;
+    let status = server.program.wait(what, TIMEOUT)?;
     let output = server.program.output();
     let last = output.lines().last().unwrap_or_default();
     let what =
@@ -541,7 +541,7 @@ struct Asker {
 impl Asker {
     fn new(lines: &Server) -> Verdict<Asker> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
         socket.connect(lines.address)?;
         Ok(Asker { socket, server: lines.address })
     }
@@ -586,14 +586,14 @@ impl Asker {
 }
 
 /// The service by datagram, and its folder with a file whose end is for the check to say.
-fn lines(trial: &Trial) -> Verdict<(Server, PathBuf)> {
-    let root = root(trial)?;
+fn lines(context: &TestContext) -> Verdict<(Server, PathBuf)> {
+    let root = root(context)?;
     for n in 0..4 {
         fs::write(root.join(format!("{n}.txt")), "a line\n".repeat(n))?;
     }
     let slow = root.join("slow");
     nix::unistd::mkfifo(&slow, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    let lines = trial.program("lines").arg("--root").arg(&root).start()?.listening()?;
+    let lines = context.program("lines").arg("--root").arg(&root).start()?.listening()?;
     Ok((lines, slow))
 }
 
@@ -620,15 +620,15 @@ fn child_of(server: &Server) -> Option<i32> {
     let pid = server.program.pid();
     let mut child = None;
     settles(&server.program, || {
-        let family = server.program.family();
+        let family = server.program.process_tree();
         child = family.iter().find(|p| p.parent == pid && p.state != 'Z').map(|p| p.pid);
         child.is_some()
     });
     child
 }
 
-fn lines_concurrent(trial: &Trial) -> Verdict {
-    let (mut server, slow) = lines(trial)?;
+fn lines_concurrent(context: &TestContext) -> Verdict {
+    let (mut server, slow) = lines(context)?;
     let asked = ask_all(&server, &slow);
     with_state(&mut server.program, asked)
 }
@@ -666,8 +666,8 @@ fn ask_all(server: &Server, slow: &Path) -> Verdict {
     Ok(())
 }
 
-fn lines_goes_on(trial: &Trial) -> Verdict {
-    let (mut server, slow) = lines(trial)?;
+fn lines_goes_on(context: &TestContext) -> Verdict {
+    let (mut server, slow) = lines(context)?;
     let asker = Asker::new(&server)?;
     let pid = server.program.pid();
     for n in 1..=4 {

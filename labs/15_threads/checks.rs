@@ -1,8 +1,8 @@
 //! Threads from outside: whom they serve, how many there are, what they lose, and whether they share the work.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, UNWRITTEN, Verdict, fail, quote,
-    thread_calls,
+use crate::context::{
+    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, UNWRITTEN, Verdict, fail, quote,
+    thread_syscalls,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
@@ -40,7 +40,7 @@ const REPLY: &str = "OK 6\nhello\n";
 const GOODBYE: &str = "OK 0\n";
 
 /// How long the server may take for what it should do at once.
-const SOON: Duration = PATIENCE;
+const SOON: Duration = TIMEOUT;
 
 /// Threads that a server may have beside those that serve: `main`, and two more for whatever it likes.
 const OTHERS: usize = 3;
@@ -48,25 +48,25 @@ const OTHERS: usize = 3;
 // ---- servers and clients ----
 
 /// A server with a file to serve; `sync` is how its locks behave.
-fn serve(trial: &Trial, options: &str, sync: &str) -> Verdict<Server> {
-    let root = trial.folder().join("root");
+fn serve(context: &TestContext, options: &str, sync: &str) -> Verdict<Server> {
+    let root = context.directory().join("root");
     std::fs::create_dir(&root)?;
     std::fs::write(root.join("hello.txt"), FILE)?;
-    let launch = trial.program("server").arg("--root").arg(root).args(options.split(' '));
+    let launch = context.program("server").arg("--root").arg(root).args(options.split(' '));
     let mut program = launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?;
-    let line = program.line("the address that it listens on, as the first line of its output")?;
+    let line = program.read_line("the address that it listens on, as the first line of its output")?;
     match line.rsplit(' ').next().and_then(|word| word.parse().ok()) {
         Some(address) => Ok(Server { program, address }),
         None => fail("the first line of output to end with an address, HOST:PORT", quote(&line)),
     }
 }
 
-fn pool(trial: &Trial, workers: usize, queue: usize, sync: &str) -> Verdict<Server> {
-    serve(trial, &format!("--model pool --workers {workers} --queue {queue}"), sync)
+fn pool(context: &TestContext, workers: usize, queue: usize, sync: &str) -> Verdict<Server> {
+    serve(context, &format!("--model pool --workers {workers} --queue {queue}"), sync)
 }
 
-fn threads(trial: &Trial, limit: usize) -> Verdict<Server> {
-    serve(trial, &format!("--model thread --limit {limit}"), "")
+fn threads(context: &TestContext, limit: usize) -> Verdict<Server> {
+    serve(context, &format!("--model thread --limit {limit}"), "")
 }
 
 /// A failure with what the server does meanwhile.
@@ -102,7 +102,7 @@ fn state(server: &mut Server) -> String {
 
 /// As in "3 threads in futex, 1 in poll".
 fn threads_of(pid: i32) -> String {
-    let calls = thread_calls(pid);
+    let calls = thread_syscalls(pid);
     let total = proc::threads(pid).len();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for call in calls.values() {
@@ -123,7 +123,7 @@ fn threads_of(pid: i32) -> String {
 /// Why nobody serves a client, as far as the threads tell.
 fn suspicion(server: &Server) -> &'static str {
     let pid = server.program.pid();
-    let calls = thread_calls(pid);
+    let calls = thread_syscalls(pid);
     let reading = calls.values().filter(|call| ["recvfrom", "read"].contains(call)).count();
     let waiting = calls.values().filter(|call| **call == "futex").count();
     if proc::threads(pid).len() == 1 {
@@ -157,12 +157,12 @@ fn backlog(server: &Server) -> usize {
 
 /// Whether every thread sleeps, and none has got up for a while.
 fn asleep(server: &Server) -> bool {
-    oracles::asleep_during(&server.program.family(), Duration::from_millis(60))
+    oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(60))
 }
 
 /// Whether nothing will happen any more before something comes from outside: everybody waits, and not for the clock.
 fn stuck(server: &Server) -> bool {
-    let calls = thread_calls(server.program.pid());
+    let calls = thread_syscalls(server.program.pid());
     !calls.values().any(|call| *call == "nanosleep") && (0..4).all(|_| asleep(server))
 }
 
@@ -212,7 +212,7 @@ fn lot(client: &Client) -> Verdict<Lot> {
 fn local(client: &Client) -> Verdict<SocketAddrV4> {
     match client.stream().local_addr()? {
         SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has an address of version 6".into())),
+        SocketAddr::V6(_) => Err(Stop::GraderError("a client has an address of version 6".into())),
     }
 }
 
@@ -233,7 +233,7 @@ fn something(server: &Server, client: &Client, what: &str) -> Verdict {
 
 fn answered(server: &Server, client: &mut Client, what: &str) -> Verdict {
     something(server, client, what)?;
-    let got = client.exactly(REPLY.len(), what)?;
+    let got = client.read_exactly(REPLY.len(), what)?;
     if got == REPLY.as_bytes() {
         return Ok(());
     }
@@ -244,11 +244,11 @@ fn answered(server: &Server, client: &mut Client, what: &str) -> Verdict {
 fn leave(server: &mut Server, mut client: Client, what: &str) -> Verdict {
     let left = client.send("QUIT\n").and_then(|()| {
         something(server, &client, what)?;
-        let got = client.exactly(GOODBYE.len(), what)?;
+        let got = client.read_exactly(GOODBYE.len(), what)?;
         if got != GOODBYE.as_bytes() {
             return fail(what, quote(&String::from_utf8_lossy(&got)));
         }
-        client.end(what)
+        client.read_end(what)
     });
     told(server, left)
 }
@@ -442,7 +442,7 @@ fn panics(server: &mut Server, at_once: usize) -> Verdict {
 }
 
 /// SIGTERM comes while `uploads` clients are in mid-upload and `queued` more wait.
-fn finishes(trial: &Trial, mut server: Server, uploads: usize, queued: usize) -> Verdict {
+fn finishes(context: &TestContext, mut server: Server, uploads: usize, queued: usize) -> Verdict {
     let content = |n: usize| format!("{n}").repeat(2000);
     let mut senders = Vec::new();
     for n in 0..uploads {
@@ -475,12 +475,12 @@ fn finishes(trial: &Trial, mut server: Server, uploads: usize, queued: usize) ->
     for (n, mut client) in senders.into_iter().enumerate() {
         let what = "an upload that was in hand when SIGTERM came to be taken to its end";
         let done = match client.send(&content(n)[1000..]) {
-            Ok(()) => client.exactly(GOODBYE.len(), what).map(drop),
+            Ok(()) => client.read_exactly(GOODBYE.len(), what).map(drop),
             Err(_) => fail(what, "the connection is gone"),
         };
         lost(&mut server, done, "nobody has waited for the thread of this client")?;
         let stored =
-            std::fs::read_to_string(trial.folder().join("root").join(format!("upload{n}")));
+            std::fs::read_to_string(context.directory().join("root").join(format!("upload{n}")));
         if stored.ok() != Some(content(n)) {
             return fail(what, "`OK 0`, but the file is not there as it was sent");
         }
@@ -489,8 +489,8 @@ fn finishes(trial: &Trial, mut server: Server, uploads: usize, queued: usize) ->
     for mut client in waiting {
         let what = "a client that was in the queue when SIGTERM came to be served";
         let done = answered(&server, &mut client, what);
-        let done = done.and_then(|()| client.exactly(GOODBYE.len(), what));
-        let done = done.and_then(|_| client.end(what));
+        let done = done.and_then(|()| client.read_exactly(GOODBYE.len(), what));
+        let done = done.and_then(|_| client.read_end(what));
         lost(&mut server, done, "the queue was not served to its end")?;
     }
     ends(&mut server)
@@ -500,7 +500,7 @@ fn finishes(trial: &Trial, mut server: Server, uploads: usize, queued: usize) ->
 fn lost<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
     verdict.map_err(|stop| {
         // It may be on its way out.
-        let ended = || matches!(server.program.ended(), Ok(Some(_)));
+        let ended = || matches!(server.program.try_wait(), Ok(Some(_)));
         let ended = within(Duration::from_millis(200), ended);
         match told::<()>(server, Err(stop)) {
             Err(Stop::Fail(mut finding)) => {
@@ -510,7 +510,7 @@ fn lost<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
                 Stop::Fail(finding)
             }
             Err(other) => other,
-            Ok(()) => Stop::Trouble("a failure is gone".into()),
+            Ok(()) => Stop::GraderError("a failure is gone".into()),
         }
     })
 }
@@ -521,9 +521,9 @@ fn ends(server: &mut Server) -> Verdict {
     let begun = Instant::now();
     let mut over = false;
     loop {
-        let mut ended = server.program.ended()?;
+        let mut ended = server.program.try_wait()?;
         within(Duration::from_millis(100), || {
-            ended = server.program.ended().ok().flatten();
+            ended = server.program.try_wait().ok().flatten();
             ended.is_some()
         });
         match ended {
@@ -544,42 +544,42 @@ fn ends(server: &mut Server) -> Verdict {
     told(server, fail(what, observed))
 }
 
-fn threads_last_first(trial: &Trial) -> Verdict {
-    last_first(&mut threads(trial, 8)?, 4)
+fn threads_last_first(context: &TestContext) -> Verdict {
+    last_first(&mut threads(context, 8)?, 4)
 }
 
-fn threads_bounded(trial: &Trial) -> Verdict {
-    bounded(&mut threads(trial, 4)?, 4, 0)
+fn threads_bounded(context: &TestContext) -> Verdict {
+    bounded(&mut threads(context, 4)?, 4, 0)
 }
 
-fn threads_panic(trial: &Trial) -> Verdict {
-    panics(&mut threads(trial, 3)?, 3)
+fn threads_panic(context: &TestContext) -> Verdict {
+    panics(&mut threads(context, 3)?, 3)
 }
 
-fn threads_finishes(trial: &Trial) -> Verdict {
-    finishes(trial, threads(trial, 8)?, 3, 0)
+fn threads_finishes(context: &TestContext) -> Verdict {
+    finishes(context, threads(context, 8)?, 3, 0)
 }
 
 // ---- the pool ----
 
-fn pool_last_first(trial: &Trial) -> Verdict {
-    last_first(&mut pool(trial, 4, 8, "")?, 4)
+fn pool_last_first(context: &TestContext) -> Verdict {
+    last_first(&mut pool(context, 4, 8, "")?, 4)
 }
 
-fn pool_bounded(trial: &Trial) -> Verdict {
-    bounded(&mut pool(trial, 3, 2, "")?, 3, 2)
+fn pool_bounded(context: &TestContext) -> Verdict {
+    bounded(&mut pool(context, 3, 2, "")?, 3, 2)
 }
 
-fn pool_panic(trial: &Trial) -> Verdict {
-    panics(&mut pool(trial, 3, 6, "")?, 3)
+fn pool_panic(context: &TestContext) -> Verdict {
+    panics(&mut pool(context, 3, 6, "")?, 3)
 }
 
-fn pool_finishes(trial: &Trial) -> Verdict {
-    finishes(trial, pool(trial, 2, 4, "")?, 2, 3)
+fn pool_finishes(context: &TestContext) -> Verdict {
+    finishes(context, pool(context, 2, 4, "")?, 2, 3)
 }
 
-fn pool_in_order(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 1, 8, "")?;
+fn pool_in_order(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 1, 8, "")?;
     let mut first = come(&mut server)?;
     ask(&mut server, &mut first, "a reply to the first client")?;
     let mut waiting = Vec::new();
@@ -617,9 +617,9 @@ fn pool_in_order(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn pool_wakes(trial: &Trial) -> Verdict {
+fn pool_wakes(context: &TestContext) -> Verdict {
     {
-        let mut server = pool(trial, 3, 6, "early")?;
+        let mut server = pool(context, 3, 6, "early")?;
         for n in 1..=4 {
             let mut client = come(&mut server)?;
             let what = format!(
@@ -629,8 +629,8 @@ fn pool_wakes(trial: &Trial) -> Verdict {
             leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
         }
     }
-    std::fs::remove_dir_all(trial.folder().join("root"))?;
-    let mut server = pool(trial, 3, 6, "late")?;
+    std::fs::remove_dir_all(context.directory().join("root"))?;
+    let mut server = pool(context, 3, 6, "late")?;
     // Who finds a client without having slept needs nobody to wake it.
     until_asleep(&server);
     let served = last_first(&mut server, 3);
@@ -643,8 +643,8 @@ fn pool_wakes(trial: &Trial) -> Verdict {
     })
 }
 
-fn pool_spurious(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 2, 4, "spurious")?;
+fn pool_spurious(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 2, 4, "spurious")?;
     let what = "a reply from a pool whose workers are woken again and again with nothing to do (LAB_SYNC=spurious)";
     for _ in 0..20 {
         // A worker waits a millisecond until it is woken for nothing.
@@ -656,8 +656,8 @@ fn pool_spurious(trial: &Trial) -> Verdict {
     last_first(&mut server, 2)
 }
 
-fn pool_sleeps(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 4, 4, "")?;
+fn pool_sleeps(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 4, 4, "")?;
     let mut client = come(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
     until_asleep(&server);
@@ -665,7 +665,7 @@ fn pool_sleeps(trial: &Trial) -> Verdict {
     let begun = Instant::now();
     // Who has not come to sleep before the first look does so before a later one.
     let (ready, switches) = loop {
-        let family = server.program.family();
+        let family = server.program.process_tree();
         let woken = || proc::context_switches(server.program.pid()).voluntary;
         let (before, ready) = (woken(), oracles::ready_during(&family, window));
         let switches = woken().saturating_sub(before);
@@ -683,8 +683,8 @@ fn pool_sleeps(trial: &Trial) -> Verdict {
     fail("three workers without a client, and one whose client is silent, to sleep", observed)
 }
 
-fn pool_ends(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 4, 4, "")?;
+fn pool_ends(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 4, 4, "")?;
     let mut client = come(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
     leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
@@ -693,9 +693,9 @@ fn pool_ends(trial: &Trial) -> Verdict {
     ends(&mut server)
 }
 
-fn stats_exact(trial: &Trial) -> Verdict {
+fn stats_exact(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 6;
-    let mut server = pool(trial, CLIENTS, CLIENTS, "late")?;
+    let mut server = pool(context, CLIENTS, CLIENTS, "late")?;
     let mut clients = Vec::new();
     for n in 1..=CLIENTS {
         let mut client = come(&mut server)?;
@@ -711,7 +711,7 @@ fn stats_exact(trial: &Trial) -> Verdict {
     }
     for mut client in clients {
         let what = "`OK 0` and the end of the connection after QUIT";
-        let left = client.exactly(GOODBYE.len(), what).and_then(|_| client.end(what));
+        let left = client.read_exactly(GOODBYE.len(), what).and_then(|_| client.read_end(what));
         told(&mut server, left)?;
     }
     server.program.signal(Signal::SIGTERM);
@@ -757,14 +757,14 @@ fn collatz(range: Range<u64>) -> u64 {
 }
 
 fn speedup(
-    trial: &Trial,
+    context: &TestContext,
     kind: &str,
     range: &Range<u64>,
     threads: Option<u64>,
 ) -> Verdict<Program> {
     let words = [Some(range.start), Some(range.end), threads];
     let words = words.into_iter().flatten().map(|number| number.to_string());
-    trial.program("speedup").arg(kind).args(words.collect::<Vec<_>>()).start()
+    context.program("speedup").arg(kind).args(words.collect::<Vec<_>>()).start()
 }
 
 /// The words of the line that begins with `kind`, as numbers.
@@ -782,16 +782,16 @@ fn numbers(program: &mut Program, kind: &str, what: &str) -> Verdict<(u64, f64)>
 }
 
 fn finished(program: &mut Program, what: &str) -> Verdict {
-    let status = program.wait(what, PATIENCE * 2)?;
+    let status = program.wait(what, TIMEOUT * 2)?;
     if status.success() { Ok(()) } else { fail(what, program.describe()) }
 }
 
-fn speedup_answer(trial: &Trial) -> Verdict {
-    let odd = 500 + trial.choose(1, 300);
+fn speedup_answer(context: &TestContext) -> Verdict {
+    let odd = 500 + context.choose(1, 300);
     let cases =
         [(0..1000, 4), (0..1000, 3), (17..odd, 7), (5..6, 4), (0..3, 8), (9..9, 2), (0..500, 1)];
     for (range, threads) in cases {
-        let mut program = speedup(trial, "split", &range, Some(threads))?;
+        let mut program = speedup(context, "split", &range, Some(threads))?;
         let wanted = collatz(range.clone());
         let what = format!("{wanted}, the result for {range:?} by {threads} threads");
         finished(&mut program, &what)?;
@@ -810,7 +810,7 @@ fn speedup_answer(trial: &Trial) -> Verdict {
 
 /// The part of the job that is the next to begin.
 fn begun(program: &mut Program, what: &str) -> Verdict<Range<u64>> {
-    let line = program.line(what)?;
+    let line = program.read_line(what)?;
     let part = |line: &str| {
         let (from, to) = line.strip_prefix("begun ")?.split_once(' ')?;
         Some(from.parse().ok()?..to.parse().ok()?)
@@ -822,13 +822,13 @@ fn begun(program: &mut Program, what: &str) -> Verdict<Range<u64>> {
 }
 
 /// Starts it such that each part of the job waits for a line, or the end, of its input.
-fn held(trial: &Trial, words: &str) -> Verdict<Program> {
-    trial.program("speedup").args(words.split(' ')).env("LAB_HOLD", "1").start()
+fn held(context: &TestContext, words: &str) -> Verdict<Program> {
+    context.program("speedup").args(words.split(' ')).env("LAB_HOLD", "1").start()
 }
 
-fn speedup_threads(trial: &Trial) -> Verdict {
+fn speedup_threads(context: &TestContext) -> Verdict {
     let threads = 4;
-    let mut program = held(trial, "split 0 1000 4")?;
+    let mut program = held(context, "split 0 1000 4")?;
     let mut parts = Vec::new();
     for n in 1..=threads {
         let what =
@@ -852,7 +852,7 @@ fn speedup_threads(trial: &Trial) -> Verdict {
     if running > threads + OTHERS {
         return fail(format!("{threads} threads"), format!("{running}"));
     }
-    program.end_input();
+    program.close_stdin();
     let what = "the result when every part is done";
     finished(&mut program, what)?;
     let output = program.output();
@@ -874,18 +874,18 @@ fn speedup_threads(trial: &Trial) -> Verdict {
     if result == wanted { Ok(()) } else { fail(format!("{wanted}"), format!("{result}")) }
 }
 
-fn speedup_measured(trial: &Trial) -> Verdict {
+fn speedup_measured(context: &TestContext) -> Verdict {
     let hold = Duration::from_millis(120);
     let started = Instant::now();
-    let mut program = held(trial, "compare 0 1000 2")?;
+    let mut program = held(context, "compare 0 1000 2")?;
     begun(&mut program, "the job of one thread to begin")?;
     pause(hold);
     program.write("\n")?;
     let line =
-        program.line("`alone`, the result and the time, when the job of one thread is done")?;
+        program.read_line("`alone`, the result and the time, when the job of one thread is done")?;
     begun(&mut program, "the job of two threads to begin")?;
     pause(hold);
-    program.end_input();
+    program.close_stdin();
     let what = "`split`, the result and the time, when the job of two threads is done";
     finished(&mut program, what)?;
     let outside = started.elapsed();
@@ -917,9 +917,9 @@ fn speedup_measured(trial: &Trial) -> Verdict {
 type Job = (&'static str, Range<u64>, Option<u64>);
 
 /// The wall-clock time of jobs that are done at the same time, and the sum of their results.
-fn together(trial: &Trial, jobs: &[Job]) -> Verdict<(f64, u64)> {
+fn together(context: &TestContext, jobs: &[Job]) -> Verdict<(f64, u64)> {
     let begun = Instant::now();
-    let start = |(kind, range, threads): &Job| speedup(trial, kind, range, *threads);
+    let start = |(kind, range, threads): &Job| speedup(context, kind, range, *threads);
     let mut programs = jobs.iter().map(start).collect::<Verdict<Vec<Program>>>()?;
     for program in &mut programs {
         finished(program, "the job to be done")?;
@@ -932,7 +932,7 @@ fn together(trial: &Trial, jobs: &[Job]) -> Verdict<(f64, u64)> {
     Ok((time, sum))
 }
 
-fn speedup_ratio(trial: &Trial) -> Verdict {
+fn speedup_ratio(context: &TestContext) -> Verdict {
     let cores = std::thread::available_parallelism()?.get() as u64;
     if cores < 2 {
         return Err(Stop::Skip(
@@ -942,7 +942,7 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
     let (sharers, threads) = (cores.min(4), 2 * cores.min(4));
     // A job that is long beside the start of a program, and short for who waits.
     let mut end = 25_000;
-    while together(trial, &[("alone", 0..end, None)])?.0 < 0.05 && end < 10_000_000 {
+    while together(context, &[("alone", 0..end, None)])?.0 < 0.05 && end < 10_000_000 {
         end *= 2;
     }
     // The reference: processes share nothing and cannot be in each other's way.
@@ -953,9 +953,9 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
     for _ in 0..4 {
         let (mut reference, mut split) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let (time, wanted) = together(trial, &shares)?;
+            let (time, wanted) = together(context, &shares)?;
             reference.push(time);
-            let (time, result) = together(trial, &[("split", 0..end, Some(threads))])?;
+            let (time, result) = together(context, &[("split", 0..end, Some(threads))])?;
             split.push(time);
             if result != wanted {
                 return fail(format!("the result {wanted}"), format!("{result}"));

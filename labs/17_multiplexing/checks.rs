@@ -1,7 +1,7 @@
 //! One thread, many clients: who is served while others are slow, silent, gone or greedy, and what the server does while
 //! nobody wants anything.
 
-use crate::trial::{Check, Client, PATIENCE, Server, Stop, Trial, Verdict, fail, quote};
+use crate::context::{Check, Client, TIMEOUT, Server, Stop, TestContext, Verdict, fail, quote};
 use harness::oracles;
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
@@ -14,19 +14,19 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
-    ("spin.several", |trial| several(trial, "spin")),
+    ("spin.several", |context| several(context, "spin")),
     ("spin.pauses", pauses),
     ("client.slow_reader", slow_reader),
     ("client.end", end),
     ("client.reset", reset),
     ("client.back_pressure", back_pressure),
     ("door.never_waits", never_waits),
-    ("select.several", |trial| several(trial, "select")),
-    ("select.idle", |trial| idle(trial, "select")),
-    ("select.beyond_1023", |trial| beyond_1023(trial, "select")),
-    ("poll.several", |trial| several(trial, "poll")),
-    ("poll.idle", |trial| idle(trial, "poll")),
-    ("poll.beyond_1023", |trial| beyond_1023(trial, "poll")),
+    ("select.several", |context| several(context, "select")),
+    ("select.idle", |context| idle(context, "select")),
+    ("select.beyond_1023", |context| beyond_1023(context, "select")),
+    ("poll.several", |context| several(context, "poll")),
+    ("poll.idle", |context| idle(context, "poll")),
+    ("poll.beyond_1023", |context| beyond_1023(context, "poll")),
     ("poll.hang_up", hang_up),
     ("poll.batch", batch),
     ("poll.fair", fair),
@@ -37,17 +37,17 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 const BIG: usize = 12 << 20;
 
 /// A server with `hello.txt` to serve.
-fn start(trial: &Trial, wait: &str, options: &[&str]) -> Verdict<Server> {
-    std::fs::write(trial.folder().join("hello.txt"), "hello\n")?;
-    let root = trial.folder().display().to_string();
-    trial.server(["--root", &root[..], "--wait", wait].iter().chain(options))
+fn start(context: &TestContext, wait: &str, options: &[&str]) -> Verdict<Server> {
+    std::fs::write(context.directory().join("hello.txt"), "hello\n")?;
+    let root = context.directory().display().to_string();
+    context.server(["--root", &root[..], "--wait", wait].iter().chain(options))
 }
 
 /// A server with `big.bin` to serve, too. What is in it matters to nobody who does not read it.
-fn start_with_big(trial: &Trial, wait: &str) -> Verdict<Server> {
-    let file = std::fs::File::create(trial.folder().join("big.bin"))?;
+fn start_with_big(context: &TestContext, wait: &str) -> Verdict<Server> {
+    let file = std::fs::File::create(context.directory().join("big.bin"))?;
     file.set_len(BIG as u64)?;
-    start(trial, wait, &[])
+    start(context, wait, &[])
 }
 
 /// How far apart the marks are in a file that is read.
@@ -66,7 +66,7 @@ fn big() -> Vec<u8> {
 fn address(client: &Client) -> Verdict<SocketAddrV4> {
     match client.stream().local_addr()? {
         SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has no IPv4 address".into())),
+        SocketAddr::V6(_) => Err(Stop::GraderError("a client has no IPv4 address".into())),
     }
 }
 
@@ -86,17 +86,17 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
     let used = || proc::cpu_time(pid).unwrap_or_default();
     let woken = || proc::context_switches(pid).voluntary;
     let (used_before, woken_before) = (used(), woken());
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         if !ready(client, PollFlags::IN, Duration::from_millis(100))?.is_empty() {
             return Ok(());
         }
-        let asleep = oracles::asleep_during(&server.program.family(), Duration::from_millis(200));
+        let asleep = oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(200));
         let (used, woken) =
             (used().saturating_sub(used_before), woken() - woken_before.min(woken()));
         let (used_much, woken_often) = (used > Duration::from_secs(1), woken > 200);
         let given_up = asleep || used_much || woken_often || Instant::now() > until;
-        if !given_up && server.program.ended()?.is_none() {
+        if !given_up && server.program.try_wait()?.is_none() {
             continue;
         }
         if !ready(client, PollFlags::IN, Duration::ZERO)?.is_empty() {
@@ -122,14 +122,14 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
 /// The next line for the client.
 fn line(server: &mut Server, client: &mut Client, what: &str) -> Verdict<String> {
     awaited(server, client, what)?;
-    let line = client.line(what);
+    let line = client.read_line(what);
     explained(server, line)
 }
 
 /// Adds to a failure what has become of the server, if it has ended.
 fn explained<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
-    let ended = || server.program.ended().is_ok_and(|status| status.is_some());
+    let ended = || server.program.try_wait().is_ok_and(|status| status.is_some());
     if within(Duration::from_millis(200), ended) {
         finding.observed = format!("{}; {}", server.program.describe(), finding.observed);
     }
@@ -157,7 +157,7 @@ fn hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
         return fail(what, format!("{} instead of OK 6", quote(&head)));
     }
     // It may have come together with the head.
-    let body = client.exactly(6, what);
+    let body = client.read_exactly(6, what);
     let body = explained(server, body)?;
     if body == b"hello\n" {
         return Ok(());
@@ -173,7 +173,7 @@ fn ask_hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
 /// The end of what the server sends.
 fn closed(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     let Err(stop) = awaited(server, client, what) else {
-        return client.end(what);
+        return client.read_end(what);
     };
     let Stop::Fail(mut finding) = stop else { return Err(stop) };
     let end = sockets::connection(server.address, address(client)?);
@@ -192,8 +192,8 @@ fn reset_of(client: Client) -> Verdict {
 }
 
 /// Several clients have sent half of a request; the last is the first to send the rest.
-fn several(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start(trial, wait, &[])?;
+fn several(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start(context, wait, &[])?;
     let mut clients = Vec::new();
     for _ in 0..5 {
         let mut client = connect(&mut server)?;
@@ -227,7 +227,7 @@ struct Activity {
 
 fn activity(server: &Server, window: Duration) -> Activity {
     let before = proc::context_switches(server.program.pid());
-    let ready = oracles::ready_during(&server.program.family(), window);
+    let ready = oracles::ready_during(&server.program.process_tree(), window);
     let after = proc::context_switches(server.program.pid());
     let switches = ContextSwitches {
         voluntary: after.voluntary.saturating_sub(before.voluntary),
@@ -236,8 +236,8 @@ fn activity(server: &Server, window: Duration) -> Activity {
     Activity { window, switches, ready }
 }
 
-fn pauses(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn pauses(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let mut silent = connect(&mut server)?;
     ask_hello(&mut server, &mut silent, "a client to be served")?;
     send(&mut server, &mut silent, "GET he")?;
@@ -275,7 +275,7 @@ fn quiet(server: &mut Server, what: &str, meanwhile: &str) -> Verdict {
     let begun = Instant::now();
     while begun.elapsed() < LOOKED_FOR {
         let Activity { window, switches, ready } = activity(server, Duration::from_millis(120));
-        if server.program.ended()?.is_some() {
+        if server.program.try_wait()?.is_some() {
             return fail(what, server.program.describe());
         }
         if ready < window / 2 && switches.voluntary <= 3 {
@@ -339,9 +339,9 @@ fn left_out(got: &[u8], from: usize) -> String {
     }
 }
 
-fn slow_reader(trial: &Trial) -> Verdict {
-    std::fs::write(trial.folder().join("big.bin"), big())?;
-    let mut server = start(trial, "spin", &[])?;
+fn slow_reader(context: &TestContext) -> Verdict {
+    std::fs::write(context.directory().join("big.bin"), big())?;
+    let mut server = start(context, "spin", &[])?;
     let mut slow = stalled(&mut server)?;
     let mut other = connect(&mut server)?;
     for _ in 0..3 {
@@ -384,7 +384,7 @@ fn nothing_leaked(
     before: &std::collections::BTreeMap<String, usize>,
     whose: &str,
 ) -> Verdict {
-    let now = |server: &Server| oracles::descriptor_kinds(&server.program.family());
+    let now = |server: &Server| oracles::descriptor_kinds(&server.program.process_tree());
     // It may hold less: a client of before was perhaps not quite gone when it was looked at.
     let had = |kind: &String| before.get(kind).copied().unwrap_or_default();
     let back = || now(server).iter().all(|(kind, count)| *count <= had(kind));
@@ -401,22 +401,22 @@ fn nothing_leaked(
     )
 }
 
-fn end(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn end(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     let mut silent = connect(&mut server)?;
-    silent.finish()?;
+    silent.shutdown_write()?;
     closed(&mut server, &mut silent, "the connection to be closed when its client has ended")?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, HELLO)?;
-    half.finish()?;
+    half.shutdown_write()?;
     hello(&mut server, &mut half, "an answer to what was asked before the client's end")?;
     closed(&mut server, &mut half, "the connection to be closed after the last answer")?;
     let mut upload = connect(&mut server)?;
     send(&mut server, &mut upload, "PUT new.txt 100\nten bytes.")?;
-    upload.finish()?;
+    upload.shutdown_write()?;
     closed(&mut server, &mut upload, "the connection to be closed when an upload breaks off")?;
     let mut quits = connect(&mut server)?;
     send(&mut server, &mut quits, "QUIT\n")?;
@@ -430,11 +430,11 @@ fn end(trial: &Trial) -> Verdict {
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
 }
 
-fn reset(trial: &Trial) -> Verdict {
-    let mut server = start_with_big(trial, "spin")?;
+fn reset(context: &TestContext) -> Verdict {
+    let mut server = start_with_big(context, "spin")?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     let downloads = stalled(&mut server)?;
     let mut idle = connect(&mut server)?;
     ask_hello(&mut server, &mut idle, "a client to be served")?;
@@ -452,9 +452,9 @@ fn reset(trial: &Trial) -> Verdict {
     ask_hello(&mut server, &mut other, what)
 }
 
-fn back_pressure(trial: &Trial) -> Verdict {
+fn back_pressure(context: &TestContext) -> Verdict {
     const TOO_MUCH: usize = 48 << 20;
-    let mut server = start_with_big(trial, "spin")?;
+    let mut server = start_with_big(context, "spin")?;
     let client = stalled(&mut server)?;
     client.stream().set_nonblocking(true)?;
     let requests = "GET big.bin\n".repeat(4096);
@@ -471,7 +471,7 @@ fn back_pressure(trial: &Trial) -> Verdict {
                 let rounds = proc::context_switches(server.program.pid()).voluntary;
                 let (since, at) = *full.get_or_insert((Instant::now(), rounds));
                 let waited = since.elapsed();
-                if waited > Duration::from_millis(60) && rounds >= at + 3 || waited > PATIENCE / 2 {
+                if waited > Duration::from_millis(60) && rounds >= at + 3 || waited > TIMEOUT / 2 {
                     break;
                 }
                 ready(&client, PollFlags::OUT, Duration::from_millis(10))?;
@@ -493,8 +493,8 @@ fn back_pressure(trial: &Trial) -> Verdict {
     ask_hello(&mut server, &mut other, "another client to be served meanwhile")
 }
 
-fn never_waits(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn never_waits(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let what = "who is still there to be served, whoever at the door has gone again";
     let mut first = connect(&mut server)?;
     let verdict = ask_hello(&mut server, &mut first, what).and_then(|()| {
@@ -539,15 +539,15 @@ const O_NONBLOCK: u32 = rustix::fs::OFlags::NONBLOCK.bits();
 fn stopped(server: &Server) -> Verdict {
     server.program.signal(Signal::SIGSTOP);
     let state = || proc::process(server.program.pid()).map(|process| process.state);
-    if within(PATIENCE, || matches!(state(), Some('T' | 'Z') | None)) {
+    if within(TIMEOUT, || matches!(state(), Some('T' | 'Z') | None)) {
         return Ok(());
     }
-    Err(Stop::Trouble("the server could not be stopped in time".into()))
+    Err(Stop::GraderError("the server could not be stopped in time".into()))
 }
 
 /// Clients in every state in which there is nothing to be done for them.
-fn idle(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start_with_big(trial, wait)?;
+fn idle(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start_with_big(context, wait)?;
     let mut served = connect(&mut server)?;
     ask_hello(&mut server, &mut served, "a client to be served")?;
     let mut half = connect(&mut server)?;
@@ -572,9 +572,9 @@ enum Fate {
 /// Waits until a client that may be refused is served or refused.
 fn fate(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Fate> {
     awaited(server, client, what)?;
-    match client.line(what) {
+    match client.read_line(what) {
         Ok(head) if head == "OK 6" => {
-            let body = client.exactly(6, what);
+            let body = client.read_exactly(6, what);
             explained(server, body).map(|_| Fate::Served)
         }
         Ok(head) if head.starts_with("ERR ") => Ok(Fate::Refused),
@@ -582,15 +582,15 @@ fn fate(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Fate> {
         // Closed without a word. But is there anybody left who could have said one?
         Err(stop) => {
             let ended = within(Duration::from_millis(50), || {
-                server.program.ended().is_ok_and(|status| status.is_some())
+                server.program.try_wait().is_ok_and(|status| status.is_some())
             });
             if ended { explained(server, Err(stop)) } else { Ok(Fate::Refused) }
         }
     }
 }
 
-fn beyond_1023(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start(trial, wait, &["--reserve", "1010"])?;
+fn beyond_1023(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start(context, wait, &["--reserve", "1010"])?;
     let pid = server.program.pid();
     match proc::descriptor_limits(pid) {
         Some((limit, _)) if limit < 1100 => {
@@ -632,21 +632,21 @@ fn beyond_1023(trial: &Trial, wait: &str) -> Verdict {
     let Some(leaves) = within_limit.pop() else { return Ok(()) };
     let count = proc::descriptors(pid).len();
     drop(leaves);
-    within(PATIENCE, || proc::descriptors(pid).len() < count);
+    within(TIMEOUT, || proc::descriptors(pid).len() < count);
     let mut next = connect(&mut server)?;
     ask_hello(&mut server, &mut next, "a new client to be served in the place of one that left")
 }
 
-fn hang_up(trial: &Trial) -> Verdict {
-    let mut server = start_with_big(trial, "poll")?;
+fn hang_up(context: &TestContext) -> Verdict {
+    let mut server = start_with_big(context, "poll")?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     // Who ends what it sends may still read: that is no hang-up.
     stopped(&server)?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, HELLO)?;
-    half.finish()?;
+    half.shutdown_write()?;
     server.program.signal(Signal::SIGCONT);
     let what = "an answer to a client that has sent its request and its end";
     hello(&mut server, &mut half, what)?;
@@ -665,8 +665,8 @@ fn hang_up(trial: &Trial) -> Verdict {
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
 }
 
-fn batch(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "poll", &[])?;
+fn batch(context: &TestContext) -> Verdict {
+    let mut server = start(context, "poll", &[])?;
     let mut clients: Vec<(String, Client)> = Vec::new();
     let mut born = 0;
     for round in 0..6 {
@@ -680,7 +680,7 @@ fn batch(trial: &Trial) -> Verdict {
         // Some go, in one of three ways; one asks; two come: and the server learns of it all at once.
         let mut gone = Vec::new();
         for n in 0..3 {
-            let choice = trial.choose(10 * round + n, clients.len() as u64 - 1) as usize;
+            let choice = context.choose(10 * round + n, clients.len() as u64 - 1) as usize;
             let (name, mut client) = clients.remove(choice);
             match (round + n) % 3 {
                 0 => send(&mut server, &mut client, "QUIT\n")?,
@@ -718,7 +718,7 @@ fn batch(trial: &Trial) -> Verdict {
 /// Says what it means when the wrong client is closed by a server that lives on.
 fn mixed_up(server: &mut Server, verdict: Verdict) -> Verdict {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
-    if server.program.ended()?.is_none()
+    if server.program.try_wait()?.is_none()
         && finding.observed.starts_with("the connection was closed")
     {
         finding.observed = "the server has closed it: an answer that was another client's was taken for its own, by a place in a list or a number that had moved on".into();
@@ -726,9 +726,9 @@ fn mixed_up(server: &mut Server, verdict: Verdict) -> Verdict {
     Err(Stop::Fail(finding))
 }
 
-fn fair(trial: &Trial) -> Verdict {
+fn fair(context: &TestContext) -> Verdict {
     const ENOUGH: usize = 4000;
-    let mut server = start(trial, "poll", &[])?;
+    let mut server = start(context, "poll", &[])?;
     let mut modest = connect(&mut server)?;
     ask_hello(&mut server, &mut modest, "a client to be served")?;
     let greedy = connect(&mut server)?;
@@ -737,7 +737,7 @@ fn fair(trial: &Trial) -> Verdict {
     let requests = request.repeat(256);
     let (mut sent, mut replies, mut chunk) = (0, 0, vec![0; 64 * 1024]);
     let mut asked_at = None;
-    let until = Instant::now() + 2 * PATIENCE;
+    let until = Instant::now() + 2 * TIMEOUT;
     let what = "a client to be served while another sends requests without a pause";
     stopped(&server)?;
     loop {
@@ -800,8 +800,8 @@ fn fair(trial: &Trial) -> Verdict {
     }
 }
 
-fn no_descriptors(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "poll", &[])?;
+fn no_descriptors(context: &TestContext) -> Verdict {
+    let mut server = start(context, "poll", &[])?;
     let pid = server.program.pid();
     let mut old = connect(&mut server)?;
     ask_hello(&mut server, &mut old, "a client to be served")?;
@@ -831,7 +831,7 @@ fn no_descriptors(trial: &Trial) -> Verdict {
             waiting.push(client);
             continue;
         }
-        match client.line("a line") {
+        match client.read_line("a line") {
             Ok(said) if said.starts_with("ERR bad-command") => served.push(client),
             _ => refused += 1,
         }
@@ -848,7 +848,7 @@ fn no_descriptors(trial: &Trial) -> Verdict {
     let mut next = match waiting.into_iter().next() {
         Some(client) => client,
         None => {
-            if !within(PATIENCE, || sockets(&server) < count) {
+            if !within(TIMEOUT, || sockets(&server) < count) {
                 return fail(what, "the connection of a client that is gone is not closed");
             }
             let mut client = connect(&mut server)?;

@@ -21,9 +21,9 @@
 //! STATUS is "pass", "fail" or "trouble"
 //! ```
 
+use crate::context::Finding;
 use crate::grader::{Graded, Outcome};
 use crate::report::{Result, Sum};
-use crate::trial::Finding;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;

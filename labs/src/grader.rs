@@ -8,7 +8,7 @@
 //! |---|---|
 //! | hangs | each wait of the check has a bound; the check's deadline is behind them |
 //! | forks without end | above [`PROCESSES_MAX`] processes all are killed; a pids cgroup holds them meanwhile, where there is one |
-//! | prints without end | what is read is bounded, see [`crate::trial::OUTPUT_MAX`] |
+//! | prints without end | what is read is bounded, see [`crate::context::OUTPUT_MAX`] |
 //! | fills the disk | a file has a largest size, and so has the folder |
 //! | leaves processes behind | they are killed and waited for, and a message names them |
 //!
@@ -19,9 +19,9 @@
 //! Ctrl-C ends a check in order. A grader that is killed outright leaves things behind, which the next one finds: see
 //! [`crate::sweep`].
 
+use crate::context::{Check, Finding, Stop, TestContext, describe_processes};
 use crate::manifest::{CheckInfo, Lab};
 use crate::sweep::{self, CGROUPS};
-use crate::trial::{Check, Finding, Stop, Trial, describe};
 use harness::proc::{self, Process};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -296,7 +296,10 @@ fn watch(
         if begun.elapsed() > deadline {
             let students: Vec<Process> = family.into_iter().filter(|p| p.pid != pid).collect();
             let what = format!("{AN_END} {deadline:?}");
-            break stopped(what, format!("{}{}", deadlock(&students), describe(&students)));
+            break stopped(
+                what,
+                format!("{}{}", deadlock(&students), describe_processes(&students)),
+            );
         }
     };
     let elapsed = begun.elapsed();
@@ -313,7 +316,7 @@ fn verdict(worker: &mut Child, said: &[u8], complained: &[u8]) -> io::Result<Out
     if !status.success() {
         let last =
             String::from_utf8_lossy(complained).lines().take(3).collect::<Vec<_>>().join(" ");
-        let how = crate::trial::how_ended(status);
+        let how = crate::context::describe_exit(status);
         return Ok(Outcome::Trouble(format!("the grader's worker {how} {last}")));
     }
     match serde_json::from_slice(said) {
@@ -353,7 +356,9 @@ fn clean_up(
         left.retain(|process| process.pid != own);
         if std::mem::take(&mut first) {
             let alive = left.iter().filter(|process| process.state != 'Z');
-            leftovers.extend(alive.take(8).map(|process| describe(std::slice::from_ref(process))));
+            leftovers.extend(
+                alive.take(8).map(|process| describe_processes(std::slice::from_ref(process))),
+            );
         }
         let _ = kill(Pid::from_raw(-own), Signal::SIGKILL);
         for process in &left {
@@ -367,7 +372,10 @@ fn clean_up(
             return Ok(());
         }
         if begun.elapsed() > CLEAN_UP {
-            return Err(io::Error::other(format!("cannot be ended: {}", describe(&left))));
+            return Err(io::Error::other(format!(
+                "cannot be ended: {}",
+                describe_processes(&left)
+            )));
         }
         harness::wait::pause(Duration::from_millis(2));
     }
@@ -508,11 +516,11 @@ pub fn work(code: Check, binaries: PathBuf, folder: PathBuf, seed: u64) -> io::R
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let mut go = [0];
     io::stdin().read_exact(&mut go)?;
-    let outcome = match code(&Trial::new(binaries, folder, seed)) {
+    let outcome = match code(&TestContext::new(binaries, folder, seed)) {
         Ok(()) => Outcome::Pass,
         Err(Stop::Fail(finding)) => Outcome::Fail(finding),
         Err(Stop::Skip(why)) => Outcome::Skip(why),
-        Err(Stop::Trouble(why)) => Outcome::Trouble(why),
+        Err(Stop::GraderError(why)) => Outcome::Trouble(why),
     };
     let text = serde_json::to_string(&outcome)?;
     let mut stdout = io::stdout().lock();

@@ -16,7 +16,7 @@
 //! | [`build`] | Cargo as a tool |
 //! | [`mod@bench`] | two students' servers under the same load |
 //! | [`export`] | copies to give away, without and with the solutions |
-//! | [`trial`] | what a check has to work with |
+//! | [`context`] | what a check has to work with |
 //! | [`grader`] | runs a check, contains the programs, cleans up |
 //! | [`sweep`] | what a grader leaves that was killed, and its removal |
 //! | [`report`] | results as text |
@@ -28,6 +28,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod context;
 pub mod export;
 pub mod formats;
 pub mod grader;
@@ -39,12 +40,11 @@ pub mod skeleton;
 pub mod splice;
 pub mod student;
 pub mod sweep;
-pub mod trial;
 pub mod verify;
 pub mod watch;
 
+use context::Check;
 use std::path::{Path, PathBuf};
-use trial::Check;
 
 include!(concat!(env!("OUT_DIR"), "/labs.rs"));
 

@@ -1,8 +1,8 @@
 //! Results, and what they amount to; as text for the student. For machines, see [`crate::formats`].
 
+use crate::context::{Finding, UNWRITTEN};
 use crate::grader::{Graded, Outcome};
 use crate::manifest::{CheckInfo, Lab, Language};
-use crate::trial::{Finding, UNWRITTEN};
 use std::fmt::Write;
 
 /// What came of a lab's checks.

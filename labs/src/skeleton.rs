@@ -76,20 +76,20 @@ look = { en = "TEXT: how to see it without the grader", zh = "TEXT：不用评�
 
 const CHECKS: &str = r#"//! What the programs of lab NUMBER do, seen from outside.
 
-use crate::trial::{Check, PATIENCE, Trial, Verdict, fail, quote};
+use crate::context::{Check, TIMEOUT, TestContext, Verdict, fail, quote};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[("greeting.of_who_was_named", of_who_was_named)];
 
-fn of_who_was_named(trial: &Trial) -> Verdict {
-    let name = format!("guest{}", trial.choose(0, 1000));
-    let mut program = trial.program("NAME").arg(&name).start()?;
-    program.end_input();
+fn of_who_was_named(context: &TestContext) -> Verdict {
+    let name = format!("guest{}", context.choose(0, 1000));
+    let mut program = context.program("NAME").arg(&name).start()?;
+    program.close_stdin();
     let wanted = format!("hello, {name}");
-    let line = program.line(&format!("the line {}", quote(&wanted)))?;
+    let line = program.read_line(&format!("the line {}", quote(&wanted)))?;
     if line != wanted {
         return fail(quote(&wanted), quote(&line));
     }
-    let status = program.wait("the program to end", PATIENCE)?;
+    let status = program.wait("the program to end", TIMEOUT)?;
     if !status.success() {
         return fail("exit code 0", program.describe());
     }

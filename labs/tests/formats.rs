@@ -5,11 +5,11 @@
 //! - JUnit: the schema `junit-10.xsd` of <https://github.com/jenkinsci/xunit-plugin>
 //! - JSON: our own, in the documentation of `labs::formats`
 
+use labs::context::Finding;
 use labs::formats;
 use labs::grader::{Graded, Outcome};
 use labs::manifest::Lab;
 use labs::report::Result;
-use labs::trial::Finding;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -30,7 +30,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::time::{Duration, Instant, SystemTime};
 
 /// The code of a check.
-pub type Check = fn(&Trial) -> Verdict;
+pub type Check = fn(&TestContext) -> Verdict;
 
 /// What came of it: passed, or why not.
 pub type Verdict<T = ()> = Result<T, Stop>;
@@ -43,7 +43,7 @@ pub enum Stop {
     /// The machine cannot run this check: why.
     Skip(String),
     /// The grader could not do its own work: why. Never counted as the student's.
-    Trouble(String),
+    GraderError(String),
 }
 
 /// What was seen instead of what should have been.
@@ -64,18 +64,18 @@ pub fn fail<T>(expected: impl fmt::Display, observed: impl fmt::Display) -> Verd
 /// What the grader itself could not do.
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Stop {
-        Stop::Trouble(error.to_string())
+        Stop::GraderError(error.to_string())
     }
 }
 
 impl From<nix::Error> for Stop {
     fn from(error: nix::Error) -> Stop {
-        Stop::Trouble(error.to_string())
+        Stop::GraderError(error.to_string())
     }
 }
 
 /// How long something may take that should happen at once.
-pub const PATIENCE: Duration = Duration::from_secs(4);
+pub const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How an observation begins of a program that came to a stub.
 pub const UNWRITTEN: &str = "not written yet";
@@ -88,20 +88,20 @@ const NOBODY: u32 = 65534;
 
 /// The surroundings of one run of a check.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TestContext {
     binaries: PathBuf,
     folder: PathBuf,
     seed: u64,
 }
 
-impl Trial {
+impl TestContext {
     /// With the programs in `binaries`, and `folder` for files, which is empty and will be removed.
-    pub fn new(binaries: PathBuf, folder: PathBuf, seed: u64) -> Trial {
-        Trial { binaries, folder, seed }
+    pub fn new(binaries: PathBuf, folder: PathBuf, seed: u64) -> TestContext {
+        TestContext { binaries, folder, seed }
     }
 
     /// A folder of this check's own.
-    pub fn folder(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         &self.folder
     }
 
@@ -145,7 +145,7 @@ impl Trial {
         self.program("server").args(options).start()?.listening()
     }
 
-    /// As [`Trial::server`], but never as root, whom no limit on processes binds: see [`Program::limit_processes`].
+    /// As [`TestContext::server`], but never as root, whom no limit on processes binds: see [`Program::limit_processes`].
     /// The server may read the folder of this check.
     pub fn unprivileged_server<S: AsRef<OsStr>>(
         &self,
@@ -163,7 +163,7 @@ impl Trial {
         }
         match launch.args(options).start() {
             Ok(program) => program.listening(),
-            Err(Stop::Trouble(why)) => {
+            Err(Stop::GraderError(why)) => {
                 Err(Stop::Skip(format!("cannot run a program as a user without privilege: {why}")))
             }
             Err(other) => Err(other),
@@ -187,9 +187,9 @@ impl Listener {
     /// The next who connects; `what` says who that is to be.
     pub fn accept(&self, what: &str) -> Verdict<Client> {
         let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        let patience = Timespec { tv_sec: TIMEOUT.as_secs() as i64, tv_nsec: 0 };
         if poll(&mut fds, Some(&patience)).map_err(io::Error::from)? == 0 {
-            return fail(what, format!("nobody connected for {PATIENCE:?}"));
+            return fail(what, format!("nobody connected for {TIMEOUT:?}"));
         }
         let socket = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC);
         Client::over(TcpStream::from(socket.map_err(io::Error::from)?))
@@ -199,7 +199,7 @@ impl Listener {
 impl Listener {
     /// The program, which is to connect; it fails at once where the program has ended instead.
     pub fn accept_from(&self, program: &mut Program, what: &str) -> Verdict<Client> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
             let slice = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -207,7 +207,7 @@ impl Listener {
             if ready {
                 return self.accept(what);
             }
-            if program.ended()?.is_some() || Instant::now() >= until {
+            if program.try_wait()?.is_some() || Instant::now() >= until {
                 return fail(what, program.describe());
             }
         }
@@ -274,7 +274,7 @@ impl Program {
     }
 
     /// It and all that it has started.
-    pub fn family(&self) -> Vec<Process> {
+    pub fn process_tree(&self) -> Vec<Process> {
         proc::family(self.pid())
     }
 
@@ -295,13 +295,13 @@ impl Program {
     }
 
     /// Ends its standard input.
-    pub fn end_input(&mut self) {
+    pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
     /// The next line of its standard output, without its end.
-    pub fn line(&mut self, what: &str) -> Verdict<String> {
-        let until = Instant::now() + PATIENCE;
+    pub fn read_line(&mut self, what: &str) -> Verdict<String> {
+        let until = Instant::now() + TIMEOUT;
         loop {
             if let Some(end) =
                 self.output.bytes[self.output.taken..].iter().position(|b| *b == b'\n')
@@ -322,7 +322,7 @@ impl Program {
     pub fn wait(&mut self, what: &str, patience: Duration) -> Verdict<ExitStatus> {
         let until = Instant::now() + patience;
         loop {
-            if let Some(status) = self.ended()? {
+            if let Some(status) = self.try_wait()? {
                 while self.pump(until)? {} // to the end of the output, unless somebody else holds it
                 return Ok(status);
             }
@@ -348,7 +348,7 @@ impl Program {
     }
 
     /// Its status, if it has ended.
-    pub fn ended(&mut self) -> Verdict<Option<ExitStatus>> {
+    pub fn try_wait(&mut self) -> Verdict<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
         }
@@ -382,7 +382,8 @@ impl Program {
 
     /// Takes the address from the first line of its output.
     pub fn listening(mut self) -> Verdict<Server> {
-        let line = self.line("the address that it listens on, as the first line of its output")?;
+        let line =
+            self.read_line("the address that it listens on, as the first line of its output")?;
         let address = line.rsplit(' ').next().and_then(|word| word.parse().ok());
         match address {
             Some(address) => Ok(Server { program: self, address }),
@@ -393,7 +394,7 @@ impl Program {
     }
 
     /// Lets it begin no further process, or as many as before. Binds nobody who has privileges, see
-    /// [`Trial::unprivileged_server`].
+    /// [`TestContext::unprivileged_server`].
     pub fn limit_processes(&self, limited: bool) -> Verdict {
         let before = getrlimit(Resource::Nproc).current;
         let before = before.map_or("unlimited".into(), |most| most.to_string());
@@ -416,17 +417,17 @@ impl Program {
 
     /// What it is doing, for a finding.
     pub fn describe(&mut self) -> String {
-        let _ = self.ended();
+        let _ = self.try_wait();
         let _ = self.output.take();
         let _ = self.errors.take();
-        let family = self.family();
+        let family = self.process_tree();
         if family.iter().all(|process| process.state == 'Z') {
             // It has ended since it was asked.
-            let _ = self.ended();
+            let _ = self.try_wait();
         }
         let mut text = match self.status {
-            Some(status) => format!("`{}` {}", self.name, how_ended(status)),
-            None => format!("`{}` runs on: {}", self.name, describe(&family)),
+            Some(status) => format!("`{}` {}", self.name, describe_exit(status)),
+            None => format!("`{}` runs on: {}", self.name, describe_processes(&family)),
         };
         let errors = self.errors();
         let mut lines = errors.lines();
@@ -452,12 +453,12 @@ impl Program {
         let Some(mut stdin) = self.stdin.take() else { return self.write([]) };
         rustix::io::ioctl_fionbio(&stdin, true).map_err(io::Error::from)?;
         let mut rest = bytes.as_ref();
-        let mut until = Instant::now() + PATIENCE;
+        let mut until = Instant::now() + TIMEOUT;
         while !rest.is_empty() {
             match stdin.write(rest) {
                 Ok(n) => {
                     rest = &rest[n..];
-                    until = Instant::now() + PATIENCE;
+                    until = Instant::now() + TIMEOUT;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -482,7 +483,7 @@ impl Program {
         found.map_err(|stop| match stop {
             Stop::Fail(Finding { expected, observed }) => {
                 // Who has closed a connection is perhaps about to end, and to say why.
-                wait::within(Duration::from_millis(300), || !matches!(self.ended(), Ok(None)));
+                wait::within(Duration::from_millis(300), || !matches!(self.try_wait(), Ok(None)));
                 let doing = self.describe();
                 let unwritten = doing.starts_with(UNWRITTEN);
                 let observed = if unwritten { doing } else { format!("{observed}; {doing}") };
@@ -493,7 +494,7 @@ impl Program {
     }
 
     /// The next line of its standard output, without its end, if it comes within `patience`.
-    pub fn line_within(&mut self, patience: Duration) -> Verdict<Option<String>> {
+    pub fn read_line_within(&mut self, patience: Duration) -> Verdict<Option<String>> {
         let until = Instant::now() + patience;
         loop {
             let rest = &self.output.bytes[self.output.taken..];
@@ -569,7 +570,7 @@ pub struct Server {
 impl Server {
     /// A new client.
     pub fn connect(&self) -> Verdict<Client> {
-        match TcpStream::connect_timeout(&SocketAddr::V4(self.address), PATIENCE) {
+        match TcpStream::connect_timeout(&SocketAddr::V4(self.address), TIMEOUT) {
             Ok(stream) => Client::over(stream),
             Err(error) => fail("a connection to be taken", error),
         }
@@ -583,7 +584,7 @@ impl Server {
         wanted: impl Fn(&T) -> bool,
         observed: impl Fn(&T) -> String,
     ) -> Verdict {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             let reading = read(self);
             if wanted(&reading) {
@@ -607,8 +608,8 @@ pub struct Client {
 impl Client {
     fn over(stream: TcpStream) -> Verdict<Client> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Client { stream, buffer: Vec::new() })
     }
 
@@ -626,7 +627,7 @@ impl Client {
     }
 
     /// Ends what this client sends.
-    pub fn finish(&self) -> Verdict {
+    pub fn shutdown_write(&self) -> Verdict {
         match self.stream.shutdown(Shutdown::Write) {
             // The other side has reset the connection: what comes of that is seen by whoever reads.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -635,7 +636,7 @@ impl Client {
     }
 
     /// The next `n` bytes; `what` says what they are.
-    pub fn exactly(&mut self, n: usize, what: &str) -> Verdict<Vec<u8>> {
+    pub fn read_exactly(&mut self, n: usize, what: &str) -> Verdict<Vec<u8>> {
         while self.buffer.len() < n {
             if !self.read_some(what)? {
                 let got = quote(&String::from_utf8_lossy(&self.buffer));
@@ -646,7 +647,7 @@ impl Client {
     }
 
     /// The next line without its LF; `what` says what it is.
-    pub fn line(&mut self, what: &str) -> Verdict<String> {
+    pub fn read_line(&mut self, what: &str) -> Verdict<String> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -666,7 +667,7 @@ impl Client {
     }
 
     /// The end of what the server sends.
-    pub fn end(&mut self, what: &str) -> Verdict {
+    pub fn read_end(&mut self, what: &str) -> Verdict {
         loop {
             if !self.buffer.is_empty() {
                 return fail(what, quote(&String::from_utf8_lossy(&self.buffer)));
@@ -690,7 +691,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let got = quote(&String::from_utf8_lossy(&self.buffer));
-                    fail(what, format!("nothing more for {PATIENCE:?} after {got}"))
+                    fail(what, format!("nothing more for {TIMEOUT:?} after {got}"))
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
                 Err(error) => fail(what, error),
@@ -699,7 +700,7 @@ impl Client {
     }
 
     /// The next `n` bytes, or those that come before the end or before a long silence.
-    pub fn up_to(&mut self, n: usize) -> Verdict<Vec<u8>> {
+    pub fn read_up_to(&mut self, n: usize) -> Verdict<Vec<u8>> {
         while self.buffer.len() < n {
             match self.read_some("bytes") {
                 Ok(true) => {}
@@ -717,7 +718,7 @@ impl Client {
 
     /// Sends bytes in pieces of `size`, and waits after each until the other end has read it: so every piece is a read
     /// of its own there, which no number of small sends would make sure. Whoever closes meanwhile gets no more.
-    pub fn send_apart(&mut self, bytes: &[u8], size: usize) -> Verdict {
+    pub fn send_in_pieces(&mut self, bytes: &[u8], size: usize) -> Verdict {
         let (Ok(SocketAddr::V4(peer)), Ok(SocketAddr::V4(own))) =
             (self.stream.peer_addr(), self.stream.local_addr())
         else {
@@ -726,12 +727,12 @@ impl Client {
         };
         for (at, piece) in bytes.chunks(size).enumerate() {
             self.send(piece)?;
-            if !wait::within(PATIENCE, || oracles::unread(peer, own).unwrap_or(0) == 0) {
+            if !wait::within(TIMEOUT, || oracles::unread(peer, own).unwrap_or(0) == 0) {
                 let what = format!("{size} bytes at a time to be read as they come");
                 let sent = (at * size + piece.len()).min(bytes.len());
                 return fail(
                     what,
-                    format!("nobody read the last of the first {sent} bytes for {PATIENCE:?}"),
+                    format!("nobody read the last of the first {sent} bytes for {TIMEOUT:?}"),
                 );
             }
         }
@@ -740,7 +741,7 @@ impl Client {
 }
 
 /// How a program has ended, in words.
-pub fn how_ended(status: ExitStatus) -> String {
+pub fn describe_exit(status: ExitStatus) -> String {
     match (status.code(), status.signal().map(Signal::try_from)) {
         (Some(101), _) => "panicked (exit code 101)".into(),
         (Some(code), _) => format!("ended with exit code {code}"),
@@ -753,7 +754,7 @@ pub fn how_ended(status: ExitStatus) -> String {
 }
 
 /// What processes are doing: their states, and the system calls that their threads are in.
-pub fn describe(family: &[Process]) -> String {
+pub fn describe_processes(family: &[Process]) -> String {
     let one = |process: &Process| {
         let calls = calls(process.pid);
         let calls =
@@ -826,16 +827,16 @@ pub fn quote(text: &str) -> String {
     format!("{shown:?}")
 }
 
-impl Trial {
+impl TestContext {
     /// A datagram socket on a free port of this host: 127.0.0.1, another address of the loopback network, or
     /// 0.0.0.0 for all of them. It may send to a broadcast address.
-    pub fn datagrams(&self, host: Ipv4Addr) -> Verdict<Datagrams> {
+    pub fn datagram_socket(&self, host: Ipv4Addr) -> Verdict<DatagramSocket> {
         let socket = std::net::UdpSocket::bind(SocketAddrV4::new(host, 0))?;
         socket.set_nonblocking(true)?;
         socket.set_broadcast(true)?;
         setsockopt(&socket, ReceiveTimestampns, &true)?;
         match socket.local_addr()? {
-            SocketAddr::V4(address) => Ok(Datagrams { socket, address }),
+            SocketAddr::V4(address) => Ok(DatagramSocket { socket, address }),
             SocketAddr::V6(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         }
     }
@@ -843,7 +844,7 @@ impl Trial {
 
 /// A datagram socket of the check's own: it plays the client, the server, a stranger, or the network between.
 #[derive(Debug)]
-pub struct Datagrams {
+pub struct DatagramSocket {
     socket: std::net::UdpSocket,
     address: SocketAddrV4,
 }
@@ -859,7 +860,7 @@ pub struct Datagram {
     pub at: Instant,
 }
 
-impl Datagrams {
+impl DatagramSocket {
     /// Where it receives.
     pub fn address(&self) -> SocketAddrV4 {
         self.address
@@ -934,14 +935,14 @@ impl Datagrams {
 
     /// Takes datagrams from `peer` alone from now on: who else sends is told that nobody is there (ICMP, port
     /// unreachable), while the port stays this socket's.
-    pub fn only_from(&self, peer: SocketAddrV4) -> Verdict {
+    pub fn receive_only_from(&self, peer: SocketAddrV4) -> Verdict {
         Ok(rustix::net::connect(&self.socket, &peer).map_err(io::Error::from)?)
     }
 }
 
 /// The waiting calls that the threads of a process are in, by the threads' numbers, where the kernel tells. The
 /// thread that began in `main` has the number of the process.
-pub fn thread_calls(pid: i32) -> BTreeMap<i32, &'static str> {
+pub fn thread_syscalls(pid: i32) -> BTreeMap<i32, &'static str> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeMap::new() };
     let call = |task: std::fs::DirEntry| {
         let line = std::fs::read_to_string(task.path().join("syscall")).ok()?;
@@ -957,15 +958,17 @@ mod tests {
 
     #[test]
     fn a_datagram_is_of_the_time_when_it_came() {
-        let trial = Trial::new(PathBuf::new(), PathBuf::new(), 1);
-        let (one, other) =
-            (trial.datagrams(Ipv4Addr::LOCALHOST), trial.datagrams(Ipv4Addr::LOCALHOST));
+        let context = TestContext::new(PathBuf::new(), PathBuf::new(), 1);
+        let (one, other) = (
+            context.datagram_socket(Ipv4Addr::LOCALHOST),
+            context.datagram_socket(Ipv4Addr::LOCALHOST),
+        );
         let (one, other) = (one.unwrap(), other.unwrap());
         let exchange = |pause: Duration| {
             one.send("now", other.address()).unwrap();
             let sent = Instant::now();
             wait::pause(pause);
-            let got = other.receive(PATIENCE).unwrap().unwrap();
+            let got = other.receive(TIMEOUT).unwrap().unwrap();
             assert_eq!((got.from, &got.bytes[..]), (one.address(), &b"now"[..]));
             (sent, got.at)
         };
@@ -974,6 +977,6 @@ mod tests {
             let (sent, came) = exchange(Duration::from_millis(50));
             came <= sent + Duration::from_millis(25)
         };
-        assert!(wait::within(4 * PATIENCE, noted), "they come when they are looked for");
+        assert!(wait::within(4 * TIMEOUT, noted), "they come when they are looked for");
     }
 }
