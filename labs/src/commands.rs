@@ -230,14 +230,14 @@ impl Desk {
         Ok(self.tell(lab, new))
     }
 
-    /// A lab that goes on with another one needs that one first.
+    /// A lab that builds on another one needs that one first.
     fn lay_out(&self, lab: &Lab) -> Result<bool, Problem> {
-        for (path, lender) in lab.borrowed()? {
-            let lender = self.find(&lender)?;
-            if !self.folder.has(lender) {
-                let (number, first, path) = (lab.number(), lender.number(), path.display());
+        for name in &lab.manifest.builds_on {
+            let earlier = self.find(name)?;
+            if !self.folder.has(earlier) {
+                let (number, first) = (lab.number(), earlier.number());
                 return Err(Problem::Usage(format!(
-                    "lab {number} goes on with the {path} that you write in lab {first}: cargo lab open {first}"
+                    "lab {number} builds on the library that you write in lab {first}: cargo lab open {first}"
                 )));
             }
         }

@@ -145,18 +145,14 @@ pub fn instructor(root: &Path, place: &Path) -> Result<usize, Broken> {
     Ok(copied)
 }
 
-/// The labs that these go on with, and which are not among them.
-///
-/// # Errors
-///
-/// A lab cannot be read.
-pub fn lenders<'a>(all: &'a [Lab], chosen: &[&Lab]) -> Result<Vec<&'a Lab>, Broken> {
-    let mut names = BTreeSet::new();
-    for lab in chosen {
-        names.extend(lab.borrowed()?.into_values());
-    }
-    names.retain(|name| chosen.iter().all(|lab| lab.name() != *name));
-    Ok(all.iter().filter(|lab| names.contains(&lab.name())).collect())
+/// The labs that these build on, and which are not among them.
+pub fn earlier<'a>(all: &'a [Lab], chosen: &[&Lab]) -> Vec<&'a Lab> {
+    let needed = |lab: &&Lab| {
+        let name = lab.name();
+        chosen.iter().any(|other| other.manifest.builds_on.contains(&name))
+            && chosen.iter().all(|other| other.name() != name)
+    };
+    all.iter().filter(needed).collect()
 }
 
 /// Where files below `folder` give a solution away: canaries, references, and the lines of holes.
@@ -292,17 +288,7 @@ fn copy_lab(lab: &Lab, target: &Path) -> Result<(), Broken> {
         let path = lab.folder.join(name);
         fs::read_to_string(&path).map_err(|error| Broken::new(path.display(), error))
     };
-    let mut manifest = text("lab.toml")?;
-    let borrowed = lab.borrowed()?;
-    if !borrowed.is_empty() {
-        let pairs: Vec<String> = borrowed
-            .iter()
-            .map(|(path, lender)| format!("\"{}\" = \"{lender}\"", path.display()))
-            .collect();
-        manifest = format!("borrowed = {{ {} }}\n{manifest}", pairs.join(", "));
-    }
-    write(&target.join("lab.toml"), manifest.as_bytes())?;
-    for name in ["guide.en.md", "guide.zh.md", "checks.rs"] {
+    for name in ["lab.toml", "guide.en.md", "guide.zh.md", "checks.rs"] {
         write(&target.join(name), text(name)?.as_bytes())?;
     }
     for (path, text) in lab.starter()? {

@@ -6,10 +6,13 @@
 //! | `guide.en.md`, `guide.zh.md` | what the student reads |
 //! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
 //! | `starter/` | what the student begins with; generated from it |
-//! | a link in `reference/src` to a file of another lab's | is *borrowed*: the student has written it there, and has a link, too |
-//! | no `reference/` | a student's copy: what is borrowed stands in `lab.toml`, and `starter/` is all that there is |
+//! | no `reference/` | a student's copy: `starter/` is all that there is |
 //! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
 //! | `checks.rs` | the checks' code |
+//!
+//! A lab with a `library` in its `lab.toml` has one beside its programs, called `lab` and its number. Labs whose
+//! `builds_on` names it depend on that package, which lies next to their own: in the student's folder it is what the
+//! student has written, and in `verify` it is the reference.
 
 use crate::splice::{Filling, Template};
 use serde::Deserialize;
@@ -64,6 +67,11 @@ pub struct Manifest {
     pub title: Text,
     /// The programs that the student builds, with the files that they begin in.
     pub programs: BTreeMap<String, PathBuf>,
+    /// The file in which the library begins that other labs use.
+    pub library: Option<PathBuf>,
+    /// The labs whose libraries this one uses, by the names of their folders.
+    #[serde(default)]
+    pub builds_on: Vec<String>,
     /// The options with which the program `server` takes part in a comparison, if it speaks the file protocol.
     pub bench: Option<Vec<String>>,
     /// What the student writes.
@@ -72,10 +80,10 @@ pub struct Manifest {
     /// How it is graded.
     #[serde(rename = "check")]
     pub checks: Vec<CheckInfo>,
-    /// Written into a student's copy, which has no reference: the files that are borrowed, and of which labs.
-    #[serde(default)]
-    pub borrowed: BTreeMap<PathBuf, String>,
 }
+
+/// The files of a package, by their paths in it.
+pub type Files = BTreeMap<PathBuf, String>;
 
 /// Something that the student writes.
 #[derive(Clone, Debug, Deserialize)]
@@ -204,40 +212,22 @@ impl Lab {
         self.manifest.checks.iter().find(|check| check.id == id)
     }
 
-    /// The reference's sources with their paths below the package, taken apart; without what is borrowed.
+    /// The labs whose libraries this one uses.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be used.
+    pub fn builds_on(&self) -> Result<Vec<Lab>, Broken> {
+        let names = self.manifest.builds_on.iter();
+        names.map(|name| Lab::load(&self.folder.with_file_name(name))).collect()
+    }
+
+    /// The reference's sources with their paths below the package, taken apart.
     ///
     /// # Errors
     ///
     /// They cannot be read, or a mark in them is wrong.
     pub fn templates(&self) -> Result<BTreeMap<PathBuf, Template>, Broken> {
-        self.sources(|path| !path.is_symlink())
-    }
-
-    /// The files that are borrowed, with their paths below the package, and the names of the labs that they are of.
-    /// There they have the same paths.
-    ///
-    /// # Errors
-    ///
-    /// The reference cannot be read.
-    pub fn borrowed(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        if !self.has_reference() {
-            return Ok(self.manifest.borrowed.clone());
-        }
-        let mut borrowed = BTreeMap::new();
-        for path in self.sources(Path::is_symlink)?.into_keys() {
-            let link = self.folder.join("reference").join(&path);
-            let real = link.canonicalize().map_err(|error| Broken::new(link.display(), error))?;
-            let lender = real.ancestors().find(|folder| folder.join("lab.toml").is_file());
-            let lender = lender.filter(|lender| real == lender.join("reference").join(&path));
-            let Some(name) = lender.and_then(Path::file_name) else {
-                return Err(Broken::new(link.display(), "leads to no lab's file of this name"));
-            };
-            borrowed.insert(path, name.to_string_lossy().into_owned());
-        }
-        Ok(borrowed)
-    }
-
-    fn sources(&self, wanted: fn(&Path) -> bool) -> Result<BTreeMap<PathBuf, Template>, Broken> {
         let home = self.folder.join("reference");
         let mut templates = BTreeMap::new();
         let mut folders = vec![home.join("src")];
@@ -245,9 +235,6 @@ impl Lab {
             for path in read_dir(&folder)? {
                 if path.is_dir() {
                     folders.push(path);
-                    continue;
-                }
-                if !wanted(&path) {
                     continue;
                 }
                 let relative = path.strip_prefix(&home).unwrap_or(&path).to_owned();
@@ -281,43 +268,47 @@ impl Lab {
         Ok(fillings)
     }
 
-    /// The files of a package, with their paths below it, as `sources` makes the program, borrowed ones too.
-    pub(crate) fn package(
-        &self,
-        sources: impl Fn(&Template) -> String,
-    ) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        let mut files = BTreeMap::new();
-        for (path, template) in self.sources(|_| true)? {
-            files.insert(path, sources(&template));
-        }
-        files.insert("Cargo.toml".into(), self.cargo_toml());
+    /// The files of this lab's package, as `sources` makes the program.
+    fn package(&self, sources: impl Fn(&Template) -> String) -> Result<Files, Broken> {
+        let templates = self.templates()?.into_iter();
+        let mut files: Files =
+            templates.map(|(path, template)| (path, sources(&template))).collect();
+        files.insert("Cargo.toml".into(), self.cargo_toml()?);
         Ok(files)
     }
 
-    /// The files of the reference, without marks.
+    /// The package as `sources` makes the program, and the references of the labs that it builds on: by the labs' names.
+    pub(crate) fn packages(
+        &self,
+        sources: impl Fn(&Template) -> String,
+    ) -> Result<BTreeMap<String, Files>, Broken> {
+        let mut packages = BTreeMap::from([(self.name(), self.package(sources)?)]);
+        for lab in self.builds_on()? {
+            packages.extend(lab.reference()?);
+        }
+        Ok(packages)
+    }
+
+    /// The reference without marks, and those of the labs that it builds on: by the labs' names.
     ///
     /// # Errors
     ///
     /// The lab cannot be read, as in a student's copy.
-    pub fn reference(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        self.package(|template| template.filled(&Filling::default()))
+    pub fn reference(&self) -> Result<BTreeMap<String, Files>, Broken> {
+        self.packages(|template| template.filled(&Filling::default()))
     }
 
-    /// The files that the student begins with, without what is borrowed.
+    /// The files that the student begins with.
     ///
     /// # Errors
     ///
     /// The lab cannot be read.
-    pub fn starter(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
+    pub fn starter(&self) -> Result<Files, Broken> {
         if !self.has_reference() {
             let home = self.folder.join("starter");
             return files_below(&home).map_err(|error| Broken::new(home.display(), error));
         }
-        let mut files = self.package(Template::starter)?;
-        for path in self.borrowed()?.keys() {
-            files.remove(path);
-        }
-        Ok(files)
+        self.package(Template::starter)
     }
 
     /// Whether this is an author's copy of the lab, and not a student's.
@@ -325,20 +316,33 @@ impl Lab {
         self.folder.join("reference").is_dir()
     }
 
-    /// The student's own: std, libc and nix. What a stub leaves unused is no fault of theirs.
-    fn cargo_toml(&self) -> String {
+    /// What the library is called in programs that use it.
+    fn library_name(&self) -> String {
+        format!("lab{}", self.number())
+    }
+
+    /// The student's own: std, libc, nix, and the libraries of earlier labs. What a stub leaves unused is no fault of theirs.
+    fn cargo_toml(&self) -> Result<String, Broken> {
         let name = self.name();
-        let programs = self.manifest.programs.iter();
-        let programs: String = programs
-            .map(|(name, path)| {
-                format!("[[bin]]\nname = \"{name}\"\npath = \"{}\"\n\n", path.display())
-            })
-            .collect();
-        format!(
+        let mut targets = String::new();
+        if let Some(path) = &self.manifest.library {
+            let (library, path) = (self.library_name(), path.display());
+            targets += &format!("[lib]\nname = \"{library}\"\npath = \"{path}\"\n\n");
+        }
+        for (name, path) in &self.manifest.programs {
+            targets += &format!("[[bin]]\nname = \"{name}\"\npath = \"{}\"\n\n", path.display());
+        }
+        let mut dependencies = DEPENDENCIES.to_owned();
+        for lab in self.builds_on()? {
+            let (library, name) = (lab.library_name(), lab.name());
+            dependencies +=
+                &format!("{library} = {{ package = \"lab{name}\", path = \"../{name}\" }}\n");
+        }
+        Ok(format!(
             "[package]\nname = \"lab{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
-             {programs}{DEPENDENCIES}\n\
+             {targets}{dependencies}\n\
              [lints.rust]\nunused = \"allow\"\nunreachable_code = \"allow\"\n"
-        )
+        ))
     }
 }
 
@@ -354,8 +358,8 @@ nix = { version = \"0.31\", features = [\"event\", \"fs\", \"net\", \"poll\", \"
 /// # Errors
 ///
 /// A file cannot be read as text.
-pub fn files_below(home: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
+pub fn files_below(home: &Path) -> io::Result<Files> {
+    let mut files = Files::new();
     let mut folders = vec![home.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// The folder.
@@ -69,8 +68,7 @@ impl Folder {
         self.package(lab).join("Cargo.toml").is_file()
     }
 
-    /// Lays out a lab's starter and guides, and links to what it borrows of the student's other labs: it is one file, so
-    /// what is mended there is mended here. What is there already is left as it is. Gives whether it was new.
+    /// Lays out a lab's starter and guides. What is there already is left as it is. Gives whether it was new.
     ///
     /// # Errors
     ///
@@ -85,15 +83,6 @@ impl Folder {
             write_new(&self.0.join("Cargo.lock"), &lock).map_err(fault)?;
         }
         let package = self.package(lab);
-        for (path, lender) in lab.borrowed()? {
-            let up = "../".repeat(path.components().count());
-            let (link, own) = (package.join(&path), Path::new(&up).join(&lender).join(&path));
-            if link.symlink_metadata().is_ok() {
-                continue;
-            }
-            fs::create_dir_all(link.parent().unwrap_or(&package)).map_err(fault)?;
-            symlink(&own, &link).map_err(fault)?;
-        }
         for (path, text) in lab.starter()? {
             write_new(&package.join(path), &text).map_err(fault)?;
         }

@@ -12,7 +12,7 @@
 
 use crate::build::{NotBuilt, build};
 use crate::grader::{BUSY, Graded, Outcome, grade, interrupted};
-use crate::manifest::{Broken, Lab};
+use crate::manifest::{Broken, Files, Lab, files_below};
 use crate::splice::{Filling, Template};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -194,14 +194,8 @@ pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, Broken> {
     for hole in unique.symmetric_difference(&listed) {
         complaints.push(format!("hole `{hole}` is not both in the reference and in lab.toml"));
     }
-    for (path, lender) in lab.borrowed()? {
-        let lent = Lab::load(&lab.folder.with_file_name(&lender))?;
-        let templates = lent.templates()?;
-        let lent = templates.get(&path).into_iter().flat_map(Template::holes);
-        for hole in lent.filter(|hole| listed.contains(hole)) {
-            complaints
-                .push(format!("hole `{hole}` has the name of one in {lender}, which is borrowed"));
-        }
+    for other in lab.builds_on()?.iter().filter(|other| other.manifest.library.is_none()) {
+        complaints.push(format!("builds on {}, which has no library", other.name()));
     }
     if templates.values().all(|template| template.canaries().next().is_none()) {
         complaints.push("the reference has no canary".into());
@@ -244,17 +238,18 @@ impl Workshop<'_> {
         name: &str,
         sources: impl Fn(&Template) -> String,
     ) -> Result<Result<PathBuf, String>, Broken> {
-        let files = self.lab.package(sources)?;
+        let packages = self.lab.packages(sources)?;
         let mut hasher = DefaultHasher::new();
-        files.hash(&mut hasher);
+        packages.hash(&mut hasher);
         let programs = self.folder.join(name);
         let (key, mark) = (format!("{:016x}", hasher.finish()), programs.join("built-from"));
         if fs::read_to_string(&mark).is_ok_and(|found| found == key) {
             return Ok(Ok(programs));
         }
         let fault = |error: io::Error| Broken::new(programs.display(), error);
-        let package = self.folder.join("package");
-        lay_out(&files, &package)?;
+        let place = self.folder.join("packages");
+        lay_out(&packages, &place)?;
+        let package = place.join(self.lab.name());
         let built = match build(&package, &self.target) {
             Ok(built) if built.warnings.is_empty() => built,
             Ok(built) => return Ok(Err(built.warnings.concat())),
@@ -271,24 +266,38 @@ impl Workshop<'_> {
     }
 }
 
-/// Writes the files of a package, which is a workspace of its own, to a folder that is made anew.
+/// Writes packages, each a workspace of its own, to folders of their names below `place`, which are made anew unless they
+/// are there already: what is not written is not built again.
 ///
 /// # Errors
 ///
 /// The file system refuses.
-pub fn lay_out(files: &BTreeMap<PathBuf, String>, package: &Path) -> Result<(), Broken> {
-    let fault = |error: io::Error| Broken::new(package.display(), error);
+pub fn lay_out(packages: &BTreeMap<String, Files>, place: &Path) -> Result<(), Broken> {
+    for (name, files) in packages {
+        let package = place.join(name);
+        write_package(files.clone(), &package)
+            .map_err(|error| Broken::new(package.display(), error))?;
+    }
+    Ok(())
+}
+
+fn write_package(mut files: Files, package: &Path) -> io::Result<()> {
+    files.entry("Cargo.toml".into()).or_default().push_str("\n[workspace]\n");
+    let mut found = files_below(package)?;
+    found.remove(Path::new("Cargo.lock"));
+    if found == files {
+        return Ok(());
+    }
     let _ = fs::remove_dir_all(package);
     for (path, text) in files {
         let path = package.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(package)).map_err(fault)?;
-        let own = if path.ends_with("Cargo.toml") { "\n[workspace]\n" } else { "" };
-        fs::write(path, format!("{text}{own}")).map_err(fault)?;
+        fs::create_dir_all(path.parent().unwrap_or(package))?;
+        fs::write(path, text)?;
     }
     let lock = crate::root().join("Cargo.lock");
     if lock.is_file() {
         // The versions that are there already; Cargo takes from it what it needs.
-        fs::copy(lock, package.join("Cargo.lock")).map_err(fault)?;
+        fs::copy(lock, package.join("Cargo.lock"))?;
     }
     Ok(())
 }
@@ -332,7 +341,7 @@ const MACHINERY: [&str; 7] = [
     ".cargo/",
 ];
 
-/// The labs that differ from the commit `base`, together with those that borrow from them.
+/// The labs that differ from the commit `base`, together with those that build on them.
 ///
 /// # Errors
 ///
@@ -368,7 +377,7 @@ pub fn changed(labs: &[Lab], root: &Path, base: &str) -> Result<Changed, Broken>
         names.extend(name.map(str::to_owned));
     }
     for lab in labs {
-        if lab.borrowed()?.values().any(|lender| names.contains(lender)) {
+        if lab.manifest.builds_on.iter().any(|other| names.contains(other)) {
             names.insert(lab.name());
         }
     }

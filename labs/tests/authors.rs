@@ -46,20 +46,16 @@ fn git(root: &Path, args: &[&str]) {
 }
 
 #[test]
-fn a_change_concerns_the_labs_that_it_touches_and_those_that_borrow_from_them() {
+fn a_change_concerns_the_labs_that_it_touches_and_those_that_build_on_them() {
     let place = tempfile::tempdir().unwrap();
     let (root, home) = (place.path(), place.path().join("labs"));
     fs::create_dir_all(home.join("src")).unwrap();
-    for (number, name) in [("95", "alone"), ("97", "lender"), ("98", "borrower")] {
+    for (number, name) in [("95", "alone"), ("97", "earlier"), ("98", "later")] {
         skeleton::make(&home, number, name).unwrap();
     }
-    fs::write(home.join("97_lender/reference/src/lent.rs"), "// lab:hole lent\n// lab:end\n")
-        .unwrap();
-    std::os::unix::fs::symlink(
-        "../../../97_lender/reference/src/lent.rs",
-        home.join("98_borrower/reference/src/lent.rs"),
-    )
-    .unwrap();
+    let later = home.join("98_later/lab.toml");
+    let text = fs::read_to_string(&later).unwrap();
+    fs::write(later, format!("builds_on = [\"97_earlier\"]\n{text}")).unwrap();
     let labs = Lab::all(&home).unwrap();
     let concerned = || changed(&labs, root, "base").unwrap();
     // Without Git nothing can be told, so all are concerned.
@@ -77,10 +73,10 @@ fn a_change_concerns_the_labs_that_it_touches_and_those_that_borrow_from_them() 
     git(root, &["commit", "-qam", "two"]);
     assert_eq!(concerned(), names(&["95_alone"]));
     // A new file counts before it is known to Git.
-    fs::write(home.join("97_lender/wrong/new.rs"), "").unwrap();
-    assert_eq!(concerned(), names(&["95_alone", "97_lender", "98_borrower"]));
+    fs::write(home.join("97_earlier/wrong/new.rs"), "").unwrap();
+    assert_eq!(concerned(), names(&["95_alone", "97_earlier", "98_later"]));
     fs::write(root.join("README.md"), "").unwrap();
-    assert_eq!(concerned(), names(&["95_alone", "97_lender", "98_borrower"]));
+    assert_eq!(concerned(), names(&["95_alone", "97_earlier", "98_later"]));
     fs::write(home.join("src/grader.rs"), "").unwrap();
     assert!(matches!(concerned(), Changed::All(why) if why.contains("labs/src/grader.rs")));
 }

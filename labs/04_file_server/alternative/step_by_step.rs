@@ -70,7 +70,7 @@
                 continue;
             }
         };
-        match converse(&stream, root).and_then(|()| part(&stream)) {
+        match serve_client(&stream, root).and_then(|()| lingering_close(&stream)) {
             Ok(()) => {}
             Err(error) => eprintln!("{client}: {error}"),
         }

@@ -46,7 +46,7 @@
             libc::syscall(libc::SYS_close_range, 3, own - 1, 0);
             libc::syscall(libc::SYS_close_range, own + 1, u32::MAX, 0);
         }
-        i32::from(converse(&stream, root).is_err())
+        i32::from(serve_client(&stream, root).is_err())
     });
     if child.is_err() {
         let _ = nix::sys::socket::send(

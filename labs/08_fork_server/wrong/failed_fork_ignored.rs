@@ -3,7 +3,7 @@
 // lab:fill serve
     let _ = children::begin(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(_) => 1,
         }

@@ -1,7 +1,7 @@
 //! The commands of authors and instructors, which need the references.
 
 use super::{Desk, Problem, lock_file, progress_line, say_swept};
-use labs::export::{Plan, instructor, lenders, student};
+use labs::export::{Plan, earlier, instructor, student};
 use labs::grader::adopt_orphans;
 use labs::manifest::{Lab, files_below};
 use labs::verify::{Changed, Matrix, Scope, changed, consistency, lay_out, table, verify};
@@ -152,9 +152,9 @@ impl Desk {
                     numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?
                 }
             };
-            for lender in lenders(&self.labs, &chosen)? {
-                println!("{} comes along: others go on with it", lender.name());
-                chosen.push(lender);
+            for lab in earlier(&self.labs, &chosen) {
+                println!("{} comes along: others build on it", lab.name());
+                chosen.push(lab);
             }
             chosen.sort_by_key(|lab| lab.name());
             chosen.dedup_by_key(|lab| lab.name());
@@ -188,9 +188,9 @@ that is meant for it stands in bold.
 /// Builds the server of a lab's reference and puts it at `place`.
 pub(super) fn reference_server(lab: &Lab, place: &Path) -> Result<(), Problem> {
     let workshop = workshop();
-    let package = workshop.join(lab.name()).join("bench");
-    lay_out(&lab.reference()?, &package)?;
-    Ok(bench::build_server(&package, &workshop.join("target"), place)?)
+    let packages = workshop.join(lab.name()).join("bench");
+    lay_out(&lab.reference()?, &packages)?;
+    Ok(bench::build_server(&packages.join(lab.name()), &workshop.join("target"), place)?)
 }
 
 pub(super) fn workshop() -> PathBuf {

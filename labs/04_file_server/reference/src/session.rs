@@ -98,7 +98,6 @@ impl Session {
     }
 
     /// Whether more input is of use now. While a reply waits to be sent, it is not.
-    #[allow(dead_code, reason = "only a server that waits for several clients at once has to ask")]
     pub fn wants_input(&self) -> bool {
         self.output.is_empty()
             && !self.ended

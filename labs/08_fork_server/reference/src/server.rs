@@ -7,11 +7,9 @@
 
 // lab:canary wagtail-08-server
 mod children;
-mod converse;
 mod options;
-#[allow(dead_code, reason = "one of its functions is for servers that do not block")]
-mod session;
 
+use lab04::serve_blocking;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
     sockopt::ReuseAddr,
@@ -81,7 +79,7 @@ fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     let child = children::begin(|| {
         // SAFETY: the child ends by `_exit`, so nobody uses this descriptor or closes it again.
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("server: a client was lost: {error}");
@@ -100,10 +98,10 @@ fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     // lab:end
 }
 
-/// One client's conversation, from the first byte to the last.
-fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+/// Serves one client until its session is over.
+fn serve_client(stream: &TcpStream, root: &Path) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    converse::converse(stream, root)
+    serve_blocking(stream, root)
 }
 
 /// A listening socket. That of std has room for no more than 128 clients that are not accepted yet.

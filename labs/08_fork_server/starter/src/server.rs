@@ -6,11 +6,9 @@
 //! ```
 
 mod children;
-mod converse;
 mod options;
-#[allow(dead_code, reason = "one of its functions is for servers that do not block")]
-mod session;
 
+use lab04::serve_blocking;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
     sockopt::ReuseAddr,
@@ -70,10 +68,10 @@ fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     todo!("a child for this client")
 }
 
-/// One client's conversation, from the first byte to the last.
-fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+/// Serves one client until its session is over.
+fn serve_client(stream: &TcpStream, root: &Path) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    converse::converse(stream, root)
+    serve_blocking(stream, root)
 }
 
 /// A listening socket. That of std has room for no more than 128 clients that are not accepted yet.

@@ -1,7 +1,7 @@
 //! One client: its connection, and what is to be done for it. There is nothing to do in this file.
 
-use crate::converse::converse;
 use crate::stats::{self, Stats};
+use lab04::serve_blocking;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Client {
 
     fn talk(&self, sent: &mut u64) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
-        converse(Counted { stream: &self.stream, sent }, &self.root)
+        serve_blocking(Counted { stream: &self.stream, sent }, &self.root)
     }
 }
 

@@ -8,9 +8,7 @@
 //! SIGTERM or SIGINT: it takes no more clients, serves those that it has to their end, says how many they were, and ends.
 
 mod client;
-mod converse;
 mod pool;
-mod session;
 mod stats;
 mod sync;
 mod threads;

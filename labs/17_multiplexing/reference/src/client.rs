@@ -1,7 +1,7 @@
 //! The server's side of one connection, on a socket that never makes it wait.
 
 // lab:canary sandpiper-17-client
-use crate::session::Session;
+use lab04::Session;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};

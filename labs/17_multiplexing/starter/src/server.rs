@@ -10,7 +10,6 @@ mod client;
 mod door;
 mod poll;
 mod select;
-mod session;
 mod spin;
 
 use door::Door;

@@ -1,12 +1,12 @@
-//! Moves the bytes between a client and its session, and waits where there is nothing to move.
+//! Moves bytes between a client and its session, and waits where there are none to move.
 
 use crate::session::Session;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 // lab:canary whimbrel-04-converse
-/// Serves the client at the other end of `stream` to the end of the conversation. (`&TcpStream` is such a stream.)
-pub fn converse(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
+/// Serves the client at the other end of `stream` until the session is over. (`&TcpStream` is such a stream.)
+pub fn serve_blocking(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
     let mut session = Session::new(root)?;
     let mut bytes = [0; 16 * 1024];
     // lab:hole converse
