@@ -117,4 +117,3 @@ impl DatagramSocket {
         Ok(rustix::net::connect(&self.socket, &peer).map_err(io::Error::from)?)
     }
 }
-

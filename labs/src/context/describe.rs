@@ -91,4 +91,3 @@ pub fn quote(text: &str) -> String {
     }
     format!("{shown:?}")
 }
-

@@ -361,4 +361,3 @@ impl<S: Read + AsFd> Output<S> {
         Ok(())
     }
 }
-
