@@ -128,24 +128,24 @@ impl CheckInfo {
 
 /// Why a lab cannot be used: it, and not its student, is at fault.
 #[derive(Clone, Debug)]
-pub struct Broken {
+pub struct LabError {
     place: String,
     why: String,
 }
 
-impl Broken {
-    pub(crate) fn new(place: impl fmt::Display, why: impl fmt::Display) -> Broken {
-        Broken { place: place.to_string(), why: why.to_string() }
+impl LabError {
+    pub(crate) fn new(place: impl fmt::Display, why: impl fmt::Display) -> LabError {
+        LabError { place: place.to_string(), why: why.to_string() }
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.why)
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for LabError {}
 
 impl Lab {
     /// All labs below `home`, by their numbers.
@@ -153,7 +153,7 @@ impl Lab {
     /// # Errors
     ///
     /// The folder cannot be read, or a `lab.toml` is wrong.
-    pub fn all(home: &Path) -> Result<Vec<Lab>, Broken> {
+    pub fn all(home: &Path) -> Result<Vec<Lab>, LabError> {
         let mut folders: Vec<PathBuf> = read_dir(home)?;
         folders.retain(|folder| folder.join("lab.toml").is_file());
         folders.into_iter().map(|folder| Lab::load(&folder)).collect()
@@ -164,15 +164,15 @@ impl Lab {
     /// # Errors
     ///
     /// Its `lab.toml` cannot be read or says what cannot be.
-    pub fn load(folder: &Path) -> Result<Lab, Broken> {
+    pub fn load(folder: &Path) -> Result<Lab, LabError> {
         let path = folder.join("lab.toml");
         let manifest: Manifest =
-            toml::from_str(&read(&path)?).map_err(|error| Broken::new(path.display(), error))?;
+            toml::from_str(&read(&path)?).map_err(|error| LabError::new(path.display(), error))?;
         let lab = Lab { folder: folder.to_owned(), manifest };
         let mut ids = BTreeSet::new();
         for check in &lab.manifest.checks {
             let wrong =
-                |why: &str| Err(Broken::new(path.display(), format!("{}: {why}", check.id)));
+                |why: &str| Err(LabError::new(path.display(), format!("{}: {why}", check.id)));
             if !ids.insert(&check.id) {
                 return wrong("there are two of it");
             }
@@ -216,7 +216,7 @@ impl Lab {
     /// # Errors
     ///
     /// One of them cannot be used.
-    pub fn builds_on(&self) -> Result<Vec<Lab>, Broken> {
+    pub fn builds_on(&self) -> Result<Vec<Lab>, LabError> {
         let names = self.manifest.builds_on.iter();
         names.map(|name| Lab::load(&self.folder.with_file_name(name))).collect()
     }
@@ -226,7 +226,7 @@ impl Lab {
     /// # Errors
     ///
     /// They cannot be read, or a mark in them is wrong.
-    pub fn templates(&self) -> Result<BTreeMap<PathBuf, Template>, Broken> {
+    pub fn templates(&self) -> Result<BTreeMap<PathBuf, Template>, LabError> {
         let home = self.folder.join("reference");
         let mut templates = BTreeMap::new();
         let mut folders = vec![home.join("src")];
@@ -239,7 +239,7 @@ impl Lab {
                 let relative = path.strip_prefix(&home).unwrap_or(&path).to_owned();
                 let shown = relative.display().to_string();
                 let template = Template::parse(&shown, &read(&path)?)
-                    .map_err(|fault| Broken::new(self.folder.display(), fault))?;
+                    .map_err(|fault| LabError::new(self.folder.display(), fault))?;
                 templates.insert(relative, template);
             }
         }
@@ -251,7 +251,7 @@ impl Lab {
     /// # Errors
     ///
     /// They cannot be read, or are no fillings.
-    pub fn fillings(&self, kind: &str) -> Result<BTreeMap<String, Filling>, Broken> {
+    pub fn fillings(&self, kind: &str) -> Result<BTreeMap<String, Filling>, LabError> {
         let folder = self.folder.join(kind);
         if !folder.is_dir() {
             return Ok(BTreeMap::new());
@@ -261,14 +261,14 @@ impl Lab {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let shown = format!("{kind}/{name}.rs");
             let filling = Filling::parse(&shown, &read(&path)?)
-                .map_err(|fault| Broken::new(self.folder.display(), fault))?;
+                .map_err(|fault| LabError::new(self.folder.display(), fault))?;
             fillings.insert(name, filling);
         }
         Ok(fillings)
     }
 
     /// The files of this lab's package, as `sources` makes the program.
-    fn package(&self, sources: impl Fn(&Template) -> String) -> Result<Files, Broken> {
+    fn package(&self, sources: impl Fn(&Template) -> String) -> Result<Files, LabError> {
         let templates = self.templates()?.into_iter();
         let mut files: Files =
             templates.map(|(path, template)| (path, sources(&template))).collect();
@@ -280,7 +280,7 @@ impl Lab {
     pub(crate) fn packages(
         &self,
         sources: impl Fn(&Template) -> String,
-    ) -> Result<BTreeMap<String, Files>, Broken> {
+    ) -> Result<BTreeMap<String, Files>, LabError> {
         let mut packages = BTreeMap::from([(self.name(), self.package(sources)?)]);
         for lab in self.builds_on()? {
             packages.extend(lab.reference()?);
@@ -293,7 +293,7 @@ impl Lab {
     /// # Errors
     ///
     /// The lab cannot be read, as in a student's copy.
-    pub fn reference(&self) -> Result<BTreeMap<String, Files>, Broken> {
+    pub fn reference(&self) -> Result<BTreeMap<String, Files>, LabError> {
         self.packages(|template| template.filled(&Filling::default()))
     }
 
@@ -302,10 +302,10 @@ impl Lab {
     /// # Errors
     ///
     /// The lab cannot be read.
-    pub fn starter(&self) -> Result<Files, Broken> {
+    pub fn starter(&self) -> Result<Files, LabError> {
         if !self.has_reference() {
             let home = self.folder.join("starter");
-            return files_below(&home).map_err(|error| Broken::new(home.display(), error));
+            return files_below(&home).map_err(|error| LabError::new(home.display(), error));
         }
         self.package(Template::starter)
     }
@@ -321,7 +321,7 @@ impl Lab {
     }
 
     /// The student's own: std, libc, nix, and the libraries of earlier labs. What a stub leaves unused is no fault of theirs.
-    fn cargo_toml(&self) -> Result<String, Broken> {
+    fn cargo_toml(&self) -> Result<String, LabError> {
         let name = self.name();
         let mut targets = String::new();
         if let Some(path) = &self.manifest.library {
@@ -378,15 +378,15 @@ pub fn files_below(home: &Path) -> io::Result<Files> {
     Ok(files)
 }
 
-fn read(path: &Path) -> Result<String, Broken> {
-    fs::read_to_string(path).map_err(|error| Broken::new(path.display(), error))
+fn read(path: &Path) -> Result<String, LabError> {
+    fs::read_to_string(path).map_err(|error| LabError::new(path.display(), error))
 }
 
-fn read_dir(path: &Path) -> Result<Vec<PathBuf>, Broken> {
+fn read_dir(path: &Path) -> Result<Vec<PathBuf>, LabError> {
     let entries = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
     };
-    let mut entries = entries().map_err(|error| Broken::new(path.display(), error))?;
+    let mut entries = entries().map_err(|error| LabError::new(path.display(), error))?;
     entries.sort();
     Ok(entries)
 }

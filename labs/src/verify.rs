@@ -10,9 +10,9 @@
 //! And every check must catch a wrong one. What is built is kept by the text of the program, so that a second
 //! run builds only what has changed.
 
-use crate::build::{NotBuilt, build};
-use crate::grader::{BUSY, Graded, Outcome, grade, interrupted};
-use crate::manifest::{Broken, Files, Lab, files_below};
+use crate::build::{BuildError, build};
+use crate::grader::{BUSY, CheckResult, Outcome, grade, interrupted};
+use crate::manifest::{Files, Lab, LabError, files_below};
 use crate::splice::{Filling, Template};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -52,11 +52,11 @@ pub fn verify(
     scope: Scope,
     matrix: &mut Matrix,
     say: &mut dyn FnMut(&str),
-) -> Result<Vec<Complaint>, Broken> {
+) -> Result<Vec<Complaint>, LabError> {
     let mut complaints = consistency(lab)?;
     let shop = Workshop { lab, folder: workshop.join(lab.name()), target: workshop.join("target") };
-    let trouble = |graded: &Graded| match &graded.outcome {
-        Outcome::Trouble(why) => format!(": {why}"),
+    let trouble = |graded: &CheckResult| match &graded.outcome {
+        Outcome::GraderError(why) => format!(": {why}"),
         Outcome::Fail(finding) | Outcome::Stopped(finding) => format!(": {}", finding.observed),
         _ => String::new(),
     };
@@ -69,7 +69,7 @@ pub fn verify(
                 let graded = grade(lab, check, programs, seed);
                 left -= 1;
                 let busy =
-                    matches!(&graded.outcome, Outcome::Trouble(why) if why.starts_with(BUSY));
+                    matches!(&graded.outcome, Outcome::GraderError(why) if why.starts_with(BUSY));
                 if !busy || left == 0 {
                     return graded;
                 }
@@ -128,7 +128,7 @@ pub fn verify(
     let mut caught_one: BTreeSet<&str> = BTreeSet::new();
     for (name, filling) in &wrong {
         if let Some(signal) = interrupted() {
-            return Err(Broken::new(lab.name(), format!("ended by {signal}")));
+            return Err(LabError::new(lab.name(), format!("ended by {signal}")));
         }
         say(name);
         let declared = filling.notes.get("check").map_or("", |id| &id[..]);
@@ -159,7 +159,7 @@ pub fn verify(
                             Outcome::Pass => {
                                 complaints.push(format!("{name}: {id} does not catch it"))
                             }
-                            Outcome::Trouble(why) => {
+                            Outcome::GraderError(why) => {
                                 complaints.push(format!("{name}: {id}: {why}"))
                             }
                         }
@@ -182,7 +182,7 @@ pub fn verify(
 /// # Errors
 ///
 /// The lab cannot be read.
-pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, Broken> {
+pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, LabError> {
     let mut complaints = Vec::new();
     let templates = lab.templates()?;
     let holes: Vec<&str> = templates.values().flat_map(Template::holes).collect();
@@ -204,7 +204,7 @@ pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, Broken> {
     if !lab.manifest.checks.is_empty() {
         complaints.extend(crate::guides::complaints(lab)?);
     }
-    let coded: BTreeSet<&str> = crate::coded(&lab.name()).collect();
+    let coded: BTreeSet<&str> = crate::coded_checks(&lab.name()).collect();
     let checks: BTreeSet<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
     for check in coded.symmetric_difference(&checks) {
         complaints.push(format!("check `{check}` is not both in checks.rs and in lab.toml"));
@@ -237,7 +237,7 @@ impl Workshop<'_> {
         &self,
         name: &str,
         sources: impl Fn(&Template) -> String,
-    ) -> Result<Result<PathBuf, String>, Broken> {
+    ) -> Result<Result<PathBuf, String>, LabError> {
         let packages = self.lab.packages(sources)?;
         let mut hasher = DefaultHasher::new();
         packages.hash(&mut hasher);
@@ -246,15 +246,15 @@ impl Workshop<'_> {
         if fs::read_to_string(&mark).is_ok_and(|found| found == key) {
             return Ok(Ok(programs));
         }
-        let fault = |error: io::Error| Broken::new(programs.display(), error);
+        let fault = |error: io::Error| LabError::new(programs.display(), error);
         let place = self.folder.join("packages");
         lay_out(&packages, &place)?;
         let package = place.join(self.lab.name());
         let built = match build(&package, &self.target) {
             Ok(built) if built.warnings.is_empty() => built,
             Ok(built) => return Ok(Err(built.warnings.concat())),
-            Err(NotBuilt::Errors(text)) => return Ok(Err(text)),
-            Err(NotBuilt::Trouble(why)) => return Err(Broken::new(package.display(), why)),
+            Err(BuildError::Compiler(text)) => return Ok(Err(text)),
+            Err(BuildError::Cargo(why)) => return Err(LabError::new(package.display(), why)),
         };
         let _ = fs::remove_dir_all(&programs);
         fs::create_dir_all(&programs).map_err(fault)?;
@@ -272,11 +272,11 @@ impl Workshop<'_> {
 /// # Errors
 ///
 /// The file system refuses.
-pub fn lay_out(packages: &BTreeMap<String, Files>, place: &Path) -> Result<(), Broken> {
+pub fn lay_out(packages: &BTreeMap<String, Files>, place: &Path) -> Result<(), LabError> {
     for (name, files) in packages {
         let package = place.join(name);
         write_package(files.clone(), &package)
-            .map_err(|error| Broken::new(package.display(), error))?;
+            .map_err(|error| LabError::new(package.display(), error))?;
     }
     Ok(())
 }
@@ -294,7 +294,7 @@ fn write_package(mut files: Files, package: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(package))?;
         fs::write(path, text)?;
     }
-    let lock = crate::root().join("Cargo.lock");
+    let lock = crate::workspace_root().join("Cargo.lock");
     if lock.is_file() {
         // The versions that are there already; Cargo takes from it what it needs.
         fs::copy(lock, package.join("Cargo.lock"))?;
@@ -346,7 +346,7 @@ const MACHINERY: [&str; 7] = [
 /// # Errors
 ///
 /// A lab cannot be read.
-pub fn changed(labs: &[Lab], root: &Path, base: &str) -> Result<Changed, Broken> {
+pub fn changed(labs: &[Lab], root: &Path, base: &str) -> Result<Changed, LabError> {
     let git = |arguments: &[&str]| -> Result<String, String> {
         let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
         let output = output.map_err(|error| format!("git: {error}"))?;
