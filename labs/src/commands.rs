@@ -104,7 +104,6 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Command::Verify { labs, changed, repeat, matrix } => {
             desk.verify(&labs, changed.as_deref(), repeat, matrix.as_deref())
         }
-        Command::Starters { check } => desk.starters(check),
         Command::New { number, name } => desk.new_lab(&number, &name),
         Command::Export { student, instructor, labs, bare, no_vendor } => {
             desk.export(student.as_deref(), instructor.as_deref(), &labs, (bare, !no_vendor))

@@ -108,7 +108,7 @@ pub fn student(plan: &Plan<'_>, place: &Path) -> Result<(), Broken> {
     unfinished.finish(place)
 }
 
-/// Makes an instructor's copy at `place`: every file that is under version control or could be.
+/// Makes an instructor's copy at `place`: every file that is under version control or could be, and the starters.
 ///
 /// # Errors
 ///
@@ -140,6 +140,9 @@ pub fn instructor(root: &Path, place: &Path) -> Result<usize, Broken> {
             fs::copy(&source, &target).map_err(fault)?;
         }
         copied += 1;
+    }
+    for lab in Lab::all(&unfinished.0.join("labs"))? {
+        write_starter(&lab, &lab.folder)?;
     }
     unfinished.finish(place)?;
     Ok(copied)
@@ -291,6 +294,11 @@ fn copy_lab(lab: &Lab, target: &Path) -> Result<(), Broken> {
     for name in ["lab.toml", "guide.en.md", "guide.zh.md", "checks.rs"] {
         write(&target.join(name), text(name)?.as_bytes())?;
     }
+    write_starter(lab, target)
+}
+
+/// Writes what the student begins with to `starter/` below `target`.
+fn write_starter(lab: &Lab, target: &Path) -> Result<(), Broken> {
     for (path, text) in lab.starter()? {
         write(&target.join("starter").join(path), text.as_bytes())?;
     }

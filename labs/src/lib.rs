@@ -35,6 +35,7 @@ pub mod grader;
 pub mod guides;
 pub mod machine;
 pub mod manifest;
+mod poll;
 pub mod report;
 pub mod skeleton;
 pub mod splice;

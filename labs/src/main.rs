@@ -123,12 +123,6 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         matrix: Option<PathBuf>,
     },
-    /// For authors: write the starters anew
-    Starters {
-        /// Only look whether they are what they should be
-        #[arg(long)]
-        check: bool,
-    },
     /// For authors: begin a new lab
     New {
         /// Its number, as in 09

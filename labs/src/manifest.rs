@@ -5,8 +5,7 @@
 //! | `lab.toml` | titles, holes with their hints, checks with their points and meanings |
 //! | `guide.en.md`, `guide.zh.md` | what the student reads |
 //! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
-//! | `starter/` | what the student begins with; generated from it |
-//! | no `reference/` | a student's copy: `starter/` is all that there is |
+//! | `starter/` | in a copy that was given away: what the student begins with, generated from the reference |
 //! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
 //! | `checks.rs` | the checks' code |
 //!

@@ -233,14 +233,6 @@ fn what_a_lab_goes_on_with_is_one_file() {
     assert_eq!(fs::read_to_string(path("08_fork_server")).unwrap(), "// mended\n");
 }
 
-#[test]
-fn starters_are_what_the_references_make_them() {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_lab")).args(["starters", "--check"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-}
-
 /// How long a build may take, and what is behind it, on a machine that has much else to do.
 const BUILD: Duration = Duration::from_secs(600);
 

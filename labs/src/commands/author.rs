@@ -3,8 +3,8 @@
 use super::{Desk, Problem, lock_file, progress_line, say_swept};
 use labs::export::{Plan, earlier, instructor, student};
 use labs::grader::adopt_orphans;
-use labs::manifest::{Lab, files_below};
-use labs::verify::{Changed, Matrix, Scope, changed, consistency, lay_out, table, verify};
+use labs::manifest::Lab;
+use labs::verify::{Changed, Matrix, Scope, changed, lay_out, table, verify};
 use labs::{bench, home, root, skeleton};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,32 +84,6 @@ impl Desk {
         Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    pub(super) fn starters(&self, check: bool) -> Result<ExitCode, Problem> {
-        self.authors_only("starters")?;
-        let mut bad = false;
-        for lab in &self.labs {
-            for complaint in consistency(lab)? {
-                println!("{}: {complaint}", lab.name());
-                bad = true;
-            }
-            let wanted = lab.starter()?;
-            let home = lab.folder.join("starter");
-            if check {
-                let found = files_below(&home)?;
-                if found != wanted {
-                    println!(
-                        "{}: the starter is not what the reference makes it: cargo lab starters",
-                        lab.name()
-                    );
-                    bad = true;
-                }
-            } else {
-                write_starter(lab)?;
-            }
-        }
-        Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-    }
-
     pub(super) fn new_lab(&self, number: &str, name: &str) -> Result<ExitCode, Problem> {
         self.authors_only("new")?;
         let digits = number.len() == 2 && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -123,12 +97,11 @@ impl Desk {
             return Err(Problem::Usage(format!("there is a lab {number} already: {}", lab.name())));
         }
         let folder = skeleton::make(&home(), number, name)?;
-        write_starter(&Lab::load(&folder)?)?;
         println!("{} is there, in its smallest form.", folder.display());
         println!(
             "  write  reference/src, then checks.rs and lab.toml, then wrong/ and alternative/, then the guides"
         );
-        println!("  then   cargo lab starters && cargo lab verify {number}");
+        println!("  then   cargo lab verify {number}");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -165,17 +138,6 @@ impl Desk {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn write_starter(lab: &Lab) -> Result<(), Problem> {
-    let home = lab.folder.join("starter");
-    let _ = fs::remove_dir_all(&home);
-    for (path, text) in lab.starter()? {
-        let path = home.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(&home))?;
-        fs::write(path, text)?;
-    }
-    Ok(())
 }
 
 const MATRIX_HEAD: &str = "\
