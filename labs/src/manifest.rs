@@ -256,11 +256,14 @@ impl Lab {
         if !folder.is_dir() {
             return Ok(BTreeMap::new());
         }
+        let templates = self.templates()?;
+        let bodies = templates.values().flat_map(Template::bodies);
+        let bodies = bodies.map(|(hole, body)| (hole.to_owned(), body.to_owned())).collect();
         let mut fillings = BTreeMap::new();
         for path in read_dir(&folder)? {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let shown = format!("{kind}/{name}.rs");
-            let filling = Filling::parse(&shown, &read(&path)?)
+            let filling = Filling::parse(&shown, &read(&path)?, &bodies)
                 .map_err(|fault| LabError::new(self.folder.display(), fault))?;
             fillings.insert(name, filling);
         }

@@ -1,9 +1,7 @@
 // check: pool.ends
 // mistake: one worker is told that the end has come, and the others sleep on
-// lab:fill pool-finish
-        self.shared.queue.lock().unwrap().closed = true;
+// lab:replace pool-finish
+        self.shared.bell.notify_all();
+// lab:with
         self.shared.bell.notify_one();
-        for worker in self.workers {
-            let _ = worker.join();
-        }
 // lab:end

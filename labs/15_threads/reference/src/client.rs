@@ -1,6 +1,6 @@
 //! One client: its connection, and what is to be done for it. There is nothing to do in this file.
 
-use crate::stats::{self, Stats};
+use crate::stats::{Stats, serve_and_count};
 use lab04::serve_blocking;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -25,7 +25,7 @@ impl Client {
 
     /// Serves it to its end, which may take as long as the client likes. **It may panic.**
     pub fn serve(self) {
-        stats::serve(&self, &self.stats);
+        serve_and_count(|| self.run_session(), &self.stats);
     }
 
     /// Tells it that there is no room.
@@ -39,18 +39,15 @@ impl Client {
         let _ = stream.read(&mut [0; 4096]);
     }
 
-    /// The conversation from the first byte to the last. Gives how many bytes were sent. **It may panic.**
-    pub fn converse(&self) -> u64 {
+    /// Runs the session from the first byte to the last. Returns how many bytes were sent. **It may panic.**
+    fn run_session(&self) -> u64 {
         let mut sent = 0;
-        if let Err(error) = self.talk(&mut sent) {
+        let stream = Counted { stream: &self.stream, sent: &mut sent };
+        let served = self.stream.set_nodelay(true);
+        if let Err(error) = served.and_then(|()| serve_blocking(stream, &self.root)) {
             eprintln!("a client was lost: {error}");
         }
         sent
-    }
-
-    fn talk(&self, sent: &mut u64) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
-        serve_blocking(Counted { stream: &self.stream, sent }, &self.root)
     }
 }
 
