@@ -3,7 +3,7 @@
 //! The generator takes both in turns, each started anew for every round, so that a machine that grows slower does so
 //! for both (`loadgen compare`). Nothing here is graded: speed on a student's machine proves nothing.
 
-use crate::manifest::LabError;
+use crate::error::LabError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{fs, io};

@@ -12,7 +12,8 @@
 //! The copy is made beside its place and looked through for every canary and for the bodies of the holes. It only
 //! gets its name when nothing was found, so a copy with a solution in it never exists.
 
-use crate::manifest::{DEPENDENCIES, Lab, LabError};
+use crate::error::LabError;
+use crate::lab::{DEPENDENCIES, Lab};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -142,7 +143,7 @@ pub fn instructor(root: &Path, place: &Path) -> Result<usize, LabError> {
         copied += 1;
     }
     for lab in Lab::all(&unfinished.0.join("labs"))? {
-        write_starter(&lab, &lab.folder)?;
+        write_starter(&lab, &lab.directory)?;
     }
     unfinished.finish(place)?;
     Ok(copied)
@@ -289,7 +290,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
 /// What students get of a lab.
 fn copy_lab(lab: &Lab, target: &Path) -> Result<(), LabError> {
     let text = |name: &str| {
-        let path = lab.folder.join(name);
+        let path = lab.directory.join(name);
         fs::read_to_string(&path).map_err(|error| LabError::new(path.display(), error))
     };
     for name in ["lab.toml", "guide.en.md", "guide.zh.md", "checks.rs"] {

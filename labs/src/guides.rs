@@ -3,7 +3,9 @@
 //! A translation drifts: a section is added to one of them, a check gets other points, a command changes. What can be
 //! compared without understanding either language is compared here.
 
-use crate::manifest::{Lab, LabError, Text};
+use crate::error::LabError;
+use crate::lab::Lab;
+use crate::manifest::Text;
 use std::fs;
 
 /// Programs whose calls inside a line of text must be the same in both languages.
@@ -81,7 +83,7 @@ pub fn complaints(lab: &Lab) -> Result<Vec<String>, LabError> {
         lab.manifest.checks.iter().map(|check| (check.id.clone(), check.points)).collect();
     let mut outlines = Vec::new();
     for name in ["guide.en.md", "guide.zh.md"] {
-        let path = lab.folder.join(name);
+        let path = lab.directory.join(name);
         let text =
             fs::read_to_string(&path).map_err(|error| LabError::new(path.display(), error))?;
         let outline = Outline::of(&text);

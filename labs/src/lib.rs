@@ -7,7 +7,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`manifest`] | what a lab's folder holds |
+//! | [`lab`] | a lab's directory, and the packages that are made of it |
+//! | [`manifest`] | its `lab.toml` |
 //! | [`splice`] | from one marked source to starter, reference, wrong and alternative programs |
 //! | [`guides`] | the two languages, held against each other |
 //! | [`machine`] | whether this machine has what the labs need |
@@ -29,10 +30,12 @@
 pub mod bench;
 pub mod build;
 pub mod context;
+pub mod error;
 pub mod export;
 pub mod formats;
 pub mod grader;
 pub mod guides;
+pub mod lab;
 pub mod machine;
 pub mod manifest;
 mod poll;

@@ -2,7 +2,8 @@
 
 use crate::context::{Finding, UNWRITTEN};
 use crate::grader::{CheckResult, Outcome};
-use crate::manifest::{CheckInfo, Lab, Language};
+use crate::lab::Lab;
+use crate::manifest::{CheckInfo, Language};
 use std::fmt::Write;
 
 /// What came of a lab's checks.

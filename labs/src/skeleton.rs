@@ -1,8 +1,8 @@
 //! A new lab's folder, for its author: everything is there in its smallest form, compiles, and verifies, apart from
 //! texts that are to be written.
 
+use crate::error::LabError;
 use crate::guides::TO_BE_WRITTEN;
-use crate::manifest::LabError;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

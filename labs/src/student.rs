@@ -3,8 +3,9 @@
 //! Nothing in it is under version control, so a pull never touches it; and it is not part of the workspace around
 //! it, so it changes no lock file there.
 
+use crate::error::LabError;
 use crate::grader::CheckResult;
-use crate::manifest::{Lab, LabError};
+use crate::lab::Lab;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +89,7 @@ impl Folder {
         }
         for guide in ["guide.en.md", "guide.zh.md"] {
             // The guide is the lab's: a better one replaces it.
-            let text = fs::read(lab.folder.join(guide)).map_err(fault)?;
+            let text = fs::read(lab.directory.join(guide)).map_err(fault)?;
             fs::write(package.join(guide), text).map_err(fault)?;
         }
         Ok(new)

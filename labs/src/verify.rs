@@ -11,8 +11,9 @@
 //! run builds only what has changed.
 
 use crate::build::{BuildError, build};
+use crate::error::LabError;
 use crate::grader::{BUSY, CheckResult, Outcome, grade, interrupted};
-use crate::manifest::{Files, Lab, LabError, files_below};
+use crate::lab::{Files, Lab, files_below};
 use crate::splice::{Filling, Template};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -101,7 +102,7 @@ pub fn verify(
 
     let nothing = Filling::default();
     let mut right = vec![("reference".to_owned(), nothing, repeat)];
-    let alternatives = lab.fillings("alternative")?;
+    let alternatives = lab.alternatives()?;
     right.extend(alternatives.into_iter().map(|(name, filling)| (name, filling, 1)));
     for (name, filling, times) in right {
         say(&name);
@@ -122,7 +123,7 @@ pub fn verify(
         }
     }
 
-    let wrong = lab.fillings("wrong")?;
+    let wrong = lab.mutants()?;
     let meant: BTreeSet<&str> =
         wrong.values().filter_map(|filling| filling.notes.get("check")).map(|id| &id[..]).collect();
     let mut caught_one: BTreeSet<&str> = BTreeSet::new();
@@ -209,8 +210,12 @@ pub fn consistency(lab: &Lab) -> Result<Vec<Complaint>, LabError> {
     for check in coded.symmetric_difference(&checks) {
         complaints.push(format!("check `{check}` is not both in checks.rs and in lab.toml"));
     }
-    for (kind, notes) in [("wrong", &["check", "mistake"][..]), ("alternative", &["way"][..])] {
-        for (name, filling) in lab.fillings(kind)? {
+    let kinds = [
+        ("wrong", lab.mutants()?, &["check", "mistake"][..]),
+        ("alternative", lab.alternatives()?, &["way"]),
+    ];
+    for (kind, fillings, notes) in kinds {
+        for (name, filling) in fillings {
             for hole in filling.holes().filter(|hole| !listed.contains(hole)) {
                 complaints.push(format!("{kind}/{name}: there is no hole `{hole}`"));
             }
@@ -307,7 +312,7 @@ pub fn table(lab: &Lab, matrix: &Matrix) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "## {} {}\n", lab.number(), lab.manifest.title.en);
     let _ = writeln!(text, "| wrong program | the mistake | caught by |\n|---|---|---|");
-    let Ok(fillings) = lab.fillings("wrong") else { return text };
+    let Ok(fillings) = lab.mutants() else { return text };
     for (name, filling) in fillings {
         let note = |key: &str| filling.notes.get(key).cloned().unwrap_or_default();
         let caught = |id: &&str| matrix.get(&((*id).to_owned(), name.clone())) == Some(&true);

@@ -1,7 +1,7 @@
 //! What is given away: to students without the solutions, to instructors with all.
 
 use labs::export::{Plan, instructor, leaks, student};
-use labs::manifest::{Lab, files_below};
+use labs::lab::{Lab, files_below};
 use labs::{labs_directory, skeleton, workspace_root};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn a_planted_leak_is_found_wherever_it_is() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
-    let reference = fs::read_to_string(lab.folder.join("reference/src/family.rs")).unwrap();
+    let reference = fs::read_to_string(lab.directory.join("reference/src/family.rs")).unwrap();
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     let planted = |path: &str, text: &str| {
         let path = copy.join(path);

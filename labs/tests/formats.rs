@@ -8,7 +8,7 @@
 use labs::context::Finding;
 use labs::formats;
 use labs::grader::{CheckResult, Outcome};
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::report::LabReport;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Every lab's texts: two guides that say the same, and everything in both languages.
 
 use labs::guides;
-use labs::manifest::Lab;
+use labs::lab::Lab;
 
 #[test]
 fn the_guides_of_every_lab_are_in_step_with_each_other_and_with_its_checks() {

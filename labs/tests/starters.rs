@@ -1,7 +1,7 @@
 //! What students begin with. It is generated from the references, so only a build shows that it compiles.
 
 use labs::build::build;
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::student::Folder;
 use labs::verify::consistency;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::{Cli, CliError, lock_file, progress_line, report_swept};
 use labs::export::{Plan, earlier, instructor, student};
 use labs::grader::become_subreaper;
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::verify::{Changed, Matrix, Scope, changed, lay_out, table, verify};
 use labs::{bench, labs_directory, skeleton, workspace_root};
 use std::fs;
@@ -60,8 +60,8 @@ impl Cli {
             let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
             let complaints = verify(lab, &workshop, repeat, scope, &mut matrix, &mut say)?;
             progress_line("");
-            let wrong = lab.fillings("wrong")?.len();
-            let alternatives = lab.fillings("alternative")?.len();
+            let wrong = lab.mutants()?.len();
+            let alternatives = lab.alternatives()?.len();
             let what = if complaints.is_empty() { "ok" } else { "BAD" };
             println!(
                 "{what:<4} {name}: {wrong} wrong, {alternatives} alternatives, {:.1} s",

@@ -35,7 +35,8 @@ pub use signals::interrupted;
 pub use supervise::{DIRECTORY_MAX, FILE_MAX, PROCESSES_MAX};
 pub use worker::run_worker;
 
-use crate::manifest::{CheckInfo, Lab};
+use crate::lab::Lab;
+use crate::manifest::CheckInfo;
 use crate::sweep;
 use contain::{Cgroup, clean_up};
 use load::starved;
