@@ -168,7 +168,8 @@ impl Cli {
             self.opened(lab)?;
         }
         let name = format!("bench-{}-against-{}", pair[1].number(), pair[0].number());
-        let place = if references { author::workshop() } else { self.folder.path().to_owned() };
+        let place =
+            if references { author::verify_directory() } else { self.folder.path().to_owned() };
         let place = place.join(name);
         progress_line("building the servers");
         let mut contestants = Vec::new();

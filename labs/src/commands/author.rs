@@ -4,7 +4,7 @@ use super::{Cli, CliError, lock_file, progress_line, report_swept};
 use labs::export::{Plan, earlier, instructor, student};
 use labs::grader::become_subreaper;
 use labs::lab::Lab;
-use labs::verify::{Changed, Matrix, Scope, changed, lay_out, table, verify};
+use labs::verify::{Changed, Matrix, Scope, changed, matrix_table, verify, write_packages};
 use labs::{bench, labs_directory, skeleton, workspace_root};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,37 +45,39 @@ impl Cli {
         }
         become_subreaper()?;
         report_swept();
-        let workshop = workshop();
-        fs::create_dir_all(&workshop)?;
-        let _lock = lock_file(&workshop.join("lock"), "another `lab verify` is under way")?;
+        let directory = verify_directory();
+        fs::create_dir_all(&directory)?;
+        let _lock = lock_file(&directory.join("lock"), "another `lab verify` is under way")?;
         let scope = if file.is_some() { Scope::All } else { Scope::Declared };
         let mut text = String::from(MATRIX_HEAD);
         let mut bad = false;
         let begun = Instant::now();
-        let (mut wrongs, mut rights) = (0, 0);
+        let mut sums = (0, 0);
         for lab in &chosen {
             let mut matrix = Matrix::new();
             let name = lab.name();
             let begun = Instant::now();
             let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
-            let complaints = verify(lab, &workshop, repeat, scope, &mut matrix, &mut say)?;
+            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut say)?;
             progress_line("");
-            let wrong = lab.mutants()?.len();
+            let mutants = lab.mutants()?.len();
             let alternatives = lab.alternatives()?.len();
             let what = if complaints.is_empty() { "ok" } else { "BAD" };
             println!(
-                "{what:<4} {name}: {wrong} wrong, {alternatives} alternatives, {:.1} s",
+                "{what:<4} {name}: {mutants} mutants, {alternatives} alternatives, {:.1} s",
                 begun.elapsed().as_secs_f64()
             );
             complaints.iter().for_each(|complaint| println!("     {complaint}"));
             bad |= !complaints.is_empty();
-            (wrongs, rights) = (wrongs + wrong, rights + alternatives);
+            sums = (sums.0 + mutants, sums.1 + alternatives);
             text += "\n";
-            text += &table(lab, &matrix);
+            text += &matrix_table(lab, &matrix);
         }
         println!(
-            "{} labs, {wrongs} wrong programs, {rights} alternatives, each reference {repeat} times: {:.1} s",
+            "{} labs, {} mutants, {} alternatives, each reference {repeat} times: {:.1} s",
             chosen.len(),
+            sums.0,
+            sums.1,
             begun.elapsed().as_secs_f64()
         );
         if let Some(file) = file {
@@ -146,18 +148,18 @@ impl Cli {
 const MATRIX_HEAD: &str = "\
 # What catches what
 
-Written by `cargo lab verify --matrix labs/MATRIX.md`: every wrong program of every lab with the checks that caught it. The one
+Written by `cargo lab verify --matrix labs/MATRIX.md`: every mutant of every lab with the checks that caught it. The one
 that is meant for it stands in bold.
 ";
 
 /// Builds the server of a lab's reference and puts it at `place`.
 pub(super) fn reference_server(lab: &Lab, place: &Path) -> Result<(), CliError> {
-    let workshop = workshop();
-    let packages = workshop.join(lab.name()).join("bench");
-    lay_out(&lab.reference()?, &packages)?;
-    Ok(bench::build_server(&packages.join(lab.name()), &workshop.join("target"), place)?)
+    let directory = verify_directory();
+    let packages = directory.join(lab.name()).join("bench");
+    write_packages(&lab.reference()?, &packages)?;
+    Ok(bench::build_server(&packages.join(lab.name()), &directory.join("target"), place)?)
 }
 
-pub(super) fn workshop() -> PathBuf {
+pub(super) fn verify_directory() -> PathBuf {
     workspace_root().join("target/lab-verify")
 }

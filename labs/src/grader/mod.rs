@@ -45,7 +45,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use supervise::{AN_END, supervise};
+pub(crate) use supervise::AN_END;
+use supervise::supervise;
 
 /// How often a check is tried that the machine was too busy for.
 const ATTEMPTS: u32 = 3;

@@ -29,7 +29,7 @@ pub const DIRECTORY_MAX: u64 = 256 << 20;
 const TICK: Duration = Duration::from_millis(20);
 
 /// How the expectation begins of a program that did not end.
-pub(super) const AN_END: &str = "an end within";
+pub(crate) const AN_END: &str = "an end within";
 
 /// Watches a worker until it ends or has to be ended.
 pub(super) fn supervise(
