@@ -5,8 +5,9 @@
 //! events is one change, a save that changes nothing is none, and what was saved while nobody waited is found
 //! at once.
 
-use crate::grader::{TerminationSignals, interrupted};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::grader::TerminationSignals;
+use crate::poll::poll_for;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,12 +62,12 @@ impl Watch {
     }
 
     /// Why the files are looked at again and again, if they are.
-    pub fn polls(&self) -> Option<&str> {
+    pub fn polling_reason(&self) -> Option<&str> {
         self.events.as_ref().err().map(String::as_str)
     }
 
     /// Takes the files as they are now for known.
-    pub fn look(&mut self) {
+    pub fn mark_seen(&mut self) {
         self.seen = contents(&self.package);
     }
 
@@ -75,7 +76,7 @@ impl Watch {
     /// # Errors
     ///
     /// The kernel refuses to wait.
-    pub fn changed(&mut self) -> io::Result<bool> {
+    pub fn wait_for_change(&mut self) -> io::Result<bool> {
         let signals = TerminationSignals::block()?;
         loop {
             if signals.arrived() {
@@ -99,11 +100,6 @@ impl Watch {
             }
         }
     }
-}
-
-/// Whether what is run should go on.
-pub fn goes_on() -> bool {
-    interrupted().is_none()
 }
 
 fn events(package: &Path) -> io::Result<OwnedFd> {
@@ -146,13 +142,11 @@ fn drain(events: &OwnedFd) -> io::Result<bool> {
 }
 
 /// Waits until one of these can be read.
-fn wait(on: &[std::os::fd::BorrowedFd<'_>], patience: Duration) -> io::Result<()> {
+fn wait(on: &[std::os::fd::BorrowedFd<'_>], timeout: Duration) -> io::Result<()> {
     let mut fds: Vec<PollFd<'_>> = on.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-    let patience =
-        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
-    match poll(&mut fds, Some(&patience)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+    match poll_for(&mut fds, timeout) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
 }
 
