@@ -1,7 +1,7 @@
 //! The commands of authors and instructors, which need the references.
 
 use super::{Cli, CliError, lock_file, progress_line, report_swept};
-use labs::export::{Plan, earlier, instructor, student};
+use labs::export::{Plan, instructor, required, student};
 use labs::grader::become_subreaper;
 use labs::lab::Lab;
 use labs::verify::{Changed, Matrix, Scope, changed, matrix_table, verify, write_packages};
@@ -130,7 +130,7 @@ impl Cli {
                     numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?
                 }
             };
-            for lab in earlier(&self.labs, &chosen) {
+            for lab in required(&self.labs, &chosen) {
                 println!("{} comes along: others build on it", lab.name());
                 chosen.push(lab);
             }
