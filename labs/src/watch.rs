@@ -43,7 +43,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the package in this folder; by looking again and again if `poll` says so or events cannot be had.
+    /// Watches a package: by events, or by reading its files again and again if `poll` is set or there can be no events.
     pub fn new(package: &Path, poll: bool) -> Watch {
         let events = match (poll, is_remote(package)) {
             (true, _) => Err("as asked for".to_owned()),
@@ -71,7 +71,7 @@ impl Watch {
         self.seen = contents(&self.package);
     }
 
-    /// Waits until the files are not as they are known; gives whether they are, or a signal asks to end.
+    /// Waits until the files are not as they are known; returns whether they have changed; a signal that asks to end returns `false`.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Watch {
                 continue;
             };
             // Folders that are new, or have taken the place of others.
-            let _ = add_folders(events, &self.package);
+            let _ = add_directories(events, &self.package);
             wait(&[events.as_fd(), signals.as_fd()], SAFETY)?;
             let begun = Instant::now();
             while drain(events)? && begun.elapsed() < BURST {
@@ -104,12 +104,12 @@ impl Watch {
 
 fn events(package: &Path) -> io::Result<OwnedFd> {
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    add_folders(&events, package)?;
+    add_directories(&events, package)?;
     Ok(events)
 }
 
 /// Watches the package's folder and all folders with sources. One that is watched already stays so.
-fn add_folders(events: &OwnedFd, package: &Path) -> io::Result<()> {
+fn add_directories(events: &OwnedFd, package: &Path) -> io::Result<()> {
     let flags = WatchFlags::CLOSE_WRITE
         | WatchFlags::CREATE
         | WatchFlags::DELETE
@@ -117,11 +117,11 @@ fn add_folders(events: &OwnedFd, package: &Path) -> io::Result<()> {
         | WatchFlags::MOVED_TO
         | WatchFlags::ONLYDIR;
     inotify::add_watch(events, package, flags)?;
-    let mut folders = vec![package.join("src")];
-    while let Some(folder) = folders.pop() {
-        inotify::add_watch(events, &folder, flags)?;
-        let entries = fs::read_dir(&folder)?.flatten();
-        folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    let mut directories = vec![package.join("src")];
+    while let Some(directory) = directories.pop() {
+        inotify::add_watch(events, &directory, flags)?;
+        let entries = fs::read_dir(&directory)?.flatten();
+        directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
     }
     Ok(())
 }
@@ -161,12 +161,12 @@ fn contents(package: &Path) -> BTreeMap<PathBuf, u64> {
         }
     };
     take(package.join("Cargo.toml"));
-    let mut folders = vec![package.join("src")];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
+    let mut directories = vec![package.join("src")];
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(directory) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 take(path);
             }
@@ -175,6 +175,6 @@ fn contents(package: &Path) -> BTreeMap<PathBuf, u64> {
     contents
 }
 
-fn is_remote(folder: &Path) -> bool {
-    rustix::fs::statfs(folder).is_ok_and(|found| REMOTE.contains(&found.f_type))
+fn is_remote(directory: &Path) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|found| REMOTE.contains(&found.f_type))
 }

@@ -57,8 +57,8 @@ impl Cli {
             let mut matrix = Matrix::new();
             let name = lab.name();
             let begun = Instant::now();
-            let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
-            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut say)?;
+            let mut progress = |what: &str| progress_line(&format!("{name}: {what}"));
+            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut progress)?;
             progress_line("");
             let mutants = lab.mutants()?.len();
             let alternatives = lab.alternatives()?.len();
