@@ -443,7 +443,9 @@ impl Desk {
         })?;
         let mut progress = self.folder.progress()?;
         let record = progress.labs.entry(lab.name()).or_default();
-        let seen = record.hints.entry(name.to_owned()).or_default();
+        let before = hole.formerly.as_ref().and_then(|name| record.hints.remove(name));
+        let seen = record.hints.entry(hole.name.clone()).or_default();
+        *seen = (*seen).max(before.unwrap_or(0));
         let level = level.map_or((*seen + 1).min(3), usize::from);
         *seen = level.max(*seen);
         println!(

@@ -90,6 +90,8 @@ pub type Files = BTreeMap<PathBuf, String>;
 pub struct Hole {
     /// Its name in the source.
     pub name: String,
+    /// The name that it had once, which a student's folder may still have.
+    pub formerly: Option<String>,
     /// Three levels of help, from a question to nearly the answer.
     pub hints: [Text; 3],
 }
@@ -201,9 +203,13 @@ impl Lab {
         self.manifest.checks.iter().map(|check| check.points).sum()
     }
 
-    /// The hole of this name.
+    /// The hole of this name, or that had it once.
     pub fn hole(&self, name: &str) -> Option<&Hole> {
-        self.manifest.holes.iter().find(|hole| hole.name == name)
+        let mut holes = self.manifest.holes.iter();
+        holes
+            .clone()
+            .find(|hole| hole.name == name)
+            .or_else(|| holes.find(|hole| hole.formerly.as_deref() == Some(name)))
     }
 
     /// The check of this name.
