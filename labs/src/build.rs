@@ -18,24 +18,24 @@ pub struct Built {
 
 /// Why there is nothing to run.
 #[derive(Debug)]
-pub enum NotBuilt {
+pub enum BuildError {
     /// The program does not compile: what the compiler says.
-    Errors(String),
+    Compiler(String),
     /// Cargo could not be run, or failed before it compiled anything: why.
-    Trouble(String),
+    Cargo(String),
 }
 
-impl fmt::Display for NotBuilt {
+impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotBuilt::Errors(text) | NotBuilt::Trouble(text) => f.write_str(text),
+            BuildError::Compiler(text) | BuildError::Cargo(text) => f.write_str(text),
         }
     }
 }
 
-impl From<io::Error> for NotBuilt {
-    fn from(error: io::Error) -> NotBuilt {
-        NotBuilt::Trouble(format!("cargo: {error}"))
+impl From<io::Error> for BuildError {
+    fn from(error: io::Error) -> BuildError {
+        BuildError::Cargo(format!("cargo: {error}"))
     }
 }
 
@@ -63,7 +63,7 @@ struct Diagnostic {
 /// # Errors
 ///
 /// It does not compile, or Cargo cannot do its work.
-pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
+pub fn build(folder: &Path, target: &Path) -> Result<Built, BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -101,7 +101,7 @@ pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
     }
     if errors.is_empty() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(NotBuilt::Trouble(text));
+        return Err(BuildError::Cargo(text));
     }
-    Err(NotBuilt::Errors(errors))
+    Err(BuildError::Compiler(errors))
 }

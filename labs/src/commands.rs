@@ -4,11 +4,13 @@ mod author;
 
 use crate::{Arguments, Command, Format};
 use labs::bench::{self, Contestant, Extent};
-use labs::build::NotBuilt;
-use labs::grader::{Graded, adopt_orphans, grade, interrupted, work};
+use labs::build::BuildError;
+use labs::error::LabError;
+use labs::grader::{CheckResult, become_subreaper, grade, interrupted, run_worker};
+use labs::lab::Lab;
 use labs::machine::{self, State};
-use labs::manifest::{Broken, Lab, Language};
-use labs::report::{self, Sum};
+use labs::manifest::Language;
+use labs::report::{self, Status};
 use labs::student::{Folder, Progress};
 use labs::sweep::{self, sweep};
 use labs::watch::Watch;
@@ -23,90 +25,94 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a command did nothing.
 #[derive(Debug)]
-pub enum Problem {
+pub enum CliError {
     /// It was used wrongly: what to do.
     Usage(String),
     /// Something that is not the student's fault.
-    Trouble(String),
+    GraderError(String),
     /// Somebody asked it to end.
     Interrupted(Signal),
 }
 
-impl Problem {
+impl CliError {
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         match self {
-            Problem::Usage(_) => ExitCode::from(2),
-            Problem::Trouble(_) => ExitCode::from(3),
+            CliError::Usage(_) => ExitCode::from(2),
+            CliError::GraderError(_) => ExitCode::from(3),
             // As a shell has it.
-            Problem::Interrupted(signal) => ExitCode::from(128 + *signal as u8),
+            CliError::Interrupted(signal) => ExitCode::from(128 + *signal as u8),
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Usage(text) | Problem::Trouble(text) => f.write_str(text),
-            Problem::Interrupted(signal) => write!(f, "ended by {signal}; nothing was left behind"),
+            CliError::Usage(text) | CliError::GraderError(text) => f.write_str(text),
+            CliError::Interrupted(signal) => {
+                write!(f, "ended by {signal}; nothing was left behind")
+            }
         }
     }
 }
 
-impl From<Broken> for Problem {
-    fn from(broken: Broken) -> Problem {
-        Problem::Trouble(broken.to_string())
+impl From<LabError> for CliError {
+    fn from(broken: LabError) -> CliError {
+        CliError::GraderError(broken.to_string())
     }
 }
 
-impl From<io::Error> for Problem {
-    fn from(error: io::Error) -> Problem {
-        Problem::Trouble(error.to_string())
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> CliError {
+        CliError::GraderError(error.to_string())
     }
 }
 
-struct Desk {
+struct Cli {
     labs: Vec<Lab>,
     folder: Folder,
     language: Language,
 }
 
-pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
+pub fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     if let Command::Check { lab, check, seed, binaries, folder } = arguments.command {
-        let code = labs::code(&lab, &check)
-            .ok_or_else(|| Problem::Trouble(format!("{lab} has no check {check}")))?;
-        work(code, binaries, folder, seed)?;
+        let code = labs::check_fn(&lab, &check)
+            .ok_or_else(|| CliError::GraderError(format!("{lab} has no check {check}")))?;
+        run_worker(code, binaries, folder, seed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let desk = Desk {
-        labs: Lab::all(&labs::home())?,
-        folder: Folder::at(arguments.folder.unwrap_or_else(|| labs::root().join("my-labs"))),
+    let cli = Cli {
+        labs: Lab::all(&labs::labs_directory())?,
+        folder: Folder::at(
+            arguments.folder.unwrap_or_else(|| labs::workspace_root().join("my-labs")),
+        ),
         language: arguments.lang.unwrap_or_else(language_of_the_environment),
     };
     match arguments.command {
-        Command::Start => desk.start(),
-        Command::List => desk.list(),
-        Command::Next => desk.next(),
-        Command::Open { lab } => desk.open(desk.find(&lab)?),
+        Command::Start => cli.start(),
+        Command::List => cli.list(),
+        Command::Next => cli.next(),
+        Command::Open { lab } => cli.open(cli.find(&lab)?),
         Command::Test { lab, only, seed, repeat } => {
-            desk.test(lab.as_deref(), only.as_deref(), seed, repeat)
+            cli.test(lab.as_deref(), only.as_deref(), seed, repeat)
         }
-        Command::Watch { lab, poll } => desk.watch(lab.as_deref(), poll),
-        Command::Hint { lab, hole, level } => desk.hint(desk.find(&lab)?, hole.as_deref(), level),
-        Command::Explain { lab, check } => desk.explain(desk.find(&lab)?, &check),
-        Command::Reset { lab } => desk.reset(desk.find(&lab)?),
+        Command::Watch { lab, poll } => cli.watch(lab.as_deref(), poll),
+        Command::Hint { lab, hole, level } => cli.hint(cli.find(&lab)?, hole.as_deref(), level),
+        Command::Explain { lab, check } => cli.explain(cli.find(&lab)?, &check),
+        Command::Reset { lab } => cli.reset(cli.find(&lab)?),
         Command::Bench { lab, against, rounds, seconds, reference } => {
             let extent = Extent { rounds, seconds };
-            desk.bench([desk.find(&against)?, desk.find(&lab)?], extent, reference)
+            cli.bench([cli.find(&against)?, cli.find(&lab)?], extent, reference)
         }
-        Command::Grade { all, format } => desk.grade(all, format),
-        Command::Progress => desk.list(),
+        Command::Grade { all, format } => cli.grade(all, format),
+        Command::Progress => cli.list(),
         Command::Verify { labs, changed, repeat, matrix } => {
-            desk.verify(&labs, changed.as_deref(), repeat, matrix.as_deref())
+            cli.verify(&labs, changed.as_deref(), repeat, matrix.as_deref())
         }
-        Command::New { number, name } => desk.new_lab(&number, &name),
+        Command::New { number, name } => cli.new_lab(&number, &name),
         Command::Export { student, instructor, labs, bare, no_vendor } => {
-            desk.export(student.as_deref(), instructor.as_deref(), &labs, (bare, !no_vendor))
+            cli.export(student.as_deref(), instructor.as_deref(), &labs, (bare, !no_vendor))
         }
         Command::Check { .. } => Ok(ExitCode::SUCCESS),
     }
@@ -119,22 +125,22 @@ fn language_of_the_environment() -> Language {
     if value.is_some_and(|value| value.starts_with("zh")) { Language::Zh } else { Language::En }
 }
 
-impl Desk {
-    fn find(&self, number: &str) -> Result<&Lab, Problem> {
+impl Cli {
+    fn find(&self, number: &str) -> Result<&Lab, CliError> {
         let wanted = format!("{number:0>2}");
         let matches = |lab: &&Lab| lab.number() == wanted || lab.name() == number;
         self.labs.iter().find(matches).ok_or_else(|| {
             let numbers: Vec<String> = self.labs.iter().map(Lab::number).collect();
-            Problem::Usage(format!("there is no lab {number}; there are {}", numbers.join(", ")))
+            CliError::Usage(format!("there is no lab {number}; there are {}", numbers.join(", ")))
         })
     }
 
-    fn opened(&self, lab: &Lab) -> Result<(), Problem> {
+    fn opened(&self, lab: &Lab) -> Result<(), CliError> {
         if self.folder.has(lab) {
             return Ok(());
         }
         let number = lab.number();
-        Err(Problem::Usage(format!("lab {number} is not open yet: cargo lab open {number}")))
+        Err(CliError::Usage(format!("lab {number} is not open yet: cargo lab open {number}")))
     }
 
     /// The ratios are to the first.
@@ -143,15 +149,15 @@ impl Desk {
         pair: [&Lab; 2],
         extent: Extent,
         references: bool,
-    ) -> Result<ExitCode, Problem> {
+    ) -> Result<ExitCode, CliError> {
         if !(0.1..=600.0).contains(&extent.seconds) {
-            return Err(Problem::Usage("--seconds: between 0.1 and 600".into()));
+            return Err(CliError::Usage("--seconds: between 0.1 and 600".into()));
         }
         for lab in pair {
             if lab.manifest.bench.is_none() {
                 let able = self.labs.iter().filter(|lab| lab.manifest.bench.is_some());
                 let able: Vec<String> = able.map(Lab::number).collect();
-                return Err(Problem::Usage(format!(
+                return Err(CliError::Usage(format!(
                     "lab {} has no server of the file protocol; there are {}",
                     lab.number(),
                     able.join(", ")
@@ -162,7 +168,8 @@ impl Desk {
             self.opened(lab)?;
         }
         let name = format!("bench-{}-against-{}", pair[1].number(), pair[0].number());
-        let place = if references { author::workshop() } else { self.folder.path().to_owned() };
+        let place =
+            if references { author::verify_directory() } else { self.folder.path().to_owned() };
         let place = place.join(name);
         progress_line("building the servers");
         let mut contestants = Vec::new();
@@ -180,16 +187,16 @@ impl Desk {
             contestants.push(Contestant { name, program, options });
         }
         progress_line("building the load generator (a minute or two, the first time)");
-        let generator = bench::build_generator(&labs::root())?;
+        let generator = bench::build_generator(&labs::workspace_root())?;
         progress_line("");
         let status = bench::compare(&generator, &contestants, extent, &place.join("index.html"))?;
         Ok(ExitCode::from(status.code().and_then(|code| code.try_into().ok()).unwrap_or(1)))
     }
 
-    fn start(&self) -> Result<ExitCode, Problem> {
+    fn start(&self) -> Result<ExitCode, CliError> {
         let first = self.labs.first();
-        let first = first.ok_or_else(|| Problem::Trouble("there are no labs here".into()))?;
-        say_swept();
+        let first = first.ok_or_else(|| CliError::GraderError("there are no labs here".into()))?;
+        report_swept();
         let mut new = false;
         let mut found = machine::look(self.folder.path());
         found.iter().for_each(show);
@@ -204,13 +211,13 @@ impl Desk {
         if missing(&found) {
             let why =
                 "this machine lacks what the labs need, see above; the labs begin when it is there";
-            return Err(Problem::Trouble(why.into()));
+            return Err(CliError::GraderError(why.into()));
         }
         println!("\nYour folder is {}.", self.folder.path().display());
         Ok(self.tell(first, new))
     }
 
-    fn next(&self) -> Result<ExitCode, Problem> {
+    fn next(&self) -> Result<ExitCode, CliError> {
         let progress = self.folder.progress()?;
         let done = |lab: &&Lab| {
             progress.labs.get(&lab.name()).is_none_or(|record| record.best < lab.points())
@@ -224,18 +231,18 @@ impl Desk {
         }
     }
 
-    fn open(&self, lab: &Lab) -> Result<ExitCode, Problem> {
+    fn open(&self, lab: &Lab) -> Result<ExitCode, CliError> {
         let new = self.lay_out(lab)?;
         Ok(self.tell(lab, new))
     }
 
     /// A lab that builds on another one needs that one first.
-    fn lay_out(&self, lab: &Lab) -> Result<bool, Problem> {
+    fn lay_out(&self, lab: &Lab) -> Result<bool, CliError> {
         for name in &lab.manifest.builds_on {
             let earlier = self.find(name)?;
             if !self.folder.has(earlier) {
                 let (number, first) = (lab.number(), earlier.number());
-                return Err(Problem::Usage(format!(
+                return Err(CliError::Usage(format!(
                     "lab {number} builds on the library that you write in lab {first}: cargo lab open {first}"
                 )));
             }
@@ -259,7 +266,7 @@ impl Desk {
         ExitCode::SUCCESS
     }
 
-    fn list(&self) -> Result<ExitCode, Problem> {
+    fn list(&self) -> Result<ExitCode, CliError> {
         let progress = self.folder.progress()?;
         let (mut got, mut of) = (0, 0);
         for lab in &self.labs {
@@ -283,15 +290,15 @@ impl Desk {
         only: Option<&str>,
         seed: Option<u64>,
         repeat: u32,
-    ) -> Result<ExitCode, Problem> {
+    ) -> Result<ExitCode, CliError> {
         let lab = match lab {
             Some(number) => self.find(number)?,
             None => self.latest().ok_or_else(|| {
-                Problem::Usage("which lab? cargo lab start opens the first one".into())
+                CliError::Usage("which lab? cargo lab start opens the first one".into())
             })?,
         };
         self.opened(lab)?;
-        let mut last = Sum::Pass;
+        let mut last = Status::Pass;
         for _ in 0..repeat.max(1) {
             let graded = match self.grade_one(lab, only, seed.unwrap_or_else(fresh_seed))? {
                 Ok(graded) => graded,
@@ -301,21 +308,21 @@ impl Desk {
                     return Ok(ExitCode::FAILURE);
                 }
             };
-            let result = report::Result { lab, graded };
+            let result = report::LabReport { lab, graded };
             print!("{}", result.text(self.language));
-            last = result.sum();
-            if last != Sum::Pass {
+            last = result.status();
+            if last != Status::Pass {
                 break;
             }
         }
         Ok(ExitCode::from(last as u8))
     }
 
-    fn watch(&self, lab: Option<&str>, poll: bool) -> Result<ExitCode, Problem> {
+    fn watch(&self, lab: Option<&str>, poll: bool) -> Result<ExitCode, CliError> {
         let lab = match lab {
             Some(number) => self.find(number)?,
             None => self.latest().ok_or_else(|| {
-                Problem::Usage("which lab? cargo lab start opens the first one".into())
+                CliError::Usage("which lab? cargo lab start opens the first one".into())
             })?,
         };
         self.opened(lab)?;
@@ -325,13 +332,13 @@ impl Desk {
         if let Some(why) = watch.polls() {
             println!("The files are looked at again and again: {why}.");
         }
-        let mut before: Option<Vec<Graded>> = None;
+        let mut before: Option<Vec<CheckResult>> = None;
         loop {
             // What is saved from here on is in the next run.
             watch.look();
             match self.grade_one(lab, None, fresh_seed()) {
                 Ok(Ok(graded)) => {
-                    let result = report::Result { lab, graded };
+                    let result = report::LabReport { lab, graded };
                     match &before {
                         None => print!("{}", result.text(self.language)),
                         Some(before) => print!("{}", result.changes(before, self.language)),
@@ -342,8 +349,8 @@ impl Desk {
                     eprint!("{said}");
                     println!("It does not compile; the next save is tried again.");
                 }
-                Err(Problem::Trouble(why)) => println!("Not graded: {why}"),
-                Err(Problem::Interrupted(_)) => break,
+                Err(CliError::GraderError(why)) => println!("Not graded: {why}"),
+                Err(CliError::Interrupted(_)) => break,
                 Err(problem) => return Err(problem),
             }
             io::stdout().flush()?;
@@ -371,7 +378,7 @@ impl Desk {
         lab: &Lab,
         only: Option<&str>,
         seed: u64,
-    ) -> Result<Result<Vec<Graded>, String>, Problem> {
+    ) -> Result<Result<Vec<CheckResult>, String>, CliError> {
         let wanted: Vec<_> = lab
             .manifest
             .checks
@@ -381,39 +388,39 @@ impl Desk {
         if wanted.is_empty() {
             let ids: Vec<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
             let only = only.unwrap_or_default();
-            return Err(Problem::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "no check is called {only}; there are {}",
                 ids.join(", ")
             )));
         }
         let _lock = lock(&self.folder, lab)?;
-        say_swept();
+        report_swept();
         let package = self.folder.package(lab);
         let built = match build::build(&package, &self.folder.target()) {
             Ok(built) => built,
-            Err(NotBuilt::Errors(text)) => return Ok(Err(text)),
-            Err(NotBuilt::Trouble(why)) => return Err(Problem::Trouble(why)),
+            Err(BuildError::Compiler(text)) => return Ok(Err(text)),
+            Err(BuildError::Cargo(why)) => return Err(CliError::GraderError(why)),
         };
         let binaries = built
             .programs
             .values()
             .next()
             .and_then(|program| program.parent())
-            .ok_or_else(|| Problem::Trouble("the package has no program".into()))?
+            .ok_or_else(|| CliError::GraderError("the package has no program".into()))?
             .to_owned();
         // A copy: an editor may build while a check runs.
         let programs = tempfile::Builder::new().prefix(&sweep::name()).tempdir()?;
         for name in built.programs.keys() {
             fs::copy(binaries.join(name), programs.path().join(name))?;
         }
-        adopt_orphans()?;
+        become_subreaper()?;
         let mut all = Vec::new();
         for (at, check) in wanted.iter().enumerate() {
             progress_line(&format!("{}/{} {}", at + 1, wanted.len(), check.id));
             all.push(grade(lab, check, programs.path(), seed));
             if let Some(signal) = interrupted() {
                 progress_line("");
-                return Err(Problem::Interrupted(signal));
+                return Err(CliError::Interrupted(signal));
             }
         }
         progress_line("");
@@ -421,31 +428,29 @@ impl Desk {
         Ok(Ok(all))
     }
 
-    fn remember(&self, lab: &Lab, graded: &[Graded]) -> Result<(), Problem> {
+    fn remember(&self, lab: &Lab, graded: &[CheckResult]) -> Result<(), CliError> {
         let mut progress: Progress = self.folder.progress()?;
         let record = progress.labs.entry(lab.name()).or_default();
         for graded in graded {
             record.last.insert(graded.id.clone(), graded.clone());
         }
-        let result = report::Result { lab, graded: graded.to_vec() };
+        let result = report::LabReport { lab, graded: graded.to_vec() };
         record.best = record.best.max(result.points().0);
         Ok(self.folder.keep(&progress)?)
     }
 
-    fn hint(&self, lab: &Lab, hole: Option<&str>, level: Option<u8>) -> Result<ExitCode, Problem> {
+    fn hint(&self, lab: &Lab, hole: Option<&str>, level: Option<u8>) -> Result<ExitCode, CliError> {
         let names: Vec<&str> = lab.manifest.holes.iter().map(|hole| &hole.name[..]).collect();
         let Some(name) = hole else {
             println!("The holes of lab {}: {}", lab.number(), names.join(", "));
             return Ok(ExitCode::SUCCESS);
         };
         let hole = lab.hole(name).ok_or_else(|| {
-            Problem::Usage(format!("there is no hole {name}; there are {}", names.join(", ")))
+            CliError::Usage(format!("there is no hole {name}; there are {}", names.join(", ")))
         })?;
         let mut progress = self.folder.progress()?;
         let record = progress.labs.entry(lab.name()).or_default();
-        let before = hole.formerly.as_ref().and_then(|name| record.hints.remove(name));
-        let seen = record.hints.entry(hole.name.clone()).or_default();
-        *seen = (*seen).max(before.unwrap_or(0));
+        let seen = record.hints.entry(name.to_owned()).or_default();
         let level = level.map_or((*seen + 1).min(3), usize::from);
         *seen = level.max(*seen);
         println!(
@@ -457,10 +462,10 @@ impl Desk {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn explain(&self, lab: &Lab, id: &str) -> Result<ExitCode, Problem> {
+    fn explain(&self, lab: &Lab, id: &str) -> Result<ExitCode, CliError> {
         let check = lab.check(id).ok_or_else(|| {
             let ids: Vec<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
-            Problem::Usage(format!("there is no check {id}; there are {}", ids.join(", ")))
+            CliError::Usage(format!("there is no check {id}; there are {}", ids.join(", ")))
         })?;
         println!("{} ({} points): {}", check.id, check.points, check.title.get(self.language));
         println!("\nmeaning   {}", check.meaning.get(self.language).trim());
@@ -472,7 +477,7 @@ impl Desk {
                 println!("\nIt has not been run yet: cargo lab test {} --only {id}", lab.number())
             }
             Some(graded) => {
-                let result = report::Result { lab, graded: vec![graded.clone()] };
+                let result = report::LabReport { lab, graded: vec![graded.clone()] };
                 let text = result.text(self.language);
                 let lines: Vec<&str> = text.lines().skip(1).collect();
                 println!("\nThe last time:\n{}", lines.join("\n"));
@@ -481,14 +486,14 @@ impl Desk {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn reset(&self, lab: &Lab) -> Result<ExitCode, Problem> {
+    fn reset(&self, lab: &Lab) -> Result<ExitCode, CliError> {
         self.opened(lab)?;
         let backup = self.folder.reset(lab)?;
         println!("Lab {} begins anew; what you had is in {}", lab.number(), backup.display());
         Ok(ExitCode::SUCCESS)
     }
 
-    fn grade(&self, all: bool, format: Format) -> Result<ExitCode, Problem> {
+    fn grade(&self, all: bool, format: Format) -> Result<ExitCode, CliError> {
         let mut results = Vec::new();
         for lab in &self.labs {
             let graded = match (self.folder.has(lab), all) {
@@ -499,17 +504,17 @@ impl Desk {
                         report::not_compiled(lab, &said)
                     }
                     // A report with a hole in it says more than none.
-                    Err(Problem::Trouble(why)) => report::ungraded(lab, &why),
+                    Err(CliError::GraderError(why)) => report::ungraded(lab, &why),
                     Err(problem) => return Err(problem),
                 },
                 (false, true) => report::unopened(lab),
                 (false, false) => continue,
             };
-            results.push(report::Result { lab, graded });
+            results.push(report::LabReport { lab, graded });
         }
         if results.is_empty() {
             let why = "no lab is open: cargo lab start (with --all, those that were not opened count, too)";
-            return Err(Problem::Usage(why.into()));
+            return Err(CliError::Usage(why.into()));
         }
         match format {
             Format::Text => {
@@ -520,7 +525,7 @@ impl Desk {
             Format::Gradescope => print!("{}", formats::gradescope(&results)),
             Format::Classroom => print!("{}", formats::classroom(&results)),
         }
-        Ok(ExitCode::from(formats::sum(&results) as u8))
+        Ok(ExitCode::from(formats::overall(&results) as u8))
     }
 }
 
@@ -535,7 +540,7 @@ fn show(found: &machine::Found) {
 }
 
 /// A grader that was killed leaves things behind; whoever comes next removes them.
-fn say_swept() {
+fn report_swept() {
     let swept = sweep();
     if !swept.is_empty() {
         eprintln!("lab: an earlier run was killed; removed what it left: {}", swept.join(", "));
@@ -543,7 +548,7 @@ fn say_swept() {
 }
 
 /// Two graders at once would meet in the same folder and take each other's processes for a student's.
-fn lock(folder: &Folder, lab: &Lab) -> Result<File, Problem> {
+fn lock(folder: &Folder, lab: &Lab) -> Result<File, CliError> {
     fs::create_dir_all(folder.target())?;
     let path = folder.target().join(format!("{}.lock", lab.name()));
     lock_file(
@@ -552,11 +557,11 @@ fn lock(folder: &Folder, lab: &Lab) -> Result<File, Problem> {
     )
 }
 
-fn lock_file(path: &Path, otherwise: &str) -> Result<File, Problem> {
+fn lock_file(path: &Path, otherwise: &str) -> Result<File, CliError> {
     let file = File::create(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Problem::Trouble(otherwise.into())),
+        Err(TryLockError::WouldBlock) => Err(CliError::GraderError(otherwise.into())),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }

@@ -12,7 +12,8 @@
 //! The copy is made beside its place and looked through for every canary and for the bodies of the holes. It only
 //! gets its name when nothing was found, so a copy with a solution in it never exists.
 
-use crate::manifest::{Broken, DEPENDENCIES, Lab};
+use crate::error::LabError;
+use crate::lab::{DEPENDENCIES, Lab};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -54,8 +55,8 @@ pub struct Plan<'a> {
 /// # Errors
 ///
 /// Something cannot be read or written, Cargo cannot vendor, or a solution is in the copy; then there is none.
-pub fn student(plan: &Plan<'_>, place: &Path) -> Result<(), Broken> {
-    let fault = |error: io::Error| Broken::new(place.display(), error);
+pub fn student(plan: &Plan<'_>, place: &Path) -> Result<(), LabError> {
+    let fault = |error: io::Error| LabError::new(place.display(), error);
     let unfinished = Unfinished::beside(place)?;
     let copy = &unfinished.0;
     for document in DOCUMENTS {
@@ -96,7 +97,7 @@ pub fn student(plan: &Plan<'_>, place: &Path) -> Result<(), Broken> {
     let found = leaks(copy, plan.all)?;
     if !found.is_empty() {
         let why = format!("a solution would be given away, so nothing is:\n{}", found.join("\n"));
-        return Err(Broken::new(place.display(), why));
+        return Err(LabError::new(place.display(), why));
     }
     if plan.vendor {
         vendor(copy)?;
@@ -113,18 +114,18 @@ pub fn student(plan: &Plan<'_>, place: &Path) -> Result<(), Broken> {
 /// # Errors
 ///
 /// Something cannot be read or written, or `root` is not under Git.
-pub fn instructor(root: &Path, place: &Path) -> Result<usize, Broken> {
-    let fault = |error: io::Error| Broken::new(place.display(), error);
+pub fn instructor(root: &Path, place: &Path) -> Result<usize, LabError> {
+    let fault = |error: io::Error| LabError::new(place.display(), error);
     let output = Command::new("git")
         .arg("-C")
         .arg(root)
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Broken::new("git", error))?;
+        .map_err(|error| LabError::new("git", error))?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Broken::new(root.display(), why));
+        return Err(LabError::new(root.display(), why));
     }
     let unfinished = Unfinished::beside(place)?;
     let mut copied = 0;
@@ -142,7 +143,7 @@ pub fn instructor(root: &Path, place: &Path) -> Result<usize, Broken> {
         copied += 1;
     }
     for lab in Lab::all(&unfinished.0.join("labs"))? {
-        write_starter(&lab, &lab.folder)?;
+        write_starter(&lab, &lab.directory)?;
     }
     unfinished.finish(place)?;
     Ok(copied)
@@ -166,8 +167,8 @@ pub fn earlier<'a>(all: &'a [Lab], chosen: &[&Lab]) -> Vec<&'a Lab> {
 /// # Errors
 ///
 /// A file or a lab cannot be read.
-pub fn leaks(folder: &Path, labs: &[Lab]) -> Result<Vec<String>, Broken> {
-    let fault = |error: io::Error| Broken::new(folder.display(), error);
+pub fn leaks(folder: &Path, labs: &[Lab]) -> Result<Vec<String>, LabError> {
+    let fault = |error: io::Error| LabError::new(folder.display(), error);
     let (mut canaries, mut bodies) = (BTreeMap::new(), BTreeMap::new());
     for lab in labs {
         let templates = lab.templates()?;
@@ -245,18 +246,19 @@ fn texts_below(home: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    fn beside(place: &Path) -> Result<Unfinished, Broken> {
-        let fault = |error: io::Error| Broken::new(place.display(), error);
+    fn beside(place: &Path) -> Result<Unfinished, LabError> {
+        let fault = |error: io::Error| LabError::new(place.display(), error);
         let taken = match fs::read_dir(place) {
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(fault(error)),
         };
         if taken {
-            return Err(Broken::new(place.display(), "is not empty"));
+            return Err(LabError::new(place.display(), "is not empty"));
         }
         let place = std::path::absolute(place).map_err(fault)?;
-        let parent = place.parent().ok_or_else(|| Broken::new(place.display(), "is no folder"))?;
+        let parent =
+            place.parent().ok_or_else(|| LabError::new(place.display(), "is no folder"))?;
         fs::create_dir_all(parent).map_err(fault)?;
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let copy = parent.join(format!(".{name}.unfinished-{}", std::process::id()));
@@ -264,8 +266,8 @@ impl Unfinished {
         Ok(Unfinished(copy))
     }
 
-    fn finish(self, place: &Path) -> Result<(), Broken> {
-        let fault = |error: io::Error| Broken::new(place.display(), error);
+    fn finish(self, place: &Path) -> Result<(), LabError> {
+        let fault = |error: io::Error| LabError::new(place.display(), error);
         // An empty folder may be there, which `rename` replaces.
         fs::rename(&self.0, std::path::absolute(place).map_err(fault)?).map_err(fault)
     }
@@ -277,8 +279,8 @@ impl Drop for Unfinished {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Broken> {
-    let fault = |error: io::Error| Broken::new(path.display(), error);
+fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+    let fault = |error: io::Error| LabError::new(path.display(), error);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(fault)?;
     }
@@ -286,10 +288,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Broken> {
 }
 
 /// What students get of a lab.
-fn copy_lab(lab: &Lab, target: &Path) -> Result<(), Broken> {
+fn copy_lab(lab: &Lab, target: &Path) -> Result<(), LabError> {
     let text = |name: &str| {
-        let path = lab.folder.join(name);
-        fs::read_to_string(&path).map_err(|error| Broken::new(path.display(), error))
+        let path = lab.directory.join(name);
+        fs::read_to_string(&path).map_err(|error| LabError::new(path.display(), error))
     };
     for name in ["lab.toml", "guide.en.md", "guide.zh.md", "checks.rs"] {
         write(&target.join(name), text(name)?.as_bytes())?;
@@ -298,15 +300,15 @@ fn copy_lab(lab: &Lab, target: &Path) -> Result<(), Broken> {
 }
 
 /// Writes what the student begins with to `starter/` below `target`.
-fn write_starter(lab: &Lab, target: &Path) -> Result<(), Broken> {
+fn write_starter(lab: &Lab, target: &Path) -> Result<(), LabError> {
     for (path, text) in lab.starter()? {
         write(&target.join("starter").join(path), text.as_bytes())?;
     }
     Ok(())
 }
 
-fn table(path: &Path) -> Result<toml::Table, Broken> {
-    let fault = |error: &dyn std::fmt::Display| Broken::new(path.display(), error);
+fn table(path: &Path) -> Result<toml::Table, LabError> {
+    let fault = |error: &dyn std::fmt::Display| LabError::new(path.display(), error);
     let text = fs::read_to_string(path).map_err(|error| fault(&error))?;
     text.parse().map_err(|error| fault(&error))
 }
@@ -316,7 +318,7 @@ fn shown(table: &toml::Table) -> String {
 }
 
 /// The packages of the copy, by their folders.
-fn packages(plan: &Plan<'_>) -> Result<Vec<String>, Broken> {
+fn packages(plan: &Plan<'_>) -> Result<Vec<String>, LabError> {
     if plan.bare {
         return Ok(PACKAGES.map(str::to_owned).to_vec());
     }
@@ -344,7 +346,7 @@ fn copy_all(source: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// A package's manifest without what its tests need, which stay behind.
-fn without_tests(path: &Path) -> Result<toml::Table, Broken> {
+fn without_tests(path: &Path) -> Result<toml::Table, LabError> {
     let mut manifest = table(path)?;
     for key in ["dev-dependencies", "test", "bench"] {
         manifest.remove(key);
@@ -369,12 +371,16 @@ fn dependencies_of(manifest: &toml::Table) -> Vec<String> {
 }
 
 /// The manifest of the copy's workspace: as the original's, with fewer members and what these use.
-fn workspace(root: &Path, packages: &[String], used: &BTreeSet<String>) -> Result<String, Broken> {
+fn workspace(
+    root: &Path,
+    packages: &[String],
+    used: &BTreeSet<String>,
+) -> Result<String, LabError> {
     let path = root.join("Cargo.toml");
     let mut manifest = table(&path)?;
     let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
     let Some(workspace) = workspace else {
-        return Err(Broken::new(path.display(), "has no workspace"));
+        return Err(LabError::new(path.display(), "has no workspace"));
     };
     let mut members: Vec<toml::Value> = packages.iter().map(|name| name.clone().into()).collect();
     members.push("labs/dependencies".into());
@@ -388,10 +394,10 @@ fn workspace(root: &Path, packages: &[String], used: &BTreeSet<String>) -> Resul
 }
 
 /// Puts the source of every crate that is needed into the copy.
-fn vendor(copy: &Path) -> Result<(), Broken> {
+fn vendor(copy: &Path) -> Result<(), LabError> {
     cargo(copy, &["vendor", "--quiet", "vendor"])?;
     let vendored = copy.join("vendor");
-    shrink(&vendored).map_err(|error| Broken::new(vendored.display(), error))
+    shrink(&vendored).map_err(|error| LabError::new(vendored.display(), error))
 }
 
 /// Cargo vendors for every system, and more than half of it is for Windows, where nothing of this runs. It must find
@@ -418,7 +424,7 @@ fn shrink(vendored: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn cargo(folder: &Path, args: &[&str]) -> Result<(), Broken> {
+fn cargo(folder: &Path, args: &[&str]) -> Result<(), LabError> {
     // What lies in Cargo's own store needs no network.
     let mut said = String::new();
     for offline in [&["--offline"][..], &[]] {
@@ -431,13 +437,13 @@ fn cargo(folder: &Path, args: &[&str]) -> Result<(), Broken> {
             .env_remove("CARGO_TARGET_DIR")
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| Broken::new("cargo", error))?;
+            .map_err(|error| LabError::new("cargo", error))?;
         if output.status.success() {
             return Ok(());
         }
         said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     }
-    Err(Broken::new(format!("cargo {}", args.join(" ")), said))
+    Err(LabError::new(format!("cargo {}", args.join(" ")), said))
 }
 
 const CONFIG: &str = "\

@@ -3,7 +3,9 @@
 //! A translation drifts: a section is added to one of them, a check gets other points, a command changes. What can be
 //! compared without understanding either language is compared here.
 
-use crate::manifest::{Broken, Lab, Text};
+use crate::error::LabError;
+use crate::lab::Lab;
+use crate::manifest::Text;
 use std::fs;
 
 /// Programs whose calls inside a line of text must be the same in both languages.
@@ -75,14 +77,15 @@ fn row(line: &str) -> Option<(String, u32)> {
 /// # Errors
 ///
 /// A guide cannot be read.
-pub fn complaints(lab: &Lab) -> Result<Vec<String>, Broken> {
+pub fn complaints(lab: &Lab) -> Result<Vec<String>, LabError> {
     let mut complaints = texts(lab);
     let wanted: Vec<(String, u32)> =
         lab.manifest.checks.iter().map(|check| (check.id.clone(), check.points)).collect();
     let mut outlines = Vec::new();
     for name in ["guide.en.md", "guide.zh.md"] {
-        let path = lab.folder.join(name);
-        let text = fs::read_to_string(&path).map_err(|error| Broken::new(path.display(), error))?;
+        let path = lab.directory.join(name);
+        let text =
+            fs::read_to_string(&path).map_err(|error| LabError::new(path.display(), error))?;
         let outline = Outline::of(&text);
         if outline.points != wanted {
             let odd: Vec<String> = outline

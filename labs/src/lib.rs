@@ -7,7 +7,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`manifest`] | what a lab's folder holds |
+//! | [`lab`] | a lab's directory, and the packages that are made of it |
+//! | [`manifest`] | its `lab.toml` |
 //! | [`splice`] | from one marked source to starter, reference, wrong and alternative programs |
 //! | [`guides`] | the two languages, held against each other |
 //! | [`machine`] | whether this machine has what the labs need |
@@ -29,10 +30,12 @@
 pub mod bench;
 pub mod build;
 pub mod context;
+pub mod error;
 pub mod export;
 pub mod formats;
 pub mod grader;
 pub mod guides;
+pub mod lab;
 pub mod machine;
 pub mod manifest;
 mod poll;
@@ -50,19 +53,19 @@ use std::path::{Path, PathBuf};
 include!(concat!(env!("OUT_DIR"), "/labs.rs"));
 
 /// The code of a check.
-pub fn code(lab: &str, check: &str) -> Option<Check> {
+pub fn check_fn(lab: &str, check: &str) -> Option<Check> {
     let (_, checks) = LABS.iter().find(|(name, _)| *name == lab)?;
     checks.iter().find(|(id, _)| *id == check).map(|(_, code)| *code)
 }
 
 /// The names of the checks that a lab has code for.
-pub fn coded(lab: &str) -> impl Iterator<Item = &'static str> {
+pub fn coded_checks(lab: &str) -> impl Iterator<Item = &'static str> {
     let checks = LABS.iter().find(|(name, _)| *name == lab).map_or(&[][..], |(_, checks)| *checks);
     checks.iter().map(|(id, _)| *id)
 }
 
 /// The folder with the labs in it.
-pub fn home() -> PathBuf {
+pub fn labs_directory() -> PathBuf {
     // Cargo sets it for what it runs; a program that is run by itself remembers where it was built.
     let home = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     home.filter(|home| home.join("build.rs").is_file() && home.ends_with("labs"))
@@ -70,6 +73,6 @@ pub fn home() -> PathBuf {
 }
 
 /// The root of the workspace.
-pub fn root() -> PathBuf {
-    home().parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+pub fn workspace_root() -> PathBuf {
+    labs_directory().parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
 }

@@ -1,6 +1,6 @@
 //! Whether a machine has what the labs need, and what it means where it has not.
 
-use crate::build::{NotBuilt, build};
+use crate::build::{BuildError, build};
 use harness::proc;
 use rustix::fs::inotify::{CreateFlags, init};
 use std::fs;
@@ -240,8 +240,8 @@ fn tools() -> Found {
 /// Whether a student's package can be built here, which needs more than the programs: every crate, too.
 pub fn builds(package: &Path, target: &Path) -> Found {
     let result = match build(package, target) {
-        Ok(_) | Err(NotBuilt::Errors(_)) => Ok("the first lab's program is built".into()),
-        Err(NotBuilt::Trouble(why)) => Err(why.trim().to_owned()),
+        Ok(_) | Err(BuildError::Compiler(_)) => Ok("the first lab's program is built".into()),
+        Err(BuildError::Cargo(why)) => Err(why.trim().to_owned()),
     };
     found("build", result, State::Missing)
 }

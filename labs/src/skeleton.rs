@@ -1,8 +1,8 @@
 //! A new lab's folder, for its author: everything is there in its smallest form, compiles, and verifies, apart from
 //! texts that are to be written.
 
+use crate::error::LabError;
 use crate::guides::TO_BE_WRITTEN;
-use crate::manifest::Broken;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// It exists, or cannot be written.
-pub fn make(home: &Path, number: &str, name: &str) -> Result<PathBuf, Broken> {
+pub fn make(home: &Path, number: &str, name: &str) -> Result<PathBuf, LabError> {
     let folder = home.join(format!("{number}_{name}"));
-    let fault = |error: io::Error| Broken::new(folder.display(), error);
+    let fault = |error: io::Error| LabError::new(folder.display(), error);
     fs::create_dir(&folder).map_err(fault)?;
     for (path, text) in FILES {
         let path = folder.join(path);

@@ -3,8 +3,9 @@
 //! Nothing in it is under version control, so a pull never touches it; and it is not part of the workspace around
 //! it, so it changes no lock file there.
 
-use crate::grader::Graded;
-use crate::manifest::{Broken, Lab};
+use crate::error::LabError;
+use crate::grader::CheckResult;
+use crate::lab::Lab;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +31,7 @@ pub struct Record {
     /// The most points that one run of all checks has brought.
     pub best: u32,
     /// The last result of every check.
-    pub last: BTreeMap<String, Graded>,
+    pub last: BTreeMap<String, CheckResult>,
     /// How much help was asked for, by hole.
     pub hints: BTreeMap<String, usize>,
 }
@@ -73,13 +74,13 @@ impl Folder {
     /// # Errors
     ///
     /// The folder cannot be written, or the lab is broken.
-    pub fn open(&self, lab: &Lab) -> Result<bool, Broken> {
+    pub fn open(&self, lab: &Lab) -> Result<bool, LabError> {
         let new = !self.has(lab);
-        let fault = |error: io::Error| Broken::new(self.0.display(), error);
+        let fault = |error: io::Error| LabError::new(self.0.display(), error);
         fs::create_dir_all(&self.0).map_err(fault)?;
         write_new(&self.0.join("Cargo.toml"), WORKSPACE).map_err(fault)?;
         // The versions that are there already, so that nothing has to be looked up or fetched.
-        if let Ok(lock) = fs::read_to_string(crate::root().join("Cargo.lock")) {
+        if let Ok(lock) = fs::read_to_string(crate::workspace_root().join("Cargo.lock")) {
             write_new(&self.0.join("Cargo.lock"), &lock).map_err(fault)?;
         }
         let package = self.package(lab);
@@ -88,7 +89,7 @@ impl Folder {
         }
         for guide in ["guide.en.md", "guide.zh.md"] {
             // The guide is the lab's: a better one replaces it.
-            let text = fs::read(lab.folder.join(guide)).map_err(fault)?;
+            let text = fs::read(lab.directory.join(guide)).map_err(fault)?;
             fs::write(package.join(guide), text).map_err(fault)?;
         }
         Ok(new)
@@ -99,8 +100,8 @@ impl Folder {
     /// # Errors
     ///
     /// As [`Folder::open`].
-    pub fn reset(&self, lab: &Lab) -> Result<PathBuf, Broken> {
-        let fault = |error: io::Error| Broken::new(self.0.display(), error);
+    pub fn reset(&self, lab: &Lab) -> Result<PathBuf, LabError> {
+        let fault = |error: io::Error| LabError::new(self.0.display(), error);
         let backups = self.0.join("backups");
         fs::create_dir_all(&backups).map_err(fault)?;
         let backup = (1..)
@@ -117,14 +118,14 @@ impl Folder {
     /// # Errors
     ///
     /// It cannot be read or understood.
-    pub fn progress(&self) -> Result<Progress, Broken> {
+    pub fn progress(&self) -> Result<Progress, LabError> {
         let path = self.0.join("progress.json");
         match fs::read_to_string(&path) {
             Ok(text) => {
-                serde_json::from_str(&text).map_err(|error| Broken::new(path.display(), error))
+                serde_json::from_str(&text).map_err(|error| LabError::new(path.display(), error))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Progress::default()),
-            Err(error) => Err(Broken::new(path.display(), error)),
+            Err(error) => Err(LabError::new(path.display(), error)),
         }
     }
 
@@ -133,7 +134,7 @@ impl Folder {
     /// # Errors
     ///
     /// It cannot be written; then what was there stays.
-    pub fn keep(&self, progress: &Progress) -> Result<(), Broken> {
+    pub fn keep(&self, progress: &Progress) -> Result<(), LabError> {
         let path = self.0.join("progress.json");
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
@@ -142,7 +143,7 @@ impl Folder {
             file.persist(&path)?;
             Ok(())
         };
-        write().map_err(|error| Broken::new(path.display(), error))
+        write().map_err(|error| LabError::new(path.display(), error))
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// In the environment of all that a check starts: the check's folder.
-pub const MARK: &str = "LAB_TRIAL";
+pub const CHECK_DIRECTORY: &str = "LAB_CHECK_DIRECTORY";
 
 /// Where control groups of pids live: of version 1, and of version 2.
 pub(crate) const CGROUPS: [&str; 2] = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
@@ -86,7 +86,7 @@ fn started_in(folder: &Path) -> Vec<i32> {
         let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok();
         let inside = |name: &str| link(name).is_some_and(|path| path.starts_with(folder));
         let marked = || {
-            let wanted = format!("{MARK}={}", folder.display());
+            let wanted = format!("{CHECK_DIRECTORY}={}", folder.display());
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
         };

@@ -5,7 +5,7 @@
 //! events is one change, a save that changes nothing is none, and what was saved while nobody waited is found
 //! at once.
 
-use crate::grader::{Signals, interrupted};
+use crate::grader::{TerminationSignals, interrupted};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::collections::BTreeMap;
@@ -76,9 +76,9 @@ impl Watch {
     ///
     /// The kernel refuses to wait.
     pub fn changed(&mut self) -> io::Result<bool> {
-        let signals = Signals::hold()?;
+        let signals = TerminationSignals::block()?;
         loop {
-            if signals.came() {
+            if signals.arrived() {
                 return Ok(false);
             }
             let now = contents(&self.package);

@@ -1,6 +1,6 @@
 //! What authors of labs have: a new lab's folder, and which labs a change concerns.
 
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::skeleton;
 use labs::verify::{Changed, changed, consistency};
 use std::collections::BTreeSet;
@@ -22,8 +22,8 @@ fn a_new_lab_lacks_nothing_but_its_texts() {
     let odd: Vec<&String> = complaints.iter().filter(|what| !expected(what)).collect();
     assert!(odd.is_empty(), "{odd:?}");
     assert!(complaints.len() > 5, "{complaints:?}");
-    assert_eq!(lab.fillings("wrong").unwrap().len(), 1);
-    assert_eq!(lab.fillings("alternative").unwrap().len(), 2);
+    assert_eq!(lab.mutants().unwrap().len(), 1);
+    assert_eq!(lab.alternatives().unwrap().len(), 2);
     // Two labs never have the same canary.
     let other = Lab::load(&skeleton::make(place.path(), "98", "another").unwrap()).unwrap();
     let canaries = |lab: &Lab| -> BTreeSet<String> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A student's folder with lab 00 open. One at a time: they share what Cargo has built.
-struct Desk {
+struct Cli {
     folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -18,15 +18,15 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("labs")
 }
 
-impl Desk {
-    fn new() -> Desk {
+impl Cli {
+    fn new() -> Cli {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(target()).unwrap();
         std::os::unix::fs::symlink(target(), folder.path().join("target")).unwrap();
-        let desk = Desk { folder, _turn: turn };
-        assert_eq!(desk.run(&["open", "00"]).status.code(), Some(0));
-        desk
+        let cli = Cli { folder, _turn: turn };
+        assert_eq!(cli.run(&["open", "00"]).status.code(), Some(0));
+        cli
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -89,7 +89,7 @@ fn there_are() -> Vec<String> {
 
 #[test]
 fn a_program_that_hangs() {
-    let (code, text) = Desk::new().grade("fn main() { loop { std::thread::park(); } }");
+    let (code, text) = Cli::new().grade("fn main() { loop { std::thread::park(); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("runs on: pid") && text.contains("in futex"), "{text}");
     assert!(left_behind().is_empty());
@@ -97,7 +97,7 @@ fn a_program_that_hangs() {
 
 #[test]
 fn a_program_that_prints_without_end() {
-    let (code, text) = Desk::new().grade("fn main() { loop { println!(\"no\"); } }");
+    let (code, text) = Cli::new().grade("fn main() { loop { println!(\"no\"); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("bytes of output; it was stopped"), "{text}");
     assert!(left_behind().is_empty());
@@ -106,7 +106,7 @@ fn a_program_that_prints_without_end() {
 #[test]
 fn a_program_that_forks_without_end() {
     let bomb = "fn main() { loop { unsafe { libc::fork(); } } }";
-    let (code, text) = Desk::new().grade(bomb);
+    let (code, text) = Cli::new().grade(bomb);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("no more than 64 processes at once"), "{text}");
     assert!(left_behind().is_empty());
@@ -119,15 +119,15 @@ fn a_program_that_fills_the_disk() {
                let mut file = std::fs::File::create(\"f\").unwrap(); file.set_len(50 << 20).unwrap(); \
                std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap(); \
                loop { std::io::Write::write_all(&mut file, &block).unwrap(); } }";
-    let desk = Desk::new();
-    let (code, text) = desk.grade(one);
+    let cli = Cli::new();
+    let (code, text) = cli.grade(one);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("it wrote a file beyond the limit"), "{text}");
     // Large, and without a block on the disk: how much room and time others leave there is of no concern here.
     let many = "fn main() { for n in 0..300 { \
                 let file = std::fs::File::create(format!(\"f{n}\")).unwrap(); \
                 file.set_len(1 << 20).unwrap(); } loop { std::thread::park(); } }";
-    let (code, text) = desk.grade(many);
+    let (code, text) = cli.grade(many);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("no more than 256 MiB of files"), "{text}");
 }
@@ -140,7 +140,7 @@ fn a_daemon_that_escapes_is_found_and_ended() {
             for fd in 0..64 { libc::close(fd); } loop { libc::pause(); } } \
             libc::_exit(0); } } \
         for line in std::io::stdin().lines() { line.unwrap(); println!(\"no\"); } }";
-    let (code, text) = Desk::new().grade(daemon);
+    let (code, text) = Cli::new().grade(daemon);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("left") && text.contains("in pause"), "{text}");
     assert!(left_behind().is_empty());
@@ -148,16 +148,16 @@ fn a_daemon_that_escapes_is_found_and_ended() {
 
 #[test]
 fn a_program_that_does_not_compile_is_not_graded() {
-    let (code, text) = Desk::new().grade("fn main() { 1 }");
+    let (code, text) = Cli::new().grade("fn main() { 1 }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("mismatched types") && text.contains("nothing was graded"), "{text}");
 }
 
 #[test]
 fn two_graders_at_once_are_one_too_many() {
-    let desk = Desk::new();
-    desk.write("fn main() { loop { std::thread::park(); } }");
-    let mut first = desk.command(&["test", "00", "--only", "layers.tcp"]);
+    let cli = Cli::new();
+    cli.write("fn main() { loop { std::thread::park(); } }");
+    let mut first = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut first = first.stdout(Stdio::piped()).spawn().unwrap();
     // It has the lock when it runs the program. Who tried to take the lock to see that might be the one who has it when the
     // grader does.
@@ -165,7 +165,7 @@ fn two_graders_at_once_are_one_too_many() {
     // It keeps the lock for as long as the second one takes.
     let pid = nix::unistd::Pid::from_raw(first.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
-    let second = desk.run(&["test", "00"]);
+    let second = cli.run(&["test", "00"]);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!(second.status.code(), Some(3));
     let text = String::from_utf8_lossy(&second.stderr);
@@ -176,10 +176,10 @@ fn two_graders_at_once_are_one_too_many() {
 
 #[test]
 fn a_worker_that_is_killed_says_nothing_about_the_program() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     // The student's program kills its parent, which is the worker.
     let killer = "fn main() { unsafe { libc::kill(libc::getppid(), libc::SIGKILL); } }";
-    let (code, text) = desk.grade(killer);
+    let (code, text) = cli.grade(killer);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("the grader's worker was ended by SIGKILL"), "{text}");
     assert!(left_behind().is_empty());
@@ -187,7 +187,7 @@ fn a_worker_that_is_killed_says_nothing_about_the_program() {
 
 #[test]
 fn bad_usage_has_exit_code_2_and_names_what_there_is() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     for (args, wanted) in [
         (&["open", "99"][..], "there is no lab 99; there are 00"),
         (&["test", "00", "--only", "nothing"], "no check is called nothing; there are layers.tcp"),
@@ -198,7 +198,7 @@ fn bad_usage_has_exit_code_2_and_names_what_there_is() {
         (&["bench", "08", "--against", "04"], "lab 04 is not open yet"),
         (&["bench", "04", "--against", "00"], "lab 00 has no server of the file protocol"),
     ] {
-        let output = desk.run(args);
+        let output = cli.run(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
         assert!(text.contains(wanted), "{args:?}: {text}");
@@ -207,28 +207,28 @@ fn bad_usage_has_exit_code_2_and_names_what_there_is() {
 
 #[test]
 fn what_a_student_wrote_is_never_lost() {
-    let desk = Desk::new();
-    desk.write("fn main() {} // mine");
+    let cli = Cli::new();
+    cli.write("fn main() {} // mine");
     let mine = |path: &Path| fs::read_to_string(path.join("src/main.rs")).unwrap().contains("mine");
-    let package = desk.folder.path().join("00_layers");
-    assert_eq!(desk.run(&["open", "00"]).status.code(), Some(0));
+    let package = cli.folder.path().join("00_layers");
+    assert_eq!(cli.run(&["open", "00"]).status.code(), Some(0));
     assert!(mine(&package));
-    assert_eq!(desk.run(&["reset", "00"]).status.code(), Some(0));
-    assert!(!mine(&package) && mine(&desk.folder.path().join("backups/00_layers-1")));
+    assert_eq!(cli.run(&["reset", "00"]).status.code(), Some(0));
+    assert!(!mine(&package) && mine(&cli.folder.path().join("backups/00_layers-1")));
     // A file of progress that cannot be understood is left alone.
-    fs::write(desk.folder.path().join("progress.json"), "{ not json").unwrap();
-    assert_eq!(desk.run(&["list"]).status.code(), Some(3));
-    assert_eq!(fs::read_to_string(desk.folder.path().join("progress.json")).unwrap(), "{ not json");
+    fs::write(cli.folder.path().join("progress.json"), "{ not json").unwrap();
+    assert_eq!(cli.run(&["list"]).status.code(), Some(3));
+    assert_eq!(fs::read_to_string(cli.folder.path().join("progress.json")).unwrap(), "{ not json");
 }
 
 #[test]
 fn what_a_lab_goes_on_with_is_one_file() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     for lab in ["04", "08", "08"] {
-        let output = desk.run(&["open", lab]);
+        let output = cli.run(&["open", lab]);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let path = |lab: &str| desk.folder.path().join(lab).join("src/session.rs");
+    let path = |lab: &str| cli.folder.path().join(lab).join("src/session.rs");
     fs::write(path("04_file_server"), "// mended\n").unwrap();
     assert_eq!(fs::read_to_string(path("08_fork_server")).unwrap(), "// mended\n");
 }
@@ -258,16 +258,16 @@ const HANGS: &str =
 
 #[test]
 fn what_a_killed_grader_leaves_is_swept_by_the_next() {
-    let desk = Desk::new();
-    desk.write(HANGS);
-    let mut killed = desk.command(&["test", "00", "--only", "layers.tcp"]);
+    let cli = Cli::new();
+    cli.write(HANGS);
+    let mut killed = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut killed = killed.stdout(Stdio::null()).spawn().unwrap();
     eventually("the program runs", || !there_are().is_empty());
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert!(!made_by(killed.id()).is_empty() && !there_are().is_empty());
-    desk.write("fn main() { println!(\"no\"); }");
-    let next = desk.run(&["test", "00", "--only", "layers.tcp"]);
+    cli.write("fn main() { println!(\"no\"); }");
+    let next = cli.run(&["test", "00", "--only", "layers.tcp"]);
     let text = String::from_utf8_lossy(&next.stderr).into_owned();
     assert!(matches!(next.status.code(), Some(1 | 3)), "{text}");
     assert!(text.contains("an earlier run was killed; removed what it left: process"), "{text}");
@@ -277,9 +277,9 @@ fn what_a_killed_grader_leaves_is_swept_by_the_next() {
 
 #[test]
 fn ctrl_c_ends_a_check_in_order() {
-    let desk = Desk::new();
-    desk.write(HANGS);
-    let mut ended = desk.command(&["test", "00", "--only", "layers.tcp"]);
+    let cli = Cli::new();
+    cli.write(HANGS);
+    let mut ended = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut ended = ended.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the program runs", || !there_are().is_empty());
     let pid = nix::unistd::Pid::from_raw(ended.id() as i32);
@@ -291,9 +291,9 @@ fn ctrl_c_ends_a_check_in_order() {
 
 #[test]
 fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     // Needs a second of processor time, and is right apart from that: no failure may come of it.
-    desk.write(
+    cli.write(
         "fn main() { let begun = std::time::Instant::now(); let mut sum = 0u64; \
          let mut used = || { let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 }; \
          unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t); } \
@@ -302,7 +302,7 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
          let _ = begun; }",
     );
     // Once, to build it while there is time. Whether there is enough of it for a verdict is not asked yet.
-    let built = desk.run(&["test", "00", "--only", "layers.tcp"]);
+    let built = cli.run(&["test", "00", "--only", "layers.tcp"]);
     assert!(matches!(built.status.code(), Some(1 | 3)), "{built:?}");
     // All processors are kept busy, and the grader comes last.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -311,7 +311,7 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
         .collect();
     let mut starved = Command::new("chrt");
     starved.args(["--idle", "0", env!("CARGO_BIN_EXE_lab"), "--lang", "en", "--folder"]);
-    starved.arg(desk.folder.path()).args(["test", "00", "--only", "layers.tcp"]);
+    starved.arg(cli.folder.path()).args(["test", "00", "--only", "layers.tcp"]);
     let output = starved.output();
     for burner in &mut burners {
         burner.kill().unwrap();
@@ -328,10 +328,10 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
 
 #[test]
 fn a_report_has_every_lab_whatever_becomes_of_it() {
-    let desk = Desk::new();
+    let cli = Cli::new();
     // One that does not compile: a failure of the student's, with what the compiler says.
-    desk.write("fn main() { 1 }");
-    let output = desk.run(&["grade", "--format", "json"]);
+    cli.write("fn main() { 1 }");
+    let output = cli.run(&["grade", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["status"], &report["points"]), (&"fail".into(), &0.into()));
@@ -341,12 +341,12 @@ fn a_report_has_every_lab_whatever_becomes_of_it() {
     fs::create_dir_all(target()).unwrap();
     let lock = fs::File::create(target().join("00_layers.lock")).unwrap();
     lock.lock().unwrap();
-    let output = desk.run(&["grade", "--format", "json"]);
+    let output = cli.run(&["grade", "--format", "json"]);
     assert_eq!(output.status.code(), Some(3));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&report["status"], &report["points"]),
-        (&"trouble".into(), &serde_json::Value::Null)
+        (&"grader_error".into(), &serde_json::Value::Null)
     );
     let reason = report["labs"][0]["checks"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("is being graded already"), "{reason}");
@@ -366,8 +366,8 @@ struct Watching {
 
 impl Watching {
     /// Starts it by `through`, a command that is given what to run behind its own arguments.
-    fn start(desk: &Desk, through: &[&str], args: &[&str]) -> Watching {
-        let watch = desk.command(&[&["watch", "00"], args].concat());
+    fn start(cli: &Cli, through: &[&str], args: &[&str]) -> Watching {
+        let watch = cli.command(&[&["watch", "00"], args].concat());
         let mut command = match through {
             [] => watch,
             [program, rest @ ..] => {
@@ -404,21 +404,21 @@ impl Watching {
 }
 
 fn watch_sees_saves(through: &[&str], args: &[&str], says: &str) {
-    let desk = Desk::new();
-    desk.write("fn main() { panic!(\"aardvark\"); }");
-    let watching = Watching::start(&desk, through, args);
+    let cli = Cli::new();
+    cli.write("fn main() { panic!(\"aardvark\"); }");
+    let watching = Watching::start(&cli, through, args);
     watching.shows(says);
     watching.shows("--only errors.others --seed");
     // As many editors save: a new file takes the name of the old one.
-    let source = desk.folder.path().join("00_layers/src");
+    let source = cli.folder.path().join("00_layers/src");
     fs::write(source.join("main.rs~"), "fn main() { panic!(\"badger\"); }").unwrap();
     fs::rename(source.join("main.rs~"), source.join("main.rs")).unwrap();
     let text = watching.shows("as before:");
     assert!(text.contains("badger") && !text.contains("aardvark"), "{text}");
     // What does not compile is said, and the next save is tried again.
-    desk.write("fn main() { 1 }");
+    cli.write("fn main() { 1 }");
     watching.shows("It does not compile");
-    desk.write("fn main() { panic!(\"cormorant\"); }");
+    cli.write("fn main() { panic!(\"cormorant\"); }");
     watching.shows("cormorant");
     watching.ends();
 }

@@ -1,22 +1,25 @@
 //! What is given away: to students without the solutions, to instructors with all.
 
 use labs::export::{Plan, instructor, leaks, student};
-use labs::manifest::{Lab, files_below};
-use labs::{home, root, skeleton};
+use labs::lab::{Lab, files_below};
+use labs::{labs_directory, skeleton, workspace_root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn all() -> Vec<Lab> {
-    Lab::all(&home()).unwrap()
+    Lab::all(&labs_directory()).unwrap()
 }
 
 /// Exports these labs without the crates that they need.
 fn exported(all: &[Lab], place: &Path) -> PathBuf {
     let chosen: Vec<&Lab> = all.iter().filter(|lab| !lab.manifest.checks.is_empty()).collect();
     let copy = place.join("copy");
-    student(&Plan { root: &root(), all, chosen: &chosen, bare: true, vendor: false }, &copy)
-        .unwrap();
+    student(
+        &Plan { root: &workspace_root(), all, chosen: &chosen, bare: true, vendor: false },
+        &copy,
+    )
+    .unwrap();
     copy
 }
 
@@ -57,7 +60,8 @@ fn a_copy_that_is_not_bare_has_what_the_guides_use() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = place.path().join("copy");
     let chosen: Vec<&Lab> = labs.iter().filter(|lab| lab.name() == "06_processes").collect();
-    let plan = Plan { root: &root(), all: &labs, chosen: &chosen, bare: false, vendor: false };
+    let plan =
+        Plan { root: &workspace_root(), all: &labs, chosen: &chosen, bare: false, vendor: false };
     student(&plan, &copy).unwrap();
     for path in ["file_client/Cargo.toml", "benches/src/bin/loadgen/main.rs", "labs/06_processes"] {
         assert!(copy.join(path).exists(), "{path}");
@@ -90,7 +94,7 @@ fn a_planted_leak_is_found_wherever_it_is() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
-    let reference = fs::read_to_string(lab.folder.join("reference/src/children.rs")).unwrap();
+    let reference = fs::read_to_string(lab.directory.join("reference/src/children.rs")).unwrap();
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     let planted = |path: &str, text: &str| {
         let path = copy.join(path);
@@ -123,7 +127,13 @@ fn nothing_is_exported_where_a_solution_would_be() {
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     fs::write(folder.join("guide.en.md"), canary).unwrap();
     let labs = [Lab::load(&folder).unwrap()];
-    let plan = Plan { root: &root(), all: &labs, chosen: &[&labs[0]], bare: true, vendor: false };
+    let plan = Plan {
+        root: &workspace_root(),
+        all: &labs,
+        chosen: &[&labs[0]],
+        bare: true,
+        vendor: false,
+    };
     let copy = place.path().join("copy");
     let error = student(&plan, &copy).unwrap_err().to_string();
     assert!(error.contains("guide.en.md: has the canary"), "{error}");
@@ -178,16 +188,21 @@ fn authors_commands_in_a_students_copy_say_what_they_need() {
 fn an_export_never_writes_over_anything() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     fs::write(place.path().join("mine"), "").unwrap();
-    let plan = Plan { root: &root(), all: &labs, chosen: &[], bare: true, vendor: false };
+    let plan = Plan { root: &workspace_root(), all: &labs, chosen: &[], bare: true, vendor: false };
     assert!(student(&plan, place.path()).unwrap_err().to_string().contains("is not empty"));
-    assert!(instructor(&root(), place.path()).unwrap_err().to_string().contains("is not empty"));
+    assert!(
+        instructor(&workspace_root(), place.path())
+            .unwrap_err()
+            .to_string()
+            .contains("is not empty")
+    );
 }
 
 #[test]
 fn an_instructors_copy_has_everything() {
     let place = tempfile::tempdir().unwrap();
     let copy = place.path().join("copy");
-    if let Err(error) = instructor(&root(), &copy) {
+    if let Err(error) = instructor(&workspace_root(), &copy) {
         eprintln!("SKIPPED: {error}");
         return;
     }

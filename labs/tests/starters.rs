@@ -1,7 +1,7 @@
 //! What students begin with. It is generated from the references, so only a build shows that it compiles.
 
 use labs::build::build;
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::student::Folder;
 use labs::verify::consistency;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn starters_compile_without_warnings() {
     let folder = Folder::at(place.path().to_owned());
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("labs");
     let mut found = Vec::new();
-    for lab in Lab::all(&labs::home()).unwrap() {
+    for lab in Lab::all(&labs::labs_directory()).unwrap() {
         folder.open(&lab).unwrap();
         match build(&folder.package(&lab), &target) {
             Ok(built) => found.extend(built.warnings),
@@ -25,7 +25,7 @@ fn starters_compile_without_warnings() {
 #[test]
 fn references_and_manifests_are_consistent() {
     let mut found = Vec::new();
-    for lab in Lab::all(&labs::home()).unwrap() {
+    for lab in Lab::all(&labs::labs_directory()).unwrap() {
         let complaints = consistency(&lab).unwrap();
         found.extend(complaints.into_iter().map(|what| format!("{}: {what}", lab.name())));
     }
