@@ -21,7 +21,11 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// Asks each question and compares; the answer to what makes no sense is `error`. `why` may name the mistake.
-fn ask(context: &TestContext, cases: &[(String, String)], why: fn(&str, &str) -> &'static str) -> Verdict {
+fn ask(
+    context: &TestContext,
+    cases: &[(String, String)],
+    why: fn(&str, &str) -> &'static str,
+) -> Verdict {
     let mut program = context.program("addresses").start()?;
     let questions: String = cases.iter().map(|(question, _)| format!("{question}\n")).collect();
     program.write(&questions)?;
@@ -259,7 +263,11 @@ shell           514/tcp         cmd syslog-like
 syslog          514/udp
 ";
 
-fn services(context: &TestContext, cases: &[(&str, &str)], why: fn(&str, &str) -> &'static str) -> Verdict {
+fn services(
+    context: &TestContext,
+    cases: &[(&str, &str)],
+    why: fn(&str, &str) -> &'static str,
+) -> Verdict {
     let file = context.directory().join("services");
     fs::write(&file, SERVICES)?;
     let whole = |(question, wanted): &(&str, &str)| {

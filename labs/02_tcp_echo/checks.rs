@@ -1,7 +1,8 @@
 //! Clients that do not read, that are gone, that wait for the end; and a look at what the kernel has.
 
 use crate::context::{
-    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, UNWRITTEN, Verdict, describe_processes, fail,
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict,
+    describe_processes, fail,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
@@ -108,7 +109,10 @@ fn listens_on(server: &Server, asked: Ipv4Addr) -> Verdict {
         [one] if *one.ip() == asked => Ok(()),
         [] => fail(
             what,
-            format!("nothing listens on port {port}; {}", describe_processes(&server.program.process_tree())),
+            format!(
+                "nothing listens on port {port}; {}",
+                describe_processes(&server.program.process_tree())
+            ),
         ),
         [one] if one.ip().is_unspecified() => fail(
             what,
@@ -194,13 +198,13 @@ fn ticks(program: &Program) -> u64 {
 }
 
 /// Waits until `n` signals have come to a program that waits.
-fn let_tick(program: &Program, n: u64) {
+fn wait_for_ticks(program: &Program, n: u64) {
     let before = ticks(program);
     within(TIMEOUT, || ticks(program) >= before + n);
 }
 
 /// Sends, and expects the same back.
-fn say(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Verdict {
+fn echo(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Verdict {
     server.program.explain(client.send(bytes))?;
     let back = server.program.explain(client.read_exactly(bytes.len(), what))?;
     match difference(bytes, &back) {
@@ -213,7 +217,7 @@ fn say(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Ve
 fn served(server: &mut Server, what: &str) -> Verdict<Client> {
     let connected = server.connect();
     let mut client = server.program.explain(connected)?;
-    say(server, &mut client, b"?", what)?;
+    echo(server, &mut client, b"?", what)?;
     Ok(client)
 }
 
@@ -271,7 +275,7 @@ fn returns(context: &TestContext) -> Verdict {
             // Every value of a byte.
             let bytes: Vec<u8> = (0..length).map(|at| (at * 7 + at / 256) as u8).collect();
             let what = format!("{length} bytes of client {n} to come back");
-            say(&mut server, &mut client, &bytes, &what)?;
+            echo(&mut server, &mut client, &bytes, &what)?;
         }
         server.program.explain(client.shutdown_write())?;
         server.program.explain(client.read_end("nothing more, and the end"))?;
@@ -284,8 +288,8 @@ fn interrupted(context: &TestContext) -> Verdict {
     let what = "an echo for a client that was silent while signals came to the server";
     let mut client = served(&mut server, "an echo")?;
     for _ in 0..3 {
-        let_tick(&server.program, 5);
-        say(&mut server, &mut client, b"still there?", what)?;
+        wait_for_ticks(&server.program, 5);
+        echo(&mut server, &mut client, b"still there?", what)?;
     }
     Ok(())
 }
@@ -319,7 +323,7 @@ fn partial_sends(context: &TestContext) -> Verdict {
         }
         let reads = stops == 0 || back.len() < read_until;
         if reads {
-            open = take(stream, &mut back)?;
+            open = read_available(stream, &mut back)?;
         } else if sent == MUCH || blocked(&server, addresses) {
             stops -= 1;
             read_until = back.len() + (1 << 20);
@@ -329,7 +333,7 @@ fn partial_sends(context: &TestContext) -> Verdict {
         } else if last.elapsed() > TIMEOUT {
             break;
         } else if reads {
-            wait_for(stream, sent < MUCH)?;
+            wait_for_input_and(stream, sent < MUCH)?;
         }
     }
     let what =
@@ -356,7 +360,7 @@ fn blocked(server: &Server, (client, theirs): (SocketAddrV4, SocketAddrV4)) -> b
 }
 
 /// Reads what there is; gives whether more may come.
-fn take(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
+fn read_available(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
     let mut chunk = [0; 64 * 1024];
     match stream.read(&mut chunk) {
         Ok(0) => Ok(false),
@@ -372,7 +376,7 @@ fn take(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
 }
 
 /// Waits a moment for something to read, or for room to write.
-fn wait_for(stream: &TcpStream, room: bool) -> Verdict<bool> {
+fn wait_for_input_and(stream: &TcpStream, room: bool) -> Verdict<bool> {
     let flags = if room { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
     let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
     Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
@@ -426,7 +430,7 @@ fn reset(context: &TestContext) -> Verdict {
     let mut server = context.server([ANY_PORT])?;
     // While the server waits in recv.
     let client = served(&mut server, "an echo")?;
-    vanish(client)?;
+    reset_and_wait(client)?;
     served(&mut server, "the next client to be served after one that reset its connection")?;
     // And when it has something to send: the client has sent, ended its side, and is gone before the server looks.
     let mut client = served(&mut server, "an echo")?;
@@ -438,14 +442,14 @@ fn reset(context: &TestContext) -> Verdict {
     }
     client.send(pattern(60_000))?;
     server.program.explain(client.shutdown_write())?;
-    vanish(client)?;
+    reset_and_wait(client)?;
     server.program.signal(Signal::SIGCONT);
     let what = "the next client to be served after one that was gone before it was answered";
     served(&mut server, what).map(drop)
 }
 
-/// Resets a connection, and waits until the server's end of it knows.
-fn vanish(client: Client) -> Verdict {
+/// Resets a connection, and waits until the server's end of it is gone.
+fn reset_and_wait(client: Client) -> Verdict {
     let (own, theirs) = addresses(&client)?;
     sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO)).map_err(io::Error::from)?;
     drop(client);
@@ -469,23 +473,23 @@ fn begin(context: &TestContext, words: &[&str], input: &str) -> Verdict<(Program
     Ok((program, client))
 }
 
-/// Looks whether nothing goes on though the program has had every chance.
-struct Watch {
+/// Notices that a program makes no progress although it has had every chance.
+struct StallDetector {
     /// When it was first seen that nothing moves, and how many ticks there had been by then.
     still: Option<(Instant, u64)>,
 }
 
-impl Watch {
-    fn begin() -> Watch {
-        Watch { still: None }
+impl StallDetector {
+    fn new() -> StallDetector {
+        StallDetector { still: None }
     }
 
-    fn moved(&mut self) {
+    fn progressed(&mut self) {
         self.still = None;
     }
 
     /// Whether thirty signals have woken it in vain, or a long time has passed.
-    fn in_vain(&mut self, program: &Program) -> bool {
+    fn stalled(&mut self, program: &Program) -> bool {
         let (since, first) = *self.still.get_or_insert_with(|| (Instant::now(), ticks(program)));
         let still = since.elapsed();
         still > TIMEOUT || still > Duration::from_millis(300) && ticks(program) >= first + 30
@@ -496,16 +500,16 @@ impl Watch {
 fn read_to_end(program: &mut Program, client: &Client, what: &str, why: &str) -> Verdict<Vec<u8>> {
     let stream = client.stream();
     stream.set_nonblocking(true)?;
-    let (mut bytes, mut watch) = (Vec::new(), Watch::begin());
+    let (mut bytes, mut detector) = (Vec::new(), StallDetector::new());
     loop {
         let before = bytes.len();
-        if !take(stream, &mut bytes)? {
+        if !read_available(stream, &mut bytes)? {
             stream.set_nonblocking(false)?;
             return Ok(bytes);
         }
         if bytes.len() > before {
-            watch.moved();
-        } else if !wait_for(stream, false)? && watch.in_vain(program) {
+            detector.progressed();
+        } else if !wait_for_input_and(stream, false)? && detector.stalled(program) {
             return program.explain(fail(what, format!("{} bytes came, and {why}", bytes.len())));
         }
     }
@@ -562,13 +566,13 @@ fn both_ways(context: &TestContext) -> Verdict {
     sockopt::set_socket_send_buffer_size(stream, 256 * 1024).map_err(io::Error::from)?;
     stream.set_nonblocking(true)?;
     // Not a byte is read before signals have come in the middle of the client's send.
-    let_tick(&program, 10);
+    wait_for_ticks(&program, 10);
     let (mut pending, mut moved) = (Vec::new(), 0);
-    let mut watch = Watch::begin();
+    let mut detector = StallDetector::new();
     loop {
         let before = (moved, pending.len());
         // As a simple server does it: what has come goes back before more is read.
-        if pending.is_empty() && !take(stream, &mut pending)? {
+        if pending.is_empty() && !read_available(stream, &mut pending)? {
             break;
         }
         if !pending.is_empty() {
@@ -583,8 +587,8 @@ fn both_ways(context: &TestContext) -> Verdict {
             }
         }
         if before != (moved, pending.len()) {
-            watch.moved();
-        } else if !wait_for_one(stream, !pending.is_empty())? && watch.in_vain(&program) {
+            detector.progressed();
+        } else if !wait_for_one(stream, !pending.is_empty())? && detector.stalled(&program) {
             let what = "a client that reads what comes back while it has more to send";
             let why = if pending.is_empty() {
                 "no end: it neither sends nor ends its side"

@@ -1,6 +1,8 @@
 //! Pieces of every size, and servers that answer early and late.
 
-use crate::context::{Check, Client, TIMEOUT, Program, Stop, TestContext, Verdict, describe_processes, fail};
+use crate::context::{
+    Check, Client, Program, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail,
+};
 use harness::wait::pause;
 use harness::{oracles, proc, sockets};
 use rustix::net::sockopt;
@@ -174,7 +176,12 @@ fn cut(bytes: &[u8], at: &[usize]) -> Vec<Vec<u8>> {
     pieces
 }
 
-fn both(context: &TestContext, lengths: &[usize], cuts: fn(&[u8]) -> Vec<Vec<u8>>, why: &str) -> Verdict {
+fn both(
+    context: &TestContext,
+    lengths: &[usize],
+    cuts: fn(&[u8]) -> Vec<Vec<u8>>,
+    why: &str,
+) -> Verdict {
     for framing in ["length", "line"] {
         let messages: Vec<Vec<u8>> = lengths
             .iter()

@@ -1,7 +1,7 @@
 //! The file protocol, spoken to the server byte by byte, and to the client by a server that is not kind.
 
 use crate::context::{
-    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, UNWRITTEN, Verdict, fail, quote,
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote,
 };
 use harness::proc;
 use harness::wait::{pause, within};
@@ -95,17 +95,20 @@ fn serving(
 /// Adds what the program has come to, where that says more than that it waits for the next client.
 fn explained(program: &mut Program, found: Verdict) -> Verdict {
     let names = ["`server` ", "`client` "];
-    let says = |stop: &Stop| match stop {
+    let names_program = |stop: &Stop| match stop {
         Stop::Fail(finding) => names.iter().any(|name| finding.observed.contains(name)),
         _ => true,
     };
     // Its end may come a moment after that of its connection.
-    let ended =
-        within(Duration::from_millis(100), || program.try_wait().is_ok_and(|ended| ended.is_some()));
+    let ended = within(Duration::from_millis(100), || {
+        program.try_wait().is_ok_and(|ended| ended.is_some())
+    });
     let busy = program.process_tree().iter().any(|process| process.state == 'R');
     let unwritten = program.describe().starts_with(UNWRITTEN);
     match found {
-        Err(stop) if unwritten || (ended || busy) && !says(&stop) => program.explain(Err(stop)),
+        Err(stop) if unwritten || (ended || busy) && !names_program(&stop) => {
+            program.explain(Err(stop))
+        }
         other => other,
     }
 }
@@ -114,12 +117,12 @@ fn begin(context: &TestContext, root: &Path) -> Verdict<Server> {
     context.server([OsStr::new("--root"), root.as_os_str()])
 }
 
-fn nothing_more(_: &Path) -> io::Result<()> {
+fn no_more_files(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn set_times(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn set_times(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
@@ -134,7 +137,7 @@ fn set_times(folder: &Path) -> io::Result<()> {
 }
 
 /// Bytes that look like nothing, and no piece of which comes twice.
-fn noise(context: &TestContext, length: usize) -> Vec<u8> {
+fn random_bytes(context: &TestContext, length: usize) -> Vec<u8> {
     let block: Vec<u8> = (0..512).flat_map(|n| context.choose(n, u64::MAX).to_ne_bytes()).collect();
     let mut bytes = Vec::with_capacity(length + block.len());
     while bytes.len() < length {
@@ -149,12 +152,12 @@ fn noise(context: &TestContext, length: usize) -> Vec<u8> {
 }
 
 /// All that a file may hold and that a program might stumble over.
-fn nasty(context: &TestContext) -> Vec<u8> {
+fn awkward_bytes(context: &TestContext) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..=255).collect();
     let markers = ["\r\n", "\r", "\n\n", "\n.\n", "##", "EOF\n", "\u{4}", "OK 0\n", "ERR no no\n"];
     bytes.extend(markers.concat().bytes());
     bytes.extend(b"\xff\xfe not UTF-8 \xc3\n");
-    bytes.extend(noise(context, 200_000));
+    bytes.extend(random_bytes(context, 200_000));
     bytes.extend(b"##\r\n.\r\n");
     bytes
 }
@@ -215,12 +218,12 @@ fn show(reply: &Reply) -> String {
 }
 
 /// Asks for what must be given, and looks at every byte of it.
-fn gives(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
+fn expect_reply(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
     client.send(format!("{request}\n"))?;
-    given(client, request, wanted)
+    expect_bytes(client, request, wanted)
 }
 
-fn given(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
+fn expect_bytes(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
     match reply(client, request)? {
         Ok(bytes) => same(&format!("the reply to {}", quote(request)), wanted, &bytes),
         Err(refusal) => {
@@ -230,7 +233,7 @@ fn given(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
 }
 
 /// The first place where two rows of bytes differ.
-fn parting(a: &[u8], b: &[u8]) -> usize {
+fn first_difference(a: &[u8], b: &[u8]) -> usize {
     let pieces = a.chunks(4096).zip(b.chunks(4096)).take_while(|(a, b)| a == b);
     let equal: usize = pieces.map(|(piece, _)| piece.len()).sum();
     equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
@@ -241,20 +244,25 @@ fn same(what: &str, wanted: &[u8], got: &[u8]) -> Verdict {
     if wanted == got {
         return Ok(());
     }
-    let at = parting(wanted, got);
+    let at = first_difference(wanted, got);
     let around = |bytes: &[u8]| {
         let piece = &bytes[at..bytes.len().min(at + 24)];
         if piece.is_empty() { "nothing".to_owned() } else { piece.escape_ascii().to_string() }
     };
     fail(
         format!("{what}: {} bytes, from byte {at} on: {}", wanted.len(), around(wanted)),
-        format!("{} bytes, from byte {at} on: {}{}", got.len(), around(got), skipped(wanted, got)),
+        format!(
+            "{} bytes, from byte {at} on: {}{}",
+            got.len(),
+            around(got),
+            describe_difference(wanted, got)
+        ),
     )
 }
 
 /// How the bytes that came differ from those that should have, where there is a word for it.
-fn skipped(wanted: &[u8], got: &[u8]) -> String {
-    let at = parting(wanted, got);
+fn describe_difference(wanted: &[u8], got: &[u8]) -> String {
+    let at = first_difference(wanted, got);
     let (rest, next) = (&wanted[at..], &got[at..]);
     if next.starts_with("\u{fffd}".as_bytes()) {
         return " (U+FFFD, which stands for what is not UTF-8: the bytes were taken for text)"
@@ -269,15 +277,15 @@ fn skipped(wanted: &[u8], got: &[u8]) -> String {
     }
     let known = next.get(..16);
     let near = &rest[..rest.len().min(256 << 10)];
-    let place = known.and_then(|known| near.windows(16).position(|window| window == known));
-    match place {
+    let offset = known.and_then(|known| near.windows(16).position(|window| window == known));
+    match offset {
         Some(missing) => format!(" ({missing} bytes are missing there, and then it goes on)"),
         None => String::new(),
     }
 }
 
 /// Waits until the program has come to rest: it waits itself, and nothing happens. A check goes on if it never does.
-fn rests(program: &Program) -> bool {
+fn wait_until_idle(program: &Program) -> bool {
     let look = || {
         let waits = proc::process(program.pid()).is_some_and(|process| process.state == 'S');
         waits.then(|| proc::context_switches(program.pid()))
@@ -298,7 +306,7 @@ fn rests(program: &Program) -> bool {
 
 /// Stops the program for a moment, as Ctrl-Z and `fg` do. A call that waits in the middle of its work returns then, and
 /// says how much of it is done.
-fn interrupt(program: &Program) -> Verdict {
+fn stop_and_continue(program: &Program) -> Verdict {
     let is_stopped = || proc::process(program.pid()).is_some_and(|process| process.state == 'T');
     let is_gone = || proc::process(program.pid()).is_none_or(|process| process.state == 'Z');
     program.signal(Signal::SIGSTOP);
@@ -312,7 +320,7 @@ fn interrupt(program: &Program) -> Verdict {
 }
 
 /// A small receive buffer, so that who sends has to wait soon.
-fn read_slowly(client: &Client) -> Verdict {
+fn shrink_receive_buffer(client: &Client) -> Verdict {
     Ok(sockopt::set_socket_recv_buffer_size(client.stream(), 128 << 10).map_err(io::Error::from)?)
 }
 
@@ -325,7 +333,8 @@ fn reset(client: Client) -> Verdict {
 /// The server still serves.
 fn serves_another(service: &Service, after: &str) -> Verdict {
     let what = format!("the next client to be served after {after}");
-    let served = service.client().and_then(|mut next| gives(&mut next, "GET a.txt", b"alpha\n"));
+    let served =
+        service.client().and_then(|mut next| expect_reply(&mut next, "GET a.txt", b"alpha\n"));
     match served {
         Err(Stop::Fail(finding)) => fail(what, finding.observed),
         other => other,
@@ -398,9 +407,9 @@ fn listed(client: &mut Client, request: &str, wanted: &str) -> Verdict {
 }
 
 fn get_every_byte(context: &TestContext) -> Verdict {
-    let nasty = nasty(context);
+    let awkward = awkward_bytes(context);
     let prepare = |root: &Path| {
-        fs::write(root.join("nasty"), &nasty)?;
+        fs::write(root.join("nasty"), &awkward)?;
         fs::write(root.join("empty"), "")?;
         fs::write(root.join("two words"), "spaced\n")?;
         Ok(())
@@ -410,31 +419,32 @@ fn get_every_byte(context: &TestContext) -> Verdict {
         let mut client = service.client()?;
         client.send("GET nasty\nGET empty\nQUIT\n")?;
         client.shutdown_write()?;
-        let wanted = [format!("OK {}\n", nasty.len()).as_bytes(), &nasty, b"OK 0\nOK 0\n"].concat();
+        let wanted =
+            [format!("OK {}\n", awkward.len()).as_bytes(), &awkward, b"OK 0\nOK 0\n"].concat();
         let got = client.read_up_to(wanted.len() + 64)?;
         same("the replies to `GET nasty`, `GET empty` and `QUIT`", &wanted, &got)?;
         drop(client);
         let mut client = service.client()?;
-        gives(&mut client, "GET a.txt", b"alpha\n")?;
-        gives(&mut client, "get /sub/b.txt", b"beta\n")?;
-        gives(&mut client, "GET two%20words", b"spaced\n")?;
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")?;
+        expect_reply(&mut client, "get /sub/b.txt", b"beta\n")?;
+        expect_reply(&mut client, "GET two%20words", b"spaced\n")?;
         refused(&mut client, "GET nowhere", "not-found")?;
         refused(&mut client, "GET sub", "not-a-file")
     })
 }
 
 fn get_no_padding(context: &TestContext) -> Verdict {
-    let original = noise(context, MUCH);
+    let original = random_bytes(context, MUCH);
     serving(
         context,
         |root| fs::write(root.join("log"), &original),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             // Whoever has not been given the request yet rests, too.
             client.send_in_pieces(b"GET log\n", 8)?;
             // In the middle of the reply, since nobody reads it, the file is made shorter.
-            rests(service.program());
+            wait_until_idle(service.program());
             File::options().write(true).open(service.root.join("log"))?.set_len(1 << 20)?;
             let head = format!("OK {MUCH}\n").into_bytes();
             let wanted = [&head[..], &original].concat();
@@ -458,17 +468,21 @@ fn get_no_padding(context: &TestContext) -> Verdict {
 }
 
 fn put_stored(context: &TestContext) -> Verdict {
-    let nasty = nasty(context);
-    serving(context, nothing_more, |service| {
+    let awkward = awkward_bytes(context);
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
-        let long = nasty.len();
-        let files: [(&str, &[u8]); 4] =
-            [("new.bin", b"\r\n\0\xff"), ("sub/nasty", &nasty), ("a.txt", b"other"), ("none", b"")];
+        let long = awkward.len();
+        let files: [(&str, &[u8]); 4] = [
+            ("new.bin", b"\r\n\0\xff"),
+            ("sub/nasty", &awkward),
+            ("a.txt", b"other"),
+            ("none", b""),
+        ];
         for (name, bytes) in files {
             let head = format!("PUT {name} {}", bytes.len());
             // The next request comes right behind the file.
             client.send([head.as_bytes(), b"\n", bytes, b"LIST sub\n"].concat())?;
-            given(&mut client, &head, b"")?;
+            expect_bytes(&mut client, &head, b"")?;
             let stored = match fs::read(service.root.join(name)) {
                 Ok(stored) => stored,
                 Err(error) => return fail(format!("a file `{name}` after `OK 0`"), error),
@@ -479,7 +493,7 @@ fn put_stored(context: &TestContext) -> Verdict {
                     format!("`LIST sub`, which came right behind the {long} bytes, answered");
                 return fail(what, format!("ERR {}", quote(&refusal)));
             }
-            gives(&mut client, &format!("GET {name}"), bytes)?;
+            expect_reply(&mut client, &format!("GET {name}"), bytes)?;
         }
         Ok(())
     })
@@ -510,12 +524,14 @@ fn unchanged(service: &Service, when: &str) -> Verdict {
 }
 
 fn put_atomic(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         for name in ["fresh", "a.txt"] {
             let mut client = half_an_upload(service, name)?;
             unchanged(service, &format!("while half of `PUT {name}` has come"))?;
             client.shutdown_write()?;
-            client.read_end("the end of the connection, since the rest of the file will never come")?;
+            client.read_end(
+                "the end of the connection, since the rest of the file will never come",
+            )?;
             unchanged(service, &format!("after half of `PUT {name}` and the client's end"))?;
             reset(half_an_upload(service, name)?)?;
             serves_another(service, "one that was lost in the middle of its upload")?;
@@ -543,7 +559,7 @@ fn put_atomic(context: &TestContext) -> Verdict {
 }
 
 fn put_nothing_left(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         let before = service.names()?;
         let mut client = half_an_upload(service, "fresh")?;
         client.shutdown_write()?;
@@ -571,7 +587,7 @@ fn put_nothing_left(context: &TestContext) -> Verdict {
 }
 
 fn put_refused(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         let body = "QUIT\nPUT evil 4\nevilGET sub/b.txt\n";
         for (path, code) in
             [("../x", "bad-path"), ("no/such/x", "not-found"), ("sub", "not-a-file")]
@@ -607,7 +623,7 @@ fn put_refused(context: &TestContext) -> Verdict {
 }
 
 /// Refuses to give what lies outside.
-fn kept_in(client: &mut Client, request: &str) -> Verdict {
+fn expect_inside(client: &mut Client, request: &str) -> Verdict {
     match ask(client, request)? {
         Ok(bytes) if bytes.windows(6).any(|window| window == b"SECRET") => {
             let what = format!("`ERR bad-path ...` to `{request}`");
@@ -646,7 +662,7 @@ fn writes_nothing_outside(service: &Service, client: &mut Client, path: &str) ->
 }
 
 fn path_dotdot(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
         let requests = [
             "GET ../secret.txt",
@@ -665,12 +681,12 @@ fn path_dotdot(context: &TestContext) -> Verdict {
             "GET a%0Ab",
         ];
         for request in requests {
-            kept_in(&mut client, request)?;
+            expect_inside(&mut client, request)?;
         }
         for path in ["../evil", "%2e%2e/evil", "sub/../../evil", "..%2Fevil", "../secret.txt"] {
             writes_nothing_outside(service, &mut client, path)?;
         }
-        gives(&mut client, "GET a.txt", b"alpha\n")
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")
     })
 }
 
@@ -689,8 +705,8 @@ fn path_links(context: &TestContext) -> Verdict {
     };
     serving(context, prepare, |service| {
         let mut client = service.client()?;
-        gives(&mut client, "GET file-inside", b"alpha\n")?;
-        gives(&mut client, "GET folder-inside/b.txt", b"beta\n")?;
+        expect_reply(&mut client, "GET file-inside", b"alpha\n")?;
+        expect_reply(&mut client, "GET folder-inside/b.txt", b"beta\n")?;
         for request in [
             "GET file-outside",
             "GET folder-outside/secret.txt",
@@ -698,7 +714,7 @@ fn path_links(context: &TestContext) -> Verdict {
             "LIST folder-outside",
             "LIST neighbour",
         ] {
-            kept_in(&mut client, request)?;
+            expect_inside(&mut client, request)?;
         }
         refused(&mut client, "GET dangling", "not-found")?;
         let rows = [
@@ -718,15 +734,15 @@ fn path_links(context: &TestContext) -> Verdict {
                 return fail(format!("`OK 0` to `{request}`"), show(&answer));
             }
             nothing_outside(service, &request)?;
-            gives(&mut client, &format!("GET {name}"), b"new")?;
+            expect_reply(&mut client, &format!("GET {name}"), b"new")?;
         }
         // What the link led to is as it was.
-        gives(&mut client, "GET a.txt", b"alpha\n")
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")
     })
 }
 
 fn stream_any_cut(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         let requests = "LIST sub\r\nGET a.txt\nPUT new 8\nGET a.\n\nget new\nNONSENSE\nQUIT\n";
         let listing = "f 5 1700000000 b.txt\n";
         let wanted = format!(
@@ -745,34 +761,34 @@ fn stream_any_cut(context: &TestContext) -> Verdict {
             let got = client.read_up_to(wanted.len())?;
             same(&format!("the replies to {how}"), wanted.as_bytes(), &got)?;
             client.read_line("the rest of the reply to `NONSENSE`")?;
-            given(&mut client, "QUIT", b"")?;
+            expect_bytes(&mut client, "QUIT", b"")?;
             client.read_end("the end of the connection after `QUIT`")?;
         }
         // What was asked before the end is answered, and what is not whole is no request.
         let mut client = service.client()?;
         client.send("GET a.txt\nGET sub/b.txt\nGET a.t")?;
         client.shutdown_write()?;
-        given(&mut client, "GET a.txt", b"alpha\n")?;
-        given(&mut client, "GET sub/b.txt", b"beta\n")?;
+        expect_bytes(&mut client, "GET a.txt", b"alpha\n")?;
+        expect_bytes(&mut client, "GET sub/b.txt", b"beta\n")?;
         client.read_end("no reply to `GET a.t`, which has no end, and the end of the connection")
     })
 }
 
 fn stream_partial_writes(context: &TestContext) -> Verdict {
-    let much = noise(context, MUCH);
+    let much = random_bytes(context, MUCH);
     serving(
         context,
         |root| fs::write(root.join("much"), &much),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             client.send("GET much\n")?;
             client.shutdown_write()?;
             let wanted = [format!("OK {MUCH}\n").as_bytes(), &much].concat();
             let mut got = Vec::new();
             for round in 0.. {
-                rests(service.program());
-                interrupt(service.program())?;
+                wait_until_idle(service.program());
+                stop_and_continue(service.program())?;
                 // The last time asks for more than there is, and so for the end.
                 let most = if round < 6 { 300_001 } else { wanted.len() };
                 let piece = client.read_up_to(most)?;
@@ -788,7 +804,7 @@ fn stream_partial_writes(context: &TestContext) -> Verdict {
 }
 
 fn stream_endless_line(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
         let longest = "x".repeat(4095);
         refused(&mut client, &longest, "bad-command")?;
@@ -808,11 +824,11 @@ fn stream_endless_line(context: &TestContext) -> Verdict {
 }
 
 fn clients_quit(context: &TestContext) -> Verdict {
-    serving(context, nothing_more, |service| {
+    serving(context, no_more_files, |service| {
         for _ in 0..2 {
             let mut client = service.client()?;
-            gives(&mut client, "GET a.txt", b"alpha\n")?;
-            gives(&mut client, "QUIT", b"")?;
+            expect_reply(&mut client, "GET a.txt", b"alpha\n")?;
+            expect_reply(&mut client, "QUIT", b"")?;
             client.read_end("the end of the connection after `QUIT`")?;
             drop(client);
             serves_another(service, "one that has said QUIT")?;
@@ -825,16 +841,16 @@ fn clients_quit(context: &TestContext) -> Verdict {
 }
 
 fn clients_lost(context: &TestContext) -> Verdict {
-    let much = noise(context, MUCH);
+    let much = random_bytes(context, MUCH);
     serving(
         context,
         |root| fs::write(root.join("much"), &much),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             client.send("GET much\n")?;
             client.read_line("a reply to `GET much`")?;
-            rests(service.program());
+            wait_until_idle(service.program());
             reset(client)?;
             serves_another(service, "one that was lost in the middle of a reply")?;
             let mut client = service.client()?;
@@ -923,11 +939,11 @@ fn client_reply(context: &TestContext) -> Verdict {
 }
 
 fn client_every_byte(context: &TestContext) -> Verdict {
-    let nasty = nasty(context);
+    let awkward = awkward_bytes(context);
     answering(context, &["get", "nasty", "copy"], |program, connection| {
         requested(connection, "GET nasty")?;
-        connection.send(format!("OK {}\n", nasty.len()))?;
-        for piece in nasty.chunks(70_001) {
+        connection.send(format!("OK {}\n", awkward.len()))?;
+        for piece in awkward.chunks(70_001) {
             connection.send(piece)?;
         }
         // The connection stays open: that all has come can be known from the length alone.
@@ -937,7 +953,7 @@ fn client_every_byte(context: &TestContext) -> Verdict {
             Ok(copy) => copy,
             Err(error) => return fail("a file `copy`", error),
         };
-        same("the file that the client has fetched", &nasty, &copy)
+        same("the file that the client has fetched", &awkward, &copy)
     })
 }
 
@@ -969,19 +985,19 @@ fn client_short(context: &TestContext) -> Verdict {
 }
 
 fn client_put(context: &TestContext) -> Verdict {
-    let much = noise(context, MUCH);
+    let much = random_bytes(context, MUCH);
     let files: [(&str, &[u8]); 3] =
         [("small", b"no text: \xff\r\n\0##\n"), ("none", b""), ("much", &much)];
     for (name, bytes) in files {
         fs::write(context.directory().join(name), bytes)?;
         let path = format!("up/{name}");
         answering(context, &["put", name, &path], |program, connection| {
-            read_slowly(connection)?;
+            shrink_receive_buffer(connection)?;
             requested(connection, &format!("PUT {path} {}", bytes.len()))?;
             let mut got = Vec::new();
             for _ in 0..if bytes.len() == MUCH { 6 } else { 0 } {
-                rests(program);
-                interrupt(program)?;
+                wait_until_idle(program);
+                stop_and_continue(program)?;
                 got.extend(connection.read_exactly(300_001, "the bytes of the file")?);
             }
             let left = bytes.len() - got.len();

@@ -1,7 +1,8 @@
 //! The check is the network: it loses, repeats, delays and forges datagrams.
 
 use crate::context::{
-    Check, Datagram, DatagramSocket, Program, Server, Stop, TestContext, Verdict, fail, quote,
+    Check, Datagram, DatagramSocket, Program, Server, Stop, TIMEOUT, TestContext, Verdict, fail,
+    quote,
 };
 use harness::oracles::{self, Rest};
 use harness::proc::{self, ContextSwitches};
@@ -40,10 +41,6 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 /// The most that a datagram may have, as the protocol says.
 const MAX: usize = 512;
 
-/// How long to wait for something that should happen at once. An answer that is not to come is mostly known much
-/// earlier: see [`SILENCE`].
-const TIMEOUT: Duration = Duration::from_secs(4);
-
 /// How long a server that has read everything must wait for more before it is said not to answer.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -57,7 +54,7 @@ fn text(datagram: &Datagram) -> String {
 // The server.
 
 /// A client of the server under test.
-struct Ask<'a> {
+struct Requester<'a> {
     server: &'a mut Server,
     socket: DatagramSocket,
 }
@@ -66,9 +63,9 @@ fn counter(context: &TestContext) -> Verdict<Server> {
     context.server(["--addr", "127.0.0.1:0"])
 }
 
-impl<'a> Ask<'a> {
-    fn of(context: &TestContext, server: &'a mut Server) -> Verdict<Ask<'a>> {
-        Ok(Ask { server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? })
+impl<'a> Requester<'a> {
+    fn new(context: &TestContext, server: &'a mut Server) -> Verdict<Requester<'a>> {
+        Ok(Requester { server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? })
     }
 
     fn send(&self, bytes: impl AsRef<[u8]>) -> Verdict {
@@ -99,13 +96,13 @@ impl<'a> Ask<'a> {
                     return Ok(text(&datagram));
                 }
                 let doing = self.server.program.describe();
-                return fail(what, format!("{}{doing}", self.why(silent)));
+                return fail(what, format!("{}{doing}", self.silence_reason(silent)));
             }
         }
     }
 
     /// Why there is no answer, as far as the kernel knows.
-    fn why(&self, silent: bool) -> String {
+    fn silence_reason(&self, silent: bool) -> String {
         let socket = sockets::datagram_socket(self.server.address);
         let remote = socket.map(|socket| socket.remote).filter(|remote| remote.port() != 0);
         match remote {
@@ -162,19 +159,20 @@ fn answers(context: &TestContext) -> Verdict {
     let mut sockets = sockets.into_iter().collect::<Verdict<Vec<DatagramSocket>>>()?;
     for turn in 0..3 {
         for (number, socket) in std::mem::take(&mut sockets).into_iter().enumerate() {
-            let mut ask = Ask { server: &mut server, socket };
+            let mut requester = Requester { server: &mut server, socket };
             let n = 1 + context.choose(turn * 3 + number as u64, 100);
             sum += n;
             let id = 10 + turn * 2;
             let why = format!("client {} of 3, its turn {}", number + 1, turn + 1);
-            ask.expect(id, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
-            ask.expect(id + 1, "GET", &format!("OK {sum}"), &why)?;
-            sockets.push(ask.socket);
+            requester.expect(id, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
+            requester.expect(id + 1, "GET", &format!("OK {sum}"), &why)?;
+            sockets.push(requester.socket);
         }
     }
-    let mut ask = Ask { server: &mut server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? };
-    ask.send("ASK 5 STEAL 7")?;
-    let got = ask.receive("`ANS 5 ERR ...` to `ASK 5 STEAL 7`")?;
+    let mut requester =
+        Requester { server: &mut server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? };
+    requester.send("ASK 5 STEAL 7")?;
+    let got = requester.receive("`ANS 5 ERR ...` to `ASK 5 STEAL 7`")?;
     if got.starts_with("ANS 5 ERR ") { Ok(()) } else { fail("`ANS 5 ERR ...`", quote(&got)) }
 }
 
@@ -187,19 +185,19 @@ fn padded(id: u64, n: u64, length: usize) -> String {
 
 fn oversized_request(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let mut ask = Ask::of(context, &mut server)?;
-    ask.send(padded(1, 5, MAX))?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.send(padded(1, 5, MAX))?;
     let what = format!("`ANS 1 OK 5` to a request ADD 00...05 of exactly {MAX} bytes");
-    let got = ask.receive(&what)?;
+    let got = requester.receive(&what)?;
     if got != "ANS 1 OK 5" {
         return fail(what, quote(&got));
     }
     for (id, length) in [(2, MAX + 1), (3, MAX + 2), (4, 9000)] {
-        ask.send(padded(id, 1234, length))?;
+        requester.send(padded(id, 1234, length))?;
         let what = format!(
             "`ANS {id} ERR ...` to a request ADD 00...01234 of {length} bytes, which has more than {MAX}"
         );
-        let got = ask.receive(&what)?;
+        let got = requester.receive(&what)?;
         if got.starts_with(&format!("ANS {id} ERR")) {
             continue;
         }
@@ -213,7 +211,7 @@ fn oversized_request(context: &TestContext) -> Verdict {
         };
         return fail(what, format!("{}: {cut}", quote(&got)));
     }
-    match ask.get(9)? {
+    match requester.get(9)? {
         (words, _) if words == "OK 5" => Ok(()),
         (words, _) => fail("the counter still at 5 after what was too long", words),
     }
@@ -233,11 +231,11 @@ const JUNK: [(&str, &[u8]); 8] = [
 
 fn survives(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let mut ask = Ask::of(context, &mut server)?;
-    ask.expect(1, "ADD 3", "OK 3", "the first request")?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(1, "ADD 3", "OK 3", "the first request")?;
     for (id, (what, bytes)) in (2..).zip(JUNK) {
-        ask.send(bytes)?;
-        let answered = ask.get(id);
+        requester.send(bytes)?;
+        let answered = requester.get(id);
         match answered {
             Ok((words, _)) if words == "OK 3" => {}
             Ok((words, _)) => return fail(format!("the counter still at 3 after {what}"), words),
@@ -253,11 +251,11 @@ fn survives(context: &TestContext) -> Verdict {
 
 fn no_storm(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let mut ask = Ask::of(context, &mut server)?;
-    ask.expect(1, "ADD 3", "OK 3", "the first request")?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(1, "ADD 3", "OK 3", "the first request")?;
     for (id, (what, bytes)) in (2..).zip(JUNK) {
-        ask.send(bytes)?;
-        if let (_, before) = ask.get(id)?
+        requester.send(bytes)?;
+        if let (_, before) = requester.get(id)?
             && let Some(answer) = before.first()
         {
             let expected =
@@ -278,27 +276,29 @@ const WINDOW: Duration = Duration::from_millis(150);
 fn asleep(program: &Program, while_what: &str) -> Verdict {
     // It may still be on its way to sleep. Who watches the clock ends some time after that, and so is found before.
     let most = Duration::from_secs(1);
-    let Some(ready) = oracles::restless(|| program.process_tree(), WINDOW, most) else { return Ok(()) };
+    let Some(ready) = oracles::restless(|| program.process_tree(), WINDOW, most) else {
+        return Ok(());
+    };
     let observed = format!("for {ready:.0?} of {WINDOW:?} it ran, or waited for a core to run on");
     fail(format!("to sleep while {while_what}"), observed)
 }
 
 fn server_sleeps(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    Ask::of(context, &mut server)?.expect(1, "ADD 3", "OK 3", "the first request")?;
+    Requester::new(context, &mut server)?.expect(1, "ADD 3", "OK 3", "the first request")?;
     asleep(&server.program, "no datagram comes")
 }
 
 fn repeated(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let mut ask = Ask::of(context, &mut server)?;
+    let mut requester = Requester::new(context, &mut server)?;
     let n = 2 + context.choose(0, 90);
-    ask.expect(7, &format!("ADD {n}"), &format!("OK {n}"), "the first request")?;
+    requester.expect(7, &format!("ADD {n}"), &format!("OK {n}"), "the first request")?;
     for copy in 2..=3 {
-        ask.send(format!("ASK 7 ADD {n}"))?;
+        requester.send(format!("ASK 7 ADD {n}"))?;
         let what =
             format!("`ANS 7 OK {n}` once more, to the same `ASK 7 ADD {n}` sent {copy} times");
-        let got = match ask.receive(&what) {
+        let got = match requester.receive(&what) {
             Err(Stop::Fail(finding)) => {
                 let why = "a client whose answer was lost never gets one";
                 return fail(finding.expected, format!("{}; {why}", finding.observed));
@@ -313,7 +313,7 @@ fn repeated(context: &TestContext) -> Verdict {
             return fail(what, quote(&got));
         }
     }
-    match ask.get(8)? {
+    match requester.get(8)? {
         (words, _) if words == format!("OK {n}") => Ok(()),
         (words, _) => fail(
             format!("the counter at {n} after `ASK 7 ADD {n}` came three times"),
@@ -324,23 +324,26 @@ fn repeated(context: &TestContext) -> Verdict {
 
 fn per_client(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let (a, b) = (context.datagram_socket(Ipv4Addr::LOCALHOST)?, context.datagram_socket(Ipv4Addr::LOCALHOST)?);
+    let (a, b) = (
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+    );
     let far = context.datagram_socket(Ipv4Addr::new(127, 0, 0, 2))?;
     let who = format!("clients at {}, {} and {}", a.address(), b.address(), far.address());
     let mut sum = 0;
     let mut sockets = vec![];
     for (socket, n) in [(a, 1), (b, 20), (far, 300)] {
         sum += n;
-        let mut ask = Ask { server: &mut server, socket };
+        let mut requester = Requester { server: &mut server, socket };
         let why = format!("{who} all use the number 7: it is each client's own");
-        ask.expect(7, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
-        sockets.push(ask.socket);
+        requester.expect(7, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
+        sockets.push(requester.socket);
     }
     // The first one's again, although others have asked since.
-    let mut ask = Ask { server: &mut server, socket: sockets.swap_remove(0) };
+    let mut requester = Requester { server: &mut server, socket: sockets.swap_remove(0) };
     let why = "a copy of the first client's request, after those of two others";
-    ask.expect(7, "ADD 1", "OK 1", why)?;
-    match ask.get(8)? {
+    requester.expect(7, "ADD 1", "OK 1", why)?;
+    match requester.get(8)? {
         (words, _) if words == format!("OK {sum}") => Ok(()),
         (words, _) => fail(format!("the counter at {sum}"), words),
     }
@@ -348,12 +351,12 @@ fn per_client(context: &TestContext) -> Verdict {
 
 fn late_request(context: &TestContext) -> Verdict {
     let mut server = counter(context)?;
-    let mut ask = Ask::of(context, &mut server)?;
-    ask.expect(7, "ADD 1", "OK 1", "the first request")?;
-    ask.expect(8, "ADD 20", "OK 21", "the second")?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(7, "ADD 1", "OK 1", "the first request")?;
+    requester.expect(8, "ADD 20", "OK 21", "the second")?;
     // The network has kept a copy of the first.
-    ask.send("ASK 7 ADD 1")?;
-    match ask.get(9)? {
+    requester.send("ASK 7 ADD 1")?;
+    match requester.get(9)? {
         (words, _) if words == "OK 21" => {}
         (words, before) => {
             let answers: Vec<String> = before.iter().map(|answer| quote(answer)).collect();
@@ -367,20 +370,25 @@ fn late_request(context: &TestContext) -> Verdict {
             return fail(expected, observed);
         }
     }
-    ask.expect(10, "ADD 300", "OK 321", "a new request after an old copy")
+    requester.expect(10, "ADD 300", "OK 321", "a new request after an old copy")
 }
 
 // The client.
 
 /// A client under test, whose server is the check.
-struct Asked {
+struct ClientUnderTest {
     program: Program,
     socket: DatagramSocket,
     timeout: Duration,
 }
 
-impl Asked {
-    fn by(context: &TestContext, timeout: u64, tries: u32, requests: &[&str]) -> Verdict<Asked> {
+impl ClientUnderTest {
+    fn start(
+        context: &TestContext,
+        timeout: u64,
+        tries: u32,
+        requests: &[&str],
+    ) -> Verdict<ClientUnderTest> {
         let socket = context.datagram_socket(Ipv4Addr::LOCALHOST)?;
         let program = context
             .program("client")
@@ -388,11 +396,11 @@ impl Asked {
             .args(["--timeout-ms", &timeout.to_string(), "--tries", &tries.to_string()])
             .args(requests)
             .start()?;
-        Ok(Asked { program, socket, timeout: Duration::from_millis(timeout) })
+        Ok(ClientUnderTest { program, socket, timeout: Duration::from_millis(timeout) })
     }
 
     /// The next datagram of the client; `what` says what it should be.
-    fn next(&mut self, what: &str) -> Verdict<Datagram> {
+    fn next_datagram(&mut self, what: &str) -> Verdict<Datagram> {
         // Who sleeps in one and the same call for so long will not try again. Who only waits for a core does not sleep.
         let most = TIMEOUT.min(Duration::from_secs(1) + 8 * self.timeout);
         let (begun, mut rest) = (Instant::now(), Rest::of(self.program.pid()));
@@ -426,7 +434,7 @@ impl Asked {
 
     /// The next datagram, which must be a request of these words: it and its number.
     fn request(&mut self, words: &str, what: &str) -> Verdict<(u64, Datagram)> {
-        let datagram = self.next(&format!("{what}, `ASK number {words}`"))?;
+        let datagram = self.next_datagram(&format!("{what}, `ASK number {words}`"))?;
         let text = text(&datagram);
         let parts = text.strip_prefix("ASK ").and_then(|rest| rest.split_once(' '));
         match parts.map(|(id, words)| (id.parse::<u64>(), words)) {
@@ -440,12 +448,12 @@ impl Asked {
     }
 
     /// The end of the client, which must have printed this.
-    fn prints(self, wanted: &str, why: &str) -> Verdict {
-        self.prints_not(wanted, why, &[])
+    fn expect_output(self, wanted: &str, why: &str) -> Verdict {
+        self.expect_output_or(wanted, why, &[])
     }
 
     /// The same; where it has printed one of these instead, that is a known mistake.
-    fn prints_not(mut self, wanted: &str, why: &str, mistakes: &[(&str, String)]) -> Verdict {
+    fn expect_output_or(mut self, wanted: &str, why: &str, mistakes: &[(&str, String)]) -> Verdict {
         let what = format!("the client to print {} and to end ({why})", quote(wanted));
         self.program.close_stdin();
         let until = Instant::now() + TIMEOUT;
@@ -475,7 +483,7 @@ impl Asked {
 }
 
 fn retries(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 80, 30, &["ADD 5"])?;
+    let mut client = ClientUnderTest::start(context, 80, 30, &["ADD 5"])?;
     let lost = context.choose(0, 2) + 1;
     for n in 1..=lost {
         client.request("ADD 5", &format!("try {n} of at most 30"))?;
@@ -485,11 +493,11 @@ fn retries(context: &TestContext) -> Verdict {
         &format!("try {} of at most 30, since {lost} of them got lost", lost + 1),
     )?;
     client.reply(&last, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "its last try was answered")
+    client.expect_output("OK 5\n", "its last try was answered")
 }
 
 fn same_id(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 60, 30, &["ADD 5", "ADD 5"])?;
+    let mut client = ClientUnderTest::start(context, 60, 30, &["ADD 5", "ADD 5"])?;
     let (first, _) = client.request("ADD 5", "try 1")?;
     let (id, again) = client.request("ADD 5", "try 2, since try 1 was lost")?;
     if id != first {
@@ -510,7 +518,7 @@ fn same_id(context: &TestContext) -> Verdict {
             return fail("numbers that grow from request to request", observed);
         }
         client.reply(&datagram, format!("ANS {next} OK 10"))?;
-        return client.prints("OK 5\nOK 10\n", "both requests were answered");
+        return client.expect_output("OK 5\nOK 10\n", "both requests were answered");
     }
     let observed = format!("number {id} once more, after it was answered");
     fail("a number of its own for the second request", observed)
@@ -518,7 +526,7 @@ fn same_id(context: &TestContext) -> Verdict {
 
 fn gives_up(context: &TestContext) -> Verdict {
     let (timeout, tries) = (80, 4);
-    let mut client = Asked::by(context, timeout, tries, &["ADD 5"])?;
+    let mut client = ClientUnderTest::start(context, timeout, tries, &["ADD 5"])?;
     let timeout = Duration::from_millis(timeout);
     let (_, first) = client.request("ADD 5", "try 1 of 4")?;
     let mut last = first.at;
@@ -563,13 +571,13 @@ fn gives_up(context: &TestContext) -> Verdict {
 }
 
 fn client_sleeps(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 2000, 2, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, 2000, 2, &["GET"])?;
     client.request("GET", "try 1")?;
     asleep(&client.program, "it waits for an answer")
 }
 
 fn interrupted(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 2000, 3, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, 2000, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let pid = client.program.pid();
     let state = |wanted: char| {
@@ -590,11 +598,14 @@ fn interrupted(context: &TestContext) -> Verdict {
         return fail("the client to wait on after SIGSTOP and SIGCONT", client.program.describe());
     }
     client.reply(&request, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "it was stopped and continued while it waited, as by Ctrl-Z and fg")
+    client.expect_output(
+        "OK 5\n",
+        "it was stopped and continued while it waited, as by Ctrl-Z and fg",
+    )
 }
 
 fn nobody_yet(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 60, 40, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, 60, 40, &["GET"])?;
     let (_, request) = client.request("GET", "try 1")?;
     let pid = client.program.pid();
     // The next one finds the door closed, and the kernel sends it back.
@@ -613,11 +624,11 @@ fn nobody_yet(context: &TestContext) -> Verdict {
     }
     let (id, request) = client.request("GET", "a try after one that nobody took")?;
     client.reply(&request, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "the server came back while the client was still asking")
+    client.expect_output("OK 5\n", "the server came back while the client was still asking")
 }
 
 fn stranger(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 1500, 3, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let near = context.datagram_socket(Ipv4Addr::LOCALHOST)?;
     let far = context.datagram_socket(Ipv4Addr::new(127, 0, 0, 2))?;
@@ -633,11 +644,11 @@ fn stranger(context: &TestContext) -> Verdict {
         ),
     ];
     let why = format!("{server} has answered so, after two strangers have sent other answers");
-    client.prints_not("OK 5\n", &why, &mistakes)
+    client.expect_output_or("OK 5\n", &why, &mistakes)
 }
 
 fn late_answer(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 1500, 3, &["ADD 1", "ADD 20", "ADD 300"])?;
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["ADD 1", "ADD 20", "ADD 300"])?;
     let (first, request) = client.request("ADD 1", "the first request")?;
     client.reply(&request, format!("ANS {first} OK 1"))?;
     client.reply(&request, format!("ANS {first} OK 1"))?;
@@ -666,13 +677,13 @@ fn late_answer(context: &TestContext) -> Verdict {
         ),
     ];
     let why = "each request was answered, after copies of the answer to the one before";
-    client.prints_not("OK 1\nOK 21\nOK 321\n", why, &mistakes)
+    client.expect_output_or("OK 1\nOK 21\nOK 321\n", why, &mistakes)
 }
 
-/// Has something come to a program again and again until its time-out has passed all the same, and looks how long before that
-/// the last had come. A time-out that begins anew each time can pass only when nothing has come for as long, as where this
-/// check does not get to run: that is tried again.
-fn again_and_again(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -> Verdict {
+/// Expects a timeout to pass although datagrams keep coming. `attempt` sends them, and returns how long before the timeout the
+/// last one came. A timeout that each datagram restarts can pass only after as long a pause, as when this check does not get to
+/// run: that is tried again.
+fn expect_fixed_timeout(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -> Verdict {
     let mut pause = Duration::ZERO;
     for _ in 0..5 {
         pause = attempt()?;
@@ -687,13 +698,13 @@ fn again_and_again(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -
 
 fn junk(context: &TestContext) -> Verdict {
     let timeout = Duration::from_millis(150);
-    again_and_again(timeout, || junk_comes(context, timeout))
+    expect_fixed_timeout(timeout, || junk_attempt(context, timeout))
 }
 
-/// Gives how long before the last try the last of them but one had come.
-fn junk_comes(context: &TestContext, timeout: Duration) -> Verdict<Duration> {
+/// Sends junk until the last try, and returns how long before that the last but one was sent.
+fn junk_attempt(context: &TestContext, timeout: Duration) -> Verdict<Duration> {
     let tries = 2;
-    let mut client = Asked::by(context, timeout.as_millis() as u64, tries, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, timeout.as_millis() as u64, tries, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let (mut seen, mut sent) = (1, 0);
     let mut last = request.at;
@@ -744,7 +755,7 @@ fn junk_comes(context: &TestContext, timeout: Duration) -> Verdict<Duration> {
 }
 
 fn oversized_answer(context: &TestContext) -> Verdict {
-    let mut client = Asked::by(context, 1500, 3, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let head = format!("ANS {id} OK ");
     let width = MAX - head.len() + 3;
@@ -753,13 +764,13 @@ fn oversized_answer(context: &TestContext) -> Verdict {
     let length = MAX + 3;
     let mistake = format!("the first {MAX} bytes of an answer OK 00...01234 of {length} bytes");
     let why = format!("an answer of {length} bytes, more than {MAX}, is none");
-    client.prints_not("OK 5\n", &why, &[("OK 00", mistake)])
+    client.expect_output_or("OK 5\n", &why, &[("OK 00", mistake)])
 }
 
-// Who looks for servers.
+// The program that looks for servers.
 
-/// A socket that hears broadcasts, where the machine has any.
-fn hearer(context: &TestContext) -> Verdict<DatagramSocket> {
+/// A socket that receives broadcasts, where the machine has any.
+fn broadcast_socket(context: &TestContext) -> Verdict<DatagramSocket> {
     let socket = context.datagram_socket(Ipv4Addr::UNSPECIFIED)?;
     let to = SocketAddrV4::new(BROADCAST, socket.address().port());
     let skip = |why: String| Err(Stop::Skip(format!("no broadcast to {BROADCAST} here: {why}")));
@@ -773,9 +784,12 @@ fn hearer(context: &TestContext) -> Verdict<DatagramSocket> {
     }
 }
 
-/// One that looks for servers, the number of its question, and the question.
-fn looking(context: &TestContext, wait: Duration) -> Verdict<(Program, DatagramSocket, u64, Datagram)> {
-    let socket = hearer(context)?;
+/// Starts `discover`: the program, the socket that its question came to, the question's number, and the question.
+fn start_discover(
+    context: &TestContext,
+    wait: Duration,
+) -> Verdict<(Program, DatagramSocket, u64, Datagram)> {
+    let socket = broadcast_socket(context)?;
     let to = SocketAddrV4::new(BROADCAST, socket.address().port());
     let mut program = context
         .program("discover")
@@ -801,7 +815,7 @@ fn looking(context: &TestContext, wait: Duration) -> Verdict<(Program, DatagramS
 
 /// The grader must answer within the time for which the program waits. Where it was too slow for that, the program
 /// waits for longer.
-fn in_time(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
+fn retry_with_longer_wait(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
     match attempt(Duration::from_millis(400)) {
         Err(Stop::Fail(_)) => attempt(Duration::from_millis(2000)),
         outcome => outcome,
@@ -809,11 +823,11 @@ fn in_time(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
 }
 
 fn broadcast(context: &TestContext) -> Verdict {
-    in_time(|wait| broadcast_within(context, wait))
+    retry_with_longer_wait(|wait| broadcast_within(context, wait))
 }
 
 fn broadcast_within(context: &TestContext, wait: Duration) -> Verdict {
-    let (mut program, socket, id, Datagram { from, .. }) = looking(context, wait)?;
+    let (mut program, socket, id, Datagram { from, .. }) = start_discover(context, wait)?;
     socket.send(format!("ANS {id} HERE alpha"), from)?;
     let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, socket.address().port());
     let wanted = format!("found {server} alpha");
@@ -827,11 +841,11 @@ fn broadcast_within(context: &TestContext, wait: Duration) -> Verdict {
 }
 
 fn all(context: &TestContext) -> Verdict {
-    in_time(|wait| all_within(context, wait))
+    retry_with_longer_wait(|wait| all_within(context, wait))
 }
 
 fn all_within(context: &TestContext, wait: Duration) -> Verdict {
-    let (mut program, _heard, id, Datagram { from, .. }) = looking(context, wait)?;
+    let (mut program, _heard, id, Datagram { from, .. }) = start_discover(context, wait)?;
     let mut wanted = BTreeSet::new();
     let mut servers = Vec::new();
     for (number, name) in (2..).zip(["alpha", "beta", "gamma", "beta"]) {
@@ -870,12 +884,13 @@ fn all_within(context: &TestContext, wait: Duration) -> Verdict {
 
 fn ends(context: &TestContext) -> Verdict {
     let wait = Duration::from_millis(200);
-    again_and_again(wait, || ends_among_answers(context, wait))
+    expect_fixed_timeout(wait, || ends_among_answers(context, wait))
 }
 
 /// Gives how long before the end the last answer but one had come.
 fn ends_among_answers(context: &TestContext, wait: Duration) -> Verdict<Duration> {
-    let (mut program, socket, id, Datagram { from, at: begun, .. }) = looking(context, wait)?;
+    let (mut program, socket, id, Datagram { from, at: begun, .. }) =
+        start_discover(context, wait)?;
     let servers = [(); 3].map(|()| context.datagram_socket(Ipv4Addr::LOCALHOST));
     let servers = servers.into_iter().collect::<Verdict<Vec<DatagramSocket>>>()?;
     let mut sent = 0;
@@ -905,9 +920,9 @@ fn ends_among_answers(context: &TestContext, wait: Duration) -> Verdict<Duration
 
 // All together.
 
-/// What the network did with the datagrams of one direction.
+/// One direction of a network that loses, doubles and delays datagrams.
 #[derive(Debug, Default)]
-struct Weather {
+struct LossyLink {
     lost: u32,
     doubled: u32,
     late: u32,
@@ -915,9 +930,9 @@ struct Weather {
     count: u64,
 }
 
-impl Weather {
-    /// What comes out at the other end when this goes in.
-    fn pass(&mut self, context: &TestContext, salt: u64, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+impl LossyLink {
+    /// Transmits a datagram; returns what comes out at the other end.
+    fn transmit(&mut self, context: &TestContext, salt: u64, bytes: Vec<u8>) -> Vec<Vec<u8>> {
         self.count += 1;
         let mut out = match context.choose(salt + self.count, 10) {
             0..=2 => {
@@ -948,8 +963,10 @@ const BURST: u32 = 64;
 
 fn lossy(context: &TestContext) -> Verdict {
     let server = counter(context)?;
-    let (front, back) =
-        (context.datagram_socket(Ipv4Addr::LOCALHOST)?, context.datagram_socket(Ipv4Addr::LOCALHOST)?);
+    let (front, back) = (
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+    );
     let numbers: Vec<u64> = (0..8).map(|n| 1 + context.choose(n, 100)).collect();
     let mut program = context
         .program("client")
@@ -957,7 +974,7 @@ fn lossy(context: &TestContext) -> Verdict {
         .args(["--timeout-ms", "20", "--tries", "400"])
         .args(numbers.iter().map(|n| format!("ADD {n}")))
         .start()?;
-    let (mut there, mut back_again) = (Weather::default(), Weather::default());
+    let (mut forward, mut backward) = (LossyLink::default(), LossyLink::default());
     let mut client = None;
     let until = Instant::now() + Duration::from_secs(10);
     let mut quiet = Instant::now();
@@ -967,13 +984,13 @@ fn lossy(context: &TestContext) -> Verdict {
             let Some(datagram) = front.receive(Duration::ZERO)? else { break };
             quiet = Instant::now();
             client = Some(datagram.from);
-            for bytes in there.pass(context, 1000, datagram.bytes) {
+            for bytes in forward.transmit(context, 1000, datagram.bytes) {
                 back.send(bytes, server.address)?;
             }
         }
         for _ in 0..BURST {
             let Some(datagram) = back.receive(Duration::ZERO)? else { break };
-            for bytes in back_again.pass(context, 2000, datagram.bytes) {
+            for bytes in backward.transmit(context, 2000, datagram.bytes) {
                 if let Some(client) = client {
                     front.send(bytes, client)?;
                 }
@@ -1002,10 +1019,10 @@ fn lossy(context: &TestContext) -> Verdict {
     );
     let weather = format!(
         "lost {}, doubled {}, delayed {} of {} datagrams",
-        there.lost + back_again.lost,
-        there.doubled + back_again.doubled,
-        there.late + back_again.late,
-        there.count + back_again.count
+        forward.lost + backward.lost,
+        forward.doubled + backward.doubled,
+        forward.late + backward.late,
+        forward.count + backward.count
     );
     if status.is_some_and(|status| status.success()) && program.output() == wanted {
         return Ok(());

@@ -1,6 +1,6 @@
 //! What the kernel shows of parents and children.
 
-use crate::context::{Check, TIMEOUT, Program, Stop, TestContext, Verdict, fail};
+use crate::context::{Check, Program, Stop, TIMEOUT, TestContext, Verdict, fail};
 use harness::oracles;
 use harness::proc;
 use harness::wait::within;
@@ -79,7 +79,8 @@ const CHILDREN: usize = 20;
 
 /// A parent and its children, all alive.
 fn family(context: &TestContext) -> Verdict<Program> {
-    let mut program = context.program("processes").args(["family", &CHILDREN.to_string()]).start()?;
+    let mut program =
+        context.program("processes").args(["family", &CHILDREN.to_string()]).start()?;
     let said = program.read_line("`ready`, when the children have begun")?;
     if said != "ready" {
         return fail("`ready`", said);
@@ -103,8 +104,8 @@ fn kill_children(program: &Program, n: usize) -> bool {
     within(TIMEOUT, || children.iter().all(|child| dead(child.pid)))
 }
 
-/// A parent whose children have ended all at once: while it was stopped, so it gets one signal for all of them.
-fn bereaved(context: &TestContext) -> Verdict<Program> {
+/// A parent whose children all ended while it was stopped: it gets one signal for all of them.
+fn parent_of_ended_children(context: &TestContext) -> Verdict<Program> {
     let program = family(context)?;
     program.signal(Signal::SIGSTOP);
     let stopped = || proc::process(program.pid()).is_some_and(|process| process.state == 'T');
@@ -116,7 +117,7 @@ fn bereaved(context: &TestContext) -> Verdict<Program> {
 }
 
 fn no_zombies(context: &TestContext) -> Verdict {
-    let mut program = bereaved(context)?;
+    let mut program = parent_of_ended_children(context)?;
     let alone = within(TIMEOUT, || program.process_tree().len() == 1);
     let zombies = oracles::zombies(&program.process_tree());
     if !alone {
@@ -141,7 +142,8 @@ fn goes_on(context: &TestContext) -> Verdict {
         return Err(Stop::GraderError("a child could not be killed in time".into()));
     }
     program.write("\n")?;
-    let said = program.read_line("the parent to read a line after one of its children has ended")?;
+    let said =
+        program.read_line("the parent to read a line after one of its children has ended")?;
     if said != "closed" {
         return fail("`closed`", said);
     }
@@ -158,10 +160,11 @@ fn goes_on(context: &TestContext) -> Verdict {
 }
 
 fn sleeps(context: &TestContext) -> Verdict {
-    let program = bereaved(context)?;
+    let program = parent_of_ended_children(context)?;
     within(TIMEOUT, || program.process_tree().len() == 1);
     let window = Duration::from_millis(300);
-    let Some(ready) = oracles::restless(|| program.process_tree(), window, Duration::from_secs(1)) else {
+    let Some(ready) = oracles::restless(|| program.process_tree(), window, Duration::from_secs(1))
+    else {
         return Ok(());
     };
     let observed = format!("for {ready:.0?} of {window:?} it ran, or waited for a core to run on");

@@ -1,7 +1,7 @@
 //! Threads from outside: whom they serve, how many there are, what they lose, and whether they share the work.
 
 use crate::context::{
-    Check, Client, TIMEOUT, Program, Server, Stop, TestContext, UNWRITTEN, Verdict, fail, quote,
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote,
     thread_syscalls,
 };
 use harness::wait::{pause, within};
@@ -54,7 +54,8 @@ fn serve(context: &TestContext, options: &str, sync: &str) -> Verdict<Server> {
     std::fs::write(root.join("hello.txt"), FILE)?;
     let launch = context.program("server").arg("--root").arg(root).args(options.split(' '));
     let mut program = launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?;
-    let line = program.read_line("the address that it listens on, as the first line of its output")?;
+    let line =
+        program.read_line("the address that it listens on, as the first line of its output")?;
     match line.rsplit(' ').next().and_then(|word| word.parse().ok()) {
         Some(address) => Ok(Server { program, address }),
         None => fail("the first line of output to end with an address, HOST:PORT", quote(&line)),
@@ -69,8 +70,8 @@ fn threads(context: &TestContext, limit: usize) -> Verdict<Server> {
     serve(context, &format!("--model thread --limit {limit}"), "")
 }
 
-/// A failure with what the server does meanwhile.
-fn told<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
+/// Adds to a failure what the server is doing.
+fn with_server_state<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
     verdict.map_err(|stop| match stop {
         Stop::Fail(mut finding) => {
             let said = server.program.describe();
@@ -78,7 +79,7 @@ fn told<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
                 finding.observed = said;
             } else {
                 if finding.observed.starts_with("nothing") && thread_count(server) > 0 {
-                    finding.observed += &format!(": {}", suspicion(server));
+                    finding.observed += &format!(": {}", likely_cause(server));
                 }
                 finding.observed += &format!("; {}", state(server));
             }
@@ -89,9 +90,9 @@ fn told<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
 }
 
 /// A new client.
-fn come(server: &mut Server) -> Verdict<Client> {
+fn connect(server: &mut Server) -> Verdict<Client> {
     let client = server.connect();
-    told(server, client)
+    with_server_state(server, client)
 }
 
 /// What the server is doing, thread by thread.
@@ -120,8 +121,8 @@ fn threads_of(pid: i32) -> String {
     }
 }
 
-/// Why nobody serves a client, as far as the threads tell.
-fn suspicion(server: &Server) -> &'static str {
+/// The likely cause of a client not being served, judged by the threads.
+fn likely_cause(server: &Server) -> &'static str {
     let pid = server.program.pid();
     let calls = thread_syscalls(pid);
     let reading = calls.values().filter(|call| ["recvfrom", "read"].contains(call)).count();
@@ -144,7 +145,7 @@ fn thread_count(server: &Server) -> usize {
 }
 
 /// How many connections the server has accepted and still holds.
-fn in_hand(server: &Server) -> usize {
+fn connections_held(server: &Server) -> usize {
     let descriptors = proc::descriptors(server.program.pid());
     let sockets = descriptors.values().filter(|target| target.starts_with("socket:")).count();
     sockets.saturating_sub(usize::from(sockets::listener(server.address).is_some()))
@@ -167,7 +168,7 @@ fn stuck(server: &Server) -> bool {
 }
 
 /// Waits for what should happen at once. Gives up when the time is up or the server is stuck.
-fn happens(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
+fn wait_until(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + SOON;
     loop {
         if within(Duration::from_millis(100), &mut condition) {
@@ -180,13 +181,13 @@ fn happens(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// Waits until every thread sleeps. One that never does is another check's business.
-fn until_asleep(server: &Server) {
+fn wait_until_asleep(server: &Server) {
     within(Duration::from_secs(1), || asleep(server));
 }
 
-/// What a client has got so far.
+/// What has become of a client so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lot {
+enum Admission {
     Waiting,
     Served,
     Refused,
@@ -194,18 +195,18 @@ enum Lot {
 }
 
 /// Looks without waiting, and takes nothing away.
-fn lot(client: &Client) -> Verdict<Lot> {
+fn admission(client: &Client) -> Verdict<Admission> {
     let stream = client.stream();
     let mut bytes = [0; 8];
     stream.set_nonblocking(true)?;
     let got = stream.peek(&mut bytes);
     stream.set_nonblocking(false)?;
     Ok(match got {
-        Ok(0) => Lot::Closed,
-        Ok(n) if bytes[..n].starts_with(b"OK") => Lot::Served,
-        Ok(_) => Lot::Refused,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Lot::Waiting,
-        Err(_) => Lot::Closed,
+        Ok(0) => Admission::Closed,
+        Ok(n) if bytes[..n].starts_with(b"OK") => Admission::Served,
+        Ok(_) => Admission::Refused,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Admission::Waiting,
+        Err(_) => Admission::Closed,
     })
 }
 
@@ -218,21 +219,21 @@ fn local(client: &Client) -> Verdict<SocketAddrV4> {
 
 /// A whole request and its reply; the client stays.
 fn ask(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
-    let asked = client.send(ASK).and_then(|()| answered(server, client, what));
-    told(server, asked)
+    let asked = client.send(ASK).and_then(|()| expect_reply(server, client, what));
+    with_server_state(server, asked)
 }
 
-/// Waits until the client has got anything, or the end.
-fn something(server: &Server, client: &Client, what: &str) -> Verdict {
+/// Waits until anything has come for the client, or the end.
+fn wait_for_reply(server: &Server, client: &Client, what: &str) -> Verdict {
     let begun = Instant::now();
-    if happens(server, || !matches!(lot(client), Ok(Lot::Waiting))) {
+    if wait_until(server, || !matches!(admission(client), Ok(Admission::Waiting))) {
         return Ok(());
     }
     fail(what, format!("nothing for {:.1?}, though nothing else is to be done", begun.elapsed()))
 }
 
-fn answered(server: &Server, client: &mut Client, what: &str) -> Verdict {
-    something(server, client, what)?;
+fn expect_reply(server: &Server, client: &mut Client, what: &str) -> Verdict {
+    wait_for_reply(server, client, what)?;
     let got = client.read_exactly(REPLY.len(), what)?;
     if got == REPLY.as_bytes() {
         return Ok(());
@@ -240,17 +241,17 @@ fn answered(server: &Server, client: &mut Client, what: &str) -> Verdict {
     fail(what, format!("{} instead of {REPLY:?}", quote(&String::from_utf8_lossy(&got))))
 }
 
-/// The client says goodbye, and the server closes.
-fn leave(server: &mut Server, mut client: Client, what: &str) -> Verdict {
+/// The client sends QUIT, and the server closes.
+fn quit(server: &mut Server, mut client: Client, what: &str) -> Verdict {
     let left = client.send("QUIT\n").and_then(|()| {
-        something(server, &client, what)?;
+        wait_for_reply(server, &client, what)?;
         let got = client.read_exactly(GOODBYE.len(), what)?;
         if got != GOODBYE.as_bytes() {
             return fail(what, quote(&String::from_utf8_lossy(&got)));
         }
         client.read_end(what)
     });
-    told(server, left)
+    with_server_state(server, left)
 }
 
 const HALF: usize = 7;
@@ -262,25 +263,33 @@ fn admitted(server: &mut Server, first: Client, what: &str) -> Verdict<Client> {
     let mut client = first;
     loop {
         let (here, there) = (local(&client)?, server.address);
-        let settled = happens(server, || {
-            oracles::unread(there, here) == Some(0) || !matches!(lot(&client), Ok(Lot::Waiting))
+        let settled = wait_until(server, || {
+            oracles::unread(there, here) == Some(0)
+                || !matches!(admission(&client), Ok(Admission::Waiting))
         });
-        match lot(&client)? {
-            Lot::Waiting if settled => return Ok(client),
-            Lot::Waiting => {
-                let why = suspicion(server);
+        match admission(&client)? {
+            Admission::Waiting if settled => return Ok(client),
+            Admission::Waiting => {
+                let why = likely_cause(server);
                 let observed = format!("the half request of one of them lies unread: {why}");
-                return told(server, fail(what, observed));
+                return with_server_state(server, fail(what, observed));
             }
-            Lot::Served => return told(server, fail(what, "a reply to half a request")),
-            Lot::Refused | Lot::Closed if Instant::now() < until => {
+            Admission::Served => {
+                return with_server_state(server, fail(what, "a reply to half a request"));
+            }
+            Admission::Refused | Admission::Closed if Instant::now() < until => {
                 pause(Duration::from_millis(5));
-                client = come(server)?;
+                client = connect(server)?;
                 let _ = client.send(&ASK[..HALF]);
             }
-            Lot::Refused => return told(server, fail(what, "this client is refused")),
-            Lot::Closed => {
-                return told(server, fail(what, "the connection is closed without a word"));
+            Admission::Refused => {
+                return with_server_state(server, fail(what, "this client is refused"));
+            }
+            Admission::Closed => {
+                return with_server_state(
+                    server,
+                    fail(what, "the connection is closed without a word"),
+                );
             }
         }
     }
@@ -290,7 +299,7 @@ fn admitted(server: &mut Server, first: Client, what: &str) -> Verdict<Client> {
 fn last_first(server: &mut Server, count: usize) -> Verdict {
     let mut halves = Vec::new();
     for _ in 0..count {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         // Who is refused at once shows that later.
         let _ = client.send(&ASK[..HALF]);
         halves.push(client);
@@ -306,11 +315,11 @@ fn last_first(server: &mut Server, count: usize) -> Verdict {
             "a reply to client {} of {count}, while those before it hold half a request",
             n + 1
         );
-        let got = client.send(&ASK[HALF..]).and_then(|()| answered(server, client, &what));
-        told(server, got)?;
+        let got = client.send(&ASK[HALF..]).and_then(|()| expect_reply(server, client, &what));
+        with_server_state(server, got)?;
     }
     for client in clients.into_iter().rev() {
-        leave(server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     Ok(())
 }
@@ -321,7 +330,7 @@ fn last_first(server: &mut Server, count: usize) -> Verdict {
 fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
     let mut served = Vec::new();
     for n in 1..=at_once {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         ask(server, &mut client, &format!("a reply to client {n} of {at_once} at the same time"))?;
         served.push(client);
     }
@@ -331,19 +340,19 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
     let extra = 10;
     let mut others = Vec::new();
     for _ in 0..waiting + extra {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         let _ = client.send(ASK);
         others.push(client);
     }
-    let count = |others: &[Client], wanted: Lot| -> Verdict<usize> {
-        let lots = others.iter().map(lot).collect::<Verdict<Vec<Lot>>>()?;
-        Ok(lots.into_iter().filter(|lot| *lot == wanted).count())
+    let count = |others: &[Client], wanted: Admission| -> Verdict<usize> {
+        let admissions = others.iter().map(admission).collect::<Verdict<Vec<Admission>>>()?;
+        Ok(admissions.into_iter().filter(|admission| *admission == wanted).count())
     };
     let until = Instant::now() + SOON;
     loop {
-        let (held, threads) = (in_hand(server), thread_count(server));
+        let (held, threads) = (connections_held(server), thread_count(server));
         let all = at_once + others.len();
-        let more = count(&others, Lot::Served)?;
+        let more = count(&others, Admission::Served)?;
         if threads > at_once + OTHERS || more > 0 {
             let observed = format!(
                 "{all} clients have come: {} are served at once; the server has {threads} threads",
@@ -357,12 +366,15 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
             );
             return fail(&what, observed);
         }
-        if count(&others, Lot::Closed)? > 0 {
-            return told(server, fail(&what, "a connection was closed without a word"));
+        if count(&others, Admission::Closed)? > 0 {
+            return with_server_state(
+                server,
+                fail(&what, "a connection was closed without a word"),
+            );
         }
         // Who is not accepted while every thread sleeps will not be accepted soon. And one that was may be in the hands
         // of who waits for room.
-        let (refused, left) = (count(&others, Lot::Refused)?, backlog(server));
+        let (refused, left) = (count(&others, Admission::Refused)?, backlog(server));
         let enough = refused + left + 1 >= extra && refused <= extra;
         if enough && (left == 0 || asleep(server) && backlog(server) == left) {
             break;
@@ -372,32 +384,34 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
                 "{all} clients have come: {refused} were refused, {held} are held, {} are not accepted",
                 backlog(server)
             );
-            return told(server, fail(&what, observed));
+            return with_server_state(server, fail(&what, observed));
         }
         pause(Duration::from_millis(3));
     }
     if let Some(client) = served.pop() {
-        leave(server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     // Who waits is served now; and if nobody does, the next who comes.
-    others.retain(|client| matches!(lot(client), Ok(Lot::Waiting | Lot::Served)));
+    others.retain(|client| matches!(admission(client), Ok(Admission::Waiting | Admission::Served)));
     let nobody = others.is_empty();
     let until = Instant::now() + SOON;
-    while count(&others, Lot::Served)? == 0 {
+    while count(&others, Admission::Served)? == 0 {
         if nobody
-            && others.iter().all(|client| matches!(lot(client), Ok(Lot::Refused | Lot::Closed)))
+            && others.iter().all(|client| {
+                matches!(admission(client), Ok(Admission::Refused | Admission::Closed))
+            })
         {
-            let mut client = come(server)?;
+            let mut client = connect(server)?;
             let _ = client.send(ASK);
             others = vec![client];
         }
         if Instant::now() >= until {
             let what = "one more to be served when one of those that were served has left";
-            return told(server, fail(what, "nobody is"));
+            return with_server_state(server, fail(what, "nobody is"));
         }
         pause(Duration::from_millis(3));
     }
-    match count(&others, Lot::Served)? {
+    match count(&others, Admission::Served)? {
         1 => Ok(()),
         n => fail("exactly one more to be served when one has left", format!("{n} are")),
     }
@@ -411,24 +425,24 @@ fn panics(server: &mut Server, at_once: usize) -> Verdict {
         );
         let until = Instant::now() + SOON;
         loop {
-            let mut client = come(server)?;
+            let mut client = connect(server)?;
             let _ = client.send("GET boom\n");
-            happens(server, || !matches!(lot(&client), Ok(Lot::Waiting)));
-            let observed = match lot(&client)? {
-                Lot::Closed => break,
-                Lot::Waiting => "nothing".to_owned(),
-                Lot::Served => "a reply".to_owned(),
+            wait_until(server, || !matches!(admission(&client), Ok(Admission::Waiting)));
+            let observed = match admission(&client)? {
+                Admission::Closed => break,
+                Admission::Waiting => "nothing".to_owned(),
+                Admission::Served => "a reply".to_owned(),
                 // The place of the one before may be given back a moment after the end of its connection.
-                Lot::Refused if Instant::now() < until => {
+                Admission::Refused if Instant::now() < until => {
                     pause(Duration::from_millis(5));
                     continue;
                 }
-                Lot::Refused => format!(
+                Admission::Refused => format!(
                     "`ERR busy`, and nobody is there: the places of {} threads that have panicked are still taken",
                     n - 1
                 ),
             };
-            return told(server, fail(what, observed));
+            return with_server_state(server, fail(what, observed));
         }
     }
     let what = format!("after {} conversations that panicked: ", at_once + 1);
@@ -446,31 +460,36 @@ fn finishes(context: &TestContext, mut server: Server, uploads: usize, queued: u
     let content = |n: usize| format!("{n}").repeat(2000);
     let mut senders = Vec::new();
     for n in 0..uploads {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(format!("PUT upload{n} 2000\n{}", &content(n)[..1000]))?;
         let (here, there) = (local(&client)?, server.address);
-        if !happens(&server, || oracles::unread(there, here) == Some(0)) {
+        if !wait_until(&server, || oracles::unread(there, here) == Some(0)) {
             let what = format!("upload {} of {uploads} at the same time to be read", n + 1);
-            return told(&mut server, fail(what, "it lies unread"));
+            return with_server_state(&mut server, fail(what, "it lies unread"));
         }
         senders.push(client);
     }
     let mut waiting = Vec::new();
     for _ in 0..queued {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(format!("{ASK}QUIT\n"))?;
         waiting.push(client);
     }
-    if !happens(&server, || backlog(&server) == 0 && in_hand(&server) == uploads + queued) {
-        let observed =
-            format!("it holds {}, and {} are not accepted", in_hand(&server), backlog(&server));
+    if !wait_until(&server, || {
+        backlog(&server) == 0 && connections_held(&server) == uploads + queued
+    }) {
+        let observed = format!(
+            "it holds {}, and {} are not accepted",
+            connections_held(&server),
+            backlog(&server)
+        );
         let what = format!("{uploads} clients in hand and {queued} in the queue");
-        return told(&mut server, fail(what, observed));
+        return with_server_state(&mut server, fail(what, observed));
     }
     server.program.signal(Signal::SIGTERM);
-    if !happens(&server, || sockets::listener(server.address).is_none()) {
+    if !wait_until(&server, || sockets::listener(server.address).is_none()) {
         let what = "the listening socket to be closed at SIGTERM";
-        return told(&mut server, fail(what, "it is open"));
+        return with_server_state(&mut server, fail(what, "it is open"));
     }
     for (n, mut client) in senders.into_iter().enumerate() {
         let what = "an upload that was in hand when SIGTERM came to be taken to its end";
@@ -478,31 +497,31 @@ fn finishes(context: &TestContext, mut server: Server, uploads: usize, queued: u
             Ok(()) => client.read_exactly(GOODBYE.len(), what).map(drop),
             Err(_) => fail(what, "the connection is gone"),
         };
-        lost(&mut server, done, "nobody has waited for the thread of this client")?;
+        with_exit(&mut server, done, "nobody has waited for the thread of this client")?;
         let stored =
             std::fs::read_to_string(context.directory().join("root").join(format!("upload{n}")));
         if stored.ok() != Some(content(n)) {
             return fail(what, "`OK 0`, but the file is not there as it was sent");
         }
-        leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     for mut client in waiting {
         let what = "a client that was in the queue when SIGTERM came to be served";
-        let done = answered(&server, &mut client, what);
+        let done = expect_reply(&server, &mut client, what);
         let done = done.and_then(|()| client.read_exactly(GOODBYE.len(), what));
         let done = done.and_then(|_| client.read_end(what));
-        lost(&mut server, done, "the queue was not served to its end")?;
+        with_exit(&mut server, done, "the queue was not served to its end")?;
     }
-    ends(&mut server)
+    expect_exit(&mut server)
 }
 
-/// A failure after SIGTERM, with how the server ended.
-fn lost<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
+/// Adds to a failure after SIGTERM how the server ended.
+fn with_exit<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
     verdict.map_err(|stop| {
         // It may be on its way out.
         let ended = || matches!(server.program.try_wait(), Ok(Some(_)));
         let ended = within(Duration::from_millis(200), ended);
-        match told::<()>(server, Err(stop)) {
+        match with_server_state::<()>(server, Err(stop)) {
             Err(Stop::Fail(mut finding)) => {
                 if ended && !finding.observed.contains(UNWRITTEN) {
                     finding.observed += &format!(": {why}");
@@ -516,7 +535,7 @@ fn lost<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
 }
 
 /// The server's end, some time after SIGTERM and with no client left.
-fn ends(server: &mut Server) -> Verdict {
+fn expect_exit(server: &mut Server) -> Verdict {
     let what = "the program to end with code 0 when SIGTERM has come and the last client has left";
     let begun = Instant::now();
     let mut over = false;
@@ -541,7 +560,7 @@ fn ends(server: &mut Server) -> Verdict {
     } else {
         format!("{:.1?} later it runs on", begun.elapsed())
     };
-    told(server, fail(what, observed))
+    with_server_state(server, fail(what, observed))
 }
 
 fn threads_last_first(context: &TestContext) -> Verdict {
@@ -580,30 +599,31 @@ fn pool_finishes(context: &TestContext) -> Verdict {
 
 fn pool_in_order(context: &TestContext) -> Verdict {
     let mut server = pool(context, 1, 8, "")?;
-    let mut first = come(&mut server)?;
+    let mut first = connect(&mut server)?;
     ask(&mut server, &mut first, "a reply to the first client")?;
     let mut waiting = Vec::new();
     for n in 1..=5 {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(ASK)?;
         waiting.push(client);
         // One after the other: handshakes that are under way together may be over in another order.
-        if !happens(&server, || in_hand(&server) == 1 + n) {
+        if !wait_until(&server, || connections_held(&server) == 1 + n) {
             let what = "one client served and five in the queue";
-            let observed = format!("it holds {} of {} that have come", in_hand(&server), 1 + n);
-            return told(&mut server, fail(what, observed));
+            let observed =
+                format!("it holds {} of {} that have come", connections_held(&server), 1 + n);
+            return with_server_state(&mut server, fail(what, observed));
         }
     }
     let mut leaving = first;
     for n in 0..5 {
-        leave(&mut server, leaving, "`OK 0` and the end of the connection after QUIT")?;
+        quit(&mut server, leaving, "`OK 0` and the end of the connection after QUIT")?;
         let what = format!(
             "client {} of the 5 in the queue to be the next when the only worker is free",
             n + 1
         );
-        let served = |client: &Client| matches!(lot(client), Ok(Lot::Served));
-        if !happens(&server, || waiting.iter().any(served)) {
-            return told(&mut server, fail(what, "nobody was"));
+        let served = |client: &Client| matches!(admission(client), Ok(Admission::Served));
+        if !wait_until(&server, || waiting.iter().any(served)) {
+            return with_server_state(&mut server, fail(what, "nobody was"));
         }
         if let Some(place) = waiting.iter().position(served).filter(|place| *place > 0) {
             return fail(
@@ -612,7 +632,7 @@ fn pool_in_order(context: &TestContext) -> Verdict {
             );
         }
         leaving = waiting.remove(0);
-        answered(&server, &mut leaving, &what)?;
+        expect_reply(&server, &mut leaving, &what)?;
     }
     Ok(())
 }
@@ -621,18 +641,18 @@ fn pool_wakes(context: &TestContext) -> Verdict {
     {
         let mut server = pool(context, 3, 6, "early")?;
         for n in 1..=4 {
-            let mut client = come(&mut server)?;
+            let mut client = connect(&mut server)?;
             let what = format!(
                 "a reply to client {n}, alone with 3 workers that sleep (LAB_SYNC=early: who notifies is slow to go on)"
             );
             ask(&mut server, &mut client, &what)?;
-            leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+            quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
         }
     }
     std::fs::remove_dir_all(context.directory().join("root"))?;
     let mut server = pool(context, 3, 6, "late")?;
     // Who finds a client without having slept needs nobody to wake it.
-    until_asleep(&server);
+    wait_until_asleep(&server);
     let served = last_first(&mut server, 3);
     served.map_err(|stop| match stop {
         Stop::Fail(mut finding) => {
@@ -649,18 +669,18 @@ fn pool_spurious(context: &TestContext) -> Verdict {
     for _ in 0..20 {
         // A worker waits a millisecond until it is woken for nothing.
         pause(Duration::from_millis(3));
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         ask(&mut server, &mut client, what)?;
-        leave(&mut server, client, what)?;
+        quit(&mut server, client, what)?;
     }
     last_first(&mut server, 2)
 }
 
 fn pool_sleeps(context: &TestContext) -> Verdict {
     let mut server = pool(context, 4, 4, "")?;
-    let mut client = come(&mut server)?;
+    let mut client = connect(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
-    until_asleep(&server);
+    wait_until_asleep(&server);
     let window = Duration::from_millis(250);
     let begun = Instant::now();
     // Who has not come to sleep before the first look does so before a later one.
@@ -685,12 +705,12 @@ fn pool_sleeps(context: &TestContext) -> Verdict {
 
 fn pool_ends(context: &TestContext) -> Verdict {
     let mut server = pool(context, 4, 4, "")?;
-    let mut client = come(&mut server)?;
+    let mut client = connect(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
-    leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
-    until_asleep(&server);
+    quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+    wait_until_asleep(&server);
     server.program.signal(Signal::SIGTERM);
-    ends(&mut server)
+    expect_exit(&mut server)
 }
 
 fn stats_exact(context: &TestContext) -> Verdict {
@@ -698,7 +718,7 @@ fn stats_exact(context: &TestContext) -> Verdict {
     let mut server = pool(context, CLIENTS, CLIENTS, "late")?;
     let mut clients = Vec::new();
     for n in 1..=CLIENTS {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         ask(
             &mut server,
             &mut client,
@@ -712,7 +732,7 @@ fn stats_exact(context: &TestContext) -> Verdict {
     for mut client in clients {
         let what = "`OK 0` and the end of the connection after QUIT";
         let left = client.read_exactly(GOODBYE.len(), what).and_then(|_| client.read_end(what));
-        told(&mut server, left)?;
+        with_server_state(&mut server, left)?;
     }
     server.program.signal(Signal::SIGTERM);
     let what =
@@ -822,13 +842,13 @@ fn begun(program: &mut Program, what: &str) -> Verdict<Range<u64>> {
 }
 
 /// Starts it such that each part of the job waits for a line, or the end, of its input.
-fn held(context: &TestContext, words: &str) -> Verdict<Program> {
+fn start_held(context: &TestContext, words: &str) -> Verdict<Program> {
     context.program("speedup").args(words.split(' ')).env("LAB_HOLD", "1").start()
 }
 
 fn speedup_threads(context: &TestContext) -> Verdict {
     let threads = 4;
-    let mut program = held(context, "split 0 1000 4")?;
+    let mut program = start_held(context, "split 0 1000 4")?;
     let mut parts = Vec::new();
     for n in 1..=threads {
         let what =
@@ -877,12 +897,12 @@ fn speedup_threads(context: &TestContext) -> Verdict {
 fn speedup_measured(context: &TestContext) -> Verdict {
     let hold = Duration::from_millis(120);
     let started = Instant::now();
-    let mut program = held(context, "compare 0 1000 2")?;
+    let mut program = start_held(context, "compare 0 1000 2")?;
     begun(&mut program, "the job of one thread to begin")?;
     pause(hold);
     program.write("\n")?;
-    let line =
-        program.read_line("`alone`, the result and the time, when the job of one thread is done")?;
+    let line = program
+        .read_line("`alone`, the result and the time, when the job of one thread is done")?;
     begun(&mut program, "the job of two threads to begin")?;
     pause(hold);
     program.close_stdin();

@@ -1,7 +1,7 @@
 //! One thread, many clients: who is served while others are slow, silent, gone or greedy, and what the server does while
 //! nobody wants anything.
 
-use crate::context::{Check, Client, TIMEOUT, Server, Stop, TestContext, Verdict, fail, quote};
+use crate::context::{Check, Client, Server, Stop, TIMEOUT, TestContext, Verdict, fail, quote};
 use harness::oracles;
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
@@ -56,8 +56,8 @@ const BLOCK: usize = 512;
 /// What is in `big.bin` where it is read: each block begins with its place.
 fn big() -> Vec<u8> {
     let mut bytes = vec![0xff; BIG];
-    for (block, place) in bytes.chunks_exact_mut(BLOCK).zip((0u64..).step_by(BLOCK)) {
-        block[..8].copy_from_slice(&place.to_le_bytes());
+    for (block, offset) in bytes.chunks_exact_mut(BLOCK).zip((0u64..).step_by(BLOCK)) {
+        block[..8].copy_from_slice(&offset.to_le_bytes());
     }
     bytes
 }
@@ -70,18 +70,18 @@ fn address(client: &Client) -> Verdict<SocketAddrV4> {
     }
 }
 
-/// What a socket is ready for within `patience`: something to read, room to write.
-fn ready(client: &Client, wanted: PollFlags, patience: Duration) -> Verdict<PollFlags> {
+/// What a socket is ready for within `timeout`: something to read, room to write.
+fn ready(client: &Client, wanted: PollFlags, timeout: Duration) -> Verdict<PollFlags> {
     let mut fds = [PollFd::new(client.stream(), wanted)];
     let timeout =
-        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+        Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
     poll(&mut fds, Some(&timeout)).map_err(io::Error::from)?;
     Ok(fds[0].revents())
 }
 
 /// Waits until something has come for the client, be it the end. Fails early where the server has ended, where it sleeps
 /// although the client has asked, and where it has had time enough of its own, however busy the machine is.
-fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
+fn wait_for_input(server: &mut Server, client: &Client, what: &str) -> Verdict {
     let pid = server.program.pid();
     let used = || proc::cpu_time(pid).unwrap_or_default();
     let woken = || proc::context_switches(pid).voluntary;
@@ -91,7 +91,8 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
         if !ready(client, PollFlags::IN, Duration::from_millis(100))?.is_empty() {
             return Ok(());
         }
-        let asleep = oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(200));
+        let asleep =
+            oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(200));
         let (used, woken) =
             (used().saturating_sub(used_before), woken() - woken_before.min(woken()));
         let (used_much, woken_often) = (used > Duration::from_secs(1), woken > 200);
@@ -121,13 +122,13 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
 
 /// The next line for the client.
 fn line(server: &mut Server, client: &mut Client, what: &str) -> Verdict<String> {
-    awaited(server, client, what)?;
+    wait_for_input(server, client, what)?;
     let line = client.read_line(what);
-    explained(server, line)
+    with_exit(server, line)
 }
 
 /// Adds to a failure what has become of the server, if it has ended.
-fn explained<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
+fn with_exit<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
     let ended = || server.program.try_wait().is_ok_and(|status| status.is_some());
     if within(Duration::from_millis(200), ended) {
@@ -139,13 +140,13 @@ fn explained<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
 /// A new client.
 fn connect(server: &mut Server) -> Verdict<Client> {
     let client = server.connect();
-    explained(server, client)
+    with_exit(server, client)
 }
 
 /// Sends what a server that lives will read.
 fn send(server: &mut Server, client: &mut Client, bytes: &str) -> Verdict {
     let sent = client.send(bytes);
-    explained(server, sent)
+    with_exit(server, sent)
 }
 
 const HELLO: &str = "GET hello.txt\n";
@@ -158,7 +159,7 @@ fn hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     }
     // It may have come together with the head.
     let body = client.read_exactly(6, what);
-    let body = explained(server, body)?;
+    let body = with_exit(server, body)?;
     if body == b"hello\n" {
         return Ok(());
     }
@@ -171,8 +172,8 @@ fn ask_hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
 }
 
 /// The end of what the server sends.
-fn closed(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
-    let Err(stop) = awaited(server, client, what) else {
+fn expect_close(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
+    let Err(stop) = wait_for_input(server, client, what) else {
         return client.read_end(what);
     };
     let Stop::Fail(mut finding) = stop else { return Err(stop) };
@@ -245,7 +246,7 @@ fn pauses(context: &TestContext) -> Verdict {
     let mut seen = None;
     let begun = Instant::now();
     // Who waits for a core all the while has not slept either, but will.
-    while begun.elapsed() < LOOKED_FOR {
+    while begun.elapsed() < OBSERVATION {
         let Activity { window, switches, ready } = activity(&server, Duration::from_millis(100));
         // A core that is busy with something else makes the rounds fewer, never more.
         if switches.voluntary >= 1 && switches.voluntary <= 300 {
@@ -266,14 +267,14 @@ fn pauses(context: &TestContext) -> Verdict {
     fail(what, observed)
 }
 
-/// For how long somebody is looked at who is to sleep.
-const LOOKED_FOR: Duration = Duration::from_millis(1200);
+/// For how long a server that should sleep is observed.
+const OBSERVATION: Duration = Duration::from_millis(1200);
 
 /// Waits until the server does nothing while nothing happens.
-fn quiet(server: &mut Server, what: &str, meanwhile: &str) -> Verdict {
+fn expect_idle(server: &mut Server, what: &str, meanwhile: &str) -> Verdict {
     let mut seen = String::new();
     let begun = Instant::now();
-    while begun.elapsed() < LOOKED_FOR {
+    while begun.elapsed() < OBSERVATION {
         let Activity { window, switches, ready } = activity(server, Duration::from_millis(120));
         if server.program.try_wait()?.is_some() {
             return fail(what, server.program.describe());
@@ -299,7 +300,7 @@ fn take_big(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     let mut chunk = vec![0; 256 * 1024];
     while got.len() < BIG {
         let before = got.len();
-        awaited(server, client, what).map_err(|stop| match stop {
+        wait_for_input(server, client, what).map_err(|stop| match stop {
             Stop::Fail(mut finding) => {
                 finding.observed = format!("{before} of {BIG} bytes came; {}", finding.observed);
                 Stop::Fail(finding)
@@ -314,26 +315,29 @@ fn take_big(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
         }
         got.extend_from_slice(&chunk[..count]);
         if got[before..] != wanted[before..before + count] {
-            return fail(what, left_out(&got, before / BLOCK * BLOCK));
+            return fail(what, describe_gap(&got, before / BLOCK * BLOCK));
         }
     }
     Ok(())
 }
 
 /// What is wrong with the bytes that came, of which those before `from` are right.
-fn left_out(got: &[u8], from: usize) -> String {
+fn describe_gap(got: &[u8], from: usize) -> String {
     let mark = |at: usize| -> Option<usize> {
-        let place = u64::from_le_bytes(got.get(at..at + 8)?.try_into().ok()?);
+        let offset = u64::from_le_bytes(got.get(at..at + 8)?.try_into().ok()?);
         let around = [at.checked_sub(1)?, at + 8];
         let is_mark = around.iter().all(|at| got.get(*at) == Some(&0xff));
-        usize::try_from(place).ok().filter(|place| is_mark && *place < BIG && place % BLOCK == 0)
+        usize::try_from(offset)
+            .ok()
+            .filter(|offset| is_mark && *offset < BIG && offset % BLOCK == 0)
     };
     // The marks go on, at other places than their own.
-    let found = (from..got.len()).find_map(|at| Some((at, mark(at).filter(|place| *place > at)?)));
+    let found =
+        (from..got.len()).find_map(|at| Some((at, mark(at).filter(|offset| *offset > at)?)));
     match found {
-        Some((at, place)) => format!(
+        Some((at, offset)) => format!(
             "after {at} bytes, {} bytes of the file are missing, and then it goes on: what write had no room for was never sent",
-            place - at
+            offset - at
         ),
         None => format!("after about {from} bytes come others than the file's"),
     }
@@ -357,17 +361,17 @@ fn stalled(server: &mut Server) -> Verdict<Client> {
     let mut client = connect(server)?;
     send(server, &mut client, "GET big.bin\n")?;
     let what = "the beginning of a big file";
-    awaited(server, &client, what)?;
+    wait_for_input(server, &client, what)?;
     // Byte for byte: what is not taken here stays in the socket.
     let mut head = Vec::new();
     while head.last() != Some(&b'\n') && head.len() < 64 {
-        awaited(server, &client, what)?;
+        wait_for_input(server, &client, what)?;
         let mut byte = [0];
         match client.stream().read(&mut byte) {
             Ok(1) => head.push(byte[0]),
             _ => {
                 let got = quote(&String::from_utf8_lossy(&head));
-                return explained(server, fail(what, format!("closed after {got}")));
+                return with_exit(server, fail(what, format!("closed after {got}")));
             }
         }
     }
@@ -408,16 +412,24 @@ fn end(context: &TestContext) -> Verdict {
     let before = oracles::descriptor_kinds(&server.program.process_tree());
     let mut silent = connect(&mut server)?;
     silent.shutdown_write()?;
-    closed(&mut server, &mut silent, "the connection to be closed when its client has ended")?;
+    expect_close(
+        &mut server,
+        &mut silent,
+        "the connection to be closed when its client has ended",
+    )?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, HELLO)?;
     half.shutdown_write()?;
     hello(&mut server, &mut half, "an answer to what was asked before the client's end")?;
-    closed(&mut server, &mut half, "the connection to be closed after the last answer")?;
+    expect_close(&mut server, &mut half, "the connection to be closed after the last answer")?;
     let mut upload = connect(&mut server)?;
     send(&mut server, &mut upload, "PUT new.txt 100\nten bytes.")?;
     upload.shutdown_write()?;
-    closed(&mut server, &mut upload, "the connection to be closed when an upload breaks off")?;
+    expect_close(
+        &mut server,
+        &mut upload,
+        "the connection to be closed when an upload breaks off",
+    )?;
     let mut quits = connect(&mut server)?;
     send(&mut server, &mut quits, "QUIT\n")?;
     let what = "`OK 0` for QUIT";
@@ -425,7 +437,7 @@ fn end(context: &TestContext) -> Verdict {
     if said != "OK 0" {
         return fail(what, quote(&said));
     }
-    closed(&mut server, &mut quits, "the connection to be closed after QUIT")?;
+    expect_close(&mut server, &mut quits, "the connection to be closed after QUIT")?;
     nothing_leaked(&mut server, &before, "clients that have ended")?;
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
 }
@@ -448,7 +460,7 @@ fn reset(context: &TestContext) -> Verdict {
         ask_hello(&mut server, &mut other, what)?;
     }
     let leaked = nothing_leaked(&mut server, &before, "connections that were reset");
-    explained(&mut server, leaked)?;
+    with_exit(&mut server, leaked)?;
     ask_hello(&mut server, &mut other, what)
 }
 
@@ -478,7 +490,7 @@ fn back_pressure(context: &TestContext) -> Verdict {
             }
             Err(error) => {
                 let failed = fail(what, format!("after {sent} bytes of requests: {error}"));
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
         }
         if sent > TOO_MUCH {
@@ -557,34 +569,34 @@ fn idle(context: &TestContext, wait: &str) -> Verdict {
     let slow = stalled(&mut server)?;
     let what = "a server that sleeps while nobody is ready";
     let meanwhile = "one client is silent, two have sent half, one does not read its file";
-    quiet(&mut server, what, meanwhile)?;
+    expect_idle(&mut server, what, meanwhile)?;
     drop(slow);
     ask_hello(&mut server, &mut served, "a client to be served after the rest")
 }
 
 /// What has become of a client that has asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Admission {
     Served,
     Refused,
 }
 
 /// Waits until a client that may be refused is served or refused.
-fn fate(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Fate> {
-    awaited(server, client, what)?;
+fn admission(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Admission> {
+    wait_for_input(server, client, what)?;
     match client.read_line(what) {
         Ok(head) if head == "OK 6" => {
             let body = client.read_exactly(6, what);
-            explained(server, body).map(|_| Fate::Served)
+            with_exit(server, body).map(|_| Admission::Served)
         }
-        Ok(head) if head.starts_with("ERR ") => Ok(Fate::Refused),
+        Ok(head) if head.starts_with("ERR ") => Ok(Admission::Refused),
         Ok(other) => fail(what, quote(&other)),
         // Closed without a word. But is there anybody left who could have said one?
         Err(stop) => {
             let ended = within(Duration::from_millis(50), || {
                 server.program.try_wait().is_ok_and(|status| status.is_some())
             });
-            if ended { explained(server, Err(stop)) } else { Ok(Fate::Refused) }
+            if ended { with_exit(server, Err(stop)) } else { Ok(Admission::Refused) }
         }
     }
 }
@@ -618,10 +630,10 @@ fn beyond_1023(context: &TestContext, wait: &str) -> Verdict {
             }
         };
         let _ = client.send(HELLO);
-        match fate(&mut server, &mut client, what)? {
-            Fate::Served => beyond.push(client),
-            Fate::Refused if wait == "select" => {}
-            Fate::Refused => return fail(what, "it was refused"),
+        match admission(&mut server, &mut client, what)? {
+            Admission::Served => beyond.push(client),
+            Admission::Refused if wait == "select" => {}
+            Admission::Refused => return fail(what, "it was refused"),
         }
     }
     for (number, client) in (1..).zip(&mut within_limit) {
@@ -650,7 +662,7 @@ fn hang_up(context: &TestContext) -> Verdict {
     server.program.signal(Signal::SIGCONT);
     let what = "an answer to a client that has sent its request and its end";
     hello(&mut server, &mut half, what)?;
-    closed(&mut server, &mut half, "the connection to be closed after the last answer")?;
+    expect_close(&mut server, &mut half, "the connection to be closed after the last answer")?;
     // These are: nobody will ever read or write here again.
     let downloads = stalled(&mut server)?;
     let mut asks = connect(&mut server)?;
@@ -659,7 +671,8 @@ fn hang_up(context: &TestContext) -> Verdict {
     reset_of(downloads)?;
     reset_of(asks)?;
     let what = "a server that sleeps after two connections were reset";
-    let slept = quiet(&mut server, what, "poll answers POLLERR and POLLHUP, asked for or not");
+    let slept =
+        expect_idle(&mut server, what, "poll answers POLLERR and POLLHUP, asked for or not");
     slept?;
     nothing_leaked(&mut server, &before, "connections that were reset")?;
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
@@ -668,13 +681,13 @@ fn hang_up(context: &TestContext) -> Verdict {
 fn batch(context: &TestContext) -> Verdict {
     let mut server = start(context, "poll", &[])?;
     let mut clients: Vec<(String, Client)> = Vec::new();
-    let mut born = 0;
+    let mut number = 0;
     for round in 0..6 {
         while clients.len() < 8 {
-            born += 1;
+            number += 1;
             let mut client = connect(&mut server)?;
             ask_hello(&mut server, &mut client, "a new client to be served")?;
-            clients.push((format!("client {born}"), client));
+            clients.push((format!("client {number}"), client));
         }
         stopped(&server)?;
         // Some go, in one of three ways; one asks; two come: and the server learns of it all at once.
@@ -693,8 +706,8 @@ fn batch(context: &TestContext) -> Verdict {
         send(&mut server, &mut clients[last].1, HELLO)?;
         let mut new = Vec::new();
         for _ in 0..2 {
-            born += 1;
-            new.push((format!("client {born}"), connect(&mut server)?));
+            number += 1;
+            new.push((format!("client {number}"), connect(&mut server)?));
         }
         server.program.signal(Signal::SIGCONT);
         let leaving = gone.join(", ");
@@ -703,12 +716,12 @@ fn batch(context: &TestContext) -> Verdict {
                 format!("{name} to be served on; it stayed while {leaving} left, all in one batch");
             let served = if n == last { hello(&mut server, client, &what) } else { Ok(()) };
             let served = served.and_then(|()| ask_hello(&mut server, client, &what));
-            mixed_up(&mut server, served)?;
+            explain_mix_up(&mut server, served)?;
         }
         for (name, mut client) in new {
             let what = format!("{name} to be served; it came in the batch in which {leaving} left");
             let served = ask_hello(&mut server, &mut client, &what);
-            mixed_up(&mut server, served)?;
+            explain_mix_up(&mut server, served)?;
             clients.push((name, client));
         }
     }
@@ -716,7 +729,7 @@ fn batch(context: &TestContext) -> Verdict {
 }
 
 /// Says what it means when the wrong client is closed by a server that lives on.
-fn mixed_up(server: &mut Server, verdict: Verdict) -> Verdict {
+fn explain_mix_up(server: &mut Server, verdict: Verdict) -> Verdict {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
     if server.program.try_wait()?.is_none()
         && finding.observed.starts_with("the connection was closed")
@@ -748,7 +761,7 @@ fn fair(context: &TestContext) -> Verdict {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     let failed = fail("a client that asks much to be served", error);
-                    return explained(&mut server, failed);
+                    return with_exit(&mut server, failed);
                 }
             }
         }
@@ -772,11 +785,11 @@ fn fair(context: &TestContext) -> Verdict {
             }
             Ok(_) => {
                 let failed = fail("a client that asks much to be served", "it was closed");
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
             Err(error) => {
                 let failed = fail("a client that asks much to be served", error);
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
         }
         if !ready(&modest, PollFlags::IN, Duration::ZERO)?.is_empty() {
@@ -795,7 +808,7 @@ fn fair(context: &TestContext) -> Verdict {
             let observed = format!(
                 "the other has had {since} replies since, and this one none; {unread} bytes of it lie unread: the server reads the one until EAGAIN, which never comes"
             );
-            return explained(&mut server, fail(what, observed));
+            return with_exit(&mut server, fail(what, observed));
         }
     }
 }
@@ -820,7 +833,7 @@ fn no_descriptors(context: &TestContext) -> Verdict {
         clients.push(client);
     }
     let what = "a server that sleeps, or refuses, when it has no descriptor for who comes next";
-    quiet(
+    expect_idle(
         &mut server,
         what,
         "accept fails with EMFILE, and whoever waits at the door is still there",

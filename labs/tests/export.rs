@@ -94,7 +94,7 @@ fn planted_leak_is_found() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
-    let reference = fs::read_to_string(lab.directory.join("reference/src/family.rs")).unwrap();
+    let reference = fs::read_to_string(lab.directory.join("reference/src/children.rs")).unwrap();
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     let planted = |path: &str, text: &str| {
         let path = copy.join(path);
@@ -108,12 +108,12 @@ fn planted_leak_is_found() {
         assert!(planted(path, canary).contains("has the canary"), "{path}");
     }
     // The body of a hole, indented in another way.
-    let body = reference.split("lab:hole bury").nth(1).unwrap();
+    let body = reference.split("lab:hole wait").nth(1).unwrap();
     let body = body.split("// lab:stub").next().unwrap().replace("    ", "  ");
-    let found = planted("labs/06_processes/starter/src/family.rs", &body);
-    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    let found = planted("labs/06_processes/starter/src/children.rs", &body);
+    assert!(found.contains("lines of the hole `wait` of 06_processes"), "{found}");
     let found = planted("labs/00_layers/checks.rs", &body);
-    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    assert!(found.contains("lines of the hole `wait` of 06_processes"), "{found}");
     fs::create_dir_all(copy.join("labs/06_processes/wrong")).unwrap();
     fs::write(copy.join("labs/06_processes/wrong/x.rs"), "").unwrap();
     assert!(leaks(&copy, &labs).unwrap()[0].contains("is not for students"));
@@ -209,6 +209,6 @@ fn instructor_copy_has_everything() {
     let labs = Lab::all(&copy.join("labs")).unwrap();
     assert!(labs.iter().all(Lab::has_reference));
     assert_eq!(labs.len(), all().len());
-    assert!(copy.join("labs/06_processes/starter/src/family.rs").is_file());
+    assert!(copy.join("labs/06_processes/starter/src/children.rs").is_file());
     assert!(copy.join("Cargo.lock").is_file() && !copy.join("target").exists());
 }

@@ -7,6 +7,6 @@
     socket.send(&wire::ask(id, "HELLO"))?;
 // lab:end
 // lab:replace gather
-            && !datagram.cut
+            && !datagram.truncated
 // lab:with
 // lab:end

@@ -9,6 +9,6 @@
     while let Some(datagram) = udp::receive_until(socket, Instant::now() + wait)? {
 // lab:end
 // lab:replace gather
-            && !datagram.cut
+            && !datagram.truncated
 // lab:with
 // lab:end

@@ -1,6 +1,6 @@
 // check: stop.twice
 // mistake: SA_RESETHAND: the second SIGTERM has its default action
-// lab:replace watch
+// lab:replace install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in signals {
 // lab:with

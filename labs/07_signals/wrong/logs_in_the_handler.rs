@@ -8,7 +8,7 @@
             REPORT.store(true, Ordering::Relaxed);
         }
 // lab:end
-// lab:fill watch
+// lab:fill install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
         unsafe { sigaction(signal, &action) }?;

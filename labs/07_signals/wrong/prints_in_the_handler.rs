@@ -6,7 +6,7 @@
     println!("signal {signal}");
     match signal {
 // lab:end
-// lab:fill watch
+// lab:fill install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
         unsafe { sigaction(signal, &action) }?;

@@ -1,7 +1,7 @@
 // check: limit.outcomes
 // mistake: it sleeps for the whole limit and looks only then
 // lab:fill wait-in-time
-    let until = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     std::thread::sleep(limit);
     let _ = until;
     match waitpid(child, Some(WaitPidFlag::WNOHANG))? {

@@ -1,7 +1,7 @@
 // check: serve.no_process
 // mistake: a fork that fails ends the whole server
 // lab:fill serve
-    children::begin(|| {
+    children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
         match serve_client(&stream, root) {
             Ok(()) => 0,

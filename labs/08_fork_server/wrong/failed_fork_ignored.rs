@@ -1,7 +1,7 @@
 // check: serve.no_process
 // mistake: whoever is not the child is taken for the parent of one, although the fork has failed
 // lab:fill serve
-    let _ = children::begin(|| {
+    let _ = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
         match serve_client(&stream, root) {
             Ok(()) => 0,

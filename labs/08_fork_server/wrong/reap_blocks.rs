@@ -1,6 +1,6 @@
 // check: serve.last_first
 // mistake: reap waits without WNOHANG, so nobody is accepted while a child lives
-// lab:fill watch
+// lab:fill prepare
     Ok(())
 // lab:end
 // lab:replace reap

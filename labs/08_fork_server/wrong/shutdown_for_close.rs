@@ -1,7 +1,7 @@
 // check: serve.protocol
 // mistake: the parent shuts the connection down instead of closing its copy, which ends it for the child, too
 // lab:fill serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
         match serve_client(&stream, root) {
             Ok(()) => 0,

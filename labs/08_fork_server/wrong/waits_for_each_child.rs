@@ -1,7 +1,7 @@
 // check: serve.last_first
 // mistake: the server waits until the child has ended, and only then accepts the next client
 // lab:fill serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
         match serve_client(&stream, root) {
             Ok(()) => 0,

@@ -2,11 +2,11 @@
 // mistake: only who comes to an empty queue has a worker woken; the second one waits beside workers that sleep
 // lab:replace pool-offer
         drop(queue);
-        self.shared.bell.notify_one();
+        self.shared.changed.notify_one();
 // lab:with
         let first = queue.clients.len() == 1;
         drop(queue);
         if first {
-            self.shared.bell.notify_one();
+            self.shared.changed.notify_one();
         }
 // lab:end

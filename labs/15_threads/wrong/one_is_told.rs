@@ -1,7 +1,7 @@
 // check: pool.ends
 // mistake: one worker is told that the end has come, and the others sleep on
 // lab:replace pool-finish
-        self.shared.bell.notify_all();
+        self.shared.changed.notify_all();
 // lab:with
-        self.shared.bell.notify_one();
+        self.shared.changed.notify_one();
 // lab:end

@@ -1,8 +1,8 @@
-// way: without a descriptor for the next client the door is not watched until somebody leaves; a share is four reads
-// lab:fill admit
+// way: without a descriptor for the next client the listening socket is not watched until a client leaves; a share is four reads
+// lab:fill accept
         let _ = (&self.spare, is_of_one_client, refuse, limit);
         self.spare = None;
-        match self.listener.accept() {
+        match self.socket.accept() {
             Ok((stream, _)) if stream.as_raw_fd() >= limit => true,
             Ok((stream, _)) => {
                 clients.extend(Client::new(stream, &self.root));
@@ -15,7 +15,7 @@
             }
         }
 // lab:end
-// lab:fill turn
+// lab:fill advance
         let mut some = false;
         for _ in 0..4 {
             let wants = self.wants();
@@ -25,22 +25,22 @@
                 _ => Ok(false),
             };
             match moved {
-                Err(_) => return Turn::Over,
-                _ if self.session.is_over() => return Turn::Over,
+                Err(_) => return Progress::Done,
+                _ if self.session.is_over() => return Progress::Done,
                 Ok(true) => some = true,
                 Ok(false) => break,
             }
         }
-        if some { Turn::Something } else { Turn::Nothing }
+        if some { Progress::Moved } else { Progress::None }
 // lab:end
 // lab:fill spin
-        let moved = door.admit(&mut clients, RawFd::MAX);
+        let moved = listener.accept_all(&mut clients, RawFd::MAX);
         let before = clients.len();
         let mut busy = moved || before == usize::MAX;
         for mut client in std::mem::take(&mut clients) {
-            let turn = client.turn(Ready { input: true, output: true });
-            busy |= turn == Turn::Something;
-            if turn != Turn::Over {
+            let progress = client.advance(Ready { input: true, output: true });
+            busy |= progress == Progress::Moved;
+            if progress != Progress::Done {
                 clients.push(client);
             }
         }
@@ -51,8 +51,8 @@
 // lab:fill poll
         let mut shut = false;
         loop {
-            let watch_door = if shut { PollFlags::empty() } else { PollFlags::POLLIN };
-            let mut list = vec![PollFd::new(door.as_fd(), watch_door)];
+            let events = if shut { PollFlags::empty() } else { PollFlags::POLLIN };
+            let mut list = vec![PollFd::new(listener.as_fd(), events)];
             list.extend(clients.iter().map(|client| {
                 let input = client.wants().input;
                 let events = if input { PollFlags::POLLIN } else { PollFlags::POLLOUT };
@@ -68,13 +68,13 @@
             // Whatever the answer is, the calls find out.
             clients.retain_mut(|client| {
                 let some = answer.next() == Some(&true);
-                !some || client.turn(Ready { input: true, output: true }) != Turn::Over
+                !some || client.advance(Ready { input: true, output: true }) != Progress::Done
             });
             if clients.len() < before {
                 shut = false;
             }
             if answers[0] && !shut {
-                let came = door.admit(&mut clients, RawFd::MAX);
+                let came = listener.accept_all(&mut clients, RawFd::MAX);
                 shut = !came && !clients.is_empty();
             }
         }

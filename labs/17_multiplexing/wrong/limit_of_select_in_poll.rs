@@ -1,7 +1,7 @@
 // check: poll.beyond_1023
 // mistake: poll refuses what only select cannot watch
 // lab:replace poll
-            door.admit(&mut clients, RawFd::MAX);
+            listener.accept_all(&mut clients, RawFd::MAX);
 // lab:with
-            door.admit(&mut clients, libc::FD_SETSIZE as RawFd);
+            listener.accept_all(&mut clients, libc::FD_SETSIZE as RawFd);
 // lab:end

@@ -1,5 +1,5 @@
 // check: poll.idle
-// mistake: poll comes back every few milliseconds, in case somebody were ready
+// mistake: poll comes back every few milliseconds, in case a client were ready
 // lab:replace poll
         match poll(&mut list, PollTimeout::NONE) {
 // lab:with

@@ -4,12 +4,12 @@ use crate::session::Session;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-// lab:canary whimbrel-04-converse
+// lab:canary whimbrel-04-blocking
 /// Serves the client at the other end of `stream` until the session is over. (`&TcpStream` is such a stream.)
 pub fn serve_blocking(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
     let mut session = Session::new(root)?;
     let mut bytes = [0; 16 * 1024];
-    // lab:hole converse
+    // lab:hole serve-blocking
     loop {
         loop {
             let output = session.output()?;

@@ -33,8 +33,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let listener = listen_on(options.address)?;
-    children::watch()?;
-    options::announce(listener.local_addr()?)?;
+    children::prepare()?;
+    options::print_address(listener.local_addr()?)?;
     // The end of this line comes at the end, so it stays in the buffer of this process, and in every copy of it.
     print!("clients:");
     let mut clients = 0;
@@ -47,8 +47,8 @@ fn run(options: &Options) -> io::Result<()> {
         serve(&listener, stream, &options.root);
         clients += 1;
     }
-    children::rest()?;
-    let (served, lost) = children::tally();
+    children::reap_all()?;
+    let (served, lost) = children::counts();
     println!("\nserved {served}, lost {lost}");
     Ok(())
 }
@@ -76,7 +76,7 @@ fn next_client(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 /// conversation came to its end, and with 1 if not. If there can be no child, the client is told: `ERR busy MESSAGE`.
 fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     // lab:hole serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         // SAFETY: the child ends by `_exit`, so nobody uses this descriptor or closes it again.
         unsafe { libc::close(listener.as_raw_fd()) };
         match serve_client(&stream, root) {

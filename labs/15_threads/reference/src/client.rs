@@ -18,7 +18,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// The one at the other end of `stream`, who will be served what is below `root`.
+    /// The client at the other end of `stream`, which is served the files below `root`.
     pub fn new(stream: TcpStream, root: &Path, stats: &Arc<Stats>) -> Client {
         Client { stream, root: root.to_owned(), stats: stats.clone() }
     }
@@ -28,7 +28,7 @@ impl Client {
         serve_and_count(|| self.run_session(), &self.stats);
     }
 
-    /// Tells it that there is no room.
+    /// Refuses it: replies that there is no room.
     pub fn refuse(self) {
         let mut stream = &self.stream;
         let _ = stream.write_all(b"ERR busy no room for another client\n");
@@ -42,7 +42,7 @@ impl Client {
     /// Runs the session from the first byte to the last. Returns how many bytes were sent. **It may panic.**
     fn run_session(&self) -> u64 {
         let mut sent = 0;
-        let stream = Counted { stream: &self.stream, sent: &mut sent };
+        let stream = CountingStream { stream: &self.stream, sent: &mut sent };
         let served = self.stream.set_nodelay(true);
         if let Err(error) = served.and_then(|()| serve_blocking(stream, &self.root)) {
             eprintln!("a client was lost: {error}");
@@ -52,12 +52,12 @@ impl Client {
 }
 
 /// A connection that counts what is sent, and has the defect.
-struct Counted<'a> {
+struct CountingStream<'a> {
     stream: &'a TcpStream,
     sent: &'a mut u64,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountingStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         if buffer[..count].windows(DEFECT.len()).any(|word| word == DEFECT) {
@@ -67,7 +67,7 @@ impl Read for Counted<'_> {
     }
 }
 
-impl Write for Counted<'_> {
+impl Write for CountingStream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.stream.write(bytes)?;
         *self.sent += count as u64;

@@ -1,4 +1,4 @@
-//! Where requests are served, and the memory that this program uses. There is nothing to do in this file.
+//! Serves requests from standard input; and the memory that this program uses. There is nothing to do in this file.
 //!
 //! | request | what is done |
 //! |---|---|
@@ -18,16 +18,16 @@ use std::io::{self, Write};
 
 /// The requests on standard input, as far as they were read.
 #[derive(Default)]
-pub struct Desk {
+pub struct Service {
     line: Vec<u8>,
-    /// A request to store so many bytes is in hand: so many are missing.
+    /// The request to store so many bytes is in progress: so many are missing.
     store: Option<(usize, usize)>,
     late: bool,
     served: usize,
 }
 
-impl Desk {
-    /// Whether a request is in hand that is not finished.
+impl Service {
+    /// Whether a request is in progress.
     pub fn busy(&self) -> bool {
         self.store.is_some() || !self.line.is_empty()
     }
@@ -37,9 +37,9 @@ impl Desk {
         self.served
     }
 
-    /// Says how many requests were served.
+    /// Prints how many requests were served.
     pub fn report(&self) -> io::Result<()> {
-        say(&format!("served {}", self.served))
+        print_line(&format!("served {}", self.served))
     }
 
     /// Reads once from standard input, and so waits if there is nothing to read; then does what can be done. Nothing
@@ -50,7 +50,7 @@ impl Desk {
     /// A signal came while it waited (`Interrupted`: nothing was read), or reading or writing fails.
     pub fn step(&mut self) -> io::Result<bool> {
         if std::mem::take(&mut self.late) {
-            say("SIGTERM comes now")?;
+            print_line("SIGTERM comes now")?;
             kill(Pid::this(), Signal::SIGTERM)?;
         }
         let mut bytes = [0; 4096];
@@ -61,58 +61,58 @@ impl Desk {
             Some((_, missing)) => *missing -= count,
             None if bytes[0] == b'\n' => {
                 let line = std::mem::take(&mut self.line);
-                self.begin(&String::from_utf8_lossy(&line))?;
+                self.start_request(&String::from_utf8_lossy(&line))?;
             }
             None => self.line.push(bytes[0]),
         }
         if let Some((size, 0)) = self.store {
             self.store = None;
-            self.done(&format!("stored {size}"))?;
+            self.finish_request(&format!("stored {size}"))?;
         }
         Ok(true)
     }
 
-    fn begin(&mut self, request: &str) -> io::Result<()> {
+    fn start_request(&mut self, request: &str) -> io::Result<()> {
         let (word, number) = request.split_once(' ').unwrap_or((request, "0"));
         let number: usize = number.parse().map_err(io::Error::other)?;
         match word {
             "store" => {
                 self.store = Some((number, number));
-                say(&format!("begun {number}"))
+                print_line(&format!("begun {number}"))
             }
             "print" => {
                 fill(&mut io::stdout().lock(), number)?;
-                self.done(&format!("printed {number}"))
+                self.finish_request(&format!("printed {number}"))
             }
             "log" => {
                 fill(&mut io::stderr().lock(), number)?;
-                self.done(&format!("logged {number}"))
+                self.finish_request(&format!("logged {number}"))
             }
             "memory" => {
                 for _ in 0..number {
-                    DISTURBED.set(true);
+                    SIGNAL_NEXT.set(true);
                     drop(black_box(Box::new([0u8; 100])));
                 }
-                self.done(&format!("remembered {number}"))
+                self.finish_request(&format!("remembered {number}"))
             }
             "flood" => {
                 for _ in 0..number {
                     kill(Pid::this(), Signal::SIGUSR1)?;
                 }
-                self.done(&format!("flooded {number}"))
+                self.finish_request(&format!("flooded {number}"))
             }
             "late" => {
                 self.late = true;
-                self.done("late")
+                self.finish_request("late")
             }
             "" => Ok(()),
-            _ => say("what?"),
+            _ => print_line("what?"),
         }
     }
 
-    fn done(&mut self, what: &str) -> io::Result<()> {
+    fn finish_request(&mut self, what: &str) -> io::Result<()> {
         self.served += 1;
-        say(what)
+        print_line(what)
     }
 }
 
@@ -125,7 +125,7 @@ fn fill(out: &mut impl Write, lines: usize) -> io::Result<()> {
 }
 
 /// Prints a line, now.
-pub fn say(text: &str) -> io::Result<()> {
+pub fn print_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
@@ -140,7 +140,7 @@ thread_local! {
     /// This thread is in the allocator.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// A signal will come when it is there next.
-    static DISTURBED: Cell<bool> = const { Cell::new(false) };
+    static SIGNAL_NEXT: Cell<bool> = const { Cell::new(false) };
 }
 
 fn enter() {
@@ -152,7 +152,7 @@ fn enter() {
             libc::abort();
         }
     }
-    if DISTURBED.replace(false) {
+    if SIGNAL_NEXT.replace(false) {
         let _ = kill(Pid::this(), Signal::SIGUSR1);
     }
 }

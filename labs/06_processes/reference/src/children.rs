@@ -1,4 +1,4 @@
-//! To begin a child, to wait for it, and three ways of leaving no zombie.
+//! Starts children, waits for them, and leaves no zombies in three ways.
 
 // lab:canary heron-06-processes
 use std::fmt;
@@ -6,25 +6,25 @@ use std::io;
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// By itself, with this code.
     Exit(i32),
     /// By this signal.
     Killed(i32),
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fate::Exit(code) => write!(f, "exit {code}"),
-            Fate::Killed(signal) => write!(f, "killed {signal}"),
+            Outcome::Exit(code) => write!(f, "exit {code}"),
+            Outcome::Killed(signal) => write!(f, "killed {signal}"),
         }
     }
 }
 
-/// Begins a child that does `work` and ends with the code that it gives. Gives the child's number.
-pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
-    // lab:hole begin
+/// Starts a child that does `work` and exits with the code that it returns. Returns the child's process ID.
+pub fn spawn(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
+    // lab:hole spawn
     // SAFETY: this process has one thread, so the child may do whatever it could. (Had it more: only what is
     // async-signal-safe.)
     match unsafe { libc::fork() } {
@@ -43,22 +43,22 @@ pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
     // lab:end
 }
 
-/// What the number that `wait` gives means.
-pub fn decode(status: i32) -> Fate {
+/// Decodes the status that `wait` returns.
+pub fn decode(status: i32) -> Outcome {
     // lab:hole decode
     if libc::WIFSIGNALED(status) {
-        Fate::Killed(libc::WTERMSIG(status))
+        Outcome::Killed(libc::WTERMSIG(status))
     } else {
-        Fate::Exit(libc::WEXITSTATUS(status))
+        Outcome::Exit(libc::WEXITSTATUS(status))
     }
     // lab:stub // It is not the exit code: man 2 wait tells how the two are packed into it.
-    // lab:stub todo!("the fate in a status")
+    // lab:stub todo!("the outcome in a status")
     // lab:end
 }
 
-/// Waits for this child and says how it ended.
-pub fn bury(child: libc::pid_t) -> io::Result<Fate> {
-    // lab:hole bury
+/// Waits for this child and returns how it ended.
+pub fn wait_for(child: libc::pid_t) -> io::Result<Outcome> {
+    // lab:hole wait
     loop {
         let mut status = 0;
         // SAFETY: `status` is a number of the right type and lives through the call.
@@ -77,9 +77,9 @@ pub fn bury(child: libc::pid_t) -> io::Result<Fate> {
     // lab:end
 }
 
-/// Has children that end from now on leave no zombies, without anybody waiting for them. The program must go on
+/// From now on, children that end leave no zombies, without a call of [`wait_for`]. The program must go on
 /// as before: what it reads and writes is not to fail because a child has ended.
-pub fn bury_as_they_die() -> io::Result<()> {
+pub fn reap_automatically() -> io::Result<()> {
     // lab:hole sigchld
     extern "C" fn on_sigchld(_: libc::c_int) {
         // SAFETY: errno is this thread's; waitpid is async-signal-safe, and no status is asked for.
@@ -104,15 +104,15 @@ pub fn bury_as_they_die() -> io::Result<()> {
     // lab:end
 }
 
-/// Begins a process that is nobody's child here: its parent ends at once, and somebody else adopts it.
+/// Starts a process that is not a child of this one: its parent ends at once, and init or a subreaper adopts it.
 pub fn orphan(work: impl FnOnce() -> i32) -> io::Result<()> {
     // lab:hole orphan
-    let middle = begin(|| match begin(work) {
+    let middle = spawn(|| match spawn(work) {
         Ok(_) => 0,
         Err(_) => 1,
     })?;
-    match bury(middle)? {
-        Fate::Exit(0) => Ok(()),
+    match wait_for(middle)? {
+        Outcome::Exit(0) => Ok(()),
         _ => Err(io::Error::other("no process for the orphan")),
     }
     // lab:stub // fork twice. Which of the three ends at once, and who waits for it?
