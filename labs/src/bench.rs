@@ -32,18 +32,18 @@ pub struct Extent {
     pub seconds: f64,
 }
 
-/// Builds the program `server` of the package in `folder` with optimisation and puts it at `place`.
+/// Builds the program `server` of the package in `package` with optimisation and puts it at `place`.
 ///
 /// # Errors
 ///
 /// It does not compile; Cargo has said why then. Or a file cannot be written.
-pub fn build_server(folder: &Path, target: &Path, place: &Path) -> Result<(), LabError> {
+pub fn build_server(package: &Path, target: &Path, place: &Path) -> Result<(), LabError> {
     let built = cargo()
         .args(["build", "--release", "--quiet", "--bin", "server", "--target-dir"])
         .arg(target)
-        .current_dir(folder)
+        .current_dir(package)
         .status();
-    done(built, folder)?;
+    check_build(built, package)?;
     let copy = || -> io::Result<()> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
         // Not over a program that may be running.
@@ -72,7 +72,7 @@ pub fn build_generator(root: &Path) -> Result<PathBuf, LabError> {
         .arg(&target)
         .current_dir(root)
         .status();
-    done(built, root)?;
+    check_build(built, root)?;
     Ok(target.join("release/loadgen"))
 }
 
@@ -104,7 +104,7 @@ fn cargo() -> Command {
     cargo
 }
 
-fn done(built: io::Result<ExitStatus>, place: &Path) -> Result<(), LabError> {
+fn check_build(built: io::Result<ExitStatus>, place: &Path) -> Result<(), LabError> {
     match built {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(LabError::new(place.display(), "it was not built; the lines above say why")),

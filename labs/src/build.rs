@@ -1,4 +1,4 @@
-//! Cargo as a tool: builds a package and says where its programs are.
+//! Builds a package by Cargo, and finds its programs.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct Built {
 /// Why there is nothing to run.
 #[derive(Debug)]
 pub enum BuildError {
-    /// The program does not compile: what the compiler says.
+    /// The program does not compile: what the compiler prints.
     Compiler(String),
     /// Cargo could not be run, or failed before it compiled anything: why.
     Cargo(String),
@@ -58,12 +58,12 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Builds the package in `folder`, with what it makes below `target`.
+/// Builds the package in `package`, with what it makes below `target`.
 ///
 /// # Errors
 ///
 /// It does not compile, or Cargo cannot do its work.
-pub fn build(folder: &Path, target: &Path) -> Result<Built, BuildError> {
+pub fn build(package: &Path, target: &Path) -> Result<Built, BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -73,7 +73,7 @@ pub fn build(folder: &Path, target: &Path) -> Result<Built, BuildError> {
             "--target-dir",
         ])
         .arg(target)
-        .current_dir(folder)
+        .current_dir(package)
         // What the caller's Cargo has set for itself concerns another package.
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_TARGET_DIR")

@@ -221,8 +221,14 @@ impl Lab {
     }
 
     /// What the library is called in programs that use it.
-    fn library_name(&self) -> String {
+    pub(crate) fn library_name(&self) -> String {
         format!("lab{}", self.number())
+    }
+
+    /// The library in the manifest of the student's package, if the lab has one.
+    pub(crate) fn library_target(&self) -> Option<String> {
+        let (library, path) = (self.library_name(), self.manifest.library.as_ref()?.display());
+        Some(format!("[lib]\nname = \"{library}\"\npath = \"{path}\"\n"))
     }
 
     /// The manifest of the student's package, which has std, libc, nix, and the libraries of earlier labs. It allows what a
@@ -230,10 +236,7 @@ impl Lab {
     fn cargo_toml(&self) -> Result<String, LabError> {
         let name = self.name();
         let mut targets = String::new();
-        if let Some(path) = &self.manifest.library {
-            let (library, path) = (self.library_name(), path.display());
-            targets += &format!("[lib]\nname = \"{library}\"\npath = \"{path}\"\n\n");
-        }
+        targets.extend(self.library_target().map(|target| target + "\n"));
         for (name, path) in &self.manifest.programs {
             targets += &format!("[[bin]]\nname = \"{name}\"\npath = \"{}\"\n\n", path.display());
         }

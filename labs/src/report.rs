@@ -21,10 +21,10 @@ pub fn unopened(lab: &Lab) -> Vec<CheckResult> {
     all_alike(lab, Outcome::Fail(Finding { expected: "a program".into(), observed }))
 }
 
-/// The checks of a lab whose program does not compile: none has passed. `said` is what the compiler says.
-pub fn not_compiled(lab: &Lab, said: &str) -> Vec<CheckResult> {
-    let said = plain(said);
-    let first = said.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
+/// The checks of a lab whose program does not compile: none has passed. `errors` is what the compiler prints.
+pub fn not_compiled(lab: &Lab, errors: &str) -> Vec<CheckResult> {
+    let errors = plain(errors);
+    let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
     let observed = format!("it does not compile: {first}");
     all_alike(lab, Outcome::Fail(Finding { expected: "a program that compiles".into(), observed }))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn a_new_lab_lacks_nothing_but_its_texts() {
+fn new_lab_lacks_only_texts() {
     let place = tempfile::tempdir().unwrap();
     let folder = skeleton::make(place.path(), "97", "new_one").unwrap();
     let lab = Lab::load(&folder).unwrap();
@@ -46,7 +46,7 @@ fn git(root: &Path, args: &[&str]) {
 }
 
 #[test]
-fn a_change_concerns_the_labs_that_it_touches_and_those_that_build_on_them() {
+fn change_concerns_touched_and_dependent_labs() {
     let place = tempfile::tempdir().unwrap();
     let (root, home) = (place.path(), place.path().join("labs"));
     fs::create_dir_all(home.join("src")).unwrap();

@@ -67,14 +67,14 @@ fn left_behind() -> Vec<String> {
     let mut left = Vec::new();
     // One that has ended may have to wait for whoever has inherited it. One that lives is one too many.
     harness::wait::within(harness::wait::PATIENCE, || {
-        left = there_are();
+        left = students_processes();
         !left.iter().all(|stat| stat.contains(") Z ")) || left.is_empty()
     });
     left
 }
 
 /// As [`left_behind`], at this moment.
-fn there_are() -> Vec<String> {
+fn students_processes() -> Vec<String> {
     let mut left = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
@@ -88,7 +88,7 @@ fn there_are() -> Vec<String> {
 }
 
 #[test]
-fn a_program_that_hangs() {
+fn hanging_program_is_stopped() {
     let (code, text) = Cli::new().grade("fn main() { loop { std::thread::park(); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("runs on: pid") && text.contains("in futex"), "{text}");
@@ -96,7 +96,7 @@ fn a_program_that_hangs() {
 }
 
 #[test]
-fn a_program_that_prints_without_end() {
+fn endless_output_is_stopped() {
     let (code, text) = Cli::new().grade("fn main() { loop { println!(\"no\"); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("bytes of output; it was stopped"), "{text}");
@@ -104,7 +104,7 @@ fn a_program_that_prints_without_end() {
 }
 
 #[test]
-fn a_program_that_forks_without_end() {
+fn fork_bomb_is_killed() {
     let bomb = "fn main() { loop { unsafe { libc::fork(); } } }";
     let (code, text) = Cli::new().grade(bomb);
     assert_eq!(code, 1, "{text}");
@@ -113,7 +113,7 @@ fn a_program_that_forks_without_end() {
 }
 
 #[test]
-fn a_program_that_fills_the_disk() {
+fn disk_filling_is_stopped() {
     // Large from the beginning, so that little has to be written.
     let one = "fn main() { let block = vec![1u8; 1 << 20]; \
                let mut file = std::fs::File::create(\"f\").unwrap(); file.set_len(50 << 20).unwrap(); \
@@ -133,7 +133,7 @@ fn a_program_that_fills_the_disk() {
 }
 
 #[test]
-fn a_daemon_that_escapes_is_found_and_ended() {
+fn escaped_daemon_is_killed() {
     // Another session, another group, no parent: but still below the grader.
     let daemon = "fn main() { unsafe { \
         if libc::fork() == 0 { libc::setsid(); if libc::fork() == 0 { \
@@ -147,21 +147,21 @@ fn a_daemon_that_escapes_is_found_and_ended() {
 }
 
 #[test]
-fn a_program_that_does_not_compile_is_not_graded() {
+fn broken_program_is_not_graded() {
     let (code, text) = Cli::new().grade("fn main() { 1 }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("mismatched types") && text.contains("nothing was graded"), "{text}");
 }
 
 #[test]
-fn two_graders_at_once_are_one_too_many() {
+fn second_grader_is_refused() {
     let cli = Cli::new();
     cli.write("fn main() { loop { std::thread::park(); } }");
     let mut first = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut first = first.stdout(Stdio::piped()).spawn().unwrap();
     // It has the lock when it runs the program. Who tried to take the lock to see that might be the one who has it when the
     // grader does.
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     // It keeps the lock for as long as the second one takes.
     let pid = nix::unistd::Pid::from_raw(first.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
@@ -175,7 +175,7 @@ fn two_graders_at_once_are_one_too_many() {
 }
 
 #[test]
-fn a_worker_that_is_killed_says_nothing_about_the_program() {
+fn killed_worker_is_grader_error() {
     let cli = Cli::new();
     // The student's program kills its parent, which is the worker.
     let killer = "fn main() { unsafe { libc::kill(libc::getppid(), libc::SIGKILL); } }";
@@ -186,7 +186,7 @@ fn a_worker_that_is_killed_says_nothing_about_the_program() {
 }
 
 #[test]
-fn bad_usage_has_exit_code_2_and_names_what_there_is() {
+fn bad_usage_exits_with_2() {
     let cli = Cli::new();
     for (args, wanted) in [
         (&["open", "99"][..], "there is no lab 99; there are 00"),
@@ -206,7 +206,7 @@ fn bad_usage_has_exit_code_2_and_names_what_there_is() {
 }
 
 #[test]
-fn what_a_student_wrote_is_never_lost() {
+fn students_work_is_never_lost() {
     let cli = Cli::new();
     cli.write("fn main() {} // mine");
     let mine = |path: &Path| fs::read_to_string(path.join("src/main.rs")).unwrap().contains("mine");
@@ -222,7 +222,7 @@ fn what_a_student_wrote_is_never_lost() {
 }
 
 #[test]
-fn what_a_lab_goes_on_with_is_one_file() {
+fn dependent_lab_uses_students_library() {
     let cli = Cli::new();
     for lab in ["04", "08", "08"] {
         let output = cli.run(&["open", lab]);
@@ -257,15 +257,15 @@ const HANGS: &str =
     "fn main() { unsafe { libc::chdir(c\"/\".as_ptr()); } loop { std::thread::park(); } }";
 
 #[test]
-fn what_a_killed_grader_leaves_is_swept_by_the_next() {
+fn killed_graders_leftovers_are_swept() {
     let cli = Cli::new();
     cli.write(HANGS);
     let mut killed = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut killed = killed.stdout(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert!(!made_by(killed.id()).is_empty() && !there_are().is_empty());
+    assert!(!made_by(killed.id()).is_empty() && !students_processes().is_empty());
     cli.write("fn main() { println!(\"no\"); }");
     let next = cli.run(&["test", "00", "--only", "layers.tcp"]);
     let text = String::from_utf8_lossy(&next.stderr).into_owned();
@@ -276,12 +276,12 @@ fn what_a_killed_grader_leaves_is_swept_by_the_next() {
 }
 
 #[test]
-fn ctrl_c_ends_a_check_in_order() {
+fn ctrl_c_ends_check_in_order() {
     let cli = Cli::new();
     cli.write(HANGS);
     let mut ended = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut ended = ended.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     let pid = nix::unistd::Pid::from_raw(ended.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     assert_eq!(ended.wait().unwrap().code(), Some(130));
@@ -290,7 +290,7 @@ fn ctrl_c_ends_a_check_in_order() {
 }
 
 #[test]
-fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
+fn starved_grader_reports_busy_machine() {
     let cli = Cli::new();
     // Needs a second of processor time, and is right apart from that: no failure may come of it.
     cli.write(
@@ -327,7 +327,7 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
 }
 
 #[test]
-fn a_report_has_every_lab_whatever_becomes_of_it() {
+fn report_has_every_lab() {
     let cli = Cli::new();
     // One that does not compile: a failure of the student's, with what the compiler says.
     cli.write("fn main() { 1 }");
@@ -424,18 +424,18 @@ fn watch_sees_saves(through: &[&str], args: &[&str], says: &str) {
 }
 
 #[test]
-fn watch_sees_what_editors_do() {
+fn watch_sees_editor_saves() {
     watch_sees_saves(&[], &[], "Ctrl-C ends it");
 }
 
 #[test]
-fn watch_looks_again_and_again_where_it_is_asked_to() {
+fn watch_polls_on_request() {
     watch_sees_saves(&[], &["--poll"], "looked at again and again: as asked for");
 }
 
 /// The limits are those of a user namespace, so that nobody else is short of what is used up here.
 #[test]
-fn watch_looks_again_and_again_where_events_are_used_up() {
+fn watch_polls_without_inotify() {
     for limit in ["max_inotify_instances", "max_inotify_watches"] {
         let set = format!("echo 0 > /proc/sys/user/{limit} && exec \"$@\"");
         let through = ["unshare", "--user", "--map-root-user", "sh", "-c", &set, "sh"];

@@ -31,7 +31,7 @@ fn lab(copy: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_students_copy_has_no_solution_in_any_file() {
+fn student_copy_has_no_solution() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let files = files_below(&copy).unwrap();
@@ -56,7 +56,7 @@ fn a_students_copy_has_no_solution_in_any_file() {
 }
 
 #[test]
-fn a_copy_that_is_not_bare_has_what_the_guides_use() {
+fn full_copy_has_what_guides_use() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = place.path().join("copy");
     let chosen: Vec<&Lab> = labs.iter().filter(|lab| lab.name() == "06_processes").collect();
@@ -90,7 +90,7 @@ fn a_copy_that_is_not_bare_has_what_the_guides_use() {
 }
 
 #[test]
-fn a_planted_leak_is_found_wherever_it_is() {
+fn planted_leak_is_found() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
@@ -120,7 +120,7 @@ fn a_planted_leak_is_found_wherever_it_is() {
 }
 
 #[test]
-fn nothing_is_exported_where_a_solution_would_be() {
+fn export_with_solution_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = skeleton::make(place.path(), "97", "leaky").unwrap();
     let reference = fs::read_to_string(folder.join("reference/src/main.rs")).unwrap();
@@ -142,7 +142,7 @@ fn nothing_is_exported_where_a_solution_would_be() {
 }
 
 #[test]
-fn a_students_copy_opens_labs_that_build_on_others() {
+fn student_copy_opens_dependent_labs() {
     let place = tempfile::tempdir().unwrap();
     let earlier = skeleton::make(place.path(), "97", "earlier").unwrap();
     let later = skeleton::make(place.path(), "98", "later").unwrap();
@@ -172,7 +172,7 @@ fn a_students_copy_opens_labs_that_build_on_others() {
 }
 
 #[test]
-fn authors_commands_in_a_students_copy_say_what_they_need() {
+fn author_commands_need_instructors_copy() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     for args in [&["verify"][..], &["new", "99", "x"], &["export", "--student", "x"]] {
@@ -185,7 +185,7 @@ fn authors_commands_in_a_students_copy_say_what_they_need() {
 }
 
 #[test]
-fn an_export_never_writes_over_anything() {
+fn export_never_overwrites() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     fs::write(place.path().join("mine"), "").unwrap();
     let plan = Plan { root: &workspace_root(), all: &labs, chosen: &[], bare: true, vendor: false };
@@ -199,7 +199,7 @@ fn an_export_never_writes_over_anything() {
 }
 
 #[test]
-fn an_instructors_copy_has_everything() {
+fn instructor_copy_has_everything() {
     let place = tempfile::tempdir().unwrap();
     let copy = place.path().join("copy");
     if let Err(error) = instructor(&workspace_root(), &copy) {

@@ -100,7 +100,7 @@ fn sample(text: &str) -> Value {
 }
 
 #[test]
-fn gradescope_has_the_documented_form() {
+fn gradescope_has_documented_form() {
     let sample = sample(include_str!("samples/gradescope.json"));
     let report = parsed(some_fail(), formats::gradescope);
     fits(&report, &[&sample], "gradescope");
@@ -124,7 +124,7 @@ fn gradescope_has_the_documented_form() {
 }
 
 #[test]
-fn gradescope_gets_no_score_where_the_grader_has_failed() {
+fn gradescope_has_no_score_after_grader_error() {
     let report = parsed(grader_error(), formats::gradescope);
     fits(&report, &[&sample(include_str!("samples/gradescope.json"))], "gradescope");
     assert!(report.get("score").is_none());
@@ -139,7 +139,7 @@ fn gradescope_gets_no_score_where_the_grader_has_failed() {
 }
 
 #[test]
-fn classroom_has_the_form_that_its_reporter_takes() {
+fn classroom_has_reporters_form() {
     let sample = sample(include_str!("samples/classroom.json"));
     let lab = lab();
     let graded = graded(&lab, some_fail());
@@ -162,7 +162,7 @@ fn classroom_has_the_form_that_its_reporter_takes() {
 }
 
 #[test]
-fn classroom_gets_no_points_where_the_grader_has_failed() {
+fn classroom_has_no_points_after_grader_error() {
     let lab = lab();
     let graded = graded(&lab, grader_error());
     let report = formats::classroom_object(&[LabReport { lab: &lab, graded }]);
@@ -173,7 +173,7 @@ fn classroom_gets_no_points_where_the_grader_has_failed() {
 }
 
 #[test]
-fn json_has_the_form_that_is_documented() {
+fn json_has_documented_form() {
     let sample = sample(include_str!("samples/report.json"));
     // The points of all are a number, unless something is not known.
     let mut graded = sample.clone();
@@ -197,7 +197,7 @@ fn json_has_the_form_that_is_documented() {
 }
 
 #[test]
-fn text_shows_a_question_mark_where_the_grader_has_failed() {
+fn text_shows_question_mark_after_grader_error() {
     let lab = lab();
     let graded = graded(&lab, grader_error());
     let text = LabReport { lab: &lab, graded }.text(labs::manifest::Language::En);
@@ -252,7 +252,7 @@ fn elements(xml: &str) -> Vec<Element> {
 }
 
 #[test]
-fn junit_is_well_formed_and_has_the_elements_of_the_schema() {
+fn junit_follows_schema() {
     let sample = elements(include_str!("samples/junit.xml"));
     let report = elements(&reported(grader_error(), formats::junit));
     for (name, attributes, depth) in &report {

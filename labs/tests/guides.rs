@@ -4,7 +4,7 @@ use labs::guides;
 use labs::lab::Lab;
 
 #[test]
-fn the_guides_of_every_lab_are_in_step_with_each_other_and_with_its_checks() {
+fn guides_match_each_other_and_checks() {
     let mut found = Vec::new();
     for lab in Lab::all(&labs::labs_directory()).unwrap() {
         // A lab that has no checks yet has no guides either.

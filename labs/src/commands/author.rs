@@ -1,7 +1,7 @@
 //! The commands of authors and instructors, which need the references.
 
 use super::{Cli, CliError, lock_file, progress_line, report_swept};
-use labs::export::{Plan, earlier, instructor, student};
+use labs::export::{Plan, instructor, required, student};
 use labs::grader::become_subreaper;
 use labs::lab::Lab;
 use labs::verify::{Changed, Matrix, Scope, changed, matrix_table, verify, write_packages};
@@ -57,8 +57,8 @@ impl Cli {
             let mut matrix = Matrix::new();
             let name = lab.name();
             let begun = Instant::now();
-            let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
-            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut say)?;
+            let mut progress = |what: &str| progress_line(&format!("{name}: {what}"));
+            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut progress)?;
             progress_line("");
             let mutants = lab.mutants()?.len();
             let alternatives = lab.alternatives()?.len();
@@ -130,7 +130,7 @@ impl Cli {
                     numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?
                 }
             };
-            for lab in earlier(&self.labs, &chosen) {
+            for lab in required(&self.labs, &chosen) {
                 println!("{} comes along: others build on it", lab.name());
                 chosen.push(lab);
             }

@@ -207,8 +207,8 @@ impl Program {
         match command.stdin(Stdio::null()).output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(Stop::Skip(format!("cannot limit the processes of a program: {said}")))
+                let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                Err(Stop::Skip(format!("cannot limit the processes of a program: {error}")))
             }
             Err(error) => Err(Stop::Skip(format!("prlimit cannot be run: {error}"))),
         }

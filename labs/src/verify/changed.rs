@@ -35,8 +35,8 @@ pub fn changed(labs: &[Lab], root: &Path, base: &str) -> Result<Changed, LabErro
     let git = |arguments: &[&str]| -> Result<String, String> {
         let output = Command::new("git").arg("-C").arg(root).args(arguments).output();
         let output = output.map_err(|error| format!("git: {error}"))?;
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     };
     let paths = || -> Result<String, String> {
         // From where the two went different ways, to what lies here now, committed or not.
