@@ -15,7 +15,7 @@ use benches::load::compare::filter_words;
 use benches::{CONTENDERS, Contender, Placement, Server, files, tether};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode};
 use file_service::protocol::{RelPath, Request};
-use file_service::session::Standing;
+use file_service::session::ShutdownState;
 use file_service::{Service, Session, Settings, Step, Store, Transport};
 use std::cell::OnceCell;
 use std::fs::{self, File};
@@ -146,15 +146,15 @@ fn session(criterion: &mut Criterion, root: &Path) {
     for (name, request) in requests {
         let mut transport = Memory { input: request.to_vec(), ..Memory::default() };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut session = Session::new(&service, peer, Arc::new(Standing::default()));
+        let mut session = Session::new(&service, peer, Arc::new(ShutdownState::default()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 (transport.read, transport.written) = (0, 0);
                 loop {
                     match session.advance(&mut transport) {
                         Step::Idle | Step::Wait(_) => break,
-                        Step::Again => {}
-                        Step::Work(job) => session.resume(job.run()),
+                        Step::Yield => {}
+                        Step::Offload(job) => session.resume(job.run()),
                         Step::Closed => panic!("the session has ended"),
                     }
                 }

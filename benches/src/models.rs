@@ -1,6 +1,7 @@
 //! The one table of servers, and the forms of them that are compared.
 
-use file_service::{Model, launch_from};
+use file_service::Model;
+use server_core::launch_from;
 use std::ffi::OsString;
 use std::process::ExitCode;
 

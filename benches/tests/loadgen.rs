@@ -48,7 +48,7 @@ struct Fake {
 
 impl Fake {
     fn start(workload: &Workload, faults: Faults) -> Fake {
-        let listener = file_service::listen("127.0.0.1:0").unwrap();
+        let listener = server_core::listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let content = Arc::new(Content::new(workload));
         let connections = Arc::new(AtomicU64::new(0));
@@ -701,7 +701,7 @@ fn files_of_a_distribution_are_verified_too() {
 
 /// A foreign server: every reply comes in chunks, which come in pieces that have nothing to do with them.
 fn chunking(workload: &Workload) -> SocketAddr {
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let content = Arc::new(Content::new(workload));
     let serve = move |socket: TcpStream, content: &Content| -> Option<()> {
@@ -781,7 +781,7 @@ fn ports_do_not_run_out() {
         ..short()
     };
     // One who answers all, one after the other, and remembers where they came from.
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let workload = Workload { names: 1, ..workload };
@@ -820,7 +820,7 @@ fn from_one_address_connections_end_without_a_trace() {
     let workload =
         Workload { lifetime: Lifetime::PerRequest, names: 1, sizes: vec![10].into(), ..short() };
     // Not every machine has it.
-    let Ok(listener) = file_service::listen("[::1]:0") else { return };
+    let Ok(listener) = server_core::listen("[::1]:0") else { return };
     let addr = listener.local_addr().unwrap();
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let (ends, told) = std::sync::mpsc::channel();

@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 use std::thread;
 
 use file_service::client::{Client, Kind};
-use file_service::{NoOptions, Service, Settings, Store};
+use file_service::{Service, Settings, Store};
+use server_core::NoOptions;
 use tempfile::TempDir;
 
 /// The smallest limit that the uploads here respect.
@@ -16,7 +17,7 @@ const MAX_FILE_SIZE: u64 = 64 << 20;
 
 /// Serves `root` from a thread of this process, to the end of its days.
 fn serve(root: &Path, writable: bool) -> SocketAddr {
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let store = Store::open(root, writable, false).unwrap();
     let settings = Settings { max_file_size: MAX_FILE_SIZE, ..Settings::default() };

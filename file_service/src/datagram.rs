@@ -11,7 +11,7 @@
 
 use crate::protocol::{Code, MAX_LINE, Request, error_line, parse_number};
 use crate::service::Service;
-use crate::session::lines;
+use crate::session::listing;
 use crate::store::{self, Failure};
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub fn answer(service: &Service, peer: SocketAddr, datagram: &[u8]) -> Option<Ve
         return None;
     };
     tracing::debug!(%peer, id, request = %request.escape_ascii(), "request");
-    let begun = service.moment();
+    let start = service.moment();
     let reply = match respond(service, datagram.len(), request) {
         Ok(body) => {
             let mut reply = format!("{id} OK {}\n", body.len()).into_bytes();
@@ -67,7 +67,7 @@ pub fn answer(service: &Service, peer: SocketAddr, datagram: &[u8]) -> Option<Ve
         }
     };
     if let Some(trace) = service.trace() {
-        trace.job("datagram", begun);
+        trace.job("datagram", start);
     }
     Some(reply)
 }
@@ -99,9 +99,9 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
         Request::Put { .. } | Request::Quit => return Err(Code::StreamOnly.into()),
         Request::List(path) => {
             let path = path?;
-            let folder = store.open_directory(&path)?;
+            let directory = store.open_directory(&path)?;
             // One reading of the folder, and all of it or nothing: half a listing looks like a whole one.
-            lines(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, folder)?)
+            listing(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, directory)?)
         }
         Request::Hash(path) => {
             let (file, stat) = store.open_file(&path?)?;

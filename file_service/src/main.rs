@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     let mut session = Session::new(&service, nobody, Default::default());
     loop {
         match session.advance(&mut Stdio) {
-            Step::Idle | Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Idle | Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             // Standard input that would block is nobody's doing but its owner's: end.
             Step::Wait(_) | Step::Closed => return ExitCode::SUCCESS,
         }

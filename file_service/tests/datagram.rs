@@ -75,9 +75,9 @@ fn over_a_connection(service: &Service, line: &[u8]) -> Vec<u8> {
     let mut session = Session::new(service, nobody(), Default::default());
     loop {
         match session.advance(&mut wire) {
-            Step::Work(job) => session.resume(job.run()),
+            Step::Offload(job) => session.resume(job.run()),
             Step::Closed => return wire.1,
-            Step::Idle | Step::Again | Step::Wait(_) => {}
+            Step::Idle | Step::Yield | Step::Wait(_) => {}
         }
     }
 }

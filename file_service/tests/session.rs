@@ -77,8 +77,8 @@ fn converse(service: &Service, input: &[u8], pieces: Vec<usize>) -> Vec<u8> {
     let mut session = Session::new(service, ([127, 0, 0, 1], 1).into(), Default::default());
     loop {
         match session.advance(&mut script) {
-            Step::Idle | Step::Again | Step::Wait(_) => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Idle | Step::Yield | Step::Wait(_) => {}
+            Step::Offload(job) => session.resume(job.run()),
             Step::Closed => return script.output,
         }
     }
@@ -232,8 +232,8 @@ fn reads(input: &str) -> (usize, bool) {
     let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
     let closed = loop {
         match session.advance(&mut client) {
-            Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             Step::Closed => break true,
             Step::Idle | Step::Wait(_) => break false,
         }

@@ -48,7 +48,7 @@ fn an_upload_comes_into_sight_whole_and_leaves_nothing_else() {
                 let before = fs::read_to_string(root.path().join(name)).ok();
                 assert_eq!(before.as_deref(), (round == 1).then_some("old"));
                 upload.write(&content.as_bytes()[2..]).unwrap();
-                assert_eq!(upload.land().unwrap(), round == 0);
+                assert_eq!(upload.commit().unwrap(), round == 0);
                 assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), *content);
             }
         }
@@ -119,7 +119,7 @@ fn a_second_server_leaves_the_uploads_of_the_first_alone() {
         for upload in [&mut top, &mut below] {
             upload.write(b"whole").unwrap();
         }
-        assert!(top.land().unwrap() && below.land().unwrap());
+        assert!(top.commit().unwrap() && below.commit().unwrap());
         assert_eq!(names(root.path()), ["sub", "top"]);
         assert_eq!(names(&root.path().join("sub")), ["below"]);
     });

@@ -244,7 +244,7 @@ fn units(case: &Case) -> [u32; 4] {
 }
 
 fn tcp() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = file_service::listen("127.0.0.1:0")?;
+    let listener = server_core::listen("127.0.0.1:0")?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
     near.set_nodelay(true)?;

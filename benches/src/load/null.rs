@@ -29,7 +29,7 @@ pub(super) struct Server {
 impl Server {
     /// Serves the files of `workload`.
     pub(super) fn start(workload: &Workload) -> io::Result<Server> {
-        let listener = file_service::listen("127.0.0.1:0")?;
+        let listener = server_core::listen("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = UnixStream::pair()?;

@@ -44,7 +44,7 @@ impl Nginx {
     pub fn start(&self, mut r#become: Command, placement: Placement) -> io::Result<Server> {
         // The socket listens before nginx starts, which takes it over as it would from an older nginx in
         // an upgrade. So there is no port to guess, and nothing to wait for: clients queue.
-        let listener = file_service::listen("127.0.0.1:0")?;
+        let listener = server_core::listen("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
         let config = self.folder.join("nginx.conf");
         fs::write(&config, self.config(addr.port()))?;

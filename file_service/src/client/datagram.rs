@@ -3,8 +3,7 @@
 use super::{Entry, Error, Progress, parse_entry, parse_hash, parse_reply, request_line};
 use crate::datagram::{MAX_REPLY, MAX_REQUEST};
 use crate::protocol::parse_number;
-use crate::transport::timespec;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Write};
@@ -42,13 +41,13 @@ const PIECE: u64 = 1200;
 #[derive(Debug)]
 pub struct DatagramClient {
     socket: UdpSocket,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     /// One byte more than a reply may have, so that a longer one does not pass for a shorter.
     buffer: Vec<u8>,
 }
 
 impl DatagramClient {
-    /// A client of the server at `addr`, to which nothing is sent yet. A request is given up `patience` after it
+    /// A client of the server at `addr`, to which nothing is sent yet. A request is given up `timeout` after it
     /// was first sent; `None` and zero never give up.
     ///
     /// # Errors
@@ -56,7 +55,7 @@ impl DatagramClient {
     /// [`Error::Connect`]: the name has no address, or there is no way to it.
     pub fn new(
         addr: impl ToSocketAddrs,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<DatagramClient, Error> {
         let mut addrs = addr.to_socket_addrs().map_err(Error::Connect)?.peekable();
         let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
@@ -64,8 +63,8 @@ impl DatagramClient {
             match connected(addr) {
                 Ok(socket) if addrs.peek().is_some() && is_refused(&socket) => {}
                 Ok(socket) => {
-                    let patience = patience.filter(|patience| !patience.is_zero());
-                    return Ok(DatagramClient { socket, patience, buffer: vec![0; MAX_REPLY + 1] });
+                    let timeout = timeout.filter(|timeout| !timeout.is_zero());
+                    return Ok(DatagramClient { socket, timeout, buffer: vec![0; MAX_REPLY + 1] });
                 }
                 Err(error) => failure = error,
             }
@@ -170,14 +169,14 @@ impl DatagramClient {
         loop {
             self.send(&request)?;
             copies += 1;
-            let left = self.patience.map(|patience| patience.saturating_sub(begun.elapsed()));
+            let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
             let until = Instant::now() + left.map_or(wait, |left| left.min(wait));
             while self.readable_before(until)? {
                 if let Some(body) = self.receive(id)? {
                     return Ok(body);
                 }
             }
-            if self.patience.is_some_and(|patience| begun.elapsed() >= patience) {
+            if self.timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
                 return Err(Error::Unanswered { copies, waited: begun.elapsed() });
             }
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -205,7 +204,8 @@ impl DatagramClient {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-            match poll(&mut fds, Some(&timespec(left))) {
+            // A wait too long for the type is one without an end.
+            match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
                 // Shut down by another thread: only so does a socket of datagrams come to an end.
                 Ok(_) if fds[0].revents().contains(PollFlags::HUP) => return Err(Error::Closed),
                 // Without this a stream of junk would be read for ever.

@@ -94,8 +94,8 @@ fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Erro
     let mut session = Session::new(&service, nobody, Default::default());
     loop {
         match session.advance(transport) {
-            Step::Idle | Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Idle | Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             // These transports wait inside their calls; that one came back means that the time is up.
             Step::Wait(_) => session.expire(),
             Step::Closed => return Ok(()),

@@ -26,7 +26,7 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run(root: &Path) -> io::Result<()> {
     let root: Arc<Path> = Arc::from(root);
-    let listener = file_service::listen("127.0.0.1:0")?;
+    let listener = server_core::listen("127.0.0.1:0")?;
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept()?;

@@ -1,10 +1,10 @@
 //! Every server's command line, and the way from there to a running server.
 
-use crate::incoming::{block_signals, listen_for};
-use crate::service::{Service, Settings};
-use crate::store::Store;
-use crate::trace::Trace;
+use crate::listen::listen_for;
+use crate::shutdown::block_signals;
 use clap::Parser;
+use file_service::protocol::parse_number;
+use file_service::{Model, Service, Settings, Store, Trace};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -16,29 +16,6 @@ use tracing::level_filters::LevelFilter;
 
 /// Descriptors that are not for connections: the standard three, the listener, the root, files.
 const RESERVED_DESCRIPTORS: usize = 64;
-
-/// What a model says of itself: its row in the README's table.
-#[derive(Clone, Copy, Debug)]
-pub struct Model {
-    /// The name of the server, of its crate and of its folder.
-    pub name: &'static str,
-    /// What serves a client, in a few words.
-    pub unit: &'static str,
-    /// What it is good at.
-    pub strength: &'static str,
-    /// When it breaks.
-    pub weakness: &'static str,
-}
-
-impl Model {
-    /// The row of the README's table of models.
-    pub fn readme_row(&self) -> String {
-        format!(
-            "| [`{0}`]({0}) | {1} | {2} | {3} |",
-            self.name, self.unit, self.strength, self.weakness
-        )
-    }
-}
 
 /// The options of a model that has none of its own.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -107,7 +84,7 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         .zip([1u64 << 10, 1 << 20, 1 << 30])
         .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|digits| (digits, unit)))
         .unwrap_or((text, 1));
-    crate::protocol::parse_number(digits.trim_end().as_bytes())
+    parse_number(digits.trim_end().as_bytes())
         .and_then(|n| n.checked_mul(unit))
         .filter(|&n| n <= i64::MAX as u64)
         .ok_or_else(|| "a number of bytes is wanted, such as 4096, 64KiB, 10MiB or 1GiB".into())
