@@ -1,7 +1,6 @@
 //! Questions with known answers, and questions made from a seed whose answers the standard library knows.
 
-use crate::context::{Check, TIMEOUT, TestContext, Verdict, fail};
-use std::fmt::Write;
+use crate::context::{Check, TIMEOUT, TestContext, Verdict, fail, hex};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -65,13 +64,6 @@ fn byte_order(wanted: &str, said: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn some_ipv4(context: &TestContext, n: u64) -> Ipv4Addr {

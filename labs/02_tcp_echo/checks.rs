@@ -2,12 +2,12 @@
 
 use crate::context::{
     Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict,
-    describe_processes, fail,
+    describe_processes, fail, poll_for,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt;
 use rustix::net::{AddressFamily, SocketType};
 use std::io::{self, ErrorKind, Read, Write};
@@ -378,8 +378,7 @@ fn read_available(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
 /// Waits a moment for something to read, or for room to write.
 fn wait_for_input_and(stream: &TcpStream, room: bool) -> Verdict<bool> {
     let flags = if room { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
+    Ok(poll_for(&mut [PollFd::new(stream, flags)], Duration::from_millis(20))? > 0)
 }
 
 fn end(context: &TestContext) -> Verdict {
@@ -612,6 +611,5 @@ fn both_ways(context: &TestContext) -> Verdict {
 /// Waits a moment for room to write, or for something to read.
 fn wait_for_one(stream: &TcpStream, room: bool) -> Verdict<bool> {
     let flags = if room { PollFlags::OUT } else { PollFlags::IN };
-    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
+    Ok(poll_for(&mut [PollFd::new(stream, flags)], Duration::from_millis(20))? > 0)
 }

@@ -1,12 +1,11 @@
 //! Pieces of every size, and servers that answer early and late.
 
 use crate::context::{
-    Check, Client, Program, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail,
+    Check, Client, Program, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail, hex,
 };
 use harness::wait::pause;
 use harness::{oracles, proc, sockets};
 use rustix::net::sockopt;
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -29,13 +28,6 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 
 /// The largest message with a length before it.
 const LENGTH_MAX: usize = 1 << 20;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// A message of this length without a line feed.
 fn message(context: &TestContext, salt: u64, length: usize) -> Vec<u8> {

@@ -324,12 +324,6 @@ fn shrink_receive_buffer(client: &Client) -> Verdict {
     Ok(sockopt::set_socket_recv_buffer_size(client.stream(), 128 << 10).map_err(io::Error::from)?)
 }
 
-/// Leaves at once: the other side is told by a reset.
-fn reset(client: Client) -> Verdict {
-    let linger = sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO));
-    Ok(linger.map_err(io::Error::from)?)
-}
-
 /// The server still serves.
 fn serves_another(service: &Service, after: &str) -> Verdict {
     let what = format!("the next client to be served after {after}");
@@ -533,7 +527,7 @@ fn put_atomic(context: &TestContext) -> Verdict {
                 "the end of the connection, since the rest of the file will never come",
             )?;
             unchanged(service, &format!("after half of `PUT {name}` and the client's end"))?;
-            reset(half_an_upload(service, name)?)?;
+            half_an_upload(service, name)?.reset()?;
             serves_another(service, "one that was lost in the middle of its upload")?;
             unchanged(service, &format!("after half of `PUT {name}` and a reset"))?;
         }
@@ -564,7 +558,7 @@ fn put_nothing_left(context: &TestContext) -> Verdict {
         let mut client = half_an_upload(service, "fresh")?;
         client.shutdown_write()?;
         client.read_end("the end of the connection, since the rest of the file will never come")?;
-        reset(half_an_upload(service, "a.txt")?)?;
+        half_an_upload(service, "a.txt")?.reset()?;
         serves_another(service, "one that was lost in the middle of its upload")?;
         // The name is used once more: a temporary that is in the way would show.
         let mut client = service.client()?;
@@ -851,11 +845,11 @@ fn clients_lost(context: &TestContext) -> Verdict {
             client.send("GET much\n")?;
             client.read_line("a reply to `GET much`")?;
             wait_until_idle(service.program());
-            reset(client)?;
+            client.reset()?;
             serves_another(service, "one that was lost in the middle of a reply")?;
             let mut client = service.client()?;
             client.send_in_pieces(b"GET a", 5)?;
-            reset(client)?;
+            client.reset()?;
             serves_another(service, "one that was lost in the middle of a request")
         },
     )

@@ -110,14 +110,12 @@ fn explain_if<T>(
     wanted: impl FnOnce(&str) -> bool,
     why: impl FnOnce() -> String,
 ) -> Verdict<T> {
-    verdict.map_err(|stop| match stop {
-        Stop::Fail(mut finding)
-            if !finding.observed.starts_with(UNWRITTEN) && wanted(&finding.observed) =>
-        {
-            finding.observed = format!("{}; {}", why(), finding.observed);
-            Stop::Fail(finding)
-        }
-        other => other,
+    verdict.map_err(|stop| {
+        stop.map_finding(|finding| {
+            if !finding.observed.starts_with(UNWRITTEN) && wanted(&finding.observed) {
+                finding.observed = format!("{}; {}", why(), finding.observed);
+            }
+        })
     })
 }
 

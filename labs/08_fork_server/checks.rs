@@ -2,7 +2,7 @@
 
 use crate::context::{
     Check, Client, Program, Server, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail,
-    quote,
+    poll_for, quote,
 };
 use harness::proc::{self, Process};
 use harness::wait::{pause, within};
@@ -11,10 +11,10 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -90,7 +90,7 @@ fn wait_readable(server: &Server, client: &Client, what: &str) -> Verdict {
 /// Whether there is something to read, or an error to be told.
 fn readable(socket: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
+    !matches!(poll_for(&mut fds, Duration::ZERO), Ok(0))
 }
 
 /// Adds to a finding what the program is doing.
@@ -108,13 +108,6 @@ struct Session {
     address: SocketAddrV4,
     /// The process that serves it.
     child: i32,
-}
-
-fn v4(address: SocketAddr) -> Verdict<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::GraderError("a client has an address of version 6".into())),
-    }
 }
 
 /// Fetches the file over a connection.
@@ -154,7 +147,7 @@ fn open_session(server: &mut Server) -> Verdict<Session> {
 
 fn try_open_session(server: &Server) -> Verdict<Session> {
     let mut client = server.connect()?;
-    let address = v4(client.stream().local_addr()?)?;
+    let address = client.local_address()?;
     fetch(server, &mut client, "a new client to be served")?;
     match children_of(server, address).first() {
         Some(child) => Ok(Session { client, address, child: *child }),
@@ -245,7 +238,7 @@ fn last_first(context: &TestContext) -> Verdict {
     for n in 1..=CLIENTS {
         let mut client = server.connect()?;
         client.send(begin)?;
-        let address = v4(client.stream().local_addr()?)?;
+        let address = client.local_address()?;
         // Whoever has half a request waits for the other half, and nobody else has to wait with it.
         if !wait_until(&server.program, || !holders(&server, address).is_empty()) {
             let what = format!("each of {CLIENTS} clients to be accepted while the others wait");
@@ -288,7 +281,7 @@ fn no_process(context: &TestContext) -> Verdict {
 /// The refusal of a client for which there is no process.
 fn refused(server: &mut Server, client: &mut Client) -> Verdict {
     let what = "`ERR busy MESSAGE` for a client when fork fails, and the end of its connection";
-    let address = v4(client.stream().local_addr()?)?;
+    let address = client.local_address()?;
     match wait_readable(server, client, what).and_then(|()| client.read_line(what)) {
         Ok(said) if said.starts_with("ERR busy ") => {
             let ended = client.read_end(what);

@@ -1,14 +1,13 @@
 //! Threads from outside: whom they serve, how many there are, what they lose, and whether they share the work.
 
 use crate::context::{
-    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote,
-    thread_syscalls,
+    Check, Client, Finding, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail,
+    quote, thread_syscalls,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -53,13 +52,7 @@ fn serve(context: &TestContext, options: &str, sync: &str) -> Verdict<Server> {
     std::fs::create_dir(&root)?;
     std::fs::write(root.join("hello.txt"), FILE)?;
     let launch = context.program("server").arg("--root").arg(root).args(options.split(' '));
-    let mut program = launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?;
-    let line =
-        program.read_line("the address that it listens on, as the first line of its output")?;
-    match line.rsplit(' ').next().and_then(|word| word.parse().ok()) {
-        Some(address) => Ok(Server { program, address }),
-        None => fail("the first line of output to end with an address, HOST:PORT", quote(&line)),
-    }
+    launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?.listening()
 }
 
 fn pool(context: &TestContext, workers: usize, queue: usize, sync: &str) -> Verdict<Server> {
@@ -72,21 +65,18 @@ fn threads(context: &TestContext, limit: usize) -> Verdict<Server> {
 
 /// Adds to a failure what the server is doing.
 fn with_server_state<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
-    verdict.map_err(|stop| match stop {
-        Stop::Fail(mut finding) => {
-            let said = server.program.describe();
-            if said.contains(UNWRITTEN) {
-                finding.observed = said;
-            } else {
-                if finding.observed.starts_with("nothing") && thread_count(server) > 0 {
-                    finding.observed += &format!(": {}", likely_cause(server));
-                }
-                finding.observed += &format!("; {}", state(server));
+    let change = |finding: &mut Finding| {
+        let said = server.program.describe();
+        if said.contains(UNWRITTEN) {
+            finding.observed = said;
+        } else {
+            if finding.observed.starts_with("nothing") && thread_count(server) > 0 {
+                finding.observed += &format!(": {}", likely_cause(server));
             }
-            Stop::Fail(finding)
+            finding.observed += &format!("; {}", state(server));
         }
-        other => other,
-    })
+    };
+    verdict.map_err(|stop| stop.map_finding(change))
 }
 
 /// A new client.
@@ -210,13 +200,6 @@ fn admission(client: &Client) -> Verdict<Admission> {
     })
 }
 
-fn local(client: &Client) -> Verdict<SocketAddrV4> {
-    match client.stream().local_addr()? {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::GraderError("a client has an address of version 6".into())),
-    }
-}
-
 /// A whole request and its reply; the client stays.
 fn ask(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     let asked = client.send(ASK).and_then(|()| expect_reply(server, client, what));
@@ -262,7 +245,7 @@ fn admitted(server: &mut Server, first: Client, what: &str) -> Verdict<Client> {
     let until = Instant::now() + SOON;
     let mut client = first;
     loop {
-        let (here, there) = (local(&client)?, server.address);
+        let (here, there) = (client.local_address()?, server.address);
         let settled = wait_until(server, || {
             oracles::unread(there, here) == Some(0)
                 || !matches!(admission(&client), Ok(Admission::Waiting))
@@ -446,13 +429,8 @@ fn panics(server: &mut Server, at_once: usize) -> Verdict {
         }
     }
     let what = format!("after {} conversations that panicked: ", at_once + 1);
-    last_first(server, at_once).map_err(|stop| match stop {
-        Stop::Fail(mut finding) => {
-            finding.expected.insert_str(0, &what);
-            Stop::Fail(finding)
-        }
-        other => other,
-    })
+    last_first(server, at_once)
+        .map_err(|stop| stop.map_finding(|finding| finding.expected.insert_str(0, &what)))
 }
 
 /// SIGTERM comes while `uploads` clients are in mid-upload and `queued` more wait.
@@ -462,7 +440,7 @@ fn finishes(context: &TestContext, mut server: Server, uploads: usize, queued: u
     for n in 0..uploads {
         let mut client = connect(&mut server)?;
         client.send(format!("PUT upload{n} 2000\n{}", &content(n)[..1000]))?;
-        let (here, there) = (local(&client)?, server.address);
+        let (here, there) = (client.local_address()?, server.address);
         if !wait_until(&server, || oracles::unread(there, here) == Some(0)) {
             let what = format!("upload {} of {uploads} at the same time to be read", n + 1);
             return with_server_state(&mut server, fail(what, "it lies unread"));
@@ -522,13 +500,11 @@ fn with_exit<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<
         let ended = || matches!(server.program.try_wait(), Ok(Some(_)));
         let ended = within(Duration::from_millis(200), ended);
         match with_server_state::<()>(server, Err(stop)) {
-            Err(Stop::Fail(mut finding)) => {
+            Err(stop) => stop.map_finding(|finding| {
                 if ended && !finding.observed.contains(UNWRITTEN) {
                     finding.observed += &format!(": {why}");
                 }
-                Stop::Fail(finding)
-            }
-            Err(other) => other,
+            }),
             Ok(()) => Stop::GraderError("a failure is gone".into()),
         }
     })

@@ -1,16 +1,18 @@
 //! One thread, many clients: who is served while others are slow, silent, gone or greedy, and what the server does while
 //! nobody wants anything.
 
-use crate::context::{Check, Client, Server, Stop, TIMEOUT, TestContext, Verdict, fail, quote};
+use crate::context::{
+    Check, Client, Server, Stop, TIMEOUT, TestContext, Verdict, fail, poll_for, quote,
+};
 use harness::oracles;
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
 use harness::wait::within;
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Resource, Rlimit, prlimit};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
@@ -62,20 +64,10 @@ fn big() -> Vec<u8> {
     bytes
 }
 
-/// The client's own address.
-fn address(client: &Client) -> Verdict<SocketAddrV4> {
-    match client.stream().local_addr()? {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::GraderError("a client has no IPv4 address".into())),
-    }
-}
-
 /// What a socket is ready for within `timeout`: something to read, room to write.
 fn ready(client: &Client, wanted: PollFlags, timeout: Duration) -> Verdict<PollFlags> {
     let mut fds = [PollFd::new(client.stream(), wanted)];
-    let timeout =
-        Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-    poll(&mut fds, Some(&timeout)).map_err(io::Error::from)?;
+    poll_for(&mut fds, timeout)?;
     Ok(fds[0].revents())
 }
 
@@ -111,7 +103,7 @@ fn wait_for_input(server: &mut Server, client: &Client, what: &str) -> Verdict {
             }
             () => "nothing came".into(),
         };
-        let unread = match oracles::unread(server.address, address(client)?) {
+        let unread = match oracles::unread(server.address, client.local_address()?) {
             None => "the connection is gone at the server's end".into(),
             Some(0) => "the server has read what this client sent".into(),
             Some(n) => format!("{n} bytes of this client's lie unread at the server"),
@@ -177,19 +169,12 @@ fn expect_close(server: &mut Server, client: &mut Client, what: &str) -> Verdict
         return client.read_end(what);
     };
     let Stop::Fail(mut finding) = stop else { return Err(stop) };
-    let end = sockets::connection(server.address, address(client)?);
+    let end = sockets::connection(server.address, client.local_address()?);
     if end.is_some_and(|end| end.state == sockets::CLOSE_WAIT) {
         finding.observed +=
             "; its socket stands in CLOSE-WAIT: the client's end has come, and nobody closes";
     }
     Err(Stop::Fail(finding))
-}
-
-/// Ends a connection by a reset.
-fn reset_of(client: Client) -> Verdict {
-    rustix::net::sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO))
-        .map_err(io::Error::from)?;
-    Ok(())
 }
 
 /// Several clients have sent half of a request; the last is the first to send the rest.
@@ -202,7 +187,8 @@ fn several(context: &TestContext, wait: &str) -> Verdict {
         clients.push(client);
     }
     // Each half is a read of its own, if the server reads at all.
-    let addresses: Vec<SocketAddrV4> = clients.iter().map(address).collect::<Verdict<_>>()?;
+    let addresses: Vec<SocketAddrV4> =
+        clients.iter().map(Client::local_address).collect::<Verdict<_>>()?;
     let read = |address: &SocketAddrV4| oracles::unread(server.address, *address) == Some(0);
     within(Duration::from_millis(300), || addresses.iter().all(read));
     for (index, client) in clients.iter_mut().enumerate().rev() {
@@ -453,7 +439,7 @@ fn reset(context: &TestContext) -> Verdict {
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, "GET he")?;
     for client in [downloads, idle, half] {
-        reset_of(client)?;
+        client.reset()?;
     }
     let what = "the other clients to be served after some connections were reset";
     for _ in 0..3 {
@@ -517,7 +503,7 @@ fn never_waits(context: &TestContext) -> Verdict {
             let mut stays = connect(&mut server)?;
             send(&mut server, &mut stays, HELLO)?;
             staying.push(stays);
-            reset_of(gone)?;
+            gone.reset()?;
         }
         server.program.signal(Signal::SIGCONT);
         staying.iter_mut().try_for_each(|client| hello(&mut server, client, what))
@@ -668,8 +654,8 @@ fn hang_up(context: &TestContext) -> Verdict {
     let mut asks = connect(&mut server)?;
     ask_hello(&mut server, &mut asks, "a client to be served")?;
     send(&mut server, &mut asks, "GET he")?;
-    reset_of(downloads)?;
-    reset_of(asks)?;
+    downloads.reset()?;
+    asks.reset()?;
     let what = "a server that sleeps after two connections were reset";
     let slept =
         expect_idle(&mut server, what, "poll answers POLLERR and POLLHUP, asked for or not");
@@ -697,8 +683,8 @@ fn batch(context: &TestContext) -> Verdict {
             let (name, mut client) = clients.remove(choice);
             match (round + n) % 3 {
                 0 => send(&mut server, &mut client, "QUIT\n")?,
-                1 => reset_of(client)?,
-                _ => client.send("GET he").and_then(|()| reset_of(client))?,
+                1 => client.reset()?,
+                _ => client.send("GET he").and_then(|()| client.reset())?,
             }
             gone.push(name);
         }
@@ -780,8 +766,7 @@ fn fair(context: &TestContext) -> Verdict {
                     PollFd::new(greedy.stream(), PollFlags::IN | PollFlags::OUT),
                     PollFd::new(modest.stream(), PollFlags::IN),
                 ];
-                let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-                poll(&mut fds, Some(&tick)).map_err(io::Error::from)?;
+                poll_for(&mut fds, Duration::from_millis(20))?;
             }
             Ok(_) => {
                 let failed = fail("a client that asks much to be served", "it was closed");
@@ -804,7 +789,7 @@ fn fair(context: &TestContext) -> Verdict {
             return fail("two clients to be served", observed);
         }
         if since > ENOUGH {
-            let unread = oracles::unread(server.address, address(&modest)?).unwrap_or(0);
+            let unread = oracles::unread(server.address, modest.local_address()?).unwrap_or(0);
             let observed = format!(
                 "the other has had {since} replies since, and this one none; {unread} bytes of it lie unread: the server reads the one until EAGAIN, which never comes"
             );

@@ -163,7 +163,7 @@ const GUIDE_EN: &str = r#"# Lab NUMBER: TEXT
 
 ## What to write
 
-`src/main.rs` has one hole, `greet`.
+`src/main.rs` has one gap, `greet`.
 
 ```sh
 cargo lab test NUMBER

@@ -269,7 +269,7 @@ impl Template {
                 Part::Only(line) => text.push_str(line),
                 Part::Canary(_) => {}
                 Part::Hole(Hole { name, indent, stub, .. }) => {
-                    text.push_str(&format!("{indent}// hole: {name}\n"));
+                    text.push_str(&format!("{indent}// gap: {name}\n"));
                     if stub.is_empty() {
                         text.push_str(&format!("{indent}todo!(\"{name}\")\n"));
                     }
@@ -365,10 +365,10 @@ fn serve() {
 // Your work begins here.
 fn serve() {
     before();
-    // hole: close
+    // gap: close
     // Which descriptors does the child not need?
     todo!(\"close them\")
-    // hole: answer
+    // gap: answer
     todo!(\"answer\")
 }
 ";

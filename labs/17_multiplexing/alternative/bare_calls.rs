@@ -29,7 +29,7 @@
             let is_in = |number: RawFd, set: usize| unsafe { libc::FD_ISSET(number, &sets[set]) };
             table.retain(|number, client| {
                 let ready = Ready { input: is_in(*number, 0), output: is_in(*number, 1) };
-                client.advance(ready) != Progress::Done
+                client.advance(ready) != Progress::Finished
             });
             if is_in(number, 0) {
                 listener.accept_all(&mut clients, LIMIT);
@@ -57,7 +57,7 @@
                 let output = broken || place.revents & libc::POLLOUT != 0;
                 let progress = client.advance(Ready { input, output });
                 place.events = if client.wants().input { libc::POLLIN } else { libc::POLLOUT };
-                if progress == Progress::Done {
+                if progress == Progress::Finished {
                     clients.swap_remove(index - 1);
                     list.swap_remove(index);
                 }

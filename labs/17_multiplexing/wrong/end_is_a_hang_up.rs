@@ -13,10 +13,10 @@
 // lab:end
 // lab:replace poll
         clients.retain_mut(|client| {
-            ready.next().is_none_or(|r| client.advance(r) != Progress::Done)
+            ready.next().is_none_or(|r| client.advance(r) != Progress::Finished)
 // lab:with
         let mut gone = answers[1..].iter().map(|answer| answer.intersects(broken | RDHUP));
         clients.retain_mut(|client| {
             let gone = gone.next().unwrap_or(false);
-            ready.next().is_none_or(|r| !gone && client.advance(r) != Progress::Done)
+            ready.next().is_none_or(|r| !gone && client.advance(r) != Progress::Finished)
 // lab:end

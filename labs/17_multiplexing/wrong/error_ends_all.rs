@@ -9,7 +9,7 @@
             moved |= self.send().expect("write");
         }
         match moved {
-            _ if self.session.is_over() => Progress::Done,
+            _ if self.session.is_over() => Progress::Finished,
             true => Progress::Moved,
             false => Progress::None,
         }

@@ -28,7 +28,7 @@
         }
         let accepts = input.contains(listener.as_fd());
         let mut ready = ready.into_iter();
-        clients.retain_mut(|client| ready.next().is_none_or(|r| client.advance(r) != Progress::Done));
+        clients.retain_mut(|client| ready.next().is_none_or(|r| client.advance(r) != Progress::Finished));
         if accepts {
             listener.accept_all(&mut clients, LIMIT);
         }

@@ -19,7 +19,7 @@
             let Some(index) = clients.iter().position(by_number(entry.fd)) else { continue };
             let input = entry.revents & libc::POLLIN != 0;
             let output = entry.revents & libc::POLLOUT != 0;
-            if clients[index].advance(Ready { input, output }) == Progress::Done {
+            if clients[index].advance(Ready { input, output }) == Progress::Finished {
                 clients.remove(index);
             }
         }

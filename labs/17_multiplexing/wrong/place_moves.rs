@@ -23,7 +23,7 @@
             }
             let gone = answer & broken != 0;
             let ready = Ready { input: answer & libc::POLLIN != 0, output: answer & libc::POLLOUT != 0 };
-            if gone || clients[index - 1].advance(ready) == Progress::Done {
+            if gone || clients[index - 1].advance(ready) == Progress::Finished {
                 clients.remove(index - 1);
             }
         }

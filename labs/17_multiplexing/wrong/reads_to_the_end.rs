@@ -5,10 +5,10 @@
         loop {
             let moved = if self.wants().input { self.receive() } else { self.send() };
             match moved {
-                _ if self.session.is_over() => return Progress::Done,
+                _ if self.session.is_over() => return Progress::Finished,
                 Ok(true) => {}
                 Ok(false) => return Progress::None,
-                Err(_) => return Progress::Done,
+                Err(_) => return Progress::Finished,
             }
         }
 // lab:end

@@ -23,7 +23,7 @@
             clients.retain_mut(|client| {
                 let socket = client.as_fd();
                 let (i, o) = (input.contains(socket), output.contains(socket));
-                client.advance(Ready { input: i, output: o }) != Progress::Done
+                client.advance(Ready { input: i, output: o }) != Progress::Finished
             });
             if input.contains(door_fd) {
                 listener.accept_all(&mut clients, LIMIT);

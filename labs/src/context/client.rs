@@ -4,8 +4,10 @@ use super::describe::quote;
 use super::program::OUTPUT_MAX;
 use super::verdict::{Stop, TIMEOUT, Verdict, fail};
 use harness::{oracles, wait};
+use rustix::net::sockopt::set_socket_linger;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
 
 /// A connection, and what was read from it and not taken yet.
 #[derive(Debug)]
@@ -25,6 +27,20 @@ impl Client {
     /// The socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// The address of this end of the connection.
+    pub fn local_address(&self) -> Verdict<SocketAddrV4> {
+        match self.stream.local_addr()? {
+            SocketAddr::V4(address) => Ok(address),
+            SocketAddr::V6(_) => Err(Stop::GraderError("a client has no IPv4 address".into())),
+        }
+    }
+
+    /// Resets the connection: the other end receives RST.
+    pub fn reset(self) -> Verdict {
+        let linger = set_socket_linger(&self.stream, Some(Duration::ZERO));
+        Ok(linger.map_err(io::Error::from)?)
     }
 
     /// Sends bytes as they are.

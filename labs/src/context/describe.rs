@@ -3,6 +3,7 @@
 use harness::proc::Process;
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -90,4 +91,12 @@ pub fn quote(text: &str) -> String {
         shown.push('…');
     }
     format!("{shown:?}")
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

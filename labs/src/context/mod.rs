@@ -14,9 +14,10 @@ mod server;
 mod tests;
 mod verdict;
 
+pub(crate) use crate::poll::poll_for;
 pub use client::Client;
 pub use datagrams::{Datagram, DatagramSocket};
-pub use describe::{describe_exit, describe_processes, quote, thread_syscalls};
+pub use describe::{describe_exit, describe_processes, hex, quote, thread_syscalls};
 pub use listener::Listener;
 pub use program::{Launch, Program};
 pub use server::Server;

@@ -17,6 +17,16 @@ pub enum Stop {
     GraderError(String),
 }
 
+impl Stop {
+    /// Changes the finding, if the student's program is wrong.
+    pub fn map_finding(mut self, change: impl FnOnce(&mut Finding)) -> Stop {
+        if let Stop::Fail(finding) = &mut self {
+            change(finding);
+        }
+        self
+    }
+}
+
 /// What was seen instead of what should have been.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {

@@ -24,7 +24,7 @@ pub enum Progress {
     /// Bytes were received or sent.
     Moved,
     /// The session is over, or the connection is broken: the client is to be dropped, which closes its socket.
-    Done,
+    Finished,
 }
 
 /// One client.
@@ -78,12 +78,12 @@ impl Client {
             moved = self.send().map(|sent| sent || matches!(moved, Ok(true)));
         }
         match moved {
-            _ if self.session.is_over() => Progress::Done,
+            _ if self.session.is_over() => Progress::Finished,
             Ok(true) => Progress::Moved,
             Ok(false) => Progress::None,
             Err(error) => {
                 eprintln!("a client was lost: {error}");
-                Progress::Done
+                Progress::Finished
             }
         }
         // lab:stub // receive and send below do the work. What becomes of their errors? When is the client over?

@@ -35,7 +35,7 @@ pub fn serve(mut listener: Listener) -> io::Result<()> {
         });
         // In the order of the list, whoever leaves; those who come now were not asked and join at the end.
         clients.retain_mut(|client| {
-            ready.next().is_none_or(|r| client.advance(r) != Progress::Done)
+            ready.next().is_none_or(|r| client.advance(r) != Progress::Finished)
         });
         if !answers[0].is_empty() {
             listener.accept_all(&mut clients, RawFd::MAX);

@@ -41,7 +41,7 @@ pub fn serve(mut listener: Listener) -> io::Result<()> {
         let accepts = input.contains(listener.as_fd());
         let mut ready = ready.into_iter();
         clients.retain_mut(|client| {
-            ready.next().is_none_or(|r| client.advance(r) != Progress::Done)
+            ready.next().is_none_or(|r| client.advance(r) != Progress::Finished)
         });
         if accepts {
             listener.accept_all(&mut clients, LIMIT);

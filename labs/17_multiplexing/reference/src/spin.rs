@@ -19,7 +19,7 @@ pub fn serve(mut listener: Listener) -> io::Result<()> {
         clients.retain_mut(|client| {
             let progress = client.advance(Ready { input: true, output: true });
             moved |= progress != Progress::None;
-            progress != Progress::Done
+            progress != Progress::Finished
         });
         if !moved {
             std::thread::sleep(PAUSE);

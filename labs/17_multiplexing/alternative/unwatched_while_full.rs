@@ -25,8 +25,8 @@
                 _ => Ok(false),
             };
             match moved {
-                Err(_) => return Progress::Done,
-                _ if self.session.is_over() => return Progress::Done,
+                Err(_) => return Progress::Finished,
+                _ if self.session.is_over() => return Progress::Finished,
                 Ok(true) => some = true,
                 Ok(false) => break,
             }
@@ -40,7 +40,7 @@
         for mut client in std::mem::take(&mut clients) {
             let progress = client.advance(Ready { input: true, output: true });
             busy |= progress == Progress::Moved;
-            if progress != Progress::Done {
+            if progress != Progress::Finished {
                 clients.push(client);
             }
         }
@@ -68,7 +68,7 @@
             // Whatever the answer is, the calls find out.
             clients.retain_mut(|client| {
                 let some = answer.next() == Some(&true);
-                !some || client.advance(Ready { input: true, output: true }) != Progress::Done
+                !some || client.advance(Ready { input: true, output: true }) != Progress::Finished
             });
             if clients.len() < before {
                 shut = false;
