@@ -1,5 +1,6 @@
 //! What is given away: to students without the solutions, to instructors with all.
 
+use labs::build::build;
 use labs::export::{Plan, instructor, leaks, student};
 use labs::lab::{Lab, files_below};
 use labs::{labs_directory, skeleton, workspace_root};
@@ -171,6 +172,29 @@ fn student_copy_opens_dependent_labs() {
     assert!(package("98_later").contains(dependency));
 }
 
+/// Compiles the command in a copy, without the network.
+fn compiles(copy: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["check", "--quiet", "--offline", "--bins", "-p", "labs"]).current_dir(copy);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("exports");
+    let output = cargo.env("CARGO_TARGET_DIR", target).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn student_copy_builds() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = exported(&labs, place.path());
+    compiles(&copy);
+    for number in ["04", "08"] {
+        let opened = lab(&copy, &["open", number]);
+        assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("labs");
+    let built = build(&copy.join("my-labs/08_fork_server"), &target).unwrap();
+    assert!(built.programs.contains_key("server") && built.warnings.is_empty(), "{built:?}");
+}
+
 #[test]
 fn author_commands_need_instructors_copy() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
@@ -210,5 +234,6 @@ fn instructor_copy_has_everything() {
     assert!(labs.iter().all(Lab::has_reference));
     assert_eq!(labs.len(), all().len());
     assert!(copy.join("labs/06_processes/starter/src/children.rs").is_file());
+    compiles(&copy);
     assert!(copy.join("Cargo.lock").is_file() && !copy.join("target").exists());
 }
