@@ -63,6 +63,14 @@ fn opening_migrates_with_backup() {
 }
 
 #[test]
+fn start_migrates_every_lab() {
+    let old = OldFolder::unpack();
+    let (code, text) = old.lab(&["start"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(text.matches("an earlier version opened this lab").count(), 4, "{text}");
+}
+
+#[test]
 fn testing_migrates_and_builds() {
     let old = OldFolder::unpack();
     for lab in Lab::all(&labs::labs_directory()).unwrap().iter().rev() {

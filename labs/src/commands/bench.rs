@@ -29,7 +29,7 @@ impl Cli {
         }
         for lab in pair.iter().filter(|_| !references) {
             self.opened(lab)?;
-            self.migrate(lab)?;
+            self.prepare(lab)?;
         }
         let name = format!("bench-{}-against-{}", pair[1].number(), pair[0].number());
         let place =

@@ -150,8 +150,8 @@ impl Cli {
         Err(CliError::Usage(format!("lab {number} is not open yet: cargo lab open {number}")))
     }
 
-    /// The labs that this one builds on are open.
-    fn earlier_opened(&self, lab: &Lab) -> Result<(), CliError> {
+    /// Makes sure that the labs that this one builds on are open, and that all have the layout of this version.
+    fn prepare(&self, lab: &Lab) -> Result<(), CliError> {
         for name in &lab.manifest.builds_on {
             let earlier = self.find(name)?;
             if !self.folder.has(earlier) {
@@ -161,12 +161,11 @@ impl Cli {
                 )));
             }
         }
-        Ok(())
+        self.migrate(lab)
     }
 
     /// Brings an open lab to the layout of this version, where an earlier one has opened it.
     fn migrate(&self, lab: &Lab) -> Result<(), CliError> {
-        self.earlier_opened(lab)?;
         for backup in self.folder.migrate(lab)? {
             eprintln!(
                 "lab: an earlier version opened this lab; it has the new layout now, and a backup is in {}",

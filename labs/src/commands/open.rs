@@ -16,6 +16,9 @@ impl Cli {
         found.iter().for_each(print_requirement);
         let missing = |found: &[Requirement]| found.iter().any(|f| f.state == State::Missing);
         if !missing(&found) {
+            for lab in &self.labs {
+                self.migrate(lab)?;
+            }
             new = self.folder.open(first)?;
             progress_line("building the first lab's program");
             found.push(machine::builds(&self.folder.package(first), &self.folder.target()));
@@ -46,7 +49,7 @@ impl Cli {
     }
 
     pub(super) fn open(&self, lab: &Lab) -> Result<ExitCode, CliError> {
-        self.migrate(lab)?;
+        self.prepare(lab)?;
         let new = self.folder.open(lab)?;
         Ok(self.print_opened(lab, new))
     }
@@ -69,7 +72,7 @@ impl Cli {
 
     pub(super) fn reset(&self, lab: &Lab) -> Result<ExitCode, CliError> {
         self.opened(lab)?;
-        self.migrate(lab)?;
+        self.prepare(lab)?;
         let backup = self.folder.reset(lab)?;
         println!("Lab {} begins anew; what you had is in {}", lab.number(), backup.display());
         Ok(ExitCode::SUCCESS)

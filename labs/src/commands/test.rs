@@ -165,7 +165,7 @@ impl Cli {
         }
         let _lock = lock(&self.folder, lab)?;
         report_swept();
-        self.migrate(lab)?;
+        self.prepare(lab)?;
         let package = self.folder.package(lab);
         let built = match build::build(&package, &self.folder.target()) {
             Ok(built) => built,

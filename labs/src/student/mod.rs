@@ -96,8 +96,8 @@ impl Folder {
         Ok(backup)
     }
 
-    /// Brings a lab that an earlier version of the command has opened to the layout of this one, together with the labs
-    /// that it builds on. Returns the backups of what was changed, one for each lab.
+    /// Brings a lab that an earlier version of the command has opened to the layout of this one, and the labs that it
+    /// builds on. Does nothing to labs that are not open. Returns the backups of what was changed, one for each lab.
     ///
     /// # Errors
     ///
