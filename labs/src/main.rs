@@ -63,7 +63,7 @@ enum Command {
     Hint {
         /// The lab's number
         lab: String,
-        /// The gap, as the source names it; without it, all of them are listed
+        /// The gap, as `// gap: NAME` in the source; without it, all of them are listed
         gap: Option<String>,
         /// From a question (1) to nearly the answer (3) [default: one further than the last time]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]

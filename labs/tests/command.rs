@@ -191,7 +191,7 @@ fn bad_usage_exits_with_2() {
     for (args, wanted) in [
         (&["open", "99"][..], "there is no lab 99; there are 00"),
         (&["test", "00", "--only", "nothing"], "no check is called nothing; there are layers.tcp"),
-        (&["hint", "00", "nothing"], "there is no hole nothing; there are ip-lengths"),
+        (&["hint", "00", "nothing"], "there is no gap nothing; there are ip-lengths"),
         (&["explain", "00", "nothing"], "there is no check nothing"),
         (&["test", "00", "--seed", "xyz"], "hexadecimal"),
         (&["open", "08"], "that you write in lab 04: cargo lab open 04"),
@@ -228,9 +228,12 @@ fn dependent_lab_uses_students_library() {
         let output = cli.run(&["open", lab]);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let path = |lab: &str| cli.folder.path().join(lab).join("src/session.rs");
-    fs::write(path("04_file_server"), "// mended\n").unwrap();
-    assert_eq!(fs::read_to_string(path("08_fork_server")).unwrap(), "// mended\n");
+    let session = cli.folder.path().join("04_file_server/src/session.rs");
+    fs::write(session, "compile_error!(\"this is mine\");\n").unwrap();
+    let output = cli.run(&["test", "08"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("this is mine"), "{text}");
 }
 
 /// How long a build may take, and what is behind it, on a machine that has much else to do.
@@ -400,6 +403,13 @@ impl Watching {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
         assert_eq!(self.command.wait().unwrap().code(), Some(0));
         self.shows("The watch has ended.");
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.command.kill();
+        let _ = self.command.wait();
     }
 }
 

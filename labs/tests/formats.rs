@@ -5,9 +5,8 @@
 //! - JUnit: the schema `junit-10.xsd` of <https://github.com/jenkinsci/xunit-plugin>
 //! - JSON: our own, in the documentation of `labs::formats`
 
-use labs::context::Finding;
 use labs::formats;
-use labs::grader::{CheckResult, Outcome};
+use labs::grader::{CheckResult, Finding, Outcome};
 use labs::lab::Lab;
 use labs::report::LabReport;
 use serde_json::Value;

@@ -84,9 +84,9 @@ struct Cli {
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     if let Command::Check { lab, check, seed, binaries, directory } = arguments.command {
-        let check = labs::check_fn(&lab, &check)
-            .ok_or_else(|| CliError::GraderError(format!("{lab} has no check {check}")))?;
-        run_worker(check, binaries, directory, seed)?;
+        if !run_worker(&lab, &check, binaries, directory, seed)? {
+            return Err(CliError::GraderError(format!("{lab} has no check {check}")));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let cli = Cli {

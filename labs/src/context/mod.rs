@@ -19,7 +19,7 @@ pub use client::Client;
 pub use datagrams::{Datagram, DatagramSocket};
 pub use describe::{describe_exit, describe_processes, hex, quote, thread_syscalls};
 pub use listener::Listener;
-pub use program::{Launch, OUTPUT_MAX, Program};
+pub use program::{Launch, Program};
 pub use server::Server;
 pub use verdict::{Finding, Stop, TIMEOUT, UNWRITTEN, Verdict, fail};
 
@@ -50,11 +50,6 @@ impl TestContext {
     /// A directory of this check's own.
     pub fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    /// What choices at random are made from. The same seed, the same choices.
-    pub fn seed(&self) -> u64 {
-        self.seed
     }
 
     /// A number below `bound` from the seed, another for every `salt`.

@@ -4,10 +4,7 @@ use super::client::Client;
 use super::describe::quote;
 use super::program::Program;
 use super::verdict::{TIMEOUT, Verdict, fail};
-use harness::wait;
-use std::fmt::Debug;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::time::{Duration, Instant};
 
 /// A running server of the student's.
 #[derive(Debug)]
@@ -39,27 +36,6 @@ impl Server {
         match TcpStream::connect_timeout(&SocketAddr::V4(self.address), TIMEOUT) {
             Ok(stream) => Client::over(stream),
             Err(error) => fail("a connection to be taken", error),
-        }
-    }
-
-    /// Waits until the server is as `wanted`; otherwise the finding says what was `observed`.
-    pub fn until<T: PartialEq + Debug>(
-        &self,
-        expected: &str,
-        read: impl Fn(&Server) -> T,
-        wanted: impl Fn(&T) -> bool,
-        observed: impl Fn(&T) -> String,
-    ) -> Verdict {
-        let until = Instant::now() + TIMEOUT;
-        loop {
-            let reading = read(self);
-            if wanted(&reading) {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                return fail(expected, observed(&reading));
-            }
-            wait::pause(Duration::from_millis(5));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// How a grader error begins that is due to a busy machine: another run may have a verdict.
-pub const BUSY: &str = "the machine was too busy";
+pub(crate) const BUSY: &str = "the machine was too busy";
 
 /// The calculation that shows whether this process gets to run: so much CPU time, and no longer than that.
 const PROBE: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(2));

@@ -7,8 +7,8 @@
 //! | what a program does | what happens |
 //! |---|---|
 //! | hangs | each wait of the check has a bound; the check's deadline is behind them |
-//! | forks without end | above [`PROCESSES_MAX`] processes all are killed; a pids cgroup holds them meanwhile, where there is one |
-//! | prints without end | what is read is bounded, see [`crate::context::OUTPUT_MAX`] |
+//! | forks without end | above `PROCESSES_MAX` processes all are killed; a pids cgroup holds them meanwhile, where there is one |
+//! | prints without end | what is read is bounded, see `OUTPUT_MAX` in `context::program` |
 //! | fills the disk | a file has a largest size, and so has the directory |
 //! | leaves processes behind | they are killed and waited for, and a message names them |
 //!
@@ -27,12 +27,13 @@ mod signals;
 mod supervise;
 mod worker;
 
+pub use crate::context::Finding;
 pub use contain::become_subreaper;
-pub use load::BUSY;
+pub(crate) use load::BUSY;
 pub use outcome::{CheckResult, Outcome};
 pub(crate) use signals::TerminationSignals;
 pub use signals::interrupted;
-pub use supervise::{DIRECTORY_MAX, FILE_MAX, PROCESSES_MAX};
+
 pub use worker::run_worker;
 
 use crate::lab::Lab;

@@ -17,13 +17,13 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// How many processes the programs of a check may have at once.
-pub const PROCESSES_MAX: usize = 64;
+const PROCESSES_MAX: usize = 64;
 
 /// The largest file that they may write, in bytes.
-pub const FILE_MAX: u64 = 64 << 20;
+pub(super) const FILE_MAX: u64 = 64 << 20;
 
 /// How much the directory of a check may hold, in bytes.
-pub const DIRECTORY_MAX: u64 = 256 << 20;
+const DIRECTORY_MAX: u64 = 256 << 20;
 
 /// How often the processes are looked at.
 const TICK: Duration = Duration::from_millis(20);
