@@ -10,7 +10,7 @@
     let outcome = loop {
         match unistd::read(io::stdin(), buffer) {
             Ok(count) => break Ok(Some(count)),
-            Err(Errno::EINTR) if Instant::now() >= until => break Ok(None),
+            Err(Errno::EINTR) if Instant::now() >= deadline => break Ok(None),
             Err(Errno::EINTR) => {}
             Err(error) => break Err(error.into()),
         }
@@ -37,7 +37,7 @@
         match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::Exited(_, code) => break Some(Outcome::Exit(code)),
             WaitStatus::Signaled(_, signal, _) => break Some(Outcome::Killed(signal as i32)),
-            _ if Instant::now() >= until => break None,
+            _ if Instant::now() >= deadline => break None,
             _ => wait_mask.suspend()?,
         }
     };

@@ -18,7 +18,7 @@
         let left = deadline.saturating_duration_since(Instant::now());
         // SAFETY: `fd` is one entry, as the call is told, and lives through it.
         match Errno::result(unsafe { libc::poll(&mut fd, 1, left.as_millis() as i32) }) {
-            Ok(0) if Instant::now() < until => {}
+            Ok(0) if Instant::now() < deadline => {}
             Ok(0) => return Ok(None),
             Ok(_) => return Ok(Some(unistd::read(io::stdin(), buffer)?)),
             Err(Errno::EINTR) => {}

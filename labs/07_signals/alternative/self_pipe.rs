@@ -2,7 +2,7 @@
 // lab:fill wait
     use std::sync::atomic::{AtomicI32, Ordering};
     static BELL: AtomicI32 = AtomicI32::new(-1);
-    extern "C" fn set_timer(_: libc::c_int) {
+    extern "C" fn wake(_: libc::c_int) {
         // SAFETY: errno is this thread's; write is async-signal-safe, and its byte is in a constant.
         unsafe {
             let errno = *libc::__errno_location();
@@ -15,7 +15,7 @@
     // SAFETY: the array has room for the two descriptors.
     nix::errno::Errno::result(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) })?;
     BELL.store(ends[1], Ordering::Relaxed);
-    let action = SigAction::new(SigHandler::Handler(ring), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(SigHandler::Handler(wake), SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: what the handler does is async-signal-safe: it loads an atomic, calls write, and restores errno.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
     while !ready() {

@@ -3,7 +3,7 @@
 // lab:fill wait-in-time
     let deadline = Instant::now() + limit;
     std::thread::sleep(limit);
-    let _ = until;
+    let _ = deadline;
     match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
         WaitStatus::Exited(_, code) => Ok(Some(Outcome::Exit(code))),
         WaitStatus::Signaled(_, signal, _) => Ok(Some(Outcome::Killed(signal as i32))),
