@@ -144,12 +144,12 @@ fn loopback() -> Requirement {
     requirement("loopback", result, State::Missing)
 }
 
-/// Programs are copied below the folder for temporary files and run there.
+/// Programs are copied below the directory for temporary files and run there.
 fn temporary() -> Requirement {
     let shown = std::env::temp_dir().display().to_string();
     let attempt = || -> std::io::Result<bool> {
-        let folder = tempfile::tempdir()?;
-        let program = folder.path().join("program");
+        let directory = tempfile::tempdir()?;
+        let program = directory.path().join("program");
         fs::write(&program, "#!/bin/sh\nexit 0\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700))?;
         // By its shell, since a text that was just written may count as busy for a moment.
@@ -158,9 +158,9 @@ fn temporary() -> Requirement {
     let result = match attempt() {
         Ok(true) => Ok(shown),
         Ok(false) => Err(format!(
-            "{shown}: programs cannot be run there (noexec?): set TMPDIR to another folder"
+            "{shown}: programs cannot be run there (noexec?): set TMPDIR to another directory"
         )),
-        Err(error) => Err(format!("{shown}: {error}: set TMPDIR to another folder")),
+        Err(error) => Err(format!("{shown}: {error}: set TMPDIR to another directory")),
     };
     requirement("temporary", result, State::Missing)
 }
@@ -227,7 +227,7 @@ fn events() -> Requirement {
 fn tools() -> Requirement {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there =
-        |tool: &&&str| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+        |tool: &&&str| std::env::split_paths(&path).any(|directory| directory.join(tool).is_file());
     let missing: Vec<&str> =
         ["ps", "ss", "strace", "nc"].iter().filter(|tool| !there(tool)).copied().collect();
     let result = if missing.is_empty() {

@@ -44,7 +44,7 @@ pub struct Manifest {
     pub programs: BTreeMap<String, PathBuf>,
     /// The file in which the library begins that other labs use.
     pub library: Option<PathBuf>,
-    /// The labs whose libraries this one uses, by the names of their folders.
+    /// The labs whose libraries this one uses, by the names of their directories.
     #[serde(default)]
     pub builds_on: Vec<String>,
     /// The options with which the program `server` takes part in a comparison, if it speaks the file protocol.

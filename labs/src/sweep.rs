@@ -1,6 +1,6 @@
 //! What a grader leaves behind that was killed with SIGKILL, and the next one's cleaning up after it.
 //!
-//! Everything that a grader makes outside its own memory bears its name: folders below the folder for temporary
+//! Everything that a grader makes outside its own memory bears its name: directories below the one for temporary
 //! files, control groups, and a variable in the environment of whatever it starts. The name says which process it was,
 //! so that nothing is taken away from one that lives.
 

@@ -1,6 +1,6 @@
 //! Waits until a student's sources have changed.
 //!
-//! The folders are watched and not the files, since many editors write a new file and rename it over the old one. An
+//! The directories are watched and not the files, since many editors write a new file and rename it over the old one. An
 //! event only says that it is time to look: what decides is whether the files read differently. So a burst of
 //! events is one change, a save that changes nothing is none, and what was saved while nobody waited is found
 //! at once.
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// How often the files are looked at where no events tell of them.
 const POLLING: Duration = Duration::from_millis(400);
 
-/// How often they are looked at where events do: a folder may have been replaced.
+/// How often they are looked at where events do: a directory may have been replaced.
 const SAFETY: Duration = Duration::from_secs(3);
 
 /// A burst of events is over when there was none for this long ...
@@ -108,7 +108,7 @@ fn events(package: &Path) -> io::Result<OwnedFd> {
     Ok(events)
 }
 
-/// Watches the package's folder and all folders with sources. One that is watched already stays so.
+/// Watches the package's directory and all directories with sources. One that is watched already stays so.
 fn add_directories(events: &OwnedFd, package: &Path) -> io::Result<()> {
     let flags = WatchFlags::CLOSE_WRITE
         | WatchFlags::CREATE

@@ -101,8 +101,8 @@ impl Cli {
                 lab.name()
             )));
         }
-        let folder = skeleton::make(&labs_directory(), number, name)?;
-        println!("{} is there, in its smallest form.", folder.display());
+        let directory = skeleton::make(&labs_directory(), number, name)?;
+        println!("{} is there, in its smallest form.", directory.display());
         println!(
             "  write  reference/src, then checks.rs and lab.toml, then wrong/ and alternative/, then the guides"
         );

@@ -31,7 +31,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// The program at `path`, in the folder `directory` and in a process group of its own.
+    /// The program at `path`, in `directory` and in a process group of its own.
     pub(super) fn new(path: &Path, name: &str, directory: &Path) -> Launch {
         let mut command = Command::new(path);
         command.current_dir(directory).process_group(0);

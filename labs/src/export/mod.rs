@@ -161,8 +161,8 @@ pub fn required<'a>(all: &'a [Lab], chosen: &[&Lab]) -> Vec<&'a Lab> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
     let fault = |error: io::Error| LabError::new(path.display(), error);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(fault)?;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(fault)?;
     }
     fs::write(path, bytes).map_err(fault)
 }
