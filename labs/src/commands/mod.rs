@@ -2,11 +2,11 @@
 //!
 //! | module | commands |
 //! |---|---|
-//! | [`open`] | start, list, next, open, reset |
-//! | [`test`] | test, watch, grade |
-//! | [`explain`] | hint, explain |
-//! | [`bench`] | bench |
-//! | [`author`] | verify, new, export: they need the references |
+//! | `open` | start, list, next, open, reset |
+//! | `test` | test, watch, grade |
+//! | `explain` | hint, explain |
+//! | `bench` | bench |
+//! | `author` | verify, new, export: they need the references |
 
 mod author;
 mod bench;
