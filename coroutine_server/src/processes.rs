@@ -19,16 +19,16 @@
 //! *parent* dies, the kernel sends its processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
 
 use file_service::Service;
-use ipc::shared::{Array, Place, Value};
+use ipc::shared::{Array, Location, Value};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, fork};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, getpid, getppid, pidfd_open,
     pidfd_send_signal, set_parent_process_death_signal, waitid,
 };
-use server_core::{ConnectionLimit, ShutdownSignals};
+use server_core::{ConnectionLimit, ShutdownSignals, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,10 +57,11 @@ pub(crate) fn start(
     let parent = getpid();
     let signals = ShutdownSignals::new()?;
     let counts =
-        Array::create(Place::Memfd("places".into()), processes).map_err(io::Error::other)?;
+        Array::create(Location::Memfd("places".into()), processes).map_err(io::Error::other)?;
     let counts = Arc::new(counts);
     if let Some(trace) = service.trace() {
-        let numbers = Value::create(Place::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
+        let numbers =
+            Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
         trace.number_by(move || numbers.fetch_add(1) + 1);
     }
     let mut members: Vec<Member> = (0..processes).map(|_| Member::default()).collect();
@@ -164,8 +165,7 @@ fn wait_for_event(signals: &ShutdownSignals, members: &[Member], stopping: bool)
     let mut fds = vec![PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
     fds.extend(members.iter().flat_map(|m| &m.process).map(|fd| PollFd::new(fd, PollFlags::IN)));
     let due = members.iter().filter_map(Member::due).min().filter(|_| !stopping);
-    let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let timeout = timeout_until(due);
     let _ = poll(&mut fds, timeout.as_ref()); // an interrupted wait is repeated by the caller
 }
 
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn last_permit_is_acquired_once() {
         const ROUNDS: usize = 20_000;
-        let counts = Arc::new(Array::create(Place::Memfd("places".into()), 2).unwrap());
+        let counts = Arc::new(Array::create(Location::Memfd("places".into()), 2).unwrap());
         let (arrived, given) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // Without a lock or a sleep: who has to be woken comes too late for a race.
         let meet = |meeting: usize| {

@@ -60,9 +60,10 @@ use crate::scoreboard::Scoreboard;
 use crate::tether;
 use crate::wait::{Next, ParentWait};
 use file_service::Service;
+use ipc::Wait;
 use ipc::lock::Mutex;
-use ipc::shared::Place;
-use ipc::socket::{Packets, Wait};
+use ipc::shared::Location;
+use ipc::socket::Packets;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{MsgFlags, send};
@@ -176,7 +177,7 @@ impl Children {
         accept: Accept,
     ) -> io::Result<Children> {
         let lock = match accept {
-            Accept::Lock => Some(Mutex::create(Place::Memfd("accept".into()), 0)?),
+            Accept::Lock => Some(Mutex::create(Location::Memfd("accept".into()), 0)?),
             Accept::Shared | Accept::Pass => None,
         };
         let scoreboard = Arc::new(Scoreboard::new(number)?);

@@ -18,13 +18,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::sys::Deadline;
+use crate::sys::{Deadline, timespec};
 
 /// How often the timer fires again once the time has passed.
-const AGAIN: Duration = Duration::from_millis(5);
+const PERIOD: Duration = Duration::from_millis(5);
 
 /// Repeats `call`, which may block without a limit, until it succeeds, fails, or the time has passed.
-pub(super) fn until<T>(
+pub(super) fn call_until<T>(
     deadline: &Deadline,
     object: &str,
     mut call: impl FnMut() -> nix::Result<T>,
@@ -53,7 +53,7 @@ struct Timer {
 
 impl Timer {
     fn start(after: Duration) -> std::result::Result<Self, (&'static str, Errno)> {
-        let signal = claim()?;
+        let signal = claim_signal()?;
         // SAFETY: all bytes zero are a valid sigevent, which is integers and a pointer-sized union.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
@@ -67,11 +67,14 @@ impl Timer {
         if made == -1 {
             return Err(("timer_create", Errno::last()));
         }
-        let mask = change_mask(libc::SIG_UNBLOCK, &only(signal));
+        let mask = change_mask(libc::SIG_UNBLOCK, &set_of(signal));
         let timer = Self { id, signal, mask };
         // Zero would stop the timer instead of letting it fire at once.
         let first = after.max(Duration::from_nanos(1)).min(Duration::from_secs(1 << 31));
-        let times = libc::itimerspec { it_interval: spec(AGAIN), it_value: spec(first) };
+        let times = libc::itimerspec {
+            it_interval: *timespec(PERIOD).as_ref(),
+            it_value: *timespec(first).as_ref(),
+        };
         // SAFETY: the timer exists, `times` lives through the call; the old times are not asked for.
         match unsafe { libc::timer_settime(id, 0, &raw const times, std::ptr::null_mut()) } {
             -1 => Err(("timer_settime", Errno::last())),
@@ -82,15 +85,14 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let only = only(self.signal);
-        change_mask(libc::SIG_BLOCK, &only);
+        let own = set_of(self.signal);
+        change_mask(libc::SIG_BLOCK, &own);
         // SAFETY: the timer was made by `start`, and is deleted once.
         unsafe { libc::timer_delete(self.id) };
-        let at_once = spec(Duration::ZERO);
+        let none = timespec(Duration::ZERO);
         // SAFETY: set and time live through the calls; nobody asks what was taken off.
-        while unsafe {
-            libc::sigtimedwait(&raw const only, std::ptr::null_mut(), &raw const at_once)
-        } != -1
+        while unsafe { libc::sigtimedwait(&raw const own, std::ptr::null_mut(), none.as_ref()) }
+            != -1
         {}
         change_mask(libc::SIG_SETMASK, &self.mask);
     }
@@ -103,11 +105,11 @@ extern "C" fn interrupt(_: libc::c_int) {}
 ///
 /// It is the highest real-time signal that nobody handles or ignores at the first use. It is
 /// looked at anew each time, since with another's disposition "ignore" a wait would never end.
-fn claim() -> std::result::Result<libc::c_int, (&'static str, Errno)> {
-    static OURS: Mutex<Option<libc::c_int>> = Mutex::new(None);
-    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+fn claim_signal() -> std::result::Result<libc::c_int, (&'static str, Errno)> {
+    static CLAIMED: Mutex<Option<libc::c_int>> = Mutex::new(None);
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
     let handler = interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t;
-    if let Some(signal) = *ours
+    if let Some(signal) = *claimed
         && disposition(signal)? == handler
     {
         return Ok(signal);
@@ -127,7 +129,7 @@ fn claim() -> std::result::Result<libc::c_int, (&'static str, Errno)> {
         if unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } == -1 {
             return Err(("sigaction", Errno::last()));
         }
-        *ours = Some(signal);
+        *claimed = Some(signal);
         return Ok(signal);
     }
     Err(("sigaction", Errno::EBUSY))
@@ -145,7 +147,7 @@ fn disposition(
     }
 }
 
-fn only(signal: libc::c_int) -> libc::sigset_t {
+fn set_of(signal: libc::c_int) -> libc::sigset_t {
     // SAFETY: all bytes zero are valid bits of a set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` lives through the calls, and the number is one of the kernel's signals.
@@ -156,15 +158,11 @@ fn only(signal: libc::c_int) -> libc::sigset_t {
     set
 }
 
-/// Changes the mask of this thread, and gives the old one.
+/// Changes the mask of this thread, and returns the old one.
 fn change_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     // SAFETY: all bytes zero are valid bits of a set.
     let mut old: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: both sets live through the call, which fails for a wrong `how` alone.
     unsafe { libc::pthread_sigmask(how, set, &raw mut old) };
     old
-}
-
-fn spec(duration: Duration) -> libc::timespec {
-    *nix::sys::time::TimeSpec::from_duration(duration).as_ref()
 }

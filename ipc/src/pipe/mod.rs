@@ -104,13 +104,8 @@ pub fn duplex() -> Result<(Duplex, Duplex)> {
 /// [`Error::System`]: `/proc` is not mounted.
 pub fn capacity_limit() -> Result<usize> {
     const FILE: &str = "/proc/sys/fs/pipe-max-size";
-    let text = fs::read_to_string(FILE).map_err(|error| {
-        Error::system(FILE, "read", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-    })?;
-    text.trim().parse().map_err(|_| Error::Foreign {
-        object: FILE.to_owned(),
-        reason: format!("{text:?} is no number"),
-    })
+    let text = fs::read_to_string(FILE).map_err(|error| Error::io(FILE, "read", &error))?;
+    text.trim().parse().map_err(|_| Error::unusable(FILE, format!("{text:?} is no number")))
 }
 
 /// The end of a pipe or FIFO that bytes come out of.
@@ -140,8 +135,8 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
-    /// may not be read (`open`). [`Error::Name`]: an empty path, or one with a NUL.
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
+    /// may not be read (`open`). [`Error::InvalidName`]: an empty path, or one with a NUL.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         fifo::open(path.as_ref(), OFlag::O_RDONLY).map(Self)
     }
@@ -181,7 +176,7 @@ impl Reader {
     ///
     /// [`Error::WouldBlock`]: nothing is there, but may still come. [`Error::System`]: `read`.
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.0.read_now(buffer).map_err(|errno| self.0.error("read", errno))
+        self.0.read_nonblocking(buffer).map_err(|errno| self.0.error("read", errno))
     }
 
     /// Reads what is there, or the first bytes that come within `timeout`. 0 is the end.
@@ -193,7 +188,7 @@ impl Reader {
         let deadline = Deadline::monotonic(timeout);
         loop {
             match self.try_read(buffer) {
-                Err(Error::WouldBlock { .. }) => self.0.ready(PollFlags::POLLIN, &deadline)?,
+                Err(Error::WouldBlock { .. }) => self.0.wait_ready(PollFlags::POLLIN, &deadline)?,
                 result => return result,
             }
         }
@@ -205,7 +200,7 @@ impl Reader {
     ///
     /// [`Error::TimedOut`]: neither happened.
     pub fn wait(&self, timeout: Duration) -> Result<()> {
-        self.0.ready(PollFlags::POLLIN, &Deadline::monotonic(timeout))
+        self.0.wait_ready(PollFlags::POLLIN, &Deadline::monotonic(timeout))
     }
 }
 
@@ -214,8 +209,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
-    /// may not be written (`open`). [`Error::Name`]: an empty path, or one with a NUL.
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none, or it
+    /// may not be written (`open`). [`Error::InvalidName`]: an empty path, or one with a NUL.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         fifo::open(path.as_ref(), OFlag::O_WRONLY).map(Self)
     }
@@ -252,15 +247,8 @@ impl Writer {
     /// [`Error::WouldBlock`]: the end is non-blocking, and there is no room for all of them. Nothing was
     /// written in any of these cases.
     pub fn write_atomic(&self, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() || bytes.len() > PIPE_BUF {
-            return Err(Error::OutOfRange {
-                object: self.0.object.to_string(),
-                what: "atomic write in bytes",
-                given: bytes.len() as u64,
-                least: 1,
-                most: PIPE_BUF as u64,
-            });
-        }
+        let (length, range) = (bytes.len() as u64, 1..=PIPE_BUF as u64);
+        Error::check_range(&self.0.object, "atomic write in bytes", length, range)?;
         let written = self.0.write(bytes)?;
         debug_assert_eq!(written, bytes.len(), "the kernel never splits so small a write");
         Ok(())
@@ -276,7 +264,7 @@ impl Writer {
     /// [`Error::WouldBlock`]: there is no room; for up to [`PIPE_BUF`] bytes also if there is room for some
     /// of them only. [`Error::Closed`]: nobody reads.
     pub fn try_write(&self, bytes: &[u8]) -> Result<usize> {
-        self.0.write_now(bytes).map_err(|errno| self.0.error("write", errno))
+        self.0.write_nonblocking(bytes).map_err(|errno| self.0.error("write", errno))
     }
 
     /// Writes what there is room for, after waiting at most `timeout` for any. Returns the number of bytes
@@ -289,7 +277,9 @@ impl Writer {
         let deadline = Deadline::monotonic(timeout);
         loop {
             match self.try_write(bytes) {
-                Err(Error::WouldBlock { .. }) => self.0.ready(PollFlags::POLLOUT, &deadline)?,
+                Err(Error::WouldBlock { .. }) => {
+                    self.0.wait_ready(PollFlags::POLLOUT, &deadline)?
+                }
                 result => return result,
             }
         }
@@ -324,7 +314,7 @@ macro_rules! end {
             ///
             /// # Errors
             ///
-            /// [`Error::Foreign`]: the descriptor is no pipe, or the other end of one. It is closed then.
+            /// [`Error::Unusable`]: the descriptor is no pipe, or the other end of one. It is closed then.
             pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
                 End::check(descriptor, $refused, $verb).map(Self)
             }
@@ -464,12 +454,12 @@ impl End {
     fn check(fd: OwnedFd, refused: OFlag, verb: &'static str) -> Result<Self> {
         let object = format!("descriptor {}", fd.as_raw_fd());
         if !is_fifo(&fd).map_err(|errno| Error::system(&*object, "fstat", errno))? {
-            return Err(Error::Foreign { object, reason: "it is no pipe".to_owned() });
+            return Err(Error::unusable(object, "it is no pipe"));
         }
         let flags = fcntl(&fd, FcntlArg::F_GETFL)
             .map_err(|errno| Error::system(&*object, "fcntl", errno))?;
         if OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == refused {
-            return Err(Error::Foreign { object, reason: format!("this end cannot {verb}") });
+            return Err(Error::unusable(object, format!("this end cannot {verb}")));
         }
         Ok(Self::new(fd, object))
     }
@@ -487,7 +477,7 @@ impl End {
         retry(|| unistd::write(&self.fd, bytes)).map_err(|errno| self.error("write", errno))
     }
 
-    fn read_now(&self, buffer: &mut [u8]) -> nix::Result<usize> {
+    fn read_nonblocking(&self, buffer: &mut [u8]) -> nix::Result<usize> {
         if self.nonblocking.get().is_none() {
             let piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
             let got = sys::retry_libc(|| {
@@ -498,11 +488,11 @@ impl End {
                 return got.map(isize::unsigned_abs);
             }
         }
-        let fd = self.second(OFlag::O_RDONLY)?;
+        let fd = self.nonblocking_copy(OFlag::O_RDONLY)?;
         retry(|| unistd::read(fd, buffer))
     }
 
-    fn write_now(&self, bytes: &[u8]) -> nix::Result<usize> {
+    fn write_nonblocking(&self, bytes: &[u8]) -> nix::Result<usize> {
         if self.nonblocking.get().is_none() {
             let piece =
                 libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -514,11 +504,11 @@ impl End {
                 return put.map(isize::unsigned_abs);
             }
         }
-        let fd = self.second(OFlag::O_WRONLY)?;
+        let fd = self.nonblocking_copy(OFlag::O_WRONLY)?;
         retry(|| unistd::write(fd, bytes))
     }
 
-    fn second(&self, access: OFlag) -> nix::Result<&OwnedFd> {
+    fn nonblocking_copy(&self, access: OFlag) -> nix::Result<&OwnedFd> {
         if let Some(fd) = self.nonblocking.get() {
             return Ok(fd);
         }
@@ -530,7 +520,7 @@ impl End {
         Ok(self.nonblocking.get_or_init(|| fd))
     }
 
-    fn ready(&self, events: PollFlags, deadline: &Deadline) -> Result<()> {
+    fn wait_ready(&self, events: PollFlags, deadline: &Deadline) -> Result<()> {
         sys::ready(&self.object, self.fd.as_fd(), events, Some(deadline))
     }
 
@@ -551,7 +541,7 @@ impl End {
     fn set_capacity(&self, bytes: usize) -> Result<usize> {
         let out_of_range = |most: usize| Error::OutOfRange {
             object: self.object.to_string(),
-            what: "capacity in bytes",
+            quantity: "capacity in bytes",
             given: bytes as u64,
             least: 1,
             most: most as u64,

@@ -27,7 +27,7 @@
 //! ever; [`Socket::set_wait`] bounds that.
 //!
 //! **Who may connect** is a matter of the permission to write to the path, and so of the umask while it is
-//! bound; put it into a folder that others cannot enter. Abstract names have no permissions at all: ask who
+//! bound; put it into a directory that others cannot enter. Abstract names have no permissions at all: ask who
 //! the peer is.
 //!
 //! `SIGPIPE` is never raised by the calls here.
@@ -50,16 +50,17 @@
 //! ```
 
 mod address;
-mod bound;
+mod bind;
 mod connection;
 mod datagram;
 mod message;
 
 pub use address::Address;
 pub use connection::{Listener, PacketListener, Packets, Stream};
-pub use datagram::{Datagram, Letter};
+pub use datagram::{Datagram, ReceivedDatagram};
 
 use std::net::Shutdown;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -69,22 +70,11 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, sockopt};
 
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry, retry_libc};
+use crate::sys::{self, Deadline, retry, retry_libc, timeval};
+use crate::wait::Wait;
 
 /// The most descriptors that the kernel takes in one message (`SCM_MAX_FD`).
-pub const MOST_DESCRIPTORS: usize = 253;
-
-/// How long a call may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Wait {
-    /// Until it is done.
-    #[default]
-    Forever,
-    /// For so long; then it fails with [`Error::TimedOut`].
-    AtMost(Duration),
-    /// Not at all: it fails with [`Error::WouldBlock`].
-    Never,
-}
+pub const MAX_DESCRIPTORS: usize = 253;
 
 /// Who is at the other end, as the kernel has recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,29 +93,27 @@ pub struct Socket {
     fd: OwnedFd,
     /// How errors call it.
     object: Box<str>,
-    /// How long to wait, as [`Wait::encode`] writes it.
-    sending: AtomicU64,
-    receiving: AtomicU64,
+    /// How long to wait, as [`encode`] writes it.
+    send_wait: AtomicU64,
+    receive_wait: AtomicU64,
 }
 
-impl Wait {
-    /// In nanoseconds. Waiting for no time at all differs from `Never` in its error only.
-    fn encode(self) -> u64 {
-        match self {
-            Self::Forever => u64::MAX,
-            Self::Never => 0,
-            Self::AtMost(time) => {
-                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1)
-            }
+/// In nanoseconds. Waiting for no time at all differs from `Never` in its error only.
+fn encode(wait: Wait) -> u64 {
+    match wait {
+        Wait::Forever => u64::MAX,
+        Wait::Never => 0,
+        Wait::AtMost(time) => {
+            u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1)
         }
     }
+}
 
-    fn decode(nanoseconds: u64) -> Self {
-        match nanoseconds {
-            u64::MAX => Self::Forever,
-            0 => Self::Never,
-            nanoseconds => Self::AtMost(Duration::from_nanos(nanoseconds)),
-        }
+fn decode(nanoseconds: u64) -> Wait {
+    match nanoseconds {
+        u64::MAX => Wait::Forever,
+        0 => Wait::Never,
+        nanoseconds => Wait::AtMost(Duration::from_nanos(nanoseconds)),
     }
 }
 
@@ -135,8 +123,8 @@ impl Socket {
     /// This belongs to this value, not to the open socket: a copy in another process is not affected, as it
     /// would be by `O_NONBLOCK` or `SO_RCVTIMEO`.
     pub fn set_wait(&self, sending: Wait, receiving: Wait) {
-        self.sending.store(sending.encode(), Relaxed);
-        self.receiving.store(receiving.encode(), Relaxed);
+        self.send_wait.store(encode(sending), Relaxed);
+        self.receive_wait.store(encode(receiving), Relaxed);
     }
 
     /// The process that connected, or that listened, or that made the pair.
@@ -164,19 +152,14 @@ impl Socket {
     /// # Errors
     ///
     /// [`Error::OutOfRange`]: no bytes (at least one has to accompany the descriptors), no descriptors, or
-    /// more than [`MOST_DESCRIPTORS`]. [`Error::Closed`]: the peer is gone. [`Error::TimedOut`],
+    /// more than [`MAX_DESCRIPTORS`]. [`Error::Closed`]: the peer is gone. [`Error::TimedOut`],
     /// [`Error::WouldBlock`]: see [`set_wait`](Self::set_wait). [`Error::System`]: `ETOOMANYREFS`, too many
     /// descriptors of this user are on their way. Of a stream, a part may have been sent if the message was
     /// too long to be taken at once.
     pub fn send_descriptors(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        if bytes.is_empty() {
-            return Err(self.out_of_range("bytes with the descriptors", 0, 1, u64::MAX));
-        }
-        if descriptors.is_empty() || descriptors.len() > MOST_DESCRIPTORS {
-            let given = descriptors.len() as u64;
-            return Err(self.out_of_range("descriptors", given, 1, MOST_DESCRIPTORS as u64));
-        }
-        let mut sent = self.sending("sendmsg", |flags| {
+        self.check_range("bytes with the descriptors", bytes.len(), 1..=u64::MAX)?;
+        self.check_range("descriptors", descriptors.len(), 1..=MAX_DESCRIPTORS as u64)?;
+        let mut sent = self.send_with_wait("sendmsg", |flags| {
             message::send(self.fd.as_fd(), bytes, descriptors, flags)
         })?;
         while sent < bytes.len() {
@@ -201,14 +184,11 @@ impl Socket {
         buffer: &mut [u8],
         most: usize,
     ) -> Result<(usize, Vec<OwnedFd>)> {
-        let got = self.receiving("recvmsg", |flags| {
+        let got = self.receive_with_wait("recvmsg", |flags| {
             message::receive(self.fd.as_fd(), &mut *buffer, flags | libc::MSG_TRUNC)
         })?;
-        let got = self.complete(got, buffer.len())?;
-        if got.descriptors.len() > most {
-            let given = got.descriptors.len() as u64;
-            return Err(self.out_of_range("descriptors received", given, 0, most as u64));
-        }
+        let got = self.check_complete(got, buffer.len())?;
+        self.check_range("descriptors received", got.descriptors.len(), 0..=most as u64)?;
         Ok((got.bytes, got.descriptors))
     }
 
@@ -237,8 +217,8 @@ impl Socket {
     }
 
     fn new(fd: OwnedFd, object: String) -> Self {
-        let forever = || AtomicU64::new(Wait::Forever.encode());
-        Self { fd, object: object.into(), sending: forever(), receiving: forever() }
+        let forever = || AtomicU64::new(encode(Wait::Forever));
+        Self { fd, object: object.into(), send_wait: forever(), receive_wait: forever() }
     }
 
     fn open(kind: SockType, object: String) -> Result<Self> {
@@ -260,24 +240,23 @@ impl Socket {
     /// Refuses a descriptor that is no local socket of this kind.
     fn check(fd: OwnedFd, kind: SockType) -> Result<Self> {
         let object = format!("descriptor {}", fd.as_raw_fd());
-        let foreign =
-            |reason: &str| Error::Foreign { object: object.clone(), reason: reason.to_owned() };
+        let unusable = |reason: &str| Error::unusable(&object, reason);
         let found = getsockopt(&fd, sockopt::SockType).map_err(|errno| match errno {
-            Errno::ENOTSOCK => foreign("it is no socket"),
+            Errno::ENOTSOCK => unusable("it is no socket"),
             errno => Error::system(&*object, "getsockopt", errno),
         })?;
         address::local(fd.as_fd()).map_err(|errno| match errno {
-            Errno::EAFNOSUPPORT => foreign("it is no local socket"),
+            Errno::EAFNOSUPPORT => unusable("it is no local socket"),
             errno => Error::system(&*object, "getsockname", errno),
         })?;
         if found != kind {
-            return Err(foreign("it is a socket of another kind"));
+            return Err(unusable("it is a socket of another kind"));
         }
         Ok(Self::new(fd, object))
     }
 
     fn send_bytes(&self, bytes: &[u8]) -> Result<usize> {
-        self.sending("send", |flags| {
+        self.send_with_wait("send", |flags| {
             retry_libc(|| {
                 // SAFETY: pointer and length are those of `bytes`, which the call only reads.
                 unsafe {
@@ -289,7 +268,7 @@ impl Socket {
     }
 
     fn receive_bytes(&self, buffer: &mut [u8], extra: i32) -> Result<usize> {
-        self.receiving("recv", |flags| {
+        self.receive_with_wait("recv", |flags| {
             retry_libc(|| {
                 // SAFETY: pointer and length are those of `buffer`, which is borrowed mutably.
                 unsafe {
@@ -308,49 +287,47 @@ impl Socket {
     /// A whole message; `MSG_TRUNC` makes the kernel tell its real length.
     fn receive_message(&self, buffer: &mut [u8]) -> Result<usize> {
         let length = self.receive_bytes(buffer, libc::MSG_TRUNC)?;
-        self.whole(length, buffer.len())
+        self.check_length(length, buffer.len())
     }
 
-    fn whole(&self, length: usize, room: usize) -> Result<usize> {
-        if length > room {
-            return Err(self.out_of_range("message in bytes", length as u64, 0, room as u64));
-        }
+    fn check_length(&self, length: usize, room: usize) -> Result<usize> {
+        self.check_range("message in bytes", length, 0..=room as u64)?;
         Ok(length)
     }
 
     /// Refuses a message of which a part got lost. Its descriptors are closed by being dropped.
-    fn complete(&self, got: message::Got, room: usize) -> Result<message::Got> {
+    fn check_complete(&self, got: message::Received, room: usize) -> Result<message::Received> {
         if got.cut_descriptors {
             return Err(self.error("recvmsg", Errno::EMFILE));
         }
-        self.whole(got.bytes, room)?;
+        self.check_length(got.bytes, room)?;
         Ok(got)
     }
 
-    fn sending<T>(
+    fn send_with_wait<T>(
         &self,
         call: &'static str,
         attempt: impl FnMut(i32) -> nix::Result<T>,
     ) -> Result<T> {
-        self.patiently(call, self.sending_wait(), libc::MSG_NOSIGNAL, PollFlags::POLLOUT, attempt)
+        self.call_with_wait(call, self.send_wait(), libc::MSG_NOSIGNAL, PollFlags::POLLOUT, attempt)
     }
 
-    fn sending_wait(&self) -> Wait {
-        Wait::decode(self.sending.load(Relaxed))
+    fn send_wait(&self) -> Wait {
+        decode(self.send_wait.load(Relaxed))
     }
 
-    fn receiving<T>(
+    fn receive_with_wait<T>(
         &self,
         call: &'static str,
         attempt: impl FnMut(i32) -> nix::Result<T>,
     ) -> Result<T> {
-        let wait = Wait::decode(self.receiving.load(Relaxed));
-        self.patiently(call, wait, 0, PollFlags::POLLIN, attempt)
+        let wait = decode(self.receive_wait.load(Relaxed));
+        self.call_with_wait(call, wait, 0, PollFlags::POLLIN, attempt)
     }
 
-    /// Makes a call wait as long as it may. The kernel's own time-outs (`SO_RCVTIMEO`) start anew after an
+    /// Makes a call wait as long as it may. The kernel's own timeouts (`SO_RCVTIMEO`) start anew after an
     /// interruption, and hold for everybody who shares the socket.
-    fn patiently<T>(
+    fn call_with_wait<T>(
         &self,
         call: &'static str,
         wait: Wait,
@@ -390,40 +367,42 @@ impl Socket {
         }
     }
 
-    fn out_of_range(&self, what: &'static str, given: u64, least: u64, most: u64) -> Error {
-        Error::OutOfRange { object: self.object.to_string(), what, given, least, most }
+    fn check_range(
+        &self,
+        quantity: &'static str,
+        given: usize,
+        range: RangeInclusive<u64>,
+    ) -> Result<()> {
+        Error::check_range(&self.object, quantity, given as u64, range)
     }
 
     /// Connects, waiting at most `timeout` for a place in a full backlog.
     fn connect(&self, address: &Address, timeout: Option<Duration>) -> Result<()> {
         let attempt = || address.connect(self.fd.as_fd());
         match timeout {
-            Some(timeout) => self.limited("connect", timeout, attempt),
+            Some(timeout) => self.call_with_timeout("connect", timeout, attempt),
             None => retry(attempt).map_err(|errno| self.error("connect", errno)),
         }
     }
 
     /// Makes a blocking call that cannot be polled for: whether *another* socket has room. Only the kernel's
-    /// own time-out bounds it. That is set for this call, and belongs to the open socket.
-    fn limited<T>(
+    /// own timeout bounds it. That is set for this call, and belongs to the open socket.
+    fn call_with_timeout<T>(
         &self,
         call: &'static str,
         timeout: Duration,
         mut attempt: impl FnMut() -> nix::Result<T>,
     ) -> Result<T> {
         let deadline = Deadline::monotonic(timeout);
-        let limit = |left: Duration| {
-            let limit = libc::timeval {
-                tv_sec: left.as_secs().min(1 << 30) as libc::time_t,
-                tv_usec: left.subsec_micros() as libc::suseconds_t,
-            };
-            nix::sys::socket::setsockopt(&self.fd, sockopt::SendTimeout, &limit.into())
+        let set_timeout = |timeout: Duration| {
+            let timeout = timeval(timeout).into();
+            nix::sys::socket::setsockopt(&self.fd, sockopt::SendTimeout, &timeout)
                 .map_err(|errno| self.error("setsockopt", errno))
         };
         let result = loop {
             let left = deadline.left();
-            // Rounded up, since zero would mean "for ever".
-            limit(left + Duration::from_micros(1))?;
+            // Zero would mean "for ever".
+            set_timeout(left.max(Duration::from_micros(1)))?;
             match attempt() {
                 // The kernel's ticks may be a little early.
                 Err(Errno::EINTR | Errno::EAGAIN) if !deadline.left().is_zero() => {}
@@ -431,7 +410,7 @@ impl Socket {
                 result => break result.map_err(|errno| self.error(call, errno)),
             }
         };
-        limit(Duration::ZERO)?;
+        set_timeout(Duration::ZERO)?;
         result
     }
 }
@@ -450,7 +429,7 @@ macro_rules! socket {
             ///
             /// # Errors
             ///
-            /// [`Error::Foreign`]: it is no local socket of this kind. It is closed then.
+            /// [`Error::Unusable`]: it is no local socket of this kind. It is closed then.
             pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
                 Socket::check(descriptor, $kind).map(Self::new)
             }

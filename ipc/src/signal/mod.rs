@@ -5,7 +5,7 @@
 //! - **Choose it** to end a process, to tell it one thing that needs no answer ("read your configuration
 //!   again"), and to be told what only the kernel knows: a child ended, a timer ran out, the user pressed
 //!   Ctrl-C. To move data, choose anything else.
-//! - **Lifetime of its name**: a signal goes to a pid, and pids are used again. A [`Target`] is bound to
+//! - **Lifetime of its name**: a signal goes to a pid, and pids are used again. A [`PidFd`] is bound to
 //!   one process for good.
 //! - **When a peer dies**: sending to it gives [`Error::Closed`]. What it sent before still arrives.
 //! - **Cost**: a system call to send, and an interruption of whatever the receiver does. A handler adds two
@@ -35,7 +35,7 @@
 //! **The mask belongs to a thread, a handler to the process.** A signal sent to a process goes to any thread
 //! that does not block it. To wait for one, block it in the first thread before others are started.
 //!
-//! **Not everything can be caught.** `SIGKILL` and `SIGSTOP` are refused here with [`Error::Name`]; the
+//! **Not everything can be caught.** `SIGKILL` and `SIGSTOP` are refused here with [`Error::InvalidName`]; the
 //! kernel refuses to handle or ignore them, and silently does not block them.
 //!
 //! ```
@@ -59,7 +59,7 @@ pub use alarm::{alarm, alarm_cancel, alarm_every, alarm_left};
 pub use descriptor::SignalFd;
 pub use handler::{Disposition, Handler, default, ignore};
 pub use mask::{Blocked, Signals};
-pub use send::{Target, queue, raise, send, send_group};
+pub use send::{PidFd, queue, raise, send, send_group};
 
 use std::ffi::c_int;
 use std::fmt;
@@ -108,21 +108,14 @@ impl Signal {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: there is no such signal. [`Error::Name`]: the C library keeps it to itself
+    /// [`Error::OutOfRange`]: there is no such signal. [`Error::InvalidName`]: the C library keeps it to itself
     /// (32 and 33 with glibc).
     pub fn new(number: i32) -> Result<Self> {
-        let most = libc::SIGRTMAX();
-        if number < 1 || number > most {
-            return Err(Error::OutOfRange {
-                object: "signal".to_owned(),
-                what: "number",
-                given: u64::try_from(number).unwrap_or(0),
-                least: 1,
-                most: u64::from(most.unsigned_abs()),
-            });
-        }
+        let most = u64::from(libc::SIGRTMAX().unsigned_abs());
+        let given = u64::try_from(number).unwrap_or(0);
+        Error::check_range("signal", "number", given, 1..=most)?;
         if number > 31 && number < libc::SIGRTMIN() {
-            return Err(Error::Name {
+            return Err(Error::InvalidName {
                 name: number.to_string(),
                 kind: "signal",
                 reason: "the C library uses it for its threads",
@@ -138,15 +131,7 @@ impl Signal {
     /// [`Error::OutOfRange`]: there are not so many.
     pub fn realtime(index: u32) -> Result<Self> {
         let most = (libc::SIGRTMAX() - libc::SIGRTMIN()).unsigned_abs();
-        if index > most {
-            return Err(Error::OutOfRange {
-                object: "real-time signal".to_owned(),
-                what: "index",
-                given: index.into(),
-                least: 0,
-                most: most.into(),
-            });
-        }
+        Error::check_range("real-time signal", "index", index.into(), 0..=most.into())?;
         Ok(Self(libc::SIGRTMIN() + index.cast_signed()))
     }
 
@@ -163,10 +148,10 @@ impl Signal {
     }
 
     /// Refuses the two that a process has no say about.
-    fn changeable(self, kind: &'static str) -> Result<Self> {
+    fn check_changeable(self, kind: &'static str) -> Result<Self> {
         if self == Self::KILL || self == Self::STOP {
             let reason = "the kernel lets nobody catch, ignore or block it";
-            return Err(Error::Name { name: self.to_string(), kind, reason });
+            return Err(Error::InvalidName { name: self.to_string(), kind, reason });
         }
         Ok(self)
     }

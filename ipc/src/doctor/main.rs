@@ -1,11 +1,20 @@
 //! The command `ipc`: what this machine allows, what works on it, and what was left behind.
 
-mod doctor;
+#![warn(unreachable_pub)]
 
+mod limits;
+mod mechanisms;
+mod objects;
+mod removal;
+
+use std::error::Error;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use removal::Removal;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Looks after the means of inter-process communication of this machine.
 #[derive(Parser)]
@@ -22,7 +31,7 @@ enum Command {
     /// Lists limits, tries each mechanism, and lists what this user left behind (the default)
     ///
     /// Left behind is what has a name, belongs to this user, and is used by no living process: POSIX queues,
-    /// semaphores and shared memory, System V objects, socket files in the temporary folders.
+    /// semaphores and shared memory, System V objects, socket files in the temporary directories.
     ///
     /// Exit codes: 0, every mechanism works (whatever was left behind); 1, one does not, or something could
     /// not be removed; 2, wrong usage.
@@ -44,7 +53,7 @@ struct Doctor {
 }
 
 fn main() -> ExitCode {
-    ipc::process::init(&[("nothing", |_| Ok(())), ("worker", doctor::worker)]);
+    ipc::process::init(&[("nothing", |_| Ok(())), ("worker", mechanisms::worker)]);
     let cli = Cli::parse();
     let options = match cli.command {
         Some(Command::Doctor(options)) => options,
@@ -64,8 +73,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Doctor) -> io::Result<bool> {
     let stdin = io::stdin();
-    let asks = options.remove && !options.yes;
-    if asks && !stdin.is_terminal() {
+    let ask = options.remove && !options.yes;
+    if ask && !stdin.is_terminal() {
         eprintln!(
             "ipc: standard input is no terminal, so nobody can be asked: --yes removes without"
         );
@@ -73,13 +82,13 @@ fn run(options: &Doctor) -> io::Result<bool> {
         std::process::exit(2);
     }
     let mut out = io::stdout().lock();
-    doctor::limits(&mut out)?;
-    let works = doctor::mechanisms(&mut out)?;
-    let found = doctor::left_behind(&mut out)?;
+    limits::print(&mut out)?;
+    let all_work = mechanisms::run(&mut out)?;
+    let unused = objects::print(&mut out)?;
     if !options.remove {
-        return Ok(works);
+        return Ok(all_work);
     }
-    let removal = doctor::Removal { names: &options.names, ask: asks };
-    let removed = removal.run(found, &mut out, &mut stdin.lock())?;
-    Ok(works && removed)
+    let removal = Removal { names: &options.names, ask };
+    let removed = removal.run(unused, &mut out, &mut stdin.lock())?;
+    Ok(all_work && removed)
 }
