@@ -24,7 +24,7 @@
 pub mod client;
 pub mod datagram;
 mod http;
-mod human;
+pub mod human;
 pub mod protocol;
 pub mod service;
 pub mod session;

@@ -3,7 +3,8 @@
 use super::cases::{self, Case, Mechanism, SIZES, USUAL};
 use super::runner::{self, Effort, Setup};
 use super::{chapter, endpoints, table};
-use crate::load::compare;
+use crate::filter;
+use crate::load::process;
 use crate::load::report as reports;
 use crate::{Placement, text};
 use std::fs;
@@ -103,7 +104,7 @@ pub fn main(caller: Caller) -> ExitCode {
     }
     let directory = match out {
         Some(directory) => Some(directory),
-        None => words.is_empty().then(compare::target_folder),
+        None => words.is_empty().then(reports::target_directory),
     };
     run(&preset, &cases, directory.as_deref()).unwrap_or_else(|error| {
         eprintln!("ipc: {error}");
@@ -138,7 +139,7 @@ fn names_this_bench(line: &[u8]) -> bool {
 fn out_and_words(args: &[String]) -> (Option<PathBuf>, Vec<&str>) {
     let at = args.iter().position(|arg| arg == "--out");
     let out = at.and_then(|at| args.get(at + 1));
-    let words = compare::filter_words(args);
+    let words = filter::words(args);
     let words = words.into_iter().filter(|word| out.is_none_or(|out| out != word)).collect();
     (out.map(PathBuf::from), words)
 }
@@ -165,20 +166,20 @@ fn chosen(cases: Vec<Case>, words: &[&str]) -> Result<Vec<Case>, String> {
 }
 
 fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<ExitCode> {
-    let stop = compare::stop_when_interrupted(PathBuf::new())?;
+    let stop = process::stop_when_interrupted(PathBuf::new())?;
     let placement = Placement::choose();
     let words = match placement {
-        Placement::Apart { server, client, .. } => format!(
+        Placement::Pinned { server, client, .. } => format!(
             "two processes, both on core {client}, or the near one on core {client} and the far one on core {server}"
         ),
-        Placement::Together => "two processes, not pinned".to_owned(),
+        Placement::Unpinned => "two processes, not pinned".to_owned(),
     };
     println!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
     println!("{}; {words}", text::machine());
-    let environment = compare::environment(words);
+    let environment = crate::load::sampled_run::environment(words);
     let setup = Setup { cases, effort: preset.effort, placement, stop: &stop };
-    let report = runner::run(&setup, environment, &mut compare::progress);
-    compare::progress("");
+    let report = runner::run(&setup, environment, &mut text::progress);
+    text::progress("");
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }

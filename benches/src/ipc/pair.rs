@@ -34,8 +34,8 @@ impl Pair {
         mut objects: Objects,
     ) -> Result<Pair, Box<dyn Error>> {
         let cores = match placement {
-            Placement::Together => [None, None],
-            Placement::Apart { server, client, .. } => match case.cores {
+            Placement::Unpinned => [None, None],
+            Placement::Pinned { server, client, .. } => match case.cores {
                 Cores::One => [Some(client), Some(client)],
                 Cores::Two => [Some(client), Some(server)],
             },

@@ -39,7 +39,7 @@ pub fn run(setup: &Setup<'_>, environment: Environment, progress: &mut dyn FnMut
     let mut results = Vec::new();
     for (nth, &case) in setup.cases.iter().enumerate() {
         let missing = case.exclusion().map(str::to_owned).or_else(|| {
-            let two = matches!(setup.placement, Placement::Apart { .. });
+            let two = matches!(setup.placement, Placement::Pinned { .. });
             (case.cores == Cores::Two && !two).then(|| "there is one core to run on".to_owned())
         });
         let mut result = Measured { case, missing, outcomes: Vec::new() };

@@ -5,8 +5,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The version of the JSON that a [`Recording`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
+/// and sizes a `distribution`, which was their `law`.
+pub const SCHEMA: u32 = 2;
 
 /// One run against one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Recording {
     pub workload: Workload,
     /// Where and how it was run.
     pub environment: Environment,
-    /// When this began, in seconds since the beginning of the first stretch of a run in steps; 0 elsewhere.
+    /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
     /// How long was measured, in seconds; the warm-up is not in it.
@@ -138,7 +139,7 @@ pub struct Interval {
 /// What the generator itself has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Its processor time over what was measured, in seconds.
+    /// Its CPU time over what was measured, in seconds.
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,

@@ -183,7 +183,7 @@ impl Words {
         unsafe { self.0.content(at * 128) }
     }
 
-    /// The other kind of number beside it, for a futex.
+    /// The number of the other kind next to it, for a futex.
     ///
     /// # Panics
     ///

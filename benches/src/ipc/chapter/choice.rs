@@ -4,9 +4,8 @@ use super::representative_size;
 use crate::ipc::cases::{Cores, Mechanism, NUMBER, Pattern, Waiting, bytes};
 use crate::ipc::group::nanos;
 use crate::ipc::report::Report;
-use crate::load::report::NONE;
-use crate::load::report::html::Plate;
-use crate::load::report::svg::escape;
+use crate::load::report::{Figure, NONE};
+use crate::text::escape;
 use std::fmt::Write as _;
 
 /// The need, the mechanism to take, and why.
@@ -88,7 +87,7 @@ const WHEN: [(&str, Mechanism, &str); 15] = [
     ),
 ];
 
-pub fn which_one_when(report: &Report) -> Plate {
+pub fn which_one_when(report: &Report) -> Figure {
     let mut html = String::from(
         "<table><thead><tr><th scope=\"col\">You want</th><th scope=\"col\" style=\"text-align:left\">Take</th><th scope=\"col\" style=\"text-align:left\">Since</th><th scope=\"col\">There and back, one core</th>\
          <th scope=\"col\">One way, two cores</th></tr></thead><tbody>",
@@ -113,13 +112,13 @@ pub fn which_one_when(report: &Report) -> Plate {
     }
     html.push_str("</tbody></table>");
     let size = bytes(representative_size(report));
-    Plate {
+    Figure {
         title: "Which one when".to_owned(),
         svg: html,
-        words: vec![format!(
+        caption: format!(
             "Choose by what it can do; most cost about the same. The figures are those of this run, for messages of {size}, \
              or a number where nothing longer is carried."
-        )],
+        ),
         table: Vec::new(),
         wide: true,
     }

@@ -9,8 +9,7 @@ use super::cases::{Cores, NUMBER, USUAL};
 use super::group::Group;
 use super::report::Report;
 use super::table;
-use crate::load::report::html::{Chapter, Plate};
-use crate::load::report::{self as reports, Comparison, NONE, Strip, json};
+use crate::load::report::{self as reports, Chapter, Comparison, Figure, NONE, Timeline, json};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -35,24 +34,26 @@ pub fn rewrite(directory: &Path) -> io::Result<()> {
     let comparison = comparison.unwrap_or_else(|_| Comparison {
         schema: reports::SCHEMA,
         environment: environment.unwrap_or_default(),
+        driver: None,
         baseline: None,
         cases: Vec::new(),
     });
-    let strips: Vec<Strip> = serde_json::from_str(&text("strips.json")).unwrap_or_default();
-    let page = reports::page_with(&comparison, &strips, &further);
+    let timelines: Vec<Timeline> =
+        serde_json::from_str(&text("timelines.json")).unwrap_or_default();
+    let page = reports::page(&comparison, &timelines, &further);
     reports::write(&directory.join("index.html"), &page)
 }
 
 /// The chapter of one report.
 pub fn chapter(report: &Report) -> Chapter {
-    let mut plates: Vec<Plate> = vec![choice::which_one_when(report)];
+    let mut figures: Vec<Figure> = vec![choice::which_one_when(report)];
     for group in Group::of(report) {
-        plates.extend(plots::by_size(report, group));
+        figures.extend(plots::by_size(report, group));
     }
     for cores in [Cores::One, Cores::Two] {
-        plates.extend(plots::of_numbers(report, cores));
+        figures.extend(plots::of_numbers(report, cores));
     }
-    plates.extend(plots::of_ratios(report));
+    figures.extend(plots::of_ratios(report));
     let reasons = table::reasons(report).into_iter().map(|why| (NONE.to_owned(), why));
     let verdicts = table::verdicts(report).into_iter();
     let verdicts = verdicts.map(|line| match line.strip_prefix("! ") {
@@ -69,7 +70,7 @@ pub fn chapter(report: &Report) -> Chapter {
              other; points are medians.",
             report.environment.machine, report.environment.placement, report.rounds
         ),
-        plates,
+        figures,
         notes: reasons.chain(verdicts).chain(failures).collect(),
     }
 }

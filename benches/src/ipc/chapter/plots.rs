@@ -4,12 +4,11 @@ use super::representative_size;
 use crate::ipc::cases::{Bound, Contestant, Cores, Mechanism, NUMBER, Pattern, Waiting};
 use crate::ipc::group::{Group, interval, nanos};
 use crate::ipc::report::{Measured, Report, Verdict};
-use crate::load::report::NONE;
-use crate::load::report::html::Plate;
 use crate::load::report::svg::{self, About, Axis, Bar, Point, Row, Series};
+use crate::load::report::{Figure, NONE};
 
 /// Time against the size of messages.
-pub fn by_size(report: &Report, group: Group) -> Option<Plate> {
+pub fn by_size(report: &Report, group: Group) -> Option<Figure> {
     let mut sizes: Vec<usize> = group
         .results(report)
         .filter(|result| result.case.mechanism.carries_messages())
@@ -53,12 +52,12 @@ pub fn by_size(report: &Report, group: Group) -> Option<Plate> {
     let times = series.iter().flat_map(|line| line.points.iter().filter_map(|point| point.y));
     let x = Axis::steps("length of a message", &steps, |size| short_bytes(size as usize));
     let y = Axis::log(label, times, short);
-    let words = vec![explanation(group).to_owned()];
+    let caption = explanation(group).to_owned();
     let id = format!("ipc-{}", name_of(group));
     let title = group.title();
-    let about = About { id: &id, title: &title, description: &words[0] };
+    let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::lines(about, &x, &y, &series));
-    Some(Plate { title, svg, words, table: group.rows(report), wide: false })
+    Some(Figure { title, svg, caption, table: group.rows(report), wide: false })
 }
 
 fn point(result: &Measured, contestant: Contestant) -> Option<Point> {
@@ -111,7 +110,7 @@ fn explanation(group: Group) -> &'static str {
 }
 
 /// What carries a number at most, as bars.
-pub fn of_numbers(report: &Report, cores: Cores) -> Option<Plate> {
+pub fn of_numbers(report: &Report, cores: Cores) -> Option<Figure> {
     let all: Vec<(Mechanism, Option<f64>, String)> = Mechanism::ALL
         .into_iter()
         .filter(|mechanism| !mechanism.carries_messages())
@@ -147,10 +146,8 @@ pub fn of_numbers(report: &Report, cores: Cores) -> Option<Plate> {
         .collect();
     let axis = Axis::linear("time", all.iter().filter_map(|(_, own, _)| *own), short);
     let id = format!("ipc-turn-{}", if cores == Cores::One { "one" } else { "two" });
-    let words = vec![
-        "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned(),
-    ];
-    let about = About { id: &id, title: &title, description: &words[0] };
+    let caption = "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned();
+    let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::bars(about, &axis, &[], &bars));
     let header = vec![String::new(), "time".to_owned(), "ratio to baseline".to_owned()];
     let rows = all.into_iter().map(|(mechanism, _, text)| {
@@ -160,12 +157,12 @@ pub fn of_numbers(report: &Report, cores: Cores) -> Option<Plate> {
         vec![mechanism.title().to_owned(), text, ratio.map_or(NONE.to_owned(), interval)]
     });
     let table = std::iter::once(header).chain(rows).collect();
-    Some(Plate { title, svg, words, table, wide: false })
+    Some(Figure { title, svg, caption, table, wide: false })
 }
 
 /// What the library costs beyond the baseline.
-pub fn of_ratios(report: &Report) -> Vec<Plate> {
-    let mut plates = Vec::new();
+pub fn of_ratios(report: &Report) -> Vec<Figure> {
+    let mut figures = Vec::new();
     for pattern in [Pattern::RoundTrip, Pattern::OneWay] {
         let size = representative_size(report);
         let wanted = |result: &&Measured| {
@@ -223,13 +220,11 @@ pub fn of_ratios(report: &Report) -> Vec<Plate> {
             ticks: ticks(around[0], around[2]),
         };
         let title = format!("What the library adds, {}", pattern.title());
-        let words = vec![
-            "Sleeping mechanisms on one core, spinning ones on two. The bar is the interval of 95 % over the rounds; a hollow \
+        let caption = "Sleeping mechanisms on one core, spinning ones on two. The bar is the interval of 95 % over the rounds; a hollow \
              marker shows no difference."
-                .to_owned(),
-        ];
+                .to_owned();
         let id = format!("ipc-ratio-{}", pattern.title().replace(' ', "-"));
-        let about = About { id: &id, title: &title, description: &words[0] };
+        let about = About { id: &id, title: &title, description: &caption };
         let svg = apart_from_servers(&svg::ratios(about, &axis, &rows));
         let header = vec![String::new(), "baseline".to_owned(), "ratio".to_owned()];
         let table =
@@ -240,9 +235,9 @@ pub fn of_ratios(report: &Report) -> Vec<Plate> {
                 };
                 vec![row.name.clone(), baseline.to_owned(), row.text.clone()]
             }));
-        plates.push(Plate { title, svg, words, table: table.collect(), wide: false });
+        figures.push(Figure { title, svg, caption, table: table.collect(), wide: false });
     }
-    plates
+    figures
 }
 
 fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {

@@ -18,21 +18,21 @@ fn assert_balanced(markup: &str) {
 #[test]
 fn chapter_is_well_formed() {
     let chapter = chapter(&sample(1.2, 15));
-    assert_eq!(chapter.plates[0].title, "Which one when");
+    assert_eq!(chapter.figures[0].title, "Which one when");
     let mut ids = Vec::new();
-    for plate in &chapter.plates {
-        assert_balanced(&plate.svg);
+    for figure in &chapter.figures {
+        assert_balanced(&figure.svg);
         for wrong in ["NaN", "inf", "data-series", "<script"] {
-            assert!(!plate.svg.contains(wrong), "{wrong} in {}", plate.title);
+            assert!(!figure.svg.contains(wrong), "{wrong} in {}", figure.title);
         }
-        assert!(!plate.words.is_empty());
-        ids.extend(plate.svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()));
+        assert!(!figure.caption.is_empty());
+        ids.extend(figure.svg.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()));
     }
     let mut once = ids.clone();
     once.sort_unstable();
     once.dedup();
     assert_eq!(once.len(), ids.len(), "an id stands twice");
-    let titles: Vec<&str> = chapter.plates.iter().map(|plate| plate.title.as_str()).collect();
+    let titles: Vec<&str> = chapter.figures.iter().map(|figure| figure.title.as_str()).collect();
     for title in [
         "Round trip, both on one core, sleeping",
         "Round trip, each on a core of its own, spinning",
@@ -64,6 +64,6 @@ fn chapter_of_empty_report_is_valid() {
     let mut report = sample(1.0, 3);
     report.results.retain(|result| result.missing.is_some());
     let chapter = chapter(&report);
-    assert_eq!(chapter.plates.len(), 1);
-    assert_balanced(&chapter.plates[0].svg);
+    assert_eq!(chapter.figures.len(), 1);
+    assert_balanced(&chapter.figures[0].svg);
 }
