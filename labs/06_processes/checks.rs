@@ -2,7 +2,7 @@
 
 use crate::context::{Check, Program, Stop, TIMEOUT, TestContext, Verdict, fail};
 use harness::oracles;
-use harness::proc;
+use harness::proc::{self, Process};
 use harness::wait::within;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -214,7 +214,11 @@ fn adopted(context: &TestContext) -> Verdict {
 }
 
 fn no_middle_child(context: &TestContext) -> Verdict {
-    let (mut program, _) = orphan(context)?;
+    let (mut program, orphan) = orphan(context)?;
+    // The process between may still be on its way out. That it ends at all is what `adopted` checks.
+    let ended =
+        |process: &Process| process.state == 'Z' || [program.pid(), orphan].contains(&process.pid);
+    within(Duration::from_secs(1), || program.process_tree().iter().all(ended));
     let clean = within(TIMEOUT, || oracles::zombies(&program.process_tree()).is_empty());
     if clean {
         return Ok(());
