@@ -58,7 +58,7 @@ fn wait_for_note(page: &Page<'_>, note: &str) {
 }
 
 fn assert_no_complaints(page: &Page<'_>) {
-    assert_eq!(page.complaints(), [""; 0]);
+    assert_eq!(page.console_errors(), [""; 0]);
 }
 
 fn a_small_tree(root: &Root) {
@@ -315,7 +315,7 @@ fn read_only_server_offers_no_uploads() {
         page.open(&url(server, "/"));
         assert_eq!(names(&page).len(), 4);
         assert_eq!(page.eval("document.querySelector('#upload').checkVisibility()"), false);
-        let accessible = page.heard();
+        let accessible = page.accessibility_tree();
         assert!(!accessible.iter().any(|(_, name)| name.contains("Upload")), "{accessible:?}");
         assert_no_complaints(&page);
     });
@@ -368,7 +368,7 @@ fn third_party_pages_cannot_write() {
         assert_eq!(page.eval(&put("", "/foreign.txt")), 403);
         assert!(!server.root().names().iter().any(|name| name.contains("foreign")));
         // What was uploaded does not run, neither as a page nor in a frame of one.
-        page.complaints();
+        page.console_errors();
         page.open(&format!("{own}/page.txt"));
         page.eval(
             "(() => { window.received = 0; addEventListener('message', () => received++) })()",
@@ -399,7 +399,7 @@ fn injected_scripts_do_not_run() {
         );
         page.until("document.querySelector('img').complete");
         assert_eq!(page.eval("window.ran === undefined"), true);
-        let complaints = page.complaints();
+        let complaints = page.console_errors();
         assert!(
             !complaints.is_empty()
                 && complaints.iter().all(|line| line.contains("Content Security Policy")),
@@ -479,7 +479,7 @@ fn page_is_accessible_by_keyboard() {
     with_each(&[], a_small_tree, |browser, server, model| {
         let page = browser.page();
         page.open(&url(server, "/docs/deep"));
-        let accessible = page.heard();
+        let accessible = page.accessibility_tree();
         let has = |role: &str, name: &str| {
             let found = accessible.iter().any(|(r, n)| r == role && n.contains(name));
             assert!(found, "no {role} {name:?} in {accessible:?}");
@@ -544,7 +544,7 @@ fn page_works_without_scripts() {
             text.contains("<caption>1 folder, 3 files, 1.4 MiB</caption>") && text.contains(model)
         );
         assert!(text.contains("2023-11-14 22:13") && text.contains("(UTC)"));
-        let accessible = page.heard();
+        let accessible = page.accessibility_tree();
         assert!(!accessible.iter().any(|(_, name)| name.contains("Upload")), "{accessible:?}");
         page.open(&url(server, "/?sort=size&order=desc"));
         let text = html();

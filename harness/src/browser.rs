@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The fail-safe of every wait: a cold start of a browser on a busy machine takes seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A running browser.
 pub struct Browser {
@@ -129,7 +129,7 @@ impl Browser {
         }
         let sent = self.orders.borrow_mut().write_all(format!("{order}\0").as_bytes());
         sent.unwrap_or_else(|error| panic!("{method}: the browser is gone: {error}"));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut message = self.message(deadline, method);
             if message["id"] == id {
@@ -144,7 +144,7 @@ impl Browser {
     fn message(&self, deadline: Instant, what: &str) -> Value {
         match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => panic!("{what}: nothing within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("{what}: nothing within {TIMEOUT:?}"),
             Err(RecvTimeoutError::Disconnected) => panic!("{what}: the browser has ended"),
         }
     }
@@ -158,7 +158,7 @@ impl Browser {
             let event = self.events.borrow_mut().remove(at);
             return event.expect("it was just there")["params"].take();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut message = self.message(deadline, method);
             if fits(&message) {
@@ -250,7 +250,7 @@ impl Page<'_> {
                 watch.observe(document, all);
                 look();
             }})",
-            PATIENCE.as_millis() / 2
+            TIMEOUT.as_millis() / 2
         ));
         assert_eq!(outcome, true, "never came true: {condition}");
     }
@@ -317,7 +317,7 @@ impl Page<'_> {
 
     /// What a screen reader is told: role and name of everything that is not ignored.
     #[track_caller]
-    pub fn heard(&self) -> Vec<(String, String)> {
+    pub fn accessibility_tree(&self) -> Vec<(String, String)> {
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().expect("nodes");
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
@@ -360,7 +360,7 @@ impl Page<'_> {
 
     /// What the console has complained of since it was last asked: exceptions, errors, violations of a policy.
     #[track_caller]
-    pub fn complaints(&self) -> Vec<String> {
+    pub fn console_errors(&self) -> Vec<String> {
         let events =
             self.take(&["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"]);
         let is_quiet = |event: &&Value| {

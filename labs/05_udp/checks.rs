@@ -4,7 +4,7 @@ use crate::context::{
     Check, Datagram, DatagramSocket, Program, Server, Stop, TIMEOUT, TestContext, Verdict, fail,
     quote,
 };
-use harness::oracles::{self, Rest};
+use harness::oracles::{self, SleepWatch};
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
 use harness::wait::{pause, within};
@@ -276,7 +276,7 @@ const WINDOW: Duration = Duration::from_millis(150);
 fn asleep(program: &Program, while_what: &str) -> Verdict {
     // It may still be on its way to sleep. Who watches the clock ends some time after that, and so is found before.
     let most = Duration::from_secs(1);
-    let Some(ready) = oracles::restless(|| program.process_tree(), WINDOW, most) else {
+    let Some(ready) = oracles::busy_throughout(|| program.process_tree(), WINDOW, most) else {
         return Ok(());
     };
     let observed = format!("for {ready:.0?} of {WINDOW:?} it ran, or waited for a core to run on");
@@ -403,7 +403,7 @@ impl ClientUnderTest {
     fn next_datagram(&mut self, what: &str) -> Verdict<Datagram> {
         // Who sleeps in one and the same call for so long will not try again. Who only waits for a core does not sleep.
         let most = TIMEOUT.min(Duration::from_secs(1) + 8 * self.timeout);
-        let (begun, mut rest) = (Instant::now(), Rest::of(self.program.pid()));
+        let (begun, mut watch) = (Instant::now(), SleepWatch::new(self.program.pid()));
         loop {
             if let Some(datagram) = self.socket.receive(Duration::from_millis(5))? {
                 return Ok(datagram);
@@ -412,7 +412,7 @@ impl ClientUnderTest {
             if ended && let Some(datagram) = self.socket.receive(Duration::ZERO)? {
                 return Ok(datagram);
             }
-            if ended || rest.look() >= most || begun.elapsed() >= TIMEOUT {
+            if ended || watch.sample() >= most || begun.elapsed() >= TIMEOUT {
                 let waited = if ended {
                     String::new()
                 } else {

@@ -163,7 +163,7 @@ fn sleeps(context: &TestContext) -> Verdict {
     let program = parent_of_ended_children(context)?;
     within(TIMEOUT, || program.process_tree().len() == 1);
     let window = Duration::from_millis(300);
-    let Some(ready) = oracles::restless(|| program.process_tree(), window, Duration::from_secs(1))
+    let Some(ready) = oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1))
     else {
         return Ok(());
     };

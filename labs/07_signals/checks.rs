@@ -4,7 +4,7 @@
 //! on sleeping, for longer than it ever has to: so a finding rarely needs a deadline, and a slow machine makes none.
 
 use crate::context::{Check, Program, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote};
-use harness::oracles::{self, Rest};
+use harness::oracles::{self, SleepWatch};
 use harness::proc;
 use harness::wait::{pause, within};
 use nix::sys::signal::Signal;
@@ -64,7 +64,7 @@ fn next_line_by(
     timeout: Duration,
 ) -> Verdict<String> {
     let begun = Instant::now();
-    let mut rest = Rest::of(program.pid());
+    let mut watch = SleepWatch::new(program.pid());
     loop {
         let over = program.try_wait()?.is_some();
         if let Some(line) = program.read_line_within(Duration::from_millis(10))? {
@@ -73,7 +73,7 @@ fn next_line_by(
         if over {
             return fail(what, program.describe());
         }
-        if rest.look() > quiet && all_asleep(program) {
+        if watch.sample() > quiet && all_asleep(program) {
             return fail(what, format!("{ASLEEP}; {}", program.describe()));
         }
         if begun.elapsed() > timeout {
@@ -164,9 +164,9 @@ fn has_ended(program: &Program) -> bool {
 /// Waits until a program sleeps, and has nothing more to do for the moment. One that is gone, or that never sleeps, is
 /// for others to find.
 fn wait_until_asleep(program: &Program) {
-    let mut rest = Rest::of(program.pid());
+    let mut watch = SleepWatch::new(program.pid());
     let asleep = Duration::from_millis(30);
-    within(Duration::from_secs(1), || rest.look() > asleep || has_ended(program));
+    within(Duration::from_secs(1), || watch.sample() > asleep || has_ended(program));
 }
 
 // wait
@@ -242,7 +242,7 @@ fn sleeps(context: &TestContext) -> Verdict {
             format!("{} {:.0?} later, and nobody had sent a signal", quote(&said), begun.elapsed());
         return fail(what, observed);
     }
-    let restless = oracles::restless(|| program.process_tree(), window, Duration::from_secs(1));
+    let restless = oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1));
     if program.try_wait()?.is_some() {
         return fail(what, program.describe());
     }

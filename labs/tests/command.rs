@@ -66,7 +66,7 @@ impl Cli {
 fn left_behind() -> Vec<String> {
     let mut left = Vec::new();
     // One that has ended may have to wait for whoever has inherited it. One that lives is one too many.
-    harness::wait::within(harness::wait::PATIENCE, || {
+    harness::wait::within(harness::wait::TIMEOUT, || {
         left = students_processes();
         !left.iter().all(|stat| stat.contains(") Z ")) || left.is_empty()
     });

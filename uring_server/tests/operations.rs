@@ -15,7 +15,7 @@ fn start(options: &[&str]) -> Option<Server> {
 }
 
 fn descriptors(server: &Server) -> BTreeMap<String, usize> {
-    oracles::descriptor_kinds(&server.family())
+    oracles::descriptor_kinds(&server.process_tree())
 }
 
 /// Without what it shares with the servers of the tests beside this one.
@@ -39,7 +39,7 @@ fn back_at(server: &Server, rest: &BTreeMap<String, usize>) {
     let had = |kind: &String| rest.get(kind).copied().unwrap_or(0);
     let back = || descriptors(server).iter().all(|(kind, count)| *count <= had(kind));
     assert!(
-        harness::wait::within(harness::wait::PATIENCE, back),
+        harness::wait::within(harness::wait::TIMEOUT, back),
         "{:?} were {rest:?}",
         descriptors(server)
     );

@@ -97,7 +97,7 @@ impl Program {
 
     /// It and all processes that it has started.
     pub fn process_tree(&self) -> Vec<Process> {
-        proc::family(self.pid())
+        proc::process_tree(self.pid())
     }
 
     /// Sends it a signal; nothing happens if it has ended.

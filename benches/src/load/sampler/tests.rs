@@ -111,7 +111,7 @@ fn ended_processes_keep_their_usage() {
         child.wait().unwrap();
         // Of two steps, the second process was nobody's to wait for: it may still be on its way out.
         let mut gone = probe.sample(2.0, Scope::All);
-        harness::wait::within(harness::wait::PATIENCE, || {
+        harness::wait::within(harness::wait::TIMEOUT, || {
             gone = probe.sample(2.0, Scope::All);
             gone.processes == 0
         });
@@ -127,7 +127,7 @@ fn time_axis_starts_at_origin() {
     let begin = Instant::now();
     let sampler = Sampler::start(Pid::from_child(&child), Placement::Unpinned).unwrap();
     // Until the last look, which is one that is asked for, cannot be taken for one that was asked for at the beginning.
-    let patience = harness::wait::PATIENCE;
+    let patience = harness::wait::TIMEOUT;
     let late = || sampler.latest().is_some_and(|sample| sample.at > 0.35);
     assert!(harness::wait::within(patience, late));
     let series = sampler.finish(begin + Duration::from_millis(150));
