@@ -144,12 +144,12 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     /// Of the file of this name, in whichever version.
-    pub fn new(name: usize) -> Verifier {
+    pub(crate) fn new(name: usize) -> Verifier {
         Verifier { name, at: 0, start: 0, line: [0; LINE] }
     }
 
     /// Whether `bytes` are what comes next.
-    pub fn feed(&mut self, content: &Content, mut bytes: &[u8]) -> bool {
+    pub(crate) fn feed(&mut self, content: &Content, mut bytes: &[u8]) -> bool {
         if self.at < LINE as u64 {
             let at = self.at as usize;
             let piece = bytes.len().min(LINE - at);
@@ -174,7 +174,7 @@ impl Verifier {
     }
 
     /// Whether so many bytes were the whole file.
-    pub fn is_whole(&self, content: &Content) -> bool {
+    pub(crate) fn is_whole(&self, content: &Content) -> bool {
         self.at == content.length(self.name)
     }
 

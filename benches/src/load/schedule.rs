@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The planned times of an open loop, in nanoseconds from its beginning, without end.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     rng: Rng,
     poisson: bool,
     /// What is left of the rate's profile; the last is without end.
@@ -35,7 +35,7 @@ impl Piece {
 
 impl Schedule {
     /// Of a workload and its profile, warm-ups included; none for a closed loop.
-    pub fn new(workload: &Workload) -> Option<Schedule> {
+    pub(crate) fn new(workload: &Workload) -> Option<Schedule> {
         let rate = workload.arrivals.rate()?;
         let poisson = matches!(workload.arrivals, Arrivals::Poisson { .. });
         let nanos = |time: Duration| time.as_secs_f64() * 1e9;
@@ -64,12 +64,12 @@ impl Schedule {
     }
 
     /// When the next one is planned.
-    pub fn peek(&self) -> u64 {
+    pub(crate) fn peek(&self) -> u64 {
         self.next as u64
     }
 
     /// Goes on to the one after.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         // The next comes when the rate has added up to this.
         let mut left = match self.poisson {
             // Times between independent arrivals are exponential. 1 - f64() is never 0.
@@ -96,7 +96,7 @@ impl Schedule {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// A whole file.
     Get,
     /// A new version of a file.
@@ -111,7 +111,7 @@ pub enum Verb {
 
 /// Draws requests.
 #[derive(Clone, Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     rng: Rng,
     /// Sums of the weights.
     verbs: Vec<(u64, Verb)>,
@@ -122,7 +122,7 @@ pub struct Choice {
 
 impl Choice {
     /// By the weights and Zipf's law of `workload`.
-    pub fn new(workload: &Workload) -> Choice {
+    pub(crate) fn new(workload: &Workload) -> Choice {
         let Mix { get, put, list, hash, quit } = workload.mix;
         let weights = [
             (get, Verb::Get),
@@ -155,7 +155,7 @@ impl Choice {
     }
 
     /// The next request.
-    pub fn verb(&mut self) -> Verb {
+    pub(crate) fn verb(&mut self) -> Verb {
         match self.verbs[..] {
             [] => Verb::Get,
             [(_, only)] => only,
@@ -167,7 +167,7 @@ impl Choice {
     }
 
     /// The next name.
-    pub fn name(&mut self) -> usize {
+    pub(crate) fn name(&mut self) -> usize {
         match self.zipf.last() {
             None => self.rng.usize(..self.names),
             Some(sum) => {
@@ -178,7 +178,7 @@ impl Choice {
     }
 
     /// Whether something of this probability happens.
-    pub fn happens(&mut self, probability: f64) -> bool {
+    pub(crate) fn happens(&mut self, probability: f64) -> bool {
         self.rng.f64() < probability
     }
 }

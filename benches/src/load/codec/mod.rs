@@ -7,7 +7,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use reply::{Reply, ReplyReader};
+pub(crate) use reply::{Reply, ReplyReader};
 
 use super::content::{Content, file_name};
 use super::schedule::Verb;
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 /// Encodes the requests of a workload, and holds what its replies are verified against.
-pub struct Codec {
+pub(crate) struct Codec {
     /// The files.
     pub content: Content,
     protocol: Protocol,
@@ -34,7 +34,7 @@ pub struct Codec {
 
 impl Codec {
     /// All requests of a workload, encoded.
-    pub fn new(workload: &Workload, addr: SocketAddr) -> Codec {
+    pub(crate) fn new(workload: &Workload, addr: SocketAddr) -> Codec {
         let content = Content::new(workload);
         let protocol = workload.protocol;
         let mut headers = Vec::new();
@@ -82,7 +82,7 @@ impl Codec {
     }
 
     /// Appends the bytes of a request to `out`, without the body of an upload.
-    pub fn encode(&self, request: &Request, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, request: &Request, out: &mut Vec<u8>) {
         let last = usize::from(request.last);
         let range = match request.verb {
             Verb::Get => &self.ranges[request.name][2 * last],
@@ -101,7 +101,7 @@ impl Codec {
 
 /// A request, as far as its reply depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The operation.
     pub verb: Verb,
     /// The number of the file.

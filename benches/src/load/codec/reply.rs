@@ -14,7 +14,7 @@ const LONGEST_HEADER: usize = 64 * 1024;
 
 /// A reply that has been read in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Whether it was the right one.
     pub result: Result<(), ErrorKind>,
     /// Whether the server closes after it.
@@ -23,7 +23,7 @@ pub struct Reply {
 
 /// Reads the replies of a connection, however they are cut.
 #[derive(Debug, Default)]
-pub struct ReplyReader {
+pub(crate) struct ReplyReader {
     /// The beginning of a header whose end has not arrived.
     header: Vec<u8>,
     body: Option<Body>,
@@ -49,14 +49,14 @@ enum BodyCheck {
 
 impl ReplyReader {
     /// Forgets everything: for the next connection.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.header.clear();
         self.body = None;
     }
 
     /// Takes some of `input`, which is not empty. Returns how much, and the reply if it is complete now.
     /// `request` is the oldest request without a reply.
-    pub fn feed(
+    pub(crate) fn feed(
         &mut self,
         codec: &Codec,
         request: Option<&Request>,
@@ -101,7 +101,7 @@ impl ReplyReader {
     }
 
     /// The connection has ended. Returns the reply that ends with it, if there is one.
-    pub fn finish(&mut self, codec: &Codec) -> Option<Reply> {
+    pub(crate) fn finish(&mut self, codec: &Codec) -> Option<Reply> {
         self.body.as_mut().filter(|body| body.framing == Framing::ToEnd)?.framing =
             Framing::Length(0);
         self.complete(codec)

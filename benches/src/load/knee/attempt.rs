@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A percentile, and what it may be at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bound {
+pub(super) struct Bound {
     /// Between 0 and 100.
     pub percentile: f64,
     /// How long it may be.
