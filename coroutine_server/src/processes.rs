@@ -22,13 +22,13 @@ use file_service::Service;
 use ipc::shared::{Array, Location, Value};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, fork};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, getpid, getppid, pidfd_open,
     pidfd_send_signal, set_parent_process_death_signal, waitid,
 };
-use server_core::{ConnectionLimit, ShutdownSignals};
+use server_core::{ConnectionLimit, ShutdownSignals, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -165,8 +165,7 @@ fn wait_for_event(signals: &ShutdownSignals, members: &[Member], stopping: bool)
     let mut fds = vec![PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
     fds.extend(members.iter().flat_map(|m| &m.process).map(|fd| PollFd::new(fd, PollFlags::IN)));
     let due = members.iter().filter_map(Member::due).min().filter(|_| !stopping);
-    let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let timeout = timeout_until(due);
     let _ = poll(&mut fds, timeout.as_ref()); // an interrupted wait is repeated by the caller
 }
 

@@ -5,7 +5,7 @@
 
 use crate::options::Trigger;
 use crate::poller::{Event, Poller, Watch};
-use file_service::transport::timespec;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use server_core::Key;
@@ -74,7 +74,7 @@ impl Poller for Epoll {
     fn forget(&mut self, _: BorrowedFd<'_>, _: Key) {}
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(timespec);
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut batch = [const { MaybeUninit::uninit() }; BATCH];
         let ready = match epoll::wait(&self.set, &mut batch[..], timeout.as_ref()) {
             Ok((ready, _)) => ready,

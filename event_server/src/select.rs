@@ -4,10 +4,9 @@
 //! descriptors up to the highest, and so do we afterwards.
 
 use crate::poller::{Event, Poller, Watch};
-use file_service::transport::timespec;
 use rustix::event::{
-    FdSetElement, FdSetIter, fd_set_bound, fd_set_insert, fd_set_num_elements, fd_set_remove,
-    select,
+    FdSetElement, FdSetIter, Timespec, fd_set_bound, fd_set_insert, fd_set_num_elements,
+    fd_set_remove, select,
 };
 use rustix::io::Errno;
 use server_core::Key;
@@ -73,7 +72,7 @@ impl Poller for Select {
         read.copy_from_slice(&self.read);
         write.copy_from_slice(&self.write);
         let end = fd_set_bound(read).max(fd_set_bound(write));
-        let timeout = timeout.map(timespec);
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // SAFETY: every descriptor in the sets is open, because the worker calls `forget` before it closes one.
         let outcome = unsafe { select(end, Some(read), Some(write), None, timeout.as_ref()) };
         match outcome {

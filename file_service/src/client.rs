@@ -1,6 +1,6 @@
 //! A blocking client of the file protocol, for tests, benches, labs and the `file_client` tool.
 //!
-//! One [`Client`] is one connection; a [`DatagramClient`] has none. Callers give plain names; the client encodes them. It trusts
+//! One [`Client`] is one connection; a [`DatagramClient`] has none. Callers pass plain names; the client encodes them. It trusts
 //! nothing that the server sends: a declared length only bounds what is read and is never
 //! allocated in advance, a malformed reply is an [`Error::Protocol`].
 //!
@@ -47,15 +47,15 @@ const READ_BUFFER: usize = 32 * 1024;
 
 /// After an early refusal that leaves the connection usable, at most so much of the body is still
 /// sent for the sake of the connection; beyond it, closing is cheaper.
-const WORTH_SENDING: u64 = 8 * 1024 * 1024;
+const FILLER_MAX: u64 = 8 * 1024 * 1024;
 
 /// Called after each piece of a transfer with the bytes moved so far and the bytes expected.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// One connection to a file server.
 ///
-/// An error that leaves the conversation in an unknown place ends the connection: every later call
-/// answers [`Error::Closed`] and [`Client::is_stale`] says so. A mere refusal keeps it.
+/// An error that leaves the conversation in an unknown state ends the connection: every later call
+/// returns [`Error::Closed`], and [`Client::is_stale`] returns true. A mere refusal keeps it.
 #[derive(Debug)]
 pub struct Client {
     reader: BufReader<TcpStream>,
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Speaks over a stream that is connected already, and in blocking mode.
-    pub fn from_stream(stream: TcpStream) -> Result<Client, Error> {
+    fn from_stream(stream: TcpStream) -> Result<Client, Error> {
         stream.set_nodelay(true).map_err(Error::Connect)?;
         Ok(Client {
             reader: BufReader::with_capacity(READ_BUFFER, stream),
@@ -95,8 +95,8 @@ impl Client {
         })
     }
 
-    /// Gives up on a server that neither sends nor takes a byte for so long; `None` and zero wait
-    /// for ever, as a new client does. The loss shows as [`Error::Lost`] of kind `TimedOut`.
+    /// Ends the connection when the server neither sends nor takes a byte for so long; `None` and zero wait
+    /// without limit, as a new client does. The loss is returned as [`Error::Lost`] of kind `TimedOut`.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.timeout = timeout.filter(|t| !t.is_zero());
         let stream = self.reader.get_ref();
@@ -104,16 +104,16 @@ impl Client {
         stream.set_write_timeout(self.timeout)
     }
 
-    /// The entries of a folder, the root if `None`, in the server's order.
+    /// The entries of a directory, the root if `None`, in the server's order.
     pub fn list(&mut self, dir: Option<&str>) -> Result<Vec<Entry>, Error> {
         self.list_dir(dir.unwrap_or("/"))
     }
 
-    /// The entries of a folder whose name need not be UTF-8; an empty name is the root.
+    /// The entries of a directory whose name need not be UTF-8; an empty name is the root.
     pub fn list_dir(&mut self, dir: impl AsRef<OsStr>) -> Result<Vec<Entry>, Error> {
         let length = self.request("LIST", dir.as_ref(), &[])?;
         let result = self.read_entries(length);
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// A whole file, in memory.
@@ -138,10 +138,10 @@ impl Client {
             Ok(_) => Err(cut_short(body.len() as u64, expected)),
             Err(error) => Err(self.lost(error)),
         };
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// Streams a file from `offset` on into `sink`; tells how many bytes that were.
+    /// Streams a file from `offset` on into `sink`. Returns the number of bytes.
     pub fn get_to(
         &mut self,
         path: impl AsRef<OsStr>,
@@ -154,7 +154,7 @@ impl Client {
         let mut chunk = self.take_chunk();
         let result = self.receive(expected, &mut chunk, sink, progress);
         self.chunk = chunk;
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// Stores a file.
@@ -182,17 +182,17 @@ impl Client {
         let mut chunk = self.take_chunk();
         let result = self.send_file(line, length, &mut chunk, source, progress);
         self.chunk = chunk;
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// The SHA-256 of a file, as 64 lower-case hex digits.
     pub fn hash(&mut self, path: impl AsRef<OsStr>) -> Result<String, Error> {
         let length = self.request("HASH", path.as_ref(), &[])?;
         let result = self.read_hash(length);
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// Takes leave and closes.
+    /// Sends `QUIT` and closes.
     pub fn quit(mut self) -> Result<(), Error> {
         if !self.open {
             return Err(Error::Closed);
@@ -202,9 +202,9 @@ impl Client {
     }
 
     /// Whether the connection is of no more use: ended by an error, closed by the server, or with
-    /// an unasked line of the server (`timeout`, `busy`) waiting where silence belongs.
+    /// an unsolicited refusal of the server (`timeout`, `busy`) to read.
     pub fn is_stale(&self) -> bool {
-        !self.open || self.reply_waiting(Duration::ZERO).unwrap_or(true)
+        !self.open || self.reply_arrives(Duration::ZERO).unwrap_or(true)
     }
 
     /// Another handle of the same socket, with which a different thread can shut it down.
@@ -218,7 +218,7 @@ impl Client {
 pub struct Entry {
     /// What it is.
     pub kind: Kind,
-    /// Its size in bytes, 0 for a folder.
+    /// Its size in bytes, 0 for a directory.
     pub size: u64,
     /// When it last changed, in whole seconds since 1970.
     pub mtime: i64,
@@ -231,7 +231,7 @@ pub struct Entry {
 pub enum Kind {
     /// A regular file.
     File,
-    /// A folder.
+    /// A directory.
     Directory,
 }
 
@@ -240,7 +240,7 @@ pub enum Kind {
 pub enum Error {
     /// No connection could be made.
     Connect(io::Error),
-    /// The server answered, and said no.
+    /// The server refused the request.
     Refused {
         /// The word of the protocol, such as `not-found`.
         code: String,
@@ -258,7 +258,7 @@ pub enum Error {
         /// For how long a reply was waited for.
         waited: Duration,
     },
-    /// The server said something that the protocol does not know.
+    /// The server's reply does not follow the protocol.
     Protocol(String),
     /// The caller's own reader or writer failed.
     Local(io::Error),
@@ -323,7 +323,7 @@ impl Client {
         Ok(expected)
     }
 
-    /// Sends one request without a body and reads the head of its reply: the length that follows.
+    /// Sends one request without a body and reads the first line of its reply: the length that follows.
     fn request(&mut self, verb: &str, path: &OsStr, numbers: &[u64]) -> Result<u64, Error> {
         if !self.open {
             return Err(Error::Closed);
@@ -334,13 +334,13 @@ impl Client {
     fn exchange(&mut self, line: &[u8]) -> Result<u64, Error> {
         let result = match self.reader.get_mut().write_all(line) {
             Ok(()) => self.read_reply(),
-            Err(error) => Err(self.last_words(error)),
+            Err(error) => Err(self.write_failed(error)),
         };
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// A connection that cannot be written to may still hold the server's reason.
-    fn last_words(&mut self, error: io::Error) -> Error {
+    /// Returns the refusal that the server may have sent before it closed the connection, or else `error`.
+    fn write_failed(&mut self, error: io::Error) -> Error {
         self.open = false;
         match self.read_reply() {
             Err(refused @ Error::Refused { .. }) => refused,
@@ -349,10 +349,10 @@ impl Client {
     }
 
     /// Ends the connection after everything but a plain refusal.
-    fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn close_on_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => {}
-            Err(Error::Refused { code, .. }) if !closes(code) => {}
+            Err(Error::Refused { code, .. }) if !closes_connection(code) => {}
             Err(_) => self.open = false,
         }
         result
@@ -417,34 +417,35 @@ impl Client {
                     format!("the source ended after {} of {length} bytes", sent + n as u64);
                 return Err(Error::Local(io::Error::new(ErrorKind::UnexpectedEof, message)));
             }
-            let delivered = if line.is_empty() {
+            let outcome = if line.is_empty() {
                 self.send_until_reply(&want[..n])?
             } else {
                 line.extend_from_slice(&want[..n]);
-                let delivered = self.send_until_reply(&line)?;
+                let outcome = self.send_until_reply(&line)?;
                 line.clear();
-                delivered
+                outcome
             };
             sent += n as u64;
-            if let Delivered::ReplyCame { unsent } = delivered {
-                return self.refused_early(unsent as u64 + (length - sent));
+            if let SendOutcome::ReplyArrived { unsent } = outcome {
+                return self.read_early_refusal(unsent as u64 + (length - sent));
             }
             progress(sent, length);
             if sent == length {
                 return self.read_reply().and_then(expect_empty);
             }
-            if self.reply_waiting(Duration::ZERO)? {
-                return self.refused_early(length - sent);
+            if self.reply_arrives(Duration::ZERO)? {
+                return self.read_early_refusal(length - sent);
             }
         }
     }
 
-    /// Reads a reply that came before the body was sent, and squares the conversation.
-    fn refused_early(&mut self, unsent: u64) -> Result<(), Error> {
+    /// Reads a reply that came before the body was sent, and sends what the server still expects of the body.
+    fn read_early_refusal(&mut self, unsent: u64) -> Result<(), Error> {
         match self.read_reply() {
             Ok(_) => Err(Error::Protocol("an OK before the file was sent".to_string())),
             Err(Error::Refused { code, message }) => {
-                let usable = !closes(&code) && code != "bad-argument" && unsent <= WORTH_SENDING;
+                let usable =
+                    !closes_connection(&code) && code != "bad-argument" && unsent <= FILLER_MAX;
                 self.open = usable && self.send_filler(unsent).is_ok();
                 Err(Error::Refused { code, message })
             }
@@ -465,9 +466,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends `bytes`, but stops as soon as the socket is full and the server has something to say,
-    /// or does not listen any more and may have left its reason.
-    fn send_until_reply(&self, mut bytes: &[u8]) -> Result<Delivered, Error> {
+    /// Sends `bytes`, but stops as soon as the socket is full and a reply has arrived, or the server has closed the
+    /// connection, perhaps after a refusal.
+    fn send_until_reply(&self, mut bytes: &[u8]) -> Result<SendOutcome, Error> {
         let socket = self.reader.get_ref();
         while !bytes.is_empty() {
             match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -475,16 +476,16 @@ impl Client {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     if self.wait_to_send()? {
-                        return Ok(Delivered::ReplyCame { unsent: bytes.len() });
+                        return Ok(SendOutcome::ReplyArrived { unsent: bytes.len() });
                     }
                 }
                 Err(Errno::PIPE | Errno::CONNRESET) => {
-                    return Ok(Delivered::ReplyCame { unsent: bytes.len() });
+                    return Ok(SendOutcome::ReplyArrived { unsent: bytes.len() });
                 }
                 Err(error) => return Err(Error::Lost(error.into())),
             }
         }
-        Ok(Delivered::All)
+        Ok(SendOutcome::Sent)
     }
 
     /// Waits until the socket takes bytes (false) or has some to read (true).
@@ -496,8 +497,8 @@ impl Client {
         Ok(ready.contains(PollFlags::IN))
     }
 
-    /// Whether the server said something, its farewell included, within `wait`.
-    fn reply_waiting(&self, wait: Duration) -> Result<bool, Error> {
+    /// Whether bytes or the end of stream arrive within `wait`.
+    fn reply_arrives(&self, wait: Duration) -> Result<bool, Error> {
         if !self.reader.buffer().is_empty() {
             return Ok(true);
         }
@@ -558,14 +559,14 @@ impl Client {
     }
 }
 
-/// How a piece of an upload left.
-enum Delivered {
-    All,
-    ReplyCame { unsent: usize },
+/// How the sending of a piece of an upload ended.
+enum SendOutcome {
+    Sent,
+    ReplyArrived { unsent: usize },
 }
 
-/// Whether the protocol says that the server closes after this refusal.
-fn closes(code: &str) -> bool {
+/// Whether the server closes the connection after this refusal, by the protocol.
+fn closes_connection(code: &str) -> bool {
     matches!(code, "too-large" | "line-too-long" | "busy" | "timeout")
 }
 
@@ -675,7 +676,7 @@ fn cut_short(received: u64, expected: u64) -> Error {
     Error::Lost(io::Error::new(ErrorKind::UnexpectedEof, message))
 }
 
-/// A socket's expired timeout says "try again"; a person wants to read what happened.
+/// Converts the error of a socket; that of an expired timeout, "try again", is replaced by what happened.
 fn lost(error: io::Error, timeout: Option<Duration>) -> Error {
     match (error.kind(), timeout) {
         (ErrorKind::WouldBlock | ErrorKind::TimedOut, Some(timeout)) => {

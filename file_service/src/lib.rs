@@ -4,16 +4,20 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`protocol`] | request lines, paths, replies, error codes: pure functions of bytes |
-//! | [`store`] | the served folder: nothing leaves it, nothing is half-written |
+//! | [`store`] | the served directory: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
 //! | [`transport`] | what a session needs of a byte stream; TCP sockets as such a stream |
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
-//! | [`trace`] | who did what when, for `--trace FILE` |
+//! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
 //! | [`client`] | a blocking client |
+//!
+//! `http` and `human` are private: requests and responses of HTTP; sizes and dates for people.
 //!
 //! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
 //! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
-//! share, and the file locks by which the [`store`] tells a living upload from an abandoned one.
+//! share, and the file locks by which the [`store`] tells a living upload from an abandoned one. The
+//! trace also asks for the number and name of the calling thread, and locks its file. A test reads the sources
+//! (`harness/tests/structure.rs`).
 
 #![forbid(unsafe_code)]
 

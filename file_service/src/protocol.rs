@@ -1,6 +1,6 @@
-//! The words of the file protocol: request lines, paths, replies, error codes.
+//! The file protocol: request lines, paths, replies, error codes.
 //!
-//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` says what the words mean.
+//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` defines the protocol.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 pub const MAX_LINE: usize = 4096;
 
 /// The longest component of a path, after decoding.
-pub const MAX_COMPONENT: usize = 255;
+const MAX_COMPONENT: usize = 255;
 
 /// Temporary names of uploads begin with this, followed by [`UPLOAD_DIGITS`] lower-case hex digits.
 /// No request can name such a file and no listing shows one.
@@ -16,17 +16,17 @@ pub(crate) const UPLOAD_PREFIX: &str = ".~upload-";
 pub(crate) const UPLOAD_DIGITS: usize = 16;
 
 /// Whether `name` is reserved for an upload in progress.
-pub fn is_upload_name(name: &[u8]) -> bool {
+pub(crate) fn is_upload_name(name: &[u8]) -> bool {
     name.strip_prefix(UPLOAD_PREFIX.as_bytes()).is_some_and(|digits| {
         digits.len() == UPLOAD_DIGITS
             && digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
-/// Why a request was not carried out, as the client is told.
+/// Why a request was not executed, as the reply states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The verb is not one of the protocol, or the line is no text.
+    /// The verb is not one of the protocol, or the line is not text.
     BadCommand,
     /// Wrong number of arguments, or a malformed number.
     BadArgument,
@@ -34,13 +34,13 @@ pub enum Code {
     BadPath,
     /// The offset lies beyond the end of the file.
     BadRange,
-    /// No such file or folder.
+    /// No such file or directory.
     NotFound,
     /// The operating system refuses access.
     Denied,
     /// The path names something that is not a regular file.
     NotAFile,
-    /// The path names something that is not a folder.
+    /// The path names something that is not a directory.
     NotADirectory,
     /// The server takes no uploads.
     ReadOnly,
@@ -66,13 +66,13 @@ impl Code {
         self.entry().0
     }
 
-    /// One line that tells a person what happened.
+    /// One line for people: what happened.
     pub fn message(self) -> &'static str {
         self.entry().1
     }
 
     /// The status of the same refusal in HTTP.
-    pub fn http_status(self) -> u16 {
+    pub(crate) fn http_status(self) -> u16 {
         self.entry().2
     }
 
@@ -112,7 +112,7 @@ pub fn error_line(code: Code) -> String {
 /// A path below the root that satisfies every rule of the protocol, decoded.
 ///
 /// It is relative and holds no empty, `.` or `..` component, no control byte and no reserved name,
-/// so joining it to a folder can only go down. The empty path is the root itself.
+/// so joining it to a directory can only go down. The empty path is the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelPath {
     bytes: Vec<u8>,
@@ -182,7 +182,7 @@ impl RelPath {
         if self.trailing_slash { Err(Code::BadPath) } else { Ok(self) }
     }
 
-    /// The parent folder and the last component; `None` for the root.
+    /// The parent directory and the last component; `None` for the root.
     pub fn split(&self) -> Option<(&[u8], &[u8])> {
         if self.is_root() {
             return None;
@@ -229,7 +229,7 @@ pub(crate) fn is_control(byte: u8) -> bool {
 }
 
 /// Writes `name` as the protocol does: only the bytes that must be are encoded, in upper-case hex.
-pub fn encode_name(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     for chunk in name.utf8_chunks() {
         for &byte in chunk.valid().as_bytes() {
             if is_control(byte) || byte == b' ' || byte == b'%' {
@@ -252,7 +252,7 @@ pub(crate) fn percent_encode(byte: u8) -> [u8; 3] {
 /// One request of the file protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The entries of a folder.
+    /// The entries of a directory.
     List(Result<RelPath, Code>),
     /// Bytes of a file.
     Get {
@@ -276,10 +276,10 @@ pub enum Request {
     Quit,
 }
 
-/// A request line that asks for nothing the protocol knows.
+/// A request line that is not a request of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRequest {
-    /// What the client is told.
+    /// The code of the reply.
     pub code: Code,
     /// Whether the connection must close, because it is unknown how many bytes of a body follow.
     pub close: bool,
@@ -323,7 +323,7 @@ impl Request {
                 _ => Err(refuse(Code::BadArgument)),
             }
         } else if is("PUT") {
-            // Without a length nobody knows where the next request begins.
+            // Without a length it is unknown where the next request begins.
             let refuse = BadRequest { code: Code::BadArgument, close: true };
             match args.ok_or(refuse)?.fields() {
                 [name, length] => Ok(Request::Put {

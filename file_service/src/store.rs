@@ -34,9 +34,9 @@ const HASH_CHUNK: usize = 256 * 1024;
 /// Why the store did not do what was asked.
 #[derive(Debug)]
 pub struct Failure {
-    /// What the client is told.
+    /// The code of the reply.
     pub code: Code,
-    /// What the log is told, where the code alone does not say it.
+    /// The error for the log, where the code alone does not identify it.
     pub detail: Option<io::Error>,
 }
 
@@ -75,7 +75,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a reply says about a file.
+/// The metadata of a file that replies need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Length in bytes.
@@ -88,7 +88,7 @@ pub struct Stat {
     pub ino: u64,
 }
 
-/// What a listing tells apart.
+/// The kinds of entries in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -112,7 +112,7 @@ pub struct Entry {
 
 /// What a path names.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// A regular file, open for reading.
     File(File, Stat),
     /// A directory, open for listing.
@@ -150,17 +150,17 @@ impl Store {
     }
 
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
-    pub fn without_unnamed_files(self) -> Store {
+    pub fn without_anonymous_files(self) -> Store {
         Store { anonymous: false, ..self }
     }
 
     /// Whether uploads are taken.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.writable
     }
 
     /// Whether an upload is flushed to disk when it is committed, which may take long.
-    pub fn is_synchronous(&self) -> bool {
+    pub(crate) fn is_synchronous(&self) -> bool {
         self.sync
     }
 
@@ -168,9 +168,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and what the system says.
-    pub fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
-        // O_NONBLOCK: a FIFO without a writer would hold us for ever. O_NOCTTY: a terminal is not ours.
+    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
+        // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve(path.as_bytes(), flags)?;
         let (kind, stat) = stat_fd(fd.as_fd())?;
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for anything else, and what the system says.
+    /// [`Code::NotAFile`] for anything else, and the system's errors.
     pub fn open_file(&self, path: &RelPath) -> Result<(File, Stat), Failure> {
         match self.open_any(path)? {
             Opened::File(file, stat) => Ok((file, stat)),
@@ -197,7 +197,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotADirectory`] for anything else, and what the system says.
+    /// [`Code::NotADirectory`] for anything else, and the system's errors.
     pub fn open_directory(&self, path: &RelPath) -> Result<OwnedFd, Failure> {
         match self.open_any(path) {
             Ok(Opened::Directory(fd)) => Ok(fd),
@@ -215,8 +215,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What the system says when the directory itself cannot be read; an entry that vanishes meanwhile is
-    /// no error.
+    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
+    /// not an error.
     pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
         self.list_at_most(usize::MAX, directory, fd)
     }
@@ -226,7 +226,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
-    pub fn list_at_most(
+    pub(crate) fn list_at_most(
         &self,
         most: usize,
         directory: &RelPath,
@@ -291,8 +291,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::ReadOnly`], [`Code::NotAFile`] where the path names a directory or a special file, and what
-    /// the system says.
+    /// [`Code::ReadOnly`], [`Code::NotAFile`] where the path names a directory or a special file, and
+    /// the system's errors.
     pub fn begin_upload(&self, path: &RelPath) -> Result<Upload, Failure> {
         if !self.writable {
             return Err(Code::ReadOnly.into());
@@ -317,7 +317,7 @@ impl Store {
                 Ok(fd) => {
                     return Ok(Upload { file: fd.into(), destination, sync: self.sync });
                 }
-                // The ways in which file systems and old kernels say that they have no O_TMPFILE.
+                // The errors of file systems and old kernels that do not support O_TMPFILE.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -328,7 +328,7 @@ impl Store {
     }
 
     /// What a `PUT` would replace, for preconditions; `None` where there is no regular file.
-    pub fn stat(&self, path: &RelPath) -> Option<Stat> {
+    pub(crate) fn stat(&self, path: &RelPath) -> Option<Stat> {
         self.open_file(path).ok().map(|(_, stat)| stat)
     }
 
@@ -409,7 +409,7 @@ impl Upload {
     ///
     /// # Errors
     ///
-    /// [`Code::NoSpace`], and what the system says.
+    /// [`Code::NoSpace`], and the system's errors.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(io::Write::write_all(&mut self.file, bytes)?)
     }
@@ -418,7 +418,7 @@ impl Upload {
     ///
     /// # Errors
     ///
-    /// What the system says; then nothing has changed.
+    /// The system's errors; then nothing has changed.
     pub fn commit(mut self) -> Result<bool, Failure> {
         if self.sync {
             self.file.sync_all()?;
@@ -543,8 +543,8 @@ impl Drop for Destination {
 ///
 /// # Errors
 ///
-/// What the system says.
-pub fn hash(file: &File) -> Result<Vec<u8>, Failure> {
+/// The system's errors.
+pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK];
     let mut offset = 0;

@@ -1,12 +1,11 @@
 //! What a session needs of a connected byte stream, and sockets as such a stream.
 
-use rustix::event::Timespec;
 use rustix::fs::sendfile;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::fs::File;
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A connected byte stream.
 ///
@@ -67,13 +66,5 @@ impl Transport for Socket<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
-    }
-}
-
-/// Converts for poll(2) and its like, which take whole seconds and nanoseconds.
-pub fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
     }
 }

@@ -1,13 +1,12 @@
 //! Three ways in which the children of a prefork server accept their clients, side by side.
 
 use crate::child;
-use file_service::transport::timespec;
 use file_service::{Moment, Service};
 use ipc::lock::{Guard, Mutex};
 use ipc::socket::Packets;
 use nix::errno::Errno;
 use rustix::event::{PollFd, PollFlags, poll};
-use server_core::{Accepted, Acceptor, Connection};
+use server_core::{Accepted, Acceptor, Connection, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -97,9 +96,9 @@ fn acquire(lock: &Mutex<u32>) -> io::Result<Guard<'_, u32>> {
 /// Waits until `until`, unless the listening socket is shut down before.
 fn pause(acceptor: &Acceptor, until: Instant) {
     if let Some(listener) = acceptor.listener() {
-        let left = timespec(until.saturating_duration_since(Instant::now()));
         // No flags: only a hang-up is reported.
-        let _ = poll(&mut [PollFd::new(listener, PollFlags::empty())], Some(&left));
+        let _ =
+            poll(&mut [PollFd::new(listener, PollFlags::empty())], timeout_until(until).as_ref());
     }
 }
 

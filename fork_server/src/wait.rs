@@ -3,9 +3,10 @@
 //! The parent has one thread, so the signals are read here and not by a watchdog.
 
 use file_service::Service;
-use file_service::transport::timespec;
 use rustix::event::{PollFd, PollFlags, poll};
-use server_core::{Accepted, Acceptor, Connection, ConnectionHandle, ShutdownSignals, exit};
+use server_core::{
+    Accepted, Acceptor, Connection, ConnectionHandle, ShutdownSignals, exit, timeout_until,
+};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -102,7 +103,7 @@ impl ParentWait {
         }
         let pause = self.paused_until.filter(|_| !accepting && !self.held);
         let until = [self.cut_off, self.acceptor.retry_at(), pause].into_iter().flatten().min();
-        let timeout = until.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        let timeout = timeout_until(until);
         // An interrupted wait, for example by SIGCHLD, is repeated by the caller.
         let ready = poll(&mut fds, timeout.as_ref()).is_ok();
         let is_ready = |at: usize| ready && !fds[at].revents().is_empty();

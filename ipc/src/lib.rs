@@ -23,6 +23,8 @@
 //! ([`Error`]) name the object and the call; waiting calls have a form with a timeout where the kernel has
 //! one.
 
+#![warn(unreachable_pub)]
+
 #[doc(hidden)]
 pub mod baseline;
 mod error;

@@ -1,4 +1,4 @@
-//! What all mechanisms need of the system: retrying, deadlines, pauses, names.
+//! Helpers of all mechanisms: retrying, deadlines, pauses, names.
 
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
@@ -102,10 +102,10 @@ pub(crate) fn timespec(time: Duration) -> TimeSpec {
     TimeSpec::from_duration(time)
 }
 
-/// As [`timespec`], for the calls that count in microseconds. Rounds up: what is less than one of them would
-/// otherwise be zero, which those calls take for "off" or "for ever".
+/// As [`timespec`], for the calls that count in microseconds. Rounds up: a shorter time would otherwise become zero,
+/// which those calls take for "off" or "forever".
 pub(crate) fn timeval(time: Duration) -> libc::timeval {
-    // Beyond any calendar is the same as for ever, and must not overflow.
+    // A time beyond any calendar must not overflow.
     let time = time.min(Duration::from_secs(1 << 30)).saturating_add(Duration::from_nanos(999));
     libc::timeval {
         tv_sec: time.as_secs() as libc::time_t,
@@ -197,6 +197,31 @@ mod tests {
         let deadline = Deadline::wall(Duration::MAX);
         assert!(deadline.left() > Duration::from_secs(1 << 30));
         assert_eq!(Deadline::monotonic(Duration::ZERO).left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn create_or_open_retries_lost_races() {
+        let calls = std::cell::Cell::new(0);
+        // The object is there, then removed, then there again and complete.
+        let create = || match calls.replace(calls.get() + 1) {
+            0 | 2 | 4 => Err(Error::system("x", "create", Errno::EEXIST)),
+            _ => unreachable!("an open comes between two attempts to create"),
+        };
+        let open = || match calls.replace(calls.get() + 1) {
+            1 => Err(Error::system("x", "open", Errno::ENOENT)),
+            3 => Err(Error::Closed { object: "x".to_owned() }),
+            number => Ok(number),
+        };
+        assert_eq!(create_or_open(create, open).unwrap(), 5);
+        let denied = || Err::<(), _>(Error::system("x", "create", Errno::EACCES));
+        assert_eq!(create_or_open(denied, || Ok(())).unwrap_err().errno(), Some(Errno::EACCES));
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_the_longest() {
+        let pauses = backoff(Duration::from_millis(1), Duration::from_millis(5));
+        let pauses: Vec<u128> = pauses.take(5).map(|pause| pause.as_millis()).collect();
+        assert_eq!(pauses, [1, 2, 4, 5, 5]);
     }
 
     #[test]

@@ -10,9 +10,8 @@ use crate::handle::ConnectionHandle;
 use crate::limit::{ConnectionPermit, Registry};
 use crate::listen::set_inherited_options;
 use file_service::protocol::{Code, error_line};
-use file_service::transport::timespec;
 use file_service::{Service, Session};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags, acceptfrom_with, recv, send};
 use std::collections::VecDeque;
@@ -37,6 +36,9 @@ const REFUSAL_TICK: Duration = Duration::from_millis(2);
 
 /// The first and the longest pause when the system has no descriptor or memory for a connection.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// A timeout that has passed.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Accepts, refuses and backs off. It never waits, unless its listening socket is left to block.
 #[derive(Debug)]
@@ -281,8 +283,9 @@ impl Acceptor {
             return false;
         };
         // A listening socket that blocks would have us wait here, if the client has gone meanwhile.
-        let none = Some(&timespec(Duration::ZERO));
-        if poll(&mut [PollFd::new(listener, PollFlags::IN)], none).is_ok_and(|ready| ready == 0) {
+        if poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&NOW))
+            .is_ok_and(|ready| ready == 0)
+        {
             return false;
         }
         drop(self.spare.take());

@@ -1,6 +1,6 @@
 //! The driver of the blocking models: one session over one blocking socket, on the calling thread.
 
-use file_service::transport::timespec;
+use crate::timeout::timeout_until;
 use file_service::{Interest, Session, Socket, Step, Transport};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -83,8 +83,8 @@ fn wait(socket: &impl AsFd, interest: Interest, deadline: Instant) -> io::Result
         Interest::Write => PollFlags::OUT,
     };
     loop {
-        let left = timespec(deadline.saturating_duration_since(Instant::now()));
-        match poll(&mut [PollFd::new(socket, flags)], Some(&left)) {
+        let timeout = timeout_until(deadline);
+        match poll(&mut [PollFd::new(socket, flags)], timeout.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),

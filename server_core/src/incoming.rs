@@ -4,8 +4,8 @@ use crate::acceptor::{Accepted, Acceptor, Connection};
 use crate::handle::ConnectionHandle;
 use crate::limit::ConnectionLimit;
 use crate::shutdown::Watchdog;
+use crate::timeout::timeout_until;
 use file_service::Service;
-use file_service::transport::timespec;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use std::cell::OnceCell;
 use std::io;
@@ -71,8 +71,7 @@ impl Incoming {
     /// Waits for a client or for the shutdown, and meanwhile for refused clients to leave.
     fn wait(&self) {
         let Some(listener) = self.acceptor.listener() else { return };
-        let until = self.acceptor.retry_at();
-        let timeout = until.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        let timeout = timeout_until(self.acceptor.retry_at());
         let mut fds: Vec<_> = self.acceptor.refused().map(watch).collect();
         if let (true, Some(exclusive)) = (fds.is_empty(), self.exclusive(listener)) {
             let _ = epoll::wait(exclusive, &mut [NO_EVENT], timeout.as_ref());
@@ -92,8 +91,8 @@ impl Incoming {
     fn pause(&self, until: Instant) {
         let Some(listener) = self.acceptor.listener() else { return };
         // No flags: only the end of the listening socket is reported, as a hang-up.
-        let left = timespec(until.saturating_duration_since(Instant::now()));
-        let _ = poll(&mut [PollFd::new(listener, PollFlags::empty())], Some(&left));
+        let timeout = timeout_until(until);
+        let _ = poll(&mut [PollFd::new(listener, PollFlags::empty())], timeout.as_ref());
     }
 }
 

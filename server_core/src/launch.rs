@@ -246,7 +246,7 @@ fn prepare<E: Endpoint<O>, O>(
     }
     let store = Store::open(&options.root, !options.read_only, options.sync)
         .map_err(|error| Unusable(format!("cannot serve the folder {:?}", options.root), error))?;
-    let store = if options.no_tmpfile { store.without_unnamed_files() } else { store };
+    let store = if options.no_tmpfile { store.without_anonymous_files() } else { store };
     let trace = options.trace.as_ref().map(|path| {
         Trace::create(path, model.name)
             .map_err(|error| Unusable(format!("cannot write the trace {path:?}"), error))

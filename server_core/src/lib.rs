@@ -13,7 +13,7 @@
 //! | `limit` | the limit on connections, and the registry of those that are alive |
 //! | `shutdown` | the signals, the drain timeout, the watchdog |
 //! | `blocking` | the driver of the blocking models, one short loop |
-//! | `slab`, `waker`, `helpers` | for event loops: clients by key, a wake-up, threads for slow file work |
+//! | `slab`, `waker`, `helpers`, `timeout` | for event loops: clients by key, a wake-up, threads for slow file work |
 //!
 //! A server is these few lines, and its model is the one in the loop:
 //!
@@ -43,6 +43,7 @@ mod limit;
 mod listen;
 mod shutdown;
 mod slab;
+mod timeout;
 mod waker;
 
 pub use acceptor::{Accepted, Acceptor, Connection};
@@ -55,4 +56,5 @@ pub use limit::{ConnectionLimit, ConnectionPermit};
 pub use listen::{listen, listen_for};
 pub use shutdown::{ShutdownSignals, deadline_tick, exit};
 pub use slab::{Key, Slab};
+pub use timeout::timeout_until;
 pub use waker::Waker;

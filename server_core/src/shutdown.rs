@@ -12,11 +12,11 @@
 
 use crate::acceptor::Acceptor;
 use crate::limit::Registry;
+use crate::timeout::timeout_until;
 use file_service::Service;
-use file_service::transport::timespec;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -65,10 +65,11 @@ impl ShutdownSignals {
     /// Waits until `other` is readable, or seems so, or for at most `timeout`. Returns whether shutdown was
     /// requested, even if `other` is readable too.
     pub fn arrive_before(&self, other: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
         fds.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
         // An interrupted wait is repeated by the caller.
-        let ready = poll(&mut fds, timeout.map(timespec).as_ref()).is_ok();
+        let ready = poll(&mut fds, timeout.as_ref()).is_ok();
         let requested = ready && !fds[0].revents().is_empty();
         if requested {
             tracing::info!("stopping");
@@ -123,8 +124,7 @@ impl Watchdog {
                 (Some(cut_off), Some(tick)) => Some(cut_off.min(Instant::now() + tick)),
                 (cut_off, tick) => cut_off.or(tick.map(|tick| Instant::now() + tick)),
             };
-            let timeout =
-                until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+            let timeout = timeout_until(until);
             let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             let _ = poll(&mut fds, timeout.as_ref());
             if let Some(signal) = self.signals.read() {

@@ -2,18 +2,26 @@ use super::*;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::thread;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has one client, for which the backlog suffices"
+)]
+fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
 /// Plays the server's part for one connection.
 fn scripted(script: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || script(listener.accept().unwrap().0));
     addr
 }
 
-/// Expects each request in turn, gives its reply, closes.
-fn conversation(turns: &'static [(&'static [u8], &'static [u8])]) -> SocketAddr {
+/// Expects each request, sends its reply, and closes.
+fn conversation(exchanges: &'static [(&'static [u8], &'static [u8])]) -> SocketAddr {
     scripted(move |mut stream| {
-        for (request, reply) in turns {
+        for (request, reply) in exchanges {
             let mut received = vec![0; request.len()];
             stream.read_exact(&mut received).unwrap();
             assert_eq!(received.escape_ascii().to_string(), request.escape_ascii().to_string());
@@ -22,8 +30,8 @@ fn conversation(turns: &'static [(&'static [u8], &'static [u8])]) -> SocketAddr 
     })
 }
 
-fn client(turns: &'static [(&'static [u8], &'static [u8])]) -> Client {
-    Client::connect(conversation(turns)).unwrap()
+fn client(exchanges: &'static [(&'static [u8], &'static [u8])]) -> Client {
+    Client::connect(conversation(exchanges)).unwrap()
 }
 
 /// Reads and throws away until the peer closes.
@@ -37,7 +45,7 @@ fn drain(mut stream: &TcpStream) -> usize {
 }
 
 #[test]
-fn every_request_in_its_form() {
+fn requests_are_encoded_and_replies_decoded() {
     const HASH: &[u8] =
         b"OK 65\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
     let mut client = client(&[
@@ -68,7 +76,7 @@ fn every_request_in_its_form() {
 }
 
 #[test]
-fn a_refusal_keeps_the_connection() {
+fn refusal_keeps_the_connection() {
     let mut client = client(&[
         (b"GET x\n", b"ERR not-found no such file or folder\n"),
         (b"GET y\n", b"OK 1\ny"),
@@ -80,7 +88,7 @@ fn a_refusal_keeps_the_connection() {
 }
 
 #[test]
-fn malformed_replies_end_the_connection() {
+fn malformed_reply_ends_the_connection() {
     for reply in [
         &b"\n"[..],
         b"HTTP/1.1 200 OK\r\n",
@@ -105,7 +113,7 @@ fn malformed_replies_end_the_connection() {
 }
 
 #[test]
-fn an_endless_reply_line_is_bounded() {
+fn endless_reply_line_is_rejected() {
     let mut client = Client::connect(scripted(|mut stream| {
         let _ = stream.write_all(&[b'x'; 3 * MAX_LINE]);
         drain(&stream);
@@ -115,7 +123,7 @@ fn an_endless_reply_line_is_bounded() {
 }
 
 #[test]
-fn malformed_listings() {
+fn malformed_listing_is_rejected() {
     for reply in [
         &b"OK 6\nf 1 2 \n"[..],
         b"OK 8\nx 1 2 n\n",
@@ -135,7 +143,7 @@ fn malformed_listings() {
 }
 
 #[test]
-fn a_declared_length_is_not_believed() {
+fn declared_length_is_not_trusted() {
     let mut client = client(&[(b"GET x\n", b"OK 9223372036854775807\nshort")]);
     let Err(Error::Lost(error)) = client.get("x") else { panic!() };
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
@@ -143,7 +151,7 @@ fn a_declared_length_is_not_believed() {
 }
 
 #[test]
-fn a_short_body_is_a_loss() {
+fn short_body_is_a_loss() {
     let mut client = client(&[(b"GET x\n", b"OK 10\n12345")]);
     let mut received = Vec::new();
     let error = client.get_to("x", 0, &mut received, &mut |_, _| ()).unwrap_err();
@@ -153,18 +161,18 @@ fn a_short_body_is_a_loss() {
 }
 
 #[test]
-fn a_farewell_while_idle_is_noticed_and_reported() {
+fn unsolicited_refusal_makes_client_stale() {
     let mut client = Client::connect(scripted(|mut stream| {
         stream.write_all(b"ERR timeout waited too long for this client\n").unwrap();
     }))
     .unwrap();
-    assert!(client.reply_waiting(Duration::from_secs(10)).unwrap());
+    assert!(client.reply_arrives(Duration::from_secs(10)).unwrap());
     assert!(client.is_stale());
     assert_eq!(client.get("x").unwrap_err().code(), Some("timeout"));
 }
 
 #[test]
-fn an_early_refusal_of_an_upload_is_read() {
+fn early_refusal_of_upload_is_returned() {
     let mut client = Client::connect(scripted(|mut stream| {
         // Reads the request line alone, refuses, and drains a little before it closes.
         let mut byte = [0];
@@ -182,7 +190,7 @@ fn an_early_refusal_of_an_upload_is_read() {
 }
 
 #[test]
-fn a_server_that_closes_without_draining_is_still_heard() {
+fn refusal_before_reset_is_returned() {
     let mut client = Client::connect(scripted(|mut stream| {
         stream.write_all(b"ERR busy no room for another client now\n").unwrap();
     }))
@@ -192,7 +200,7 @@ fn a_server_that_closes_without_draining_is_still_heard() {
 }
 
 #[test]
-fn after_an_early_refusal_the_rest_is_sent_and_the_connection_lives() {
+fn early_refusal_keeps_the_connection() {
     const LENGTH: usize = 3 << 20;
     let mut client = Client::connect(scripted(|mut stream| {
         let mut line = [0; b"PUT x 3145728\n".len()];
@@ -211,7 +219,7 @@ fn after_an_early_refusal_the_rest_is_sent_and_the_connection_lives() {
 }
 
 #[test]
-fn a_long_refused_body_is_not_sent_to_its_end() {
+fn long_refused_body_closes_the_connection() {
     let mut client = Client::connect(scripted(|mut stream| {
         stream.write_all(b"ERR read-only this server takes no uploads\n").unwrap();
         drain(&stream);
@@ -223,7 +231,7 @@ fn a_long_refused_body_is_not_sent_to_its_end() {
 }
 
 #[test]
-fn an_ok_before_the_body_is_no_success() {
+fn ok_before_body_is_rejected() {
     let mut client = Client::connect(scripted(|mut stream| {
         stream.write_all(b"OK 0\n").unwrap();
         drain(&stream);
@@ -234,7 +242,7 @@ fn an_ok_before_the_body_is_no_success() {
 }
 
 #[test]
-fn a_source_that_ends_early_is_a_local_error() {
+fn short_source_is_a_local_error() {
     let mut client = Client::connect(scripted(|stream| {
         drain(&stream);
     }))
@@ -246,7 +254,7 @@ fn a_source_that_ends_early_is_a_local_error() {
 }
 
 #[test]
-fn a_failing_sink_is_a_local_error() {
+fn failing_sink_is_a_local_error() {
     let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
     let mut full = [0; 2];
     let result = client.get_to("x", 0, &mut &mut full[..], &mut |_, _| ());
@@ -255,7 +263,7 @@ fn a_failing_sink_is_a_local_error() {
 }
 
 #[test]
-fn a_silent_server_is_given_up() {
+fn silent_server_times_out() {
     let mut client = Client::connect(scripted(|stream| {
         drain(&stream);
     }))
@@ -267,7 +275,7 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
-fn a_server_that_takes_no_bytes_is_given_up() {
+fn server_that_stops_reading_times_out() {
     let mut client = Client::connect(scripted(|stream| {
         // Holds the connection open, unread, until the client leaves.
         let mut fds = [PollFd::new(&stream, PollFlags::RDHUP)];
@@ -290,8 +298,8 @@ fn progress_counts_to_the_end() {
 }
 
 #[test]
-fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+fn connection_without_listener_is_refused() {
+    let listener = listen();
     let addr = listener.local_addr().unwrap();
     drop(listener);
     assert!(matches!(Client::connect(addr), Err(Error::Connect(_))));

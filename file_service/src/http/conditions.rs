@@ -1,4 +1,4 @@
-//! Validators, conditional requests and ranges: what a client that knows an older version, or wants
+//! Validators, conditional requests and ranges: what a client that has an older version, or wants
 //! only a part, should get.
 
 use super::text::{now, push_hex};

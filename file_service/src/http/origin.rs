@@ -1,15 +1,15 @@
 //! Who may write: programs, and the pages of this server itself, but no page of another site.
 //!
 //! A browser runs the pages of every site on the machine of its user, so that any site can send requests
-//! to a server on the loopback of whoever visits it. The browser tells where a request comes from in two
+//! to a server on the loopback of a visitor. The browser states where a request comes from in two
 //! fields that a script cannot set: `Origin`, the scheme, host and port of the page (RFC 6454), and
 //! `Sec-Fetch-Site`, its relation to the server (Fetch Metadata). A request with neither comes from no
 //! page.
 //!
 //! One trick is left to the attacker: a name of theirs that first leads to their server, and then to
-//! 127.0.0.1 (DNS rebinding). The page's origin and the `Host` are then the same, and foreign. Therefore
-//! the host must be one that no stranger's name server answers for: an address, `localhost`, or the
-//! name that the server was told to listen on.
+//! 127.0.0.1 (DNS rebinding). The page's origin and the `Host` are then the same, and the attacker's. Therefore
+//! the host must be one that no other party's name server answers for: an address, `localhost`, or the
+//! name of `--addr`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -27,7 +27,7 @@ pub(super) struct PageOrigin {
 /// The refusal of a page of another origin.
 pub(super) const CROSS_ORIGIN: &str = "the page that asks for this is not of this server";
 
-/// The refusal of a host by which a stranger might call this server.
+/// The refusal of a host name that another party may have pointed at this server.
 pub(super) const UNKNOWN_HOST: &str = "a browser may write only to the server's address, to localhost or to the name it was started with";
 
 /// Returns why the page may not write, unless it may. `own_name` is the host of `--addr`.
@@ -62,7 +62,7 @@ fn is_trusted_host(host: &[u8], own_name: Option<&str>) -> bool {
         Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
         None => host.parse::<Ipv4Addr>().is_ok(),
     };
-    // Browsers take all names below localhost for the loopback, and ask nobody.
+    // Browsers take all names below localhost for the loopback, without a name server.
     let is_local = host.rsplit('.').next().is_some_and(|top| top.eq_ignore_ascii_case("localhost"));
     is_address || is_local || own_name.is_some_and(|name| name.eq_ignore_ascii_case(host))
 }

@@ -1,7 +1,7 @@
-//! A folder for people and for programs.
+//! A directory for people and for programs.
 //!
-//! The page is `page.html`, a whole document with its style and its script, and marks such as `{{rows}}`
-//! where the folder goes. It works without the script for everything but uploads, and loads nothing.
+//! The page is `page.html`, a whole document with its style and its script, and placeholders such as `{{rows}}`
+//! where the directory goes. It works without the script for everything but uploads, and loads nothing.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -24,10 +24,10 @@ pub(super) const PAGE_TYPE: &str = "text/html; charset=utf-8";
 /// The media type of [`json`].
 pub(super) const JSON_TYPE: &str = "application/json";
 
-/// The page, with marks for what changes.
+/// The page, with placeholders for what changes.
 const TEMPLATE: &str = include_str!("page.html");
 
-/// What the page may do: run its own script and wear its own style, which are known by their hashes, and
+/// What the page may do: run its own script and use its own style, which are identified by their hashes, and
 /// talk to this server. Whatever a file name could smuggle into it is neither.
 pub(super) static PAGE_POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -47,7 +47,7 @@ pub(crate) struct ServerInfo<'a> {
     pub(crate) upload_limit: Option<u64>,
 }
 
-/// A folder as an HTML page.
+/// Returns a directory as an HTML page.
 ///
 /// Links to entries are absolute, so that they hold whether or not the address of the page ends with a
 /// slash.
@@ -67,7 +67,7 @@ pub(crate) fn page(
     // A row's markup, a time, and a name that stands in it three times.
     let names: usize = entries.iter().map(|entry| 4 * entry.name.len() + 2 * base.len()).sum();
     let mut html = String::with_capacity(TEMPLATE.len() + 1024 + 280 * entries.len() + names);
-    fill(TEMPLATE, &mut html, |mark, html| match mark {
+    fill(TEMPLATE, &mut html, |placeholder, html| match placeholder {
         "path" => {
             html.push('/');
             if !path.is_root() {
@@ -114,17 +114,17 @@ pub(crate) fn page(
     html.into_bytes()
 }
 
-/// Folders first, then by what is asked for, and among equals by name.
+/// Directories first, then by what is asked for, and among equals by name.
 fn sort(entries: &mut [Entry], view: View) {
     entries.sort_by(|a, b| {
-        let folders_first = (a.kind == Kind::File).cmp(&(b.kind == Kind::File));
+        let directories_first = (a.kind == Kind::File).cmp(&(b.kind == Kind::File));
         let wanted = match view.sort {
             Sort::Name => natural(&a.name, &b.name),
             Sort::Size => a.size.cmp(&b.size),
             Sort::Date => a.mtime.cmp(&b.mtime),
         };
         let wanted = if view.descending { wanted.reverse() } else { wanted };
-        folders_first.then(wanted).then_with(|| natural(&a.name, &b.name))
+        directories_first.then(wanted).then_with(|| natural(&a.name, &b.name))
     });
 }
 
@@ -162,7 +162,7 @@ fn natural(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// Takes the digits at the beginning of `text`, and gives them without leading zeros: `0` for nothing but
+/// Takes the digits at the beginning of `text`, and returns them without leading zeros: `0` for nothing but
 /// zeros, nothing where there is no digit.
 fn take_number<'a>(text: &mut &'a str) -> &'a str {
     let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
@@ -174,7 +174,7 @@ fn take_number<'a>(text: &mut &'a str) -> &'a str {
     }
 }
 
-/// What a link to another folder carries along, so that it is sorted likewise; ready for an attribute.
+/// Returns the query of a link to another directory, which keeps the order; ready for an attribute.
 fn query(view: View) -> &'static str {
     match (view.sort, view.descending) {
         (Sort::Name, false) => "",
@@ -186,7 +186,7 @@ fn query(view: View) -> &'static str {
     }
 }
 
-/// The way from the root to the folder: links to all but the last.
+/// The breadcrumbs from the root to the directory: links to all but the last.
 fn push_crumbs(html: &mut String, path: &RelPath, query: &str) {
     const ROOT: &[u8] = b"Files";
     let path = path.as_bytes();
@@ -218,7 +218,7 @@ fn push_crumbs(html: &mut String, path: &RelPath, query: &str) {
 fn push_columns(html: &mut String, view: View) {
     for (sort, key, title, descends) in [
         (Sort::Name, "name", "Name", false),
-        // Who asks for these wants the largest and the latest.
+        // The first click on these sorts the largest and the latest first.
         (Sort::Size, "size", "Size", true),
         (Sort::Date, "date", "Modified<span id=\"zone\"> (UTC)</span>", true),
     ] {
@@ -237,19 +237,19 @@ fn push_columns(html: &mut String, view: View) {
 }
 
 fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
-    let is_folder = entry.kind == Kind::Directory;
-    html.push_str(if is_folder { "<tr class=\"d\">" } else { "<tr>" });
+    let is_directory = entry.kind == Kind::Directory;
+    html.push_str(if is_directory { "<tr class=\"d\">" } else { "<tr>" });
     html.push_str("<th scope=\"row\"><a href=\"");
     html.push_str(base);
     push_url(html, &entry.name);
-    if is_folder {
+    if is_directory {
         html.push('/');
         html.push_str(query);
     }
     html.push_str("\"><bdi>");
     push_text(html, &entry.name);
     html.push_str("</bdi></a></th>");
-    if is_folder {
+    if is_directory {
         html.push_str("<td></td>");
     } else {
         html.push_str("<td title=\"");
@@ -267,7 +267,7 @@ fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
              {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}</time></td><td>"
         ),
     );
-    if !is_folder {
+    if !is_directory {
         html.push_str("<a class=\"get\" href=\"");
         html.push_str(base);
         push_url(html, &entry.name);
@@ -280,32 +280,32 @@ fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
 
 /// `3 folders, 1 file, 4.5 MiB`.
 fn summary(entries: &[Entry]) -> String {
-    let folders = entries.iter().filter(|entry| entry.kind == Kind::Directory).count();
-    let files = entries.len() - folders;
+    let directories = entries.iter().filter(|entry| entry.kind == Kind::Directory).count();
+    let files = entries.len() - directories;
     let bytes = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
     let counted = |count: usize, what: &str| {
         format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
     };
-    match (folders, files) {
+    match (directories, files) {
         (0, 0) => counted(0, "file"),
-        (_, 0) => counted(folders, "folder"),
+        (_, 0) => counted(directories, "folder"),
         (0, _) => format!("{}, {}", counted(files, "file"), format_size(bytes)),
         _ => format!(
             "{}, {}, {}",
-            counted(folders, "folder"),
+            counted(directories, "folder"),
             counted(files, "file"),
             format_size(bytes)
         ),
     }
 }
 
-/// Copies `template`, and calls `put` with the name of each `{{mark}}` for what stands in its place.
+/// Copies `template`, and calls `put` with the name of each `{{placeholder}}` to write what replaces it.
 fn fill(template: &str, out: &mut String, mut put: impl FnMut(&str, &mut String)) {
     let mut parts = template.split("{{");
     out.push_str(parts.next().unwrap_or_default());
     for part in parts {
-        let (mark, text) = part.split_once("}}").unwrap_or((part, ""));
-        put(mark, out);
+        let (placeholder, text) = part.split_once("}}").unwrap_or((part, ""));
+        put(placeholder, out);
         out.push_str(text);
     }
 }
@@ -316,7 +316,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     inner.map_or("", |(inner, _)| inner)
 }
 
-/// The hash by which a content security policy knows a script or a style.
+/// The hash by which a content security policy identifies a script or a style.
 fn source_hash(source: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(source)))
 }
@@ -326,7 +326,7 @@ fn write_to(html: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = html.write_fmt(text);
 }
 
-/// `1,536 bytes`, for who wants to know.
+/// `1,536 bytes`, for a tooltip.
 fn exact(bytes: u64) -> String {
     format!("{} byte{}", grouped(bytes), if bytes == 1 { "" } else { "s" })
 }
@@ -344,11 +344,11 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// A folder as a JSON array of `{"name", "kind", "size", "mtime"}`, in the order of `entries`.
+/// Returns a directory as a JSON array of `{"name", "kind", "size", "mtime"}`, in the order of `entries`.
 ///
 /// A JSON string holds only Unicode. A name that is UTF-8 stands as it is; one that is not stands
-/// percent-encoded as in the file protocol. A file whose name merely looks so encoded cannot be told
-/// apart here: whoever must, asks `LIST`, which encodes every name.
+/// percent-encoded as in the file protocol. A file whose name merely looks so encoded cannot be
+/// distinguished here; `LIST` encodes every name.
 pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Item<'a> {

@@ -1,14 +1,14 @@
-//! Request heads: where one ends, whether it is well formed, and what it asks for.
+//! Request headers: where one ends, whether it is well formed, and what it asks for.
 
 use super::conditions::{self, Conditions, Decision, RangeSpec};
 use super::origin::{self, PageOrigin};
 use crate::protocol::{Code, RelPath};
 use crate::store::Stat;
 
-/// The longest head: request line, fields and the empty line.
+/// The longest header: request line, fields and the empty line.
 const MAX_HEADER: usize = 16 * 1024;
 
-/// The most fields in one head.
+/// The most fields in one header.
 const MAX_FIELDS: usize = 100;
 
 /// As many fields are looked for on the stack, and more on the heap: where the stack is a coroutine's,
@@ -21,17 +21,17 @@ const MAX_REQUEST_LINE: usize = 8192;
 /// What the bytes received so far amount to.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// The beginning of a head; more must come.
+    /// The beginning of a header; more must come.
     Partial,
-    /// A whole head.
+    /// A whole header.
     Complete {
         /// What it asks for.
         request: Request,
         /// How many bytes it took, the empty line included.
         header_len: usize,
     },
-    /// No well-formed head, whatever may follow. The connection must close after the answer, since
-    /// nobody knows where the next request begins.
+    /// Not a well-formed header, whatever may follow. The connection must close after the answer, since
+    /// it is unknown where the next request begins.
     Invalid {
         /// 400, 414, 431, 501 or 505.
         status: u16,
@@ -53,13 +53,13 @@ pub(crate) struct Request {
     pub(crate) length: Option<u64>,
     /// What the client waits for before it sends the body.
     pub(crate) expect: Expect,
-    /// Whether a folder is wanted as JSON rather than as a page.
+    /// Whether a directory is wanted as JSON rather than as a page.
     pub(crate) wants_json: bool,
     /// What the query asks for.
     pub(crate) view: View,
     /// The page that sent the request, if a browser names it. Boxed because few requests have one.
     page_origin: Option<Box<PageOrigin>>,
-    /// The part of the file wanted; `None` also where the standard says to ignore the field.
+    /// The part of the file wanted; `None` also where the standard has the field ignored.
     range: Option<RangeSpec>,
     /// Boxed because few requests have any.
     conditions: Option<Box<Conditions>>,
@@ -83,10 +83,10 @@ impl Request {
     }
 }
 
-/// What the query of a target asks for. What it does not know, it ignores.
+/// What the query of a target asks for. Unknown parameters are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
-    /// `sort`: how the page of a folder is ordered.
+    /// `sort`: how the page of a directory is ordered.
     pub(crate) sort: Sort,
     /// `order=desc`: the other way round.
     pub(crate) descending: bool,
@@ -94,7 +94,7 @@ pub(crate) struct View {
     pub(crate) download: bool,
 }
 
-/// What the page of a folder is ordered by.
+/// What the page of a directory is ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sort {
     /// By name, as people count.
@@ -109,7 +109,7 @@ pub(crate) enum Sort {
 /// What a request wants done. Names of methods are case-sensitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// The file or the folder.
+    /// The file or the directory.
     Get,
     /// As `Get`, without the body.
     Head,
@@ -119,7 +119,7 @@ pub(crate) enum Method {
     Options,
     /// A method of the standard that no server here serves: 405.
     NotAllowed,
-    /// A method nobody knows: 501.
+    /// A method that is not of the standard: 501.
     Unknown,
 }
 
@@ -136,7 +136,7 @@ pub(crate) enum Expect {
 
 /// Whether the first line of a connection, without its LF, makes it an HTTP connection.
 ///
-/// This only tells the two protocols apart: [`parse`] is the judge of the line.
+/// This only distinguishes the two protocols: [`parse`] checks the line.
 pub(crate) fn is_request_line(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     split_line(line).is_some_and(|line| {
@@ -144,7 +144,7 @@ pub(crate) fn is_request_line(line: &[u8]) -> bool {
     })
 }
 
-/// Reads one head. `input` begins with the first byte of a request line; it may end before the head
+/// Reads one header. `input` begins with the first byte of a request line; it may end before the header
 /// does, or go on after it.
 ///
 /// Growing the input never turns [`Parsed::Invalid`] into anything else, so a violation is answered
@@ -162,7 +162,7 @@ struct Refusal(u16, &'static str);
 
 const BARE_LF: Refusal = Refusal(400, "every line must end with CR and LF");
 
-/// `None` while the end of the head is missing.
+/// `None` while the end of the header is missing.
 fn parse_header(input: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     // What lies beyond the limit is not looked at, so that the verdict does not depend on how much
     // has arrived already.
@@ -210,7 +210,7 @@ fn parse_header(input: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     }
 }
 
-/// httparse takes a bare LF for the end of a line, and of the head.
+/// httparse takes a bare LF for the end of a line, and of the header.
 fn all_lines_end_with_crlf(bytes: &[u8]) -> Result<(), Refusal> {
     for lf in memchr::memchr_iter(b'\n', bytes) {
         if lf == 0 || bytes[lf - 1] != b'\r' {
@@ -267,14 +267,14 @@ fn parse_target(method: Method, target: &[u8]) -> Result<RelPath, Code> {
     if target == b"*" && method == Method::Options {
         return Ok(RelPath::root());
     }
-    // What the query says is no part of the path.
+    // The query is not part of the path.
     let end = target.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(target.len());
     let target = &target[..end];
     if target.starts_with(b"/") {
         return RelPath::decode(target);
     }
-    // What a client says to a proxy, which a server must understand as well. The host does not
-    // matter: there is only one here.
+    // The form for a proxy, which a server must understand as well. The host does not
+    // matter: this server has only one.
     const SCHEME: &[u8] = b"http://";
     let (scheme, rest) = target.split_at_checked(SCHEME.len()).ok_or(Code::BadPath)?;
     let path = memchr::memchr(b'/', rest).unwrap_or(rest.len());
@@ -308,7 +308,7 @@ impl View {
     }
 }
 
-/// What the fields of one head say together.
+/// What the fields of one header amount to.
 #[derive(Default)]
 struct Fields<'a> {
     host: Option<&'a [u8]>,
@@ -476,10 +476,10 @@ fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// How much the client likes the two forms of a folder, in thousandths.
+/// How much the client prefers the two forms of a directory, in thousandths.
 #[derive(Default)]
 struct Accept {
-    /// For `application/json` by name: nobody gets JSON who did not ask for it.
+    /// For `application/json` by name: JSON is only for clients that ask for it.
     json: u16,
     /// For `text/html`, `text/*` and `*/*`, of which the most exact one counts.
     html: [Option<u16>; 3],

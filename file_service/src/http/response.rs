@@ -29,9 +29,9 @@ pub(crate) fn write_file_header(
         Decision::Full => (200, stat.size),
         Decision::Partial { length, .. } => (206, length),
         Decision::NotModified => {
-            let now = begin(out, 304, keep_alive);
+            let now = begin_header(out, 304, keep_alive);
             validators(out, stat, now);
-            return end(out);
+            return end_line(out);
         }
         Decision::PreconditionFailed => {
             return write_text(
@@ -48,11 +48,11 @@ pub(crate) fn write_file_header(
             return write_text(out, 416, line, is_head, keep_alive, |out| {
                 out.extend_from_slice(b"Content-Range: bytes */");
                 push_decimal(out, stat.size);
-                end(out);
+                end_line(out);
             });
         }
     };
-    let now = begin(out, status, keep_alive);
+    let now = begin_header(out, status, keep_alive);
     content_type(out, path, request.view.download);
     content_length(out, length);
     if let Decision::Partial { offset, length } = *decision {
@@ -63,7 +63,7 @@ pub(crate) fn write_file_header(
         push_decimal(out, offset + (length - 1));
         out.push(b'/');
         push_decimal(out, stat.size);
-        end(out);
+        end_line(out);
     }
     validators(out, stat, now);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\r\n");
@@ -99,7 +99,7 @@ fn write_header(
     keep_alive: bool,
     extra: &[(&str, &str)],
 ) {
-    begin(out, status, keep_alive);
+    begin_header(out, status, keep_alive);
     if !matches!(status, 204 | 304) {
         if !content_type.is_empty() {
             field(out, "Content-Type", content_type);
@@ -110,10 +110,10 @@ fn write_header(
     for (name, value) in extra {
         field(out, name, value);
     }
-    end(out);
+    end_line(out);
 }
 
-/// Appends a whole response that refuses a request: `line` says why.
+/// Appends a whole response that refuses a request, with `line` as the reason.
 ///
 /// 405 lists what is allowed instead.
 pub(crate) fn write_error(
@@ -149,12 +149,12 @@ fn write_text(
     keep_alive: bool,
     extra: impl FnOnce(&mut Vec<u8>),
 ) {
-    begin(out, status, keep_alive);
+    begin_header(out, status, keep_alive);
     field(out, "Content-Type", TEXT);
     field(out, "X-Content-Type-Options", "nosniff");
     content_length(out, line.len() as u64 + 1);
     extra(out);
-    end(out);
+    end_line(out);
     if !is_head {
         out.extend_from_slice(line.as_bytes());
         out.push(b'\n');
@@ -163,16 +163,16 @@ fn write_text(
 
 /// The status line and the fields of every response. Returns the time of its `Date`.
 ///
-/// The version is the server's, not the client's. `keep-alive` is said to everyone: an HTTP/1.0
-/// client needs to hear it and no other minds.
-fn begin(out: &mut Vec<u8>, status: u16, keep_alive: bool) -> i64 {
+/// The version is the server's, not the client's. `keep-alive` is sent to every client: an HTTP/1.0
+/// client needs it, and it does not harm others.
+fn begin_header(out: &mut Vec<u8>, status: u16, keep_alive: bool) -> i64 {
     let now = now();
     // Room for any head of a file, so that it grows at most once.
     out.reserve(512);
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(out, status.into());
     out.push(b' ');
-    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(reason_phrase(status).as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(&http_date(now));
     out.extend_from_slice(if keep_alive {
@@ -183,8 +183,8 @@ fn begin(out: &mut Vec<u8>, status: u16, keep_alive: bool) -> i64 {
     now
 }
 
-/// The end of a field begun by hand, and of a head.
-fn end(out: &mut Vec<u8>) {
+/// Ends a field that was begun by hand, or a header.
+fn end_line(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
@@ -193,13 +193,13 @@ fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
-    end(out);
+    end_line(out);
 }
 
 fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
     push_decimal(out, length);
-    end(out);
+    end_line(out);
 }
 
 /// The type of a file by its name, and whether a browser is to save it: `download`, or what it might run.
@@ -210,7 +210,7 @@ fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {
     if media.starts_with("text/") {
         out.extend_from_slice(b"; charset=utf-8");
     }
-    end(out);
+    end_line(out);
     let is_harmless = is_harmless(media);
     if download || !is_harmless {
         disposition(out, path);
@@ -223,7 +223,7 @@ fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {
 
 /// Whether a browser that follows the type runs nothing when it shows the file, or only ever saves it.
 ///
-/// A list of what is known to be so: what is forgotten here is merely saved instead of shown.
+/// The list has the harmless types: a browser saves what is missing here instead of showing it.
 fn is_harmless(media: &str) -> bool {
     const EXACT: &[&str] = &[
         UNKNOWN_TYPE,
@@ -272,11 +272,11 @@ fn disposition(out: &mut Vec<u8>, path: &RelPath) {
 
 fn validators(out: &mut Vec<u8>, stat: &Stat, now: i64) {
     out.extend_from_slice(b"Last-Modified: ");
-    // A file from the future was modified now, as far as any client may hear.
+    // A time in the future is sent as now, as RFC 9110 requires.
     out.extend_from_slice(&http_date(stat.mtime.min(now)));
     out.extend_from_slice(b"\r\nETag: ");
     out.extend_from_slice(Etag::of(stat).as_bytes());
-    end(out);
+    end_line(out);
 }
 
 /// By the extension of the name; a leading dot begins none.
@@ -297,8 +297,8 @@ fn media_type(path: &RelPath) -> &'static str {
 
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
-/// What mime_guess says about the extensions met most often; its search through all that it knows
-/// takes half as long as everything else about a head.
+/// What mime_guess returns for the commonest extensions; its search through all of them
+/// takes half as long as everything else about a header.
 const COMMON_TYPES: [(&str, &str); 8] = [
     ("txt", "text/plain"),
     ("html", "text/html"),
@@ -310,8 +310,8 @@ const COMMON_TYPES: [(&str, &str); 8] = [
     ("jpg", "image/jpeg"),
 ];
 
-/// The phrase beside the number. It may be empty, as it is for a status nobody here uses.
-fn reason(status: u16) -> &'static str {
+/// Returns the phrase next to the number. It may be empty, as it is for a status that is not used here.
+fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",

@@ -6,7 +6,7 @@ fn decoded(path: &str) -> Result<Vec<u8>, Code> {
 }
 
 #[test]
-fn numbers_have_one_form() {
+fn number_has_one_form() {
     for (text, value) in [("0", 0), ("7", 7), ("9223372036854775807", i64::MAX as u64)] {
         assert_eq!(parse_number(text.as_bytes()), Some(value));
     }
@@ -28,7 +28,7 @@ fn numbers_have_one_form() {
 }
 
 #[test]
-fn paths_go_only_down() {
+fn path_above_root_is_rejected() {
     assert_eq!(decoded("/"), Ok(vec![]));
     assert_eq!(decoded("/a/b"), Ok(b"a/b".to_vec()));
     assert_eq!(decoded("a%20b/%25/%C3%A4"), Ok("a b/%/ä".into()));
@@ -66,7 +66,7 @@ fn paths_go_only_down() {
 }
 
 #[test]
-fn the_verb_is_judged_before_its_arguments() {
+fn verb_is_checked_before_arguments() {
     let code = |line: &str| Request::parse(line.as_bytes()).map_err(|e| (e.code, e.close));
     assert_eq!(code(""), Err((Code::BadCommand, false)));
     assert_eq!(code(" GET a"), Err((Code::BadCommand, false)));
@@ -87,12 +87,12 @@ fn the_verb_is_judged_before_its_arguments() {
 
 proptest! {
     #[test]
-    fn no_line_makes_the_parser_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_line_is_parsed_without_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Request::parse(&line);
     }
 
     #[test]
-    fn what_is_encoded_decodes_to_itself(name in proptest::collection::vec(any::<u8>(), 1..200)) {
+    fn encoded_name_decodes_to_itself(name in proptest::collection::vec(any::<u8>(), 1..200)) {
         let mut encoded = Vec::new();
         encode_name(&name, &mut encoded);
         prop_assert!(encoded.is_ascii() || std::str::from_utf8(&encoded).is_ok());
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn an_accepted_path_never_leaves(path in "[./a%2eEf]{1,40}") {
+    fn accepted_path_stays_below_root(path in "[./a%2eEf]{1,40}") {
         if let Ok(path) = RelPath::decode(path.as_bytes()) {
             for component in path.as_bytes().split(|&b| b == b'/') {
                 prop_assert!(path.is_root() || (!component.is_empty() && component != b"." && component != b".."));

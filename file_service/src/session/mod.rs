@@ -64,7 +64,7 @@ pub enum Step {
     Idle,
     /// The session has used up its budget; it has more to do and needs to wait for nothing.
     Yield,
-    /// File work that may take long: run it where it blocks nobody else, then [`Session::resume`].
+    /// File work that may take long: run it where it blocks no other client, then [`Session::resume`].
     Offload(Job),
     /// The conversation is over: drop the connection.
     Closed,
@@ -88,7 +88,7 @@ impl ShutdownState {
     }
 
     /// Whether shutdown has been requested.
-    pub fn is_requested(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed) & STOPPING != 0
     }
 

@@ -67,7 +67,7 @@ impl Buffer {
         }
     }
 
-    /// Begins anew in a forked child; the allocations stay.
+    /// Empties the buffer in a forked child; the allocations stay.
     pub(super) fn restart(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
@@ -278,6 +278,17 @@ struct ByteWriter<'a> {
     at: usize,
 }
 
+/// The decimal forms of 0 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
+
 impl ByteWriter<'_> {
     /// A text of known length, which is a move or two.
     #[inline(always)]
@@ -300,13 +311,25 @@ impl ByteWriter<'_> {
     /// Writes nanoseconds as microseconds with a fraction.
     fn micros(&mut self, nanos: u64) {
         self.number(nanos / 1000);
-        let start = self.at;
-        self.number(1000 + nanos % 1000); // four digits, of which the first becomes the point
-        self.room[start] = b'.';
+        let fraction = (nanos % 1000) as usize;
+        let [tens, ones] = PAIRS[fraction % 100];
+        self.put(&[b'.', b'0' + (fraction / 100) as u8, tens, ones]);
     }
 
-    fn number(&mut self, n: u64) {
-        self.append(itoa::Buffer::new().format(n).as_bytes());
+    /// Writes the digits in place: itoa takes a third longer for an event, since it writes them elsewhere first.
+    fn number(&mut self, mut n: u64) {
+        let length = n.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let digits = &mut self.room[self.at..][..length];
+        self.at += length;
+        let mut left = length;
+        while left >= 2 {
+            left -= 2;
+            digits[left..][..2].copy_from_slice(&PAIRS[(n % 100) as usize]);
+            n /= 100;
+        }
+        if left == 1 {
+            digits[0] = b'0' + n as u8;
+        }
     }
 }
 

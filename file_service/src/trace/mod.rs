@@ -1,8 +1,8 @@
-//! A record of who did what when, for `--trace FILE`.
+//! A record of which thread worked for which connection when, for `--trace FILE`.
 //!
 //! The file has the trace event format of Chrome, so that it opens in Perfetto and `chrome://tracing`: an
-//! array with one event a line, without the closing bracket, which the format leaves to choice. So a
-//! server that is killed leaves a file that can be read. The lines of a file:
+//! array with one event a line, without the closing bracket, which the format makes optional. So the file of a server that was killed
+//! is valid, too. The lines of a file:
 //!
 //! | name | kind | where | when |
 //! |---|---|---|---|
@@ -10,11 +10,11 @@
 //! | `accept`, `busy` | instant | acceptor | a connection was accepted, or refused |
 //! | `connection N` | slice | worker | the connection has this worker for itself, in the models where that is so |
 //! | `connection N` | async | connection | from the first worker to the end |
-//! | `dispatch` | async | connection | from the hand-over until the worker has begun: a start, or time in a queue. If the worker went on to a request at once, it is in the slice of that: `waited`, in microseconds, ends where the slice begins |
-//! | the request line | slice | worker | a worker is busy with the request, which may include reading it; if it had to let go, there are several |
+//! | `dispatch` | async | connection | from the hand-off until the worker has begun: a start, or time in a queue. If the worker went on to a request at once, it is in the slice of that: `waited`, in microseconds, ends where the slice begins |
+//! | the request line | slice | worker | a worker is busy with the request, which may include reading it; a request that waits in between has several |
 //! | the request line | async | connection | the whole of a request that had several |
-//! | `first byte`, `finish` | instant | worker | of the reply; `cut` tells that the connection was lost before its end. A small reply is sent in one piece: its slice says `at_once`, and both are its end |
-//! | `job ...` | slice | helper | file work on the side |
+//! | `first byte`, `finish` | instant | worker | of the reply; `cut` means that the connection was lost before its end. A small reply is sent in one piece: its slice has `at_once`, and both are its end |
+//! | `job ...` | slice | helper | offloaded file work |
 //!
 //! # What it costs
 //!
@@ -90,7 +90,7 @@ impl fmt::Debug for Counter {
 }
 
 impl Trace {
-    /// Begins the file at `path` anew.
+    /// Creates the file at `path`, or truncates it.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the kernel and this user's session allow.
+//! The limits of the kernel and of this user's session.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,8 +7,8 @@ use ipc::limits;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 
-/// Prints what the kernel and this user's session allow.
-pub fn print(out: &mut impl Write) -> io::Result<()> {
+/// Prints the limits.
+pub(crate) fn print(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "LIMITS")?;
     for limit in limits::LIMITS {
         let value = limit.read().unwrap_or_else(|error| format!("unknown ({error})"));

@@ -1,5 +1,7 @@
 //! The command `ipc`: what this machine allows, what works on it, and what was left behind.
 
+#![warn(unreachable_pub)]
+
 mod limits;
 mod mechanisms;
 mod objects;

@@ -92,12 +92,12 @@ const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// What the check of the pool has done.
-pub fn worker(_: &[String]) -> Outcome<()> {
+pub(crate) fn worker(_: &[String]) -> Outcome<()> {
     Ok(Worker::new().job("double", |n: u32| n * 2).serve()?)
 }
 
 /// Tries each mechanism; returns whether all work.
-pub fn run(out: &mut impl Write) -> io::Result<bool> {
+pub(crate) fn run(out: &mut impl Write) -> io::Result<bool> {
     writeln!(out, "\nMECHANISMS")?;
     let mut all = true;
     for (mechanism, check) in CHECKS {

@@ -15,7 +15,7 @@ use nix::unistd::geteuid;
 use crate::Outcome;
 
 /// An object of this user that has a name.
-pub struct Entry {
+pub(crate) struct Entry {
     pub kind: &'static str,
     pub name: String,
     pub detail: String,
@@ -27,7 +27,7 @@ pub struct Entry {
 }
 
 /// Prints the objects of this user; returns those that no living process uses.
-pub fn print(out: &mut impl Write) -> io::Result<Vec<Entry>> {
+pub(crate) fn print(out: &mut impl Write) -> io::Result<Vec<Entry>> {
     let user = geteuid();
     let user_name = nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
     writeln!(out, "\nOBJECTS OF {}", user_name.unwrap_or_else(|| format!("USER {user}")))?;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use crate::objects::Entry;
 
 /// What is to be removed of what was entry.
-pub struct Removal<'a> {
+pub(crate) struct Removal<'a> {
     /// If there are any, only these.
     pub names: &'a [String],
     /// Whether to ask about each.
@@ -14,7 +14,7 @@ pub struct Removal<'a> {
 
 impl Removal<'_> {
     /// Removes; returns whether that worked for all that were to be removed.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         entries: Vec<Entry>,
         out: &mut impl Write,

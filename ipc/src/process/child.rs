@@ -65,7 +65,7 @@ pub struct Launch {
     passed: Vec<OwnedFd>,
 }
 
-/// What a process runs.
+/// The entry or program that a process runs.
 #[derive(Clone, Debug)]
 pub(super) enum Executable {
     /// An entry of this program.

@@ -12,19 +12,19 @@ use super::sync::{AtomicU32, Deadline, Ordering, fence, futex_wait, futex_wake};
 /// The number is there for several waiters: a wake-up that one of them missed has changed the word, whoever
 /// registered in between. All zero is its initial state.
 #[repr(transparent)]
-pub struct EventCount(AtomicU32);
+pub(crate) struct EventCount(AtomicU32);
 
 impl EventCount {
     /// In memory that is not zero already.
     #[allow(dead_code)] // Shared memory is; the models are not.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
     /// Wakes all waiters. What was done before is seen by a waiter that looks after waking, or after registering.
     /// No system call if none is registered.
     #[inline]
-    pub fn notify_all(&self) {
+    pub(crate) fn notify_all(&self) {
         fence(Ordering::SeqCst);
         let word = self.0.load(Ordering::Relaxed);
         if word & 1 != 0 {
@@ -46,7 +46,7 @@ impl EventCount {
 
     /// Registers a waiter, which must now look once more whether there is something to do, and then call
     /// either [`cancel_wait`](Self::cancel_wait) or [`wait`](Self::wait) with the key that this returns.
-    pub fn prepare_wait(&self) -> u32 {
+    pub(crate) fn prepare_wait(&self) -> u32 {
         let word = self.0.fetch_or(1, Ordering::SeqCst) | 1;
         fence(Ordering::SeqCst);
         word
@@ -59,7 +59,7 @@ impl EventCount {
 
     /// Takes the registration back, which spares the other end a needless system call. Only where there
     /// is never more than one waiter: it would take back those of others too.
-    pub fn cancel_wait(&self, key: u32) {
+    pub(crate) fn cancel_wait(&self, key: u32) {
         let idle = key - 1;
         let _ = self.0.compare_exchange(key, idle, Ordering::Relaxed, Ordering::Relaxed);
     }

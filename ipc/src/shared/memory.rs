@@ -381,7 +381,7 @@ impl fmt::Debug for Memory {
 }
 
 /// A reference into shared memory that keeps the mapping alive.
-pub struct Part<T: ?Sized> {
+pub(crate) struct Part<T: ?Sized> {
     at: NonNull<T>,
     memory: Arc<Memory>,
 }

@@ -48,7 +48,7 @@ pub fn wait_in_call(task: &str, call: i64) {
     });
 }
 
-/// Sends signals until only a zombie is left: a wait that began anew at each signal would never end under them.
+/// Sends signals until only a zombie is left: a wait that restarted at each signal would never end.
 /// The pause between two signals is a poll of nothing.
 #[allow(dead_code)] // As above.
 pub fn signal_until_ended(pid: i32, signal: Signal) {

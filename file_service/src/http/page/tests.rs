@@ -5,7 +5,7 @@ fn file(name: &[u8]) -> Entry {
     Entry { kind: Kind::File, size: 1536, mtime: 784_111_777, name: name.to_vec() }
 }
 
-fn folder(name: &[u8]) -> Entry {
+fn directory(name: &[u8]) -> Entry {
     Entry { kind: Kind::Directory, size: 0, mtime: 0, name: name.to_vec() }
 }
 
@@ -40,8 +40,8 @@ fn names(html: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_folder_is_a_table() {
-    let html = shown("/d/e", &[file(b"a.txt"), folder(b"sub")]);
+fn page_lists_entries_in_a_table() {
+    let html = shown("/d/e", &[file(b"a.txt"), directory(b"sub")]);
     assert_eq!(links(&html), ["/d/", "/d/e/sub/", "/d/e/a.txt"]);
     assert!(html.contains("<title>/d/e/</title>"));
     assert!(html.contains("<caption>1 folder, 1 file, 1.5 KiB</caption>"));
@@ -59,22 +59,24 @@ fn a_folder_is_a_table() {
 }
 
 #[test]
-fn nothing_is_loaded_from_elsewhere() {
+fn page_loads_nothing_from_elsewhere() {
     // The name of SVG's namespace is no address.
     let known = "xmlns='http://www.w3.org/2000/svg'";
     let rest = TEMPLATE.replace(known, "");
     assert!(!rest.contains("://"), "an address in the page");
-    for foreign in ["@import", " src=", "<link rel=\"stylesheet", "<form", "<iframe", "innerHTML"] {
-        assert!(!TEMPLATE.contains(foreign), "{foreign}");
+    for external in ["@import", " src=", "<link rel=\"stylesheet", "<form", "<iframe", "innerHTML"]
+    {
+        assert!(!TEMPLATE.contains(external), "{external}");
     }
     // The policy allows neither of these.
     assert!(!markup(TEMPLATE).contains(" style=") && !markup(TEMPLATE).contains(" onclick="));
 }
 
 #[test]
-fn the_template_is_whole() {
-    for mark in ["path", "crumbs", "model", "upload", "summary", "columns", "rows", "empty"] {
-        assert!(TEMPLATE.contains(&format!("{{{{{mark}}}}}")), "{mark}");
+fn template_has_every_placeholder() {
+    for placeholder in ["path", "crumbs", "model", "upload", "summary", "columns", "rows", "empty"]
+    {
+        assert!(TEMPLATE.contains(&format!("{{{{{placeholder}}}}}")), "{placeholder}");
     }
     assert_eq!(TEMPLATE.matches("{{").count(), 9);
     for tag in ["<script>", "</script>", "<style>", "</style>"] {
@@ -95,10 +97,10 @@ fn the_template_is_whole() {
 }
 
 #[test]
-fn marks_are_filled() {
+fn placeholders_are_replaced() {
     let filled = |template: &str| {
         let mut out = String::new();
-        fill(template, &mut out, |mark, out| out.push_str(&mark.to_uppercase()));
+        fill(template, &mut out, |name, out| out.push_str(&name.to_uppercase()));
         out
     };
     for (template, text) in
@@ -109,7 +111,7 @@ fn marks_are_filled() {
 }
 
 #[test]
-fn the_way_to_the_root_is_shown() {
+fn breadcrumbs_lead_to_the_root() {
     let crumbs = |path: &str, view: View| {
         between(&viewed(path, &[], view, SERVER), "<ol>", "</ol>").to_owned()
     };
@@ -130,7 +132,7 @@ fn the_way_to_the_root_is_shown() {
 }
 
 #[test]
-fn the_model_is_named_and_uploads_are_offered() {
+fn page_shows_model_and_upload_limit() {
     let html = shown("/a%22b", &[]);
     assert!(html.contains(
         "<span>served by </span><b>a_server</b><span>, a &lt;unit&gt; per client</span>"
@@ -141,7 +143,7 @@ fn the_model_is_named_and_uploads_are_offered() {
 }
 
 #[test]
-fn names_are_only_names() {
+fn name_with_markup_is_escaped() {
     let html = shown("/%3Cd%3E", &[file(br#"<b a="x'y">&?#%: .txt"#)]);
     let link = "/%3Cd%3E/%3Cb%20a%3D%22x%27y%22%3E%26%3F%23%25%3A%20.txt";
     assert_eq!(links(&html), ["/", link]);
@@ -152,7 +154,7 @@ fn names_are_only_names() {
 }
 
 #[test]
-fn strange_names_are_shown_harmless() {
+fn invisible_characters_are_replaced() {
     let html = shown("/", &[file("ä\u{202e}txt.exe\u{85}".as_bytes()), file(b"a\xffb\x1b")]);
     assert_eq!(links(&html), ["/a%FFb%1B", "/%C3%A4%E2%80%AEtxt.exe%C2%85"]);
     assert!(html.contains("<bdi>ä\u{fffd}txt.exe\u{fffd}</bdi>"));
@@ -164,15 +166,15 @@ fn strange_names_are_shown_harmless() {
 }
 
 #[test]
-fn folders_come_first_and_the_rest_as_asked() {
+fn directories_sort_before_files() {
     let entry = |name: &str, size, mtime| Entry { size, mtime, ..file(name.as_bytes()) };
     let entries = [
-        Entry { mtime: 9, ..folder(b"z") },
+        Entry { mtime: 9, ..directory(b"z") },
         entry("b", 1, 5),
         entry("A", 3, 4),
         entry("a10", 2, 6),
         entry("a9", 2, 3),
-        Entry { mtime: 1, ..folder(b"y") },
+        Entry { mtime: 1, ..directory(b"y") },
     ];
     let sorted = |sort, descending| {
         let view = View { sort, descending, download: false };
@@ -188,10 +190,10 @@ fn folders_come_first_and_the_rest_as_asked() {
 }
 
 #[test]
-fn a_column_tells_how_it_is_sorted() {
-    let head = |sort, descending| {
+fn column_header_links_to_other_order() {
+    let header = |sort, descending| {
         let html =
-            viewed("/d", &[folder(b"e")], View { sort, descending, download: false }, SERVER);
+            viewed("/d", &[directory(b"e")], View { sort, descending, download: false }, SERVER);
         assert!(links(&html).iter().all(|link| link.ends_with(query(View {
             sort,
             descending,
@@ -199,23 +201,23 @@ fn a_column_tells_how_it_is_sorted() {
         }))));
         between(&html, "<thead>", "</thead>").to_owned()
     };
-    let html = head(Sort::Name, false);
+    let html = header(Sort::Name, false);
     assert_eq!(html.matches("aria-sort").count(), 1);
     assert!(html.contains(
         "<th scope=\"col\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name</a></th>"
     ));
     assert!(html.contains("<th scope=\"col\"><a href=\"?sort=size&amp;order=desc\">Size</a></th>"));
-    let html = head(Sort::Size, true);
+    let html = header(Sort::Size, true);
     assert!(html.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">Size"));
     assert!(html.contains("<a href=\"?sort=name&amp;order=asc\">Name"));
-    let html = head(Sort::Date, false);
+    let html = header(Sort::Date, false);
     assert!(
         html.contains("aria-sort=\"ascending\"><a href=\"?sort=date&amp;order=desc\">Modified")
     );
 }
 
 #[test]
-fn names_are_ordered_as_people_do() {
+fn names_sort_by_numeric_value() {
     let mut names = [
         "b",
         "a",
@@ -269,7 +271,7 @@ fn names_are_ordered_as_people_do() {
 }
 
 #[test]
-fn sizes_are_short() {
+fn exact_size_groups_digits() {
     assert_eq!(exact(1), "1 byte");
     assert_eq!(exact(0), "0 bytes");
     assert_eq!(exact(999), "999 bytes");
@@ -278,25 +280,25 @@ fn sizes_are_short() {
 }
 
 #[test]
-fn a_folder_is_summed_up() {
+fn summary_counts_files_and_bytes() {
     let text = |entries: &[Entry]| summary(entries);
     assert_eq!(text(&[]), "0 files");
     assert_eq!(text(&[file(b"a")]), "1 file, 1.5 KiB");
-    assert_eq!(text(&[folder(b"a"), folder(b"b")]), "2 folders");
-    assert_eq!(text(&[folder(b"a"), file(b"b"), file(b"c")]), "1 folder, 2 files, 3.0 KiB");
+    assert_eq!(text(&[directory(b"a"), directory(b"b")]), "2 folders");
+    assert_eq!(text(&[directory(b"a"), file(b"b"), file(b"c")]), "1 folder, 2 files, 3.0 KiB");
     let most = Entry { size: u64::MAX, ..file(b"a") };
     assert_eq!(text(&[most.clone(), most]), "2 files, 16.0 EiB");
 }
 
 #[test]
-fn base64_is_that_of_the_standard() {
+fn source_hash_equals_that_of_csp() {
     // As in the specification of content security policies.
     let hash = "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=";
     assert_eq!(source_hash("alert('Hello, world.');"), hash);
 }
 
 #[test]
-fn a_large_folder_is_bounded_by_its_names() {
+fn large_page_size_is_bounded() {
     let entries: Vec<Entry> =
         (0..10_000).map(|number| file(format!("file-{number:06}.txt").as_bytes())).collect();
     let html = shown("/", &entries);
@@ -306,8 +308,8 @@ fn a_large_folder_is_bounded_by_its_names() {
 }
 
 #[test]
-fn json_has_four_members() {
-    let json = json(&[file(b"a \"b\".txt"), folder("ä".as_bytes()), file(b"50%\xff")]);
+fn json_entry_has_four_members() {
+    let json = json(&[file(b"a \"b\".txt"), directory("ä".as_bytes()), file(b"50%\xff")]);
     assert_eq!(
         String::from_utf8(json).unwrap(),
         concat!(
@@ -322,7 +324,7 @@ fn json_has_four_members() {
 
 proptest! {
     #[test]
-    fn every_link_leads_to_its_name(name in prop::collection::vec(any::<u8>(), 1..60)) {
+    fn any_link_decodes_to_its_name(name in prop::collection::vec(any::<u8>(), 1..60)) {
         let html = shown("/d", &[file(&name)]);
         let links = links(&html);
         prop_assert_eq!(links.len(), 2);
@@ -333,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn no_name_breaks_the_page(name in any::<String>(), mtime in any::<i64>(), size in any::<u64>()) {
+    fn any_name_keeps_the_markup(name in any::<String>(), mtime in any::<i64>(), size in any::<u64>()) {
         let entry = Entry { kind: Kind::File, size, mtime, name: name.into_bytes() };
         let plain = shown("/", &[Entry { name: b"a".to_vec(), kind: Kind::File, ..entry }]);
         let html = shown("/", &[entry]);
@@ -342,7 +344,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_names_is_one(names in prop::collection::vec("[aAbé019 .]{0,6}", 3)) {
+    fn natural_order_is_total(names in prop::collection::vec("[aAbé019 .]{0,6}", 3)) {
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
         let (ab, bc, ac) =
             (natural(names[0], names[1]), natural(names[1], names[2]), natural(names[0], names[2]));
@@ -354,7 +356,7 @@ proptest! {
     }
 
     #[test]
-    fn json_is_json(name in prop::collection::vec(any::<u8>(), 1..60), mtime in any::<i64>()) {
+    fn any_name_makes_valid_json(name in prop::collection::vec(any::<u8>(), 1..60), mtime in any::<i64>()) {
         let entry = Entry { kind: Kind::File, size: 1, mtime, name };
         let value: serde_json::Value = serde_json::from_slice(&json(&[entry])).unwrap();
         prop_assert_eq!(value[0]["mtime"].as_i64(), Some(mtime));

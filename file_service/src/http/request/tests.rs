@@ -30,7 +30,7 @@ fn is_partial(input: &[u8]) -> bool {
 }
 
 #[test]
-fn the_first_line_tells_the_protocols_apart() {
+fn first_line_decides_the_protocol() {
     for line in [
         "GET / HTTP/1.1",
         "GET / HTTP/1.1\r",
@@ -65,7 +65,7 @@ fn the_first_line_tells_the_protocols_apart() {
 }
 
 #[test]
-fn a_plain_request() {
+fn plain_request_has_defaults() {
     let head = "GET /a%20b/c HTTP/1.1\r\nHost: localhost:9000\r\nUser-Agent: x\r\n\r\n";
     let request = request(head);
     assert_eq!(request.method, Method::Get);
@@ -78,7 +78,7 @@ fn a_plain_request() {
 }
 
 #[test]
-fn what_follows_the_head_is_left_alone() {
+fn bytes_behind_header_are_ignored() {
     let head = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
     for after in [&b"GET /b HTTP/1.1\r\n"[..], b"\n\n\xff", &[b'x'; 2 * MAX_HEADER]] {
         match parse(&[head, after].concat()) {
@@ -89,7 +89,7 @@ fn what_follows_the_head_is_left_alone() {
 }
 
 #[test]
-fn methods() {
+fn method_names_are_recognised() {
     for (name, method) in [
         ("GET", Method::Get),
         ("HEAD", Method::Head),
@@ -108,7 +108,7 @@ fn methods() {
 }
 
 #[test]
-fn request_lines_have_one_form() {
+fn malformed_request_line_is_refused() {
     for (line, expected) in [
         ("", 400),
         ("GET", 400),
@@ -136,7 +136,7 @@ fn request_lines_have_one_form() {
 }
 
 #[test]
-fn targets() {
+fn target_becomes_a_path() {
     let path = |line: &str| {
         let request = request(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
         request.path.map(|path| String::from_utf8(path.as_bytes().to_vec()).unwrap())
@@ -191,7 +191,7 @@ fn targets() {
 }
 
 #[test]
-fn queries() {
+fn query_sets_the_view() {
     let view = |query: &str| request(&format!("GET /a{query} HTTP/1.1\r\nHost: a\r\n\r\n")).view;
     let plain = View::default();
     assert_eq!((plain.sort, plain.descending, plain.download), (Sort::Name, false, false));
@@ -224,7 +224,7 @@ fn queries() {
 }
 
 #[test]
-fn browsers_say_where_they_come_from() {
+fn origin_fields_are_collected() {
     let page_origin = |fields: &str| with(fields).page_origin.map(|page| *page);
     assert_eq!(page_origin("X-Origin: b\r\n"), None);
     let own = page_origin("origin: http://a\r\nSec-Fetch-Site: same-origin\r\n").unwrap();
@@ -241,7 +241,7 @@ fn browsers_say_where_they_come_from() {
 }
 
 #[test]
-fn a_bare_lf_ends_nothing() {
+fn bare_lf_is_refused() {
     for head in [
         "GET / HTTP/1.1\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\n\r\n",
@@ -263,13 +263,13 @@ fn a_bare_lf_ends_nothing() {
 }
 
 #[test]
-fn an_empty_line_before_the_request_is_refused() {
+fn leading_empty_line_is_refused() {
     assert_eq!(status("\r\nGET / HTTP/1.0\r\n\r\n"), 400);
     assert_eq!(status("\nGET / HTTP/1.0\r\n\r\n"), 400);
 }
 
 #[test]
-fn malformed_fields_are_refused() {
+fn malformed_field_is_refused() {
     for fields in [
         "X : b\r\n",
         "X\t: b\r\n",
@@ -295,7 +295,7 @@ fn malformed_fields_are_refused() {
 }
 
 #[test]
-fn host_is_given_once() {
+fn missing_or_repeated_host_is_refused() {
     assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), 400);
     assert_eq!(status("GET http://a/ HTTP/1.1\r\n\r\n"), 400);
     request("GET / HTTP/1.0\r\n\r\n");
@@ -333,7 +333,7 @@ fn host_is_given_once() {
 }
 
 #[test]
-fn lengths() {
+fn content_length_has_one_value() {
     for (fields, length) in [
         ("", None),
         ("Content-Length: 0\r\n", Some(0)),
@@ -367,7 +367,7 @@ fn lengths() {
 }
 
 #[test]
-fn transfer_codings_are_refused() {
+fn transfer_coding_is_refused() {
     for value in ["chunked", "identity", "", "gzip, chunked", "\x0bchunked"] {
         let fields = format!("Transfer-Encoding: {value}\r\n");
         let expected = if value.contains('\x0b') { 400 } else { 501 };
@@ -379,7 +379,7 @@ fn transfer_codings_are_refused() {
 }
 
 #[test]
-fn connections_stay_or_close() {
+fn connection_field_decides_keep_alive() {
     for (version, fields, stays) in [
         ("1.1", "", true),
         ("1.0", "", false),
@@ -398,7 +398,7 @@ fn connections_stay_or_close() {
 }
 
 #[test]
-fn expectations() {
+fn expectation_is_recognised() {
     for (fields, expect) in [
         ("", Expect::None),
         ("Expect: 100-continue\r\n", Expect::Continue),
@@ -414,7 +414,7 @@ fn expectations() {
 }
 
 #[test]
-fn json_goes_to_those_who_ask_for_it() {
+fn accept_decides_json_or_page() {
     for (accept, json) in [
         ("application/json", true),
         ("Application/JSON", true),
@@ -440,7 +440,7 @@ fn json_goes_to_those_who_ask_for_it() {
 }
 
 #[test]
-fn a_long_request_line_is_refused_before_it_ends() {
+fn long_request_line_is_refused_early() {
     let line = |length: usize| {
         let fixed = "GET / HTTP/1.0\r\n".len();
         format!("GET /{} HTTP/1.0\r\n", "a/".repeat(length)[..length - fixed].to_owned())
@@ -454,7 +454,7 @@ fn a_long_request_line_is_refused_before_it_ends() {
 }
 
 #[test]
-fn a_large_head_is_refused_before_it_ends() {
+fn large_header_is_refused_early() {
     let head = |length: usize| {
         let start = "GET / HTTP/1.0\r\nX: ";
         format!("{start}{}\r\n\r\n", "x".repeat(length - start.len() - 4))
@@ -468,7 +468,7 @@ fn a_large_head_is_refused_before_it_ends() {
 }
 
 #[test]
-fn fields_are_counted() {
+fn too_many_fields_are_refused() {
     let head = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "X: y\r\n".repeat(count));
     request(&head(0));
     request(&head(MAX_FIELDS));
@@ -533,18 +533,18 @@ fn grows_consistently(input: &[u8]) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn no_input_makes_the_parser_panic(input in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_input_is_parsed_without_panic(input in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = is_request_line(&input);
         grows_consistently(&input)?;
     }
 
     #[test]
-    fn heads_grow_consistently(head in heads()) {
+    fn growing_header_is_parsed_consistently(head in heads()) {
         grows_consistently(&head)?;
     }
 
     #[test]
-    fn damaged_heads_grow_consistently(
+    fn growing_damaged_header_is_parsed_consistently(
         mut head in heads(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
         let at = at.index(head.len());
@@ -553,7 +553,7 @@ proptest! {
     }
 
     #[test]
-    fn no_field_makes_the_parser_panic(
+    fn any_field_is_parsed_without_panic(
         name in prop::sample::select(vec![
             "Host", "Range", "Accept", "Expect", "Connection", "Content-Length", "If-Range", "Origin",
             "If-Match", "If-None-Match", "If-Modified-Since",
@@ -564,7 +564,7 @@ proptest! {
     }
 
     #[test]
-    fn a_line_that_parses_is_a_request_line(line in "[A-Z]{1,4} [/a%?*:]{1,8} HTTP/[012]\\.[01]") {
+    fn parsed_line_is_a_request_line(line in "[A-Z]{1,4} [/a%?*:]{1,8} HTTP/[012]\\.[01]") {
         let is_line = is_request_line(line.as_bytes());
         let parsed = parse(format!("{line}\r\nHost: a\r\n\r\n").as_bytes());
         prop_assert_eq!(is_line, matches!(parsed, Parsed::Complete { .. }));

@@ -69,7 +69,7 @@ fn file(head: &str, stat: &Stat) -> Response {
 }
 
 #[test]
-fn a_whole_file() {
+fn whole_file_is_200() {
     for method in ["GET", "HEAD"] {
         let response = file(&format!("{method} /d/a.html HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
         assert_eq!(response.status, "HTTP/1.1 200 OK");
@@ -89,7 +89,7 @@ fn a_whole_file() {
 }
 
 #[test]
-fn a_part_of_a_file() {
+fn range_of_file_is_206() {
     let head = "GET /a HTTP/1.0\r\nRange: bytes=10-19\r\n\r\n";
     let response = file(head, &stat(100));
     assert_eq!(response.status, "HTTP/1.1 206 Partial Content");
@@ -103,7 +103,7 @@ fn a_part_of_a_file() {
 }
 
 #[test]
-fn a_part_that_is_not_there() {
+fn range_beyond_end_is_416() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=100-\r\n\r\n";
     let response = file(head, &stat(100));
     assert_eq!(response.status, "HTTP/1.1 416 Range Not Satisfiable");
@@ -116,7 +116,7 @@ fn a_part_that_is_not_there() {
 }
 
 #[test]
-fn a_copy_that_is_still_good() {
+fn current_copy_is_304() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n";
     let response = file(head, &stat(100));
     assert_eq!(response.status, "HTTP/1.1 304 Not Modified");
@@ -126,7 +126,7 @@ fn a_copy_that_is_still_good() {
 }
 
 #[test]
-fn another_version() {
+fn other_version_is_412() {
     for (method, has_body) in [("GET", true), ("HEAD", false)] {
         let head = format!("{method} /a HTTP/1.1\r\nHost: a\r\nIf-Match: \"x\"\r\n\r\n");
         let response = file(&head, &stat(100));
@@ -137,7 +137,7 @@ fn another_version() {
 }
 
 #[test]
-fn types_by_name() {
+fn extension_decides_media_type() {
     for (name, media) in [
         ("/a.txt", "text/plain"),
         ("/a.TXT", "text/plain"),
@@ -158,7 +158,7 @@ fn types_by_name() {
 }
 
 #[test]
-fn what_a_browser_might_run_is_offered_for_saving() {
+fn active_content_is_sent_as_attachment() {
     let sent =
         |target: &str| file(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
     for name in [
@@ -204,7 +204,7 @@ fn what_a_browser_might_run_is_offered_for_saving() {
 }
 
 #[test]
-fn no_harmless_type_is_markup() {
+fn harmless_types_exclude_markup() {
     for extension in [
         "html", "htm", "shtml", "xhtml", "xht", "svg", "svgz", "xml", "xsl", "xslt", "rss", "atom",
         "mathml", "rdf", "xul", "mht", "mhtml", "eml", "swf", "hta", "htc", "dtd", "wsdl", "xsd",
@@ -217,14 +217,14 @@ fn no_harmless_type_is_markup() {
 }
 
 #[test]
-fn the_shortcut_leads_to_the_same_types() {
+fn common_types_equal_mime_guess() {
     for (extension, media) in COMMON_TYPES {
         assert_eq!(mime_guess::from_ext(extension).first_raw(), Some(media), "{extension}");
     }
 }
 
 #[test]
-fn folders_and_uploads() {
+fn documents_and_uploads_have_their_fields() {
     for (json, media) in [(true, JSON_TYPE), (false, PAGE_TYPE)] {
         let mut out = Vec::new();
         write_document_header(&mut out, 7, json, true);
@@ -254,14 +254,14 @@ fn folders_and_uploads() {
 }
 
 #[test]
-fn no_value_ends_its_field() {
+fn line_break_in_value_is_dropped() {
     let mut out = Vec::new();
     write_header(&mut out, 200, "", 0, false, &[("Location", "/a\r\nX: y")]);
     Response::read(&out).has(&[("Location", Some("/aX: y")), ("X", None)]);
 }
 
 #[test]
-fn what_is_allowed() {
+fn allow_lists_the_methods() {
     for (read_only, allow) in [(false, "GET, HEAD, OPTIONS, PUT"), (true, "GET, HEAD, OPTIONS")] {
         let mut out = Vec::new();
         write_options(&mut out, true, read_only);
@@ -279,7 +279,7 @@ fn what_is_allowed() {
 }
 
 #[test]
-fn refusals_say_why() {
+fn refusal_has_code_and_message() {
     let codes = [
         Code::BadCommand,
         Code::BadArgument,
@@ -303,7 +303,7 @@ fn refusals_say_why() {
             let line = format!("{code}: {}", code.message());
             write_error(&mut out, code.http_status(), &line, is_head, false, false);
             let response = Response::read(&out);
-            let (status, phrase) = (code.http_status(), reason(code.http_status()));
+            let (status, phrase) = (code.http_status(), reason_phrase(code.http_status()));
             assert!(!phrase.is_empty());
             assert_eq!(response.status, format!("HTTP/1.1 {status} {phrase}"));
             let body = format!("{}: {}\n", code.as_str(), code.message());
@@ -317,12 +317,12 @@ fn refusals_say_why() {
         }
     }
     for status in [405, 411, 413, 414, 417, 431, 501, 505] {
-        assert!(!reason(status).is_empty(), "{status}");
+        assert!(!reason_phrase(status).is_empty(), "{status}");
     }
 }
 
 #[test]
-fn strange_times_are_no_trouble() {
+fn any_mtime_has_a_valid_date() {
     for mtime in [i64::MIN, -1, 0, 253_402_300_800, i64::MAX] {
         let stat = Stat { mtime, ..stat(1) };
         let response = file("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &stat);

@@ -28,7 +28,7 @@ pub(super) struct Supervisor {
     slots: Vec<WorkerSlot>,
 }
 
-/// The place of one worker: its process, and after that the next one's.
+/// The slot of one worker process, and of its successors.
 struct WorkerSlot {
     name: String,
     state: SlotState,
@@ -44,7 +44,7 @@ enum SlotState {
     Retired,
 }
 
-/// What has happened at one slot.
+/// The events of one slot in a round.
 struct SlotEvent {
     index: usize,
     /// The process has ended.

@@ -43,7 +43,7 @@ enum Disconnect {
     Protocol(String),
 }
 
-/// What a worker left that has ended.
+/// The state that a worker leaves when it has ended.
 pub(super) struct Remains {
     /// Jobs that it had not begun.
     pub(super) jobs: Chunk,

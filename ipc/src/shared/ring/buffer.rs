@@ -87,7 +87,11 @@ impl<A: Algorithm> RingBuffer<A> {
 }
 
 /// [`Error::OutOfRange`] for a size of a ring.
-pub fn check_size(quantity: &'static str, given: usize, [least, most]: [u64; 2]) -> Result<u64> {
+pub(crate) fn check_size(
+    quantity: &'static str,
+    given: usize,
+    [least, most]: [u64; 2],
+) -> Result<u64> {
     let given = given as u64;
     Error::check_range("ring in shared memory", quantity, given, least..=most)?;
     Ok(given)

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::base::Store;
 
 /// `size` bytes behind the words of both sides.
-pub struct Bytes {
+pub(crate) struct Bytes {
     pub base: NonNull<u8>,
     pub size: u64,
 }

@@ -10,7 +10,7 @@ use crate::shared::memory::{Memory, Shared};
 
 /// Written seldom, so that reading it costs nothing. `S` is an array with a word for each sender.
 #[repr(C)]
-pub struct Ends<S> {
+pub(crate) struct Ends<S> {
     pub(super) not_empty: CachePadded<EventCount>,
     pub(super) not_full: CachePadded<EventCount>,
     /// See [`identity`]; zero when there never was one.
@@ -30,7 +30,7 @@ unsafe impl<const N: usize> Shared for [AtomicU64; N] {}
 
 impl<S: AsRef<[AtomicU64]>> Ends<S> {
     /// Makes this process the receiver, if no living process is.
-    pub fn claim_receiver(&self, memory: &Memory) -> Result<()> {
+    pub(crate) fn claim_receiver(&self, memory: &Memory) -> Result<()> {
         match claim(&self.receiver.0, |owner| !identity::is_alive(owner)) {
             true => Ok(()),
             false => Err(owned(memory, &self.receiver.0, "receiver")),
@@ -40,7 +40,7 @@ impl<S: AsRef<[AtomicU64]>> Ends<S> {
     /// Makes this process a sender, and returns its number.
     ///
     /// The word of a dead sender stays its own until the receiver has passed over what it left unfinished.
-    pub fn claim_sender(
+    pub(crate) fn claim_sender(
         &self,
         memory: &Memory,
         has_unfinished: impl Fn(usize) -> bool,
@@ -63,14 +63,14 @@ impl<S: AsRef<[AtomicU64]>> Ends<S> {
     }
 
     /// Leaves the ring as its receiver, and wakes senders.
-    pub fn release_receiver(&self) {
+    pub(crate) fn release_receiver(&self) {
         if release(&self.receiver.0) {
             self.not_full.0.notify_all();
         }
     }
 
     /// Leaves the ring as sender `number`, and wakes the receiver.
-    pub fn release_sender(&self, number: usize) {
+    pub(crate) fn release_sender(&self, number: usize) {
         if release(&self.senders.as_ref()[number]) {
             self.left.fetch_add(1, Ordering::AcqRel);
             self.not_empty.0.notify_all();
@@ -79,25 +79,25 @@ impl<S: AsRef<[AtomicU64]>> Ends<S> {
 
     /// Whether there can be more than one sender.
     #[inline]
-    pub fn has_many_senders(&self) -> bool {
+    pub(crate) fn has_many_senders(&self) -> bool {
         self.senders.as_ref().len() > 1
     }
 
     /// Whether the receiver has left in good order: known without asking the system.
     #[inline]
-    pub fn receiver_left(&self) -> bool {
+    pub(crate) fn receiver_left(&self) -> bool {
         self.receiver.0.load(Ordering::Relaxed) == identity::GONE
     }
 
     /// Whether there was a receiver, and it has left or died.
-    pub fn receiver_absent(&self) -> bool {
+    pub(crate) fn receiver_absent(&self) -> bool {
         let owner = self.receiver.0.load(Ordering::Acquire);
         owner != 0 && !identity::is_alive(owner)
     }
 
     /// Whether there were senders, and all have left in good order: known without asking the system.
     #[inline]
-    pub fn senders_left(&self) -> bool {
+    pub(crate) fn senders_left(&self) -> bool {
         match self.senders.as_ref() {
             [sender] => sender.load(Ordering::Acquire) == identity::GONE,
             _ => {
@@ -108,13 +108,13 @@ impl<S: AsRef<[AtomicU64]>> Ends<S> {
     }
 
     /// Whether there were senders, and all have left or died.
-    pub fn senders_absent(&self) -> bool {
+    pub(crate) fn senders_absent(&self) -> bool {
         let owners = || self.senders.as_ref().iter().map(|sender| sender.load(Ordering::Acquire));
         owners().any(|owner| owner != 0) && !owners().any(identity::is_alive)
     }
 
     /// Whether there is a sender of this number, and it is alive.
-    pub fn is_sender_alive(&self, number: usize) -> bool {
+    pub(crate) fn is_sender_alive(&self, number: usize) -> bool {
         let sender = self.senders.as_ref().get(number);
         sender.is_some_and(|sender| identity::is_alive(sender.load(Ordering::Acquire)))
     }

@@ -21,13 +21,13 @@ const KIND_BITS: u32 = 2;
 const OWNER_BITS: u32 = 8;
 
 /// How many senders may be attached at a time.
-pub const SENDERS: usize = 64;
+pub(crate) const SENDERS: usize = 64;
 
 /// The words of a slot before its message: state, length, checksum.
 const HEADER: u64 = 24;
 
 /// The bytes of a slot for messages of up to `longest` bytes.
-pub fn stride(longest: u64) -> u64 {
+pub(crate) fn stride(longest: u64) -> u64 {
     (longest + HEADER).next_multiple_of(64)
 }
 
@@ -179,7 +179,7 @@ impl Writer {
 
 /// Whether sender number `owner` has a slot that it has not finished. Of a dead one only: the living go on
 /// claiming.
-pub fn has_claims(slots: Slots, store: &impl Store, owner: usize) -> bool {
+pub(crate) fn has_claims(slots: Slots, store: &impl Store, owner: usize) -> bool {
     (0..=slots.mask).any(|index| {
         let found = slots.state(store, index).load(Ordering::Acquire);
         found == state(lap_of(found), owner, CLAIMED)
@@ -273,7 +273,7 @@ impl Reader {
 /// wyhash: fast, and any change of the bytes changes it but for one case in 2^64 or so. It detects
 /// accidents, not forgers.
 #[inline]
-pub fn checksum(ticket: u64, message: &[u8]) -> u64 {
+pub(crate) fn checksum(ticket: u64, message: &[u8]) -> u64 {
     const KEY: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
     let fold = |left: u64, right: u64| {
         let product = u128::from(left) * u128::from(right);

@@ -27,7 +27,7 @@ const LENGTH: u32 = SKIP - 1;
 const WORD: u64 = 8;
 
 /// The longest message that always fits into an empty ring, wherever its indices stand.
-pub fn longest(capacity: u64) -> u64 {
+pub(crate) fn longest(capacity: u64) -> u64 {
     capacity / 2 - WORD
 }
 

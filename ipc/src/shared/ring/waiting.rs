@@ -19,7 +19,7 @@ pub enum WaitStrategy {
 }
 
 /// Looks before anything else is done about waiting.
-pub const LOOKS: u32 = 100;
+pub(crate) const LOOKS: u32 = 100;
 /// How often an end that waits checks that the other is alive.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -45,7 +45,7 @@ impl WaitStrategy {
 }
 
 /// A wait of one end.
-pub struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     pub memory: &'a Arc<Memory>,
     pub wait: WaitStrategy,
     pub event: &'a EventCount,
@@ -58,7 +58,7 @@ impl Waiting<'_> {
     /// Repeats `step` until it returns `true`. The caller has tried [`LOOKS`] times already, where it costs least.
     ///
     /// `absent` returns whether the other side is gone, so that `step` never will; it is called now and then.
-    pub fn until<S>(
+    pub(crate) fn until<S>(
         &self,
         state: &mut S,
         mut step: impl FnMut(&mut S) -> Result<bool>,
