@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `parse` | a request line of the file protocol, from bytes to a request |
 //! | `session` | a whole request and its reply on a connection that stays, without a socket: both protocols |
-//! | `store` | opening a file for reading, two folders down |
+//! | `store` | opening a file for reading, two directories down |
 //! | `first_byte` | connect, GET, the first byte of the reply: each model, in a process of its own |
 //!
 //! A word filters, as in `cargo bench -- session`, and criterion's own options work: `--save-baseline before`,
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const SMALL: u64 = 4 << 10;
 
 /// A server that says nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,8 +40,9 @@ fn main() -> ExitCode {
         eprintln!("cannot start again: {error:?}");
         return ExitCode::FAILURE;
     }
-    let folder = tempfile::Builder::new().prefix("basics-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-    let prepared = folder.and_then(|root| {
+    let directory =
+        tempfile::Builder::new().prefix("basics-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let prepared = directory.and_then(|root| {
         tether::remove_when_interrupted(root.path().to_owned())?;
         files::make_file(&root.path().join("small"), SMALL)?;
         fs::create_dir_all(root.path().join("a/b"))?;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     let root = match prepared {
         Ok(root) => root,
         Err(error) => {
-            eprintln!("no folder to serve in {}: {error}", env!("CARGO_TARGET_TMPDIR"));
+            eprintln!("no directory to serve in {}: {error}", env!("CARGO_TARGET_TMPDIR"));
             return ExitCode::FAILURE;
         }
     };
@@ -135,7 +136,7 @@ impl Transport for Memory {
 }
 
 fn session(criterion: &mut Criterion, root: &Path) {
-    let store = Store::open(root, false, false).expect("a folder to serve");
+    let store = Store::open(root, false, false).expect("a directory to serve");
     let service = Service::new(store, Settings::default());
     let requests: [(&str, &[u8]); 3] = [
         ("get_4k", b"GET small\n"),
@@ -165,7 +166,7 @@ fn session(criterion: &mut Criterion, root: &Path) {
 }
 
 fn store(criterion: &mut Criterion, root: &Path) {
-    let store = Store::open(root, false, false).expect("a folder to serve");
+    let store = Store::open(root, false, false).expect("a directory to serve");
     let mut group = criterion.benchmark_group("store");
     for (name, path) in [("open", "a/b/small"), ("missing", "a/b/missing")] {
         let path = RelPath::decode(path.as_bytes()).expect("a path");
@@ -204,7 +205,7 @@ fn to_first_byte(addr: SocketAddr) -> Duration {
     let begin = Instant::now();
     let mut stream = TcpStream::connect(addr).expect("a connection");
     stream.write_all(b"GET small\n").expect("a request");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream.read_exact(&mut [0]).expect("a reply");
     let took = begin.elapsed();
     stream.write_all(b"QUIT\n").expect("a farewell");

@@ -2,9 +2,9 @@
 //!
 //! | | models | cases | rounds of | time |
 //! |---|---|---|---|---|
-//! | by default | each in its default form | all | 3 of 0.8 s | about 4 minutes |
-//! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
-//! | `--full` | every form | all | 3 of 1.2 s | about 25 minutes |
+//! | by default | each in its default variant | all | 3 of 0.8 s | about 4 minutes |
+//! | `--quick` | each in its default variant | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
+//! | `--full` | every variant | all | 3 of 1.2 s | about 25 minutes |
 //!
 //! Words filter by the name of a model or of a case, as in `cargo bench -- pool get-4k-64`. What comes out:
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
@@ -20,40 +20,40 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How much is run.
-struct Extent {
+struct Preset {
     name: &'static str,
-    words: &'static str,
-    forms: fn(&Variant) -> bool,
+    description: &'static str,
+    variants: fn(&Variant) -> bool,
     cases: &'static [&'static str],
     rounds: usize,
     warm_up: Duration,
     measure: Duration,
 }
 
-const DEFAULT: Extent = Extent {
+const DEFAULT: Preset = Preset {
     name: "the default subset",
-    words: "every model in its default form, all cases, 3 rounds of 0.8 s; --full runs every form for longer, --quick less",
-    forms: Variant::is_default,
+    description: "every model in its default variant, all cases, 3 rounds of 0.8 s; --full runs every variant for longer, --quick less",
+    variants: Variant::is_default,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(250),
     measure: Duration::from_millis(800),
 };
 
-const QUICK: Extent = Extent {
+const QUICK: Preset = Preset {
     name: "the quick subset",
-    words: "every model in its default form, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
-    forms: Variant::is_default,
+    description: "every model in its default variant, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
+    variants: Variant::is_default,
     cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
     rounds: 2,
     warm_up: Duration::from_millis(100),
     measure: Duration::from_millis(400),
 };
 
-const FULL: Extent = Extent {
+const FULL: Preset = Preset {
     name: "everything",
-    words: "every form of every model, all cases, 3 rounds of 1.2 s",
-    forms: |_| true,
+    description: "every variant of every model, all cases, 3 rounds of 1.2 s",
+    variants: |_| true,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(300),
@@ -73,17 +73,17 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let extent = match (given("--full"), given("--quick")) {
+    let preset = match (given("--full"), given("--quick")) {
         (true, _) => FULL,
         (_, true) => QUICK,
         _ => DEFAULT,
     };
     let all = compare::standard(&Workload {
-        duration: extent.measure,
-        warm_up: extent.warm_up,
+        duration: preset.measure,
+        warm_up: preset.warm_up,
         ..Workload::default()
     });
-    let Some((contestants, cases)) = filtered(&extent, all, &filter::words(&args)) else {
+    let Some((contestants, cases)) = filtered(&preset, all, &filter::words(&args)) else {
         // They may name groups of criterion's.
         return ExitCode::SUCCESS;
     };
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
     if !given("--bench") || other.iter().any(|option| given(option)) {
         return ExitCode::SUCCESS;
     }
-    run(&extent, &contestants, &cases).unwrap_or_else(|error| {
+    run(&preset, &contestants, &cases).unwrap_or_else(|error| {
         eprintln!("comparison: {error}");
         ExitCode::FAILURE
     })
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
 
 /// What the words mean; a kind that no word names is not filtered. `None` if a word means nothing here.
 fn filtered(
-    extent: &Extent,
+    preset: &Preset,
     cases: Vec<Plan>,
     words: &[&str],
 ) -> Option<(Vec<Contestant>, Vec<Plan>)> {
@@ -122,7 +122,7 @@ fn filtered(
         return None;
     }
     let contestants = match models.as_slice() {
-        [] => VARIANTS.iter().filter(|c| (extent.forms)(c)).map(Contestant::from).collect(),
+        [] => VARIANTS.iter().filter(|c| (preset.variants)(c)).map(Contestant::from).collect(),
         some => {
             let labels: Vec<&str> = some.iter().map(|variant| variant.label).collect();
             let named = VARIANTS.iter().filter(|c| labels.contains(&c.label));
@@ -130,27 +130,27 @@ fn filtered(
         }
     };
     let wanted = |case: &Plan| match named.as_slice() {
-        [] => extent.cases.is_empty() || extent.cases.contains(&case.name.as_str()),
+        [] => preset.cases.is_empty() || preset.cases.contains(&case.name.as_str()),
         some => some.iter().any(|named| named.name == case.name),
     };
     let chosen = cases.iter().filter(|case| wanted(case)).cloned().collect();
     Some((contestants, chosen))
 }
 
-fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
-    let folder =
+fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
+    let directory =
         tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     process::raise_descriptor_limit();
-    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
+    let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("comparison, {}: {}", extent.name, extent.words);
+    println!("comparison, {}: {}", preset.name, preset.description);
     println!("{}; {placement}", text::machine());
     let setup = Setup {
         contestants,
         cases,
-        rounds: extent.rounds,
+        rounds: preset.rounds,
         baseline: compare::default_baseline(contestants),
-        root: folder.path(),
+        root: directory.path(),
         placement,
         wrk: None,
         stop: &stop,

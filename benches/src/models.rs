@@ -5,10 +5,10 @@ use server_core::launch_from;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A server crate: what its model says of itself, and its `main`.
+/// A server crate: the description of its model, and its `main`.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The model's own words.
+    /// The model's description.
     pub model: &'static Model,
     /// What the crate's binary does with these arguments, the name of the program not among them.
     pub main: fn(Vec<OsString>) -> ExitCode,
@@ -78,8 +78,8 @@ impl Variant {
         self.options.is_empty()
     }
 
-    /// How many clients that stay connected it serves at once; to a preforked child a client is one that stays.
-    pub fn holds(&self) -> usize {
+    /// The most clients that it serves at once if they stay connected. A preforked child serves one.
+    pub fn capacity(&self) -> usize {
         if self.many {
             return usize::MAX;
         }
@@ -90,13 +90,7 @@ impl Variant {
         children.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 
-    /// Whether it waits for its children, if it has any. The processor time of those that nobody waits for
-    /// is lost to those who look from outside.
-    pub fn waits(&self) -> bool {
-        !self.options.iter().any(|option| ["ignore", "double-fork"].contains(option))
-    }
-
-    /// Whether somebody who writes `name` means this: its label, or the label without `_server`.
+    /// Whether `name` is its label, or its label without `_server`.
     pub fn is_called(&self, name: &str) -> bool {
         self.label == name || self.label.replacen("_server", "", 1) == name
     }
@@ -144,7 +138,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_model_has_a_name_of_its_own() {
+    fn model_names_are_unique() {
         let names: BTreeSet<_> = MODELS.iter().map(|entry| entry.model.name).collect();
         assert_eq!(names.len(), MODELS.len());
     }
@@ -163,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn short_names() {
+    fn variant_is_found_by_short_name() {
         let called = |name| VARIANTS.iter().find(|c| c.is_called(name)).map(|c| c.label);
         assert_eq!(called("pool"), Some("pool_server"));
         assert_eq!(called("pool:steal"), Some("pool_server:steal"));
@@ -172,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stay() {
-        let holds = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::holds);
-        assert_eq!(holds("iterative_server"), Some(1));
-        assert_eq!(holds("fork_server:prefork-lock"), Some(64));
-        assert_eq!(holds("event_server:select"), Some(900));
-        assert_eq!(holds("fork_server"), Some(usize::MAX));
+    fn capacity_of_variants() {
+        let capacity = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::capacity);
+        assert_eq!(capacity("iterative_server"), Some(1));
+        assert_eq!(capacity("fork_server:prefork-lock"), Some(64));
+        assert_eq!(capacity("event_server:select"), Some(900));
+        assert_eq!(capacity("fork_server"), Some(usize::MAX));
     }
 }

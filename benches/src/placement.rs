@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_foreign_server_nothing_is_claimed() {
+    fn external_server_is_not_called_pinned() {
         let mut all = CpuSet::new();
         [0, 1].into_iter().for_each(|core| all.set(core));
         let pinned = Placement::Pinned { server: 0, client: 1, all };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// How long a server may take to stop before it is killed.
-const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+const EXIT_TIMEOUT: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
@@ -93,5 +93,5 @@ fn ended(pid: Pid) -> bool {
         return false;
     };
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&PATIENCE)), Ok(1))
+    matches!(poll(&mut fds, Some(&EXIT_TIMEOUT)), Ok(1))
 }

@@ -109,17 +109,6 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// The value in the middle; of an even number of values the mean of the two. NaN of none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
 /// How wide the terminal is that standard error goes to; none if it goes elsewhere.
 pub fn terminal_width() -> Option<usize> {
     let stderr = io::stderr();
@@ -164,12 +153,5 @@ mod tests {
     #[test]
     fn markup_is_escaped() {
         assert_eq!(escape("<a href='x'>&\"\u{0}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}");
-    }
-
-    #[test]
-    fn median_is_the_middle_value() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
     }
 }

@@ -28,7 +28,7 @@ use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, getpid, getppid, pidfd_open,
     pidfd_send_signal, set_parent_process_death_signal, waitid,
 };
-use server_core::{ConnectionLimit, ShutdownSignals, timeout_until};
+use server_core::{SharedLimit, ShutdownSignals, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -49,7 +49,7 @@ pub(crate) fn start(
     listener: &TcpListener,
     service: &Service,
     processes: usize,
-) -> io::Result<Option<Arc<dyn ConnectionLimit>>> {
+) -> io::Result<Option<Arc<dyn SharedLimit>>> {
     ipc::process::assert_single_threaded()?;
     // Who started us may have ignored it, which is inherited, and means that nobody can be waited for.
     // SAFETY: the default action runs no code of ours.
@@ -88,7 +88,7 @@ pub(crate) fn start(
                 Ok(ForkResult::Child) => {
                     become_child(parent, service)?;
                     let most = service.settings().max_connections;
-                    return Ok(Some(Arc::new(SharedLimit { counts, number, most })));
+                    return Ok(Some(Arc::new(CountPerProcess { counts, number, most })));
                 }
             }
         }
@@ -193,7 +193,7 @@ fn kill_all(members: &[Member], signal: u32, service: &Service) -> ! {
 
 /// The limit on connections that all processes share, as one of them sees it.
 #[derive(Debug)]
-struct SharedLimit {
+struct CountPerProcess {
     counts: Arc<Array<usize>>,
     /// The index of this process's count.
     number: usize,
@@ -201,13 +201,13 @@ struct SharedLimit {
     most: usize,
 }
 
-impl SharedLimit {
+impl CountPerProcess {
     fn taken(&self) -> usize {
         self.counts.iter().map(|count| count.get()).sum()
     }
 }
 
-impl ConnectionLimit for SharedLimit {
+impl SharedLimit for CountPerProcess {
     fn try_acquire(&self) -> bool {
         loop {
             // Claim first and look then: of several that claim, the last to look sees all claims.
@@ -253,7 +253,7 @@ mod tests {
             }
         };
         let claim = |number| {
-            let limit = SharedLimit { counts: Arc::clone(&counts), number, most: 1 };
+            let limit = CountPerProcess { counts: Arc::clone(&counts), number, most: 1 };
             let mut wrong = 0;
             for round in 0..ROUNDS {
                 meet(3 * round + 1);

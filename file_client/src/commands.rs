@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use file_service::client::{self, Entry, Kind};
+use file_service::client::{Entry, Kind};
 use serde_json::json;
 
 use crate::args::Command;
@@ -78,7 +78,7 @@ fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     let sizes: Vec<String> = entries
         .iter()
         .map(|entry| match entry.kind {
-            Kind::File => client::format_size(entry.size),
+            Kind::File => file_service::human::format_size(entry.size),
             Kind::Directory => "-".to_string(),
         })
         .collect();

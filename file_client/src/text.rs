@@ -1,6 +1,6 @@
 //! Names and dates for people.
 
-use file_service::client::UtcDateTime;
+use file_service::human::UtcDateTime;
 use std::fmt::Write;
 
 /// The text of a name or a message with everything that could steer a terminal escaped: control

@@ -6,7 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use file_service::client::{self, format_size};
+use file_service::client;
+use file_service::human::format_size;
 use indicatif::ProgressBar;
 use nix::libc::O_NOFOLLOW;
 use sha2::{Digest, Sha256};

@@ -36,7 +36,6 @@ use crate::protocol::{MAX_LINE, decode_name, encode_name, parse_number};
 
 mod datagram;
 
-pub use crate::human::{UtcDateTime, format_size};
 pub use datagram::DatagramClient;
 
 /// Bytes moved at a time in a transfer.

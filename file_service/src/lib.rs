@@ -10,8 +10,9 @@
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
 //! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
 //! | [`client`] | a blocking client |
+//! | [`human`] | sizes and dates for people |
 //!
-//! `http` and `human` are private: requests and responses of HTTP; sizes and dates for people.
+//! `http`, the requests and responses of HTTP, is private.
 //!
 //! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
 //! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
@@ -24,7 +25,7 @@
 pub mod client;
 pub mod datagram;
 mod http;
-mod human;
+pub mod human;
 pub mod protocol;
 pub mod service;
 pub mod session;

@@ -2,7 +2,7 @@
 
 use crate::acceptor::{Accepted, Acceptor, Connection};
 use crate::handle::ConnectionHandle;
-use crate::limit::ConnectionLimit;
+use crate::limit::SharedLimit;
 use crate::shutdown::Watchdog;
 use crate::timeout::timeout_until;
 use file_service::Service;
@@ -53,7 +53,7 @@ impl Incoming {
     }
 
     /// Counts connections by `limit` too, for one of several processes that share it.
-    pub fn with_limit(self, limit: Arc<dyn ConnectionLimit>) -> Incoming {
+    pub fn with_limit(self, limit: Arc<dyn SharedLimit>) -> Incoming {
         self.acceptor.registry().share_limit(limit);
         self
     }

@@ -52,7 +52,7 @@ pub use handle::ConnectionHandle;
 pub use helpers::{HELPERS, Helpers, Outcomes};
 pub use incoming::Incoming;
 pub use launch::{Endpoint, NoOptions, launch, launch_from, parse_count};
-pub use limit::{ConnectionLimit, ConnectionPermit};
+pub use limit::{ConnectionPermit, SharedLimit};
 pub use listen::{listen, listen_for};
 pub use shutdown::{ShutdownSignals, deadline_tick, exit};
 pub use slab::{Key, Slab};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A limit on connections that several processes share. Each process has a limit of its own besides.
-pub trait ConnectionLimit: fmt::Debug + Send + Sync {
+pub trait SharedLimit: fmt::Debug + Send + Sync {
     /// Counts a connection, if the limit allows one more; returns whether it does.
     fn try_acquire(&self) -> bool;
 
@@ -41,7 +41,7 @@ impl Drop for ConnectionPermit {
 pub(crate) struct Registry {
     live: Mutex<Live>,
     empty: Condvar,
-    shared_limit: OnceLock<Arc<dyn ConnectionLimit>>,
+    shared_limit: OnceLock<Arc<dyn SharedLimit>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Registry {
     }
 
     /// Counts connections by `limit` from now on, besides the limit of this process.
-    pub(crate) fn share_limit(&self, limit: Arc<dyn ConnectionLimit>) {
+    pub(crate) fn share_limit(&self, limit: Arc<dyn SharedLimit>) {
         let _ = self.shared_limit.set(limit);
     }
 

@@ -176,7 +176,7 @@ fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<
     };
     println!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
     println!("{}; {words}", text::machine());
-    let environment = crate::load::watched::environment(words);
+    let environment = crate::load::sampled_run::environment(words);
     let setup = Setup { cases, effort: preset.effort, placement, stop: &stop };
     let report = runner::run(&setup, environment, &mut text::progress);
     text::progress("");

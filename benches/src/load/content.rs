@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The length of the line at the beginning.
-pub const LINE: usize = 74;
+pub(crate) const LINE: usize = 74;
 
 /// After so many bytes the pattern begins again: a prime, so that it falls in step with nothing.
 const PERIOD: usize = 131_071;
@@ -135,7 +135,7 @@ fn sum(name: u64, version: u64, length: u64) -> u64 {
 
 /// A body that is being verified while it arrives.
 #[derive(Debug)]
-pub struct Verifier {
+pub(crate) struct Verifier {
     name: usize,
     at: u64,
     start: usize,
@@ -233,7 +233,7 @@ impl Upload {
     }
 }
 
-/// Makes the files of a workload in a folder; those that are there already are replaced.
+/// Makes the files of a workload in a directory; those that are there already are replaced.
 ///
 /// # Errors
 ///
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_right_however_it_is_cut() {
+    fn content_verifies_in_any_pieces() {
         let content = content(&[0, 1, 73, 74, 4096, 400_000]);
         for name in 0..6 {
             for version in [0, 1, 987_654_321] {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found() {
+    fn wrong_content_is_found() {
         let content = content(&[4096]);
         let bytes = whole(&content, 2, 7);
         assert!(!holds(&content, 3, &bytes, 4096), "another file");
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn files_say_what_they_are() {
+    fn files_begin_with_their_description() {
         let root = tempfile::tempdir().unwrap();
         let workload = Workload { names: 3, sizes: vec![100, 10].into(), ..Workload::default() };
         make_files(root.path(), &workload).unwrap();

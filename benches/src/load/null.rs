@@ -127,7 +127,7 @@ fn serve(
                 _ => {
                     let at = tag as usize;
                     let client = &mut clients[at];
-                    if client.socket.is_some() && !converse(client, replies, http) {
+                    if client.socket.is_some() && !answer(client, replies, http) {
                         *client = Client::default();
                         free.push(at);
                     }
@@ -138,7 +138,7 @@ fn serve(
 }
 
 /// Answers what has arrived; gives whether the connection lives.
-fn converse(client: &mut Client, replies: &HashMap<Vec<u8>, Vec<u8>>, http: bool) -> bool {
+fn answer(client: &mut Client, replies: &HashMap<Vec<u8>, Vec<u8>>, http: bool) -> bool {
     let Some(socket) = &client.socket else {
         return false;
     };

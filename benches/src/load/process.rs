@@ -20,7 +20,7 @@ use std::thread;
 /// # Errors
 ///
 /// The path of this program is unknown.
-pub fn myself(role: &str) -> io::Result<Command> {
+pub(crate) fn myself(role: &str) -> io::Result<Command> {
     // Not by its path: a build that ends meanwhile has put another program there, or nothing for a moment.
     let mut command = Command::new("/proc/self/exe");
     command.arg0(std::env::current_exe()?).arg(role);

@@ -139,7 +139,7 @@ pub struct Interval {
 /// What the generator itself has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Its processor time over what was measured, in seconds.
+    /// Its CPU time over what was measured, in seconds.
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,

@@ -16,7 +16,7 @@ pub struct Schedule {
     next: f64,
 }
 
-/// A time in which the rate is the same or changes evenly.
+/// A time in which the rate is constant or changes evenly.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     begin: f64,
@@ -34,13 +34,8 @@ impl Piece {
 }
 
 impl Schedule {
-    /// Of one rate; none for a closed loop, which plans nothing.
-    pub fn new(arrivals: Arrivals, seed: u64) -> Option<Schedule> {
-        Schedule::of(&Workload { arrivals, seed, ..Workload::default() })
-    }
-
     /// Of a workload and its profile, warm-ups included; none for a closed loop.
-    pub fn of(workload: &Workload) -> Option<Schedule> {
+    pub fn new(workload: &Workload) -> Option<Schedule> {
         let rate = workload.arrivals.rate()?;
         let poisson = matches!(workload.arrivals, Arrivals::Poisson { .. });
         let nanos = |time: Duration| time.as_secs_f64() * 1e9;
@@ -106,7 +101,7 @@ pub enum Verb {
     Get,
     /// A new version of a file.
     Put,
-    /// The folder.
+    /// The directory.
     List,
     /// The hash of a file.
     Hash,
@@ -193,7 +188,8 @@ mod tests {
     use super::*;
 
     fn times(arrivals: Arrivals, seed: u64, count: usize) -> Vec<u64> {
-        let mut schedule = Schedule::new(arrivals, seed).unwrap();
+        let mut schedule =
+            Schedule::new(&Workload { arrivals, seed, ..Workload::default() }).unwrap();
         let mut next = || {
             let at = schedule.peek();
             schedule.step();
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_follow_the_seed_and_the_law() {
+    fn poisson_arrivals_follow_seed_and_distribution() {
         let arrivals = Arrivals::Poisson { rate: 1000.0 };
         assert_eq!(times(arrivals, 7, 100), times(arrivals, 7, 100));
         assert_ne!(times(arrivals, 7, 100), times(arrivals, 8, 100));
@@ -227,7 +223,7 @@ mod tests {
 
     /// How many arrivals there are between two moments, in seconds.
     fn between(workload: &Workload, from: f64, to: f64) -> usize {
-        let mut schedule = Schedule::of(workload).unwrap();
+        let mut schedule = Schedule::new(workload).unwrap();
         let mut count = 0;
         loop {
             let at = schedule.peek() as f64 / 1e9;
@@ -240,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_follow_the_course() {
+    fn rates_follow_profile() {
         let arrivals = Arrivals::Fixed { rate: 1.0 };
         let (duration, warm_up) = (Duration::from_secs(2), Duration::from_secs(1));
         let base = Workload { arrivals, duration, warm_up, ..Workload::default() };
@@ -264,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_plans_nothing() {
-        assert!(Schedule::new(Arrivals::Closed, 1).is_none());
+    fn closed_loop_has_no_schedule() {
+        assert!(Schedule::new(&Workload::default()).is_none());
     }
 
     #[test]

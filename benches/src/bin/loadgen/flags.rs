@@ -72,10 +72,10 @@ pub struct Flags {
     #[arg(long, value_name = "VERB=N,...", value_parser = mix, help_heading = "Workload")]
     mix: Option<Mix>,
     /// Sizes of the files, as many names of each: 4KiB,64KiB,1MiB. Small ones measure the cost of a request,
-    /// large ones that of a byte. Or a law from which the size of every file is drawn, by the seed:
+    /// large ones that of a byte. Or a distribution from which the size of every file is drawn, by the seed:
     /// lognormal:median=8K,sigma=1.5,files=200 (most files of a disk) or pareto:min=1K,alpha=1.2 (a few are
     /// very large); max=SIZE cuts the tail [default: 16MiB] and files=N is --names [default: 4KiB]
-    #[arg(long, value_name = "BYTES,...|LAW", value_parser = sizes, help_heading = "Workload")]
+    #[arg(long, value_name = "BYTES,...|DISTRIBUTION", value_parser = sizes, help_heading = "Workload")]
     sizes: Option<Files>,
     /// How many files there are [default: 64]
     #[arg(long, value_name = "N", help_heading = "Workload")]
@@ -264,20 +264,25 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a number of bytes, such as 4096, 4KiB or 1MiB".into())
 }
 
-/// A list of sizes, or a law.
+/// A list of sizes, or a distribution.
 fn sizes(text: &str) -> Result<Files, String> {
-    let Some((law, words)) = text.split_once(':') else {
+    let Some((distribution, words)) = text.split_once(':') else {
         let list: Result<Vec<u64>, String> = text.split(',').map(size).collect();
         return Ok(Files { sizes: list?.into(), names: None });
     };
     let (mut smallest, mut shape, mut max, mut names) = (None, None, Distribution::LARGEST, None);
-    let (first, second) = match law {
+    let (first, second) = match distribution {
         "lognormal" => ("median", "sigma"),
         "pareto" => ("min", "alpha"),
-        _ => return Err(format!("no law {law:?}; there are lognormal and pareto")),
+        _ => {
+            return Err(format!(
+                "no distribution {distribution:?}; there are lognormal and pareto"
+            ));
+        }
     };
     for word in words.split(',') {
-        let wrong = || format!("{word:?} does not belong to {law}:{first}=SIZE,{second}=X");
+        let wrong =
+            || format!("{word:?} does not belong to {distribution}:{first}=SIZE,{second}=X");
         let (name, value) = word.split_once('=').ok_or_else(wrong)?;
         match name {
             name if name == first => smallest = Some(size(value)?),
@@ -287,13 +292,13 @@ fn sizes(text: &str) -> Result<Files, String> {
             _ => return Err(wrong()),
         }
     }
-    let missing = || format!("a law needs both: {law}:{first}=SIZE,{second}=X");
+    let missing = || format!("a distribution needs both: {distribution}:{first}=SIZE,{second}=X");
     let (smallest, shape) = (smallest.ok_or_else(missing)?, shape.ok_or_else(missing)?);
-    let law = match law {
+    let distribution = match distribution {
         "lognormal" => Distribution::Lognormal { median: smallest, sigma: shape, max },
         _ => Distribution::Pareto { min: smallest, alpha: shape, max },
     };
-    Ok(Files { sizes: Sizes::Distribution(law), names })
+    Ok(Files { sizes: Sizes::Distribution(distribution), names })
 }
 
 fn steps(text: &str) -> Result<Growth, String> {
@@ -368,11 +373,12 @@ mod tests {
     fn size_distributions_are_parsed() {
         let files =
             sizes("lognormal:median=8K,sigma=1.5,files=200").unwrap_or_else(|e| panic!("{e}"));
-        let law = Distribution::Lognormal { median: 8192, sigma: 1.5, max: Distribution::LARGEST };
-        assert_eq!((files.sizes, files.names), (Sizes::Distribution(law), Some(200)));
+        let distribution =
+            Distribution::Lognormal { median: 8192, sigma: 1.5, max: Distribution::LARGEST };
+        assert_eq!((files.sizes, files.names), (Sizes::Distribution(distribution), Some(200)));
         let files = sizes("pareto:min=1K,alpha=1.2,max=1M").unwrap_or_else(|e| panic!("{e}"));
-        let law = Distribution::Pareto { min: 1024, alpha: 1.2, max: 1 << 20 };
-        assert_eq!((files.sizes, files.names), (Sizes::Distribution(law), None));
+        let distribution = Distribution::Pareto { min: 1024, alpha: 1.2, max: 1 << 20 };
+        assert_eq!((files.sizes, files.names), (Sizes::Distribution(distribution), None));
         let files = sizes("1,4KiB").unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(files.sizes, vec![1, 4096].into());
         for wrong in [

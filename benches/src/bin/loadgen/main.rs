@@ -3,7 +3,7 @@
 //! ```text
 //! cargo loadgen --addr HOST:PORT --root DIR      against a server that is running and serves DIR
 //! cargo loadgen --serve thread_server            against one of ours, started for it and watched
-//! cargo loadgen compare                          all models, beside each other
+//! cargo loadgen compare                          all models, in interleaved rounds
 //! cargo loadgen compare OLD.json NEW.json        which differences between two files are shown
 //! cargo loadgen knee --serve thread_server       the highest rate within a bound
 //! cargo loadgen picture FILE.json -o FILE.svg    the picture of a comparison, for a README
@@ -19,7 +19,7 @@ use benches::load::recording::{ErrorKind, Recording};
 use benches::load::report::{self, Comparison};
 use benches::load::sampler::Sampler;
 use benches::load::workload::{Profile, Sizes, Workload};
-use benches::load::{content, diff, knee, process, verdict, watched};
+use benches::load::{content, diff, knee, process, sampled_run, verdict};
 use benches::{Placement, tether};
 use clap::error::ErrorKind as ClapError;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -34,25 +34,25 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Puts load on a file server and tells how it bears it
+/// Put load on a file server and measure it
 #[derive(Parser)]
 #[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 struct CommandLine {
     #[command(subcommand)]
-    other: Option<Other>,
+    command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
 }
 
 #[derive(Subcommand)]
-enum Other {
-    /// Several servers under the same cases, in interleaved rounds
+enum Command {
+    /// Compare several servers under the same cases, in interleaved rounds
     Compare(compare::Options),
-    /// Which differences between two comparisons are shown, which are not
+    /// Show which differences between two comparisons the rounds show
     Diff(diff::Options),
-    /// The highest rate that a server bears within a bound of latency
+    /// Find the highest rate that a server keeps up within a bound of latency
     Knee(knee::Options),
-    /// Draws a comparison that was written as JSON: an SVG that is right on light and dark ground
+    /// Draw a comparison from its JSON, as an SVG for light and dark backgrounds
     Picture(Picture),
 }
 
@@ -75,11 +75,11 @@ fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return refuse(&error),
     };
-    let result = match &line.other {
-        Some(Other::Compare(options)) => return compare::main(options, benches::ipc::chapters),
-        Some(Other::Diff(options)) => return diff::main(options),
-        Some(Other::Knee(options)) => return knee::main(options),
-        Some(Other::Picture(options)) => picture(options),
+    let result = match &line.command {
+        Some(Command::Compare(options)) => return compare::main(options, benches::ipc::chapters),
+        Some(Command::Diff(options)) => return diff::main(options),
+        Some(Command::Knee(options)) => return knee::main(options),
+        Some(Command::Picture(options)) => picture(options),
         None => load(&line.flags),
     };
     result.unwrap_or_else(|failure| failure.report("loadgen"))
@@ -148,7 +148,7 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
             (None, Target { addr, name: addr.to_string() })
         }
         (None, None) => {
-            return Err(unusable("whom shall it load? Give --addr HOST:PORT or --serve MODEL"));
+            return Err(unusable("no server to load: give --addr HOST:PORT or --serve MODEL"));
         }
     };
     let target = Target { name: flags.name.clone().unwrap_or(target.name), ..target };
@@ -184,7 +184,7 @@ fn measure(
     sampler: Option<Sampler>,
 ) -> Result<Vec<Recording>, Failure> {
     let mut live = Live::new(sampler, workload);
-    let environment = watched::environment(words);
+    let environment = sampled_run::environment(words);
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
     let result = placement.on_client_core(|| engine::run_phases(run));
     let (sampler, origin) = live.end();
@@ -252,7 +252,7 @@ fn conclude(
         for (recording, case) in recordings.iter().zip(&all.cases) {
             let path = match alone {
                 Some(_) => path.clone(),
-                None => beside(path, &case.name),
+                None => step_file(path, &case.name),
             };
             report::write(&path, &report::hgrm::log(&recording.response_time))?;
         }
@@ -265,7 +265,7 @@ fn conclude(
 }
 
 /// `run.hgrm` of a step: `run-step-16.hgrm`.
-fn beside(path: &Path, step: &str) -> PathBuf {
+fn step_file(path: &Path, step: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     path.with_file_name(format!("{stem}-{step}{extension}"))

@@ -12,8 +12,8 @@ use crate::load::content;
 use crate::load::engine::{self, Target};
 use crate::load::recording::Environment;
 use crate::load::report::{self, Case, Comparison, SCHEMA, ServerResult};
+use crate::load::sampled_run::{Context, SampledRun, environment, run_sampled};
 use crate::load::verdict::{self, Bounds};
-use crate::load::watched::{Watched, environment, run_watched};
 use crate::load::workload::{Arrivals, Mix, Protocol, Workload};
 use crate::{Placement, Server};
 use std::io;
@@ -110,7 +110,7 @@ pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<
                 }
                 let result = &mut results[at];
                 match made {
-                    Ok(Watched { mut recording, share }) => {
+                    Ok(SampledRun { mut recording, share }) => {
                         watching = share.max(watching);
                         verdict::judge(&mut recording, &Bounds::default(), ceiling);
                         result.rounds.push(Some(recording));
@@ -170,16 +170,19 @@ fn measure(
     contestant: &Contestant,
     workload: &Workload,
     environment: &Environment,
-) -> Result<Watched, String> {
+) -> Result<SampledRun, String> {
     let server = contestant
         .start(setup.root, workload.connections, setup.placement)
         .map_err(|error| format!("does not start: {error}"))?;
     let addr = contestant.address().or(server.as_ref().map(Server::addr));
     let target = Target { addr: addr.ok_or("has no address")?, name: contestant.name.clone() };
-    let (placement, stop) = (setup.placement, setup.stop);
-    let run = |workload: &Workload, server| match &setup.wrk {
-        Some(wrk) => wrk.run(workload, &target, server, placement, environment, stop),
-        None => run_watched(workload, &target, server, placement, environment, stop),
+    let Setup { placement, stop, .. } = *setup;
+    let run = |workload: &Workload, server| {
+        let context = Context { target: &target, server, placement, environment, stop };
+        match &setup.wrk {
+            Some(wrk) => wrk.run(workload, context),
+            None => run_sampled(workload, context),
+        }
     };
     if report::is_idle(workload) {
         // What the first client costs, pages of the program and a heap, is not a cost of each client.

@@ -12,10 +12,10 @@ use crate::load::process::myself;
 use crate::load::recording::{
     Environment, ErrorKind, Generator, Latencies, Recording, SCHEMA, Totals,
 };
+use crate::load::sampled_run::{Context, SampledRun};
 use crate::load::sampler::{self, Sampler};
-use crate::load::watched::Watched;
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};
-use crate::{Placement, Server, tether};
+use crate::tether;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::BTreeMap;
@@ -23,7 +23,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// A warm-up is no shorter than this: it verifies what the server replies.
@@ -86,61 +85,22 @@ impl Wrk {
     }
 
     /// Runs a workload on the client's core, with the server sampled from outside.
-    pub(super) fn run(
-        &self,
-        workload: &Workload,
-        target: &Target,
-        server: Option<&Server>,
-        placement: Placement,
-        environment: &Environment,
-        stop: &AtomicBool,
-    ) -> Result<Watched, String> {
-        let sampler = server.and_then(|server| Sampler::start(server.pid(), placement).ok());
-        self.warm_up(workload, target, placement, environment, stop)?;
+    pub(super) fn run(&self, workload: &Workload, context: Context) -> Result<SampledRun, String> {
+        let sampler = context.sampler();
+        warm_up(workload, context)?;
         let origin = Instant::now();
-        let text = self.drive(workload, target, placement, sampler.as_ref());
+        let text = self.drive(workload, context, sampler.as_ref());
         let text = text.map_err(|error| format!("wrk: {error}"))?;
-        let mut recording = parse(&text, workload, target, environment)
+        let recording = parse(&text, workload, context.target, context.environment)
             .ok_or_else(|| format!("wrk printed no figures: {}", text.escape_debug()))?;
-        let mut share = 0.0;
-        if let Some(sampler) = sampler {
-            let series = sampler.finish(origin);
-            share = series.cpu_share();
-            (recording.empty, recording.samples) = (Some(series.first), series.samples);
-        }
-        Ok(Watched { recording, share })
+        Ok(SampledRun::new(recording, sampler, origin))
     }
 
-    /// One client of the generator's own, which verifies the replies.
-    fn warm_up(
-        &self,
-        workload: &Workload,
-        target: &Target,
-        placement: Placement,
-        environment: &Environment,
-        stop: &AtomicBool,
-    ) -> Result<(), String> {
-        let workload = Workload {
-            connections: 1,
-            duration: workload.warm_up.max(WARM_UP),
-            warm_up: Duration::ZERO,
-            verify: true,
-            ..workload.clone()
-        };
-        let environment = environment.clone();
-        let run = Run { workload: &workload, target, stop, watcher: None, environment };
-        let run = placement.on_client_core(|| engine::run(run)).map_err(|e| e.to_string())?;
-        match run.errors.iter().find(|(_, count)| **count > 0) {
-            Some((kind, count)) => Err(format!("{count} errors ({kind}) while it warmed up")),
-            None => Ok(()),
-        }
-    }
-
+    /// Runs wrk; returns what it prints.
     fn drive(
         &self,
         workload: &Workload,
-        target: &Target,
-        placement: Placement,
+        context: Context,
         sampler: Option<&Sampler>,
     ) -> io::Result<String> {
         let mut command = myself("become")?;
@@ -154,10 +114,10 @@ impl Wrk {
         if workload.lifetime == Lifetime::PerRequest {
             command.args(["-H", "Connection: close"]);
         }
-        command.arg(format!("http://{}/{}", target.addr, content::file_name(0)));
+        command.arg(format!("http://{}/{}", context.target.addr, content::file_name(0)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         tether::mark(&mut command);
-        let child = placement.on_client_core(|| command.spawn())?;
+        let child = context.placement.on_client_core(|| command.spawn())?;
         if let Some(sampler) = sampler {
             sampler.sample_threads();
             // While all clients are still there.
@@ -168,6 +128,25 @@ impl Wrk {
         }
         let output = child.wait_with_output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// Runs one client of the generator's own, which verifies the replies.
+fn warm_up(workload: &Workload, context: Context) -> Result<(), String> {
+    let Context { target, placement, environment, stop, .. } = context;
+    let workload = Workload {
+        connections: 1,
+        duration: workload.warm_up.max(WARM_UP),
+        warm_up: Duration::ZERO,
+        verify: true,
+        ..workload.clone()
+    };
+    let environment = environment.clone();
+    let run = Run { workload: &workload, target, stop, watcher: None, environment };
+    let run = placement.on_client_core(|| engine::run(run)).map_err(|e| e.to_string())?;
+    match run.errors.iter().find(|(_, count)| **count > 0) {
+        Some((kind, count)) => Err(format!("{count} errors ({kind}) in the warm-up")),
+        None => Ok(()),
     }
 }
 
@@ -241,48 +220,4 @@ fn parse(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_of_wrk_are_read() {
-        let text = "Running 2s test @ http://127.0.0.1:1/4k
-  1 threads and 64 connections
-  139846 requests in 2.00s, 580.00MB read
-Requests/sec:  69889.58
-requests 139846
-bytes 608174080
-micros 2000500
-connect 0
-lost 3
-refused 1
-timeout 0
-cpu 1.52
-latency 900 100000
-latency 1200 39846
-";
-        let target = Target { addr: ([127, 0, 0, 1], 1).into(), name: "x".into() };
-        let workload = Workload::default();
-        let run = parse(text, &workload, &target, &Environment::default()).unwrap();
-        assert_eq!((run.totals.done, run.seconds), (139_845, 2.0005));
-        let errors = BTreeMap::from([("lost".to_owned(), 3), ("refused".to_owned(), 1)]);
-        assert_eq!(run.errors, errors);
-        assert_eq!(run.response_time.percentile(50.0) / 1000, 900);
-        assert!((0.75..0.77).contains(&run.generator.share));
-        assert!(parse("unable to connect", &workload, &target, &Environment::default()).is_none());
-    }
-
-    #[test]
-    fn workloads_beyond_wrk_are_named() {
-        let of = |name: &str| {
-            let cases = super::super::cases::named(&[name.into()], &Workload::default()).unwrap();
-            Wrk::unsupported(&cases[0].workload)
-        };
-        for possible in ["get-4k", "get-64k", "get-1m", "connect-4k", "get-64m"] {
-            assert_eq!(of(possible), None, "{possible}");
-        }
-        for impossible in ["put", "mixed", "idle", "visitors"] {
-            assert!(of(impossible).is_some(), "{impossible}");
-        }
-    }
-}
+mod tests;

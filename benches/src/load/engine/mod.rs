@@ -31,6 +31,9 @@ mod phases;
 mod requests;
 mod traffic;
 
+#[cfg(test)]
+mod tests;
+
 pub use ceiling::{Ceiling, null_ceiling};
 
 use super::recording::{Environment, Interval, Latencies, Recording, Totals};
@@ -56,13 +59,13 @@ const SLOW_TICK: u64 = 50_000_000;
 /// How often a ramp adds clients, in nanoseconds.
 const RAMP_TICK: u64 = 10_000_000;
 
-/// So many connections are being made at once at the beginning: less than any listen queue.
+/// The most connections that are being made at once: less than any listen queue.
 const CONNECTING: usize = 100;
 
 /// Descriptors for everything but connections.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// Whom a run talks to.
+/// The server of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Where it listens.
@@ -75,11 +78,11 @@ pub struct Target {
 pub struct Run<'a> {
     /// What is asked.
     pub workload: &'a Workload,
-    /// Of whom.
+    /// The server.
     pub target: &'a Target,
     /// Set from elsewhere, it ends the run; what was measured until then is the result.
     pub stop: &'a AtomicBool,
-    /// Who wants to see how it goes.
+    /// Sees how the run goes.
     pub watcher: Option<&'a mut dyn Watcher>,
     /// Goes into the recording as it is.
     pub environment: Environment,
@@ -142,7 +145,7 @@ pub fn run(run: Run<'_>) -> Result<Recording, RunError> {
     recordings.into_iter().next().ok_or_else(|| RunError::Unusable("nothing was run".into()))
 }
 
-/// Runs a workload that may have a profile; gives a recording for each phase that was begun, in the order of
+/// Runs a workload with any profile. Returns a recording for each phase that was begun, in the order of
 /// [`Workload::phases`].
 ///
 /// # Errors

@@ -20,7 +20,7 @@ impl Requests {
     pub(super) fn new(workload: &Workload) -> Requests {
         Requests {
             choice: Choice::new(workload),
-            schedule: Schedule::of(workload),
+            schedule: Schedule::new(workload),
             lifetime: workload.lifetime,
             versions: 0,
             start: 0,

@@ -197,6 +197,6 @@ impl Comparison {
 }
 
 /// Whether clients mostly wait, so that what they cost is memory: a request of each in two seconds, or less.
-pub fn is_idle(workload: &Workload) -> bool {
+pub(crate) fn is_idle(workload: &Workload) -> bool {
     workload.arrivals.rate().is_some_and(|rate| rate * 2.0 <= workload.connections as f64)
 }

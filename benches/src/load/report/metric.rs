@@ -5,7 +5,7 @@ use crate::load::stats;
 use crate::text::{self, bytes, digits, nanos, whole};
 
 /// What stands where there is no figure.
-pub const NONE: &str = "-";
+pub(crate) const NONE: &str = "-";
 
 /// A figure of a recording that reports show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

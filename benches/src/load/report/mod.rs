@@ -12,7 +12,7 @@
 //! | `page` | the page of HTML, made of chapters |
 //! | `chapters`, `figures` | which chapters and figures a comparison has |
 //! | `tables`, `notes`, `sweeps` | rows of figures, notes on them, the cases that are one curve |
-//! | [`svg`] | plots |
+//! | `svg` | plots |
 //! | `picture` | the picture for a README |
 
 mod chapters;
@@ -28,15 +28,19 @@ mod tables;
 pub mod csv;
 pub mod hgrm;
 pub mod json;
-pub mod svg;
+pub(crate) mod svg;
 pub mod terminal;
 
-pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline, is_idle};
-pub use metric::{Metric, NONE};
+pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline};
+pub use metric::Metric;
 pub use page::{Chapter, Figure};
 pub use picture::overview_svg;
 pub use sweeps::levels;
-pub use tables::{NEAR, case_rows, ratio_text};
+pub use tables::{NEAR, case_rows};
+
+pub(crate) use comparison::is_idle;
+pub(crate) use metric::NONE;
+pub(crate) use tables::ratio_text;
 
 use super::recording::Recording;
 use metric::{errors, fullest, memory};

@@ -3,6 +3,7 @@
 use super::notes::{Notes, is_noted};
 use super::{Comparison, NONE, svg, tables};
 use crate::text::{escape, whole};
+use file_service::human::UtcDateTime;
 use std::fmt::Write as _;
 
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -182,7 +183,7 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
         }
         write_table(html, &rows);
         if let Some(ceiling) = case.ceiling {
-            let _ = write!(html, "<p>{}</p>", escape(&tables::ceiling_words(ceiling)));
+            let _ = write!(html, "<p>{}</p>", escape(&tables::ceiling_note(ceiling)));
         }
         html.push_str("</details>\n");
     }
@@ -197,20 +198,11 @@ pub(super) fn anchor(name: &str) -> String {
     kept.collect()
 }
 
-/// Seconds since 1970 as a date and a time of day, UTC (Howard Hinnant's civil_from_days).
+/// Seconds since 1970 as a date and a time of day, UTC; nothing for 0.
 pub(super) fn moment(seconds: u64) -> String {
-    if seconds == 0 {
+    let Some(seconds) = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0) else {
         return String::new();
-    }
-    let (days, rest) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+    };
+    let UtcDateTime { year, month, day, hour, minute, .. } = UtcDateTime::from_unix(seconds);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }

@@ -21,9 +21,9 @@ pub fn rate_cell(case: &Case, rate: Option<f64>) -> String {
 }
 
 /// What the generator itself can do, and what that means for the others.
-pub fn ceiling_words(ceiling: f64) -> String {
+pub fn ceiling_note(ceiling: f64) -> String {
     format!(
-        "The generator itself can do {} of these (null run). Who comes near it, marked {NEAR}, may be better than it is shown.",
+        "The generator itself can do {} of these (null run). A rate above half of that is marked {NEAR}: the generator may be its limit.",
         text::rate(ceiling)
     )
 }
@@ -65,7 +65,7 @@ pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
 }
 
 /// A ratio and its interval, or that no difference is shown, in a few words.
-pub fn ratio_text(ratio: Option<Ratio>) -> String {
+pub(crate) fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return NONE.to_owned() };
     let Some((low, high)) = ratio.interval else {
         return format!("{} × (one round: no interval)", digits(ratio.value));

@@ -1,6 +1,6 @@
 //! Runs and comparisons as tables for a terminal.
 
-use super::tables::{COLUMNS, case_rows, ceiling_words, rate_cell};
+use super::tables::{COLUMNS, case_rows, ceiling_note, rate_cell};
 use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
 use crate::load::recording::Sample;
 use crate::load::stats;
@@ -75,7 +75,7 @@ pub fn recording(run: &Recording) -> String {
             show(Metric::System)
         ),
     ]);
-    rest.add_row(["server's memory".to_owned(), memory_words(run)]);
+    rest.add_row(["server's memory".to_owned(), memory_text(run)]);
     let _ = writeln!(out, "{rest}");
     for why in &run.invalid {
         let _ = writeln!(out, "INVALID: {}", printable(why));
@@ -132,7 +132,7 @@ pub fn comparison(comparison: &Comparison) -> String {
             }
         }
         if let Some(ceiling) = case.ceiling {
-            let _ = writeln!(out, "{}", ceiling_words(ceiling));
+            let _ = writeln!(out, "{}", ceiling_note(ceiling));
         }
         out.push('\n');
     }
@@ -196,7 +196,7 @@ fn errors_by_kind(run: &Recording) -> String {
     }
 }
 
-fn memory_words(run: &Recording) -> String {
+fn memory_text(run: &Recording) -> String {
     let Some(sample) = fullest(run) else { return NONE.to_owned() };
     let mut words = format!(
         "{} at most ({} its own, {} kernel stacks, {} page tables)",

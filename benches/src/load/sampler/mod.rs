@@ -3,7 +3,7 @@
 //! Any server can be sampled, since the sampler needs nothing from it but its process id. Some figures are
 //! cheap to read and some are not: for PSS the kernel walks page tables, and context switches have to be
 //! read from every thread. Each of these two expensive reads waits until its share of the time is below
-//! [`CPU_BUDGET`]; between two of them the last figures stand. With few processes that is every time, with
+//! 2%; between two of them the last figures stand. With few processes that is every time, with
 //! 1,000 of them every second or so for the switches and every few seconds for PSS. There are more reads
 //! at the moments that count: when the tree has grown or shrunk and stands still again, and when
 //! [`Sampler::sample_threads`] and [`Sampler::sample_all`] ask for them.
@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 pub const PERIOD: Duration = Duration::from_millis(100);
 
 /// The part of a core that each expensive read may take.
-pub const CPU_BUDGET: f64 = 0.02;
+pub(crate) const CPU_BUDGET: f64 = 0.02;
 
 /// Takes samples of a server in a thread of its own, until it is dropped.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The most names that a workload may have: as many as six digits can tell apart.
-pub const MOST_NAMES: usize = 1_000_000;
+pub(crate) const MOST_NAMES: usize = 1_000_000;
 
 /// A whole run, as a scenario file holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub enum Protocol {
     /// The workspace's file protocol
     #[default]
     File,
-    /// HTTP/1.1, so that foreign servers can be driven too
+    /// HTTP/1.1, so that third-party servers can be driven too
     Http,
 }
 
@@ -119,7 +119,7 @@ pub struct Mix {
     pub get: u32,
     /// A new version of a file.
     pub put: u32,
-    /// The folder.
+    /// The directory.
     pub list: u32,
     /// The hash of a file.
     pub hash: u32,
