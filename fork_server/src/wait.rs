@@ -96,7 +96,9 @@ impl ParentWait {
     }
 
     fn poll(&self, children: BorrowedFd<'_>, accepting: bool) -> Ready {
-        let mut fds = vec![watch(self.signals.as_fd()), watch(children)];
+        // In one piece: to grow it would write to pages of the allocator that the children share with the parent.
+        let mut fds = Vec::with_capacity(4 + self.acceptor.refused().count());
+        fds.extend([watch(self.signals.as_fd()), watch(children)]);
         fds.extend(self.acceptor.refused().map(watch));
         if let Some(listener) = self.acceptor.listener().filter(|_| accepting) {
             fds.push(watch(listener.as_fd()));
