@@ -1,9 +1,8 @@
 //! The reports of an invented comparison: known figures, a server that fails, one whose figures are invalid, one that leaves
 //! clients without a reply, and hostile names.
 
-use benches::load::recording::{
-    Environment, Generator, Interval, Latencies, Recording, Sample, Totals,
-};
+use benches::load::latencies::Latencies;
+use benches::load::recording::{Environment, Generator, Interval, Recording, Sample, Totals};
 use benches::load::report::{
     self, Case, Comparison, Lane, Metric, ServerResult, Span, Timeline, csv, hgrm, json, terminal,
 };

@@ -9,6 +9,7 @@
 //! | | requests as bytes, replies from bytes | `codec` |
 //! | | the server's processes from outside, ten times a second | [`sampler`] |
 //! | measured | one run against one server, as JSON | [`recording`] |
+//! | | latencies and their percentiles | [`latencies`] |
 //! | | when its figures are not to be believed | [`verdict`] |
 //! | | ratios over rounds, their intervals, fairness | [`stats`] |
 //! | | what the workers of a server did, by its trace | [`timeline`] |
@@ -29,6 +30,7 @@ pub mod diff;
 pub mod engine;
 pub mod failure;
 pub mod knee;
+pub mod latencies;
 pub mod process;
 pub mod recording;
 pub mod report;

@@ -1,7 +1,8 @@
 //! A run whose server is sampled from outside.
 
 use super::engine::{self, Run, Target, Watcher};
-use super::recording::{Environment, Interval, Latencies, Recording, Totals};
+use super::latencies::Latencies;
+use super::recording::{Environment, Interval, Recording, Totals};
 use super::sampler::{self, Sampler};
 use super::workload::Workload;
 use crate::{Placement, Server, text};

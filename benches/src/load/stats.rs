@@ -4,7 +4,7 @@
 //! run's luck (which core was warm, who else used the machine), so they count as one observation of it.
 //! Rounds are run next to each other and compared in pairs, which cancels what both had to endure.
 
-use super::recording::Latencies;
+use super::latencies::Latencies;
 use serde::{Deserialize, Serialize};
 
 /// How sure an interval is to hold the truth, in the long run.

@@ -7,7 +7,8 @@ mod program;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
-use benches::load::recording::{Environment, Interval, Latencies, Recording, Totals};
+use benches::load::latencies::Latencies;
+use benches::load::recording::{Environment, Interval, Recording, Totals};
 use benches::load::verdict::{self, Bounds};
 use benches::load::workload::{
     Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,

@@ -1,7 +1,8 @@
 //! What is seen while it runs: one line on a terminal, nothing in a pipe.
 
 use benches::load::engine::Watcher;
-use benches::load::recording::{Interval, Latencies, Totals};
+use benches::load::latencies::Latencies;
+use benches::load::recording::{Interval, Totals};
 use benches::load::sampler::{self, Sampler};
 use benches::load::workload::{Phase, Workload};
 use benches::text;

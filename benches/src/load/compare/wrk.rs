@@ -8,10 +8,9 @@
 use crate::load::content;
 use crate::load::engine::{self, Run, Target};
 use crate::load::failure::Failure;
+use crate::load::latencies::Latencies;
 use crate::load::process::myself;
-use crate::load::recording::{
-    Environment, ErrorKind, Generator, Latencies, Recording, SCHEMA, Totals,
-};
+use crate::load::recording::{Environment, ErrorKind, Generator, Recording, SCHEMA, Totals};
 use crate::load::sampled_run::{Context, SampledRun};
 use crate::load::sampler::{self, Sampler};
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};

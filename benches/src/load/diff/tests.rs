@@ -1,7 +1,6 @@
 use super::*;
-use crate::load::recording::{
-    Environment, Generator, Latencies, Recording, SCHEMA as RECORDING, Totals,
-};
+use crate::load::latencies::Latencies;
+use crate::load::recording::{Environment, Generator, Recording, SCHEMA as RECORDING, Totals};
 use crate::load::report::SCHEMA;
 use crate::load::workload::Workload;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! What is measured of one phase.
 
+use crate::load::latencies::Latencies;
 use crate::load::recording::{
-    Environment, ErrorKind, Generator, Interval, Latencies, Recording, SCHEMA, Totals,
+    Environment, ErrorKind, Generator, Interval, Recording, SCHEMA, Totals,
 };
 use crate::load::workload::Phase;
 use std::collections::BTreeMap;

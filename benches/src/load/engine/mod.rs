@@ -36,7 +36,8 @@ mod tests;
 
 pub use ceiling::{Ceiling, null_ceiling};
 
-use super::recording::{Environment, Interval, Latencies, Recording, Totals};
+use super::latencies::Latencies;
+use super::recording::{Environment, Interval, Recording, Totals};
 use super::workload::{Phase, Profile, Workload};
 use client::Stage;
 use rustix::io::Errno;

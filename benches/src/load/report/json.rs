@@ -1,7 +1,8 @@
 //! Recordings and comparisons as JSON, for other programs and for `diff` months later.
 
 use super::{Comparison, SCHEMA};
-use crate::load::recording::{self, Latencies, Recording};
+use crate::load::latencies::Latencies;
+use crate::load::recording::{self, Recording};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
