@@ -242,11 +242,11 @@ fn sleeps(context: &TestContext) -> Verdict {
             format!("{} {:.0?} later, and nobody had sent a signal", quote(&said), begun.elapsed());
         return fail(what, observed);
     }
-    let restless = oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1));
+    let busy = oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1));
     if program.try_wait()?.is_some() {
         return fail(what, program.describe());
     }
-    match restless {
+    match busy {
         None => Ok(()),
         Some(ready) => {
             fail(what, format!("for {ready:.0?} of {window:.0?} it ran, or waited for a core"))
