@@ -11,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process,
     kill_process_group, pidfd_open, prlimit, waitid,
 };
 
 use crate::proc::{self, Process};
-use crate::wait::{TIMEOUT, timespec, within};
+use crate::wait::{TIMEOUT, within};
 use crate::wire::Conn;
 use crate::{Root, oracles};
 
@@ -362,7 +362,7 @@ fn exit_within(child: &Child, deadline: Duration) -> Option<Exit> {
     loop {
         let left = deadline.saturating_sub(start.elapsed());
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        match poll(&mut fds, Some(&timespec(left))) {
+        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
             Ok(0) => return None,
             Ok(_) => break,
             Err(rustix::io::Errno::INTR) => {}

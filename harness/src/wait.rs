@@ -36,10 +36,5 @@ pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
 /// observation. Never a substitute for waiting until something has happened.
 pub fn pause(duration: Duration) {
     // An interrupted wait is a shorter one, which every caller can bear.
-    let _ = poll(&mut [], Some(&timespec(duration)));
-}
-
-/// The kernel's form of a duration.
-pub(crate) fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+    let _ = poll(&mut [], Timespec::try_from(duration).ok().as_ref());
 }

@@ -7,10 +7,10 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::wait::{TIMEOUT, timespec};
+use crate::wait::TIMEOUT;
 
 /// The codes that an `ERR` reply may carry.
 pub const CODES: [&str; 15] = [
@@ -263,7 +263,7 @@ impl Conn {
         loop {
             let left = duration.saturating_sub(start.elapsed());
             let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
-            match poll(&mut fds, Some(&timespec(left))) {
+            match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
                 Ok(0) => return true,
                 Ok(_) => return false,
                 Err(rustix::io::Errno::INTR) => {}
