@@ -57,7 +57,7 @@ impl ClientSource<'_> {
     /// request.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Connection, Moment)>> {
         while !child::shutdown_requested() {
-            // The models: what a child without a client waits for.
+            // The model: what a child without a client waits for, in each of the three.
             let accepted = match &self.way {
                 Way::Shared => self.acceptor.try_accept(), // a client: the kernel wakes one waiter
                 Way::Lock(lock) => {

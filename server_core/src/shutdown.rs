@@ -3,9 +3,9 @@
 //! SIGTERM and SIGINT are blocked in every thread and read from a signalfd (signalfd(2)): by the watchdog's
 //! thread, or, in a process that must stay single-threaded to fork, by its own loop.
 //!
-//! 1. The first signal shuts the listening socket down, so that new connections are refused at once.
-//! 2. It also shuts the reading side of every connection that waits for a request, which wakes its session
-//!    wherever it waits. The others end after the request under way.
+//! 1. The first signal shuts the reading side of every connection that waits for a request, which wakes its
+//!    session wherever it waits. The others end after the request under way.
+//! 2. It also shuts the listening socket down, so that new connections are refused at once.
 //! 3. Connections that outlast the drain timeout are cut.
 //!
 //! A second signal ends the process at once.
