@@ -23,6 +23,12 @@ fn file_service_serves_one_client_only() {
     assert_none("concurrency in file_service", &impurities(&root.join("file_service")));
 }
 
+#[test]
+fn lab_checks_import_only_their_context() {
+    let Some(root) = workspace() else { return };
+    assert_none("imports of a lab's checks", &foreign_imports(&root.join("labs")));
+}
+
 /// A check that finds nothing anywhere proves nothing.
 #[test]
 fn violations_are_found() {
@@ -53,6 +59,15 @@ fn violations_are_found() {
     write("file_service/src/client.rs", "use std::sync::Mutex; use crate::a;");
     write("file_service/src/d.rs", "use std::sync::Mutex; fn f() { std::thread::spawn(f); }");
 
+    write(
+        "labs/00_x/checks.rs",
+        "use crate::context; use harness::{proc, Server};\nuse file_service::A;",
+    );
+
+    assert_eq!(
+        foreign_imports(&root.join("labs")),
+        ["00_x/checks.rs: file_service", "00_x/checks.rs: harness::Server"]
+    );
     let circles = import_circles(root);
     assert_eq!(circles.len(), 1, "{circles:?}");
     for part in ["a.rs:2: crate::B", "b/deep.rs:1: crate::a::A", "b/deep.rs:1: super::super::a::f"]
@@ -171,6 +186,56 @@ fn impurities(file_service: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// What the checks of a lab may use: the context, what `harness` reads of the kernel, and the crates that make
+/// system calls. So a check knows the student's program from outside alone.
+const CHECKS_MAY_USE: [&str; 9] = [
+    "crate::context",
+    "harness::oracles",
+    "harness::proc",
+    "harness::sockets",
+    "harness::wait",
+    "libc",
+    "nix",
+    "rustix",
+    "std",
+];
+
+fn foreign_imports(labs: &Path) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for file in entries(labs).into_iter().map(|lab| lab.join("checks.rs")) {
+        if !file.is_file() {
+            continue;
+        }
+        let name = file.strip_prefix(labs).unwrap_or(&file).display().to_string();
+        let code: String = lines(&tokens(&read(&file))).into_values().collect::<Vec<_>>().join(" ");
+        for import in code.split("use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            let import = import.replace(' ', "");
+            let (root, rest) = import.split_once("::").unwrap_or((&import, ""));
+            let first = |part: &str| part.split("::").next().unwrap_or_default().to_owned();
+            let paths: Vec<String> = match (root, rest.strip_prefix('{')) {
+                ("crate" | "harness", None) => vec![format!("{root}::{}", first(rest))],
+                ("crate" | "harness", Some(group)) => top_level(group.trim_end_matches('}'))
+                    .map(|part| format!("{root}::{}", first(part)))
+                    .collect(),
+                _ => vec![root.to_owned()],
+            };
+            let foreign = |path: &String| !CHECKS_MAY_USE.contains(&path.as_str());
+            found.extend(paths.into_iter().filter(foreign).map(|path| format!("{name}: {path}")));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The parts of a group of imports, each with the groups inside of it.
+fn top_level(group: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    let is_end = move |c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    };
+    group.split(is_end).filter(|part| !part.is_empty())
 }
 
 // ---- Crates ----
