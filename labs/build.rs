@@ -1,4 +1,4 @@
-//! Makes a module of the `checks.rs` of every lab's folder, and the table of them: so a lab is one folder.
+//! Makes a module of the `checks.rs` of every lab's directory, and the table of them: so a lab is one directory.
 
 use std::path::PathBuf;
 use std::{env, fs, io};
@@ -7,13 +7,13 @@ fn main() -> io::Result<()> {
     let home = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     println!("cargo::rerun-if-changed={}", home.display());
-    let mut folders: Vec<PathBuf> = fs::read_dir(&home)?.flatten().map(|e| e.path()).collect();
-    folders.retain(|folder| folder.join("checks.rs").is_file());
-    folders.sort();
+    let mut directories: Vec<PathBuf> = fs::read_dir(&home)?.flatten().map(|e| e.path()).collect();
+    directories.retain(|directory| directory.join("checks.rs").is_file());
+    directories.sort();
     let (mut modules, mut rows) = (String::new(), String::new());
-    for folder in folders {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let checks = folder.join("checks.rs");
+    for directory in directories {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let checks = directory.join("checks.rs");
         modules += &format!("#[path = {checks:?}]\nmod lab_{name};\n");
         rows += &format!("    ({name:?}, lab_{name}::CHECKS),\n");
     }

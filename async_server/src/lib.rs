@@ -9,7 +9,7 @@
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every client that waits for it; with `current-thread`, the
 //!   server. So hashing, listings and fsync go to helper threads ([`spawn_blocking`]).
-//! - **One client can do to another**: nothing by being slow; a session gives way after its share.
+//! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: 2.4 KiB for an idle client, input buffer and all, and no stack; two system calls for epoll per
 //!   connection, and none for a request but its share of an `epoll_wait`.
 //! - **Breaks**: wherever code blocks without the runtime knowing. The compiler does not see it, and with
@@ -40,7 +40,7 @@
 //! [`AsyncFd`] remembers what epoll, edge-triggered, has said. [`AsyncFd::try_io`] does not call at all where
 //! the descriptor is not ready, and forgets the readiness when the call would block. A timer for each wait is
 //! the runtime's idiom, and here is no dearer than the deadline that other models leave with the connection
-//! ([`Link::wait_until`]): both are set without a system call, and hardly any timer ever fires. Where this
+//! ([`ConnectionHandle::begin_wait`]): both are set without a system call, and hardly any timer ever fires. Where this
 //! was measured, no difference was shown. It also ends a wait to *write*, which the other cannot: it
 //! makes the connection readable.
 //!
@@ -49,13 +49,12 @@
 //! and use nonblocking I/O and readiness change notification".
 
 mod options;
+mod ready_socket;
 
-use file_service::{
-    Accepted, Connection, Incoming, Interest, Link, Model, Service, Session, Socket, Step,
-    Transport,
-};
+use crate::ready_socket::ReadySocket;
+use file_service::{Interest, Model, Service, Session, Step};
 pub use options::{Flavor, Options};
-use std::fs::File;
+use server_core::{Accepted, Acceptor, Connection, ConnectionHandle, HELPERS, Incoming};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -68,7 +67,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{coop, spawn_blocking, yield_now};
 use tokio::time::{sleep_until, timeout_at};
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "async_server",
     unit: "a stackless coroutine (a future) per connection",
@@ -76,27 +75,23 @@ pub const MODEL: Model = Model {
     weakness: "a blocking call stops a whole worker unseen; every caller of what waits must be `async` too",
 };
 
-/// Threads for work that would stop a worker. More long hashes than this make the next one wait.
-const HELPERS: usize = 8;
-
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
 /// The system refuses a thread, an epoll set, the signalfd or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
     let runtime = runtime(&options)?;
-    let incoming = Incoming::non_blocking(listener, &service)?;
+    let acceptor = Incoming::non_blocking(listener, &service)?.into_acceptor();
     runtime.block_on(async {
         // A task too, because what a worker spawns goes to its own queue, without a lock.
-        let incoming = tokio::spawn(accept(incoming, service)).await??;
-        // What is left of the iterator is to wait until the last client has left.
-        spawn_blocking(|| incoming.for_each(drop)).await?;
+        let acceptor = tokio::spawn(accept(acceptor, service)).await??;
+        spawn_blocking(move || acceptor.wait_until_empty()).await?;
         Ok(())
     })
 }
 
-/// Who polls the futures.
+/// The threads that poll the futures.
 fn runtime(options: &Options) -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match options.flavor {
@@ -107,10 +102,10 @@ fn runtime(options: &Options) -> io::Result<Runtime> {
     builder.thread_name("worker").enable_io().enable_time().build()
 }
 
-/// Spawns a task for each client, until the order to stop.
-async fn accept(mut incoming: Incoming, service: Service) -> io::Result<Incoming> {
-    let Some(listener) = incoming.listener() else { return Ok(incoming) };
-    let listener = listener.try_clone_to_owned()?;
+/// Spawns a task for each client, until shutdown is requested.
+async fn accept(mut acceptor: Acceptor, service: Service) -> io::Result<Acceptor> {
+    let Some(listener) = acceptor.listener() else { return Ok(acceptor) };
+    let listener = OwnedFd::from(listener.try_clone()?);
     // SAFETY: an `OwnedFd` is one open descriptor until it is dropped; the `AsyncFd` owns this one, and
     // nothing here takes it out.
     let listener = unsafe { AsyncFd::register_with_interest(listener, Direction::READABLE) }?;
@@ -118,17 +113,18 @@ async fn accept(mut incoming: Incoming, service: Service) -> io::Result<Incoming
     loop {
         let mut ready = readable(&listener, until).await?;
         until = loop {
-            match incoming.try_next() {
-                Accepted::Connection(connection) => spawn(connection, &mut incoming, &service),
-                Accepted::Again => {}
-                Accepted::Nobody(until) => {
+            match acceptor.try_accept() {
+                // The model: the conversation goes to a task of its own, and we accept the next client.
+                Accepted::Connection(connection) => spawn(connection, &mut acceptor, &service),
+                Accepted::Retry => {}
+                Accepted::Empty(until) => {
                     if let Some(ready) = &mut ready {
                         ready.clear_ready();
                     }
                     break until;
                 }
                 Accepted::Pause(until) => sleep_until(until.into()).await,
-                Accepted::Stop => return Ok(incoming),
+                Accepted::Shutdown => return Ok(acceptor),
             }
             coop::consume_budget().await; // a flood of clients must not starve those that are here
         };
@@ -146,11 +142,11 @@ async fn readable(
     }
 }
 
-fn spawn(connection: Connection, incoming: &mut Incoming, service: &Service) {
-    let link = Arc::clone(connection.link());
-    // SAFETY: a `Link` has one socket, open from its making until its drop, and gives the same descriptor at
-    // every call; the `AsyncFd` owns a share of the `Link`.
-    match unsafe { AsyncFd::register(Arc::clone(&link)) } {
+fn spawn(connection: Connection, acceptor: &mut Acceptor, service: &Service) {
+    let handle = Arc::clone(connection.handle());
+    // SAFETY: a `ConnectionHandle` has one socket, open from its creation until its drop, and returns the same
+    // descriptor at every call; the `AsyncFd` owns a share of the handle.
+    match unsafe { AsyncFd::register(Arc::clone(&handle)) } {
         Ok(io) => {
             let mut session = connection.session(service);
             // The block owns and `serve` borrows: an `async fn` keeps twice what it takes by value.
@@ -161,19 +157,19 @@ fn spawn(connection: Connection, incoming: &mut Incoming, service: &Service) {
         }
         Err(_) => {
             drop(connection);
-            incoming.refuse(link);
+            acceptor.refuse(handle);
         }
     }
 }
 
-/// The model: a loop like the blocking one, in which a wait is an `await`.
-async fn serve(session: &mut Session, io: &AsyncFd<Arc<Link>>) {
+/// Serves one client: the loop of the blocking driver, in which a wait is an `await`.
+async fn serve(session: &mut Session, io: &AsyncFd<Arc<ConnectionHandle>>) {
     loop {
-        match session.advance(&mut Watched(io)) {
+        match session.advance(&mut ReadySocket(io)) {
             Step::Idle => wait(io, Direction::READABLE, session).await,
             Step::Wait(interest) => wait(io, direction(interest), session).await,
-            Step::Again => yield_now().await,
-            Step::Work(job) => match spawn_blocking(|| job.run()).await {
+            Step::Yield => yield_now().await,
+            Step::Offload(job) => match spawn_blocking(|| job.run()).await {
                 Ok(outcome) => session.resume(outcome),
                 Err(_) => return, // it panicked, which costs this client alone
             },
@@ -182,8 +178,8 @@ async fn serve(session: &mut Session, io: &AsyncFd<Arc<Link>>) {
     }
 }
 
-/// Until the socket is ready, or the session's deadline has passed. Meanwhile the worker polls others.
-async fn wait(io: &AsyncFd<Arc<Link>>, direction: Direction, session: &mut Session) {
+/// Waits until the socket is ready or the session's deadline has passed. Meanwhile the worker polls others.
+async fn wait(io: &AsyncFd<Arc<ConnectionHandle>>, direction: Direction, session: &mut Session) {
     let deadline = session.deadline();
     if timeout_at(deadline.into(), io.ready(direction)).await.is_err() {
         session.expire();
@@ -197,57 +193,20 @@ fn direction(interest: Interest) -> Direction {
     }
 }
 
-/// A socket that is only called when it is ready, as far as the runtime knows.
-struct Watched<'a>(&'a AsyncFd<Arc<Link>>);
-
-impl Watched<'_> {
-    fn attempt<R>(
-        &self,
-        direction: Direction,
-        call: impl FnOnce(&mut Socket<'_>) -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.0.try_io(direction, |link| call(&mut Socket(link.socket())))
-    }
-}
-
-impl Transport for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut n = 0;
-        let outcome = self.attempt(Direction::READABLE, |socket| {
-            n = socket.read(buffer)?;
-            // What did not fill the buffer was all there was. To say so now, in the word that `try_io`
-            // understands, saves the call that would find it out. An edge that has come since `try_io`
-            // began is not forgotten, and neither is the end of the stream.
-            if 0 < n && n < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        if n > 0 { Ok(n) } else { outcome.map(|()| 0) }
-    }
-
-    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        self.attempt(Direction::WRITABLE, |socket| socket.write(bytes, more))
-    }
-
-    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
-        self.attempt(Direction::WRITABLE, |socket| socket.send_file(file, offset, length))
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        Socket(self.0.get_ref().socket()).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn size_of_future<'a, F>(_: impl Fn(&'a mut Session, &'a AsyncFd<Arc<Link>>) -> F) -> usize {
+    fn size_of_future<'a, F>(
+        _: impl Fn(&'a mut Session, &'a AsyncFd<Arc<ConnectionHandle>>) -> F,
+    ) -> usize {
         size_of::<F>()
     }
 
     /// Every idle client pays for what is alive across an `await`.
     #[test]
-    fn a_task_is_small() {
-        let owned = size_of::<(Connection, Session, AsyncFd<Arc<Link>>)>();
+    fn task_fits_its_bound() {
+        let owned = size_of::<(Connection, Session, AsyncFd<Arc<ConnectionHandle>>)>();
         let task = owned + size_of_future(serve);
         println!("a task has {task} bytes, {owned} of them owned");
         assert!(task <= 768, "{task} bytes");

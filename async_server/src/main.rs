@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&async_server::MODEL, async_server::run)
+    server_core::launch(&async_server::MODEL, async_server::run)
 }

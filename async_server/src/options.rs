@@ -29,7 +29,7 @@ struct Flags {
     #[arg(long, value_enum, default_value_t)]
     flavor: Flavor,
     /// How many threads the multi-thread flavor has [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", value_parser = server_core::parse_count)]
     workers: Option<usize>,
 }
 

@@ -4,18 +4,18 @@
 //! |---|---|
 //! | `parse` | a request line of the file protocol, from bytes to a request |
 //! | `session` | a whole request and its reply on a connection that stays, without a socket: both protocols |
-//! | `store` | opening a file for reading, two folders down |
+//! | `store` | opening a file for reading, two directories down |
 //! | `first_byte` | connect, GET, the first byte of the reply: each model, in a process of its own |
 //!
 //! A word filters, as in `cargo bench -- session`, and criterion's own options work: `--save-baseline before`,
 //! and later `--baseline before`, show what has changed between two runs. Report:
 //! `target/criterion/report/index.html`.
 
-use benches::load::compare::filter_words;
-use benches::{CONTENDERS, Contender, Placement, Server, files, tether};
+use benches::filter;
+use benches::{Placement, Server, VARIANTS, Variant, files, tether};
 use criterion::{BenchmarkId, Criterion, PlottingBackend, SamplingMode};
 use file_service::protocol::{RelPath, Request};
-use file_service::session::Standing;
+use file_service::session::ShutdownState;
 use file_service::{Service, Session, Settings, Step, Store, Transport};
 use std::cell::OnceCell;
 use std::fs::{self, File};
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const SMALL: u64 = 4 << 10;
 
 /// A server that says nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,8 +40,9 @@ fn main() -> ExitCode {
         eprintln!("cannot start again: {error:?}");
         return ExitCode::FAILURE;
     }
-    let folder = tempfile::Builder::new().prefix("basics-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-    let prepared = folder.and_then(|root| {
+    let directory =
+        tempfile::Builder::new().prefix("basics-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let prepared = directory.and_then(|root| {
         tether::remove_when_interrupted(root.path().to_owned())?;
         files::make_file(&root.path().join("small"), SMALL)?;
         fs::create_dir_all(root.path().join("a/b"))?;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     let root = match prepared {
         Ok(root) => root,
         Err(error) => {
-            eprintln!("no folder to serve in {}: {error}", env!("CARGO_TARGET_TMPDIR"));
+            eprintln!("no directory to serve in {}: {error}", env!("CARGO_TARGET_TMPDIR"));
             return ExitCode::FAILURE;
         }
     };
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 /// What criterion reads from the command line by itself, if it would not understand it: it knows no
 /// `--full`, which is for the comparison, and no more than one word.
 fn for_criterion(args: &[String]) -> Option<Vec<String>> {
-    let words = filter_words(args);
+    let words = filter::words(args);
     if words.len() < 2 && !args.iter().any(|arg| arg == "--full") {
         return None;
     }
@@ -135,7 +136,7 @@ impl Transport for Memory {
 }
 
 fn session(criterion: &mut Criterion, root: &Path) {
-    let store = Store::open(root, false, false).expect("a folder to serve");
+    let store = Store::open(root, false, false).expect("a directory to serve");
     let service = Service::new(store, Settings::default());
     let requests: [(&str, &[u8]); 3] = [
         ("get_4k", b"GET small\n"),
@@ -146,15 +147,15 @@ fn session(criterion: &mut Criterion, root: &Path) {
     for (name, request) in requests {
         let mut transport = Memory { input: request.to_vec(), ..Memory::default() };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut session = Session::new(&service, peer, Arc::new(Standing::default()));
+        let mut session = Session::new(&service, peer, Arc::new(ShutdownState::default()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 (transport.read, transport.written) = (0, 0);
                 loop {
                     match session.advance(&mut transport) {
                         Step::Idle | Step::Wait(_) => break,
-                        Step::Again => {}
-                        Step::Work(job) => session.resume(job.run()),
+                        Step::Yield => {}
+                        Step::Offload(job) => session.resume(job.run()),
                         Step::Closed => panic!("the session has ended"),
                     }
                 }
@@ -165,7 +166,7 @@ fn session(criterion: &mut Criterion, root: &Path) {
 }
 
 fn store(criterion: &mut Criterion, root: &Path) {
-    let store = Store::open(root, false, false).expect("a folder to serve");
+    let store = Store::open(root, false, false).expect("a directory to serve");
     let mut group = criterion.benchmark_group("store");
     for (name, path) in [("open", "a/b/small"), ("missing", "a/b/missing")] {
         let path = RelPath::decode(path.as_bytes()).expect("a path");
@@ -180,13 +181,13 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     let mut group = criterion.benchmark_group("first_byte");
     // A sample is so many connections each time: growing samples would wear out the ports.
     group.sampling_mode(SamplingMode::Flat);
-    for contender in CONTENDERS.iter().filter(|contender| contender.is_default()) {
+    for variant in VARIANTS.iter().filter(|variant| variant.is_default()) {
         // Not started when the filter leaves it out.
         let server = OnceCell::new();
-        group.bench_function(BenchmarkId::from_parameter(contender.label), |bencher| {
-            let server = server.get_or_init(|| start(contender, root, placement));
+        group.bench_function(BenchmarkId::from_parameter(variant.label), |bencher| {
+            let server = server.get_or_init(|| start(variant, root, placement));
             bencher.iter_custom(|iterations| {
-                placement.at_client(|| {
+                placement.on_client_core(|| {
                     (0..iterations).map(|_| to_first_byte(server.addr())).sum::<Duration>()
                 })
             });
@@ -194,9 +195,9 @@ fn first_byte(criterion: &mut Criterion, root: &Path) {
     }
 }
 
-fn start(contender: &Contender, root: &Path, placement: Placement) -> Server {
+fn start(variant: &Variant, root: &Path, placement: Placement) -> Server {
     let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
-    Server::start(serve, contender, root, &[], placement).expect("a server that starts")
+    Server::start(serve, variant, root, &[], placement).expect("a server that starts")
 }
 
 /// The rest of the reply and the end of the connection are not timed.
@@ -204,7 +205,7 @@ fn to_first_byte(addr: SocketAddr) -> Duration {
     let begin = Instant::now();
     let mut stream = TcpStream::connect(addr).expect("a connection");
     stream.write_all(b"GET small\n").expect("a request");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream.read_exact(&mut [0]).expect("a reply");
     let took = begin.elapsed();
     stream.write_all(b"QUIT\n").expect("a farewell");

@@ -2,56 +2,58 @@
 //!
 //! | | models | cases | rounds of | time |
 //! |---|---|---|---|---|
-//! | by default | each in its default form | all | 3 of 0.8 s | about 4 minutes |
-//! | `--quick` | each in its default form | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
-//! | `--full` | every form | all | 3 of 1.2 s | about 25 minutes |
+//! | by default | each in its default variant | all | 3 of 0.8 s | about 4 minutes |
+//! | `--quick` | each in its default variant | 4 KiB at 1, 64 and 1,000 connections, connection per request | 2 of 0.4 s | under a minute |
+//! | `--full` | every variant | all | 3 of 1.2 s | about 25 minutes |
 //!
 //! Words filter by the name of a model or of a case, as in `cargo bench -- pool get-4k-64`. What comes out:
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
 //! nginx and others: `cargo loadgen compare --help`.
 
-use benches::load::compare::{self, Contestant, Plan, Setup};
-use benches::{CONTENDERS, Contender, Placement, tether, text};
+use benches::load::compare::{self, Contestant, Files, Plan, Setup};
+use benches::load::workload::Workload;
+use benches::load::{process, report};
+use benches::{Placement, VARIANTS, Variant, filter, tether, text};
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How much is run.
-struct Extent {
+struct Preset {
     name: &'static str,
-    words: &'static str,
-    forms: fn(&Contender) -> bool,
+    description: &'static str,
+    variants: fn(&Variant) -> bool,
     cases: &'static [&'static str],
     rounds: usize,
     warm_up: Duration,
     measure: Duration,
 }
 
-const DEFAULT: Extent = Extent {
+const DEFAULT: Preset = Preset {
     name: "the default subset",
-    words: "every model in its default form, all cases, 3 rounds of 0.8 s; --full runs every form for longer, --quick less",
-    forms: Contender::is_default,
+    description: "every model in its default variant, all cases, 3 rounds of 0.8 s; --full runs every variant for longer, --quick less",
+    variants: Variant::is_default,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(250),
     measure: Duration::from_millis(800),
 };
 
-const QUICK: Extent = Extent {
+const QUICK: Preset = Preset {
     name: "the quick subset",
-    words: "every model in its default form, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
-    forms: Contender::is_default,
+    description: "every model in its default variant, 4 of the cases, 2 rounds of 0.4 s: for a first look, no more",
+    variants: Variant::is_default,
     cases: &["get-4k-1", "get-4k-64", "get-4k-1000", "connect-4k"],
     rounds: 2,
     warm_up: Duration::from_millis(100),
     measure: Duration::from_millis(400),
 };
 
-const FULL: Extent = Extent {
+const FULL: Preset = Preset {
     name: "everything",
-    words: "every form of every model, all cases, 3 rounds of 1.2 s",
-    forms: |_| true,
+    description: "every variant of every model, all cases, 3 rounds of 1.2 s",
+    variants: |_| true,
     cases: &[],
     rounds: 3,
     warm_up: Duration::from_millis(300),
@@ -60,7 +62,7 @@ const FULL: Extent = Extent {
 
 fn main() -> ExitCode {
     tether::tie();
-    if let Some(code) = compare::role() {
+    if let Some(code) = process::role() {
         return code;
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -71,13 +73,17 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let extent = match (given("--full"), given("--quick")) {
+    let preset = match (given("--full"), given("--quick")) {
         (true, _) => FULL,
         (_, true) => QUICK,
         _ => DEFAULT,
     };
-    let all = compare::cases(extent.measure, extent.warm_up, true);
-    let Some((contestants, cases)) = filtered(&extent, all, &compare::filter_words(&args)) else {
+    let all = compare::standard(&Workload {
+        duration: preset.measure,
+        warm_up: preset.warm_up,
+        ..Workload::default()
+    });
+    let Some((contestants, cases)) = filtered(&preset, all, &filter::words(&args)) else {
         // They may name groups of criterion's.
         return ExitCode::SUCCESS;
     };
@@ -90,7 +96,7 @@ fn main() -> ExitCode {
     if !given("--bench") || other.iter().any(|option| given(option)) {
         return ExitCode::SUCCESS;
     }
-    run(&extent, &contestants, &cases).unwrap_or_else(|error| {
+    run(&preset, &contestants, &cases).unwrap_or_else(|error| {
         eprintln!("comparison: {error}");
         ExitCode::FAILURE
     })
@@ -98,12 +104,12 @@ fn main() -> ExitCode {
 
 /// What the words mean; a kind that no word names is not filtered. `None` if a word means nothing here.
 fn filtered(
-    extent: &Extent,
+    preset: &Preset,
     cases: Vec<Plan>,
     words: &[&str],
 ) -> Option<(Vec<Contestant>, Vec<Plan>)> {
-    let models: Vec<&Contender> =
-        CONTENDERS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
+    let models: Vec<&Variant> =
+        VARIANTS.iter().filter(|c| words.iter().any(|word| c.is_called(word))).collect();
     let named: Vec<&Plan> = cases
         .iter()
         .filter(|case| words.iter().any(|word| compare::is_called(&case.name, word)))
@@ -116,53 +122,52 @@ fn filtered(
         return None;
     }
     let contestants = match models.as_slice() {
-        [] => CONTENDERS.iter().filter(|c| (extent.forms)(c)).map(Contestant::ours).collect(),
+        [] => VARIANTS.iter().filter(|c| (preset.variants)(c)).map(Contestant::from).collect(),
         some => {
-            let labels: Vec<&str> = some.iter().map(|contender| contender.label).collect();
-            let named = CONTENDERS.iter().filter(|c| labels.contains(&c.label));
-            named.map(Contestant::ours).collect()
+            let labels: Vec<&str> = some.iter().map(|variant| variant.label).collect();
+            let named = VARIANTS.iter().filter(|c| labels.contains(&c.label));
+            named.map(Contestant::from).collect()
         }
     };
     let wanted = |case: &Plan| match named.as_slice() {
-        [] => extent.cases.is_empty() || extent.cases.contains(&case.name.as_str()),
+        [] => preset.cases.is_empty() || preset.cases.contains(&case.name.as_str()),
         some => some.iter().any(|named| named.name == case.name),
     };
     let chosen = cases.iter().filter(|case| wanted(case)).cloned().collect();
     Some((contestants, chosen))
 }
 
-fn run(extent: &Extent, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
-    let folder =
+fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
+    let directory =
         tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    compare::raise_descriptor_limit();
-    let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
+    process::raise_descriptor_limit();
+    let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("comparison, {}: {}", extent.name, extent.words);
+    println!("comparison, {}: {}", preset.name, preset.description);
     println!("{}; {placement}", text::machine());
     let setup = Setup {
         contestants,
         cases,
-        rounds: extent.rounds,
-        baseline: compare::yardstick(contestants),
-        root: folder.path(),
+        rounds: preset.rounds,
+        baseline: compare::default_baseline(contestants),
+        root: directory.path(),
         placement,
+        wrk: None,
         stop: &stop,
     };
-    let comparison = compare::compare(&setup, &mut compare::progress)?;
-    compare::progress("");
+    let comparison = compare::compare(&setup, &mut text::progress)?;
+    text::progress("");
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }
-    let target = compare::target_folder();
-    let file = |name: &str| target.join(name);
+    let target = report::target_directory();
+    let files = Files {
+        html: target.join("index.html"),
+        json: target.join("comparison.json"),
+        csv: target.join("comparison.csv"),
+    };
     let stopped = stop.load(Ordering::Relaxed);
-    let strips = if stopped { Vec::new() } else { compare::strips(contestants) };
-    compare::write_reports(
-        &comparison,
-        &strips,
-        &file("index.html"),
-        &file("comparison.json"),
-        &file("comparison.csv"),
-    )?;
+    let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };
+    compare::write_reports(&comparison, &timelines, &benches::ipc::chapters(&target), &files)?;
     Ok(compare::exit_code(&comparison))
 }

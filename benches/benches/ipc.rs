@@ -1,4 +1,4 @@
-//! Every way in which two processes talk, beside the bare system calls: `cargo bench -p benches --bench ipc`.
+//! Every way in which two processes talk, next to the bare system calls: `cargo bench -p benches --bench ipc`.
 //!
 //! | | sizes | rounds of | time |
 //! |---|---|---|---|

@@ -1,6 +1,6 @@
-//! The folder that the measured servers serve.
+//! The directory that the measured servers serve.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -20,15 +20,4 @@ pub fn make_file(path: &Path, length: u64) -> io::Result<()> {
         left -= piece.len() as u64;
     }
     Ok(())
-}
-
-/// Makes a folder with `entries` empty files.
-///
-/// # Errors
-///
-/// The file system refuses.
-pub fn make_folder(path: &Path, entries: usize) -> io::Result<()> {
-    fs::create_dir(path)?;
-    (0..entries)
-        .try_for_each(|number| File::create(path.join(format!("entry-{number:04}"))).map(drop))
 }

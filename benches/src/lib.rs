@@ -1,29 +1,31 @@
 //! The comparison of all models on real files over real sockets.
 //!
-//! | what | where |
-//! |---|---|
-//! | `cargo run -p benches -- MODEL` | any server by its name: `src/bin/serve.rs` |
-//! | `cargo bench` | the small things, by criterion (`benches/basics.rs`), then all models beside each other (`benches/comparison.rs`) |
-//! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, beside the bare system calls: [`ipc`] |
-//! | `cargo loadgen` | one server under load; `compare`, `knee` and `diff`: [`load`] |
-//! | `cargo run --release -p benches --bin versus` | the figures of the README: against nginx and bare loops |
+//! | run | what | where |
+//! |---|---|---|
+//! | `cargo run -p benches -- MODEL` | any server by its name | `src/bin/serve.rs` |
+//! | `cargo bench` | the parts of a request by criterion, then all models side by side | `benches/basics.rs`, `benches/comparison.rs` |
+//! | `cargo bench -p benches --bench ipc` | every way in which two processes talk, next to the bare system calls | [`ipc`] |
+//! | `cargo loadgen` | one server under load; `compare`, `knee`, `diff` and `picture` | [`load`] |
 //!
-//! [`MODELS`] is the one list of servers; everything here goes through it. A measured server is always a
-//! process of its own, on a core of its own where there are two ([`Placement`]), and ends with the
-//! process that started it ([`tether`]).
+//! [`MODELS`] is the one list of servers, [`VARIANTS`] that of their forms; everything here goes through
+//! them ([`models`]). A measured [`Server`] is always a process of its own, on a core of its own where there
+//! are two ([`Placement`]), and ends with the process that started it ([`tether`]). What its processes use
+//! is read from `/proc` during a run ([`load::sampler`]). [`files`] makes what servers serve, [`mod@text`]
+//! formats what people read, [`filter`] takes the words from a command line of `cargo bench`.
 
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod filter;
 pub mod ipc;
 pub mod load;
 pub mod models;
 pub mod placement;
+mod procfs;
 pub mod server;
 pub mod tether;
 pub mod text;
-pub mod tree;
 
-pub use models::{CONTENDERS, Contender, Entry, MODELS, find};
+pub use models::{Entry, MODELS, VARIANTS, Variant, find};
 pub use placement::Placement;
 pub use server::Server;

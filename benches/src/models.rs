@@ -1,13 +1,14 @@
 //! The one table of servers, and the forms of them that are compared.
 
-use file_service::{Model, launch_from};
+use file_service::Model;
+use server_core::launch_from;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A server crate: what its model says of itself, and its `main`.
+/// A server crate: the description of its model, and its `main`.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The model's own words.
+    /// The model's description.
     pub model: &'static Model,
     /// What the crate's binary does with these arguments, the name of the program not among them.
     pub main: fn(Vec<OsString>) -> ExitCode,
@@ -56,7 +57,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// A model with the options that make it one form of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contender {
+pub struct Variant {
     /// The name in tables: the model's for its default form, `model:form` for another.
     pub label: &'static str,
     /// The model's name in [`MODELS`].
@@ -71,14 +72,14 @@ pub struct Contender {
 /// How many clients fit below descriptor 1,024, where the sets of select end, whatever else is open.
 const BELOW_FD_SETSIZE: usize = 900;
 
-impl Contender {
+impl Variant {
     /// Whether this is the form that a model has without options.
     pub fn is_default(&self) -> bool {
         self.options.is_empty()
     }
 
-    /// How many clients that stay connected it serves at once; to a preforked child a client is one that stays.
-    pub fn holds(&self) -> usize {
+    /// The most clients that it serves at once if they stay connected. A preforked child serves one.
+    pub fn capacity(&self) -> usize {
         if self.many {
             return usize::MAX;
         }
@@ -89,13 +90,7 @@ impl Contender {
         children.and_then(|number| number.parse().ok()).unwrap_or(1)
     }
 
-    /// Whether it waits for its children, if it has any. The processor time of those that nobody waits for
-    /// is lost to those who look from outside.
-    pub fn waits(&self) -> bool {
-        !self.options.iter().any(|option| ["ignore", "double-fork"].contains(option))
-    }
-
-    /// Whether somebody who writes `name` means this: its label, or the label without `_server`.
+    /// Whether `name` is its label, or its label without `_server`.
     pub fn is_called(&self, name: &str) -> bool {
         self.label == name || self.label.replacen("_server", "", 1) == name
     }
@@ -106,13 +101,13 @@ const fn form(
     model: &'static str,
     options: &'static [&'static str],
     many: bool,
-) -> Contender {
-    Contender { label, model, options, many }
+) -> Variant {
+    Variant { label, model, options, many }
 }
 
 /// Every form of every model, in the order of [`MODELS`], the default form first.
 #[rustfmt::skip]
-pub const CONTENDERS: &[Contender] = &[
+pub const VARIANTS: &[Variant] = &[
     form("iterative_server",       "iterative_server", &[],                             false),
     form("fork_server",            "fork_server",      &[],                             true),
     form("fork_server:signalfd",   "fork_server",      &["--reap", "signalfd"],         true),
@@ -143,27 +138,27 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_model_has_a_name_of_its_own() {
+    fn model_names_are_unique() {
         let names: BTreeSet<_> = MODELS.iter().map(|entry| entry.model.name).collect();
         assert_eq!(names.len(), MODELS.len());
     }
 
     #[test]
-    fn every_model_is_a_contender_and_every_contender_a_model() {
-        let labels: BTreeSet<_> = CONTENDERS.iter().map(|contender| contender.label).collect();
-        assert_eq!(labels.len(), CONTENDERS.len());
-        let defaults: Vec<_> = CONTENDERS.iter().filter(|c| c.is_default()).collect();
-        let names: Vec<_> = defaults.iter().map(|contender| contender.label).collect();
+    fn variants_cover_all_models() {
+        let labels: BTreeSet<_> = VARIANTS.iter().map(|variant| variant.label).collect();
+        assert_eq!(labels.len(), VARIANTS.len());
+        let defaults: Vec<_> = VARIANTS.iter().filter(|c| c.is_default()).collect();
+        let names: Vec<_> = defaults.iter().map(|variant| variant.label).collect();
         assert_eq!(names, MODELS.iter().map(|entry| entry.model.name).collect::<Vec<_>>());
-        for contender in CONTENDERS {
-            assert!(find(contender.model).is_some(), "{}", contender.label);
-            assert!(contender.label.starts_with(contender.model), "{}", contender.label);
+        for variant in VARIANTS {
+            assert!(find(variant.model).is_some(), "{}", variant.label);
+            assert!(variant.label.starts_with(variant.model), "{}", variant.label);
         }
     }
 
     #[test]
-    fn short_names() {
-        let called = |name| CONTENDERS.iter().find(|c| c.is_called(name)).map(|c| c.label);
+    fn variant_is_found_by_short_name() {
+        let called = |name| VARIANTS.iter().find(|c| c.is_called(name)).map(|c| c.label);
         assert_eq!(called("pool"), Some("pool_server"));
         assert_eq!(called("pool:steal"), Some("pool_server:steal"));
         assert_eq!(called("pool_server:steal"), Some("pool_server:steal"));
@@ -171,11 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_stay() {
-        let holds = |label| CONTENDERS.iter().find(|c| c.label == label).map(Contender::holds);
-        assert_eq!(holds("iterative_server"), Some(1));
-        assert_eq!(holds("fork_server:prefork-lock"), Some(64));
-        assert_eq!(holds("event_server:select"), Some(900));
-        assert_eq!(holds("fork_server"), Some(usize::MAX));
+    fn capacity_of_variants() {
+        let capacity = |label| VARIANTS.iter().find(|c| c.label == label).map(Variant::capacity);
+        assert_eq!(capacity("iterative_server"), Some(1));
+        assert_eq!(capacity("fork_server:prefork-lock"), Some(64));
+        assert_eq!(capacity("event_server:select"), Some(900));
+        assert_eq!(capacity("fork_server"), Some(usize::MAX));
     }
 }

@@ -9,7 +9,7 @@ use std::fs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// Each on a core of its own.
-    Apart {
+    Pinned {
         /// The core of the server and all its threads and processes.
         server: usize,
         /// The core of the client.
@@ -18,39 +18,39 @@ pub enum Placement {
         all: CpuSet,
     },
     /// Wherever the system puts them, since there is one core or pinning is not allowed.
-    Together,
+    Unpinned,
 }
 
 impl Placement {
     /// The first two cores that the calling thread may use, if there are two.
     pub fn choose() -> Placement {
         let Ok(all) = sched_getaffinity(None) else {
-            return Placement::Together;
+            return Placement::Unpinned;
         };
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| all.is_set(core));
         let (Some(server), Some(client)) = (cores.next(), cores.next()) else {
-            return Placement::Together;
+            return Placement::Unpinned;
         };
         let allowed = sched_setaffinity(None, &only(server)).and(sched_setaffinity(None, &all));
         match allowed {
-            Ok(()) => Placement::Apart { server, client, all },
-            Err(_) => Placement::Together,
+            Ok(()) => Placement::Pinned { server, client, all },
+            Err(_) => Placement::Unpinned,
         }
     }
 
     /// Calls `start` in the server's place: the processes that it starts stay there.
-    pub fn at_server<T>(self, start: impl FnOnce() -> T) -> T {
+    pub fn on_server_core<T>(self, start: impl FnOnce() -> T) -> T {
         match self {
-            Placement::Apart { server, all, .. } => pinned(server, &all, start),
-            Placement::Together => start(),
+            Placement::Pinned { server, all, .. } => pinned(server, &all, start),
+            Placement::Unpinned => start(),
         }
     }
 
     /// Calls `load` in the client's place; the processes that it starts stay there.
-    pub fn at_client<T>(self, load: impl FnOnce() -> T) -> T {
+    pub fn on_client_core<T>(self, load: impl FnOnce() -> T) -> T {
         match self {
-            Placement::Apart { client, all, .. } => pinned(client, &all, load),
-            Placement::Together => load(),
+            Placement::Pinned { client, all, .. } => pinned(client, &all, load),
+            Placement::Unpinned => load(),
         }
     }
 }
@@ -58,10 +58,10 @@ impl Placement {
 impl Placement {
     /// Where the client runs, of a server that was not started here: nobody has pinned that, and only the
     /// system can say where it is, if it is known which process it is.
-    pub fn beside(self, server: Option<i32>) -> String {
+    pub fn with_external_server(self, server: Option<i32>) -> String {
         let client = match self {
-            Placement::Apart { client, .. } => format!("client pinned to core {client}"),
-            Placement::Together => "client not pinned".to_owned(),
+            Placement::Pinned { client, .. } => format!("client pinned to core {client}"),
+            Placement::Unpinned => "client not pinned".to_owned(),
         };
         let cores = server
             .and_then(|pid| allowed(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?));
@@ -71,7 +71,9 @@ impl Placement {
             );
         };
         let shared = match self {
-            Placement::Apart { client, .. } if holds(&cores, client) => ", the client's among them",
+            Placement::Pinned { client, .. } if holds(&cores, client) => {
+                ", the client's among them"
+            }
             _ => "",
         };
         format!(
@@ -98,10 +100,10 @@ fn holds(list: &str, core: usize) -> bool {
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Placement::Apart { server, client, .. } => {
+            Placement::Pinned { server, client, .. } => {
                 write!(f, "server pinned to core {server}, client to core {client}")
             }
-            Placement::Together => f.write_str(
+            Placement::Unpinned => f.write_str(
                 "server and client not pinned, so they compete: trust the order, not the figures",
             ),
         }
@@ -130,19 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_foreign_server_nothing_is_claimed() {
+    fn external_server_is_not_called_pinned() {
         let mut all = CpuSet::new();
         [0, 1].into_iter().for_each(|core| all.set(core));
-        let apart = Placement::Apart { server: 0, client: 1, all };
-        let words = apart.beside(None);
+        let pinned = Placement::Pinned { server: 0, client: 1, all };
+        let words = pinned.with_external_server(None);
         assert!(
             words.contains("client pinned to core 1") && words.contains("not known"),
             "{words}"
         );
         assert!(!words.contains("core 0"), "{words}");
         let own = i32::try_from(std::process::id()).unwrap();
-        assert!(apart.beside(Some(own)).contains("may use these cores: "));
-        assert!(Placement::Together.beside(None).contains("not pinned"));
+        assert!(pinned.with_external_server(Some(own)).contains("may use these cores: "));
+        assert!(Placement::Unpinned.with_external_server(None).contains("not pinned"));
         assert_eq!(allowed("Name:\tx\nCpus_allowed_list:\t0-1,4\n").as_deref(), Some("0-1,4"));
         assert!(holds("0-1,4", 4) && holds("0-1,4", 1) && !holds("0-1,4", 3));
     }

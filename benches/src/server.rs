@@ -1,6 +1,6 @@
 //! A measured server: a process of its own, started, found and stopped.
 
-use crate::{Contender, Placement, tether};
+use crate::{Placement, Variant, tether};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::io::{self, BufRead, BufReader};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// How long a server may take to stop before it is killed.
-const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+const EXIT_TIMEOUT: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `contender` on `root` in the server's place.
+    /// Starts `variant` on `root` in the server's place.
     ///
     /// `serve` is a command that takes a model's name and its options, as the `serve` binary does.
     ///
@@ -28,12 +28,12 @@ impl Server {
     /// It cannot be started or ends before it listens; it has then said why on standard error.
     pub fn start(
         mut serve: Command,
-        contender: &Contender,
+        variant: &Variant,
         root: &Path,
         options: &[&str],
         placement: Placement,
     ) -> io::Result<Server> {
-        serve.arg(contender.model).args(contender.options).args(options);
+        serve.arg(variant.model).args(variant.options).args(options);
         serve.args(["--addr", "127.0.0.1:0", "--root"]).arg(root);
         Server::spawn(serve, placement)
     }
@@ -45,7 +45,7 @@ impl Server {
     /// It cannot be started or ends before it listens.
     pub fn spawn(mut command: Command, placement: Placement) -> io::Result<Server> {
         tether::mark(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = placement.at_server(|| command.spawn())?;
+        let mut child = placement.on_server_core(|| command.spawn())?;
         let mut line = String::new();
         if let Some(output) = &mut child.stdout {
             BufReader::with_capacity(256, output).read_line(&mut line)?;
@@ -93,5 +93,5 @@ fn ended(pid: Pid) -> bool {
         return false;
     };
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&PATIENCE)), Ok(1))
+    matches!(poll(&mut fds, Some(&EXIT_TIMEOUT)), Ok(1))
 }

@@ -1,4 +1,4 @@
-//! Figures as people read them, and the words about the machine that belong beside them.
+//! Values as text for people, escaped where it becomes markup, and the machine in a line.
 
 use rustix::termios::tcgetwinsize;
 use std::fs;
@@ -15,21 +15,90 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Bytes per second: `3.41 GB/s`.
-pub fn byte_rate(per_second: f64) -> String {
-    match per_second {
-        r if r < 1e6 => format!("{} kB/s", three_digits(r / 1e3)),
-        r if r < 1e9 => format!("{} MB/s", three_digits(r / 1e6)),
-        r => format!("{} GB/s", three_digits(r / 1e9)),
-    }
-}
-
 /// Events per second: `70.2 k/s`.
 pub fn rate(per_second: f64) -> String {
     match per_second {
         r if r < 1e3 => format!("{} /s", three_digits(r)),
         r => format!("{} k/s", three_digits(r / 1e3)),
     }
+}
+
+/// Nanoseconds as people read them.
+pub(crate) fn nanos(value: f64) -> String {
+    duration(Duration::from_nanos(value as u64))
+}
+
+/// Bytes as people read them: `4.20 MiB`.
+pub(crate) fn bytes(value: f64) -> String {
+    match value {
+        v if v < 1024.0 => format!("{v:.0} B"),
+        v if v < 1024.0 * 1024.0 => format!("{} KiB", digits(v / 1024.0)),
+        v if v < 1024.0 * 1024.0 * 1024.0 => format!("{} MiB", digits(v / 1024.0 / 1024.0)),
+        v => format!("{} GiB", digits(v / 1024.0 / 1024.0 / 1024.0)),
+    }
+}
+
+/// Three digits that mean something, and never an exponent.
+pub(crate) fn digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if v < 0.0995 => format!("{value:.3}"),
+        v if v < 9.995 => format!("{value:.2}"),
+        v if v < 99.95 => format!("{value:.1}"),
+        _ => whole(value),
+    }
+}
+
+/// The same without zeros that say nothing, as it stands on an axis.
+pub(crate) fn plain(value: f64) -> String {
+    let digits = digits(value);
+    match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => digits,
+    }
+}
+
+/// A whole number in groups of three: `1,000`.
+pub(crate) fn whole(value: f64) -> String {
+    let plain = format!("{:.0}", value.abs());
+    let mut grouped = String::new();
+    for (at, digit) in plain.chars().enumerate() {
+        if at > 0 && (plain.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if value <= -0.5 { format!("-{grouped}") } else { grouped }
+}
+
+/// Names in a sentence: `a, b and c`.
+pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Text that cannot be taken for markup, with what no XML may hold taken out.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 fn three_digits(value: f64) -> String {
@@ -40,22 +109,20 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-/// The value in the middle; of an even number of values the mean of the two. NaN of none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
 /// How wide the terminal is that standard error goes to; none if it goes elsewhere.
 pub fn terminal_width() -> Option<usize> {
     let stderr = io::stderr();
     let width = || tcgetwinsize(&stderr).map_or(80, |size| size.ws_col.into());
     stderr.is_terminal().then(width)
+}
+
+/// Shows what is being done, on one line of the terminal; nothing in a pipe.
+pub fn progress(what: &str) {
+    if let Some(width) = terminal_width() {
+        // A line that is broken could not be taken back.
+        let fitting: String = what.chars().take(width.saturating_sub(1)).collect();
+        eprint!("\r\x1b[K{fitting}");
+    }
 }
 
 /// The machine in a line: processor, cores, kernel.
@@ -75,19 +142,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_each() {
+    fn values_have_three_digits() {
         assert_eq!(duration(Duration::from_nanos(28_149)), "28.1 µs");
         assert_eq!(duration(Duration::from_micros(999)), "999 µs");
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
-        assert_eq!(byte_rate(3.406e9), "3.41 GB/s");
         assert_eq!(rate(812.0), "812 /s");
         assert_eq!(rate(70_249.0), "70.2 k/s");
     }
 
     #[test]
-    fn the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
+    fn markup_is_escaped() {
+        assert_eq!(escape("<a href='x'>&\"\u{0}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}");
     }
 }

@@ -12,15 +12,15 @@ use std::sync::Arc;
 /// A thread, a process and a coroutine per connection.
 const MODELS: [&str; 3] = ["thread_server", "fork_server", "coroutine_server"];
 
-/// Runs `check` with a new browser and a new server of each model on a folder that `furnish` has filled.
-fn with_each(options: &[&str], furnish: impl Fn(&Root), check: impl Fn(&Browser, &Server, &str)) {
+/// Runs `check` with a new browser and a new server of each model on a folder that `prepare` has filled.
+fn with_each(options: &[&str], prepare: impl Fn(&Root), check: impl Fn(&Browser, &Server, &str)) {
     let browser = match Browser::start() {
         Ok(browser) => browser,
         Err(reason) => return eprintln!("SKIPPED the page in the browser: {reason}"),
     };
     for model in MODELS {
         let root = Arc::new(Root::new());
-        furnish(&root);
+        prepare(&root);
         check(&browser, &start(model, &root, "127.0.0.1:0", options), model);
     }
 }
@@ -51,14 +51,14 @@ fn local(browser: &Browser, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 }
 
 /// Waits until the last upload on the page says `note`.
-fn noted(page: &Page<'_>, note: &str) {
+fn wait_for_note(page: &Page<'_>, note: &str) {
     page.until(&format!(
         "document.querySelector('#jobs li:last-child .note')?.textContent.includes({note:?})"
     ));
 }
 
-fn quiet(page: &Page<'_>) {
-    assert_eq!(page.complaints(), [""; 0]);
+fn assert_no_complaints(page: &Page<'_>) {
+    assert_eq!(page.console_errors(), [""; 0]);
 }
 
 fn a_small_tree(root: &Root) {
@@ -70,7 +70,7 @@ fn a_small_tree(root: &Root) {
 }
 
 #[test]
-fn a_folder_is_opened_sorted_and_climbed() {
+fn folders_are_opened_and_sorted() {
     with_each(&[], a_small_tree, |browser, server, model| {
         let page = browser.page();
         page.open(&url(server, "/"));
@@ -94,7 +94,7 @@ fn a_folder_is_opened_sorted_and_climbed() {
         assert_eq!(names(&page), ["docs", "b.txt", "a9.txt", "a10.txt"]);
         let title = page.text("document.querySelector('tbody td[title^=\"1,\"]').title");
         assert_eq!(title, "1,500,000 bytes");
-        quiet(&page);
+        assert_no_complaints(&page);
         for asked in page.requests() {
             assert!(asked.starts_with(&url(server, "/")) || asked.starts_with("data:"), "{asked}");
         }
@@ -102,7 +102,7 @@ fn a_folder_is_opened_sorted_and_climbed() {
 }
 
 #[test]
-fn dates_are_those_of_the_reader() {
+fn dates_follow_the_readers_zone() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.call(
@@ -118,17 +118,17 @@ fn dates_are_those_of_the_reader() {
         let shown = page.text(&format!("{time}.textContent"));
         assert!(shown.contains("15 Nov 2023") && shown.contains("03:43"), "{shown}");
         assert_eq!(page.eval("document.querySelector('#zone')"), serde_json::Value::Null);
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
 fn files_are_shown_or_saved() {
-    let furnish = |root: &Root| {
+    let prepare = |root: &Root| {
         root.write("note.txt", "just a note");
         root.write("naïve \"name\".html", "<script>document.title = 'ran'</script>");
     };
-    with_each(&[], furnish, |browser, server, model| {
+    with_each(&[], prepare, |browser, server, model| {
         let folder = browser.home().join(model);
         fs::create_dir(&folder).unwrap();
         browser.save_into(&folder);
@@ -146,7 +146,7 @@ fn files_are_shown_or_saved() {
         assert_eq!(fs::read(folder.join("note.txt")).unwrap(), b"just a note");
         // What a browser could run is saved even if its name is clicked.
         let name = saved(&|| page.click("tbody th a[href$=\".html\"]"));
-        quiet(&page);
+        assert_no_complaints(&page);
         assert!(name.starts_with("naïve ") && name.ends_with(".html"), "{name}");
         assert_eq!(page.text("location.pathname"), "/");
         page.follow(|page| page.click("tbody th a[href=\"/note.txt\"]"));
@@ -155,7 +155,7 @@ fn files_are_shown_or_saved() {
 }
 
 #[test]
-fn files_are_uploaded_by_the_button() {
+fn button_uploads_files() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/docs/?sort=size&order=desc"));
@@ -167,7 +167,7 @@ fn files_are_uploaded_by_the_button() {
         let line = serde_json::json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 50_000_000});
         page.call("Network.emulateNetworkConditions", line);
         page.choose("#pick", &[&local(browser, "grüße & 50%?#.bin", &content)]);
-        noted(&page, "uploaded, 38.1 MiB");
+        wait_for_note(&page, "uploaded, 38.1 MiB");
         page.until("document.querySelector('tbody .new bdi')?.textContent === 'grüße & 50%?#.bin'");
         assert!(server.root().read("docs/grüße & 50%?#.bin") == content);
         assert_eq!(names(&page), ["deep", "grüße & 50%?#.bin"]);
@@ -189,12 +189,12 @@ fn files_are_uploaded_by_the_button() {
         }
         page.click("#jobs li .cancel");
         page.until("document.querySelectorAll('#jobs li').length === 4");
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn files_are_uploaded_by_drag_and_drop() {
+fn drag_and_drop_uploads_files() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/docs"));
@@ -212,70 +212,70 @@ fn files_are_uploaded_by_drag_and_drop() {
         let folder = browser.home().join("desk/folder");
         fs::create_dir_all(&folder).unwrap();
         page.drag("#list", &[&folder], true);
-        noted(&page, "folders cannot be uploaded");
-        quiet(&page);
+        wait_for_note(&page, "folders cannot be uploaded");
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn nothing_is_replaced_unasked() {
+fn replacing_needs_confirmation() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/"));
         let file = local(browser, "b.txt", "new");
         page.choose("#pick", &[&file]);
-        noted(&page, "a file of this name already");
+        wait_for_note(&page, "a file of this name already");
         page.click("#jobs .cancel");
         page.until("!document.querySelector('#jobs li')");
         assert_eq!(server.root().read("b.txt").len(), 2000);
         page.choose("#pick", &[&file]);
-        noted(&page, "a file of this name already");
+        wait_for_note(&page, "a file of this name already");
         page.click("#jobs .replace");
-        noted(&page, "uploaded");
+        wait_for_note(&page, "uploaded");
         assert_eq!(server.root().read("b.txt"), b"new");
-        quiet(&page);
+        assert_no_complaints(&page);
         // The list need not know of the file.
         server.root().write("late.txt", "first");
         page.choose("#pick", &[&local(browser, "late.txt", "second")]);
-        noted(&page, "a file of this name already");
+        wait_for_note(&page, "a file of this name already");
         assert_eq!(server.root().read("late.txt"), b"first");
         page.click("#jobs li:last-child .replace");
-        noted(&page, "uploaded");
+        wait_for_note(&page, "uploaded");
         assert_eq!(server.root().read("late.txt"), b"second");
     });
 }
 
 #[test]
-fn what_goes_wrong_is_said() {
+fn failed_uploads_show_reasons() {
     with_each(&["--max-file-size", "1MiB"], a_small_tree, |browser, server, model| {
         let page = browser.page();
         page.open(&url(server, "/"));
         page.choose("#pick", &[&local(browser, "large.bin", vec![0; 1_100_000])]);
-        noted(
+        wait_for_note(
             &page,
             "not uploaded: too large: it has 1.0 MiB, and this server takes at most 1.0 MiB",
         );
-        quiet(&page);
+        assert_no_complaints(&page);
         // The server's own words, where the page did not know better.
         page.eval("(() => { document.querySelector('tbody .d').remove() })()");
         page.choose("#pick", &[&local(browser, "docs", "no folder")]);
-        noted(&page, "not uploaded: this is not a regular file");
+        wait_for_note(&page, "not uploaded: this is not a regular file");
         // Another server in its place, which takes no uploads.
         let (address, root) = (server.address(), Arc::clone(server.root()));
         server.kill();
         let other = start(model, &root, &address.to_string(), &["--read-only"]);
         page.choose("#pick", &[&local(browser, "a.txt", "a")]);
-        noted(&page, "not uploaded: this server takes no uploads");
+        wait_for_note(&page, "not uploaded: this server takes no uploads");
         // Nobody at all.
         drop(other);
         page.choose("#pick", &[&local(browser, "b1.txt", "b")]);
-        noted(&page, "not uploaded: the connection to the server broke off");
+        wait_for_note(&page, "not uploaded: the connection to the server broke off");
         assert!(page.text("document.querySelector('#said').textContent").contains("broke off"));
     });
 }
 
 #[test]
-fn an_upload_is_cancelled() {
+fn cancelled_upload_leaves_nothing() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/docs/"));
@@ -291,7 +291,7 @@ fn an_upload_is_cancelled() {
         );
         let line = serde_json::json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
         page.call("Network.emulateNetworkConditions", line);
-        noted(&page, "uploaded");
+        wait_for_note(&page, "uploaded");
         wait::eventually("nothing left of the cancelled upload", || {
             server.root().names()
                 == [
@@ -304,35 +304,35 @@ fn an_upload_is_cancelled() {
                     "docs/next.bin",
                 ]
         });
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn a_read_only_server_offers_no_uploads() {
+fn read_only_server_offers_no_uploads() {
     with_each(&["--read-only"], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/"));
         assert_eq!(names(&page).len(), 4);
         assert_eq!(page.eval("document.querySelector('#upload').checkVisibility()"), false);
-        let heard = page.heard();
-        assert!(!heard.iter().any(|(_, name)| name.contains("Upload")), "{heard:?}");
-        quiet(&page);
+        let accessible = page.accessibility_tree();
+        assert!(!accessible.iter().any(|(_, name)| name.contains("Upload")), "{accessible:?}");
+        assert_no_complaints(&page);
     });
 }
 
 /// Pages that try to write to the server from elsewhere, or to run in its name.
 #[test]
-fn foreign_pages_cannot_write() {
-    let furnish = |root: &Root| {
+fn third_party_pages_cannot_write() {
+    let prepare = |root: &Root| {
         root.write("page.txt", "a page");
-        let attack = "<!DOCTYPE html><title>quiet</title><script>document.title = 'ran'; parent.postMessage('ran', '*')</script>";
+        let attack = "<!DOCTYPE html><title>assert_no_complaints</title><script>document.title = 'ran'; parent.postMessage('ran', '*')</script>";
         for name in ["attack.html", "attack.xhtml", "attack.svg", "attack.xml"] {
             root.write(name, attack.replace("<!DOCTYPE html>", ""));
         }
         root.write("attack.svg", "<svg xmlns='http://www.w3.org/2000/svg'><script>parent.postMessage('ran', '*')</script></svg>");
     };
-    with_each(&[], furnish, |browser, server, model| {
+    with_each(&[], prepare, |browser, server, model| {
         let elsewhere = start(model, &Arc::new(Root::new()), "127.0.0.1:0", &[]);
         elsewhere.root().write("page.txt", "a page");
         let page = browser.page();
@@ -368,13 +368,15 @@ fn foreign_pages_cannot_write() {
         assert_eq!(page.eval(&put("", "/foreign.txt")), 403);
         assert!(!server.root().names().iter().any(|name| name.contains("foreign")));
         // What was uploaded does not run, neither as a page nor in a frame of one.
-        page.complaints();
+        page.console_errors();
         page.open(&format!("{own}/page.txt"));
-        page.eval("(() => { window.heard = 0; addEventListener('message', () => heard++) })()");
+        page.eval(
+            "(() => { window.received = 0; addEventListener('message', () => received++) })()",
+        );
         for name in ["attack.html", "attack.xhtml", "attack.svg", "attack.xml"] {
             let framed = format!(
                 "new Promise((done) => {{ const frame = document.createElement('iframe'); frame.src = '/{name}';
-                 frame.onload = frame.onerror = () => done(heard); document.body.append(frame); setTimeout(() => done(heard), 300) }})"
+                 frame.onload = frame.onerror = () => done(received); document.body.append(frame); setTimeout(() => done(received), 300) }})"
             );
             assert_eq!(page.eval(&framed), 0, "{name}");
             let outcome =
@@ -386,7 +388,7 @@ fn foreign_pages_cannot_write() {
 }
 
 #[test]
-fn a_script_that_gets_into_the_page_does_not_run() {
+fn injected_scripts_do_not_run() {
     with_each(&[], a_small_tree, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/"));
@@ -397,7 +399,7 @@ fn a_script_that_gets_into_the_page_does_not_run() {
         );
         page.until("document.querySelector('img').complete");
         assert_eq!(page.eval("window.ran === undefined"), true);
-        let complaints = page.complaints();
+        let complaints = page.console_errors();
         assert!(
             !complaints.is_empty()
                 && complaints.iter().all(|line| line.contains("Content Security Policy")),
@@ -407,7 +409,7 @@ fn a_script_that_gets_into_the_page_does_not_run() {
 }
 
 #[test]
-fn hostile_names_are_only_names() {
+fn hostile_names_are_escaped() {
     use std::os::unix::ffi::OsStrExt;
     let hostile = [
         "<script>ran=1<",
@@ -425,7 +427,7 @@ fn hostile_names_are_only_names() {
         "&lt;b&gt;",
         "javascript:alert(1)",
     ];
-    let furnish = |root: &Root| {
+    let prepare = |root: &Root| {
         for name in hostile {
             root.write(name, name);
         }
@@ -433,7 +435,7 @@ fn hostile_names_are_only_names() {
         root.write(Path::new(std::ffi::OsStr::from_bytes(b"no\xffutf8")), "no utf8");
         root.write("<b>folder\"/in.txt", "in");
     };
-    with_each(&[], furnish, |browser, server, _| {
+    with_each(&[], prepare, |browser, server, _| {
         let page = browser.page();
         page.open(&url(server, "/"));
         let shown = names(&page);
@@ -468,19 +470,19 @@ fn hostile_names_are_only_names() {
             page.text("document.querySelector('[aria-current]').textContent"),
             "<b>folder\""
         );
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn it_is_heard_and_used_by_keyboard() {
+fn page_is_accessible_by_keyboard() {
     with_each(&[], a_small_tree, |browser, server, model| {
         let page = browser.page();
         page.open(&url(server, "/docs/deep"));
-        let heard = page.heard();
+        let accessible = page.accessibility_tree();
         let has = |role: &str, name: &str| {
-            let found = heard.iter().any(|(r, n)| r == role && n.contains(name));
-            assert!(found, "no {role} {name:?} in {heard:?}");
+            let found = accessible.iter().any(|(r, n)| r == role && n.contains(name));
+            assert!(found, "no {role} {name:?} in {accessible:?}");
         };
         has("navigation", "Path");
         has("heading", "Folder /docs/deep/");
@@ -495,7 +497,7 @@ fn it_is_heard_and_used_by_keyboard() {
         has("link", "Files");
         has("button", "Upload files");
         has("status", "");
-        assert!(heard.iter().any(|(_, name)| name.contains(model)), "{heard:?}");
+        assert!(accessible.iter().any(|(_, name)| name.contains(model)), "{accessible:?}");
         // Every place that the tabulator key leads to can be seen to have it, and Enter follows a link.
         let mut stops = Vec::new();
         for _ in 0..9 {
@@ -522,12 +524,12 @@ fn it_is_heard_and_used_by_keyboard() {
         page.eval("document.querySelector('tbody .up a').focus()");
         page.follow(|page| page.press("Enter"));
         assert_eq!(page.text("location.pathname"), "/docs/");
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn it_works_without_scripts() {
+fn page_works_without_scripts() {
     with_each(&[], a_small_tree, |browser, server, model| {
         let page = browser.page();
         page.run_scripts(false);
@@ -542,8 +544,8 @@ fn it_works_without_scripts() {
             text.contains("<caption>1 folder, 3 files, 1.4 MiB</caption>") && text.contains(model)
         );
         assert!(text.contains("2023-11-14 22:13") && text.contains("(UTC)"));
-        let heard = page.heard();
-        assert!(!heard.iter().any(|(_, name)| name.contains("Upload")), "{heard:?}");
+        let accessible = page.accessibility_tree();
+        assert!(!accessible.iter().any(|(_, name)| name.contains("Upload")), "{accessible:?}");
         page.open(&url(server, "/?sort=size&order=desc"));
         let text = html();
         let place = |name: &str| text.find(&format!("<bdi>{name}</bdi>")).unwrap();
@@ -552,18 +554,18 @@ fn it_works_without_scripts() {
                 && place("a9.txt") < place("b.txt")
                 && place("b.txt") < place("a10.txt")
         );
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
 #[test]
-fn it_fits_a_phone_and_the_dark() {
-    let furnish = |root: &Root| {
+fn page_fits_phones_and_dark_mode() {
+    let prepare = |root: &Root| {
         a_small_tree(root);
         root.write("a-very-long-name-without-any-space-".repeat(6), "x");
         root.mkdir(&"deep/".repeat(30));
     };
-    with_each(&[], furnish, |browser, server, _| {
+    with_each(&[], prepare, |browser, server, _| {
         let page = browser.page();
         let colours = |scheme| {
             page.emulate(1200, 900, scheme);
@@ -587,7 +589,7 @@ fn it_fits_a_phone_and_the_dark() {
                 assert_eq!(beyond, 0, "{path} at {width}");
             }
         }
-        quiet(&page);
+        assert_no_complaints(&page);
     });
 }
 
@@ -598,7 +600,7 @@ fn pictures() {
         return;
     };
     fs::create_dir_all(&shots).unwrap();
-    let furnish = |root: &Root| {
+    let prepare = |root: &Root| {
         for (name, size, day) in [
             ("Lecture 01 – Processes.pdf", 2_480_000, 3),
             ("Lecture 02 – Threads.pdf", 3_120_000, 10),
@@ -625,7 +627,7 @@ fn pictures() {
         }
         root.write("labs/week 3/fork/notes.txt", "notes");
     };
-    with_each(&["--max-file-size", "40MiB"], furnish, |browser, server, model| {
+    with_each(&["--max-file-size", "40MiB"], prepare, |browser, server, model| {
         let page = browser.page();
         for (name, width, height, scheme) in [
             ("light", 1100, 820, "light"),
@@ -637,11 +639,11 @@ fn pictures() {
             page.open(&url(server, "/?sort=date&order=desc"));
             page.picture(&shots.join(format!("{model}-{name}.png")));
             page.choose("#pick", &[&local(browser, "README.md", "x")]);
-            noted(&page, "already");
+            wait_for_note(&page, "already");
             page.choose("#pick", &[&local(browser, "huge.bin", vec![0; 50_000_000])]);
-            noted(&page, "too large");
+            wait_for_note(&page, "too large");
             page.choose("#pick", &[&local(browser, &format!("new {name}.txt"), "new")]);
-            noted(&page, "uploaded");
+            wait_for_note(&page, "uploaded");
             let line = serde_json::json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 4_000_000});
             page.call("Network.emulateNetworkConditions", line);
             page.choose(
@@ -651,7 +653,7 @@ fn pictures() {
             page.until("document.querySelector('#jobs li:last-child progress').value > 0.3");
             page.picture(&shots.join(format!("{model}-{name}-upload.png")));
             page.click("#jobs li:last-child .cancel");
-            noted(&page, "cancelled");
+            wait_for_note(&page, "cancelled");
             let line = serde_json::json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
             page.call("Network.emulateNetworkConditions", line);
             page.open(&url(server, "/labs/week%203/fork"));

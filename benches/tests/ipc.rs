@@ -43,7 +43,7 @@ fn every_mechanism_moves_its_data() {
 }
 
 #[test]
-fn some_are_chosen_by_words_and_write_no_file() {
+fn filter_words_choose_cases_without_files() {
     let (output, out, err) = ipcbench(&["--smoke", "pipe", "event", "100"]);
     assert!(output.status.success(), "{out}\n{err}");
     assert!(out.contains("pipe") && out.contains("event (futex)") && !out.contains("FIFO"));
@@ -60,7 +60,7 @@ fn some_are_chosen_by_words_and_write_no_file() {
 }
 
 #[test]
-fn what_is_wrong_is_one_line_and_code_2() {
+fn usage_error_is_one_line_and_code_2() {
     let (output, _, err) = ipcbench(&["telepathy"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(err, "ipc: \"telepathy\" is no mechanism and no size; see --help\n");

@@ -1,6 +1,6 @@
 //! The one table of models, and the program that it drives.
 
-use benches::{CONTENDERS, MODELS, Placement, Server};
+use benches::{MODELS, Placement, Server, VARIANTS};
 use file_service::client::Client;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -22,7 +22,7 @@ fn workspace() -> PathBuf {
 }
 
 #[test]
-fn every_name_is_that_of_a_crate() {
+fn model_names_are_crate_names() {
     for entry in MODELS {
         let name = entry.model.name;
         let manifest = fs::read_to_string(workspace().join(name).join("Cargo.toml")).unwrap();
@@ -31,7 +31,7 @@ fn every_name_is_that_of_a_crate() {
 }
 
 #[test]
-fn no_server_crate_is_missing() {
+fn every_server_crate_is_listed() {
     for entry in fs::read_dir(workspace()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with("_server") {
@@ -41,36 +41,36 @@ fn no_server_crate_is_missing() {
 }
 
 #[test]
-fn every_contender_answers() {
+fn every_variant_answers() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("file"), b"content").unwrap();
-    for contender in CONTENDERS {
+    for variant in VARIANTS {
         let server =
-            Server::start(serve(), contender, root.path(), &[], Placement::Together).unwrap();
+            Server::start(serve(), variant, root.path(), &[], Placement::Unpinned).unwrap();
         let mut client = Client::connect(server.addr()).unwrap();
-        assert_eq!(client.get("file").unwrap(), b"content", "{}", contender.label);
+        assert_eq!(client.get("file").unwrap(), b"content", "{}", variant.label);
     }
 }
 
 #[test]
-fn a_server_ends_with_its_parent() {
+fn server_ends_with_its_parent() {
     let root = tempfile::tempdir().unwrap();
-    let contender = &CONTENDERS[0];
+    let variant = &VARIANTS[0];
     // The parent is a thread here: the kernel makes no difference.
     let (folder, start) = (root.path().to_owned(), |folder: PathBuf| {
-        Server::start(serve(), contender, &folder, &[], Placement::Together).unwrap()
+        Server::start(serve(), variant, &folder, &[], Placement::Unpinned).unwrap()
     });
     let server = std::thread::spawn(move || start(folder)).join().unwrap();
     // Its pid stays a zombie of ours until the server is dropped; its listener goes at once.
     let pidfd = rustix::process::pidfd_open(server.pid(), rustix::process::PidfdFlags::empty());
     let pidfd = pidfd.unwrap();
     let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-    let patience = rustix::event::Timespec { tv_sec: 15, tv_nsec: 0 };
-    assert_eq!(rustix::event::poll(&mut fds, Some(&patience)), Ok(1));
+    let timeout = rustix::event::Timespec { tv_sec: 15, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(1));
 }
 
 #[test]
-fn without_a_name_it_lists_the_models() {
+fn no_name_lists_models() {
     let (result, stdout, stderr) = output(&[]);
     assert!(result.status.success() && stderr.is_empty(), "{stderr}");
     for entry in MODELS {
@@ -80,7 +80,7 @@ fn without_a_name_it_lists_the_models() {
 }
 
 #[test]
-fn an_unknown_name_is_one_line_and_code_2() {
+fn unknown_name_exits_with_2() {
     let (result, stdout, stderr) = output(&["no\nserver"]);
     assert_eq!(result.status.code(), Some(2));
     assert!(stdout.is_empty());
@@ -88,7 +88,7 @@ fn an_unknown_name_is_one_line_and_code_2() {
 }
 
 #[test]
-fn a_models_own_errors_are_its_own() {
+fn errors_name_the_model() {
     let (result, _, stderr) = output(&["thread_server", "--bogus"]);
     assert_eq!(result.status.code(), Some(2));
     assert!(stderr.starts_with("thread_server: "), "{stderr}");

@@ -1,14 +1,13 @@
-//! The reports of a comparison that nobody has run: figures that are known, a server that fails, one whose figures are not
-//! to be believed, one that leaves clients unserved, and names that mean harm.
+//! The reports of an invented comparison: known figures, a server that fails, one whose figures are invalid, one that leaves
+//! clients without a reply, and hostile names.
 
-use benches::load::recording::{
-    Environment, Generator, Interval, Latencies, Recording, Sample, Totals,
-};
+use benches::load::latencies::Latencies;
+use benches::load::recording::{Environment, Generator, Interval, Recording, Sample, Totals};
 use benches::load::report::{
-    self, Case, Comparison, Figure, Lane, ServerResult, Span, Strip, csv, hgrm, json, table,
+    self, Case, Comparison, Lane, Metric, ServerResult, Span, Timeline, csv, hgrm, json, terminal,
 };
-use benches::load::workload::{Arrivals, Lifetime, Workload};
-use std::collections::BTreeMap;
+use benches::load::workload::{Arrivals, Distribution, Lifetime, Profile, Sizes, Workload};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -193,13 +192,14 @@ fn made_up() -> Comparison {
     Comparison {
         schema: report::SCHEMA,
         environment: environment(),
+        driver: None,
         baseline: Some("nginx".to_owned()),
         cases,
     }
 }
 
 /// 50 requests, the eighth of them from a slow client, served by so many workers.
-fn strip(server: &str, workers: usize) -> Strip {
+fn timeline(server: &str, workers: usize) -> Timeline {
     let mut free = vec![0_u64; workers];
     let mut lanes: Vec<Lane> =
         (1..=workers).map(|n| Lane { name: format!("worker {n}"), spans: Vec::new() }).collect();
@@ -224,7 +224,7 @@ fn strip(server: &str, workers: usize) -> Strip {
         });
         free[lane] = start + length;
     }
-    Strip { server: server.to_owned(), lanes }
+    Timeline { server: server.to_owned(), lanes }
 }
 
 fn written(name: &str, text: &str) {
@@ -254,9 +254,9 @@ fn drawings(html: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_page_stands_alone() {
-    let strips = [strip("iterative", 1), strip("pool", 4), strip("thread", 50)];
-    let html = report::page(&comparison(), &strips);
+fn page_refers_to_nothing_outside() {
+    let timelines = [timeline("iterative", 1), timeline("pool", 4), timeline("thread", 50)];
+    let html = report::page(&comparison(), &timelines, &[]);
     written("index.html", &html);
     for foreign in ["http://", "https://", "<script src", "<link", "@import", "url("] {
         assert!(!html.contains(foreign), "the page refers to {foreign}");
@@ -281,23 +281,23 @@ fn the_page_stands_alone() {
 }
 
 #[test]
-fn nothing_is_hidden() {
+fn doubtful_figures_have_notes() {
     let comparison = comparison();
-    let html = report::page(&comparison, &[]);
+    let html = report::page(&comparison, &[], &[]);
     for said in [
-        // Once for each, at the end of the chapter.
-        "<li>¹ coroutine: INVALID: generator&#39;s CPU at 91% of its core (1 of 3 rounds), at 256 connections.</li>",
-        "<li>² python: connection reset by peer (3 of 3 rounds), at 256 and 1,000 connections.</li>",
-        // And the marks beside the figures.
-        "<td>-²</td>",
-        " !¹</td>",
-        ">python²</text>",
-        "pool served 64 of 1,000 clients",
-        "iterative served 1 of 1,000 clients and pool",
+        // One note for each server, at the end of the chapter.
+        "<li>¹ iterative: left clients without any reply",
+        "<li>² pool: left clients without any reply (see &quot;clients served&quot;), and its percentiles are those of the others, at 256 and 1,000 connections.</li>",
+        "<li>³ coroutine: INVALID: generator&#39;s CPU at 91% of its core (1 of 3 rounds), at 256 connections.</li>",
+        "<li>⁴ python: connection reset by peer (3 of 3 rounds), at 256 and 1,000 connections.</li>",
+        // And the marks next to the figures.
+        "<td>-⁴</td>",
+        " !³</td>",
+        ">python⁴</text>",
     ] {
         assert!(html.contains(said), "{said}");
     }
-    let table = table::comparison(&comparison);
+    let table = terminal::comparison(&comparison);
     written("table.txt", &table);
     assert_eq!(
         table.matches("│ python").count(),
@@ -309,24 +309,24 @@ fn nothing_is_hidden() {
 }
 
 #[test]
-fn tables_say_what_the_recordings_say() {
+fn tables_show_values_of_recordings() {
     let comparison = comparison();
-    let rows = table::case_rows(&comparison, &comparison.cases[3]);
+    let rows = report::case_rows(&comparison, &comparison.cases[3]);
     for (result, row) in comparison.cases[3].results.iter().zip(&rows[1..]) {
         assert_eq!(row[0], result.server);
-        for (name, figure) in [
-            ("rate", Figure::Rate),
-            ("p50", Figure::P50),
-            ("p99", Figure::P99),
-            ("p99.9", Figure::P999),
-            ("max", Figure::Max),
-            ("CPU/request", Figure::Cpu),
-            ("memory", Figure::Memory),
+        for (name, metric) in [
+            ("rate", Metric::Rate),
+            ("p50", Metric::P50),
+            ("p99", Metric::P99),
+            ("p99.9", Metric::P999),
+            ("max", Metric::Max),
+            ("CPU/request", Metric::Cpu),
+            ("memory", Metric::Memory),
         ] {
             let column = rows[0].iter().position(|cell| cell == name).expect("its column");
             assert_eq!(
-                row[column].trim_end_matches(table::NEAR),
-                figure.show(result.median(figure)),
+                row[column].trim_end_matches(report::NEAR),
+                metric.show(result.median(metric)),
                 "{name} of {}",
                 result.server
             );
@@ -337,34 +337,34 @@ fn tables_say_what_the_recordings_say() {
     assert!(near("coroutine") && !near("nginx") && !near("python"), "above half of 134 k/s");
 
     let run = recording(&KINDS[6], &Workload::default(), 1);
-    let table = table::recording(&run);
+    let table = terminal::recording(&run);
     written("run.txt", &table);
-    for figure in [
-        Figure::Rate,
-        Figure::P50,
-        Figure::P90,
-        Figure::P99,
-        Figure::P999,
-        Figure::Max,
-        Figure::Cpu,
+    for metric in [
+        Metric::Rate,
+        Metric::P50,
+        Metric::P90,
+        Metric::P99,
+        Metric::P999,
+        Metric::Max,
+        Metric::Cpu,
     ] {
-        let shown = figure.show(figure.of(&run));
-        assert!(table.contains(&shown), "{figure:?}, {shown}, is not in\n{table}");
+        let shown = metric.show(metric.of(&run));
+        assert!(table.contains(&shown), "{metric:?}, {shown}, is not in\n{table}");
     }
     assert!(table.contains("12 lost, 3 timeout"), "{table}");
     let invalid = Recording { invalid: vec!["too few connections".to_owned()], ..run };
-    assert!(table::recording(&invalid).contains("INVALID: too few connections"));
+    assert!(terminal::recording(&invalid).contains("INVALID: too few connections"));
 }
 
 #[test]
-fn per_request_figures_are_what_was_put_in() {
+fn per_request_metrics_match_input() {
     let run = recording(&KINDS[5], &Workload::default(), 1);
-    assert!((Figure::Cpu.of(&run).expect("CPU") / 11.6 - 1.0).abs() < 0.01);
-    assert!((Figure::Switches.of(&run).expect("switches") / 0.03 - 1.0).abs() < 0.02);
+    assert!((Metric::Cpu.of(&run).expect("CPU") / 11.6 - 1.0).abs() < 0.01);
+    assert!((Metric::Switches.of(&run).expect("switches") / 0.03 - 1.0).abs() < 0.02);
 }
 
 #[test]
-fn hostile_names_stay_text() {
+fn hostile_names_are_escaped() {
     let evil = "</title><script>alert('x')</script>\u{1b}[2J\"&";
     let mut comparison = comparison();
     comparison.environment.command = evil.to_owned();
@@ -375,43 +375,44 @@ fn hostile_names_stay_text() {
         case.results[6].failure = Some(evil.to_owned());
         case.results[0].note = Some(evil.to_owned());
     }
-    let strips = [Strip {
+    let timelines = [Timeline {
         server: evil.to_owned(),
         lanes: vec![Lane {
             name: evil.to_owned(),
             spans: vec![Span { start_us: 9, end_us: 1, request: 1, kind: evil.to_owned() }],
         }],
     }];
-    let html = report::page(&comparison, &strips);
+    let html = report::page(&comparison, &timelines, &[]);
     assert_eq!(html.matches("<script>").count(), 1, "one script, ours");
     assert!(!html.contains('\u{1b}'));
     for drawing in drawings(&html) {
         assert_balanced(&format!("<svg {drawing}</svg>"));
     }
     assert!(!report::overview_svg(&comparison).contains("<script>"));
-    assert!(!table::comparison(&comparison).contains('\u{1b}'));
+    assert!(!terminal::comparison(&comparison).contains('\u{1b}'));
     assert!(
         csv::runs_of(&comparison).contains("\"</title><script>alert('x')</script>\u{1b}[2J\"\"&\"")
     );
 }
 
 #[test]
-fn little_or_nothing_still_makes_a_page() {
+fn empty_comparison_makes_a_page() {
     let empty = Comparison {
         schema: report::SCHEMA,
         environment: environment(),
+        driver: None,
         baseline: None,
         cases: Vec::new(),
     };
-    assert!(report::page(&empty, &[]).contains("</html>"));
+    assert!(report::page(&empty, &[], &[]).contains("</html>"));
     assert!(report::overview_svg(&empty).contains("</svg>"));
     let mut failed = comparison();
     for result in failed.cases.iter_mut().flat_map(|case| &mut case.results) {
         result.rounds = vec![None; 2];
     }
-    let html = report::page(&failed, &[Strip::default()]);
+    let html = report::page(&failed, &[Timeline::default()], &[]);
     assert!(!html.contains("NaN"));
-    assert!(table::comparison(&failed).contains("0 of 2"));
+    assert!(terminal::comparison(&failed).contains("0 of 2"));
     let nothing = Recording {
         samples: Vec::new(),
         intervals: Vec::new(),
@@ -421,16 +422,16 @@ fn little_or_nothing_still_makes_a_page() {
         response_time: Latencies::new(),
         ..recording(&KINDS[0], &Workload::default(), 0)
     };
-    assert!(!table::recording(&nothing).contains("NaN"));
+    assert!(!terminal::recording(&nothing).contains("NaN"));
     let mut single = comparison();
     single.cases.truncate(1);
     single.cases[0].results.truncate(1);
     single.cases[0].results[0].rounds = vec![Some(nothing)];
-    assert!(!report::page(&single, &[]).contains("NaN"));
+    assert!(!report::page(&single, &[], &[]).contains("NaN"));
 }
 
 #[test]
-fn json_brings_back_what_was_written() {
+fn json_round_trip_keeps_values() {
     let mut comparison = comparison();
     comparison.cases.truncate(5);
     let text = json::comparison(&comparison).expect("JSON");
@@ -438,22 +439,56 @@ fn json_brings_back_what_was_written() {
     // Printed decimals may differ from the binary ones in the last place; the figures do not.
     for (case, again) in comparison.cases.iter().zip(&mut back.cases) {
         for (result, again) in case.results.iter().zip(&again.results) {
-            assert_eq!(result.median(Figure::P999), again.median(Figure::P999));
-            assert_eq!(result.median(Figure::Rate), again.median(Figure::Rate));
+            assert_eq!(result.median(Metric::P999), again.median(Metric::P999));
+            assert_eq!(result.median(Metric::Rate), again.median(Metric::Rate));
             assert_eq!(result.rounds.len(), again.rounds.len());
         }
     }
-    let other = text.replacen("\"schema\":1", "\"schema\":99", 1);
+    let other = text.replacen("\"schema\":2", "\"schema\":99", 1);
     assert_eq!(
         json::read_comparison(&other),
-        Err("a comparison of schema 99; this program reads schema 1".to_owned())
+        Err("a comparison of schema 99; this program reads schemas 1 to 2".to_owned())
     );
     assert!(json::read_comparison("[]").is_err());
     assert!(json::read_comparison("not JSON").is_err());
 }
 
+/// The page shows figures and how to read them, and draws no conclusions.
 #[test]
-fn condensing_keeps_the_percentiles_that_are_shown() {
+fn captions_do_not_depend_on_figures() {
+    let captions = |comparison: &Comparison| -> BTreeSet<String> {
+        let html = report::page(comparison, &[timeline("pool", 4)], &[]);
+        let captions = html.split("</h3><p>").skip(1);
+        captions.map(|rest| rest.split("</p>").next().unwrap().to_owned()).collect()
+    };
+    let one = comparison();
+    let mut other = comparison();
+    for case in &mut other.cases {
+        let rounds: Vec<_> = case.results.iter().map(|result| result.rounds.clone()).collect();
+        for (result, rounds) in case.results.iter_mut().zip(rounds.into_iter().rev()) {
+            result.rounds = rounds;
+        }
+    }
+    assert!(captions(&one).len() > 3);
+    assert_eq!(captions(&one), captions(&other));
+}
+
+/// The file is of the program as it was before schema 2, with the keys `course` and `law`.
+#[test]
+fn json_of_schema_1_is_read() {
+    let comparison = json::read_comparison(include_str!("comparison-schema-1.json")).unwrap();
+    assert_eq!(comparison.servers(), ["thread_server", "pool_server"]);
+    assert_eq!(comparison.driver, None);
+    let [steady, steps] = &comparison.cases[..] else { panic!("{comparison:?}") };
+    assert_eq!(steady.workload.profile, Profile::Steady);
+    assert_eq!(steps.workload.profile, Profile::Steps { levels: vec![1.0, 4.0] });
+    let sizes = Distribution::Lognormal { median: 8192, sigma: 1.5, max: 16 << 20 };
+    assert_eq!(steps.workload.sizes, Sizes::Distribution(sizes));
+    assert!(steady.results[0].runs().all(|run| run.schema == 1 && run.totals.done > 0));
+}
+
+#[test]
+fn condensing_keeps_shown_percentiles() {
     let run = recording(&KINDS[6], &Workload::default(), 3);
     let small = json::condensed(&run);
     assert_eq!(small.response_time.0.len(), run.response_time.0.len());
@@ -464,11 +499,11 @@ fn condensing_keeps_the_percentiles_that_are_shown() {
         );
     }
     assert!(small.response_time.0.iter_recorded().count() < 220);
-    assert_eq!(Figure::Cpu.of(&small), Figure::Cpu.of(&run));
+    assert_eq!(Metric::Cpu.of(&small), Metric::Cpu.of(&run));
 }
 
 #[test]
-fn csv_has_as_many_fields_in_every_row() {
+fn csv_rows_have_equal_field_counts() {
     let comparison = comparison();
     let results = || comparison.cases.iter().flat_map(|case| &case.results);
     let intervals = results().flat_map(|result| result.runs()).map(|run| run.intervals.len()).sum();
@@ -484,7 +519,7 @@ fn csv_has_as_many_fields_in_every_row() {
 }
 
 #[test]
-fn the_histogram_log_is_one() {
+fn histogram_log_is_complete() {
     let mut times = Latencies::new();
     for micros in 1..=1_000_u64 {
         times.record(micros * 1_000);
@@ -507,7 +542,7 @@ fn the_histogram_log_is_one() {
 }
 
 #[test]
-fn the_overview_is_a_drawing_of_its_own() {
+fn overview_is_a_standalone_drawing() {
     let svg = report::overview_svg(&comparison());
     written("overview.svg", &svg);
     assert!(svg.starts_with("<svg xmlns="));

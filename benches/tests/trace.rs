@@ -1,7 +1,7 @@
 //! `--trace FILE`, of every server, from outside.
 
 use benches::load::timeline::{self, Event};
-use benches::{CONTENDERS, Contender, Placement, Server};
+use benches::{Placement, Server, VARIANTS, Variant};
 use file_service::client::Client;
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
@@ -16,33 +16,33 @@ fn serve() -> Command {
     Command::new(env!("CARGO_BIN_EXE_serve"))
 }
 
-struct Place {
-    folder: tempfile::TempDir,
+struct Fixture {
+    directory: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("root")).unwrap();
-        fs::write(folder.path().join("root/file"), b"content").unwrap();
-        Place { folder }
+impl Fixture {
+    fn new() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("root")).unwrap();
+        fs::write(directory.path().join("root/file"), b"content").unwrap();
+        Fixture { directory }
     }
 
     fn trace(&self) -> PathBuf {
-        self.folder.path().join("trace.json")
+        self.directory.path().join("trace.json")
     }
 
-    fn start(&self, contender: &Contender, more: &[&str]) -> Server {
+    fn start(&self, variant: &Variant, more: &[&str]) -> Server {
         let trace = self.trace();
         let mut options = vec!["--trace", trace.to_str().unwrap()];
         options.extend(more);
-        let root = self.folder.path().join("root");
-        Server::start(serve(), contender, &root, &options, Placement::Together).unwrap()
+        let root = self.directory.path().join("root");
+        Server::start(serve(), variant, &root, &options, Placement::Unpinned).unwrap()
     }
 }
 
-fn contender(label: &str) -> &'static Contender {
-    CONTENDERS.iter().find(|contender| contender.label == label).unwrap()
+fn variant(label: &str) -> &'static Variant {
+    VARIANTS.iter().find(|variant| variant.label == label).unwrap()
 }
 
 /// The file as JSON, each event with what a viewer needs of it.
@@ -75,10 +75,10 @@ fn times(events: &[Event], connection: u64, name: &str) -> Vec<f64> {
 }
 
 #[test]
-fn every_request_has_its_events_in_order() {
-    for contender in CONTENDERS {
-        let place = Place::new();
-        let server = place.start(contender, &[]);
+fn requests_have_events_in_order() {
+    for variant in VARIANTS {
+        let fixture = Fixture::new();
+        let server = fixture.start(variant, &[]);
         for _ in 0..CLIENTS {
             let mut client = Client::connect(server.addr()).unwrap();
             for _ in 0..REQUESTS {
@@ -87,9 +87,9 @@ fn every_request_has_its_events_in_order() {
         }
         let server_pid = server.pid().as_raw_pid().unsigned_abs();
         drop(server);
-        check(&place.trace());
-        let events = timeline::read(&place.trace()).unwrap();
-        let label = contender.label;
+        check(&fixture.trace());
+        let events = timeline::read(&fixture.trace()).unwrap();
+        let label = variant.label;
         for connection in 1..=CLIENTS as u64 {
             let of = |name| times(&events, connection, name);
             let (accepted, first, finished) = (of("accept"), of("first byte"), of("finish"));
@@ -108,7 +108,7 @@ fn every_request_has_its_events_in_order() {
         assert!(slices.iter().all(|slice| slice.name == "GET file"), "{label}");
         let pids: BTreeSet<u32> = slices.iter().map(|slice| slice.pid).collect();
         let tids: BTreeSet<u32> = slices.iter().map(|slice| slice.tid).collect();
-        match contender.model {
+        match variant.model {
             "fork_server" => {
                 // A preforked child serves one client after the other.
                 assert!(pids.len() == CLIENTS || label.contains("prefork"), "{label}");
@@ -136,9 +136,9 @@ fn every_request_has_its_events_in_order() {
 }
 
 #[test]
-fn time_in_the_queue_ends_when_a_worker_is_free() {
-    let place = Place::new();
-    let server = place.start(contender("pool_server:connection"), &["--workers", "1"]);
+fn queue_time_ends_at_free_worker() {
+    let fixture = Fixture::new();
+    let server = fixture.start(variant("pool_server:connection"), &["--workers", "1"]);
     let mut first = Client::connect(server.addr()).unwrap();
     first.get("file").unwrap();
     let second = Client::connect(server.addr()).unwrap();
@@ -148,24 +148,24 @@ fn time_in_the_queue_ends_when_a_worker_is_free() {
     second.get("file").unwrap();
     drop(second);
     drop(server);
-    let events = timeline::read(&place.trace()).unwrap();
+    let events = timeline::read(&fixture.trace()).unwrap();
     let last = *times(&events, 1, "finish").last().unwrap();
     let queue = times(&events, 2, "dispatch");
     assert!(queue[0] <= queue[1] && last <= queue[1], "{last} {queue:?}");
 }
 
 #[test]
-fn what_is_not_served_is_recorded_too() {
-    let place = Place::new();
-    let server = place.start(contender("coroutine_server"), &["--max-connections", "1"]);
+fn refused_requests_are_recorded() {
+    let fixture = Fixture::new();
+    let server = fixture.start(variant("coroutine_server"), &["--max-connections", "1"]);
     let mut client = Client::connect(server.addr()).unwrap();
     assert!(client.get("missing \" \\ \u{1} name").is_err());
     client.list(None).unwrap();
     assert!(Client::connect(server.addr()).unwrap().get("file").is_err());
     client.quit().unwrap();
     drop(server);
-    check(&place.trace());
-    let events = timeline::read(&place.trace()).unwrap();
+    check(&fixture.trace());
+    let events = timeline::read(&fixture.trace()).unwrap();
     assert_eq!(times(&events, 1, "finish").len(), 3);
     assert_eq!(times(&events, 2, "busy").len(), 1);
     let names: BTreeSet<&str> = events.iter().map(|event| &event.name[..]).collect();
@@ -173,23 +173,23 @@ fn what_is_not_served_is_recorded_too() {
 }
 
 #[test]
-fn a_killed_server_leaves_a_file_that_can_be_read() {
-    let place = Place::new();
-    let server = place.start(contender("thread_server"), &[]);
+fn trace_of_killed_server_is_readable() {
+    let fixture = Fixture::new();
+    let server = fixture.start(variant("thread_server"), &[]);
     let mut client = Client::connect(server.addr()).unwrap();
     for _ in 0..2000 {
         client.get("file").unwrap();
     }
     kill_process(server.pid(), Signal::KILL).unwrap();
     drop(server);
-    check(&place.trace());
-    let finished = times(&timeline::read(&place.trace()).unwrap(), 1, "finish").len();
+    check(&fixture.trace());
+    let finished = times(&timeline::read(&fixture.trace()).unwrap(), 1, "finish").len();
     assert!((1000..=2000).contains(&finished), "{finished}");
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_at_once() {
-    for file in ["/dev/full", "/no/such/folder/trace"] {
+fn unwritable_trace_is_an_error() {
+    for file in ["/dev/full", "/no/such/directory/trace"] {
         let output = serve()
             .args(["iterative_server", "--addr", "127.0.0.1:0", "--trace", file])
             .output()
@@ -201,22 +201,22 @@ fn a_file_that_cannot_be_written_is_told_at_once() {
 }
 
 #[test]
-fn a_strip_of_every_model() {
-    for contender in CONTENDERS {
-        let strip = timeline::record(serve(), contender).unwrap();
-        let spans = || strip.lanes.iter().flat_map(|lane| &lane.spans);
+fn every_variant_has_a_timeline() {
+    for variant in VARIANTS {
+        let recorded = timeline::record(serve(), variant).unwrap();
+        let spans = || recorded.lanes.iter().flat_map(|lane| &lane.spans);
         let requests = |kind: &str| {
             let of_kind = spans().filter(|span| span.kind == kind);
             of_kind.map(|span| span.request).collect::<BTreeSet<u64>>().len()
         };
-        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", contender.label);
-        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", contender.label);
-        match contender.model {
-            "iterative_server" => assert_eq!(strip.lanes.len(), 1),
+        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", variant.label);
+        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", variant.label);
+        match variant.model {
+            "iterative_server" => assert_eq!(recorded.lanes.len(), 1),
             // One child may have had several of the clients.
-            _ if contender.label.contains("prefork") => assert!(strip.lanes.len() >= 2),
-            "fork_server" | "thread_server" => assert_eq!(strip.lanes.len(), 6),
-            _ => assert!(!strip.lanes.is_empty()),
+            _ if variant.label.contains("prefork") => assert!(recorded.lanes.len() >= 2),
+            "fork_server" | "thread_server" => assert_eq!(recorded.lanes.len(), 6),
+            _ => assert!(!recorded.lanes.is_empty()),
         }
     }
 }

@@ -7,8 +7,8 @@
 //! - **Unit of concurrency**: a coroutine with a stack of its own, run by a few worker threads.
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
-//!   listings and fsync go to helper threads ([`Step::Work`]).
-//! - **One client can do to another**: nothing by being slow; a session gives way after its share.
+//!   listings and fsync go to helper threads ([`Step::Offload`]).
+//! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
 //! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code
@@ -36,20 +36,18 @@
 
 mod processes;
 
-use crossbeam::channel::{Sender, unbounded};
-use file_service::{
-    Connection, Incoming, Job, Link, Model, Outcome, Service, Session, Socket, Step,
-};
+use file_service::{Interest, Job, Model, Outcome, Service, Session, Socket, Step};
 use may::coroutine;
 use may::io::{CoIo, WaitIo};
 use may::sync::mpsc;
+use server_core::{Connection, ConnectionHandle, Helpers, Incoming};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "coroutine_server",
     unit: "a stackful coroutine per connection",
@@ -61,10 +59,10 @@ pub const MODEL: Model = Model {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How many threads run the coroutines of a process [default: one for each core, over all processes]
-    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", value_parser = server_core::parse_count)]
     pub workers: Option<usize>,
     /// How many processes serve, each with a scheduler of its own [default: this one]
-    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", value_parser = server_core::parse_count)]
     pub processes: Option<usize>,
 }
 
@@ -81,13 +79,10 @@ const STACK_WORDS: usize = 0x2000;
 /// How many stacks are kept for reuse; `may`'s own 1,000 would be mapped before the first client came.
 const STACK_POOL: usize = 64;
 
-/// Threads for work that would stop a worker. More long hashes than this make the next one wait.
-const HELPERS: usize = 8;
-
 /// The peer has ended its side, as epoll reports it.
 const RDHUP: usize = 0x2000;
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
@@ -98,38 +93,32 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
         return serve_all(incoming, &service, &options);
     };
     match processes::start(&listener, &service, processes)? {
-        Some(places) => {
-            let incoming = Incoming::among_processes(listener, &service, places)?;
+        Some(limit) => {
+            let incoming = Incoming::non_blocking(listener, &service)?.with_limit(limit);
             serve_all(incoming, &service, &options)
         }
         None => Ok(()), // the parent, whose last process has ended
     }
 }
 
-/// Spawns a coroutine for each client, until the process is told to stop.
+/// Spawns a coroutine for each client, until shutdown is requested.
 fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
-    let config = may::config();
-    config.set_workers(options.workers());
-    config.set_worker_pin(false); // the system places the threads of all models alike
-    config.set_stack_size(STACK_WORDS);
-    config.set_pool_capacity(STACK_POOL);
-    // The scheduler starts with its first coroutine. That is better not a client's.
-    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
-    let _ = unsafe { coroutine::spawn(|| {}) }.join();
-    let helpers = start_helpers()?;
+    start_scheduler(options);
+    let helpers = Helpers::start()?;
     while let Some(connection) = incoming.next() {
-        let link = Arc::clone(connection.link());
+        let handle = Arc::clone(connection.handle());
         // On the heap, because on the coroutine's own stack it would cost a second page.
         let session = Box::new(connection.session(service));
         let helpers = helpers.clone();
-        let io = match CoIo::new(Arc::clone(&link)) {
+        let io = match CoIo::new(Arc::clone(&handle)) {
             Ok(io) => io,
             Err(_) => {
                 drop(connection);
-                incoming.refuse(link);
+                incoming.refuse(handle);
                 continue;
             }
         };
+        // The model: the conversation goes to a coroutine of its own, and we accept the next client.
         // SAFETY: `serve` keeps the rules above: between its waits it holds no thread-local and no
         // guard, and its buffers are on the heap, so 64 KiB of stack are enough.
         unsafe { coroutine::spawn(move || serve(connection, session, io, &helpers)) };
@@ -137,7 +126,18 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
     Ok(())
 }
 
-/// The model: a loop like the blocking one, in which a wait is a switch to another coroutine.
+fn start_scheduler(options: &Options) {
+    let config = may::config();
+    config.set_workers(options.workers());
+    config.set_worker_pin(false); // the system places the threads of all models alike
+    config.set_stack_size(STACK_WORDS);
+    config.set_pool_capacity(STACK_POOL);
+    // The scheduler starts with its first coroutine, which had better not be a client's.
+    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
+    let _ = unsafe { coroutine::spawn(|| {}) }.join();
+}
+
+/// Serves one client: the loop of the blocking driver, in which a wait is a switch to another coroutine.
 ///
 /// The order of the parameters matters: they are dropped from last to first. `io` must be gone before the
 /// connection closes its socket, because it takes itself out of the epoll set by the descriptor's number,
@@ -145,8 +145,8 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
 fn serve(
     connection: Connection,
     mut session: Box<Session>,
-    io: CoIo<Arc<Link>>,
-    helpers: &Sender<Errand>,
+    io: CoIo<Arc<ConnectionHandle>>,
+    helpers: &Helpers,
 ) {
     let mut transport = Socket(connection.socket());
     let mut hung_up = false;
@@ -155,8 +155,8 @@ fn serve(
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
             Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &mut session),
-            Step::Again => coroutine::yield_now(),
-            Step::Work(job) => match run_aside(job, helpers) {
+            Step::Yield => coroutine::yield_now(),
+            Step::Offload(job) => match run_blocking(job, helpers) {
                 Some(outcome) => session.resume(outcome),
                 None => return,
             },
@@ -165,45 +165,25 @@ fn serve(
     }
 }
 
-/// Gives the worker to others until an edge of readiness comes. Gives whether the peer has hung up.
+/// Yields the worker to other coroutines until an edge of readiness comes. Returns whether the peer has
+/// hung up.
 ///
-/// `wait_io` knows no time-out, so the deadline is left with the link, whose watchdog makes the
-/// connection readable when it passes.
-fn wait(io: &CoIo<Arc<Link>>, session: &mut Session) -> bool {
-    let deadline = session.deadline();
-    io.inner().wait_until(Some(deadline));
+/// `wait_io` has no timeout, so the deadline is stored in the handle, and the watchdog makes the connection
+/// readable when it passes.
+fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &mut Session) -> bool {
+    let handle = io.inner();
+    handle.begin_wait(Interest::Read, session.deadline());
     let events = io.wait_io();
-    io.inner().wait_until(None);
-    if Instant::now() >= deadline {
-        session.expire();
-    }
+    handle.end_wait(session, Instant::now());
     events & RDHUP != 0
 }
 
-/// A job and the way back to the coroutine that waits for it.
-type Errand = (Job, mpsc::Sender<Outcome>);
-
-fn start_helpers() -> io::Result<Sender<Errand>> {
-    let (sender, receiver) = unbounded::<Errand>();
-    for _ in 0..HELPERS {
-        let receiver = receiver.clone();
-        thread::Builder::new().name("helper".into()).spawn(move || {
-            for (job, reply) in receiver {
-                // Without an outcome the coroutine ends. And it may have ended before; then nobody wants
-                // the outcome.
-                if let Some(outcome) = job.attempt() {
-                    let _ = reply.send(outcome);
-                }
-            }
-        })?;
-    }
-    Ok(sender)
-}
-
-/// Has a helper thread do the job; meanwhile the worker runs other coroutines. Gives nothing if the job
+/// Has a helper thread run the job; meanwhile the worker runs other coroutines. Returns `None` if the job
 /// panicked.
-fn run_aside(job: Job, helpers: &Sender<Errand>) -> Option<Outcome> {
+fn run_blocking(job: Job, helpers: &Helpers) -> Option<Outcome> {
     let (sender, receiver) = mpsc::channel();
-    helpers.send((job, sender)).ok()?;
-    receiver.recv().ok()
+    helpers.run(job, move |outcome| {
+        let _ = sender.send(outcome);
+    });
+    receiver.recv().ok().flatten()
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&coroutine_server::MODEL, coroutine_server::run)
+    server_core::launch(&coroutine_server::MODEL, coroutine_server::run)
 }

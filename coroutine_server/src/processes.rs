@@ -1,7 +1,7 @@
 //! Several processes, each with a scheduler of its own, at one listening socket.
 //!
 //! A scheduler does not survive a fork, so the processes are forked before there is one. The parent serves
-//! nobody: it starts the processes, passes on the order to stop, and waits for the last. What they share:
+//! nobody: it starts the processes, passes on the shutdown request, and waits for the last. What they share:
 //!
 //! - **The listening socket.** Each waits for it in an epoll set of its own with `EPOLLEXCLUSIVE`, so a new
 //!   client wakes one of them and not all.
@@ -9,7 +9,7 @@
 //!   alone. So what a killed process had can be given back, and nothing else.
 //! - **The trace**, if there is one: a file that all append to, and the number of the last connection.
 //!
-//! The order to stop is that the parent shuts the listening socket down. All processes see that, whatever
+//! The shutdown request is that the parent shuts the listening socket down. All processes see that, whatever
 //! they are about; a signal would have to be sent to each, and could meet one that a terminal has sent to the
 //! whole group. A second signal kills them.
 //!
@@ -18,17 +18,17 @@
 //! always dies does not become a machine that only forks; a fork that fails is tried again as late. If the
 //! *parent* dies, the kernel sends its processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
 
-use file_service::{Places, Service};
-use ipc::shared::{Array, Place, Value};
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use file_service::Service;
+use ipc::shared::{Array, Location, Value};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, fork};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{
     Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, getpid, getppid, pidfd_open,
     pidfd_send_signal, set_parent_process_death_signal, waitid,
 };
+use server_core::{SharedLimit, ShutdownSignals, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 /// The least time between the start of a process and that of its successor.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// Starts so many processes. Like `fork`, it returns in each of them, with the places that they share; in the
+/// Starts so many processes. Like `fork`, it returns in each of them, with the limit that they share; in the
 /// parent it returns with nothing, when the last of them has ended.
 ///
 /// # Errors
@@ -49,26 +49,25 @@ pub(crate) fn start(
     listener: &TcpListener,
     service: &Service,
     processes: usize,
-) -> io::Result<Option<Arc<dyn Places>>> {
+) -> io::Result<Option<Arc<dyn SharedLimit>>> {
     ipc::process::assert_single_threaded()?;
     // Who started us may have ignored it, which is inherited, and means that nobody can be waited for.
     // SAFETY: the default action runs no code of ours.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     let parent = getpid();
-    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    let signals =
-        SignalFd::with_flags(&SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]), flags)?;
+    let signals = ShutdownSignals::new()?;
     let counts =
-        Array::create(Place::Memfd("places".into()), processes).map_err(io::Error::other)?;
+        Array::create(Location::Memfd("places".into()), processes).map_err(io::Error::other)?;
     let counts = Arc::new(counts);
     if let Some(trace) = service.trace() {
-        let numbers = Value::create(Place::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
+        let numbers =
+            Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
         trace.number_by(move || numbers.fetch_add(1) + 1);
     }
-    let mut family: Vec<Member> = (0..processes).map(|_| Member::default()).collect();
+    let mut members: Vec<Member> = (0..processes).map(|_| Member::default()).collect();
     let mut stopping = false;
     loop {
-        for (number, member) in family.iter_mut().enumerate() {
+        for (number, member) in members.iter_mut().enumerate() {
             if stopping || !member.is_due() {
                 continue;
             }
@@ -89,21 +88,22 @@ pub(crate) fn start(
                 Ok(ForkResult::Child) => {
                     become_child(parent, service)?;
                     let most = service.settings().max_connections;
-                    return Ok(Some(Arc::new(Share { counts, number, most })));
+                    return Ok(Some(Arc::new(CountPerProcess { counts, number, most })));
                 }
             }
         }
-        if stopping && family.iter().all(Member::is_gone) {
+        if stopping && members.iter().all(Member::is_gone) {
             return Ok(None);
         }
-        wait_for_news(&signals, &family, stopping);
-        if let Ok(Some(signal)) = signals.read_signal() {
+        wait_for_event(&signals, &members, stopping);
+        if let Some(signal) = signals.read() {
             if stopping {
-                end_at_once(&family, signal.ssi_signo, service);
+                kill_all(&members, signal, service);
             }
+            tracing::info!("stopping");
             stopping = true;
         }
-        for (count, member) in counts.iter().zip(&mut family) {
+        for (count, member) in counts.iter().zip(&mut members) {
             if let Some(status) = member.reap()? {
                 count.set(0); // nobody writes it any more
                 // One that has ended in order was told to by somebody else, and has shut the socket for all.
@@ -161,13 +161,12 @@ fn describe(status: &WaitIdStatus) -> String {
 }
 
 /// Until a signal comes, a process ends, or one is to be started.
-fn wait_for_news(signals: &SignalFd, family: &[Member], stopping: bool) {
+fn wait_for_event(signals: &ShutdownSignals, members: &[Member], stopping: bool) {
     let mut fds = vec![PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
-    fds.extend(family.iter().flat_map(|m| &m.process).map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let due = family.iter().filter_map(Member::due).min().filter(|_| !stopping);
-    let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-    let _ = poll(&mut fds, timeout.as_ref()); // interrupted is no news: the caller looks and comes back
+    fds.extend(members.iter().flat_map(|m| &m.process).map(|fd| PollFd::new(fd, PollFlags::IN)));
+    let due = members.iter().filter_map(Member::due).min().filter(|_| !stopping);
+    let timeout = timeout_until(due);
+    let _ = poll(&mut fds, timeout.as_ref()); // an interrupted wait is repeated by the caller
 }
 
 /// What a child does first.
@@ -183,36 +182,33 @@ fn become_child(parent: Pid, service: &Service) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends all, and this process too.
-fn end_at_once(family: &[Member], signal: u32, service: &Service) -> ! {
-    for process in family.iter().flat_map(|member| &member.process) {
+/// Kills every process, and ends this one.
+fn kill_all(members: &[Member], signal: u32, service: &Service) -> ! {
+    for process in members.iter().flat_map(|member| &member.process) {
         let _ = pidfd_send_signal(process, rustix::process::Signal::KILL);
         let _ = waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
     }
-    if let Some(trace) = service.trace() {
-        trace.end();
-    }
-    std::process::exit(128 + signal as i32)
+    server_core::exit(128 + signal as i32, service)
 }
 
-/// One process's part in the places that all share.
+/// The limit on connections that all processes share, as one of them sees it.
 #[derive(Debug)]
-struct Share {
+struct CountPerProcess {
     counts: Arc<Array<usize>>,
-    /// Whose count is this process's.
+    /// The index of this process's count.
     number: usize,
-    /// How many there are.
+    /// The limit.
     most: usize,
 }
 
-impl Share {
+impl CountPerProcess {
     fn taken(&self) -> usize {
         self.counts.iter().map(|count| count.get()).sum()
     }
 }
 
-impl Places for Share {
-    fn take(&self) -> bool {
+impl SharedLimit for CountPerProcess {
+    fn try_acquire(&self) -> bool {
         loop {
             // Claim first and look then: of several that claim, the last to look sees all claims.
             self.counts[self.number].fetch_add(1);
@@ -220,14 +216,14 @@ impl Places for Share {
                 return true;
             }
             self.counts[self.number].fetch_sub(1);
-            // Two that have claimed the last place have both given way. Again, unless it is taken.
+            // Two that claimed the last permit have both withdrawn. Again, unless it is taken.
             if self.taken() >= self.most {
                 return false;
             }
         }
     }
 
-    fn give_back(&self) {
+    fn release(&self) {
         self.counts[self.number].fetch_sub(1);
     }
 }
@@ -238,11 +234,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::thread;
 
-    /// Two claim the last place at the same moment, often enough for all that can happen in between.
+    /// Two threads claim the last permit at the same moment, often enough for every interleaving.
     #[test]
-    fn the_last_place_is_given_once() {
+    fn last_permit_is_acquired_once() {
         const ROUNDS: usize = 20_000;
-        let counts = Arc::new(Array::create(Place::Memfd("places".into()), 2).unwrap());
+        let counts = Arc::new(Array::create(Location::Memfd("places".into()), 2).unwrap());
         let (arrived, given) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // Without a lock or a sleep: who has to be woken comes too late for a race.
         let meet = |meeting: usize| {
@@ -257,17 +253,17 @@ mod tests {
             }
         };
         let claim = |number| {
-            let share = Share { counts: Arc::clone(&counts), number, most: 1 };
+            let limit = CountPerProcess { counts: Arc::clone(&counts), number, most: 1 };
             let mut wrong = 0;
             for round in 0..ROUNDS {
                 meet(3 * round + 1);
-                let taken = share.take();
+                let taken = limit.try_acquire();
                 given.fetch_add(usize::from(taken), SeqCst);
                 meet(3 * round + 2);
                 wrong += usize::from(given.load(SeqCst) != 1);
                 meet(3 * round + 3);
                 if taken {
-                    share.give_back();
+                    limit.release();
                 }
                 given.store(0, SeqCst);
             }

@@ -36,7 +36,8 @@ fn freeze(pid: i32) {
 fn served_by(server: &Server, pid: i32) -> Conn {
     let mut conn = server.connect();
     assert_eq!(conn.ask("GET a").text(), "hello");
-    let holders = oracles::connection_holders(&server.family(), server.address(), conn.local());
+    let holders =
+        oracles::connection_holders(&server.process_tree(), server.address(), conn.local());
     assert_eq!(holders, [pid]);
     conn
 }
@@ -89,7 +90,7 @@ fn a_killed_process_is_replaced_and_its_places_are_free() {
     server.log_until("the death", |log| log.contains("signal 9"));
     let replaced = || !children::<2>(&server).contains(&first);
     eventually("another process is there", replaced);
-    assert_eq!(oracles::zombies(&server.family()), [0; 0]);
+    assert_eq!(oracles::zombies(&server.process_tree()), [0; 0]);
     let mut again = [server.connect(), server.connect()];
     again.iter_mut().for_each(|conn| assert_eq!(conn.ask("GET a").text(), "hello"));
     assert_eq!(server.connect().reply().code(), "busy");
@@ -181,7 +182,7 @@ fn ignored_children_can_be_waited_for_all_the_same() {
 fn the_places_of_a_burst_are_all_given() {
     let server = server("2", &["--max-connections", "20"]);
     let [first, second] = children(&server);
-    let sockets = || oracles::descriptor_kinds(&server.family())["socket"];
+    let sockets = || oracles::descriptor_kinds(&server.process_tree())["socket"];
     let clients = two_each(&server, first, second);
     let without_clients = sockets() - 4;
     drop(clients);

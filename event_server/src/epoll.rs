@@ -4,16 +4,20 @@
 //! itself.
 
 use crate::options::Trigger;
-use crate::poller::{Event, Poller, Token, Watch};
+use crate::poller::{Event, Poller, Watch};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
+use server_core::Key;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// How many events one wait brings.
+/// The bits of a key's slot in an event.
+const INDEX_BITS: u32 = 32;
+
+/// How many events one wait returns.
 const BATCH: usize = 256;
 
 /// For an edge: both directions, once and for all.
@@ -37,8 +41,8 @@ impl Epoll {
     fn flags(&self, watch: Watch) -> EventFlags {
         match (watch, self.trigger) {
             (Watch::Nothing, _) => EventFlags::empty(),
-            // Of all sets with the listening socket in them, a client wakes one. The level: who accepts
-            // one client of two hears of the second.
+            // Of all sets with the listening socket in them, a client wakes one. By level: a worker that accepts
+            // one client of two is woken for the second.
             (Watch::Accept, _) => EventFlags::IN.union(EventFlags::EXCLUSIVE),
             (Watch::Read, Trigger::Level) => EventFlags::IN,
             (Watch::Write, Trigger::Level) => EventFlags::OUT,
@@ -50,15 +54,9 @@ impl Epoll {
 impl Poller for Epoll {
     const WAKES_ONE: bool = true;
 
-    fn watch(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        token: Token,
-        from: Watch,
-        to: Watch,
-    ) -> io::Result<()> {
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: Key, from: Watch, to: Watch) -> io::Result<()> {
         let (before, after) = (self.flags(from), self.flags(to));
-        let data = EventData::new_u64(token.to_bits());
+        let data = EventData::new_u64(key.to_bits(INDEX_BITS));
         if before == after {
             // By edge there is nothing to change between reading and writing.
             return Ok(());
@@ -73,13 +71,10 @@ impl Poller for Epoll {
         }?)
     }
 
-    fn forget(&mut self, _: BorrowedFd<'_>, _: Token) {}
+    fn forget(&mut self, _: BorrowedFd<'_>, _: Key) {}
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut batch = [const { MaybeUninit::uninit() }; BATCH];
         let ready = match epoll::wait(&self.set, &mut batch[..], timeout.as_ref()) {
             Ok((ready, _)) => ready,
@@ -87,7 +82,7 @@ impl Poller for Epoll {
             Err(errno) => return Err(errno.into()),
         };
         events.extend(ready.iter().map(|&epoll::Event { flags, data }| Event {
-            token: Token::from_bits(data.u64()),
+            key: Key::from_bits(data.u64(), INDEX_BITS),
             hung_up: self.trigger == Trigger::Edge && flags.intersects(ENDED),
         }));
         Ok(())

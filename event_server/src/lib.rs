@@ -9,7 +9,7 @@
 //! - **Unit of concurrency**: a turn of the loop, for a client that is ready.
 //! - **Shared**: the thread. Clients of one worker need no lock for anything.
 //! - **A blocking call stops**: every client of the worker. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Work`](file_service::Step::Work)), which ring the worker's eventfd when they are done.
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), which wake the worker by an eventfd when they are done.
 //!   Opening and reading a file have no such way: a disk that is slow then is slow for all.
 //! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
@@ -32,34 +32,35 @@
 //! as a socket that may be written to is nearly always ready; so a reply that is stuck costs two calls of
 //! `epoll_ctl`. By `edge` it is reported once, when it becomes ready. It is registered once for both
 //! directions, but whoever hears of an edge must read until there is nothing left, or remember that
-//! there is more: a client that had its share goes to the end of a list (`Step::Again`), so one that sends
+//! there is more: a client that had its share goes to the end of a list (`Step::Yield`), so one that sends
 //! without end starves nobody.
 //!
 //! # Several threads (`--workers`)
 //!
 //! Each worker has a poller of its own, and all wait at the one listening socket. A new client must wake one
 //! of them and not all, or a herd thunders past to find nobody. `epoll` has `EPOLLEXCLUSIVE` for this, which alone
-//! would wake the same worker again and again. `select` and `poll` have nothing: there one worker at a time waits at
-//! the door. `turn.rs` tells who, and keeps the numbers of clients even.
+//! would wake the same worker again and again. `select` and `poll` have nothing: there one worker at a time
+//! watches the listening socket. `balancer.rs` decides which, and keeps the numbers of clients even.
 
-mod clients;
+mod balancer;
+mod client;
 mod epoll;
-mod helpers;
 mod options;
 mod poll;
 mod poller;
 mod select;
-mod turn;
 mod worker;
 
 pub use options::{Options, PollerKind, Trigger};
 
+use crate::balancer::AcceptBalancer;
 use crate::epoll::Epoll;
 use crate::poll::Poll;
 use crate::poller::Poller;
 use crate::select::Select;
 use crate::worker::Worker;
-use file_service::{Incoming, Model, Service};
+use file_service::{Model, Service};
+use server_core::{Helpers, Incoming, Waker};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,7 +68,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "event_server",
     unit: "one loop for many sockets, with a turn for each that is ready",
@@ -75,7 +76,7 @@ pub const MODEL: Model = Model {
     weakness: "one blocking call stops every client; code is cut where it waits",
 };
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
@@ -95,17 +96,17 @@ fn serve<P: Poller + 'static>(
     workers: usize,
     poller: impl Fn() -> io::Result<P>,
 ) -> io::Result<()> {
-    let incoming = Incoming::non_blocking(listener, &service)?;
-    let helpers = helpers::start()?;
-    let bells = (0..workers).map(|_| helpers::Bell::new()).collect::<io::Result<Vec<_>>>()?;
-    let turn = Arc::new(turn::Turn::new(bells, P::WAKES_ONE));
+    let acceptor = Incoming::non_blocking(listener, &service)?.into_acceptor();
+    let helpers = Helpers::start()?;
+    let wakers = (0..workers).map(|_| Waker::new()).collect::<io::Result<Vec<_>>>()?;
+    let balancer = Arc::new(AcceptBalancer::new(wakers, P::WAKES_ONE));
     if workers == 1 {
-        return Worker::new(0, poller()?, incoming, helpers, turn)?.run();
+        return Worker::new(0, poller()?, acceptor, helpers, balancer)?.run();
     }
     let (ended, outcomes) = channel();
     for number in 0..workers {
-        let turn = Arc::clone(&turn);
-        let worker = Worker::new(number, poller()?, incoming.share()?, helpers.clone(), turn)?;
+        let (acceptor, balancer) = (acceptor.share()?, Arc::clone(&balancer));
+        let worker = Worker::new(number, poller()?, acceptor, helpers.clone(), balancer)?;
         let ended = ended.clone();
         thread::Builder::new().name(format!("worker {number}")).spawn(move || {
             // With one worker less the server would be half a server: it ends.
@@ -115,6 +116,6 @@ fn serve<P: Poller + 'static>(
             let _ = ended.send(outcome.unwrap_or_else(panicked));
         })?;
     }
-    drop((incoming, ended));
+    drop((acceptor, ended));
     outcomes.iter().collect()
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&event_server::MODEL, event_server::run)
+    server_core::launch(&event_server::MODEL, event_server::run)
 }

@@ -46,7 +46,7 @@ struct Written {
     #[arg(long, value_enum, default_value_t)]
     trigger: Trigger,
     /// How many threads run the loop, each with clients of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = server_core::parse_count)]
     workers: usize,
 }
 

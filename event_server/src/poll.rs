@@ -3,56 +3,57 @@
 //! No descriptor is too high, and the kernel writes what is ready beside the question. But the whole array
 //! goes into the kernel for each wait, and is looked through there and here.
 
-use crate::poller::{Event, Poller, Token, Watch};
+use crate::poller::{Event, Poller, Watch};
+use server_core::Key;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 pub(crate) struct Poll {
-    /// By place.
+    /// By the client's slot.
     fds: Vec<libc::pollfd>,
-    tokens: Vec<Token>,
+    keys: Vec<Key>,
 }
 
 /// A negative descriptor is passed over.
-const NOBODY: libc::pollfd = libc::pollfd { fd: -1, events: 0, revents: 0 };
+const UNUSED: libc::pollfd = libc::pollfd { fd: -1, events: 0, revents: 0 };
 
 impl Poll {
     pub(crate) fn new() -> Poll {
-        Poll { fds: Vec::new(), tokens: Vec::new() }
+        Poll { fds: Vec::new(), keys: Vec::new() }
     }
 }
 
 impl Poller for Poll {
     const WAKES_ONE: bool = false;
 
-    fn watch(&mut self, fd: BorrowedFd<'_>, token: Token, _: Watch, to: Watch) -> io::Result<()> {
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: Key, _: Watch, to: Watch) -> io::Result<()> {
         let events = match to {
             Watch::Nothing => {
-                self.forget(fd, token);
+                self.forget(fd, key);
                 return Ok(());
             }
             Watch::Accept | Watch::Read => libc::POLLIN,
             Watch::Write => libc::POLLOUT,
         };
-        let place = token.place as usize;
-        if place >= self.fds.len() {
-            self.fds.resize(place + 1, NOBODY);
-            self.tokens.resize(place + 1, Token::default());
+        let index = key.index() as usize;
+        if index >= self.fds.len() {
+            self.fds.resize(index + 1, UNUSED);
+            self.keys.resize(index + 1, Key::default());
         }
-        self.fds[place] = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
-        self.tokens[place] = token;
+        self.fds[index] = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+        self.keys[index] = key;
         Ok(())
     }
 
-    fn forget(&mut self, _: BorrowedFd<'_>, token: Token) {
-        if let Some(entry) = self.fds.get_mut(token.place as usize) {
-            *entry = NOBODY;
+    fn forget(&mut self, _: BorrowedFd<'_>, key: Key) {
+        if let Some(entry) = self.fds.get_mut(key.index() as usize) {
+            *entry = UNUSED;
         }
         // What comes last and is empty need not be looked through.
         let end = self.fds.iter().rposition(|entry| entry.fd >= 0).map_or(0, |last| last + 1);
         self.fds.truncate(end);
-        self.tokens.truncate(end);
+        self.keys.truncate(end);
     }
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
@@ -66,9 +67,9 @@ impl Poller for Poll {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
         }
-        let all = self.fds.iter().zip(&self.tokens);
+        let all = self.fds.iter().zip(&self.keys);
         let ready = all.filter(|(entry, _)| entry.revents != 0).take(ready as usize);
-        events.extend(ready.map(|(_, &token)| Event { token, hung_up: false }));
+        events.extend(ready.map(|(_, &key)| Event { key, hung_up: false }));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What the loop needs of the kernel: to wait for many descriptors at once.
 
 use file_service::Interest;
+use server_core::Key;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -22,11 +23,10 @@ pub(crate) trait Poller: Send {
     /// # Errors
     ///
     /// The system, or this way of waiting, has no room for the descriptor.
-    fn watch(&mut self, fd: BorrowedFd<'_>, token: Token, from: Watch, to: Watch)
-    -> io::Result<()>;
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: Key, from: Watch, to: Watch) -> io::Result<()>;
 
     /// Forgets `fd`, which is about to be closed.
-    fn forget(&mut self, fd: BorrowedFd<'_>, token: Token);
+    fn forget(&mut self, fd: BorrowedFd<'_>, key: Key);
 
     /// Waits until a descriptor is ready or the time is up, and appends what is ready to `events`: each
     /// descriptor at most once. A signal may end the wait early.
@@ -56,35 +56,17 @@ impl From<Interest> for Watch {
     }
 }
 
-/// Who a descriptor belongs to: a place in the worker's table, and which of the clients that stood there, one
-/// after the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) place: u32,
-    pub(crate) number: u32,
-}
-
-impl Token {
-    /// The listening socket.
-    pub(crate) const DOOR: Token = Token { place: 0, number: 0 };
-    /// The worker's bell.
-    pub(crate) const BELL: Token = Token { place: 1, number: 0 };
-    /// The first place of a client.
-    pub(crate) const FIRST: u32 = 2;
-
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.number) << 32 | u64::from(self.place)
-    }
-
-    pub(crate) fn from_bits(bits: u64) -> Token {
-        Token { place: bits as u32, number: (bits >> 32) as u32 }
-    }
-}
+/// The key of the listening socket.
+pub(crate) const LISTENER: Key = Key::reserved(0);
+/// The key of the worker's waker.
+pub(crate) const WAKER: Key = Key::reserved(1);
+/// How many keys are not those of clients.
+pub(crate) const RESERVED: u32 = 2;
 
 /// A descriptor is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    pub(crate) token: Token,
-    /// The peer has ended its side. Only told by edges, where there may be no second one for it.
+    pub(crate) key: Key,
+    /// The peer has ended its side. Only reported by edges, where there may be no second one for it.
     pub(crate) hung_up: bool,
 }

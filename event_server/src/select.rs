@@ -3,12 +3,13 @@
 //! The kernel overwrites the sets with what is ready, so they are copied for each wait. It looks at all
 //! descriptors up to the highest, and so do we afterwards.
 
-use crate::poller::{Event, Poller, Token, Watch};
+use crate::poller::{Event, Poller, Watch};
 use rustix::event::{
     FdSetElement, FdSetIter, Timespec, fd_set_bound, fd_set_insert, fd_set_num_elements,
     fd_set_remove, select,
 };
 use rustix::io::Errno;
+use server_core::Key;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -23,17 +24,17 @@ pub(crate) struct Select {
     /// What the kernel writes into.
     ready: [Vec<FdSetElement>; 2],
     /// By descriptor.
-    tokens: Vec<Token>,
+    keys: Vec<Key>,
 }
 
 impl Select {
     pub(crate) fn new() -> Select {
-        let nobody = || vec![FdSetElement::default(); fd_set_num_elements(0, FD_SETSIZE as i32)];
+        let empty = || vec![FdSetElement::default(); fd_set_num_elements(0, FD_SETSIZE as i32)];
         Select {
-            read: nobody(),
-            write: nobody(),
-            ready: [nobody(), nobody()],
-            tokens: vec![Token::default(); FD_SETSIZE],
+            read: empty(),
+            write: empty(),
+            ready: [empty(), empty()],
+            keys: vec![Key::default(); FD_SETSIZE],
         }
     }
 }
@@ -45,7 +46,7 @@ impl Poller for Select {
         (fd.as_raw_fd() as usize) < FD_SETSIZE
     }
 
-    fn watch(&mut self, fd: BorrowedFd<'_>, token: Token, _: Watch, to: Watch) -> io::Result<()> {
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: Key, _: Watch, to: Watch) -> io::Result<()> {
         if !self.can_watch(fd) {
             return Err(io::Error::other("select takes descriptors below 1,024 only"));
         }
@@ -57,13 +58,13 @@ impl Poller for Select {
             Watch::Accept | Watch::Read => fd_set_insert(&mut self.read, fd),
             Watch::Write => fd_set_insert(&mut self.write, fd),
         }
-        self.tokens[fd as usize] = token;
+        self.keys[fd as usize] = key;
         Ok(())
     }
 
-    fn forget(&mut self, fd: BorrowedFd<'_>, token: Token) {
+    fn forget(&mut self, fd: BorrowedFd<'_>, key: Key) {
         // Does not fail: only what could be put in is taken out.
-        let _ = self.watch(fd, token, Watch::Nothing, Watch::Nothing);
+        let _ = self.watch(fd, key, Watch::Nothing, Watch::Nothing);
     }
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
@@ -71,10 +72,7 @@ impl Poller for Select {
         read.copy_from_slice(&self.read);
         write.copy_from_slice(&self.write);
         let end = fd_set_bound(read).max(fd_set_bound(write));
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // SAFETY: every descriptor in the sets is open, because the worker calls `forget` before it closes one.
         let outcome = unsafe { select(end, Some(read), Some(write), None, timeout.as_ref()) };
         match outcome {
@@ -83,8 +81,8 @@ impl Poller for Select {
             Err(errno) => return Err(errno.into()),
         }
         let ready = FdSetIter::new(read).chain(FdSetIter::new(write));
-        let token = |fd| self.tokens[fd as usize];
-        events.extend(ready.map(|fd| Event { token: token(fd), hung_up: false }));
+        let key = |fd| self.keys[fd as usize];
+        events.extend(ready.map(|fd| Event { key: key(fd), hung_up: false }));
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ fn parked(server: &Server) -> Conn {
 /// Lets everything in `meanwhile` happen to the server between two of its waits.
 fn in_one_batch(server: &Server, meanwhile: impl FnOnce()) {
     server.signal(Signal::STOP);
-    let stopped = || server.family().iter().all(|process| process.state == 'T');
+    let stopped = || server.process_tree().iter().all(|process| process.state == 'T');
     eventually("the server is stopped", stopped);
     meanwhile();
     server.signal(Signal::CONT);
@@ -176,7 +176,7 @@ fn a_stuck_reply_costs_nothing_and_has_an_end() {
             let spent = server.cpu_during(Duration::from_secs(1));
             assert!(spent < Duration::from_millis(500), "{poller:?}: {spent:?} while it waits");
             let (client, address) = (stuck.local(), server.address());
-            let gone = || connection_holders(&server.family(), address, client);
+            let gone = || connection_holders(&server.process_tree(), address, client);
             eventually("the stuck client is cut", || gone().is_empty());
             server.ask("LIST").ok();
         }

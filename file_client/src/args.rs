@@ -141,13 +141,13 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_grammars_are_consistent() {
+    fn grammars_are_consistent() {
         Args::command().debug_assert();
         Line::command().debug_assert();
     }
 
     #[test]
-    fn addresses() {
+    fn address_needs_a_port() {
         for good in ["127.0.0.1:9000", "localhost:0", "[::1]:65535"] {
             assert!(address(good).is_ok(), "{good}");
         }

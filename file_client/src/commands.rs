@@ -18,7 +18,7 @@ use crate::transfer;
 
 /// Carries out one command, with its messages, and returns its exit code.
 pub(crate) fn run(remote: &mut Remote, command: Command) -> u8 {
-    let _busy = interrupt::busy();
+    let _busy = interrupt::begin_command();
     let mut outcome = Outcome::default();
     match command {
         Command::List { dir, json } => {
@@ -50,7 +50,7 @@ struct Outcome {
 impl Outcome {
     /// Takes one result in and reports it; tells whether to stop here.
     fn add(&mut self, result: Result<(), Failure>) -> bool {
-        let failure = match (result, interrupt::taken()) {
+        let failure = match (result, interrupt::take_signal()) {
             // Whatever it looked like, this was the cause.
             (_, Some(signal)) => Failure::Interrupted(signal as u8),
             (Err(failure), None) => failure,
@@ -60,7 +60,7 @@ impl Outcome {
         if self.exit_code == 0 || matches!(failure, Failure::Interrupted(_)) {
             self.exit_code = failure.exit_code();
         }
-        failure.ends_all()
+        failure.is_final()
     }
 }
 
@@ -78,7 +78,7 @@ fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     let sizes: Vec<String> = entries
         .iter()
         .map(|entry| match entry.kind {
-            Kind::File => text::size(entry.size),
+            Kind::File => file_service::human::format_size(entry.size),
             Kind::Directory => "-".to_string(),
         })
         .collect();
@@ -156,7 +156,7 @@ fn targets(
     output: Option<&Path>,
 ) -> Result<Vec<Result<PathBuf, Failure>>, Failure> {
     let names: Vec<&OsString> = names.iter().filter_map(|name| name.as_ref().ok()).collect();
-    let folder = match output {
+    let directory = match output {
         None => Path::new(""),
         Some(output) if output.is_dir() => output,
         Some(output) if output.as_os_str().as_encoded_bytes().ends_with(b"/") => {
@@ -174,7 +174,7 @@ fn targets(
         }
     };
     distinct(&names, |name| local_name(name).ok().map(OsStr::to_os_string))?;
-    Ok(names.iter().map(|name| local_name(name).map(|local| folder.join(local))).collect())
+    Ok(names.iter().map(|name| local_name(name).map(|local| directory.join(local))).collect())
 }
 
 fn put(

@@ -21,7 +21,7 @@ use crate::remote::Remote;
 use crate::words::{needs_quotes, quote, typed};
 
 /// How long the Tab key may wait for the server.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Completes the lines of the prompt.
 pub(crate) struct Completion {
@@ -44,16 +44,16 @@ impl Completer for Completion {
         let Some((word, text)) = words.last().zip(texts.last()) else {
             return Ok((pos, Vec::new()));
         };
-        let choices = match wanted(&texts) {
-            Wanted::Words(mut choices) => {
-                choices.retain(|choice| choice.starts_with(text));
-                choices.into_iter().map(|name| Choice { name, is_folder: false }).collect()
+        let candidates = match expected(&texts) {
+            Expected::Words(mut candidates) => {
+                candidates.retain(|candidate| candidate.starts_with(text));
+                candidates.into_iter().map(|name| Candidate { name, is_directory: false }).collect()
             }
-            Wanted::Remote { files } => remote_names(&mut self.remote.borrow_mut(), text, files),
-            Wanted::Local => local_names(text),
+            Expected::Remote { files } => remote_names(&mut self.remote.borrow_mut(), text, files),
+            Expected::Local => local_names(text),
         };
-        let folder = text.rfind('/').map_or("", |slash| &text[..=slash]);
-        Ok((word.start, pairs(folder, choices, word.quoted)))
+        let directory = text.rfind('/').map_or("", |slash| &text[..=slash]);
+        Ok((word.start, pairs(directory, candidates, word.quoted)))
     }
 }
 
@@ -66,7 +66,7 @@ impl Hinter for Completion {
 
 /// What kind of word belongs under the cursor.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum Expected {
     /// One of these.
     Words(Vec<String>),
     /// A name on the server; folders only, unless `files`.
@@ -76,33 +76,33 @@ enum Wanted {
 }
 
 /// One name in a folder, or one word.
-struct Choice {
+struct Candidate {
     name: String,
-    is_folder: bool,
+    is_directory: bool,
 }
 
 /// Decides by the command and by the option before the cursor.
-fn wanted(words: &[&str]) -> Wanted {
+fn expected(words: &[&str]) -> Expected {
     let grammar = Line::command();
     let [command, .., last] = words else {
-        return Wanted::Words(commands(&grammar));
+        return Expected::Words(commands(&grammar));
     };
     let Some(subcommand) = grammar.find_subcommand(command) else {
         return match *command {
-            "help" => Wanted::Words(commands(&grammar)),
-            _ => Wanted::Words(Vec::new()),
+            "help" => Expected::Words(commands(&grammar)),
+            _ => Expected::Words(Vec::new()),
         };
     };
     let before = words[words.len() - 2];
     match (subcommand.get_name(), before) {
-        ("get", "-o" | "--output") => Wanted::Local,
-        ("put", "--to") => Wanted::Remote { files: false },
-        ("put", "--as") => Wanted::Remote { files: true },
-        _ if last.starts_with('-') => Wanted::Words(options(subcommand)),
-        ("list", _) => Wanted::Remote { files: false },
-        ("get" | "hash", _) => Wanted::Remote { files: true },
-        ("put", _) => Wanted::Local,
-        _ => Wanted::Words(Vec::new()),
+        ("get", "-o" | "--output") => Expected::Local,
+        ("put", "--to") => Expected::Remote { files: false },
+        ("put", "--as") => Expected::Remote { files: true },
+        _ if last.starts_with('-') => Expected::Words(options(subcommand)),
+        ("list", _) => Expected::Remote { files: false },
+        ("get" | "hash", _) => Expected::Remote { files: true },
+        ("put", _) => Expected::Local,
+        _ => Expected::Words(Vec::new()),
     }
 }
 
@@ -126,61 +126,61 @@ fn options(command: &clap::Command) -> Vec<String> {
 
 /// Names on the server that begin like `text`. No connection means no offers: the command itself
 /// will tell.
-fn remote_names(remote: &mut Remote, text: &str, files: bool) -> Vec<Choice> {
-    let (folder, start) = text.rsplit_once('/').unwrap_or(("", text));
-    let Ok(entries) = remote.list_quickly(folder, PATIENCE) else {
+fn remote_names(remote: &mut Remote, text: &str, files: bool) -> Vec<Candidate> {
+    let (directory, start) = text.rsplit_once('/').unwrap_or(("", text));
+    let Ok(entries) = remote.list_quickly(directory, TIMEOUT) else {
         return Vec::new();
     };
     entries
         .into_iter()
         .filter(|entry| is_safe(entry.name.as_bytes()))
         .filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind == Kind::Directory)))
-        .filter(|(_, is_folder)| files || *is_folder)
-        .filter(|(name, _)| offered(name, start))
-        .map(|(name, is_folder)| Choice { name, is_folder })
+        .filter(|(_, is_directory)| files || *is_directory)
+        .filter(|(name, _)| candidates(name, start))
+        .map(|(name, is_directory)| Candidate { name, is_directory })
         .collect()
 }
 
-fn local_names(text: &str) -> Vec<Choice> {
-    let (folder, start) = match text.rsplit_once('/') {
+fn local_names(text: &str) -> Vec<Candidate> {
+    let (directory, start) = match text.rsplit_once('/') {
         Some(("", start)) => ("/", start),
-        Some((folder, start)) => (folder, start),
+        Some((directory, start)) => (directory, start),
         None => (".", text),
     };
-    let Ok(entries) = fs::read_dir(folder) else {
+    let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
-    let mut choices: Vec<Choice> = entries
+    let mut candidates: Vec<Candidate> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| is_safe(name.as_bytes()) && offered(name, start))
+        .filter(|name| is_safe(name.as_bytes()) && candidates(name, start))
         .map(|name| {
-            let is_folder = Path::new(folder).join(&name).is_dir();
-            Choice { name, is_folder }
+            let is_directory = Path::new(directory).join(&name).is_dir();
+            Candidate { name, is_directory }
         })
         .collect();
-    choices.sort_by(|a, b| a.name.cmp(&b.name));
-    choices
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    candidates
 }
 
 /// Names that begin with a dot are offered to those who typed the dot.
-fn offered(name: &str, start: &str) -> bool {
+fn candidates(name: &str, start: &str) -> bool {
     name.starts_with(start) && (!name.starts_with('.') || !start.is_empty())
 }
 
 /// The choices as they are shown and as they are put into the line. If one needs quotes all get
 /// them, or they would have no common beginning to complete.
-fn pairs(folder: &str, choices: Vec<Choice>, quoted: bool) -> Vec<Pair> {
+fn pairs(directory: &str, candidates: Vec<Candidate>, quoted: bool) -> Vec<Pair> {
     let quoted = quoted
-        || needs_quotes_in(folder)
-        || choices.iter().any(|choice| needs_quotes(&choice.name));
-    choices
+        || needs_quotes_in(directory)
+        || candidates.iter().any(|candidate| needs_quotes(&candidate.name));
+    candidates
         .into_iter()
-        .map(|Choice { name, is_folder }| {
-            let slash = if is_folder { "/" } else { "" };
-            let path = format!("{folder}{name}{slash}");
+        .map(|Candidate { name, is_directory }| {
+            let slash = if is_directory { "/" } else { "" };
+            let path = format!("{directory}{name}{slash}");
             // A folder is typed on; a file, an option or a command is done.
-            let mut replacement = quote(&path, quoted, is_folder);
-            if !is_folder {
+            let mut replacement = quote(&path, quoted, is_directory);
+            if !is_directory {
                 replacement.push(' ');
             }
             Pair { display: format!("{name}{slash}"), replacement }
@@ -188,8 +188,8 @@ fn pairs(folder: &str, choices: Vec<Choice>, quoted: bool) -> Vec<Pair> {
         .collect()
 }
 
-fn needs_quotes_in(folder: &str) -> bool {
-    !folder.is_empty() && needs_quotes(folder)
+fn needs_quotes_in(directory: &str) -> bool {
+    !directory.is_empty() && needs_quotes(directory)
 }
 
 #[cfg(test)]
@@ -197,35 +197,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_decides_what_is_offered() {
-        let Wanted::Words(all) = wanted(&["l"]) else { panic!() };
+    fn position_decides_the_candidates() {
+        let Expected::Words(all) = expected(&["l"]) else { panic!() };
         for command in ["list", "get", "put", "hash", "quit", "help"] {
             assert!(all.iter().any(|word| word == command), "{command} in {all:?}");
         }
-        assert_eq!(wanted(&["get", ""]), Wanted::Remote { files: true });
-        assert_eq!(wanted(&["get", "a", "-o", ""]), Wanted::Local);
-        assert_eq!(wanted(&["list", "s"]), Wanted::Remote { files: false });
-        assert_eq!(wanted(&["ls", "s"]), Wanted::Remote { files: false });
-        assert_eq!(wanted(&["put", ""]), Wanted::Local);
-        assert_eq!(wanted(&["put", "a", "--to", ""]), Wanted::Remote { files: false });
-        assert_eq!(wanted(&["nonsense", ""]), Wanted::Words(Vec::new()));
-        let Wanted::Words(options) = wanted(&["get", "--"]) else { panic!() };
+        assert_eq!(expected(&["get", ""]), Expected::Remote { files: true });
+        assert_eq!(expected(&["get", "a", "-o", ""]), Expected::Local);
+        assert_eq!(expected(&["list", "s"]), Expected::Remote { files: false });
+        assert_eq!(expected(&["ls", "s"]), Expected::Remote { files: false });
+        assert_eq!(expected(&["put", ""]), Expected::Local);
+        assert_eq!(expected(&["put", "a", "--to", ""]), Expected::Remote { files: false });
+        assert_eq!(expected(&["nonsense", ""]), Expected::Words(Vec::new()));
+        let Expected::Words(options) = expected(&["get", "--"]) else { panic!() };
         assert!(options.contains(&"--resume".to_string()), "{options:?}");
     }
 
     #[test]
-    fn choices_share_their_quotes() {
-        let choice = |name: &str, is_folder| Choice { name: name.to_string(), is_folder };
-        let replacements = |folder: &str, choices, quoted| -> Vec<String> {
-            pairs(folder, choices, quoted).into_iter().map(|pair| pair.replacement).collect()
+    fn candidates_share_their_quotes() {
+        let candidate =
+            |name: &str, is_directory| Candidate { name: name.to_string(), is_directory };
+        let replacements = |directory: &str, candidates, quoted| -> Vec<String> {
+            pairs(directory, candidates, quoted).into_iter().map(|pair| pair.replacement).collect()
         };
-        assert_eq!(replacements("d/", vec![choice("a", false)], false), ["d/a "]);
-        assert_eq!(replacements("", vec![choice("sub", true)], false), ["sub/"]);
-        assert_eq!(replacements("", vec![choice("a b", true)], false), ["'a b/"]);
+        assert_eq!(replacements("d/", vec![candidate("a", false)], false), ["d/a "]);
+        assert_eq!(replacements("", vec![candidate("sub", true)], false), ["sub/"]);
+        assert_eq!(replacements("", vec![candidate("a b", true)], false), ["'a b/"]);
         assert_eq!(
-            replacements("", vec![choice("ab", false), choice("a c", false)], false),
+            replacements("", vec![candidate("ab", false), candidate("a c", false)], false),
             ["'ab' ", "'a c' "]
         );
-        assert_eq!(replacements("my dir/", vec![choice("a", false)], false), ["'my dir/a' "]);
+        assert_eq!(replacements("my dir/", vec![candidate("a", false)], false), ["'my dir/a' "]);
     }
 }

@@ -10,17 +10,17 @@ use crate::text::printable;
 /// Why a command, or its part for one file, was not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server said no, or a local file is not to be had.
+    /// The server refused, or a local file cannot be used.
     Refused(String),
-    /// The words make no sense together.
+    /// The arguments make no sense together.
     Usage(String),
     /// The connection broke or verification failed, for this file.
     Broken(String),
-    /// There is no server to talk to; the next file would fare no better.
+    /// No server can be reached; the next file would fail, too.
     Unreachable(String),
-    /// The person, or the system, told the program to stop with this signal.
+    /// This signal ended the program.
     Interrupted(u8),
-    /// Whoever read standard output has left: `file_client list | head`.
+    /// The reader of standard output has closed it: `file_client list | head`.
     OutputClosed,
 }
 
@@ -65,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// What the shell is told.
+    /// The exit code of the program.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::Refused(_) => REFUSED,
@@ -78,25 +78,25 @@ impl Failure {
     }
 
     /// Whether going on with the next file is pointless or unwanted.
-    pub(crate) fn ends_all(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(self, Failure::Unreachable(_) | Failure::Interrupted(_) | Failure::OutputClosed)
     }
 
-    /// Prints the message, if there is anything to say.
+    /// Prints the message, if there is one.
     pub(crate) fn report(&self) {
         match self {
             Failure::Refused(message)
             | Failure::Usage(message)
             | Failure::Broken(message)
-            | Failure::Unreachable(message) => tell(&format!("error: {message}")),
-            Failure::Interrupted(_) => tell("interrupted"),
+            | Failure::Unreachable(message) => eprint_line(&format!("error: {message}")),
+            Failure::Interrupted(_) => eprint_line("interrupted"),
             Failure::OutputClosed => {}
         }
     }
 }
 
-/// One line on standard error; a closed standard error is nobody's problem.
-pub(crate) fn tell(line: &str) {
+/// Prints a line on standard error; an error of that is ignored.
+pub(crate) fn eprint_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

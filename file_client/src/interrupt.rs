@@ -2,8 +2,8 @@
 //!
 //! The default action would leave a temporary file behind. Here both signals are blocked in every
 //! thread, and a thread of its own waits for them. While a command has a socket it shuts that
-//! down: the transfer then fails like any other, cleans up behind itself, and finds in [`taken`]
-//! why. With nothing under way, or at a second signal, it ends the process at once.
+//! down: the transfer then fails like any other, cleans up behind itself, and finds the reason in
+//! [`take_signal`]. With nothing under way, or at a second signal, it ends the process at once.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -27,9 +27,9 @@ struct State {
 }
 
 /// A command under way; it lasts as long as this value.
-pub(crate) struct Busy(());
+pub(crate) struct CommandGuard(());
 
-/// Takes the signals over. To be called before any other thread starts.
+/// Handles the signals from now on. Must be called before any other thread starts.
 pub(crate) fn watch() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
@@ -42,7 +42,7 @@ pub(crate) fn watch() {
     }
     let watcher = thread::Builder::new().name("signals".to_string()).spawn(move || {
         while let Ok(signal) = signals.wait() {
-            stop(signal, terminal.as_ref())
+            interrupt(signal, terminal.as_ref())
         }
     });
     if watcher.is_err() {
@@ -50,14 +50,14 @@ pub(crate) fn watch() {
     }
 }
 
-/// Announces a command.
-pub(crate) fn busy() -> Busy {
+/// Begins a command.
+pub(crate) fn begin_command() -> CommandGuard {
     state().busy = true;
-    Busy(())
+    CommandGuard(())
 }
 
-/// Tells which socket the command under way uses, if one is.
-pub(crate) fn expose(socket: io::Result<impl Into<OwnedFd>>) {
+/// Registers the socket that the command under way uses, if one is.
+pub(crate) fn register_socket(socket: io::Result<impl Into<OwnedFd>>) {
     let mut state = state();
     if state.busy {
         state.socket = socket.ok().map(Into::into);
@@ -65,16 +65,16 @@ pub(crate) fn expose(socket: io::Result<impl Into<OwnedFd>>) {
 }
 
 /// The signal that ended the command under way, if one did.
-pub(crate) fn pending() -> Option<Signal> {
+pub(crate) fn signal() -> Option<Signal> {
     state().signal
 }
 
-/// The same, and forgets it.
-pub(crate) fn taken() -> Option<Signal> {
+/// Takes the signal that ended the command under way, if one did.
+pub(crate) fn take_signal() -> Option<Signal> {
     state().signal.take()
 }
 
-impl Drop for Busy {
+impl Drop for CommandGuard {
     fn drop(&mut self) {
         let mut state = state();
         state.busy = false;
@@ -82,7 +82,7 @@ impl Drop for Busy {
     }
 }
 
-fn stop(signal: Signal, terminal: Option<&Termios>) {
+fn interrupt(signal: Signal, terminal: Option<&Termios>) {
     let mut state = state();
     if state.signal.is_none()
         && let Some(socket) = &state.socket

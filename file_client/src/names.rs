@@ -31,7 +31,7 @@ pub(crate) fn on_server(remote: &mut Remote, names: &[OsString]) -> Vec<Result<O
                 found.extend(result.err().map(Err));
             }
         }
-        if matches!(found.last(), Some(Err(failure)) if failure.ends_all()) {
+        if matches!(found.last(), Some(Err(failure)) if failure.is_final()) {
             break;
         }
     }
@@ -66,8 +66,8 @@ pub(crate) fn show(name: impl AsRef<OsStr>) -> String {
 }
 
 /// `folder` and `name` as one path of the server.
-pub(crate) fn join(folder: &OsStr, name: &OsStr) -> OsString {
-    let mut path = folder.as_bytes().to_vec();
+pub(crate) fn join(directory: &OsStr, name: &OsStr) -> OsString {
+    let mut path = directory.as_bytes().to_vec();
     while path.ends_with(b"/") {
         path.pop();
     }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_components_become_local_names() {
+    fn unsafe_name_is_not_local() {
         for good in ["a", "sub/a b", "/x/y", "...", ".hidden", "a\\b"] {
             assert!(local_name(good.as_ref()).is_ok(), "{good}");
         }
@@ -187,20 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn joining() {
-        for (folder, name, path) in [
+    fn join_inserts_one_slash() {
+        for (directory, name, path) in [
             ("", "a", "a"),
             ("/", "a", "a"),
             ("d", "a", "d/a"),
             ("d/", "a", "d/a"),
             ("/d/e//", "a", "/d/e/a"),
         ] {
-            assert_eq!(join(folder.as_ref(), name.as_ref()), path);
+            assert_eq!(join(directory.as_ref(), name.as_ref()), path);
         }
     }
 
     #[test]
-    fn matching_is_the_shells() {
+    fn pattern_matches_as_in_shell() {
         let entries = |names: &[&str]| -> Vec<Entry> {
             names
                 .iter()

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::failure::tell;
+use crate::failure::eprint_line;
 use crate::text::printable;
 
 /// A bar for the file `name`, without a length so far.
@@ -34,7 +34,7 @@ pub(crate) fn finish(bar: &ProgressBar, line: &str) {
     let watched = !bar.is_hidden();
     bar.finish_and_clear();
     if watched {
-        tell(line);
+        eprint_line(line);
     }
 }
 

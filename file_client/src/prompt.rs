@@ -17,7 +17,7 @@ use rustyline::{CompletionType, Config, Editor};
 use crate::args::{Line, LineCommand};
 use crate::commands;
 use crate::complete::Completion;
-use crate::failure::{REFUSED, USAGE, reason, tell};
+use crate::failure::{REFUSED, USAGE, eprint_line, reason};
 use crate::remote::Remote;
 use crate::words::split;
 
@@ -33,7 +33,7 @@ pub(crate) fn interactive(mut remote: Remote) -> u8 {
     let mut editor = match editor(&remote) {
         Ok(editor) => editor,
         Err(error) => {
-            tell(&format!("error: cannot use this terminal: {error}"));
+            eprint_line(&format!("error: cannot use this terminal: {error}"));
             return REFUSED;
         }
     };
@@ -49,7 +49,7 @@ pub(crate) fn interactive(mut remote: Remote) -> u8 {
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
             Err(error) => {
-                tell(&format!("error: cannot read from the terminal: {error}"));
+                eprint_line(&format!("error: cannot read from the terminal: {error}"));
                 return REFUSED;
             }
         };
@@ -80,7 +80,7 @@ pub(crate) fn scripted(remote: &mut Remote, mut input: impl BufRead) -> u8 {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) => {
-                tell(&format!("error: cannot read standard input: {}", reason(&error)));
+                eprint_line(&format!("error: cannot read standard input: {}", reason(&error)));
                 return REFUSED;
             }
         }
@@ -107,7 +107,7 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
         return Next::Go;
     }
     let Some(words) = split(line) else {
-        tell("error: a quote is left open");
+        eprint_line("error: a quote is left open");
         return Next::Failed(USAGE);
     };
     if words.is_empty() {
@@ -125,7 +125,7 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
         LineCommand::Quit => return Next::Leave,
         LineCommand::Command(command) => command,
     };
-    if interactive && let Err(failure) = remote.renew() {
+    if interactive && let Err(failure) = remote.reconnect_if_closed() {
         failure.report();
         return Next::Failed(failure.exit_code());
     }
@@ -147,10 +147,10 @@ fn history_file() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let state = absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-    let folder = state.join("file_client");
+    let directory = state.join("file_client");
     // Only for its owner: names of files can be nobody else's business.
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
-    Some(folder.join("history"))
+    DirBuilder::new().recursive(true).mode(0o700).create(&directory).ok()?;
+    Some(directory.join("history"))
 }
 
 fn println(line: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use file_service::client::{self, Client, DatagramClient, Entry, Progress};
 
-use crate::failure::{Failure, reason, tell};
+use crate::failure::{Failure, eprint_line, reason};
 use crate::interrupt;
 
 /// How long to wait for a connection.
@@ -55,13 +55,13 @@ impl Remote {
         if !self.udp {
             return self.client().map(|client| client as &mut dyn Source);
         }
-        if let Some(signal) = interrupt::pending() {
+        if let Some(signal) = interrupt::signal() {
             return Err(Failure::Interrupted(signal as u8));
         }
         // Made new each time, for it may have been shut down, and a reply to its forerunner has another port.
         let client = DatagramClient::new(self.addr.as_str(), Some(self.timeout))
             .map_err(|error| self.unreachable(error))?;
-        interrupt::expose(client.try_clone_socket());
+        interrupt::register_socket(client.try_clone_socket());
         Ok(self.datagrams.insert(client))
     }
 
@@ -72,40 +72,40 @@ impl Remote {
             let message = "by datagram there are only list, get and hash: leave --udp out";
             return Err(Failure::Usage(message.to_string()));
         }
-        if let Some(signal) = interrupt::pending() {
+        if let Some(signal) = interrupt::signal() {
             return Err(Failure::Interrupted(signal as u8));
         }
         let client = match self.client.take() {
             Some(client) if !client.is_stale() => client,
             _ => self.connect()?,
         };
-        interrupt::expose(client.try_clone_stream());
+        interrupt::register_socket(client.try_clone_stream());
         Ok(self.client.insert(client))
     }
 
-    /// Makes the connection new where the server has closed it, and says so: for the prompt, where
-    /// a person may have been away for longer than the server waits.
-    pub(crate) fn renew(&mut self) -> Result<(), Failure> {
+    /// Connects again where the server has closed the connection, and prints that: for the prompt, which
+    /// may have been idle for longer than the server waits.
+    pub(crate) fn reconnect_if_closed(&mut self) -> Result<(), Failure> {
         let was_closed = self.client.as_ref().is_some_and(Client::is_stale);
         self.client()?;
         if was_closed {
-            tell("the server had closed the idle connection; connected again");
+            eprint_line("the server had closed the idle connection; connected again");
         }
         Ok(())
     }
 
-    /// The entries of a folder, for completion: soon or not at all, and in silence.
+    /// Returns the entries of a directory, for completion: within `timeout`, and without a message.
     pub(crate) fn list_quickly(
         &mut self,
-        folder: &str,
-        patience: Duration,
+        directory: &str,
+        timeout: Duration,
     ) -> Result<Vec<Entry>, Failure> {
-        let timeout = self.timeout;
+        let usual = self.timeout;
         let client = self.client()?;
-        let limited = client.set_timeout(Some(patience)).map_err(client::Error::Lost);
-        let result = limited.and_then(|()| client.list_dir(folder));
-        let restored = client.set_timeout(Some(timeout)).map_err(client::Error::Lost);
-        restored.and(result).map_err(|error| Failure::of_server(folder, error))
+        let limited = client.set_timeout(Some(timeout)).map_err(client::Error::Lost);
+        let result = limited.and_then(|()| client.list_dir(directory));
+        let restored = client.set_timeout(Some(usual)).map_err(client::Error::Lost);
+        restored.and(result).map_err(|error| Failure::of_server(directory, error))
     }
 
     /// Takes leave of the server, if connected.

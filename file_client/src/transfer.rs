@@ -7,23 +7,24 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use file_service::client;
+use file_service::human::format_size;
 use indicatif::ProgressBar;
 use nix::libc::O_NOFOLLOW;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::failure::{Failure, tell};
+use crate::failure::{Failure, eprint_line};
 use crate::interrupt;
 use crate::names::show;
 use crate::progress;
 use crate::remote::{Remote, Source};
-use crate::text::{printable, size};
+use crate::text::printable;
 
 /// Fetches `name` into the file `target`, which appears when everything is there and verified.
 pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
     let what = show(name);
     let source = remote.source()?;
-    let mut temporary = temporary_beside(target)?;
+    let mut temporary = temporary_next_to(target)?;
     let bar = progress::bar(name, false);
     let mut sink = Hashing::new(temporary.as_file_mut());
     let received = receive(source, name, 0, &mut sink, &bar).map_err(|error| match error {
@@ -39,7 +40,7 @@ pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Resu
     verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "nothing was saved, try again"))?;
     temporary.persist(target).map_err(|error| Failure::of_file("save", target, &error.error))?;
-    progress::finish(&bar, &format!("{what}: {} received and verified", size(received)));
+    progress::finish(&bar, &format!("{what}: {} received and verified", format_size(received)));
     Ok(())
 }
 
@@ -53,11 +54,11 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
     let bar = progress::bar(name, false);
 
     let mut sink = Hashing::new(&mut file);
-    let kept = sink.take_in().map_err(|error| Failure::of_file("read", &part, &error))?;
+    let kept = sink.hash_to_end().map_err(|error| Failure::of_file("read", &part, &error))?;
     let mut result = receive(source, name, kept, &mut sink, &bar);
     if kept > 0 && result.as_ref().is_err_and(|error| error.code() == Some("bad-range")) {
         // The file has become shorter than its part: another file, so from the start.
-        sink.start_over().map_err(|error| Failure::of_file("write", &part, &error))?;
+        sink.restart().map_err(|error| Failure::of_file("write", &part, &error))?;
         result = receive(source, name, 0, &mut sink, &bar);
     }
     let ours = sink.finish();
@@ -70,37 +71,37 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
             client::Error::Local(error) => Failure::of_file("write", &part, &error),
             client::Error::Refused { .. } => Failure::of_server(&what, error),
             _ if arrived > 0
-                && let Some(signal) = interrupt::pending() =>
+                && let Some(signal) = interrupt::signal() =>
             {
                 bar.finish_and_clear();
-                tell(&format!(
+                eprint_line(&format!(
                     "{}: {} kept, --resume goes on from there",
                     show(&part),
-                    size(arrived)
+                    format_size(arrived)
                 ));
                 Failure::Interrupted(signal as u8)
             }
             error if arrived == 0 => Failure::Broken(format!("{what}: {error}; try again")),
             error => Failure::Broken(format!(
                 "{what}: {error}; {} kept in {}, --resume goes on from there",
-                size(arrived),
+                format_size(arrived),
                 show(&part)
             )),
         });
     }
 
     verify(source, name, &ours, &bar).map_err(|doubt| match doubt {
-        Doubt::Differs => {
+        VerificationError::Mismatch => {
             let _ = fs::remove_file(&part);
             doubt.failure(&what, "the part was thrown away, start again")
         }
-        Doubt::Unknown(_) => {
+        VerificationError::NoHash(_) => {
             doubt.failure(&what, &format!("kept in {}, --resume tries again", show(&part)))
         }
     })?;
     fs::rename(&part, target).map_err(|error| Failure::of_file("save", target, &error))?;
     let total = file.metadata().map_or(0, |meta| meta.len());
-    progress::finish(&bar, &format!("{what}: {} received and verified", size(total)));
+    progress::finish(&bar, &format!("{what}: {} received and verified", format_size(total)));
     Ok(())
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
     let ours = source.finish();
     verify(client, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "check what the server has, or put it again"))?;
-    progress::finish(&bar, &format!("{what}: {} stored and verified", size(length)));
+    progress::finish(&bar, &format!("{what}: {} stored and verified", format_size(length)));
     Ok(())
 }
 
@@ -161,16 +162,16 @@ fn part_of(target: &Path) -> PathBuf {
 
 /// A temporary in the target's folder, since only there a rename is sure to work. It goes away
 /// with its handle, and takes the permissions that any new file here would have.
-fn temporary_beside(target: &Path) -> Result<NamedTempFile, Failure> {
-    let folder = match target.parent() {
-        Some(folder) if folder != Path::new("") => folder,
+fn temporary_next_to(target: &Path) -> Result<NamedTempFile, Failure> {
+    let directory = match target.parent() {
+        Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
     };
     tempfile::Builder::new()
         .prefix(".file_client-")
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(|error| Failure::of_file("write into", folder, &error))
+        .tempfile_in(directory)
+        .map_err(|error| Failure::of_file("write into", directory, &error))
 }
 
 /// Opens or makes the `.part` file, for this process alone.
@@ -228,36 +229,36 @@ fn verify(
     name: &OsStr,
     ours: &str,
     bar: &ProgressBar,
-) -> Result<(), Doubt> {
+) -> Result<(), VerificationError> {
     progress::verifying(bar);
     match source.hash(name) {
         Ok(theirs) if theirs == ours => Ok(()),
-        Ok(_) => Err(Doubt::Differs),
+        Ok(_) => Err(VerificationError::Mismatch),
         // A server that does not know the request at all, such as a small one of somebody's own.
         Err(client::Error::Refused { code, .. }) if code == "bad-command" => {
             bar.suspend(|| {
-                tell(&format!("{}: not verified, the server has no HASH", show(name)));
+                eprint_line(&format!("{}: not verified, the server has no HASH", show(name)));
             });
             Ok(())
         }
-        Err(error) => Err(Doubt::Unknown(error)),
+        Err(error) => Err(VerificationError::NoHash(error)),
     }
 }
 
 /// Why a transfer counts as not verified.
-enum Doubt {
-    Differs,
-    Unknown(client::Error),
+enum VerificationError {
+    Mismatch,
+    NoHash(client::Error),
 }
 
-impl Doubt {
+impl VerificationError {
     fn failure(&self, what: &str, advice: &str) -> Failure {
         Failure::Broken(match self {
-            Doubt::Differs => format!(
+            VerificationError::Mismatch => format!(
                 "{what}: verification failed, the file was changed on the server or damaged on \
                  the way; {advice}"
             ),
-            Doubt::Unknown(error) => format!(
+            VerificationError::NoHash(error) => format!(
                 "{what}: verification failed, the server's hash is not to be had: {}; {advice}",
                 printable(error.to_string().as_bytes())
             ),
@@ -283,15 +284,15 @@ impl<'a, F> Hashing<'a, F> {
 }
 
 impl Hashing<'_, File> {
-    /// Reads the file to its end, for the hash; tells where that is.
-    fn take_in(&mut self) -> io::Result<u64> {
+    /// Reads the file to its end, for the hash. Returns its length.
+    fn hash_to_end(&mut self) -> io::Result<u64> {
         let mut buffer = vec![0; 256 * 1024];
         while self.read(&mut buffer)? > 0 {}
         self.inner.stream_position()
     }
 
-    /// Forgets everything.
-    fn start_over(&mut self) -> io::Result<()> {
+    /// Begins again with an empty file.
+    fn restart(&mut self) -> io::Result<()> {
         self.hash = Sha256::new();
         self.inner.set_len(0)?;
         self.inner.seek(SeekFrom::Start(0)).map(drop)

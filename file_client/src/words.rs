@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn quoting_is_undone_by_splitting() {
+    fn split_undoes_quoting() {
         for name in ["a", "a b", "it's", "a\"b", "a\\b", "*", "#x", "", "é ü", "'"] {
             for force in [false, true] {
                 let line = quote(name, force, false);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_under_the_cursor() {
+    fn typed_word_is_under_the_cursor() {
         for (line, count, start, text, quoted) in [
             ("", 1, 0, "", false),
             ("ge", 1, 0, "ge", false),

@@ -26,13 +26,13 @@ struct Server {
 type Rule = dyn Fn(usize, &UdpSocket, SocketAddr, &str, &mut dyn FnMut() -> Vec<u8>) + Send;
 
 impl Server {
-    fn honest() -> Server {
-        Server::ruled(Box::new(|_, socket, client, _, answer| {
+    fn start() -> Server {
+        Server::start_with(Box::new(|_, socket, client, _, answer| {
             socket.send_to(&answer(), client).unwrap();
         }))
     }
 
-    fn ruled(rule: Box<Rule>) -> Server {
+    fn start_with(rule: Box<Rule>) -> Server {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("hello.txt"), "hello\n").unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
@@ -72,19 +72,19 @@ impl Server {
         requests
     }
 
-    fn command(&self, folder: &TempDir, args: &[&str]) -> Command {
+    fn command(&self, directory: &TempDir, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_file_client"));
         command.args(["--udp", "--addr", &self.addr.to_string()]).args(args);
-        command.current_dir(folder.path()).stdin(Stdio::null());
+        command.current_dir(directory.path()).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, folder: &TempDir, args: &[&str]) -> Output {
-        self.command(folder, args).output().unwrap()
+    fn run(&self, directory: &TempDir, args: &[&str]) -> Output {
+        self.command(directory, args).output().unwrap()
     }
 }
 
-fn folder() -> TempDir {
+fn directory() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -106,15 +106,15 @@ fn assert_fails(output: &Output, exit_code: i32, saying: &str) {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-fn is_empty(folder: impl AsRef<Path>) -> bool {
-    fs::read_dir(folder).unwrap().next().is_none()
+fn is_empty(directory: impl AsRef<Path>) -> bool {
+    fs::read_dir(directory).unwrap().next().is_none()
 }
 
 const HASH_OF_HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
 
 #[test]
-fn every_command() {
-    let (server, local) = (Server::honest(), folder());
+fn every_command_works_by_datagram() {
+    let (server, local) = (Server::start(), directory());
     let output = server.run(&local, &["list"]);
     assert_success(&output);
     assert!(stdout(&output).contains("  hello.txt\n") && stdout(&output).contains("  sub/\n"));
@@ -145,8 +145,8 @@ fn every_command() {
 }
 
 #[test]
-fn commands_from_a_pipe() {
-    let (server, local) = (Server::honest(), folder());
+fn piped_commands_are_run() {
+    let (server, local) = (Server::start(), directory());
     let mut child =
         server.command(&local, &[]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"hash hello.txt\nlist sub\n").unwrap();
@@ -156,8 +156,8 @@ fn commands_from_a_pipe() {
 }
 
 #[test]
-fn refusals() {
-    let (server, local) = (Server::honest(), folder());
+fn refusal_is_printed() {
+    let (server, local) = (Server::start(), directory());
     assert_fails(
         &server.run(&local, &["get", "absent"]),
         1,
@@ -179,14 +179,14 @@ fn refusals() {
 }
 
 #[test]
-fn what_is_lost_is_asked_for_again() {
+fn lost_datagram_is_requested_again() {
     // The third is answered, and so is whatever comes after it because the answer takes its time.
-    let server = Server::ruled(Box::new(|copy, socket, client, _, answer| {
+    let server = Server::start_with(Box::new(|copy, socket, client, _, answer| {
         if copy >= 2 {
             socket.send_to(&answer(), client).unwrap();
         }
     }));
-    let output = server.run(&folder(), &["hash", "hello.txt", "sub/a b"]);
+    let output = server.run(&directory(), &["hash", "hello.txt", "sub/a b"]);
     assert_success(&output);
     let (log, requests) = (server.log(), server.requests());
     assert_eq!(requests.len(), 2, "copies are equal: {log:?}");
@@ -198,9 +198,9 @@ fn what_is_lost_is_asked_for_again() {
 }
 
 #[test]
-fn what_is_no_reply_is_passed_over() {
+fn unrelated_datagram_is_ignored() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let server = Server::ruled(Box::new(move |_, socket, client, request, answer| {
+    let server = Server::start_with(Box::new(move |_, socket, client, request, answer| {
         let id: u64 = request.split(' ').next().unwrap().parse().unwrap();
         let forgery = format!("{id} OK 65\n{}\n", "0".repeat(64)).into_bytes();
         let send = |datagram: &[u8]| assert!(socket.send_to(datagram, client).is_ok());
@@ -217,13 +217,13 @@ fn what_is_no_reply_is_passed_over() {
         send(&answer());
         send(&answer());
     }));
-    let output = server.run(&folder(), &["hash", "hello.txt"]);
+    let output = server.run(&directory(), &["hash", "hello.txt"]);
     assert_success(&output);
     assert!(stdout(&output).starts_with(HASH_OF_HELLO), "{}", stdout(&output));
 }
 
 #[test]
-fn malformed_replies_are_told() {
+fn malformed_datagram_is_reported() {
     for (reply, saying) in [
         (&b"OK 66\n0"[..], "1 bytes instead of 66"),
         (b"OK 1\n01", "2 bytes instead of 1"),
@@ -232,19 +232,19 @@ fn malformed_replies_are_told() {
         (b"YES 65\n", "malformed reply"),
         (b"ERR gone \x1b[2J\n", "\\x1b[2J (gone)"),
     ] {
-        let server = Server::ruled(Box::new(move |_, socket, client, request, _| {
+        let server = Server::start_with(Box::new(move |_, socket, client, request, _| {
             let id = request.split(' ').next().unwrap();
             socket.send_to(&[id.as_bytes(), b" ", reply].concat(), client).unwrap();
         }));
         let exit_code = if reply.starts_with(b"ERR") { 1 } else { 3 };
-        assert_fails(&server.run(&folder(), &["hash", "hello.txt"]), exit_code, saying);
+        assert_fails(&server.run(&directory(), &["hash", "hello.txt"]), exit_code, saying);
     }
 }
 
 #[test]
-fn silence_ends_all_in_time() {
-    let server = Server::ruled(Box::new(|_, _, _, _, _| ()));
-    let local = folder();
+fn silent_server_ends_all_files() {
+    let server = Server::start_with(Box::new(|_, _, _, _, _| ()));
+    let local = directory();
     let output = server.run(&local, &["--timeout", "1", "get", "hello.txt", "sub/a b"]);
     assert_fails(&output, 3, "hello.txt: no reply within 1.");
     // What the client has sent is there, but this server may be later to take it than the client is to give up.
@@ -266,9 +266,9 @@ fn silence_ends_all_in_time() {
 }
 
 #[test]
-fn nobody_there() {
-    let local = folder();
-    let server = Server::honest();
+fn unreachable_server_is_reported() {
+    let local = directory();
+    let server = Server::start();
     // An address of this machine where no test has a server.
     let addr = UdpSocket::bind("127.7.1.1:0").unwrap().local_addr().unwrap();
     let server = Server { addr, ..server };
@@ -276,9 +276,9 @@ fn nobody_there() {
 }
 
 #[test]
-fn a_file_that_changes_between_two_pieces_does_not_land() {
+fn file_changed_between_pieces_is_not_saved() {
     let root = Arc::new(Mutex::new(None::<std::path::PathBuf>));
-    let server = Server::ruled(Box::new({
+    let server = Server::start_with(Box::new({
         let root = Arc::clone(&root);
         move |_, socket, client, request, answer| {
             socket.send_to(&answer(), client).unwrap();
@@ -290,22 +290,22 @@ fn a_file_that_changes_between_two_pieces_does_not_land() {
     }));
     *root.lock().unwrap() = Some(server.root.path().to_owned());
     fs::write(server.root.path().join("file"), [b'1'; 3000]).unwrap();
-    let local = folder();
+    let local = directory();
     assert_fails(&server.run(&local, &["get", "file"]), 3, "verification failed");
     assert!(is_empty(&local));
 }
 
 #[test]
-fn an_interrupt_ends_the_wait() {
+fn interrupt_ends_the_wait() {
     let (sender, asked) = std::sync::mpsc::channel();
-    let server = Server::ruled(Box::new(move |_, socket, client, request, answer| {
+    let server = Server::start_with(Box::new(move |_, socket, client, request, answer| {
         if request.contains(" GET ") {
             let _ = sender.send(());
         } else {
             socket.send_to(&answer(), client).unwrap();
         }
     }));
-    let local = folder();
+    let local = directory();
     let child =
         server.command(&local, &["get", "hello.txt"]).stderr(Stdio::piped()).spawn().unwrap();
     asked.recv().unwrap();

@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 use std::thread;
 
 use file_service::client::{Client, Kind};
-use file_service::{NoOptions, Service, Settings, Store};
+use file_service::{Service, Settings, Store};
+use server_core::NoOptions;
 use tempfile::TempDir;
 
 /// The smallest limit that the uploads here respect.
@@ -16,7 +17,7 @@ const MAX_FILE_SIZE: u64 = 64 << 20;
 
 /// Serves `root` from a thread of this process, to the end of its days.
 fn serve(root: &Path, writable: bool) -> SocketAddr {
-    let listener = file_service::listen("127.0.0.1:0").unwrap();
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let store = Store::open(root, writable, false).unwrap();
     let settings = Settings { max_file_size: MAX_FILE_SIZE, ..Settings::default() };
@@ -25,11 +26,11 @@ fn serve(root: &Path, writable: bool) -> SocketAddr {
     addr
 }
 
-fn run(addr: SocketAddr, folder: &TempDir, args: &[&str]) -> Output {
+fn run(addr: SocketAddr, directory: &TempDir, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_file_client"))
         .args(["--addr", &addr.to_string()])
         .args(args)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .output()
         .unwrap()
 }
@@ -58,7 +59,7 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn there_and_back() {
+fn stored_file_comes_back_equal() {
     let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let addr = serve(root.path(), true);
     fs::create_dir(root.path().join("my folder")).unwrap();
@@ -85,7 +86,7 @@ fn there_and_back() {
 }
 
 #[test]
-fn the_servers_refusals() {
+fn refusal_of_real_server_is_printed() {
     let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::create_dir(root.path().join("folder")).unwrap();
     fs::write(local.path().join("small"), "small").unwrap();
@@ -106,7 +107,7 @@ fn the_servers_refusals() {
 }
 
 #[test]
-fn the_library_against_a_server() {
+fn client_library_completes_a_conversation() {
     let root = tempfile::tempdir().unwrap();
     let mut client = Client::connect(serve(root.path(), true)).unwrap();
     let big = content(3 << 20);

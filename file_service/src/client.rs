@@ -1,6 +1,6 @@
 //! A blocking client of the file protocol, for tests, benches, labs and the `file_client` tool.
 //!
-//! One [`Client`] is one connection; a [`DatagramClient`] has none. Callers give plain names; the client encodes them. It trusts
+//! One [`Client`] is one connection; a [`DatagramClient`] has none. Callers pass plain names; the client encodes them. It trusts
 //! nothing that the server sends: a declared length only bounds what is read and is never
 //! allocated in advance, a malformed reply is an [`Error::Protocol`].
 //!
@@ -32,7 +32,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use crate::protocol::{MAX_LINE, encode_name, parse_number};
+use crate::protocol::{MAX_LINE, decode_name, encode_name, parse_number};
 
 mod datagram;
 
@@ -46,15 +46,15 @@ const READ_BUFFER: usize = 32 * 1024;
 
 /// After an early refusal that leaves the connection usable, at most so much of the body is still
 /// sent for the sake of the connection; beyond it, closing is cheaper.
-const WORTH_SENDING: u64 = 8 * 1024 * 1024;
+const FILLER_MAX: u64 = 8 * 1024 * 1024;
 
 /// Called after each piece of a transfer with the bytes moved so far and the bytes expected.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// One connection to a file server.
 ///
-/// An error that leaves the conversation in an unknown place ends the connection: every later call
-/// answers [`Error::Closed`] and [`Client::is_stale`] says so. A mere refusal keeps it.
+/// An error that leaves the conversation in an unknown state ends the connection: every later call
+/// returns [`Error::Closed`], and [`Client::is_stale`] returns true. A mere refusal keeps it.
 #[derive(Debug)]
 pub struct Client {
     reader: BufReader<TcpStream>,
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Speaks over a stream that is connected already, and in blocking mode.
-    pub fn from_stream(stream: TcpStream) -> Result<Client, Error> {
+    fn from_stream(stream: TcpStream) -> Result<Client, Error> {
         stream.set_nodelay(true).map_err(Error::Connect)?;
         Ok(Client {
             reader: BufReader::with_capacity(READ_BUFFER, stream),
@@ -94,8 +94,8 @@ impl Client {
         })
     }
 
-    /// Gives up on a server that neither sends nor takes a byte for so long; `None` and zero wait
-    /// for ever, as a new client does. The loss shows as [`Error::Lost`] of kind `TimedOut`.
+    /// Ends the connection when the server neither sends nor takes a byte for so long; `None` and zero wait
+    /// without limit, as a new client does. The loss is returned as [`Error::Lost`] of kind `TimedOut`.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.timeout = timeout.filter(|t| !t.is_zero());
         let stream = self.reader.get_ref();
@@ -103,16 +103,16 @@ impl Client {
         stream.set_write_timeout(self.timeout)
     }
 
-    /// The entries of a folder, the root if `None`, in the server's order.
+    /// The entries of a directory, the root if `None`, in the server's order.
     pub fn list(&mut self, dir: Option<&str>) -> Result<Vec<Entry>, Error> {
         self.list_dir(dir.unwrap_or("/"))
     }
 
-    /// The entries of a folder whose name need not be UTF-8; an empty name is the root.
+    /// The entries of a directory whose name need not be UTF-8; an empty name is the root.
     pub fn list_dir(&mut self, dir: impl AsRef<OsStr>) -> Result<Vec<Entry>, Error> {
         let length = self.request("LIST", dir.as_ref(), &[])?;
         let result = self.read_entries(length);
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// A whole file, in memory.
@@ -137,10 +137,10 @@ impl Client {
             Ok(_) => Err(cut_short(body.len() as u64, expected)),
             Err(error) => Err(self.lost(error)),
         };
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// Streams a file from `offset` on into `sink`; tells how many bytes that were.
+    /// Streams a file from `offset` on into `sink`. Returns the number of bytes.
     pub fn get_to(
         &mut self,
         path: impl AsRef<OsStr>,
@@ -153,7 +153,7 @@ impl Client {
         let mut chunk = self.take_chunk();
         let result = self.receive(expected, &mut chunk, sink, progress);
         self.chunk = chunk;
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// Stores a file.
@@ -181,17 +181,17 @@ impl Client {
         let mut chunk = self.take_chunk();
         let result = self.send_file(line, length, &mut chunk, source, progress);
         self.chunk = chunk;
-        self.settle(result)
+        self.close_on_error(result)
     }
 
     /// The SHA-256 of a file, as 64 lower-case hex digits.
     pub fn hash(&mut self, path: impl AsRef<OsStr>) -> Result<String, Error> {
         let length = self.request("HASH", path.as_ref(), &[])?;
         let result = self.read_hash(length);
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// Takes leave and closes.
+    /// Sends `QUIT` and closes.
     pub fn quit(mut self) -> Result<(), Error> {
         if !self.open {
             return Err(Error::Closed);
@@ -201,9 +201,9 @@ impl Client {
     }
 
     /// Whether the connection is of no more use: ended by an error, closed by the server, or with
-    /// an unasked line of the server (`timeout`, `busy`) waiting where silence belongs.
+    /// an unsolicited refusal of the server (`timeout`, `busy`) to read.
     pub fn is_stale(&self) -> bool {
-        !self.open || self.reply_waiting(Duration::ZERO).unwrap_or(true)
+        !self.open || self.reply_arrives(Duration::ZERO).unwrap_or(true)
     }
 
     /// Another handle of the same socket, with which a different thread can shut it down.
@@ -217,7 +217,7 @@ impl Client {
 pub struct Entry {
     /// What it is.
     pub kind: Kind,
-    /// Its size in bytes, 0 for a folder.
+    /// Its size in bytes, 0 for a directory.
     pub size: u64,
     /// When it last changed, in whole seconds since 1970.
     pub mtime: i64,
@@ -230,7 +230,7 @@ pub struct Entry {
 pub enum Kind {
     /// A regular file.
     File,
-    /// A folder.
+    /// A directory.
     Directory,
 }
 
@@ -239,7 +239,7 @@ pub enum Kind {
 pub enum Error {
     /// No connection could be made.
     Connect(io::Error),
-    /// The server answered, and said no.
+    /// The server refused the request.
     Refused {
         /// The word of the protocol, such as `not-found`.
         code: String,
@@ -257,7 +257,7 @@ pub enum Error {
         /// For how long a reply was waited for.
         waited: Duration,
     },
-    /// The server said something that the protocol does not know.
+    /// The server's reply does not follow the protocol.
     Protocol(String),
     /// The caller's own reader or writer failed.
     Local(io::Error),
@@ -322,7 +322,7 @@ impl Client {
         Ok(expected)
     }
 
-    /// Sends one request without a body and reads the head of its reply: the length that follows.
+    /// Sends one request without a body and reads the first line of its reply: the length that follows.
     fn request(&mut self, verb: &str, path: &OsStr, numbers: &[u64]) -> Result<u64, Error> {
         if !self.open {
             return Err(Error::Closed);
@@ -333,13 +333,13 @@ impl Client {
     fn exchange(&mut self, line: &[u8]) -> Result<u64, Error> {
         let result = match self.reader.get_mut().write_all(line) {
             Ok(()) => self.read_reply(),
-            Err(error) => Err(self.last_words(error)),
+            Err(error) => Err(self.write_failed(error)),
         };
-        self.settle(result)
+        self.close_on_error(result)
     }
 
-    /// A connection that cannot be written to may still hold the server's reason.
-    fn last_words(&mut self, error: io::Error) -> Error {
+    /// Returns the refusal that the server may have sent before it closed the connection, or else `error`.
+    fn write_failed(&mut self, error: io::Error) -> Error {
         self.open = false;
         match self.read_reply() {
             Err(refused @ Error::Refused { .. }) => refused,
@@ -348,10 +348,10 @@ impl Client {
     }
 
     /// Ends the connection after everything but a plain refusal.
-    fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    fn close_on_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => {}
-            Err(Error::Refused { code, .. }) if !closes(code) => {}
+            Err(Error::Refused { code, .. }) if !closes_connection(code) => {}
             Err(_) => self.open = false,
         }
         result
@@ -416,34 +416,35 @@ impl Client {
                     format!("the source ended after {} of {length} bytes", sent + n as u64);
                 return Err(Error::Local(io::Error::new(ErrorKind::UnexpectedEof, message)));
             }
-            let delivered = if line.is_empty() {
+            let outcome = if line.is_empty() {
                 self.send_until_reply(&want[..n])?
             } else {
                 line.extend_from_slice(&want[..n]);
-                let delivered = self.send_until_reply(&line)?;
+                let outcome = self.send_until_reply(&line)?;
                 line.clear();
-                delivered
+                outcome
             };
             sent += n as u64;
-            if let Delivered::ReplyCame { unsent } = delivered {
-                return self.refused_early(unsent as u64 + (length - sent));
+            if let SendOutcome::ReplyArrived { unsent } = outcome {
+                return self.read_early_refusal(unsent as u64 + (length - sent));
             }
             progress(sent, length);
             if sent == length {
                 return self.read_reply().and_then(expect_empty);
             }
-            if self.reply_waiting(Duration::ZERO)? {
-                return self.refused_early(length - sent);
+            if self.reply_arrives(Duration::ZERO)? {
+                return self.read_early_refusal(length - sent);
             }
         }
     }
 
-    /// Reads a reply that came before the body was sent, and squares the conversation.
-    fn refused_early(&mut self, unsent: u64) -> Result<(), Error> {
+    /// Reads a reply that came before the body was sent, and sends what the server still expects of the body.
+    fn read_early_refusal(&mut self, unsent: u64) -> Result<(), Error> {
         match self.read_reply() {
             Ok(_) => Err(Error::Protocol("an OK before the file was sent".to_string())),
             Err(Error::Refused { code, message }) => {
-                let usable = !closes(&code) && code != "bad-argument" && unsent <= WORTH_SENDING;
+                let usable =
+                    !closes_connection(&code) && code != "bad-argument" && unsent <= FILLER_MAX;
                 self.open = usable && self.send_filler(unsent).is_ok();
                 Err(Error::Refused { code, message })
             }
@@ -464,9 +465,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends `bytes`, but stops as soon as the socket is full and the server has something to say,
-    /// or does not listen any more and may have left its reason.
-    fn send_until_reply(&self, mut bytes: &[u8]) -> Result<Delivered, Error> {
+    /// Sends `bytes`, but stops as soon as the socket is full and a reply has arrived, or the server has closed the
+    /// connection, perhaps after a refusal.
+    fn send_until_reply(&self, mut bytes: &[u8]) -> Result<SendOutcome, Error> {
         let socket = self.reader.get_ref();
         while !bytes.is_empty() {
             match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -474,16 +475,16 @@ impl Client {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     if self.wait_to_send()? {
-                        return Ok(Delivered::ReplyCame { unsent: bytes.len() });
+                        return Ok(SendOutcome::ReplyArrived { unsent: bytes.len() });
                     }
                 }
                 Err(Errno::PIPE | Errno::CONNRESET) => {
-                    return Ok(Delivered::ReplyCame { unsent: bytes.len() });
+                    return Ok(SendOutcome::ReplyArrived { unsent: bytes.len() });
                 }
                 Err(error) => return Err(Error::Lost(error.into())),
             }
         }
-        Ok(Delivered::All)
+        Ok(SendOutcome::Sent)
     }
 
     /// Waits until the socket takes bytes (false) or has some to read (true).
@@ -495,8 +496,8 @@ impl Client {
         Ok(ready.contains(PollFlags::IN))
     }
 
-    /// Whether the server said something, its farewell included, within `wait`.
-    fn reply_waiting(&self, wait: Duration) -> Result<bool, Error> {
+    /// Whether bytes or the end of stream arrive within `wait`.
+    fn reply_arrives(&self, wait: Duration) -> Result<bool, Error> {
         if !self.reader.buffer().is_empty() {
             return Ok(true);
         }
@@ -557,14 +558,14 @@ impl Client {
     }
 }
 
-/// How a piece of an upload left.
-enum Delivered {
-    All,
-    ReplyCame { unsent: usize },
+/// How the sending of a piece of an upload ended.
+enum SendOutcome {
+    Sent,
+    ReplyArrived { unsent: usize },
 }
 
-/// Whether the protocol says that the server closes after this refusal.
-fn closes(code: &str) -> bool {
+/// Whether the server closes the connection after this refusal, by the protocol.
+fn closes_connection(code: &str) -> bool {
     matches!(code, "too-large" | "line-too-long" | "busy" | "timeout")
 }
 
@@ -615,7 +616,9 @@ fn parse_entry(line: &[u8]) -> Result<Entry, Error> {
             None => (1, mtime),
         };
         let mtime = sign * i64::try_from(parse_number(digits)?).ok()?;
-        let name = decode(name).filter(|name| !name.is_empty())?;
+        let mut decoded = Vec::with_capacity(name.len());
+        decode_name(name, &mut decoded)?;
+        let name = Some(decoded).filter(|name| !name.is_empty())?;
         Some(Entry { kind, size: parse_number(size)?, mtime, name: OsString::from_vec(name) })
     };
     parse().ok_or_else(|| {
@@ -638,23 +641,6 @@ fn parse_hash(reply: &[u8]) -> Result<String, Error> {
 fn split_at_space(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = memchr::memchr(b' ', line)?;
     Some((&line[..space], &line[space + 1..]))
-}
-
-fn decode(name: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(name.len());
-    let mut bytes = name.iter();
-    while let Some(&byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let high = char::from(*bytes.next()?).to_digit(16)?;
-                let low = char::from(*bytes.next()?).to_digit(16)?;
-                decoded.push((high << 4 | low) as u8);
-            }
-            b' ' => return None,
-            plain => decoded.push(plain),
-        }
-    }
-    Some(decoded)
 }
 
 /// The start of `chunk`, no longer than `limit`.
@@ -689,7 +675,7 @@ fn cut_short(received: u64, expected: u64) -> Error {
     Error::Lost(io::Error::new(ErrorKind::UnexpectedEof, message))
 }
 
-/// A socket's expired timeout says "try again"; a person wants to read what happened.
+/// Converts the error of a socket; that of an expired timeout, "try again", is replaced by what happened.
 fn lost(error: io::Error, timeout: Option<Duration>) -> Error {
     match (error.kind(), timeout) {
         (ErrorKind::WouldBlock | ErrorKind::TimedOut, Some(timeout)) => {
@@ -701,307 +687,4 @@ fn lost(error: io::Error, timeout: Option<Duration>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::{Shutdown, SocketAddr};
-    use std::thread;
-
-    /// Plays the server's part for one connection.
-    fn scripted(script: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddr {
-        let listener = crate::listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        thread::spawn(move || script(listener.accept().unwrap().0));
-        addr
-    }
-
-    /// Expects each request in turn, gives its reply, closes.
-    fn conversation(turns: &'static [(&'static [u8], &'static [u8])]) -> SocketAddr {
-        scripted(move |mut stream| {
-            for (request, reply) in turns {
-                let mut received = vec![0; request.len()];
-                stream.read_exact(&mut received).unwrap();
-                assert_eq!(received.escape_ascii().to_string(), request.escape_ascii().to_string());
-                stream.write_all(reply).unwrap();
-            }
-        })
-    }
-
-    fn client(turns: &'static [(&'static [u8], &'static [u8])]) -> Client {
-        Client::connect(conversation(turns)).unwrap()
-    }
-
-    /// Reads and throws away until the peer closes.
-    fn drain(mut stream: &TcpStream) -> usize {
-        let mut buffer = [0; 65536];
-        let mut total = 0;
-        while let Ok(n @ 1..) = stream.read(&mut buffer) {
-            total += n;
-        }
-        total
-    }
-
-    #[test]
-    fn every_request_in_its_form() {
-        const HASH: &[u8] =
-            b"OK 65\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
-        let mut client = client(&[
-            (b"LIST /\n", b"OK 0\n"),
-            (b"LIST a%20b\n", b"OK 30\nf 12 -5 c%25d\nd 0 1700000 e\xc3\xa9\n"),
-            (b"GET a\xc3\xa9%0A%FF%25\n", b"OK 3\nabc"),
-            (b"GET x 2\n", b"OK 1\nc"),
-            (b"GET x 0 2\n", b"OK 2\nab"),
-            (b"PUT d/x 5\nhello", b"OK 0\n"),
-            (b"HASH x\n", HASH),
-            (b"QUIT\n", b"OK 0\n"),
-        ]);
-        assert_eq!(client.list(None).unwrap(), []);
-        let entries = client.list(Some("a b")).unwrap();
-        assert_eq!(entries[0], Entry { kind: Kind::File, size: 12, mtime: -5, name: "c%d".into() });
-        assert_eq!(
-            entries[1],
-            Entry { kind: Kind::Directory, size: 0, mtime: 1_700_000, name: "eé".into() }
-        );
-        assert_eq!(client.get(OsStr::from_bytes(b"a\xc3\xa9\n\xff%")).unwrap(), b"abc");
-        let mut received = Vec::new();
-        assert_eq!(client.get_to("x", 2, &mut received, &mut |_, _| ()).unwrap(), 1);
-        assert_eq!(received, b"c");
-        assert_eq!(client.get_range("x", 0, Some(2)).unwrap(), b"ab");
-        client.put("d/x", b"hello").unwrap();
-        assert_eq!(client.hash("x").unwrap().len(), 64);
-        client.quit().unwrap();
-    }
-
-    #[test]
-    fn a_refusal_keeps_the_connection() {
-        let mut client = client(&[
-            (b"GET x\n", b"ERR not-found no such file or folder\n"),
-            (b"GET y\n", b"OK 1\ny"),
-        ]);
-        let error = client.get("x").unwrap_err();
-        assert_eq!(error.code(), Some("not-found"));
-        assert_eq!(error.to_string(), "no such file or folder (not-found)");
-        assert_eq!(client.get("y").unwrap(), b"y");
-    }
-
-    #[test]
-    fn malformed_replies_end_the_connection() {
-        for reply in [
-            &b"\n"[..],
-            b"HTTP/1.1 200 OK\r\n",
-            b"OK\n",
-            b"OK +1\nx",
-            b"OK 01\nx",
-            b"OK 0\r\n",
-            b"OK 9223372036854775808\n",
-            b"ERR \n",
-            b"ERR NotFound x\n",
-            b"OK 3\nxyz",
-        ] {
-            let mut client = Client::connect(scripted(move |mut stream| {
-                stream.write_all(reply).unwrap();
-                drain(&stream);
-            }))
-            .unwrap();
-            let result = client.get_range("x", 0, Some(2));
-            assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
-            assert!(matches!(client.hash("x"), Err(Error::Closed)));
-        }
-    }
-
-    #[test]
-    fn an_endless_reply_line_is_bounded() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            let _ = stream.write_all(&[b'x'; 3 * MAX_LINE]);
-            drain(&stream);
-        }))
-        .unwrap();
-        assert!(matches!(client.get("x"), Err(Error::Protocol(_))));
-    }
-
-    #[test]
-    fn malformed_listings() {
-        for reply in [
-            &b"OK 6\nf 1 2 \n"[..],
-            b"OK 8\nx 1 2 n\n",
-            b"OK 8\nf a 2 n\n",
-            b"OK 9\nf 1 +2 n\n",
-            b"OK 11\nf 1 2 n%4z\n",
-            b"OK 7\nf 1 2 n",
-        ] {
-            let mut client = Client::connect(scripted(move |mut stream| {
-                stream.write_all(reply).unwrap();
-                drain(&stream);
-            }))
-            .unwrap();
-            let result = client.list(None);
-            assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
-        }
-    }
-
-    #[test]
-    fn a_declared_length_is_not_believed() {
-        let mut client = client(&[(b"GET x\n", b"OK 9223372036854775807\nshort")]);
-        let Err(Error::Lost(error)) = client.get("x") else { panic!() };
-        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
-        assert!(error.to_string().contains("after 5 of 9223372036854775807 bytes"), "{error}");
-    }
-
-    #[test]
-    fn a_short_body_is_a_loss() {
-        let mut client = client(&[(b"GET x\n", b"OK 10\n12345")]);
-        let mut received = Vec::new();
-        let error = client.get_to("x", 0, &mut received, &mut |_, _| ()).unwrap_err();
-        assert!(matches!(error, Error::Lost(_)), "{error}");
-        assert_eq!(received, b"12345");
-        assert!(client.is_stale());
-    }
-
-    #[test]
-    fn a_farewell_while_idle_is_noticed_and_reported() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            stream.write_all(b"ERR timeout waited too long for this client\n").unwrap();
-        }))
-        .unwrap();
-        assert!(client.reply_waiting(Duration::from_secs(10)).unwrap());
-        assert!(client.is_stale());
-        assert_eq!(client.get("x").unwrap_err().code(), Some("timeout"));
-    }
-
-    #[test]
-    fn an_early_refusal_of_an_upload_is_read() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            // Reads the request line alone, refuses, and drains a little before it closes.
-            let mut byte = [0];
-            while byte != *b"\n" {
-                stream.read_exact(&mut byte).unwrap();
-            }
-            stream.write_all(b"ERR too-large this is above the server's limit\n").unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-            let _ = stream.read_exact(&mut [0; 100_000]);
-        }))
-        .unwrap();
-        let error = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ()).unwrap_err();
-        assert_eq!(error.code(), Some("too-large"), "{error}");
-        assert!(client.is_stale());
-    }
-
-    #[test]
-    fn a_server_that_closes_without_draining_is_still_heard() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            stream.write_all(b"ERR busy no room for another client now\n").unwrap();
-        }))
-        .unwrap();
-        let error = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ()).unwrap_err();
-        assert_eq!(error.code(), Some("busy"), "{error}");
-    }
-
-    #[test]
-    fn after_an_early_refusal_the_rest_is_sent_and_the_connection_lives() {
-        const LENGTH: usize = 3 << 20;
-        let mut client = Client::connect(scripted(|mut stream| {
-            let mut line = [0; b"PUT x 3145728\n".len()];
-            stream.read_exact(&mut line).unwrap();
-            stream.write_all(b"ERR read-only this server takes no uploads\n").unwrap();
-            stream.read_exact(&mut vec![0; LENGTH]).unwrap();
-            let mut next = [0; b"GET y\n".len()];
-            stream.read_exact(&mut next).unwrap();
-            assert_eq!(&next, b"GET y\n");
-            stream.write_all(b"OK 1\ny").unwrap();
-        }))
-        .unwrap();
-        let error = client.put("x", &vec![7; LENGTH]).unwrap_err();
-        assert_eq!(error.code(), Some("read-only"));
-        assert_eq!(client.get("y").unwrap(), b"y");
-    }
-
-    #[test]
-    fn a_long_refused_body_is_not_sent_to_its_end() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            stream.write_all(b"ERR read-only this server takes no uploads\n").unwrap();
-            drain(&stream);
-        }))
-        .unwrap();
-        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
-        assert_eq!(result.unwrap_err().code(), Some("read-only"));
-        assert!(client.is_stale());
-    }
-
-    #[test]
-    fn an_ok_before_the_body_is_no_success() {
-        let mut client = Client::connect(scripted(|mut stream| {
-            stream.write_all(b"OK 0\n").unwrap();
-            drain(&stream);
-        }))
-        .unwrap();
-        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
-        assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
-    }
-
-    #[test]
-    fn a_source_that_ends_early_is_a_local_error() {
-        let mut client = Client::connect(scripted(|stream| {
-            drain(&stream);
-        }))
-        .unwrap();
-        let result = client.put_from("x", 10, &mut &b"12345"[..], &mut |_, _| ());
-        let Err(Error::Local(error)) = result else { panic!("{result:?}") };
-        assert_eq!(error.to_string(), "the source ended after 5 of 10 bytes");
-        assert!(client.is_stale());
-    }
-
-    #[test]
-    fn a_failing_sink_is_a_local_error() {
-        let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
-        let mut full = [0; 2];
-        let result = client.get_to("x", 0, &mut &mut full[..], &mut |_, _| ());
-        assert!(matches!(result, Err(Error::Local(_))), "{result:?}");
-        assert!(client.is_stale());
-    }
-
-    #[test]
-    fn a_silent_server_is_given_up() {
-        let mut client = Client::connect(scripted(|stream| {
-            drain(&stream);
-        }))
-        .unwrap();
-        client.set_timeout(Some(Duration::from_millis(20))).unwrap();
-        let Err(Error::Lost(error)) = client.get("x") else { panic!() };
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(error.to_string(), "no byte moved for 0.02 s");
-    }
-
-    #[test]
-    fn a_server_that_takes_no_bytes_is_given_up() {
-        let mut client = Client::connect(scripted(|stream| {
-            // Holds the connection open, unread, until the client leaves.
-            let mut fds = [PollFd::new(&stream, PollFlags::RDHUP)];
-            poll(&mut fds, None).unwrap();
-        }))
-        .unwrap();
-        client.set_timeout(Some(Duration::from_millis(20))).unwrap();
-        let result = client.put_from("x", 1 << 40, &mut io::repeat(1), &mut |_, _| ());
-        let Err(Error::Lost(error)) = result else { panic!("{result:?}") };
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-    }
-
-    #[test]
-    fn progress_counts_to_the_end() {
-        let mut client = client(&[(b"GET x\n", b"OK 5\n12345")]);
-        let mut seen = Vec::new();
-        client
-            .get_to("x", 0, &mut io::sink(), &mut |done, total| seen.push((done, total)))
-            .unwrap();
-        assert_eq!(seen.first(), Some(&(0, 5)));
-        assert_eq!(seen.last(), Some(&(5, 5)));
-    }
-
-    #[test]
-    fn nobody_listens() {
-        let listener = crate::listen("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
-        assert!(matches!(Client::connect(addr), Err(Error::Connect(_))));
-        let quick = Client::connect_timeout(addr, Duration::from_secs(5));
-        assert!(matches!(quick, Err(Error::Connect(_))));
-    }
-}
+mod tests;

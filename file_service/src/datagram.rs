@@ -1,17 +1,16 @@
 //! The file protocol in datagrams: one request, one reply, nothing kept in between.
 //!
 //! [`answer`] is all of it: a function from the datagram that came to the one that goes back, if one does.
-//! It knows no socket, as the [session](crate::session) knows none, and it shares with it what there is to
-//! share: the parser, the paths, the store, the codes. What a session has beyond that (input buffers,
+//! It uses no socket, like the [session](crate::session), and shares with it the parser, the paths, the store and the codes. What a session has beyond that (input buffers,
 //! phases, deadlines, closing) has no counterpart here, because a datagram comes whole or not at all, and
-//! nobody stays connected. That is the other side of the bargain: whether a request or a reply was lost,
+//! no client stays connected. In return, whether a request or a reply was lost,
 //! doubled or overtaken is for the client to find out.
 //!
-//! The workspace's page `PROTOCOL.md` says what the words mean.
+//! The workspace's page `PROTOCOL.md` defines the protocol.
 
 use crate::protocol::{Code, MAX_LINE, Request, error_line, parse_number};
 use crate::service::Service;
-use crate::session::lines;
+use crate::session::listing;
 use crate::store::{self, Failure};
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +50,7 @@ pub fn answer(service: &Service, peer: SocketAddr, datagram: &[u8]) -> Option<Ve
         return None;
     };
     tracing::debug!(%peer, id, request = %request.escape_ascii(), "request");
-    let begun = service.moment();
+    let start = service.moment();
     let reply = match respond(service, datagram.len(), request) {
         Ok(body) => {
             let mut reply = format!("{id} OK {}\n", body.len()).into_bytes();
@@ -67,7 +66,7 @@ pub fn answer(service: &Service, peer: SocketAddr, datagram: &[u8]) -> Option<Ve
         }
     };
     if let Some(trace) = service.trace() {
-        trace.job("datagram", begun);
+        trace.job("datagram", start);
     }
     Some(reply)
 }
@@ -78,9 +77,9 @@ fn recognize(datagram: &[u8]) -> Option<(u64, &[u8])> {
     let id = parse_number(&datagram[..space])?;
     let request = &datagram[space + 1..];
     let verb = request.split(|b| b" \r\n".contains(b)).next()?;
-    // A verb without its arguments may be malformed, but it is known.
-    let is_known = !matches!(Request::parse(verb), Err(bad) if bad.code == Code::BadCommand);
-    is_known.then_some((id, request))
+    // A verb without its arguments may be malformed, but it is one of the protocol's.
+    let is_verb = !matches!(Request::parse(verb), Err(bad) if bad.code == Code::BadCommand);
+    is_verb.then_some((id, request))
 }
 
 /// The body of the reply.
@@ -99,9 +98,9 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
         Request::Put { .. } | Request::Quit => return Err(Code::StreamOnly.into()),
         Request::List(path) => {
             let path = path?;
-            let folder = store.open_directory(&path)?;
-            // One reading of the folder, and all of it or nothing: half a listing looks like a whole one.
-            lines(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, folder)?)
+            let directory = store.open_directory(&path)?;
+            // One reading of the directory, and all of it or nothing: half a listing looks like a whole one.
+            listing(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, directory)?)
         }
         Request::Hash(path) => {
             let (file, stat) = store.open_file(&path?)?;

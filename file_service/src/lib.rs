@@ -4,36 +4,28 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`protocol`] | request lines, paths, replies, error codes: pure functions of bytes |
-//! | [`store`] | the served folder: nothing leaves it, nothing is half-written |
+//! | [`store`] | the served directory: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
-//! | [`transport`] | what a session needs of a byte stream; [`converse`] for blocking sockets |
+//! | [`transport`] | what a session needs of a byte stream; TCP sockets as such a stream |
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
-//! | [`incoming`] | accepted connections: limits, back-off, the orderly stop |
-//! | [`trace`] | who did what when, for `--trace FILE` |
-//! | [`options`] | every server's command line and `main` |
+//! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
 //! | [`client`] | a blocking client |
+//! | [`human`] | sizes and dates for people |
 //!
-//! A server is these few lines, and its model is the one in the loop:
+//! `http`, the requests and responses of HTTP, is private.
 //!
-//! ```no_run
-//! use file_service::{Incoming, Service, converse};
-//! use std::{io, net::TcpListener};
-//!
-//! pub fn run(listener: TcpListener, service: Service) -> io::Result<()> {
-//!     for connection in Incoming::blocking(listener, &service)? {
-//!         converse(connection.session(&service), connection.socket()); // here: one client at a time
-//!     }
-//!     Ok(())
-//! }
-//! ```
+//! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
+//! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
+//! share, and the file locks by which the [`store`] tells a living upload from an abandoned one. The
+//! trace also asks for the number and name of the calling thread, and locks its file. A test reads the sources
+//! (`harness/tests/structure.rs`).
 
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod datagram;
 mod http;
-pub mod incoming;
-pub mod options;
+pub mod human;
 pub mod protocol;
 pub mod service;
 pub mod session;
@@ -41,12 +33,8 @@ pub mod store;
 pub mod trace;
 pub mod transport;
 
-pub use incoming::{
-    Accepted, Connection, Incoming, Lease, Link, Next, Places, StopSignal, listen, listen_for,
-};
-pub use options::{Endpoint, Model, NoOptions, launch, launch_from};
-pub use service::{Service, Settings};
-pub use session::{Interest, Job, Outcome, Session, Step};
+pub use service::{Model, Service, Settings};
+pub use session::{Job, Outcome, Session, Step};
 pub use store::Store;
 pub use trace::{Moment, Trace};
-pub use transport::{Socket, Transport, converse, converse_watched};
+pub use transport::{Interest, Socket, Transport};

@@ -27,14 +27,14 @@ fn main() -> ExitCode {
     if io::stdin().is_terminal() {
         eprintln!("serving the current folder; type LIST, GET name, HASH name or QUIT");
     }
-    let nobody = ([0, 0, 0, 0], 0).into();
+    let peer = ([0, 0, 0, 0], 0).into();
     let service = Service::new(store, Settings::default());
-    let mut session = Session::new(&service, nobody, Default::default());
+    let mut session = Session::new(&service, peer, Default::default());
     loop {
         match session.advance(&mut Stdio) {
-            Step::Idle | Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
-            // Standard input that would block is nobody's doing but its owner's: end.
+            Step::Idle | Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
+            // Standard input is in non-blocking mode, which is not supported: end.
             Step::Wait(_) | Step::Closed => return ExitCode::SUCCESS,
         }
     }

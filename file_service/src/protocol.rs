@@ -1,6 +1,6 @@
-//! The words of the file protocol: request lines, paths, replies, error codes.
+//! The file protocol: request lines, paths, replies, error codes.
 //!
-//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` says what the words mean.
+//! Everything here is a pure function of bytes. The workspace's page `PROTOCOL.md` defines the protocol.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 pub const MAX_LINE: usize = 4096;
 
 /// The longest component of a path, after decoding.
-pub const MAX_COMPONENT: usize = 255;
+const MAX_COMPONENT: usize = 255;
 
 /// Temporary names of uploads begin with this, followed by [`UPLOAD_DIGITS`] lower-case hex digits.
 /// No request can name such a file and no listing shows one.
@@ -16,17 +16,17 @@ pub(crate) const UPLOAD_PREFIX: &str = ".~upload-";
 pub(crate) const UPLOAD_DIGITS: usize = 16;
 
 /// Whether `name` is reserved for an upload in progress.
-pub fn is_upload_name(name: &[u8]) -> bool {
+pub(crate) fn is_upload_name(name: &[u8]) -> bool {
     name.strip_prefix(UPLOAD_PREFIX.as_bytes()).is_some_and(|digits| {
         digits.len() == UPLOAD_DIGITS
             && digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
-/// Why a request was not carried out, as the client is told.
+/// Why a request was not executed, as the reply states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// The verb is not one of the protocol, or the line is no text.
+    /// The verb is not one of the protocol, or the line is not text.
     BadCommand,
     /// Wrong number of arguments, or a malformed number.
     BadArgument,
@@ -34,13 +34,13 @@ pub enum Code {
     BadPath,
     /// The offset lies beyond the end of the file.
     BadRange,
-    /// No such file or folder.
+    /// No such file or directory.
     NotFound,
     /// The operating system refuses access.
     Denied,
     /// The path names something that is not a regular file.
     NotAFile,
-    /// The path names something that is not a folder.
+    /// The path names something that is not a directory.
     NotADirectory,
     /// The server takes no uploads.
     ReadOnly,
@@ -66,13 +66,13 @@ impl Code {
         self.entry().0
     }
 
-    /// One line that tells a person what happened.
+    /// One line for people: what happened.
     pub fn message(self) -> &'static str {
         self.entry().1
     }
 
     /// The status of the same refusal in HTTP.
-    pub fn http_status(self) -> u16 {
+    pub(crate) fn http_status(self) -> u16 {
         self.entry().2
     }
 
@@ -112,7 +112,7 @@ pub fn error_line(code: Code) -> String {
 /// A path below the root that satisfies every rule of the protocol, decoded.
 ///
 /// It is relative and holds no empty, `.` or `..` component, no control byte and no reserved name,
-/// so joining it to a folder can only go down. The empty path is the root itself.
+/// so joining it to a directory can only go down. The empty path is the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelPath {
     bytes: Vec<u8>,
@@ -168,8 +168,8 @@ impl RelPath {
         self.bytes.is_empty()
     }
 
-    /// The path as a folder may be written: a single trailing slash is allowed.
-    pub fn folder(self) -> RelPath {
+    /// The path as a directory may be written: a single trailing slash is allowed.
+    pub fn directory(self) -> RelPath {
         RelPath { trailing_slash: false, ..self }
     }
 
@@ -182,7 +182,7 @@ impl RelPath {
         if self.trailing_slash { Err(Code::BadPath) } else { Ok(self) }
     }
 
-    /// The parent folder and the last component; `None` for the root.
+    /// The parent directory and the last component; `None` for the root.
     pub fn split(&self) -> Option<(&[u8], &[u8])> {
         if self.is_root() {
             return None;
@@ -194,33 +194,33 @@ impl RelPath {
     }
 }
 
-/// Decodes `%XX` and appends; refuses what must have been encoded and what no name may hold.
+/// Decodes a component of a path and appends it; refuses what no name may hold.
 fn decode_component(component: &[u8], out: &mut Vec<u8>) -> Result<(), Code> {
-    // Bytes that are no UTF-8 are legal only when they come encoded.
+    // Bytes that are not UTF-8 are legal only when they come encoded.
     if std::str::from_utf8(component).is_err() {
         return Err(Code::BadPath);
     }
-    let mut bytes = component.iter();
+    let start = out.len();
+    decode_name(component, out).ok_or(Code::BadPath)?;
+    let is_forbidden = |&byte: &u8| is_control(byte) || byte == b'/';
+    if out[start..].iter().any(is_forbidden) { Err(Code::BadPath) } else { Ok(()) }
+}
+
+/// Decodes `%XX` in a name and appends it. Returns `None` for a malformed code, and for a space, which must be encoded.
+pub(crate) fn decode_name(encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let mut bytes = encoded.iter();
     while let Some(&byte) = bytes.next() {
-        let decoded = match byte {
-            b'%' => {
-                let high = bytes.next().and_then(|&d| hex_value(d)).ok_or(Code::BadPath)?;
-                let low = bytes.next().and_then(|&d| hex_value(d)).ok_or(Code::BadPath)?;
-                high << 4 | low
-            }
-            b' ' => return Err(Code::BadPath),
+        out.push(match byte {
+            b'%' => hex_value(*bytes.next()?)? << 4 | hex_value(*bytes.next()?)?,
+            b' ' => return None,
             plain => plain,
-        };
-        if is_control(decoded) || decoded == b'/' {
-            return Err(Code::BadPath);
-        }
-        out.push(decoded);
+        });
     }
-    Ok(())
+    Some(())
 }
 
 fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|v| v as u8)
+    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// The bytes that no name in the protocol may hold.
@@ -229,30 +229,30 @@ pub(crate) fn is_control(byte: u8) -> bool {
 }
 
 /// Writes `name` as the protocol does: only the bytes that must be are encoded, in upper-case hex.
-pub fn encode_name(name: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     for chunk in name.utf8_chunks() {
         for &byte in chunk.valid().as_bytes() {
             if is_control(byte) || byte == b' ' || byte == b'%' {
-                encode_byte(byte, out);
+                out.extend(percent_encode(byte));
             } else {
                 out.push(byte);
             }
         }
         for &byte in chunk.invalid() {
-            encode_byte(byte, out);
+            out.extend(percent_encode(byte));
         }
     }
 }
 
-pub(crate) fn encode_byte(byte: u8, out: &mut Vec<u8>) {
+pub(crate) fn percent_encode(byte: u8) -> [u8; 3] {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    [b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// One request of the file protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// The entries of a folder.
+    /// The entries of a directory.
     List(Result<RelPath, Code>),
     /// Bytes of a file.
     Get {
@@ -276,10 +276,10 @@ pub enum Request {
     Quit,
 }
 
-/// A request line that asks for nothing the protocol knows.
+/// A request line that is not a request of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRequest {
-    /// What the client is told.
+    /// The code of the reply.
     pub code: Code,
     /// Whether the connection must close, because it is unknown how many bytes of a body follow.
     pub close: bool,
@@ -323,7 +323,7 @@ impl Request {
                 _ => Err(refuse(Code::BadArgument)),
             }
         } else if is("PUT") {
-            // Without a length nobody knows where the next request begins.
+            // Without a length it is unknown where the next request begins.
             let refuse = BadRequest { code: Code::BadArgument, close: true };
             match args.ok_or(refuse)?.fields() {
                 [name, length] => Ok(Request::Put {
@@ -335,7 +335,7 @@ impl Request {
         } else if is("LIST") {
             match args.ok_or(refuse(Code::BadArgument))?.fields() {
                 [] => Ok(Request::List(Ok(RelPath::root()))),
-                [dir] => Ok(Request::List(path(dir).map(RelPath::folder))),
+                [dir] => Ok(Request::List(path(dir).map(RelPath::directory))),
                 _ => Err(refuse(Code::BadArgument)),
             }
         } else if is("HASH") {
@@ -395,120 +395,4 @@ pub fn parse_number(field: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn decoded(path: &str) -> Result<Vec<u8>, Code> {
-        RelPath::decode(path.as_bytes()).map(|p| p.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn numbers_have_one_form() {
-        for (text, value) in [("0", 0), ("7", 7), ("9223372036854775807", i64::MAX as u64)] {
-            assert_eq!(parse_number(text.as_bytes()), Some(value));
-        }
-        for text in [
-            "",
-            "00",
-            "05",
-            "+5",
-            "-1",
-            " 5",
-            "5 ",
-            "0x5",
-            "9223372036854775808",
-            "99999999999999999999",
-        ] {
-            assert_eq!(parse_number(text.as_bytes()), None, "{text}");
-        }
-        assert_eq!(parse_number(&[b'1'; 400]), None);
-    }
-
-    #[test]
-    fn paths_go_only_down() {
-        assert_eq!(decoded("/"), Ok(vec![]));
-        assert_eq!(decoded("/a/b"), Ok(b"a/b".to_vec()));
-        assert_eq!(decoded("a%20b/%25/%C3%A4"), Ok("a b/%/ä".into()));
-        assert_eq!(decoded("%FF"), Ok(vec![0xff]));
-        assert_eq!(decoded("a/"), Ok(b"a".to_vec()));
-        for path in [
-            "",
-            "//",
-            "a//b",
-            "a//",
-            ".",
-            "..",
-            "../a",
-            "a/../b",
-            "%2e%2e",
-            "%2E",
-            "a/%2e%2e/b",
-            "a%2Fb",
-            "%00",
-            "a%0ab",
-            "%7F",
-            "%",
-            "%4",
-            "%zz",
-            "a b",
-            "a\tb",
-            "/../etc",
-            ".~upload-0123456789abcdef",
-        ] {
-            assert_eq!(decoded(path), Err(Code::BadPath), "{path:?}");
-        }
-        assert!(decoded(&"x".repeat(255)).is_ok());
-        assert_eq!(decoded(&"x".repeat(256)), Err(Code::BadPath));
-        assert_eq!(RelPath::decode(b"a\xff"), Err(Code::BadPath));
-    }
-
-    #[test]
-    fn the_verb_is_judged_before_its_arguments() {
-        let code = |line: &str| Request::parse(line.as_bytes()).map_err(|e| (e.code, e.close));
-        assert_eq!(code(""), Err((Code::BadCommand, false)));
-        assert_eq!(code(" GET a"), Err((Code::BadCommand, false)));
-        assert_eq!(code("FROB a  b"), Err((Code::BadCommand, false)));
-        assert_eq!(code("GET"), Err((Code::BadArgument, false)));
-        assert_eq!(code("GET "), Err((Code::BadArgument, false)));
-        assert_eq!(code("GET a "), Err((Code::BadArgument, false)));
-        assert_eq!(code("GET a 0 1 2 3 4"), Err((Code::BadArgument, false)));
-        assert_eq!(code("PUT a"), Err((Code::BadArgument, true)));
-        assert_eq!(code("PUT a x"), Err((Code::BadArgument, true)));
-        assert_eq!(code("quit\r"), Ok(Request::Quit));
-        assert_eq!(code("list"), Ok(Request::List(Ok(RelPath::root()))));
-        assert_eq!(
-            code("get a/"),
-            Ok(Request::Get { path: Err(Code::BadPath), offset: 0, length: None })
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_makes_the_parser_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Request::parse(&line);
-        }
-
-        #[test]
-        fn what_is_encoded_decodes_to_itself(name in proptest::collection::vec(any::<u8>(), 1..200)) {
-            let mut encoded = Vec::new();
-            encode_name(&name, &mut encoded);
-            prop_assert!(encoded.is_ascii() || std::str::from_utf8(&encoded).is_ok());
-            match RelPath::decode(&encoded) {
-                Ok(path) => prop_assert!(path.as_bytes() == name || name.starts_with(b"/") || name.ends_with(b"/")),
-                Err(_) => prop_assert!(
-                    name.iter().any(|&b| is_control(b) || b == b'/') || name == b"." || name == b".."
-                ),
-            }
-        }
-
-        #[test]
-        fn an_accepted_path_never_leaves(path in "[./a%2eEf]{1,40}") {
-            if let Ok(path) = RelPath::decode(path.as_bytes()) {
-                for component in path.as_bytes().split(|&b| b == b'/') {
-                    prop_assert!(path.is_root() || (!component.is_empty() && component != b"." && component != b".."));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,10 +1,32 @@
 //! What all sessions of a server share: the store, the settings and the trace, if there is one.
 
-use crate::options::Model;
 use crate::store::Store;
 use crate::trace::{Moment, Trace};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What a model says of itself: its row in the README's table.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// The name of the server, of its crate and of its folder.
+    pub name: &'static str,
+    /// What serves a client, in a few words.
+    pub unit: &'static str,
+    /// What it is good at.
+    pub strength: &'static str,
+    /// When it breaks.
+    pub weakness: &'static str,
+}
+
+impl Model {
+    /// The row of the README's table of models.
+    pub fn readme_row(&self) -> String {
+        format!(
+            "| [`{0}`]({0}) | {1} | {2} | {3} |",
+            self.name, self.unit, self.strength, self.weakness
+        )
+    }
+}
 
 /// The settings of a service, as the command line gives them.
 #[derive(Clone, Debug)]

@@ -1,17 +1,17 @@
-//! The served folder.
+//! The served directory.
 //!
 //! Every path is resolved by the kernel below one root descriptor (`openat2` with `RESOLVE_BENEATH`),
-//! so neither `..` nor a link nor a race with a rename can leave it. A file is written aside and comes
-//! into sight whole: an upload lives in an unnamed file (`O_TMPFILE`) until it lands, or, where the file
-//! system has none, in a temporary file beside its destination.
+//! so neither `..` nor a link nor a race with a rename can leave it. A file becomes visible whole: an upload is
+//! written to an anonymous file (`O_TMPFILE`) until it is committed, or, where the file system does not support
+//! that, to a temporary file next to its destination.
 //!
 //! # What a killed server leaves, and who removes it
 //!
-//! An unnamed file dies with its server. A temporary name (`.~upload-` and 16 hex digits) does not, so
-//! each is held under `flock` while its upload lives, and a temporary below a subfolder is announced by
-//! a symbolic link of the same name in the root, its *trail*. A starting server reads the root alone,
-//! follows the trails, and removes what nobody holds; a listing removes what it meets. Two servers may
-//! share a root: what the other holds stays.
+//! The kernel removes an anonymous file with its server. It does not remove a temporary name (`.~upload-` and 16 hex
+//! digits). So each is locked with `flock` while its upload lives, and a temporary below a subdirectory has a
+//! symbolic link of the same name in the root, its *marker*. A starting server reads the root alone,
+//! follows the markers, and removes what is not locked; a listing removes what it meets. Two servers may
+//! share a root: what the other has locked stays.
 
 use crate::protocol::{Code, RelPath, UPLOAD_DIGITS, UPLOAD_PREFIX, is_control, is_upload_name};
 use rustix::fs::{
@@ -34,9 +34,9 @@ const HASH_CHUNK: usize = 256 * 1024;
 /// Why the store did not do what was asked.
 #[derive(Debug)]
 pub struct Failure {
-    /// What the client is told.
+    /// The code of the reply.
     pub code: Code,
-    /// What the log is told, where the code alone does not say it.
+    /// The error for the log, where the code alone does not identify it.
     pub detail: Option<io::Error>,
 }
 
@@ -75,7 +75,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a reply says about a file.
+/// The metadata of a file that replies need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Length in bytes.
@@ -88,21 +88,21 @@ pub struct Stat {
     pub ino: u64,
 }
 
-/// What a listing tells apart.
+/// The kinds of entries in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File,
-    /// A folder.
+    /// A directory.
     Directory,
 }
 
 /// One line of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// A file or a folder; a link counts as what it points to.
+    /// A file or a directory; a link counts as what it points to.
     pub kind: Kind,
-    /// Length in bytes; 0 for a folder.
+    /// Length in bytes; 0 for a directory.
     pub size: u64,
     /// Time of the last change, in whole seconds since 1970.
     pub mtime: i64,
@@ -112,20 +112,20 @@ pub struct Entry {
 
 /// What a path names.
 #[derive(Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// A regular file, open for reading.
     File(File, Stat),
-    /// A folder, open for listing.
+    /// A directory, open for listing.
     Directory(OwnedFd),
 }
 
-/// The served folder.
+/// The served directory.
 #[derive(Debug)]
 pub struct Store {
     root: OwnedFd,
     writable: bool,
     sync: bool,
-    unnamed: bool,
+    anonymous: bool,
 }
 
 impl Store {
@@ -135,14 +135,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `root` is no folder, or it may not be read.
+    /// `root` is not a directory, or it may not be read.
     pub fn open(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
         let root = rustix::fs::open(
             root,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let store = Store { root, writable, sync, unnamed: true };
+        let store = Store { root, writable, sync, anonymous: true };
         if writable {
             store.reclaim_root()?;
         }
@@ -150,17 +150,17 @@ impl Store {
     }
 
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
-    pub fn without_unnamed_files(self) -> Store {
-        Store { unnamed: false, ..self }
+    pub fn without_anonymous_files(self) -> Store {
+        Store { anonymous: false, ..self }
     }
 
     /// Whether uploads are taken.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.writable
     }
 
-    /// Whether an upload is flushed to disk when it lands, which may take long.
-    pub fn is_synchronous(&self) -> bool {
+    /// Whether an upload is flushed to disk when it is committed, which may take long.
+    pub(crate) fn is_synchronous(&self) -> bool {
         self.sync
     }
 
@@ -168,12 +168,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for what is neither a regular file nor a folder, and what the system says.
-    pub fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
-        // O_NONBLOCK: a FIFO without a writer would hold us for ever. O_NOCTTY: a terminal is not ours.
+    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
+        // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve(path.as_bytes(), flags)?;
-        let (kind, stat) = examine(fd.as_fd())?;
+        let (kind, stat) = stat_fd(fd.as_fd())?;
         match kind {
             FileType::RegularFile => Ok(Opened::File(fd.into(), stat)),
             FileType::Directory => Ok(Opened::Directory(fd)),
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for anything else, and what the system says.
+    /// [`Code::NotAFile`] for anything else, and the system's errors.
     pub fn open_file(&self, path: &RelPath) -> Result<(File, Stat), Failure> {
         match self.open_any(path)? {
             Opened::File(file, stat) => Ok((file, stat)),
@@ -193,11 +193,11 @@ impl Store {
         }
     }
 
-    /// Opens a folder for listing.
+    /// Opens a directory for listing.
     ///
     /// # Errors
     ///
-    /// [`Code::NotADirectory`] for anything else, and what the system says.
+    /// [`Code::NotADirectory`] for anything else, and the system's errors.
     pub fn open_directory(&self, path: &RelPath) -> Result<OwnedFd, Failure> {
         match self.open_any(path) {
             Ok(Opened::Directory(fd)) => Ok(fd),
@@ -208,28 +208,28 @@ impl Store {
         }
     }
 
-    /// The entries of `folder`, which is open as `fd`, sorted by the bytes of their names.
+    /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
     ///
     /// Left out is what no request could fetch: special files, links that lead outside or nowhere,
     /// names with control bytes, and uploads in progress.
     ///
     /// # Errors
     ///
-    /// What the system says when the folder itself cannot be read; an entry that vanishes meanwhile is
-    /// no error.
-    pub fn list(&self, folder: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
-        self.list_at_most(usize::MAX, folder, fd)
+    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
+    /// not an error.
+    pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
+        self.list_at_most(usize::MAX, directory, fd)
     }
 
-    /// The entries of `folder` likewise, if there are at most `most`.
+    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
     ///
     /// # Errors
     ///
     /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
-    pub fn list_at_most(
+    pub(crate) fn list_at_most(
         &self,
         most: usize,
-        folder: &RelPath,
+        directory: &RelPath,
         fd: OwnedFd,
     ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
@@ -240,7 +240,7 @@ impl Store {
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
             } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                entries.extend(self.entry(folder, fd.as_fd(), name, entry.file_type()));
+                entries.extend(self.entry(directory, fd.as_fd(), name, entry.file_type()));
                 if entries.len() > most {
                     return Err(Code::TooLarge.into());
                 }
@@ -257,15 +257,15 @@ impl Store {
 
     fn entry(
         &self,
-        folder: &RelPath,
+        directory: &RelPath,
         fd: BorrowedFd<'_>,
         name: &[u8],
         kind: FileType,
     ) -> Option<Entry> {
-        // Folder and file by far prevail; a link must be resolved below the root, not below its folder.
+        // Most entries are files and directories. A link must be resolved below the root, not below its directory.
         let (kind, stat) = match kind {
             FileType::RegularFile | FileType::Directory | FileType::Unknown => {
-                examine_at(fd, name).ok()?
+                stat_at(fd, name).ok()?
             }
             FileType::Symlink => {
                 (FileType::Symlink, Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 })
@@ -273,8 +273,8 @@ impl Store {
             _ => return None,
         };
         let (kind, stat) = if kind == FileType::Symlink {
-            let path = join(folder.as_bytes(), name);
-            examine(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
+            let path = join(directory.as_bytes(), name);
+            stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
         } else {
             (kind, stat)
         };
@@ -286,49 +286,49 @@ impl Store {
         Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
     }
 
-    /// Begins a new file at `path`. Nothing is in sight before [`Upload::land`]; a dropped upload
+    /// Begins a new file at `path`. It is not visible before [`Upload::commit`]; a dropped upload
     /// leaves nothing.
     ///
     /// # Errors
     ///
-    /// [`Code::ReadOnly`], [`Code::NotAFile`] where the path names a folder or a special file, and what
-    /// the system says.
+    /// [`Code::ReadOnly`], [`Code::NotAFile`] where the path names a directory or a special file, and
+    /// the system's errors.
     pub fn begin_upload(&self, path: &RelPath) -> Result<Upload, Failure> {
         if !self.writable {
             return Err(Code::ReadOnly.into());
         }
         let (parent, name) = path.split().ok_or(Code::NotAFile)?;
-        let folder = self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?;
-        match examine_at(folder.as_fd(), name) {
+        let directory = self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?;
+        match stat_at(directory.as_fd(), name) {
             Ok((FileType::RegularFile | FileType::Symlink, _)) | Err(Errno::NOENT) => {}
             Ok(_) => return Err(Code::NotAFile.into()),
             Err(errno) => return Err(errno.into()),
         }
-        let place = Place {
+        let destination = Destination {
             root: self.root.try_clone()?,
             parent: parent.to_vec(),
-            folder,
+            directory,
             name: name.to_vec(),
             temporary: None,
         };
-        if self.unnamed {
+        if self.anonymous {
             let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-            match openat(&place.folder, ".", flags, new_file_mode()) {
+            match openat(&destination.directory, ".", flags, new_file_mode()) {
                 Ok(fd) => {
-                    return Ok(Upload { file: fd.into(), place, sync: self.sync });
+                    return Ok(Upload { file: fd.into(), destination, sync: self.sync });
                 }
-                // The ways in which file systems and old kernels say that they have no O_TMPFILE.
+                // The errors of file systems and old kernels that do not support O_TMPFILE.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        let mut place = place;
-        let file = place.create_temporary()?;
-        Ok(Upload { file, place, sync: self.sync })
+        let mut destination = destination;
+        let file = destination.create_temporary()?;
+        Ok(Upload { file, destination, sync: self.sync })
     }
 
     /// What a `PUT` would replace, for preconditions; `None` where there is no regular file.
-    pub fn stat(&self, path: &RelPath) -> Option<Stat> {
+    pub(crate) fn stat(&self, path: &RelPath) -> Option<Stat> {
         self.open_file(path).ok().map(|(_, stat)| stat)
     }
 
@@ -337,7 +337,7 @@ impl Store {
         resolve(self.root.as_fd(), path, flags, ResolveFlags::empty())
     }
 
-    /// Removes what killed servers left, as far as the root tells of it.
+    /// Removes what killed servers left, as far as the names in the root lead to it.
     fn reclaim_root(&self) -> io::Result<()> {
         for entry in Dir::read_from(&self.root)? {
             let entry = entry?;
@@ -349,41 +349,41 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the temporary `name` in `folder` unless somebody holds it, or what a trail leads to.
+    /// Removes `name` in `directory` unless a server has it locked: a temporary, or a marker and its temporary.
     ///
     /// Best effort: what cannot be removed stays hidden, and is met again by the next start or listing.
-    fn reclaim(&self, folder: BorrowedFd<'_>, name: &[u8]) {
-        let Ok((kind, _)) = examine_at(folder, name) else {
+    fn reclaim(&self, directory: BorrowedFd<'_>, name: &[u8]) {
+        let Ok((kind, _)) = stat_at(directory, name) else {
             return;
         };
         if kind != FileType::Symlink {
-            remove_unless_held(folder, name);
+            remove_unless_locked(directory, name);
             return;
         }
-        let Ok(target) = readlinkat(folder, name, Vec::new()) else {
+        let Ok(target) = readlinkat(directory, name, Vec::new()) else {
             return;
         };
         let target = target.into_bytes();
         let parent = match memchr::memrchr(b'/', &target) {
             Some(at) if target[at + 1..] == *name => &target[..at],
-            _ => return, // no trail of ours
+            _ => return, // not a marker
         };
-        let home = resolve(
+        let target_directory = resolve(
             self.root.as_fd(),
             parent,
             OFlags::PATH | OFlags::DIRECTORY,
             ResolveFlags::NO_SYMLINKS,
         );
-        let Ok(home) = home else {
-            // The folder is gone, and the temporary with it.
-            let _ = unlinkat(folder, name, AtFlags::empty());
+        let Ok(target_directory) = target_directory else {
+            // The directory is gone, and the temporary with it.
+            let _ = unlinkat(directory, name, AtFlags::empty());
             return;
         };
-        if remove_unless_held(home.as_fd(), name) {
-            let _ = unlinkat(folder, name, AtFlags::empty());
-            // An upload may have begun between the two looks: give it its trail back.
-            if examine_at(home.as_fd(), name).is_ok() {
-                let _ = symlinkat(&target[..], folder, name);
+        if remove_unless_locked(target_directory.as_fd(), name) {
+            let _ = unlinkat(directory, name, AtFlags::empty());
+            // An upload may have begun between the two looks: restore its marker.
+            if stat_at(target_directory.as_fd(), name).is_ok() {
+                let _ = symlinkat(&target[..], directory, name);
             }
         }
     }
@@ -400,7 +400,7 @@ impl AsFd for Store {
 #[derive(Debug)]
 pub struct Upload {
     file: File,
-    place: Place,
+    destination: Destination,
     sync: bool,
 }
 
@@ -409,25 +409,25 @@ impl Upload {
     ///
     /// # Errors
     ///
-    /// [`Code::NoSpace`], and what the system says.
+    /// [`Code::NoSpace`], and the system's errors.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(io::Write::write_all(&mut self.file, bytes)?)
     }
 
-    /// Puts the whole file in the place of whatever had its name. Gives whether the name is new.
+    /// Renames the whole file into place, over a file that has its name. Returns whether the name is new.
     ///
     /// # Errors
     ///
-    /// What the system says; then nothing has changed.
-    pub fn land(mut self) -> Result<bool, Failure> {
+    /// The system's errors; then nothing has changed.
+    pub fn commit(mut self) -> Result<bool, Failure> {
         if self.sync {
             self.file.sync_all()?;
         }
-        let created = self.place.land(&self.file)?;
+        let created = self.destination.commit(&self.file)?;
         if self.sync {
-            // The name is a fact of the folder, so the folder must reach the disk too.
+            // The name is part of the directory, so the directory must reach the disk too.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::fsync(openat(&self.place.folder, ".", flags, Mode::empty())?)?;
+            rustix::fs::fsync(openat(&self.destination.directory, ".", flags, Mode::empty())?)?;
         }
         Ok(created)
     }
@@ -435,74 +435,76 @@ impl Upload {
 
 /// Where an upload goes, and the temporary name it has meanwhile, if any.
 #[derive(Debug)]
-struct Place {
+struct Destination {
     root: OwnedFd,
-    /// The folder below the root; empty for the root itself.
+    /// The directory below the root; empty for the root itself.
     parent: Vec<u8>,
-    folder: OwnedFd,
+    directory: OwnedFd,
     name: Vec<u8>,
     temporary: Option<Vec<u8>>,
 }
 
-impl Place {
-    fn land(&mut self, file: &File) -> Result<bool, Failure> {
+impl Destination {
+    fn commit(&mut self, file: &File) -> Result<bool, Failure> {
         if self.temporary.is_none() {
-            // A free name is taken at once. linkat never replaces, so a taken one needs a rename.
-            match link_unnamed(file, &self.folder, &self.name) {
+            // A free name is linked at once. linkat never replaces, so an existing one needs a rename.
+            match link_anonymous(file, &self.directory, &self.name) {
                 Ok(()) => return Ok(true),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            // Held before it has a name: no other server can take it for a leftover.
+            // Locked before it has a name: no other server can take it for a leftover.
             flock(file, FlockOperation::NonBlockingLockExclusive)?;
-            self.with_fresh_name(|place, name| link_unnamed(file, &place.folder, name))?;
+            self.with_fresh_name(|destination, name| {
+                link_anonymous(file, &destination.directory, name)
+            })?;
         }
         let Some(temporary) = &self.temporary else {
             return Err(Code::Internal.into());
         };
-        let created = examine_at(self.folder.as_fd(), &self.name) == Err(Errno::NOENT);
-        renameat(&self.folder, &temporary[..], &self.folder, &self.name[..])?;
-        self.remove_trail();
+        let created = stat_at(self.directory.as_fd(), &self.name) == Err(Errno::NOENT);
+        renameat(&self.directory, &temporary[..], &self.directory, &self.name[..])?;
+        self.remove_marker();
         self.temporary = None;
         Ok(created)
     }
 
-    /// Creates a temporary beside the destination and holds it.
+    /// Creates a temporary next to the destination and locks it.
     fn create_temporary(&mut self) -> Result<File, Failure> {
         loop {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let file = self.with_fresh_name(|place, name| {
-                openat(&place.folder, name, flags, new_file_mode())
+            let file = self.with_fresh_name(|destination, name| {
+                openat(&destination.directory, name, flags, new_file_mode())
             })?;
             // Between the creation and the lock another server may have taken it for a leftover.
-            let held = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-            let (Some(name), true) = (&self.temporary, held) else {
+            let locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+            let (Some(name), true) = (&self.temporary, locked) else {
                 continue;
             };
-            if examine_at(self.folder.as_fd(), name).is_ok() {
-                self.lay_trail(name)?; // likewise its trail
+            if stat_at(self.directory.as_fd(), name).is_ok() {
+                self.create_marker(name)?; // as may its marker
                 return Ok(file.into());
             }
         }
     }
 
-    /// Lays a trail to a fresh temporary name and makes the name with `make`.
+    /// Creates a marker for a fresh temporary name, and the name with `make`.
     fn with_fresh_name<T>(
         &mut self,
-        make: impl Fn(&Place, &[u8]) -> Result<T, Errno>,
+        make: impl Fn(&Destination, &[u8]) -> Result<T, Errno>,
     ) -> Result<T, Failure> {
         loop {
             let name = fresh_name()?;
-            self.lay_trail(&name)?;
+            self.create_marker(&name)?;
             match make(self, &name) {
                 Ok(made) => {
                     self.temporary = Some(name);
                     return Ok(made);
                 }
-                Err(Errno::EXIST) => {} // somebody else's; its trail is right too
+                Err(Errno::EXIST) => {} // another upload's; its marker is right too
                 Err(errno) => {
                     self.temporary = Some(name);
-                    self.remove_trail();
+                    self.remove_marker();
                     self.temporary = None;
                     return Err(errno.into());
                 }
@@ -510,29 +512,29 @@ impl Place {
         }
     }
 
-    fn lay_trail(&self, name: &[u8]) -> Result<(), Errno> {
+    fn create_marker(&self, name: &[u8]) -> Result<(), Errno> {
         if self.parent.is_empty() {
             return Ok(());
         }
         match symlinkat(&join(&self.parent, name)[..], &self.root, name) {
-            // Where the root takes no names, the next listing of the folder cleans up instead.
+            // Where the root takes no names, the next listing of the directory cleans up instead.
             Ok(()) | Err(Errno::EXIST | Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
 
-    fn remove_trail(&self) {
+    fn remove_marker(&self) {
         if let (Some(name), false) = (&self.temporary, self.parent.is_empty()) {
             let _ = unlinkat(&self.root, &name[..], AtFlags::empty());
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Destination {
     fn drop(&mut self) {
         if let Some(name) = &self.temporary {
-            let _ = unlinkat(&self.folder, &name[..], AtFlags::empty());
-            self.remove_trail();
+            let _ = unlinkat(&self.directory, &name[..], AtFlags::empty());
+            self.remove_marker();
         }
     }
 }
@@ -541,8 +543,8 @@ impl Drop for Place {
 ///
 /// # Errors
 ///
-/// What the system says.
-pub fn hash(file: &File) -> Result<Vec<u8>, Failure> {
+/// The system's errors.
+pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK];
     let mut offset = 0;
@@ -581,7 +583,7 @@ fn resolve(
     }
 }
 
-fn examine(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
+fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
     let mask = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::INO;
     let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
     Ok((
@@ -595,9 +597,9 @@ fn examine(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
     ))
 }
 
-/// The same of a name in a folder; a link is not followed.
-fn examine_at(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
-    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+/// The same of a name in a directory; a link is not followed.
+fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok((
         FileType::from_raw_mode(stat.st_mode),
         Stat {
@@ -609,24 +611,24 @@ fn examine_at(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), E
     ))
 }
 
-/// Removes a temporary that nobody holds. Gives whether it is gone.
-fn remove_unless_held(folder: BorrowedFd<'_>, name: &[u8]) -> bool {
+/// Removes a temporary that is not locked. Returns whether it is gone.
+fn remove_unless_locked(directory: BorrowedFd<'_>, name: &[u8]) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match openat(folder, name, flags, Mode::empty()) {
+    match openat(directory, name, flags, Mode::empty()) {
         Ok(file) => {
             flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-                && unlinkat(folder, name, AtFlags::empty()).is_ok()
+                && unlinkat(directory, name, AtFlags::empty()).is_ok()
         }
         Err(errno) => errno == Errno::NOENT,
     }
 }
 
-fn link_unnamed(file: &File, folder: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-    match linkat(file, c"", folder, name, AtFlags::EMPTY_PATH) {
+fn link_anonymous(file: &File, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
         // Older kernels want a capability for an empty path; the link in /proc does without.
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(rustix::fs::CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
+            linkat(rustix::fs::CWD, path, directory, name, AtFlags::SYMLINK_FOLLOW)
         }
         outcome => outcome,
     }
@@ -638,11 +640,11 @@ fn fresh_name() -> Result<Vec<u8>, Errno> {
     Ok(format!("{UPLOAD_PREFIX}{:016x}", u64::from_ne_bytes(random)).into_bytes())
 }
 
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
 }
 
-/// What the user's umask leaves of reading and writing for all.
+/// Reading and writing for all, less the user's umask.
 fn new_file_mode() -> Mode {
     Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH
 }

@@ -1,5 +1,5 @@
-//! The datagram form as a function of bytes: it says what the session says, within its limits, and to nothing
-//! that could be a reply.
+//! The datagram form as a function of bytes: within its limits it replies as the session does, and never to a
+//! datagram that could be a reply.
 
 use file_service::datagram::{MAX_BODY, MAX_HASHED, MAX_REPLY, MAX_REQUEST, answer};
 use file_service::{Service, Session, Settings, Step, Store, Transport};
@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use tempfile::TempDir;
 
-fn nobody() -> SocketAddr {
+fn peer() -> SocketAddr {
     ([127, 0, 0, 1], 9).into()
 }
 
-/// A service over a fresh folder with a few files in it.
+/// A service over a fresh directory with a few files in it.
 fn service() -> (TempDir, Service) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("hello.txt"), "hello\n").unwrap();
@@ -28,7 +28,7 @@ fn service() -> (TempDir, Service) {
 }
 
 fn ask(service: &Service, datagram: impl AsRef<[u8]>) -> Option<Vec<u8>> {
-    answer(service, nobody(), datagram.as_ref())
+    answer(service, peer(), datagram.as_ref())
 }
 
 /// The reply as text, of which only the code is kept where it is a refusal.
@@ -44,11 +44,11 @@ fn reply(service: &Service, datagram: impl AsRef<[u8]>) -> String {
     }
 }
 
-/// What the session says to `line` over a connection.
-fn over_a_connection(service: &Service, line: &[u8]) -> Vec<u8> {
-    struct Wire<'a>(&'a [u8], Vec<u8>);
+/// Returns the session's reply to `line`.
+fn session_reply(service: &Service, line: &[u8]) -> Vec<u8> {
+    struct MemoryTransport<'a>(&'a [u8], Vec<u8>);
 
-    impl Transport for Wire<'_> {
+    impl Transport for MemoryTransport<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.0.read(buffer)
         }
@@ -71,19 +71,19 @@ fn over_a_connection(service: &Service, line: &[u8]) -> Vec<u8> {
         }
     }
 
-    let mut wire = Wire(line, Vec::new());
-    let mut session = Session::new(service, nobody(), Default::default());
+    let mut transport = MemoryTransport(line, Vec::new());
+    let mut session = Session::new(service, peer(), Default::default());
     loop {
-        match session.advance(&mut wire) {
-            Step::Work(job) => session.resume(job.run()),
-            Step::Closed => return wire.1,
-            Step::Idle | Step::Again | Step::Wait(_) => {}
+        match session.advance(&mut transport) {
+            Step::Offload(job) => session.resume(job.run()),
+            Step::Closed => return transport.1,
+            Step::Idle | Step::Yield | Step::Wait(_) => {}
         }
     }
 }
 
 #[test]
-fn every_verb() {
+fn every_read_request_is_answered() {
     let (_root, service) = service();
     assert_eq!(reply(&service, "7 GET hello.txt\n"), "7 OK 6\nhello\n");
     assert_eq!(reply(&service, "7 GET hello.txt 1 3\n"), "7 OK 3\nell");
@@ -100,7 +100,7 @@ fn every_verb() {
 }
 
 #[test]
-fn every_refusal() {
+fn refused_request_gets_its_code() {
     let (_root, service) = service();
     for (request, code) in [
         ("1 PUT x 5\n", "stream-only"),
@@ -134,7 +134,7 @@ fn every_refusal() {
 }
 
 #[test]
-fn what_is_no_request_gets_no_reply() {
+fn non_request_gets_no_reply() {
     let (_root, service) = service();
     for datagram in [
         "",
@@ -169,7 +169,7 @@ fn what_is_no_request_gets_no_reply() {
 }
 
 #[test]
-fn limits_are_where_they_are_said_to_be() {
+fn limits_are_exact() {
     let (root, service) = service();
     let write = |name: &str, size: u64| {
         File::create(root.path().join(name)).unwrap().set_len(size).unwrap();
@@ -205,13 +205,13 @@ fn limits_are_where_they_are_said_to_be() {
 }
 
 #[test]
-fn a_listing_is_whole_or_refused() {
+fn long_listing_is_refused_whole() {
     let (root, service) = service();
     let mut refused = 0;
     fs::create_dir(root.path().join("long")).unwrap();
     for n in 0..40 {
         File::create(root.path().join(format!("long/{n:0250}"))).unwrap();
-        let whole = over_a_connection(&service, b"LIST long\n");
+        let whole = session_reply(&service, b"LIST long\n");
         let body = whole.splitn(2, |&b| b == b'\n').nth(1).unwrap();
         match body.len() {
             0..=MAX_BODY => assert_eq!(ask(&service, "1 LIST long\n").unwrap()[2..], whole),
@@ -232,7 +232,7 @@ fn a_listing_is_whole_or_refused() {
 }
 
 /// Datagrams that are nearly requests.
-fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
+fn near_request() -> impl Strategy<Value = Vec<u8>> {
     let id =
         prop_oneof![Just("7".to_string()), Just(i64::MAX.to_string()), "[0-9]{1,20}", "\\PC{0,3}"];
     let verb = prop_oneof!["([Ll]IST|[Gg]ET|[Hh]ASH|[Pp]UT|[Qq]UIT)", "(OK|ERR)", "[A-Z]{0,4}",];
@@ -245,13 +245,13 @@ fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
     ];
     let end = prop_oneof![4 => Just("\n"), 1 => Just("\r\n"), 1 => Just(""), 1 => Just("\n\n")];
     (id, verb, proptest::collection::vec(field, 0..4), end).prop_map(|(id, verb, fields, end)| {
-        let mut words = vec![id, verb];
-        words.extend(fields);
-        (words.join(" ") + end).into_bytes()
+        let mut fields_of_line = vec![id, verb];
+        fields_of_line.extend(fields);
+        (fields_of_line.join(" ") + end).into_bytes()
     })
 }
 
-/// What must hold of any datagram whatever.
+/// Asserts what must hold for any datagram.
 fn check(service: &Service, datagram: &[u8]) -> Result<(), TestCaseError> {
     let Some(reply) = ask(service, datagram) else {
         return Ok(());
@@ -278,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_bytes(datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..20)) {
+    fn any_datagram_keeps_the_invariants(datagrams in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..20)) {
         let (_root, service) = service();
         for datagram in datagrams {
             check(&service, &datagram)?;
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn near_requests(datagrams in proptest::collection::vec(nearly_a_request(), 1..20)) {
+    fn malformed_request_keeps_the_invariants(datagrams in proptest::collection::vec(near_request(), 1..20)) {
         let (_root, service) = service();
         for datagram in datagrams {
             check(&service, &datagram)?;
@@ -295,7 +295,7 @@ proptest! {
 
     /// Within the limits a datagram gets what a connection gets, whatever the line.
     #[test]
-    fn the_session_says_the_same(
+    fn datagram_reply_equals_session_reply(
         verb in "([Ll]IST|[Gg]ET|[Hh]ASH)",
         fields in proptest::collection::vec(
             prop_oneof![
@@ -306,10 +306,10 @@ proptest! {
         ),
     ) {
         let (_root, service) = service();
-        let mut words = vec![verb.as_str()];
-        words.extend(fields);
-        let line = words.join(" ") + "\n";
+        let mut fields_of_line = vec![verb.as_str()];
+        fields_of_line.extend(fields);
+        let line = fields_of_line.join(" ") + "\n";
         let datagram = ask(&service, format!("42 {line}")).unwrap();
-        prop_assert_eq!(&datagram[3..], over_a_connection(&service, line.as_bytes()));
+        prop_assert_eq!(&datagram[3..], session_reply(&service, line.as_bytes()));
     }
 }

@@ -1,5 +1,4 @@
-//! The session over a transport made of memory: how bytes are split, and when the transport says that it
-//! would block, never changes a reply.
+//! The session over a transport made of memory: how bytes are split, and when the transport would block, never changes a reply.
 
 use file_service::{Interest, Service, Session, Settings, Step, Store, Transport};
 use proptest::prelude::*;
@@ -9,20 +8,20 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A peer that sends `input` in pieces of the given sizes and takes output in such pieces, and in
-/// between says that it would block.
+/// A peer that sends `input` in pieces of the given sizes and takes output in such pieces; in
+/// between every call would block.
 struct Script<'a> {
     input: &'a [u8],
     output: Vec<u8>,
     pieces: Vec<usize>,
-    turn: usize,
+    calls: usize,
     ready: bool,
     finished: bool,
 }
 
 impl<'a> Script<'a> {
     fn new(input: &'a [u8], pieces: Vec<usize>) -> Script<'a> {
-        Script { input, output: Vec::new(), pieces, turn: 0, ready: true, finished: false }
+        Script { input, output: Vec::new(), pieces, calls: 0, ready: true, finished: false }
     }
 
     /// Every second call would block; the others move at most the next piece.
@@ -31,8 +30,8 @@ impl<'a> Script<'a> {
         if self.ready {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.turn += 1;
-        Ok(self.pieces[self.turn % self.pieces.len()].clamp(1, most))
+        self.calls += 1;
+        Ok(self.pieces[self.calls % self.pieces.len()].clamp(1, most))
     }
 }
 
@@ -71,14 +70,14 @@ fn service(root: &Path) -> Service {
     Service::new(Store::open(root, true, false).unwrap(), Settings::default())
 }
 
-/// Runs a conversation to its end; gives all that was answered.
-fn converse(service: &Service, input: &[u8], pieces: Vec<usize>) -> Vec<u8> {
+/// Runs a conversation to its end. Returns all replies.
+fn run(service: &Service, input: &[u8], pieces: Vec<usize>) -> Vec<u8> {
     let mut script = Script::new(input, pieces);
     let mut session = Session::new(service, ([127, 0, 0, 1], 1).into(), Default::default());
     loop {
         match session.advance(&mut script) {
-            Step::Idle | Step::Again | Step::Wait(_) => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Idle | Step::Yield | Step::Wait(_) => {}
+            Step::Offload(job) => session.resume(job.run()),
             Step::Closed => return script.output,
         }
     }
@@ -110,46 +109,46 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn how_bytes_are_split_never_changes_a_reply(
+    fn split_input_gives_same_replies(
         pieces in proptest::collection::vec(prop_oneof![1usize..8, 1usize..5000, Just(1 << 20)], 1..20)
     ) {
         let root = root();
         let service = service(root.path());
-        let whole = converse(&service, CONVERSATION, vec![usize::MAX]);
+        let whole = run(&service, CONVERSATION, vec![usize::MAX]);
         std::fs::remove_file(root.path().join("new")).unwrap();
-        prop_assert!(converse(&service, CONVERSATION, pieces.clone()) == whole);
+        prop_assert!(run(&service, CONVERSATION, pieces.clone()) == whole);
         prop_assert!(whole.ends_with(b"OK 0\n"), "the conversation reaches QUIT");
 
-        let whole = converse(&service, HTTP_CONVERSATION, vec![usize::MAX]);
+        let whole = run(&service, HTTP_CONVERSATION, vec![usize::MAX]);
         std::fs::remove_file(root.path().join("put")).unwrap();
-        let split = converse(&service, HTTP_CONVERSATION, pieces);
+        let split = run(&service, HTTP_CONVERSATION, pieces);
         prop_assert_eq!(without_dates(split), without_dates(whole));
     }
 
     #[test]
-    fn no_input_makes_a_session_panic_or_hang(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
+    fn any_input_ends_the_session(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
         let root = root();
-        converse(&service(root.path()), &input, vec![7, 400]);
+        run(&service(root.path()), &input, vec![7, 400]);
     }
 
     #[test]
-    fn no_request_makes_a_session_panic_or_hang(input in "(GET|PUT|LIST|HASH|QUIT|get) [a-z/.%0-9 ]{0,20}[\r\n]{1,2}") {
+    fn any_request_ends_the_session(input in "(GET|PUT|LIST|HASH|QUIT|get) [a-z/.%0-9 ]{0,20}[\r\n]{1,2}") {
         let root = root();
-        converse(&service(root.path()), input.repeat(3).as_bytes(), vec![3, 50]);
+        run(&service(root.path()), input.repeat(3).as_bytes(), vec![3, 50]);
     }
 }
 
 #[test]
-fn every_split_in_two_gives_the_same_replies() {
+fn split_at_any_byte_gives_same_replies() {
     let root = root();
     let service = service(root.path());
-    let whole = converse(&service, CONVERSATION, vec![usize::MAX]);
+    let whole = run(&service, CONVERSATION, vec![usize::MAX]);
     for at in 1..CONVERSATION.len() {
-        assert!(converse(&service, CONVERSATION, vec![1 << 20, at]) == whole, "split at {at}");
+        assert!(run(&service, CONVERSATION, vec![1 << 20, at]) == whole, "split at {at}");
     }
 }
 
-/// What a session says when its deadline passes, having received `input`.
+/// Returns the replies of a session that has received `input` when its deadline passes.
 fn expired(input: &[u8]) -> Vec<u8> {
     let root = root();
     let service = service(root.path());
@@ -170,7 +169,7 @@ fn expired(input: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_deadline_is_told_in_the_language_of_the_connection() {
+fn expired_session_replies_in_its_protocol() {
     assert!(expired(b"").starts_with(b"ERR timeout "));
     assert!(expired(b"GET sm").starts_with(b"ERR timeout "));
     assert!(expired(b"GET /sm HTTP/1.1\r\nHo").starts_with(b"HTTP/1.1 408 "));
@@ -179,7 +178,7 @@ fn a_deadline_is_told_in_the_language_of_the_connection() {
 }
 
 #[test]
-fn the_deadline_of_a_head_counts_from_its_first_byte() {
+fn header_deadline_counts_from_first_byte() {
     let root = root();
     let settings = Settings { header_timeout: Duration::from_secs(5), ..Settings::default() };
     let service = Service::new(Store::open(root.path(), true, false).unwrap(), settings);
@@ -191,17 +190,17 @@ fn the_deadline_of_a_head_counts_from_its_first_byte() {
         deadlines.push(session.deadline());
     }
     let (first, last) = (deadlines[1], deadlines[deadlines.len() - 1]);
-    assert_eq!(first, last, "more bytes win no time");
+    assert_eq!(first, last, "more bytes do not extend it");
     assert!(first <= Instant::now() + Duration::from_secs(5));
 }
 
-/// A client that has sent all of `input` at once, and counts how often it is read from.
-struct Prompt {
+/// A client that has sent all of `input` at once, and counts the reads.
+struct CountingTransport {
     input: Vec<u8>,
     reads: usize,
 }
 
-impl Transport for Prompt {
+impl Transport for CountingTransport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reads += 1;
         let n = buffer.len().min(self.input.len());
@@ -224,16 +223,16 @@ impl Transport for Prompt {
     }
 }
 
-/// How often a client is read from until it is let go, or waited for with this request answered.
+/// Returns how often the session reads until it closes or waits, and whether it closes.
 fn reads(input: &str) -> (usize, bool) {
     let root = root();
     let service = service(root.path());
-    let mut client = Prompt { input: input.into(), reads: 0 };
+    let mut client = CountingTransport { input: input.into(), reads: 0 };
     let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
     let closed = loop {
         match session.advance(&mut client) {
-            Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             Step::Closed => break true,
             Step::Idle | Step::Wait(_) => break false,
         }
@@ -242,7 +241,7 @@ fn reads(input: &str) -> (usize, bool) {
 }
 
 #[test]
-fn who_has_sent_its_last_request_is_not_waited_for() {
+fn last_request_closes_without_lingering() {
     let close = "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_eq!(reads(close), (1, true));
     assert_eq!(reads("GET /small HTTP/1.0\r\n\r\n"), (1, true));

@@ -1,4 +1,4 @@
-//! The store on a real folder: what comes into sight and when, what is left behind, what cannot be left.
+//! The store on a real directory: when an upload becomes visible, what remains of one, and that no path leaves the root.
 
 use file_service::Store;
 use file_service::protocol::{Code, RelPath};
@@ -11,19 +11,19 @@ fn path(name: &str) -> RelPath {
     RelPath::decode(name.as_bytes()).unwrap()
 }
 
-/// Both ways of writing aside: unnamed files, and temporary names.
+/// Both ways of writing an upload: anonymous files, and temporary names.
 fn both_ways(test: impl Fn(&TempDir, Store)) {
     for named in [false, true] {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
         let store = Store::open(root.path(), true, false).unwrap();
-        test(&root, if named { store.without_unnamed_files() } else { store });
+        test(&root, if named { store.without_anonymous_files() } else { store });
     }
 }
 
-/// All names below a folder, reserved ones included.
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
+/// All names below a directory, reserved ones included.
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -31,15 +31,15 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn listed(store: &Store, folder: &str) -> Vec<String> {
-    let folder = path(folder);
-    let fd = store.open_directory(&folder).unwrap();
-    let entries = store.list(&folder, fd).unwrap();
+fn listed(store: &Store, directory: &str) -> Vec<String> {
+    let directory = path(directory);
+    let fd = store.open_directory(&directory).unwrap();
+    let entries = store.list(&directory, fd).unwrap();
     entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
 }
 
 #[test]
-fn an_upload_comes_into_sight_whole_and_leaves_nothing_else() {
+fn committed_upload_becomes_visible_whole() {
     both_ways(|root, store| {
         for (round, content) in ["old", "a new one"].iter().enumerate() {
             for name in ["top", "sub/below"] {
@@ -48,7 +48,7 @@ fn an_upload_comes_into_sight_whole_and_leaves_nothing_else() {
                 let before = fs::read_to_string(root.path().join(name)).ok();
                 assert_eq!(before.as_deref(), (round == 1).then_some("old"));
                 upload.write(&content.as_bytes()[2..]).unwrap();
-                assert_eq!(upload.land().unwrap(), round == 0);
+                assert_eq!(upload.commit().unwrap(), round == 0);
                 assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), *content);
             }
         }
@@ -58,14 +58,14 @@ fn an_upload_comes_into_sight_whole_and_leaves_nothing_else() {
 }
 
 #[test]
-fn a_dropped_upload_leaves_nothing() {
+fn dropped_upload_leaves_nothing() {
     both_ways(|root, store| {
         for name in ["top", "sub/below"] {
             let mut upload = store.begin_upload(&path(name)).unwrap();
             upload.write(b"half").unwrap();
             assert!(
                 listed(&store, "/").iter().all(|name| name == "sub"),
-                "in sight before it landed"
+                "visible before it is committed"
             );
             drop(upload);
         }
@@ -74,23 +74,23 @@ fn a_dropped_upload_leaves_nothing() {
     });
 }
 
-/// What a server that was killed at the worst moment leaves: temporaries that nobody holds, and trails.
+/// What a server that was killed at the worst moment leaves: temporaries that are not locked, and markers.
 fn leave_behind(root: &Path) {
     let name = ".~upload-0123456789abcdef";
     fs::write(root.join(".~upload-00000000000000aa"), "half").unwrap();
     fs::write(root.join("sub").join(name), "half").unwrap();
     symlink(format!("sub/{name}"), root.join(name)).unwrap();
-    // Killed between the trail and the file, and a trail into a folder that is gone.
+    // Killed between the marker and the file, and a marker into a directory that is gone.
     symlink("sub/.~upload-00000000000000bb", root.join(".~upload-00000000000000bb")).unwrap();
     symlink("gone/.~upload-00000000000000cc", root.join(".~upload-00000000000000cc")).unwrap();
 }
 
 #[test]
-fn the_next_start_removes_what_nobody_holds() {
+fn start_removes_unlocked_temporaries() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
     leave_behind(root.path());
-    // What only looks like ours stays: another form of name, a link that is no trail.
+    // What only looks like ours stays: another form of name, a link that is no marker.
     fs::write(root.path().join(".~upload-mine"), "kept").unwrap();
     symlink("/etc/passwd", root.path().join(".~upload-00000000000000dd")).unwrap();
     Store::open(root.path(), true, false).unwrap();
@@ -99,7 +99,7 @@ fn the_next_start_removes_what_nobody_holds() {
 }
 
 #[test]
-fn a_server_that_only_reads_removes_nothing() {
+fn read_only_start_removes_nothing() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
     leave_behind(root.path());
@@ -109,7 +109,7 @@ fn a_server_that_only_reads_removes_nothing() {
 }
 
 #[test]
-fn a_second_server_leaves_the_uploads_of_the_first_alone() {
+fn second_server_keeps_locked_uploads() {
     both_ways(|root, store| {
         let mut top = store.begin_upload(&path("top")).unwrap();
         let mut below = store.begin_upload(&path("sub/below")).unwrap();
@@ -119,14 +119,14 @@ fn a_second_server_leaves_the_uploads_of_the_first_alone() {
         for upload in [&mut top, &mut below] {
             upload.write(b"whole").unwrap();
         }
-        assert!(top.land().unwrap() && below.land().unwrap());
+        assert!(top.commit().unwrap() && below.commit().unwrap());
         assert_eq!(names(root.path()), ["sub", "top"]);
         assert_eq!(names(&root.path().join("sub")), ["below"]);
     });
 }
 
 #[test]
-fn a_listing_removes_what_no_trail_leads_to() {
+fn listing_removes_temporaries_without_marker() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("sub")).unwrap();
     let store = Store::open(root.path(), true, false).unwrap();
@@ -136,7 +136,7 @@ fn a_listing_removes_what_no_trail_leads_to() {
 }
 
 #[test]
-fn links_count_as_what_they_point_to_while_that_is_inside() {
+fn links_inside_root_are_followed() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
     fs::create_dir(at("sub")).unwrap();

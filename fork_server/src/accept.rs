@@ -1,17 +1,18 @@
-//! Three ways in which children come by their clients, side by side.
+//! Three ways in which the children of a prefork server accept their clients, side by side.
 
 use crate::child;
-use file_service::{Accepted, Connection, Incoming, Moment, Service};
+use file_service::{Moment, Service};
 use ipc::lock::{Guard, Mutex};
 use ipc::socket::Packets;
 use nix::errno::Errno;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+use server_core::{Accepted, Acceptor, Connection, timeout_until};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// How the children of a prefork server come by their clients.
+/// How the children of a prefork server accept their clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Accept {
     /// All wait in accept on the one listening socket, and the kernel wakes one
@@ -24,8 +25,8 @@ pub enum Accept {
 }
 
 /// Where a child waits for its clients.
-pub(crate) struct Door<'a> {
-    incoming: Incoming,
+pub(crate) struct ClientSource<'a> {
+    acceptor: Acceptor,
     way: Way<'a>,
 }
 
@@ -35,44 +36,46 @@ enum Way<'a> {
     Pass(Packets),
 }
 
-impl Door<'_> {
-    /// A door at the listening socket, whose accept waits; with a lock, for one child at a time.
-    pub(crate) fn open<'a>(
+impl ClientSource<'_> {
+    /// Accepts at the listening socket, which blocks; with a lock, one child at a time.
+    pub(crate) fn accepting<'a>(
         listener: TcpListener,
         service: &Service,
         lock: Option<&'a Mutex<u32>>,
-    ) -> io::Result<Door<'a>> {
-        let incoming = Incoming::preforked(listener, service)?;
-        Ok(Door { incoming, way: lock.map_or(Way::Shared, Way::Lock) })
+    ) -> io::Result<ClientSource<'a>> {
+        listener.set_nonblocking(false)?;
+        let acceptor = Acceptor::new(listener, service)?;
+        Ok(ClientSource { acceptor, way: lock.map_or(Way::Shared, Way::Lock) })
     }
 
-    /// A door to which the parent brings the clients.
-    pub(crate) fn passed(channel: Packets, service: &Service) -> Door<'static> {
-        Door { incoming: Incoming::given(service), way: Way::Pass(channel) }
+    /// Receives the clients that the parent passes.
+    pub(crate) fn passed(channel: Packets, service: &Service) -> ClientSource<'static> {
+        ClientSource { acceptor: Acceptor::without_listener(service), way: Way::Pass(channel) }
     }
 
-    /// Waits for a client; gives since when the client waits for this child. Nothing after the order to stop.
+    /// Waits for a client; returns it, and since when it waits for this child. Returns `None` after the shutdown
+    /// request.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Connection, Moment)>> {
-        while !child::told_to_stop() {
-            // The models: what a child without a client waits for.
+        while !child::shutdown_requested() {
+            // The model: what a child without a client waits for, in each of the three.
             let accepted = match &self.way {
-                Way::Shared => self.incoming.try_next(), // a connection: the kernel wakes one who waits
+                Way::Shared => self.acceptor.try_accept(), // a client: the kernel wakes one waiter
                 Way::Lock(lock) => {
-                    let _turn = turn(lock)?; // its turn to do so
-                    match child::told_to_stop() {
-                        false => self.incoming.try_next(),
+                    let _guard = acquire(lock)?; // the lock, and then a client
+                    match child::shutdown_requested() {
+                        false => self.acceptor.try_accept(),
                         true => break, // meanwhile
                     }
                 }
-                Way::Pass(channel) => return next_passed(channel, &mut self.incoming), // its parent
+                Way::Pass(channel) => return next_passed(channel, &mut self.acceptor), // its parent
             };
             match accepted {
                 Accepted::Connection(connection) => {
-                    return Ok(Some((connection, self.incoming.service().moment())));
+                    return Ok(Some((connection, self.acceptor.service().moment())));
                 }
-                Accepted::Pause(until) => pause(&self.incoming, until),
-                Accepted::Again | Accepted::Nobody(_) => {}
-                Accepted::Stop => break,
+                Accepted::Pause(until) => pause(&self.acceptor, until),
+                Accepted::Retry | Accepted::Empty(_) => {}
+                Accepted::Shutdown => break,
             }
         }
         Ok(None)
@@ -81,7 +84,7 @@ impl Door<'_> {
 
 /// Waits for the lock. A child that was killed while it had it has left nothing half done, since the lock protects
 /// no data.
-fn turn(lock: &Mutex<u32>) -> io::Result<Guard<'_, u32>> {
+fn acquire(lock: &Mutex<u32>) -> io::Result<Guard<'_, u32>> {
     let mut guard = lock.lock()?;
     if guard.recovered() {
         tracing::info!("the child that held the lock has died: the lock passes on");
@@ -90,20 +93,19 @@ fn turn(lock: &Mutex<u32>) -> io::Result<Guard<'_, u32>> {
     Ok(guard)
 }
 
-/// Lets `until` pass, unless the listening socket is shut down before.
-fn pause(incoming: &Incoming, until: Instant) {
-    if let Some(listener) = incoming.listener() {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+/// Waits until `until`, unless the listening socket is shut down before.
+fn pause(acceptor: &Acceptor, until: Instant) {
+    if let Some(listener) = acceptor.listener() {
         // No flags: only a hang-up is reported.
-        let _ = poll(&mut [PollFd::from_borrowed_fd(listener, PollFlags::empty())], Some(&left));
+        let _ =
+            poll(&mut [PollFd::new(listener, PollFlags::empty())], timeout_until(until).as_ref());
     }
 }
 
 // ---- Passing ----
 
 /// What goes along with a descriptor: the connection's number in the trace, and since when it waits.
-type Slip = [u8; 12];
+type Header = [u8; 12];
 
 /// The parent's part: gives a child that has asked for it a copy of the client's socket.
 ///
@@ -115,21 +117,21 @@ pub(crate) fn pass(
     connection: &Connection,
     dispatched: Moment,
 ) -> ipc::Result<()> {
-    let mut slip: Slip = [0; 12];
-    slip[..4].copy_from_slice(&connection.number().to_ne_bytes());
-    slip[4..].copy_from_slice(&dispatched.to_bits().to_ne_bytes());
-    channel.send_descriptors(&slip, &[connection.socket().as_fd()])
+    let mut header: Header = [0; 12];
+    header[..4].copy_from_slice(&connection.handle().number().to_ne_bytes());
+    header[4..].copy_from_slice(&dispatched.to_bits().to_ne_bytes());
+    channel.send_descriptors(&header, &[connection.socket().as_fd()])
 }
 
 /// The child's part: says that it is free, and waits.
 fn next_passed(
     channel: &Packets,
-    incoming: &mut Incoming,
+    acceptor: &mut Acceptor,
 ) -> io::Result<Option<(Connection, Moment)>> {
     loop {
-        let mut slip: Slip = [0; 12];
+        let mut header: Header = [0; 12];
         let asked = channel.send(b".");
-        let received = asked.and_then(|()| channel.receive_descriptors(&mut slip, 1));
+        let received = asked.and_then(|()| channel.receive_descriptors(&mut header, 1));
         let (length, mut descriptors) = match received {
             Ok(received) => received,
             Err(ipc::Error::System { errno: Errno::EMFILE, .. }) => {
@@ -139,13 +141,13 @@ fn next_passed(
             Err(ipc::Error::Closed { .. }) => return Ok(None), // the parent is dead
             Err(error) => return Err(error.into()),
         };
-        let Some(socket) = descriptors.pop().filter(|_| length == slip.len()) else {
-            return Ok(None); // the end of the channel: the order to stop
+        let Some(socket) = descriptors.pop().filter(|_| length == header.len()) else {
+            return Ok(None); // the end of the channel: the shutdown request
         };
-        let (number, dispatched) = slip.split_at(4);
+        let (number, dispatched) = header.split_at(4);
         let number = u32::from_ne_bytes(number.try_into().expect("four bytes"));
         let dispatched = u64::from_ne_bytes(dispatched.try_into().expect("eight bytes"));
-        if let Some(connection) = incoming.adopt(socket, number) {
+        if let Some(connection) = acceptor.adopt(socket, number) {
             return Ok(Some((connection, Moment::from_bits(dispatched))));
         }
     }

@@ -1,12 +1,12 @@
 //! What the child does between the fork and its exit.
 
 use crate::tether;
-use file_service::{Connection, Link, Moment, Service, converse};
+use file_service::{Moment, Service};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use server_core::{Connection, ConnectionHandle, serve_blocking};
 use std::io;
 use std::marker::PhantomData;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ pub(crate) fn serve(
     dispatched: Moment,
 ) -> ! {
     let _forked_here = ForkedHere;
-    let serving = Serving::begin(connection.link());
+    let serving = Serving::begin(connection.handle());
     begin(service, &tether, &[connection.socket().as_raw_fd()]);
     let mut session = connection.session(service);
     session.dispatched(dispatched);
-    converse(session, connection.socket());
+    serve_blocking(session, connection.socket());
     drop(serving);
     if let Some(trace) = service.trace() {
         trace.end(); // `_exit` drops nothing
     }
-    // The place is free before the client sees the close, so that it may connect again at once.
+    // The permit is free before the client sees the close, so that it may connect again at once.
     drop(tether);
     exit(0);
 }
 
-/// Makes a forked process a child: it keeps what it needs and the descriptors `own`, and hears the orders that come
+/// Makes a forked process a child: it keeps what it needs and the descriptors `own`, and gets the shutdown requests that come
 /// by its tether.
 pub(crate) fn begin(service: &Service, tether: &OwnedFd, own: &[RawFd]) {
     let store = service.store().as_fd().as_raw_fd();
@@ -54,7 +54,7 @@ pub(crate) fn begin(service: &Service, tether: &OwnedFd, own: &[RawFd]) {
     match tether::arm(tether) {
         Ok(false) => {}
         Ok(true) => drop(raise(Signal::SIGTERM)),
-        Err(error) => tracing::warn!("this client will not hear the order to stop: {error}"),
+        Err(error) => tracing::warn!("the shutdown request will not reach this client: {error}"),
     }
 }
 
@@ -78,8 +78,8 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every descriptor from 3 on that is not listed, be it once or twice: the listener, the epoll set, the
-/// tethers of other children. Two forgotten ones would be enough to keep the port taken, or a place occupied.
+/// Closes every descriptor from 3 on that is not listed, once or twice: the listener, the epoll set, the
+/// tethers of other children. Two forgotten ones would be enough to keep the port taken, or a permit in use.
 fn close_all_but(mut kept: Vec<RawFd>) {
     kept.sort_unstable();
     let mut from = 3;
@@ -104,10 +104,10 @@ pub(crate) fn reset(signal: Signal) {
     let _ = unsafe { sigaction(signal, &action) };
 }
 
-// ---- The order to stop ----
+// ---- Shutdown ----
 
 /// The connection that this process serves; null while there is none, as always in the parent.
-static SERVED: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
+static SERVED: AtomicPtr<ConnectionHandle> = AtomicPtr::new(ptr::null_mut());
 /// The listening socket, in a child that accepts for itself.
 static LISTENER: AtomicI32 = AtomicI32::new(NONE);
 /// Where the clients come from, in a child that is given them.
@@ -115,22 +115,22 @@ static CHANNEL: AtomicI32 = AtomicI32::new(NONE);
 static DRAIN_MILLIS: AtomicI64 = AtomicI64::new(0);
 /// Set in children alone.
 static TETHER: AtomicI32 = AtomicI32::new(NONE);
-static ORDERS: AtomicU8 = AtomicU8::new(0);
+static REQUESTS: AtomicU8 = AtomicU8::new(0);
 
 const NONE: RawFd = -1;
 
 /// How long a connection that was cut has to end.
 const CUT_GRACE_MILLIS: i64 = 1000;
 
-/// The conversation that orders are for, as long as this lives.
-pub(crate) struct Serving<'a>(PhantomData<&'a Link>);
+/// The conversation that shutdown requests are for, as long as this lives.
+pub(crate) struct Serving<'a>(PhantomData<&'a ConnectionHandle>);
 
 impl Serving<'_> {
-    /// Has the orders reach this connection, one that has come already too.
-    pub(crate) fn begin(link: &Arc<Link>) -> Serving<'_> {
-        SERVED.store(Arc::as_ptr(link).cast_mut(), Ordering::SeqCst);
-        if told_to_stop() {
-            link.stop();
+    /// Has the requests reach this connection, even if one has come already.
+    pub(crate) fn begin(handle: &Arc<ConnectionHandle>) -> Serving<'_> {
+        SERVED.store(Arc::as_ptr(handle).cast_mut(), Ordering::SeqCst);
+        if shutdown_requested() {
+            handle.request_shutdown();
         }
         Serving(PhantomData)
     }
@@ -142,19 +142,19 @@ impl Drop for Serving<'_> {
     }
 }
 
-/// Has the order to stop end the wait for a client at `listener`, for all processes that wait there.
-pub(crate) fn waits_at(listener: RawFd) {
+/// Has the shutdown request shut `listener` down, which ends the wait of every process there.
+pub(crate) fn shut_listener_on_request(listener: RawFd) {
     LISTENER.store(listener, Ordering::SeqCst);
 }
 
-/// Has the order to stop end the wait for what comes over `channel`.
-pub(crate) fn waits_for(channel: RawFd) {
+/// Has the shutdown request shut `channel` down, which ends the wait for a client there.
+pub(crate) fn shut_channel_on_request(channel: RawFd) {
     CHANNEL.store(channel, Ordering::SeqCst);
 }
 
 /// Whether this process is to take no further client.
-pub(crate) fn told_to_stop() -> bool {
-    ORDERS.load(Ordering::SeqCst) > 0
+pub(crate) fn shutdown_requested() -> bool {
+    REQUESTS.load(Ordering::SeqCst) > 0
 }
 
 /// Installs the child's handlers for SIGTERM and SIGALRM, once, in the parent, which blocks SIGTERM and
@@ -163,50 +163,50 @@ pub(crate) fn install_handlers() -> io::Result<()> {
     let mut both = SigSet::empty();
     both.add(Signal::SIGTERM);
     both.add(Signal::SIGALRM);
-    let action = SigAction::new(SigHandler::Handler(ordered), SaFlags::SA_RESTART, both);
+    let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, both);
     for signal in &both {
-        // SAFETY: `ordered` makes only system calls that are async-signal-safe (recv, shutdown, setitimer,
+        // SAFETY: `on_signal` makes only system calls that are async-signal-safe (recv, shutdown, setitimer,
         // _exit) and atomic operations, allocates nothing, and restores errno.
         unsafe { sigaction(signal, &action) }?;
     }
     Ok(())
 }
 
-/// The first order ends the conversation after the request under way, the second, or the end of the
-/// drain timeout, cuts it, the third ends the process.
+/// The first shutdown request ends the conversation after the request under way. The second, or the end of
+/// the drain timeout, cuts it. The third ends the process.
 ///
-/// The parent's byte is an order, and its end is another: dying after it has ordered a stop, it has met a
+/// The parent's byte is a request, and its end is another: if it ends after its request, it has received a
 /// second signal. Two signals may come as one, so it is the tether that is asked what has happened.
 ///
 /// A child that waits for a client is woken by the end of what it waits at. An interrupted call would not do: the
 /// signal may come just before the call. The listening socket is everybody's, so it is left alone when the
 /// signal is a stranger's and means this child only; its `accept` is interrupted, or returns when the socket's
-/// time-out is over.
-extern "C" fn ordered(signal: libc::c_int) {
+/// timeout is over.
+extern "C" fn on_signal(signal: libc::c_int) {
     let errno = Errno::last_raw();
     let tether = TETHER.load(Ordering::Relaxed);
     if tether == NONE {
         return;
     }
-    let of_parent = if signal == libc::SIGALRM { 0 } else { orders_on(tether) };
+    let of_parent = if signal == libc::SIGALRM { 0 } else { requests_on(tether) };
     if of_parent > 0 {
         shut(LISTENER.load(Ordering::SeqCst), libc::SHUT_RDWR);
     }
     // Its other direction stays open: to the parent it would look like the end of this process.
     shut(CHANNEL.load(Ordering::SeqCst), libc::SHUT_RD);
-    // SAFETY: it is null, or `Serving` has put it there and lives, and with it the borrow of the link. This process
+    // SAFETY: it is null, or `Serving` has put it there and lives, and with it the borrow of the handle. This process
     // has one thread, which is in this handler.
     let served = unsafe { SERVED.load(Ordering::SeqCst).as_ref() };
-    let new = of_parent.max(1); // a signal that somebody else has sent is an order too
-    match (ORDERS.fetch_add(new, Ordering::SeqCst) + new, served) {
+    let new = of_parent.max(1); // a signal from another process is a request too
+    match (REQUESTS.fetch_add(new, Ordering::SeqCst) + new, served) {
         (1, served) => {
-            if let Some(link) = served {
-                link.stop();
+            if let Some(handle) = served {
+                handle.request_shutdown();
             }
             alarm_in(DRAIN_MILLIS.load(Ordering::Relaxed));
         }
-        (2, Some(link)) => {
-            let _ = link.socket().shutdown(Shutdown::Both);
+        (2, Some(handle)) => {
+            handle.cut();
             alarm_in(CUT_GRACE_MILLIS);
         }
         (2, None) => exit(0),
@@ -215,17 +215,17 @@ extern "C" fn ordered(signal: libc::c_int) {
     Errno::set_raw(errno);
 }
 
-/// Takes the parent's orders off the tether.
-fn orders_on(tether: RawFd) -> u8 {
-    let mut orders = 0;
+/// Takes the parent's requests off the tether.
+fn requests_on(tether: RawFd) -> u8 {
+    let mut requests = 0;
     loop {
         let mut byte = 0u8;
         // SAFETY: the buffer is one byte long and lives through the call.
         let n = unsafe { libc::recv(tether, (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
         match n {
-            1 => orders += 1,
-            0 => return orders + 1,
-            _ => return orders,
+            1 => requests += 1,
+            0 => return requests + 1,
+            _ => return requests,
         }
     }
 }

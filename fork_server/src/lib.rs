@@ -22,55 +22,12 @@
 //! - **The child leaves by `_exit`.** `exit` would flush the parent's buffers a second time and run the
 //!   parent's handlers.
 //!
-//! The parent learns of a child's end, and the child of the order to stop or of the parent's death,
+//! The parent learns of a child's end, and the child of the shutdown request or of the parent's death,
 //! over the pair of sockets between them, the [`tether`]. So the limit on connections and the orderly
-//! stop depend neither on the way of reaping nor on who is whose parent.
+//! shutdown depend neither on the way of reaping nor on who is whose parent.
 //!
-//! # Children forked beforehand
-//!
-//! `--prefork N` takes the fork off the client's way: N children are there before the first client comes, and each
-//! serves one client after the other ([`prefork`]). What is left to choose is how a child comes by its clients
-//! (`--accept`, three pieces side by side in [`mod@accept`]). The steps are designs 1, 2, 4 and 5 of the nine in
-//! Stevens, *UNIX Network Programming*, volume 1, chapter 30, whose figures of processor time are worth a look beside
-//! those of today; the iterative server is his design 0.
-//!
-//! | | who accepts | cost of a connection, besides its requests | Stevens |
-//! |---|---|---|---|
-//! | without `--prefork` | the parent | fork, exit, reaping, and the first touch of every page | 1 |
-//! | `shared` | every free child, all in accept together | none: the kernel wakes one child for one client | 2 |
-//! | `lock` | the child that holds a lock | the lock, and a second wake-up: of the child that has it next | 4 |
-//! | `pass` | the parent | the parent's turn, a message with the descriptor there, a message "free" back | 5 |
-//!
-//! - **`shared`** is the one to choose. It was not always: older kernels woke every child for every client, which is
-//!   the thundering herd, and in some two processes must not even be in accept together. Linux queues who waits in
-//!   accept as exclusive waiters. The one that has waited longest is woken, so the load goes round.
-//! - **`lock`** is the cure of that time (as `AcceptMutex` in Apache): one child waits for a client, the others
-//!   for the lock. It is a robust mutex, because a child may be killed while it holds it, and a plain one would never
-//!   be free again: all others would wait for ever, and the server would look alive.
-//! - **`pass`** puts one process in charge of who serves whom. Here it takes the child that was free last, whose
-//!   caches are warm; it could as well go by load, or by what the client wants. The parent accepts only while a child is
-//!   free. It is also the most work for the kernel, and the parent is one process however many serve.
-//!
-//! What changes against a process per connection:
-//!
-//! - **Shared**: the listening socket, the lock where there is one, and the [`scoreboard`], in memory. It counts
-//!   what each child has done, and is printed on standard output at the end. Nothing else, as before.
-//! - **A blocking call stops**: its own client; and it keeps a child from all who wait.
-//! - **One client can do to another**: keep its place. N silent clients are a full server until their idle time-out.
-//!   And a child outlives its client: what one leaves behind in it (a leak, a corrupted heap) meets the next one.
-//! - **Costs**: N processes, whether anybody is there or not. For a connection, next to nothing. For a request, where many
-//!   clients take turns on a core, a change of address space: with 64 that stay, the same session's user code took 30% of
-//!   the server's core here and 18% in the event loop, for it begins with cold caches and translations each time. A bare loop of the
-//!   same system calls, in as many processes, had 0.95 to 0.99 of nginx's rate where this had 0.8.
-//! - **Breaks**: with the client after the Nth. It is not told `busy`; it waits in the backlog, unseen, until another
-//!   leaves, or until its own patience ends. When the backlog is full too, its SYNs are dropped. A prefork server for
-//!   clients that stay must have as many children as clients; behind a proxy that talks to it briefly, a few will do.
-//!
-//! A child that dies is replaced at once, and ever more slowly if its place keeps being emptied, so that children which
-//! cannot live do not eat the machine. With `pass`, a client whose child dies before taking it up is lost.
-//!
-//! Not here: a number of children that follows the load, as servers in production have it; and children that end
-//! after so many clients, as a remedy for leaks.
+//! With `--prefork N` the children are forked before the first client comes; that is another model, in
+//! [`prefork`].
 
 pub mod accept;
 pub mod child;
@@ -78,19 +35,23 @@ pub mod prefork;
 pub mod reap;
 pub mod scoreboard;
 pub mod tether;
+mod wait;
 
 use accept::Accept;
-use file_service::options::parse_count;
-use file_service::{Connection, Incoming, Model, Next, Service};
+use file_service::{Model, Service};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use reap::{Reap, Reaper};
+use server_core::Connection;
+use server_core::parse_count;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use tether::Tethers;
+use wait::{Next, ParentWait};
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "fork_server",
     unit: "a process per connection",
@@ -108,12 +69,12 @@ pub struct Options {
     /// Above --max-connections, N is lowered to it with a warning
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub prefork: Option<usize>,
-    /// How the children come by their clients
+    /// How the children accept their clients
     #[arg(long, value_enum, default_value_t, requires = "prefork")]
     pub accept: Accept,
 }
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
@@ -121,34 +82,35 @@ pub struct Options {
 /// nothing), or the system refuses a signal handler, a descriptor or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Result<()> {
     assert_single_threaded()?;
-    file_service::session::rehearse(&service); // once here, instead of once in every child
+    file_service::session::warm_up(&service); // once here, instead of once in every child
     child::install_handlers()?;
     if let Some(children) = options.prefork {
         return prefork::run(listener, service, children, options.accept);
     }
     let mut tethers = Tethers::new()?;
     let mut reaper = Reaper::install(options.reap, &tethers)?;
-    let mut incoming = Incoming::for_forking(listener, &service)?;
+    let mut wait = ParentWait::new(listener, &service)?;
     loop {
-        match incoming.next_or(tethers.news()) {
+        match wait.next(tethers.as_fd()) {
             Next::Connection(connection) => {
-                let link = Arc::clone(connection.link());
+                let handle = Arc::clone(connection.handle());
+                // The model: a child of its own serves the client, and we accept the next one.
                 if let Err(error) = serve_in_child(connection, &service, &mut tethers, &reaper) {
                     tracing::warn!("no process for a client: {error}");
-                    incoming.refuse(link); // a failed fork costs one client, not the server
+                    wait.refuse(handle); // a failed fork costs one client, not the server
                 }
             }
-            Next::Other => {
+            Next::Children => {
                 reaper.reap();
                 tethers.remove_ended();
             }
-            Next::Stop => break,
+            Next::Shutdown => break,
         }
     }
-    tethers.order_to_stop();
+    tethers.request_shutdown();
     while !tethers.is_empty() {
-        match incoming.next_or(tethers.news()) {
-            Next::Stop => {
+        match wait.next(tethers.as_fd()) {
+            Next::Shutdown => {
                 tracing::warn!("drain timeout: {} connections cut", tethers.len());
                 break; // our end closes their tethers, which cuts them
             }
@@ -161,7 +123,7 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
     Ok(())
 }
 
-/// The model: fork; the child serves, the parent goes on accepting.
+/// Forks: the child serves the client, and the parent returns.
 fn serve_in_child(
     connection: Connection,
     service: &Service,
@@ -185,7 +147,7 @@ fn serve_in_child(
             if reaper.forks_twice() {
                 reap::middle_child(waitpid(child, None)?)?;
             }
-            tethers.keep(ours, connection.into_lease()); // closes our copy of the connection
+            tethers.keep(ours, connection.into_permit()); // closes our copy of the connection
             Ok(())
         }
     }

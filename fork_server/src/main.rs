@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&fork_server::MODEL, fork_server::run)
+    server_core::launch(&fork_server::MODEL, fork_server::run)
 }

@@ -4,7 +4,7 @@
 //! child: the replacement counts on. The memory is the one thing that these processes share; what a child writes
 //! there when it crashes is at worst a wrong number. (Apache's server calls the same thing so.)
 
-use ipc::shared::{Array, Cell, Place};
+use ipc::shared::{Array, Cell, Location};
 use std::fmt;
 use std::io;
 
@@ -25,7 +25,7 @@ pub(crate) struct Scoreboard {
 impl Scoreboard {
     /// With a row for each of so many children.
     pub(crate) fn new(rows: usize) -> io::Result<Scoreboard> {
-        let cells = Array::create(Place::Memfd("scoreboard".into()), (rows + 1) * ROW)?;
+        let cells = Array::create(Location::Memfd("scoreboard".into()), (rows + 1) * ROW)?;
         Ok(Scoreboard { cells, rows })
     }
 

@@ -12,7 +12,7 @@ fn preforked(accept: &str) -> Subject {
         .args(["--prefork", "64", "--accept", accept])
         .clients(64)
         .process_per_client()
-        .who_does_not_fit_waits()
+        .excess_clients_wait()
         .reports("child ")
 }
 

@@ -64,7 +64,7 @@ fn scoreboard(server: &Server) -> Vec<Vec<u64>> {
 }
 
 #[test]
-fn who_does_not_fit_waits() {
+fn excess_clients_wait() {
     for way in WAYS {
         let server = start(2, way, &[]);
         let (mut first, mut second) = (server.connect(), server.connect());
@@ -123,7 +123,7 @@ fn a_dead_child_is_replaced() {
             let now = pids(&server);
             now.len() == 2 && !now.contains(&dead)
         });
-        assert_eq!(oracles::zombies(&server.family()), [0; 0], "{way}");
+        assert_eq!(oracles::zombies(&server.process_tree()), [0; 0], "{way}");
         answers(&mut other);
         let mut next = server.connect();
         answers(&mut next);
@@ -278,7 +278,7 @@ fn the_scoreboard_is_right() {
         let dead = server.child_of(&last);
         eventually("the silent one is there", || {
             let address = server.address();
-            !oracles::connection_holders(&server.family(), address, silent.local()).is_empty()
+            !oracles::connection_holders(&server.process_tree(), address, silent.local()).is_empty()
         });
         // It counts a request when the reply is out.
         eventually("it waits for the next request", || proc::asleep(dead));
@@ -318,7 +318,7 @@ fn a_child_holds_what_it_needs() {
             assert_eq!(own.len(), sockets, "{way}: {own:?}");
             assert_eq!(others, [&root[..]], "{way}");
             assert_eq!(
-                oracles::listener_holders(&server.family(), server.address()).contains(&pid),
+                oracles::listener_holders(&server.process_tree(), server.address()).contains(&pid),
                 way != "pass"
             );
         }

@@ -20,12 +20,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The fail-safe of every wait: a cold start of a browser on a busy machine takes seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A running browser.
 pub struct Browser {
@@ -129,7 +131,7 @@ impl Browser {
         }
         let sent = self.orders.borrow_mut().write_all(format!("{order}\0").as_bytes());
         sent.unwrap_or_else(|error| panic!("{method}: the browser is gone: {error}"));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut message = self.message(deadline, method);
             if message["id"] == id {
@@ -144,7 +146,7 @@ impl Browser {
     fn message(&self, deadline: Instant, what: &str) -> Value {
         match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => panic!("{what}: nothing within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("{what}: nothing within {TIMEOUT:?}"),
             Err(RecvTimeoutError::Disconnected) => panic!("{what}: the browser has ended"),
         }
     }
@@ -158,7 +160,7 @@ impl Browser {
             let event = self.events.borrow_mut().remove(at);
             return event.expect("it was just there")["params"].take();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let mut message = self.message(deadline, method);
             if fits(&message) {
@@ -250,7 +252,7 @@ impl Page<'_> {
                 watch.observe(document, all);
                 look();
             }})",
-            PATIENCE.as_millis() / 2
+            TIMEOUT.as_millis() / 2
         ));
         assert_eq!(outcome, true, "never came true: {condition}");
     }
@@ -317,7 +319,7 @@ impl Page<'_> {
 
     /// What a screen reader is told: role and name of everything that is not ignored.
     #[track_caller]
-    pub fn heard(&self) -> Vec<(String, String)> {
+    pub fn accessibility_tree(&self) -> Vec<(String, String)> {
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().expect("nodes");
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
@@ -346,7 +348,7 @@ impl Page<'_> {
     #[track_caller]
     pub fn picture(&self, path: &Path) {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png"}));
-        let bytes = unbase64(shot["data"].as_str().expect("a picture"));
+        let bytes = STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("base64");
         fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
@@ -360,7 +362,7 @@ impl Page<'_> {
 
     /// What the console has complained of since it was last asked: exceptions, errors, violations of a policy.
     #[track_caller]
-    pub fn complaints(&self) -> Vec<String> {
+    pub fn console_errors(&self) -> Vec<String> {
         let events =
             self.take(&["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"]);
         let is_quiet = |event: &&Value| {
@@ -392,45 +394,9 @@ fn in_path(name: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|candidate| candidate.is_file())
 }
 
-/// Undoes base64 as the browser writes it, with padding and without white space.
-fn unbase64(text: &str) -> Vec<u8> {
-    let value = |digit: u8| match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => panic!("no base64: {:?}", char::from(digit)),
-    };
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
-    for digit in text.bytes().filter(|&digit| digit != b'=') {
-        bits = bits << 6 | u32::from(value(digit));
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_undone() {
-        for (text, bytes) in [
-            ("", &b""[..]),
-            ("Zg==", b"f"),
-            ("Zm8=", b"fo"),
-            ("Zm9v", b"foo"),
-            ("+//+", &[0xfb, 0xff, 0xfe]),
-        ] {
-            assert_eq!(unbase64(text), bytes);
-        }
-    }
 
     #[test]
     fn what_is_not_there_is_not_found() {

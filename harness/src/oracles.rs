@@ -1,7 +1,7 @@
 //! What the kernel knows about a server, whatever the server says: zombies, inherited listeners,
 //! leaked descriptors, busy waits, and framing that only works by luck.
 //!
-//! Each oracle answers one question about a family of processes and takes no part in judging it.
+//! Each oracle answers one question about a process tree and takes no part in judging it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -9,46 +9,46 @@ use std::time::{Duration, Instant};
 
 use crate::proc::{self, Process};
 use crate::sockets::{self, CLOSE_WAIT, ESTABLISHED, SYN_RECEIVED, TcpSocket};
-use crate::wait::{PATIENCE, pause, within};
+use crate::wait::{TIMEOUT, pause, within};
 use crate::wire::Conn;
 
-/// Children that have ended and that their living parent, a member of the family, has not waited
+/// Children that have ended and that their living parent, a member of the tree, has not waited
 /// for. Orphans are not its business: init reaps them in its own time.
-pub fn zombies(family: &[Process]) -> Vec<i32> {
+pub fn zombies(tree: &[Process]) -> Vec<i32> {
     let parent_lives =
-        |p: &&Process| family.iter().any(|member| member.pid == p.parent && member.state != 'Z');
-    let zombies = family.iter().filter(|p| p.state == 'Z').filter(parent_lives);
+        |p: &&Process| tree.iter().any(|member| member.pid == p.parent && member.state != 'Z');
+    let zombies = tree.iter().filter(|p| p.state == 'Z').filter(parent_lives);
     zombies.map(|p| p.pid).collect()
 }
 
-/// Members of the family that hold the listening socket of `address`. A process that serves one
+/// Members of the tree that hold the listening socket of `address`. A process that serves one
 /// client and also holds the listener keeps the port alive after its parent's death.
-pub fn listener_holders(family: &[Process], address: SocketAddrV4) -> Vec<i32> {
-    sockets::listener(address).map_or(Vec::new(), |socket| holders(family, socket.inode))
+pub fn listener_holders(tree: &[Process], address: SocketAddrV4) -> Vec<i32> {
+    sockets::listener(address).map_or(Vec::new(), |socket| holders(tree, socket.inode))
 }
 
-/// Members of the family that hold the server's end of a connection.
+/// Members of the tree that hold the server's end of a connection.
 pub fn connection_holders(
-    family: &[Process],
+    tree: &[Process],
     server: SocketAddrV4,
     client: SocketAddrV4,
 ) -> Vec<i32> {
     let end = sockets::connection(server, client);
-    end.map_or(Vec::new(), |socket| holders(family, socket.inode))
+    end.map_or(Vec::new(), |socket| holders(tree, socket.inode))
 }
 
-fn holders(family: &[Process], inode: u64) -> Vec<i32> {
+fn holders(tree: &[Process], inode: u64) -> Vec<i32> {
     let name = format!("socket:[{inode}]");
     let holds = |p: &&Process| proc::descriptors(p.pid).values().any(|target| *target == name);
-    family.iter().filter(holds).map(|p| p.pid).collect()
+    tree.iter().filter(holds).map(|p| p.pid).collect()
 }
 
-/// Every open descriptor of the family as a multiset of kinds: sockets, pipes and the like by what
+/// Every open descriptor of the tree as a multiset of kinds: sockets, pipes and the like by what
 /// they are, files by their path. Equal before and after means that nothing has leaked, even where
 /// one leak and one loss would leave the number the same.
-pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
+pub fn descriptor_kinds(tree: &[Process]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
-    for target in family.iter().flat_map(|p| proc::descriptors(p.pid).into_values()) {
+    for target in tree.iter().flat_map(|p| proc::descriptors(p.pid).into_values()) {
         let kind = match target.split_once(":[") {
             Some((kind, _)) => kind.to_string(),
             None => target,
@@ -58,11 +58,11 @@ pub fn descriptor_kinds(family: &[Process]) -> BTreeMap<String, usize> {
     kinds
 }
 
-/// Processor time that the family uses while `window` passes. A server that has nothing to do uses
+/// CPU time that the tree uses while `window` passes. A server that has nothing to do uses
 /// next to none; one that spins uses all of it.
-pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
+pub fn cpu_during(tree: &[Process], window: Duration) -> Duration {
     let reading = || -> BTreeMap<i32, Duration> {
-        family.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
+        tree.iter().filter_map(|p| Some((p.pid, proc::cpu_time(p.pid)?))).collect()
     };
     let before = reading();
     pause(window);
@@ -72,9 +72,9 @@ pub fn cpu_during(family: &[Process], window: Duration) -> Duration {
     reading().into_iter().map(spent).sum()
 }
 
-/// How long the threads of the family run, or are ready to and wait for a core, while `window` passes, all together. Who
+/// How long the threads of the tree run, or are ready to and wait for a core, while `window` passes, all together. Who
 /// spins on a busy machine gets little processor time, but is ready all the time.
-pub fn ready_during(family: &[Process], window: Duration) -> Duration {
+pub fn ready_during(tree: &[Process], window: Duration) -> Duration {
     let reading = || -> BTreeMap<i32, (proc::Thread, Duration)> {
         let of = |pid: i32| {
             let read = move |thread: proc::Thread| {
@@ -82,7 +82,7 @@ pub fn ready_during(family: &[Process], window: Duration) -> Duration {
             };
             proc::threads(pid).into_iter().filter_map(read)
         };
-        family.iter().flat_map(|p| of(p.pid)).collect()
+        tree.iter().flat_map(|p| of(p.pid)).collect()
     };
     let (begun, before) = (Instant::now(), reading());
     pause(window);
@@ -98,29 +98,29 @@ pub fn ready_during(family: &[Process], window: Duration) -> Duration {
     after.into_iter().map(spent).sum()
 }
 
-/// Looks for a `window` in which the family is ready for less than a quarter of the time, as one is that has nothing to do, and
-/// goes on looking until `patience` is over; otherwise gives how long it was ready in the last. Who is on the way to sleep, and
+/// Looks for a `window` in which the tree is ready for less than a quarter of the time, as one is that has nothing to do, and
+/// goes on looking until `timeout` has passed; otherwise gives how long it was ready in the last. Who is on the way to sleep, and
 /// waits for a core, gets there in one of them; who never sleeps is found so in all.
-pub fn restless(
-    family: impl Fn() -> Vec<Process>,
+pub fn busy_throughout(
+    tree: impl Fn() -> Vec<Process>,
     window: Duration,
-    patience: Duration,
+    timeout: Duration,
 ) -> Option<Duration> {
     let begun = Instant::now();
     loop {
-        let ready = ready_during(&family(), window);
+        let ready = ready_during(&tree(), window);
         if ready < window / 4 {
             return None;
         }
-        if begun.elapsed() >= patience {
+        if begun.elapsed() >= timeout {
             return Some(ready);
         }
     }
 }
 
-/// Memory of the family: pages shared with others counted in proportion.
-pub fn memory(family: &[Process]) -> u64 {
-    family.iter().filter_map(|p| proc::pss(p.pid)).sum()
+/// Memory of the tree: pages shared with others counted in proportion.
+pub fn memory(tree: &[Process]) -> u64 {
+    tree.iter().filter_map(|p| proc::pss(p.pid)).sum()
 }
 
 /// Bytes that the `sender` has written and that the `receiver`, the other end of the connection, has not read, whether they
@@ -155,7 +155,7 @@ pub fn unread(receiver: SocketAddrV4, sender: SocketAddrV4) -> Option<u64> {
 /// Waits until the server has read everything that `conn` has sent, or has closed the connection.
 pub fn until_read(conn: &Conn) -> bool {
     let (client, server) = (conn.local(), conn.peer());
-    within(PATIENCE, || unread(server, client).unwrap_or(0) == 0)
+    within(TIMEOUT, || unread(server, client).unwrap_or(0) == 0)
 }
 
 /// Sends `bytes` in pieces of `size` and waits after each until the server has read it: so every
@@ -167,16 +167,16 @@ pub fn feed(conn: &mut Conn, bytes: &[u8], size: usize) {
         if conn.try_send(piece).is_err() {
             return;
         }
-        assert!(until_read(conn), "the server has not read what was sent within {PATIENCE:?}");
+        assert!(until_read(conn), "the server has not read what was sent within {TIMEOUT:?}");
     }
 }
 
-/// Whether every thread of the family sleeps all the while that `window` passes: none runs, is ready to, or wakes up in
+/// Whether every thread of the tree sleeps all the while that `window` passes: none runs, is ready to, or wakes up in
 /// between. (A thread that has ended sleeps, too.) Who waits for a core is not asleep, and neither is who waits for a disk, as
 /// for a page of its own program: so a busy machine is never taken for a program that is stuck.
-pub fn asleep_during(family: &[Process], window: Duration) -> bool {
+pub fn asleep_during(tree: &[Process], window: Duration) -> bool {
     let look = || -> Option<BTreeMap<i32, u64>> {
-        let alive = family.iter().filter(|p| p.state != 'Z');
+        let alive = tree.iter().filter(|p| p.state != 'Z');
         let threads: Vec<_> = alive.flat_map(|p| proc::threads(p.pid)).collect();
         let sleeps = threads.iter().all(|thread| matches!(thread.state, 'S' | 'Z'));
         sleeps.then(|| threads.into_iter().map(|thread| (thread.id, thread.switches)).collect())
@@ -196,34 +196,34 @@ pub fn asleep_during(family: &[Process], window: Duration) -> bool {
 /// is not asleep: so a process that rests for longer than it ever waits on purpose waits for something that will not come,
 /// however busy the machine is.
 #[derive(Clone, Copy, Debug)]
-pub struct Rest {
+pub struct SleepWatch {
     pid: i32,
     last: Option<(Instant, proc::ContextSwitches)>,
-    rested: Duration,
+    asleep_for: Duration,
 }
 
 /// The most that a rest grows by from one look to the next. Between two that are further apart the whole machine may have
 /// stood still, and the process's own clock has not yet had its turn.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+const MAX_GAP: Duration = Duration::from_millis(50);
 
-impl Rest {
+impl SleepWatch {
     /// Of this process.
-    pub fn of(pid: i32) -> Rest {
-        Rest { pid, last: None, rested: Duration::ZERO }
+    pub fn new(pid: i32) -> SleepWatch {
+        SleepWatch { pid, last: None, asleep_for: Duration::ZERO }
     }
 
     /// Looks, and gives for how long every look so far has found it asleep, and in the same sleep.
-    pub fn look(&mut self) -> Duration {
+    pub fn sample(&mut self) -> Duration {
         let switches = proc::context_switches(self.pid);
         let asleep = proc::asleep(self.pid) && proc::context_switches(self.pid) == switches;
         let now = Instant::now();
-        self.rested = match self.last {
+        self.asleep_for = match self.last {
             Some((last, before)) if asleep && before == switches => {
-                self.rested + (now - last).min(BETWEEN_LOOKS)
+                self.asleep_for + (now - last).min(MAX_GAP)
             }
             _ => Duration::ZERO,
         };
         self.last = asleep.then_some((now, switches));
-        self.rested
+        self.asleep_for
     }
 }

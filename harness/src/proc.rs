@@ -57,19 +57,19 @@ pub fn process(pid: i32) -> Option<Process> {
 
 /// Every process that belongs to the group `leader`, or descends from it: a server with all its
 /// children, the orphaned ones too.
-pub fn family(leader: i32) -> Vec<Process> {
+pub fn process_tree(leader: i32) -> Vec<Process> {
     let all: Vec<Process> = numbers("/proc").into_iter().filter_map(process).collect();
-    let mut family: Vec<Process> = Vec::new();
+    let mut tree: Vec<Process> = Vec::new();
     loop {
         let found = all.iter().filter(|p| {
-            let related = p.group == leader || family.iter().any(|member| member.pid == p.parent);
-            related && !family.iter().any(|member| member.pid == p.pid)
+            let related = p.group == leader || tree.iter().any(|member| member.pid == p.parent);
+            related && !tree.iter().any(|member| member.pid == p.pid)
         });
         let found: Vec<Process> = found.cloned().collect();
         if found.is_empty() {
-            return family;
+            return tree;
         }
-        family.extend(found);
+        tree.extend(found);
     }
 }
 

@@ -11,14 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process,
     kill_process_group, pidfd_open, prlimit, waitid,
 };
 
 use crate::proc::{self, Process};
-use crate::wait::{PATIENCE, timespec, within};
+use crate::wait::{TIMEOUT, within};
 use crate::wire::Conn;
 use crate::{Root, oracles};
 
@@ -63,15 +63,15 @@ impl Server {
     }
 
     /// The server and every process it has started that still exists, zombies too.
-    pub fn family(&self) -> Vec<Process> {
-        proc::family(self.pid())
+    pub fn process_tree(&self) -> Vec<Process> {
+        proc::process_tree(self.pid())
     }
 
-    /// The processes of the family that are not the one that was started.
+    /// The processes of the tree that are not the one that was started.
     pub fn children(&self) -> Vec<Process> {
-        let mut family = self.family();
-        family.retain(|process| process.pid != self.pid());
-        family
+        let mut children = self.process_tree();
+        children.retain(|process| process.pid != self.pid());
+        children
     }
 
     /// The child that serves the connection: it alone holds the server's end. Who forked it, or passed the connection on to
@@ -79,8 +79,8 @@ impl Server {
     #[track_caller]
     pub fn child_of(&self, conn: &Conn) -> i32 {
         let mut holders = Vec::new();
-        let alone = within(PATIENCE, || {
-            holders = oracles::connection_holders(&self.family(), self.address, conn.local());
+        let alone = within(TIMEOUT, || {
+            holders = oracles::connection_holders(&self.process_tree(), self.address, conn.local());
             matches!(holders[..], [child] if child != self.pid())
         });
         assert!(alone, "held by {holders:?}, where {} is the parent", self.pid());
@@ -94,7 +94,7 @@ impl Server {
 
     /// Processor time that the server uses while `window` passes.
     pub fn cpu_during(&self, window: Duration) -> Duration {
-        oracles::cpu_during(&self.family(), window)
+        oracles::cpu_during(&self.process_tree(), window)
     }
 
     /// Everything written to standard output so far.
@@ -110,14 +110,14 @@ impl Server {
     /// Everything written to standard error, after the server and its children have ended.
     #[track_caller]
     pub fn whole_log(&self) -> String {
-        let log = self.log.wait(PATIENCE, |_, ended| ended);
+        let log = self.log.wait(TIMEOUT, |_, ended| ended);
         log.unwrap_or_else(|log| panic!("somebody keeps the log open:\n{log}"))
     }
 
     /// Waits until the log is as `wanted`.
     #[track_caller]
     pub fn log_until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        match self.log.wait(PATIENCE, |log, _| wanted(log)) {
+        match self.log.wait(TIMEOUT, |log, _| wanted(log)) {
             Ok(log) => log,
             Err(log) => panic!("the log never showed {what}:\n{log}"),
         }
@@ -139,15 +139,15 @@ impl Server {
     pub fn kill(&self) {
         self.signal_group(Signal::KILL);
         self.wait_exit();
-        let gone = || self.family().iter().all(Process::has_ended);
-        assert!(within(PATIENCE, gone), "killed processes live on: {:?}", self.family());
+        let gone = || self.process_tree().iter().all(Process::has_ended);
+        assert!(within(TIMEOUT, gone), "killed processes live on: {:?}", self.process_tree());
     }
 
     /// Waits for the process that was started to end, and says how it did.
     #[track_caller]
     pub fn wait_exit(&self) -> Exit {
-        let exit = self.exit_within(PATIENCE);
-        exit.unwrap_or_else(|| panic!("the server has not ended within {PATIENCE:?}"))
+        let exit = self.exit_within(TIMEOUT);
+        exit.unwrap_or_else(|| panic!("the server has not ended within {TIMEOUT:?}"))
     }
 
     /// Waits up to `deadline` for the process that was started to end.
@@ -155,10 +155,10 @@ impl Server {
         exit_within(&self.child, deadline)
     }
 
-    /// Sets the limit on open descriptors of every process of the family, and of those it will
+    /// Sets the limit on open descriptors of every process of the tree, and of those it will
     /// start.
     pub fn limit_descriptors(&self, limit: u64) {
-        for process in self.family() {
+        for process in self.process_tree() {
             let pid = Pid::from_raw(process.pid).expect("a process id");
             let maximum = proc::descriptor_limits(process.pid).map(|(_, hard)| hard);
             let limit = Rlimit { current: Some(limit), maximum };
@@ -253,7 +253,7 @@ impl Launch {
     /// Starts the server and waits for the line that tells its address.
     pub fn start(&self) -> Result<Server, Failure> {
         let (mut child, output, log, root) = self.spawn();
-        let first = output.wait(PATIENCE, |text, ended| text.contains('\n') || ended);
+        let first = output.wait(TIMEOUT, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
         // A server of datagrams says so behind its address.
@@ -270,7 +270,7 @@ impl Launch {
     #[track_caller]
     pub fn refuse(&self) -> Failure {
         let (mut child, output, log, _root) = self.spawn();
-        if exit_within(&child, PATIENCE).is_none() {
+        if exit_within(&child, TIMEOUT).is_none() {
             let failure = failure(&mut child, &output, &log);
             panic!("expected the server to refuse its command line\n{failure}");
         }
@@ -297,7 +297,7 @@ impl Launch {
         // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
         // has the descriptor that it was written by: until that child's exec.
         let mut spawned = command.spawn();
-        within(PATIENCE, || {
+        within(TIMEOUT, || {
             let busy = matches!(&spawned, Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy);
             if busy {
                 spawned = command.spawn();
@@ -362,7 +362,7 @@ fn exit_within(child: &Child, deadline: Duration) -> Option<Exit> {
     loop {
         let left = deadline.saturating_sub(start.elapsed());
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        match poll(&mut fds, Some(&timespec(left))) {
+        match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
             Ok(0) => return None,
             Ok(_) => break,
             Err(rustix::io::Errno::INTR) => {}
@@ -380,7 +380,7 @@ fn failure(child: &mut Child, output: &Capture, log: &Capture) -> Failure {
     let _ = kill_process_group(pid(child), Signal::KILL);
     let _ = child.wait();
     let whole =
-        |capture: &Capture| capture.wait(PATIENCE, |_, ended| ended).unwrap_or_else(|text| text);
+        |capture: &Capture| capture.wait(TIMEOUT, |_, ended| ended).unwrap_or_else(|text| text);
     Failure { exit, output: whole(output), log: whole(log) }
 }
 

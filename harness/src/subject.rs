@@ -62,7 +62,7 @@ impl Subject {
     }
 
     /// Says that a client beyond the limit waits in the backlog until another leaves, and is not told `busy`.
-    pub fn who_does_not_fit_waits(mut self) -> Subject {
+    pub fn excess_clients_wait(mut self) -> Subject {
         self.waits = true;
         self
     }
@@ -79,7 +79,7 @@ impl Subject {
     }
 
     /// Whether a client beyond the limit waits and is not told `busy`.
-    pub fn is_patient(&self) -> bool {
+    pub fn do_excess_clients_wait(&self) -> bool {
         self.waits
     }
 

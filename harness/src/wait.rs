@@ -10,7 +10,7 @@ use rustix::event::{Timespec, poll};
 
 /// How long a test waits for something that should happen at once. Reaching it is a failure; its
 /// length only decides how slow a failing test is on an overloaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks `condition` again and again until it holds or `deadline` has passed; says whether it held.
 pub fn within(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
@@ -26,20 +26,15 @@ pub fn within(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Waits up to [`PATIENCE`] for `condition`, and panics with `what` if it never comes true.
+/// Waits up to [`TIMEOUT`] for `condition`, and panics with `what` if it never comes true.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    assert!(within(PATIENCE, condition), "never happened within {PATIENCE:?}: {what}");
+    assert!(within(TIMEOUT, condition), "never happened within {TIMEOUT:?}: {what}");
 }
 
 /// Lets `duration` pass: the interval between two looks at a condition, or the length of an
 /// observation. Never a substitute for waiting until something has happened.
 pub fn pause(duration: Duration) {
     // An interrupted wait is a shorter one, which every caller can bear.
-    let _ = poll(&mut [], Some(&timespec(duration)));
-}
-
-/// The kernel's form of a duration.
-pub(crate) fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+    let _ = poll(&mut [], Timespec::try_from(duration).ok().as_ref());
 }

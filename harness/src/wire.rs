@@ -1,16 +1,16 @@
 //! A client that trusts nothing: it sends the bytes it is told to and takes replies apart strictly.
 //!
-//! The methods panic where the server breaks the protocol, and after a wait of [`PATIENCE`]: they
+//! The methods panic where the server breaks the protocol, and after a wait of [`TIMEOUT`]: they
 //! are for tests, which have nothing better to do then.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::wait::{PATIENCE, timespec};
+use crate::wait::TIMEOUT;
 
 /// The codes that an `ERR` reply may carry.
 pub const CODES: [&str; 15] = [
@@ -50,7 +50,7 @@ impl Conn {
 
     /// Connects, or says why that failed.
     pub fn try_connect(server: SocketAddrV4) -> io::Result<Conn> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::V4(server), PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&SocketAddr::V4(server), TIMEOUT)?;
         Conn::over(stream)
     }
 
@@ -69,8 +69,8 @@ impl Conn {
 
     fn over(stream: TcpStream) -> io::Result<Conn> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         // Asked now, for a closed socket has forgotten its addresses.
         let (local, peer) = (v4(stream.local_addr()?), v4(stream.peer_addr()?));
         Ok(Conn { stream, local, peer, buffer: Vec::new(), at: 0 })
@@ -217,7 +217,7 @@ impl Conn {
                 Ok(0) => return count,
                 Ok(got) => count += got,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    panic!("the connection is still open after {PATIENCE:?} of silence")
+                    panic!("the connection is still open after {TIMEOUT:?} of silence")
                 }
                 Err(_) => return count,
             }
@@ -263,7 +263,7 @@ impl Conn {
         loop {
             let left = duration.saturating_sub(start.elapsed());
             let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
-            match poll(&mut fds, Some(&timespec(left))) {
+            match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
                 Ok(0) => return true,
                 Ok(_) => return false,
                 Err(rustix::io::Errno::INTR) => {}
@@ -329,7 +329,7 @@ impl Conn {
         match self.try_fill() {
             Ok(got) => got,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                panic!("no answer within {PATIENCE:?}; so far: {}", show(self.unread()))
+                panic!("no answer within {TIMEOUT:?}; so far: {}", show(self.unread()))
             }
             Err(e) => panic!("{e}; so far: {}", show(self.unread())),
         }

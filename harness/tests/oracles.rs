@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
-use harness::proc::{Process, family, signals};
+use harness::proc::{Process, process_tree, signals};
 use harness::wait::{eventually, within};
 use harness::wire::Conn;
 use harness::{Root, oracles, root};
@@ -27,8 +27,8 @@ impl Shell {
         self.0.id() as i32
     }
 
-    fn family(&self) -> Vec<Process> {
-        family(self.pid())
+    fn process_tree(&self) -> Vec<Process> {
+        process_tree(self.pid())
     }
 }
 
@@ -42,8 +42,8 @@ impl Drop for Shell {
 /// A listener on a free port, open in every process that is started meanwhile if `inherited`.
 fn listen(inherited: bool) -> (TcpListener, SocketAddrV4) {
     let flags = if inherited { SocketFlags::empty() } else { SocketFlags::CLOEXEC };
-    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
-    let socket = rustix::net::socket_with(family, kind, flags, None).expect("a socket");
+    let (process_tree, kind) = (AddressFamily::INET, SocketType::STREAM);
+    let socket = rustix::net::socket_with(process_tree, kind, flags, None).expect("a socket");
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a port");
     rustix::net::listen(&socket, 8).expect("to listen");
     let listener = TcpListener::from(socket);
@@ -57,13 +57,13 @@ fn listen(inherited: bool) -> (TcpListener, SocketAddrV4) {
 fn a_parent_that_never_waits_has_zombies() {
     // The shell becomes a sleep, which knows nothing of the shell's child.
     let careless = Shell::run("true & exec sleep 100");
-    eventually("a zombie", || oracles::zombies(&careless.family()).len() == 1);
+    eventually("a zombie", || oracles::zombies(&careless.process_tree()).len() == 1);
     // It opens a file when it has waited for both; until then one of them may well be a zombie.
     let careful = Shell::run("true & wait; true & wait; exec 7</dev/zero; sleep 100");
     eventually("both were waited for", || {
-        oracles::descriptor_kinds(&careful.family()).contains_key("/dev/zero")
+        oracles::descriptor_kinds(&careful.process_tree()).contains_key("/dev/zero")
     });
-    assert!(oracles::zombies(&careful.family()).is_empty());
+    assert!(oracles::zombies(&careful.process_tree()).is_empty());
 }
 
 #[test]
@@ -72,10 +72,10 @@ fn a_busy_wait_uses_processor_time() {
     let busy = Shell::run("while :; do :; done");
     let lazy = Shell::run("exec sleep 100");
     eventually("the loop runs", || {
-        oracles::cpu_during(&busy.family(), window) > Duration::from_millis(50)
+        oracles::cpu_during(&busy.process_tree(), window) > Duration::from_millis(50)
     });
     eventually("the sleeper sleeps", || {
-        oracles::cpu_during(&lazy.family(), window) < Duration::from_millis(5)
+        oracles::cpu_during(&lazy.process_tree(), window) < Duration::from_millis(5)
     });
 }
 
@@ -85,16 +85,16 @@ fn an_inherited_listener_is_found() {
     let (_closed, private) = listen(false);
     let heir = Shell::run("exec sleep 100");
     eventually("the child holds the listener", || {
-        oracles::listener_holders(&heir.family(), address) == [heir.pid()]
+        oracles::listener_holders(&heir.process_tree(), address) == [heir.pid()]
     });
-    assert!(oracles::listener_holders(&heir.family(), private).is_empty());
+    assert!(oracles::listener_holders(&heir.process_tree(), private).is_empty());
 }
 
 #[test]
 fn a_leak_changes_the_kinds_of_descriptors() {
     let shell = Shell::run("exec 7</dev/zero; exec sleep 100");
     eventually("the descriptor is open", || {
-        oracles::descriptor_kinds(&shell.family()).get("/dev/zero") == Some(&1)
+        oracles::descriptor_kinds(&shell.process_tree()).get("/dev/zero") == Some(&1)
     });
 }
 
@@ -135,11 +135,11 @@ fn a_patterned_file_has_no_two_places_alike() {
 fn who_sleeps_is_told_from_who_works() {
     let long = Duration::from_millis(300);
     let sleeper = Shell::run("exec sleep 100");
-    let mut rest = oracles::Rest::of(sleeper.pid());
-    eventually("the sleeper sleeps on", || rest.look() > long);
+    let mut watch = oracles::SleepWatch::new(sleeper.pid());
+    eventually("the sleeper sleeps on", || watch.sample() > long);
     let busy = Shell::run("while :; do :; done");
-    let mut rest = oracles::Rest::of(busy.pid());
-    assert!(!within(2 * long, || rest.look() > long), "a loop is taken for a sleeper");
+    let mut watch = oracles::SleepWatch::new(busy.pid());
+    assert!(!within(2 * long, || watch.sample() > long), "a loop is taken for a sleeper");
 }
 
 #[test]

@@ -21,8 +21,9 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
+use ipc::Wait;
 use ipc::process::{self, Process};
-use ipc::socket::{Address, Datagram, Wait};
+use ipc::socket::{Address, Datagram};
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("room", room), ("member", member)]);
@@ -34,35 +35,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The director sends each member its lines, one at a time, and waits until it has said them.
     let director = Datagram::bind_any()?;
     director.set_wait(Wait::Forever, Wait::AtMost(Duration::from_secs(10)));
-    let enter = |name: &str| -> ipc::Result<(Process, Address)> {
+    let start_member = |name: &str| -> ipc::Result<(Process, Address)> {
         let socket = Datagram::bind_any()?;
         let address = socket.address()?;
         Ok((Process::new("member").daemon(true).arg(name).pass(socket).start()?, address))
     };
-    let does = |member: &(Process, Address), line: &str| -> ipc::Result<()> {
+    let send_line = |member: &(Process, Address), line: &str| -> ipc::Result<()> {
         director.send_to(line.as_bytes(), &member.1)?;
         director.receive(&mut [0; 8]).map(drop)
     };
-    let (anna, bert, carol) = (enter("Anna")?, enter("Bert")?, enter("Carol")?);
-    let stranger = enter("Stranger")?;
+    let (anna, bert, carol) =
+        (start_member("Anna")?, start_member("Bert")?, start_member("Carol")?);
+    let stranger = start_member("Stranger")?;
     for member in [&anna, &bert, &carol, &stranger] {
-        does(member, &format!("the room is at {name}"))?;
+        send_line(member, &format!("the room is at {name}"))?;
     }
-    does(&anna, "join Anna")?;
-    does(&bert, "join Bert")?;
-    does(&anna, "say good morning")?;
-    does(&stranger, "say can you hear me?")?;
-    does(&carol, "join Carol")?;
-    does(&carol, "say I shall not be long")?;
+    send_line(&anna, "join Anna")?;
+    send_line(&bert, "join Bert")?;
+    send_line(&anna, "say good morning")?;
+    send_line(&stranger, "say can you hear me?")?;
+    send_line(&carol, "join Carol")?;
+    send_line(&carol, "say I shall not be long")?;
     carol.0.kill()?;
     carol.0.join()?;
     println!("main: Carol was killed; the room does not know yet");
-    does(&bert, "say are you still there, Carol?")?;
-    does(&bert, "leave")?;
-    does(&anna, "say bye, then")?;
-    does(&anna, "leave")?; // the room closes when it is empty
+    send_line(&bert, "say are you still there, Carol?")?;
+    send_line(&bert, "leave")?;
+    send_line(&anna, "say bye, then")?;
+    send_line(&anna, "leave")?; // the room closes when it is empty
     for member in [anna, bert, stranger] {
-        does(&member, "end")?;
+        send_line(&member, "end")?;
         member.0.join()?;
     }
     println!("main: the room ended with {}", room.join()?);
@@ -75,19 +77,19 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
     let mut members: HashMap<Address, String> = HashMap::new();
     let mut buffer = [0; 1024];
     loop {
-        let letter = socket.receive(&mut buffer)?;
-        let Some(from) = letter.from else { continue }; // nobody to answer to
-        let text = String::from_utf8_lossy(&buffer[..letter.length]).into_owned();
-        let news = match (text.split_once(' ').unwrap_or((&text, "")), members.get(&from)) {
+        let received = socket.receive(&mut buffer)?;
+        let Some(from) = received.from else { continue }; // nobody to answer to
+        let text = String::from_utf8_lossy(&buffer[..received.length]).into_owned();
+        let announcement = match (text.split_once(' ').unwrap_or((&text, "")), members.get(&from)) {
             (("join", name), None) => {
                 members.insert(from.clone(), name.to_owned());
                 format!("* {name} has come")
             }
             (("say", words), Some(name)) => format!("<{name}> {words}"),
             (("leave", _), Some(name)) => {
-                let news = format!("* {name} has left");
+                let announcement = format!("* {name} has left");
                 members.remove(&from);
-                news
+                announcement
             }
             _ => {
                 println!("room: {text:?} from {from}, who is no member; ignored");
@@ -96,8 +98,10 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
             }
         };
         members.retain(|member, name| {
-            let gone =
-                matches!(socket.send_to(news.as_bytes(), member), Err(ipc::Error::Closed { .. }));
+            let gone = matches!(
+                socket.send_to(announcement.as_bytes(), member),
+                Err(ipc::Error::Closed { .. })
+            );
             if gone {
                 println!("room: {name} is gone without a word; struck off");
             }
@@ -116,16 +120,16 @@ fn member(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 1024];
     let (mut room, mut director) = (None, None);
     loop {
-        let letter = socket.receive(&mut buffer)?;
-        let text = String::from_utf8_lossy(&buffer[..letter.length]);
-        if letter.from == room {
+        let received = socket.receive(&mut buffer)?;
+        let text = String::from_utf8_lossy(&buffer[..received.length]);
+        if received.from == room {
             match (&*text, &director) {
                 ("", Some(director)) => socket.send_to(b"done", director)?,
-                (news, _) => println!("{:>10} | {news}", arguments[0]),
+                (announcement, _) => println!("{:>10} | {announcement}", arguments[0]),
             }
             continue;
         }
-        let from = letter.from.ok_or("the director has a name")?;
+        let from = received.from.ok_or("the director has a name")?;
         if let Some(name) = text.strip_prefix("the room is at ") {
             room = Some(Address::abstract_name(name)?);
             socket.send_to(b"done", &from)?;

@@ -17,7 +17,7 @@ use ipc::lock::{Condition, Mutex};
 use ipc::process::{self, Process};
 
 const ROOM: i32 = 3;
-const EACH: usize = 4;
+const LOAVES_EACH: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("customer", customer)]);
@@ -27,10 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shelf = Mutex::<i32>::create(&names[0], 1)?;
     let bread = Condition::create(&names[1])?;
     let space = Condition::create(&names[2])?;
-    let start = |who: &str| Process::new("customer").arg(who).args(names.clone()).start();
+    let start = |customer_name: &str| {
+        Process::new("customer").arg(customer_name).args(names.clone()).start()
+    };
     let customers = [start("Ada")?, start("Bob")?];
 
-    for loaf in 1..=customers.len() * EACH {
+    for loaf in 1..=customers.len() * LOAVES_EACH {
         let shelf = space.wait_while(shelf.lock()?, |shelf| shelf[0].get() == ROOM)?;
         let before = shelf[0].fetch_add(1);
         println!("baker: loaf {loaf}, {} on the shelf", before + 1);
@@ -45,13 +47,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn customer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [who, shelf, bread, space] = arguments else { return Err("four arguments".into()) };
+    let [customer_name, shelf, bread, space] = arguments else {
+        return Err("four arguments".into());
+    };
     let shelf = Mutex::<i32>::open(shelf)?;
     let (bread, space) = (Condition::open(bread)?, Condition::open(space)?);
-    for _ in 0..EACH {
+    for _ in 0..LOAVES_EACH {
         let shelf = bread.wait_while(shelf.lock()?, |shelf| shelf[0].get() == 0)?;
         let before = shelf[0].fetch_sub(1);
-        println!("{who}: takes one, {} left", before - 1);
+        println!("{customer_name}: takes one, {} left", before - 1);
         space.notify_one();
     }
     Ok(())

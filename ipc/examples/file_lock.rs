@@ -27,15 +27,16 @@ const TIMES: usize = 200;
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("add", add), ("hold", hold)]);
 
-    let folder = std::env::temp_dir().join(format!("ipc-example-file-lock-{}", std::process::id()));
-    fs::create_dir(&folder)?;
-    let result = show(&folder);
-    fs::remove_dir_all(&folder)?;
+    let directory =
+        std::env::temp_dir().join(format!("ipc-example-file-lock-{}", std::process::id()));
+    fs::create_dir(&directory)?;
+    let result = show(&directory);
+    fs::remove_dir_all(&directory)?;
     result
 }
 
-fn show(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let (number, lock) = (folder.join("number"), folder.join("lock"));
+fn show(directory: &Path) -> Result<(), Box<dyn Error>> {
+    let (number, lock) = (directory.join("number"), directory.join("lock"));
     let (number, lock) = (number.to_string_lossy(), lock.to_string_lossy());
     for how in ["without", "with"] {
         fs::write(&*number, "0")?;

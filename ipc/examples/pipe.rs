@@ -7,7 +7,7 @@
 //!
 //! Run it: `cargo run -p ipc --example pipe`
 //!
-//! Look at: when the child says that it has seen the end; the time-out in the second part, which is all
+//! Look at: when the child says that it has seen the end; the timeout in the second part, which is all
 //! that keeps the child from waiting for ever; the error in the third.
 
 use std::error::Error;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-use ipc::process::{self, Handle, Pool, PoolError, Worker};
+use ipc::process::{self, JobHandle, Pool, PoolError, Worker};
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("worker", worker)]);
@@ -27,11 +27,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("1001 = {factors:?}");
 
     println!("\n-- apply_async: hand over now, ask later --");
-    let handles: Vec<Handle<Vec<u64>>> = [600_851_475_143_u64, 1_000_000_007, 1 << 40]
+    let handles: Vec<JobHandle<Vec<u64>>> = [600_851_475_143_u64, 1_000_000_007, 1 << 40]
         .iter()
         .map(|n| pool.apply_async("factor", n))
         .collect::<Result<_, _>>()?;
-    println!("ready at once? {:?}", handles.iter().map(Handle::ready).collect::<Vec<_>>());
+    println!("ready at once? {:?}", handles.iter().map(JobHandle::ready).collect::<Vec<_>>());
     for handle in &handles {
         println!("{:?}", handle.get_timeout(Duration::from_secs(10))?);
     }

@@ -41,12 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let child = Process::new("fail").start()?;
     println!("parent: {:?} ended with {}", child.name(), child.join()?);
 
-    println!("\n-- is_alive, join with a time-out, and ending a child from outside --");
+    println!("\n-- is_alive, join with a timeout, and ending a child from outside --");
     let (reader, _writer) = std::io::pipe()?; // the child waits for the end of this, which does not come
     let child = Process::new("wait").stdin(reader.try_clone()?).start()?;
     println!("parent: is {:?} alive? {}", child.name(), child.is_alive()?);
     match child.join_timeout(Duration::from_millis(50)) {
-        Err(error) => println!("parent: join with a time-out says: {error}"),
+        Err(error) => println!("parent: join with a timeout says: {error}"),
         Ok(exit) => println!("parent: ended too early, with {exit}"),
     }
     child.terminate()?;
@@ -55,10 +55,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\n-- a daemon --");
     let daemon = Process::new("wait").name("daemon").stdin(reader).daemon(true).start()?;
-    let folder = format!("/proc/{}", daemon.pid());
-    println!("parent: {folder} is there: {}; nobody joins it", Path::new(&folder).exists());
+    let directory = format!("/proc/{}", daemon.pid());
+    println!("parent: {directory} is there: {}; nobody joins it", Path::new(&directory).exists());
     drop(daemon); // anything but a daemon would be waited for here, and this one waits for us
-    println!("parent: {folder} is there: {}; dropping killed it", Path::new(&folder).exists());
+    println!(
+        "parent: {directory} is there: {}; dropping killed it",
+        Path::new(&directory).exists()
+    );
     Ok(())
 }
 

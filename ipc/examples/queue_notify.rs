@@ -32,7 +32,7 @@ const BURSTS: usize = 3;
 const MESSAGES: usize = 3;
 
 /// Far longer than anything here takes; only the death of the other side reaches it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("writer", writer)]);
@@ -41,21 +41,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let queue = PosixQueue::create(&name, 8, 64)?;
     // By this the reader tells the writer that it has read everything, so that the next burst finds an
     // empty queue.
-    let go_on = NamedSemaphore::create(&name, 1)?;
+    let burst_read = NamedSemaphore::create(&name, 1)?;
     let signals = SignalFd::new([Signal::USR1])?;
     queue.notify(Signal::USR1)?;
     let writer = Process::new("writer").arg(&name).start()?;
 
     let mut taken = 0;
     while taken < BURSTS * MESSAGES {
-        let signal = signals.read_timeout(PATIENCE)?;
+        let signal = signals.read_timeout(TIMEOUT)?;
         queue.notify(Signal::USR1)?; // First ask again,
         let before = taken;
         while let Ok(message) = queue.try_get() {
             taken += 1; // then take all.
             println!("reader: {:?}", String::from_utf8_lossy(&message));
             if taken % MESSAGES == 0 {
-                go_on.release()?;
+                burst_read.release()?;
             }
         }
         println!("reader: that was {}, with {} messages", signal.signal, taken - before);
@@ -67,9 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Puts the bursts in, each when the one before was read.
 fn writer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let queue = PosixQueue::open(&arguments[0])?;
-    let go_on = NamedSemaphore::open(&arguments[0])?;
+    let burst_read = NamedSemaphore::open(&arguments[0])?;
     for burst in 1..=BURSTS {
-        go_on.acquire_timeout(PATIENCE)?;
+        burst_read.acquire_timeout(TIMEOUT)?;
         for number in 1..=MESSAGES {
             queue.put(format!("message {number} of burst {burst}").as_bytes())?;
         }

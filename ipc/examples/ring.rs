@@ -17,14 +17,15 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use ipc::process::{self, Process};
-use ipc::shared::{Place, Ring, Wait};
+use ipc::shared::Location;
+use ipc::shared::ring::{Ring, WaitStrategy};
 
 const LINES: u64 = 100_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("writer", writer), ("dying", dying)]);
 
-    let ring = Ring::create(Place::Memfd("lines".into()), 64 * 1024, Wait::Sleep)?;
+    let ring = Ring::create(Location::Memfd("lines".into()), 64 * 1024, WaitStrategy::Sleep)?;
     let child = Process::new("writer").pass(descriptor(&ring)?).start()?;
     let mut receiver = ring.receiver()?;
     let (mut line, mut lines, mut bytes, mut empty) = (Vec::new(), 0, 0, 0);
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     child.join()?;
 
     println!("-- and now a writer that is killed --");
-    let ring = Ring::create(Place::Memfd("more lines".into()), 4096, Wait::Sleep)?;
+    let ring = Ring::create(Location::Memfd("more lines".into()), 4096, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
     // A daemon, so that it does not outlive us if something goes wrong here.
     let child = Process::new("dying").daemon(true).pass(descriptor(&ring)?).start()?;

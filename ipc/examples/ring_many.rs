@@ -14,7 +14,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use ipc::process::{self, Process};
-use ipc::shared::{RingMany, Wait};
+use ipc::shared::ring::{RingMany, WaitStrategy};
 
 const REPORTS: u32 = 10_000;
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("worker", worker)]);
 
     let name = format!("/ipc-example-reports-{}", std::process::id());
-    let ring = RingMany::create(&name, 64, 64, Wait::Sleep)?;
+    let ring = RingMany::create(&name, 64, 64, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
     // Kept until all workers are there: `get` ends when all senders have gone.
     let placeholder = ring.sender()?;

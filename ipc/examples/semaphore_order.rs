@@ -22,7 +22,7 @@ use ipc::semaphore::{NamedSemaphore, Semaphore};
 const LINES: usize = 5;
 
 /// Far longer than a turn takes; only the death of the other side reaches it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("chance", chance), ("turns", turns)]);
@@ -61,7 +61,7 @@ fn turns(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [word, mine, other] = arguments else { return Err("three arguments".into()) };
     let (mine, other) = (NamedSemaphore::open(mine)?, NamedSemaphore::open(other)?);
     for number in 1..=LINES {
-        mine.acquire_timeout(PATIENCE)?;
+        mine.acquire_timeout(TIMEOUT)?;
         println!("{word} {number}");
         other.release()?;
     }

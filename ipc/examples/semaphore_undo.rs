@@ -6,7 +6,7 @@
 //! - A System V semaphore with undo: the kernel. It keeps an account of what each process acquired and
 //!   released, and takes it back when the process ends, however it ends.
 //! - A POSIX semaphore: nobody. It is a number in shared memory, and nobody has noted who took what. Who
-//!   waits for it waits for ever. A time-out does not repair it, but at least tells.
+//!   waits for it waits for ever. A timeout does not repair it, but at least tells.
 //!
 //! Undo repairs the *count*. What the dead process was doing to the data that the semaphore protects
 //! is half done, and remains so: see the module `lock` for a mutex that tells the next owner.
@@ -45,16 +45,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn kill_the_holder(
     semaphore: &dyn Semaphore,
     kind: &str,
-    place: &str,
+    address: &str,
 ) -> Result<(), Box<dyn Error>> {
     let mut holder = Process::new("holder")
-        .args([kind, place])
+        .args([kind, address])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .start()?;
-    let said = holder.take_stdout().ok_or("a pipe was asked for")?;
+    let stdout = holder.take_stdout().ok_or("a pipe was asked for")?;
     let mut line = String::new();
-    BufReader::new(said).read_line(&mut line)?; // It says so when it has the semaphore.
+    BufReader::new(stdout).read_line(&mut line)?; // It says so when it has the semaphore.
     println!("main: the child says {:?}; the value is {}", line.trim_end(), semaphore.get_value()?);
     holder.kill()?;
     println!("main: the child ended with {}", holder.join()?);
@@ -68,11 +68,11 @@ fn kill_the_holder(
 
 /// Acquires, says so, and holds it until it is killed (or the parent is gone).
 fn holder(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let place = &arguments[1];
+    let address = &arguments[1];
     let semaphore: Box<dyn Semaphore> = match arguments[0].as_str() {
-        "posix" => Box::new(NamedSemaphore::open(place)?),
-        "sysv" => Box::new(SysvSemaphore::from_id(place.parse()?, OnDeath::Undo)?),
-        _ => Box::new(SysvSemaphore::from_id(place.parse()?, OnDeath::Keep)?),
+        "posix" => Box::new(NamedSemaphore::open(address)?),
+        "sysv" => Box::new(SysvSemaphore::from_id(address.parse()?, OnDeath::Undo)?),
+        _ => Box::new(SysvSemaphore::from_id(address.parse()?, OnDeath::Keep)?),
     };
     semaphore.acquire()?;
     println!("I hold it");

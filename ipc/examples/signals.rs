@@ -16,8 +16,11 @@ use std::error::Error;
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use ipc::Wait;
 use ipc::process::{self, Process};
-use ipc::signal::{Blocked, Handler, Signal, alarm, alarm_cancel, alarm_every, default, ignore};
+use ipc::signal::{
+    Blocked, Handler, PidFd, Signal, alarm, alarm_cancel, alarm_every, default, ignore,
+};
 use ipc::socket::Stream;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,22 +30,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\n-- signals from another process --");
     let (mut line, other) = Stream::pair()?;
     let child = Process::new("child").pass(other).start()?;
-    let target = ipc::signal::Target::open(child.pid())?; // this process, never a later one with its pid
-    next_scene(&line)?;
+    let target = PidFd::open(child.pid())?; // this process, never a later one with its pid
+    await_byte(&line)?;
     target.send(Signal::USR1)?;
 
-    next_scene(&line)?;
+    await_byte(&line)?;
     println!("parent: five times SIGUSR1, while the child blocks it");
     for _ in 0..5 {
         target.send(Signal::USR1)?;
     }
     line.write_all(b".")?; // a message behind the signals, on which the child waits
 
-    next_scene(&line)?;
+    await_byte(&line)?;
     println!("parent: SIGTERM, which the child ignores");
     target.send(Signal::TERM)?;
 
-    next_scene(&line)?;
+    await_byte(&line)?;
     println!("parent: SIGTERM again");
     target.send(Signal::TERM)?;
     println!("parent: the child ended with {}", child.join()?);
@@ -67,11 +70,11 @@ fn alarms() -> ipc::Result<()> {
 }
 
 /// The child says what it has arranged, and waits for the parent to act.
-fn ready(mut line: &Stream) -> Result<(), Box<dyn Error>> {
+fn send_byte(mut line: &Stream) -> Result<(), Box<dyn Error>> {
     Ok(line.write_all(b".")?)
 }
 
-fn next_scene(mut line: &Stream) -> Result<(), Box<dyn Error>> {
+fn await_byte(mut line: &Stream) -> Result<(), Box<dyn Error>> {
     Ok(line.read_exact(&mut [0])?)
 }
 
@@ -79,33 +82,30 @@ fn child(_: &[String]) -> Result<(), Box<dyn Error>> {
     let line = Stream::from_fd(process::passed(0)?)?;
 
     let handler = Handler::new(Signal::USR1)?; // counts, and nothing else: it may interrupt anything
-    ready(&line)?;
+    send_byte(&line)?;
     handler.wait()?;
     println!("child:  the handler ran {} time", handler.count());
 
     let blocked = Blocked::new([Signal::USR1])?;
     println!("child:  checked: {} so far. Now the signal comes before I pause", handler.count());
-    ready(&line)?;
-    next_scene(&line)?; // only here, to be sure that it is the bad moment
+    send_byte(&line)?;
+    await_byte(&line)?; // only here, to be sure that it is the bad moment
     blocked.pause_until(|| handler.count() > 1)?; // returns at once; a plain pause would wait for ever
     println!("child:  the pause was over; the handler ran {} more time", handler.count() - 1);
     drop(blocked);
 
-    let mut heard = &line;
+    let mut stream = &line;
     let ignored = ignore(Signal::TERM)?;
-    ready(&line)?;
-    heard.set_wait(
-        ipc::socket::Wait::Forever,
-        ipc::socket::Wait::AtMost(Duration::from_millis(100)),
-    );
-    let _ = heard.read(&mut [0]); // time for the signal to have no effect
+    send_byte(&line)?;
+    stream.set_wait(Wait::Forever, Wait::AtMost(Duration::from_millis(100)));
+    let _ = stream.read(&mut [0]); // time for the signal to have no effect
     println!("child:  I ignore SIGTERM, and am still here");
     drop(ignored);
 
     let _default = default(Signal::TERM)?;
     println!("child:  now it has its default effect again");
-    ready(&line)?;
-    heard.set_wait(ipc::socket::Wait::Forever, ipc::socket::Wait::Forever);
-    let _ = heard.read(&mut [0]);
+    send_byte(&line)?;
+    stream.set_wait(Wait::Forever, Wait::Forever);
+    let _ = stream.read(&mut [0]);
     Ok(())
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ipc::event::Event;
 use ipc::process::{self, Process};
-use ipc::shared::{Array, Place, Value};
+use ipc::shared::{Array, Location, Value};
 
 const PROCESSES: usize = 4;
 const TIMES: u64 = 500_000;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("count", count)]);
 
     let name = |which| format!("/ipc-example-{which}-{}", std::process::id());
-    let squares = Array::<u64>::create(Place::Memfd("squares".into()), PROCESSES * SQUARES)?;
+    let squares = Array::<u64>::create(Location::Memfd("squares".into()), PROCESSES * SQUARES)?;
     for how in ["three steps", "one step"] {
         let sum = Value::create(name("sum"), 0_u64)?;
         let go = Event::create(name("go"))?; // so that they all count at the same time

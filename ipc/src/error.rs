@@ -1,5 +1,7 @@
 //! What can go wrong, always with the name of the object.
 
+use std::ops::RangeInclusive;
+
 use nix::errno::Errno;
 
 /// The result of every call of this library.
@@ -26,7 +28,7 @@ pub enum Error {
     },
     /// A name that the mechanism cannot have.
     #[error("{name:?} is no name for a {kind}: {reason}")]
-    Name {
+    InvalidName {
         /// The name as it was given.
         name: String,
         /// What it was to name.
@@ -35,12 +37,12 @@ pub enum Error {
         reason: &'static str,
     },
     /// A size, count or value outside of what the mechanism allows.
-    #[error("{object}: {what} of {given}, allowed are {least} to {most}")]
+    #[error("{object}: {quantity} of {given}, allowed are {least} to {most}")]
     OutOfRange {
         /// The name or description of the object.
         object: String,
         /// What is measured, with its unit.
-        what: &'static str,
+        quantity: &'static str,
         /// The value that was given.
         given: u64,
         /// The least that is allowed.
@@ -72,7 +74,7 @@ pub enum Error {
     /// The object exists, but is not what was expected: made by another program, by another version, or
     /// not yet complete.
     #[error("{object}: not usable: {reason}")]
-    Foreign {
+    Unusable {
         /// The name or description of the object.
         object: String,
         /// What does not fit.
@@ -91,6 +93,33 @@ impl Error {
         Self::system(object, call, Errno::last())
     }
 
+    /// As [`system`](Self::system), for a call of the standard library.
+    pub(crate) fn io(
+        object: impl Into<String>,
+        call: &'static str,
+        error: &std::io::Error,
+    ) -> Self {
+        Self::system(object, call, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
+
+    pub(crate) fn unusable(object: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unusable { object: object.into(), reason: reason.into() }
+    }
+
+    /// Refuses a value outside of `range`.
+    pub(crate) fn check_range(
+        object: &str,
+        quantity: &'static str,
+        given: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<()> {
+        if range.contains(&given) {
+            return Ok(());
+        }
+        let (least, most) = range.into_inner();
+        Err(Self::OutOfRange { object: object.to_owned(), quantity, given, least, most })
+    }
+
     /// The kernel's reason, if the kernel was asked.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -107,11 +136,11 @@ impl From<Error> for std::io::Error {
         use std::io::ErrorKind;
         let kind = match &error {
             Error::System { errno, .. } => Self::from(*errno).kind(),
-            Error::Name { .. } | Error::OutOfRange { .. } => ErrorKind::InvalidInput,
+            Error::InvalidName { .. } | Error::OutOfRange { .. } => ErrorKind::InvalidInput,
             Error::WouldBlock { .. } => ErrorKind::WouldBlock,
             Error::TimedOut { .. } => ErrorKind::TimedOut,
             Error::Closed { .. } => ErrorKind::BrokenPipe,
-            Error::Foreign { .. } => ErrorKind::InvalidData,
+            Error::Unusable { .. } => ErrorKind::InvalidData,
         };
         Self::new(kind, error)
     }

@@ -48,13 +48,13 @@ impl Limit {
 
 /// The first figure in `file` below `/proc/sys`; `None` when the kernel lacks it or `/proc` is not
 /// mounted, since a limit that cannot be read is left to the kernel to enforce.
-pub(crate) fn figure(file: &str) -> Option<u64> {
+pub(crate) fn value(file: &str) -> Option<u64> {
     let text = fs::read_to_string(Path::new("/proc/sys").join(file)).ok()?;
     text.split_whitespace().next()?.parse().ok()
 }
 
 /// Whether this process may exceed the limits on queues (`CAP_SYS_RESOURCE`, capability 24).
-pub(crate) fn may_exceed() -> bool {
+pub(crate) fn may_exceed_queue_limits() -> bool {
     const CAP_SYS_RESOURCE: u32 = 24;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limits_of_this_kernel_are_numbers() {
+    fn kernel_limits_are_numbers() {
         for limit in LIMITS {
             match limit.read() {
                 Ok(text) => assert!(text.split(' ').all(|n| n.parse::<u64>().is_ok()), "{text}"),

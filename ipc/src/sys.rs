@@ -1,11 +1,11 @@
-//! What all mechanisms need of the system: retrying, deadlines, names.
+//! Helpers of all mechanisms: retrying, deadlines, pauses, names.
 
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Repeats `call` for as long as a signal interrupts it.
 ///
-/// Only for calls that may begin anew: one with a relative time-out would start its time again, so those
+/// Only for calls that may begin anew: one with a relative timeout would start its time again, so those
 /// take a [`Deadline`].
 pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
@@ -56,7 +56,7 @@ impl Deadline {
         let now = clock_gettime(clock).map(Duration::from).unwrap_or_default();
         // Beyond any calendar is the same as for ever, and must not overflow.
         let at = now.saturating_add(timeout).min(Duration::from_secs(1 << 40));
-        Self { clock, at: TimeSpec::from_duration(at), allowed: timeout }
+        Self { clock, at: timespec(at), allowed: timeout }
     }
 
     /// The moment itself, for calls that take an absolute one.
@@ -87,13 +87,61 @@ pub(crate) fn ready(
 ) -> Result<()> {
     let mut wanted = [PollFd::new(descriptor, events)];
     let result = retry(|| {
-        let left = deadline.map(|deadline| TimeSpec::from_duration(deadline.left()));
-        nix::poll::ppoll(&mut wanted, left, None)
+        let left = deadline.map(|deadline| timespec(deadline.left()));
+        ppoll(&mut wanted, left, None)
     });
     match (result, deadline) {
         (Ok(0), Some(deadline)) => Err(deadline.passed(object)),
         (Ok(_), _) => Ok(()),
         (Err(errno), _) => Err(Error::system(object, "ppoll", errno)),
+    }
+}
+
+/// A length of time as the system calls take it; its `as_ref` is that of the C library.
+pub(crate) fn timespec(time: Duration) -> TimeSpec {
+    TimeSpec::from_duration(time)
+}
+
+/// As [`timespec`], for the calls that count in microseconds. Rounds up: a shorter time would otherwise become zero,
+/// which those calls take for "off" or "forever".
+pub(crate) fn timeval(time: Duration) -> libc::timeval {
+    // A time beyond any calendar must not overflow.
+    let time = time.min(Duration::from_secs(1 << 30)).saturating_add(Duration::from_nanos(999));
+    libc::timeval {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_usec: time.subsec_micros() as libc::suseconds_t,
+    }
+}
+
+/// Waits for `time`, or until a signal comes: the pause between two attempts where the kernel has no call to
+/// wait with. A signal only makes the next attempt come sooner.
+pub(crate) fn pause(time: Duration) {
+    let _ = ppoll(&mut [], Some(timespec(time)), None);
+}
+
+/// The lengths of such pauses: they double from `first` to `longest`.
+pub(crate) fn backoff(first: Duration, longest: Duration) -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(first), move |pause| Some((*pause * 2).min(longest)))
+}
+
+/// Opens an object, or makes it if there is none. Between the two calls another process may make it or remove
+/// it: then both are tried again. One call with `O_CREAT` and without `O_EXCL` would do, but would not tell
+/// which process is the creator.
+pub(crate) fn create_or_open<T>(
+    create: impl Fn() -> Result<T>,
+    open: impl Fn() -> Result<T>,
+) -> Result<T> {
+    loop {
+        match create() {
+            Err(error) if error.errno() == Some(Errno::EEXIST) => {}
+            result => return result,
+        }
+        match open() {
+            // A System V object that was removed while it was opened is closed.
+            Err(Error::Closed { .. }) => {}
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+            result => return result,
+        }
     }
 }
 
@@ -106,7 +154,7 @@ const LONGEST_NAME: usize = 251;
 /// The slash at the beginning may be left out; it is always there in the result. Any other slash is an
 /// error, and so are an empty name, `.` and `..`, a NUL, and more than 251 bytes.
 pub(crate) fn posix_name(kind: &'static str, name: &str) -> Result<CString> {
-    let refuse = |reason| Error::Name { name: name.to_owned(), kind, reason };
+    let refuse = |reason| Error::InvalidName { name: name.to_owned(), kind, reason };
     let bare = name.strip_prefix('/').unwrap_or(name);
     match bare {
         "" => return Err(refuse("it is empty")),
@@ -127,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_before_the_kernel_sees_them() {
+    fn posix_name_with_bad_syntax_is_refused() {
         for (given, reason) in [
             ("", "empty"),
             ("/", "empty"),
@@ -145,9 +193,43 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_beyond_any_calendar_does_not_overflow() {
+    fn deadline_beyond_calendar_does_not_overflow() {
         let deadline = Deadline::wall(Duration::MAX);
         assert!(deadline.left() > Duration::from_secs(1 << 30));
         assert_eq!(Deadline::monotonic(Duration::ZERO).left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn create_or_open_retries_lost_races() {
+        let calls = std::cell::Cell::new(0);
+        // The object is there, then removed, then there again and complete.
+        let create = || match calls.replace(calls.get() + 1) {
+            0 | 2 | 4 => Err(Error::system("x", "create", Errno::EEXIST)),
+            _ => unreachable!("an open comes between two attempts to create"),
+        };
+        let open = || match calls.replace(calls.get() + 1) {
+            1 => Err(Error::system("x", "open", Errno::ENOENT)),
+            3 => Err(Error::Closed { object: "x".to_owned() }),
+            number => Ok(number),
+        };
+        assert_eq!(create_or_open(create, open).unwrap(), 5);
+        let denied = || Err::<(), _>(Error::system("x", "create", Errno::EACCES));
+        assert_eq!(create_or_open(denied, || Ok(())).unwrap_err().errno(), Some(Errno::EACCES));
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_the_longest() {
+        let pauses = backoff(Duration::from_millis(1), Duration::from_millis(5));
+        let pauses: Vec<u128> = pauses.take(5).map(|pause| pause.as_millis()).collect();
+        assert_eq!(pauses, [1, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn timeval_rounds_up_to_microseconds() {
+        let parts = |time| (timeval(time).tv_sec, timeval(time).tv_usec);
+        assert_eq!(parts(Duration::ZERO), (0, 0));
+        assert_eq!(parts(Duration::from_nanos(1)), (0, 1));
+        assert_eq!(parts(Duration::new(1, 999_999_001)), (2, 0));
+        assert_eq!(parts(Duration::MAX), (1 << 30, 0));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::sys::{Deadline, posix_name};
+use crate::sys::{Deadline, backoff, pause, posix_name};
 
 /// How a System V object is called: a number that unrelated processes agree on.
 ///
@@ -28,7 +28,7 @@ use crate::sys::{Deadline, posix_name};
 ///   Keep such a file for as long as the object.
 ///
 /// Nothing protects a key against a program that chose the same one. The constructors of this library
-/// refuse an object of another shape with [`Error::Foreign`]; one of the same shape they cannot tell.
+/// refuse an object of another shape with [`Error::Unusable`]; one of the same shape they cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub(crate) libc::key_t);
 
@@ -47,7 +47,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`] by the rules for POSIX names: no slash but one at the beginning, not empty, at
+    /// [`Error::InvalidName`] by the rules for POSIX names: no slash but one at the beginning, not empty, at
     /// most 251 bytes.
     pub fn of_name(name: &str) -> Result<Self> {
         let checked = posix_name("System V key", name)?;
@@ -63,20 +63,12 @@ impl Key {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] for the project 0, whose result POSIX leaves open; [`Error::System`] when
-    /// there is no such file; [`Error::Name`] when the path contains a NUL.
+    /// there is no such file; [`Error::InvalidName`] when the path contains a NUL.
     pub fn of_path(path: impl AsRef<Path>, project: u8) -> Result<Self> {
         let path = path.as_ref();
         let object = path.display().to_string();
-        if project == 0 {
-            return Err(Error::OutOfRange {
-                object,
-                what: "project number",
-                given: 0,
-                least: 1,
-                most: 255,
-            });
-        }
-        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::Name {
+        Error::check_range(&object, "project number", project.into(), 1..=255)?;
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::InvalidName {
             name: object.clone(),
             kind: "System V key",
             reason: "it contains a NUL byte",
@@ -106,26 +98,24 @@ impl fmt::Display for Key {
 
 /// For how long an opener waits for the creator to complete an object. Creators need microseconds;
 /// after a second the creator is taken for dead.
-const PATIENCE: Duration = Duration::from_secs(1);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Asks until the answer is there, or [`PATIENCE`] is at its end.
+/// Polls until `ready` returns something; returns `None` after [`COMPLETION_TIMEOUT`].
 ///
 /// System V objects come to life empty, and are filled in by a second call; the kernel has no event for
-/// it. So this is polling, with waits that double from 50 microseconds to 20 milliseconds.
-pub(crate) fn complete<T>(mut ready: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
-    let deadline = Deadline::monotonic(PATIENCE);
-    let mut wait = Duration::from_micros(50);
-    loop {
-        if let Some(answer) = ready()? {
-            return Ok(Some(answer));
+/// it. So this is polling, with pauses that double from 50 microseconds to 20 milliseconds.
+pub(crate) fn wait_complete<T>(mut ready: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let deadline = Deadline::monotonic(COMPLETION_TIMEOUT);
+    for length in backoff(Duration::from_micros(50), Duration::from_millis(20)) {
+        if let Some(object) = ready()? {
+            return Ok(Some(object));
         }
         if deadline.left().is_zero() {
-            return Ok(None);
+            break;
         }
-        // A signal only makes the next question come sooner.
-        let _ = nix::poll::ppoll(&mut [], Some(wait.into()), None);
-        wait = (wait * 2).min(Duration::from_millis(20));
+        pause(length);
     }
+    Ok(None)
 }
 
 /// The result of a removal, with "it is gone already" taken for a success.
@@ -138,14 +128,11 @@ pub(crate) fn ignore_gone(result: nix::Result<i32>) -> nix::Result<()> {
 
 /// The rows of `/proc/sysvipc/FILE`; each is asked by the title of its column. A kernel without System V
 /// objects has none.
-pub(crate) fn table(file: &'static str) -> Result<Vec<Row>> {
+pub(crate) fn proc_table(file: &'static str) -> Result<Vec<Row>> {
     let path = format!("/proc/sysvipc/{file}");
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.map_err(|error| {
-            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-            Error::system(path, "read", errno)
-        })?,
+        text => text.map_err(|error| Error::io(path, "read", &error))?,
     };
     let mut lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
     let titles: Vec<String> = lines.next().unwrap_or_default();
@@ -181,13 +168,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_never_private_by_accident_and_bad_names_have_none() {
+    fn key_of_name_is_never_private() {
         assert_eq!(Key::of_name("a").unwrap(), Key::of_name("/a").unwrap());
         assert_ne!(Key::of_name("a").unwrap(), Key::of_name("b").unwrap());
         for number in 0..10_000 {
             assert!(Key::of_name(&format!("name{number}")).unwrap().number() > 0);
         }
-        assert!(matches!(Key::of_name("a/b"), Err(Error::Name { .. })));
+        assert!(matches!(Key::of_name("a/b"), Err(Error::InvalidName { .. })));
         assert!(matches!(Key::of_path("/", 0), Err(Error::OutOfRange { .. })));
         assert!(Key::of_path("/", 1).unwrap() != Key::of_path("/", 2).unwrap());
         let missing = Key::of_path("/no such file", 1).unwrap_err();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::Peer;
 use ipc::Error;
 use ipc::event::Event;
-use ipc::shared::{Place, Value};
+use ipc::shared::{Location, Value};
 
 fn event() -> Event {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -17,7 +17,7 @@ fn event() -> Event {
 }
 
 /// Sleeps in the kernel: state S, and the call that it is in is futex.
-fn until_asleep(peer: &Peer) {
+fn wait_until_asleep(peer: &Peer) {
     let start = Instant::now();
     let path = format!("/proc/{}/syscall", peer.pid());
     let futex = format!("{} ", libc::SYS_futex);
@@ -28,7 +28,7 @@ fn until_asleep(peer: &Peer) {
 }
 
 #[test]
-fn it_is_clear_then_set_until_it_is_cleared() {
+fn event_is_set_until_cleared() {
     let event = event();
     assert!(!event.is_set());
     let start = Instant::now();
@@ -47,7 +47,7 @@ fn it_is_clear_then_set_until_it_is_cleared() {
 }
 
 #[test]
-fn one_set_releases_all_who_wait_in_all_processes_every_time() {
+fn set_releases_waiters_of_all_processes() {
     const ROUNDS: usize = 20;
     let event = event();
     let address = event.memory().address();
@@ -60,7 +60,7 @@ fn one_set_releases_all_who_wait_in_all_processes_every_time() {
         }
         // In some rounds all sleep, in the others the set comes while they are on their way.
         if round % 2 == 0 {
-            peers.iter().for_each(until_asleep);
+            peers.iter().for_each(wait_until_asleep);
         }
         if round % 4 == 0 {
             let setter = Peer::start("event", "set", &[&address]);
@@ -73,7 +73,7 @@ fn one_set_releases_all_who_wait_in_all_processes_every_time() {
         }
         event.clear();
         for peer in &mut peers {
-            peer.say("again");
+            peer.write_line("again");
         }
     }
     for peer in peers {
@@ -83,14 +83,14 @@ fn one_set_releases_all_who_wait_in_all_processes_every_time() {
 
 /// A flag alone would let them sleep on: it is clear again before they have looked.
 #[test]
-fn a_pulse_releases_those_who_slept() {
+fn pulse_releases_sleeping_waiters() {
     let event = event();
     let address = event.memory().address();
     let mut peers: Vec<_> =
         (0..8).map(|_| Peer::start("event", "wait", &[&address, "1"])).collect();
     for peer in &mut peers {
         assert_eq!(peer.line(), "waiting");
-        until_asleep(peer);
+        wait_until_asleep(peer);
     }
     event.set();
     event.clear();
@@ -101,7 +101,7 @@ fn a_pulse_releases_those_who_slept() {
 }
 
 #[test]
-fn no_wake_up_is_lost_in_ten_thousand_round_trips() {
+fn no_wake_up_is_lost() {
     let (ping, pong) = (event(), event());
     let addresses = [ping.memory().address(), pong.memory().address()];
     let peer = Peer::start("event", "wait_and_clear", &[&addresses[0], &addresses[1], "10000"]);
@@ -115,14 +115,14 @@ fn no_wake_up_is_lost_in_ten_thousand_round_trips() {
 }
 
 #[test]
-fn a_waiter_that_is_killed_disturbs_nobody() {
+fn killed_waiter_blocks_no_other() {
     let event = event();
     let address = event.memory().address();
     let mut dead = Peer::start("event", "wait", &[&address, "1"]);
     let mut alive = Peer::start("event", "wait", &[&address, "1"]);
     for peer in [&mut dead, &mut alive] {
         assert_eq!(peer.line(), "waiting");
-        until_asleep(peer);
+        wait_until_asleep(peer);
     }
     dead.kill();
     event.set();
@@ -130,16 +130,16 @@ fn a_waiter_that_is_killed_disturbs_nobody() {
 }
 
 #[test]
-fn something_else_is_no_event_and_the_name_goes() {
+fn other_object_is_not_an_event() {
     let name = format!("/ipc-event-{}-other", std::process::id());
     let value = Value::create(&name, 1_u64).unwrap();
-    assert!(matches!(Event::open(&name), Err(Error::Foreign { .. })));
+    assert!(matches!(Event::open(&name), Err(Error::Unusable { .. })));
     assert_eq!(value.get(), 1);
     drop(value);
     drop(Event::create(&name).unwrap());
     assert_eq!(Event::open(&name).map(drop).unwrap_err().errno(), Some(nix::errno::Errno::ENOENT));
-    let unnamed = Event::create(Place::Memfd("event".into())).unwrap();
-    let same = Event::open(unnamed.memory().address().parse::<Place>().unwrap()).unwrap();
+    let unnamed = Event::create(Location::Memfd("event".into())).unwrap();
+    let same = Event::open(unnamed.memory().address().parse::<Location>().unwrap()).unwrap();
     same.set();
     assert!(unnamed.is_set());
 }

@@ -5,13 +5,12 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::Peer;
+use common::{Peer, TEST_TIMEOUT, wait_for, wait_in_call};
 use ipc::Error;
 use ipc::lock::{Condition, FileLock, Mutex};
 use nix::errno::Errno;
 
 const SHORT: Duration = Duration::from_millis(30);
-const FAIL_SAFE: Duration = Duration::from_secs(60);
 
 fn name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -23,7 +22,7 @@ fn mutex() -> Mutex<i64> {
 }
 
 #[test]
-fn what_changes_together_stays_together() {
+fn mutex_keeps_related_numbers_consistent() {
     let mutex = mutex();
     let address = mutex.memory().address();
     let peers = [(); 4].map(|()| Peer::start("lock", "add", &[&address, "5000"]));
@@ -38,7 +37,7 @@ fn what_changes_together_stays_together() {
 }
 
 #[test]
-fn a_held_mutex_is_waited_for_and_not_for_ever() {
+fn held_mutex_wait_times_out() {
     let mutex = mutex();
     let mut peer = Peer::start("lock", "hold", &[&mutex.memory().address()]);
     assert_eq!(peer.line(), "held");
@@ -48,7 +47,7 @@ fn a_held_mutex_is_waited_for_and_not_for_ever() {
     // POSIX has this wait on the wall clock, which ticks a little differently.
     assert!(start.elapsed() + Duration::from_millis(5) >= SHORT);
     assert_eq!(peer.finish(), Some(0));
-    let guard = mutex.lock_timeout(FAIL_SAFE).unwrap();
+    let guard = mutex.lock_timeout(TEST_TIMEOUT).unwrap();
     assert!(!guard.recovered());
     assert_eq!((guard[0].get(), guard[1].get()), (1, 1));
     // Again by the same thread: an error, and not for ever.
@@ -57,12 +56,12 @@ fn a_held_mutex_is_waited_for_and_not_for_ever() {
 }
 
 #[test]
-fn the_next_one_recovers_from_a_killed_holder() {
+fn killed_holder_leaves_mutex_recoverable() {
     let mutex = mutex();
     let mut peer = Peer::start("lock", "hold", &[&mutex.memory().address()]);
     assert_eq!(peer.line(), "held");
     peer.kill();
-    let mut guard = mutex.lock_timeout(FAIL_SAFE).unwrap();
+    let mut guard = mutex.lock_timeout(TEST_TIMEOUT).unwrap();
     assert!(guard.recovered());
     assert_eq!((guard[0].get(), guard[1].get()), (1, 0), "half changed");
     guard[0].set(0);
@@ -76,34 +75,28 @@ fn the_next_one_recovers_from_a_killed_holder() {
 
 /// It is woken while it waits, not only when it comes afterwards.
 #[test]
-fn one_who_waits_recovers_from_a_killed_holder() {
+fn waiting_locker_recovers_from_killed_holder() {
     let mutex = mutex();
     let mut peer = Peer::start("lock", "hold", &[&mutex.memory().address()]);
     assert_eq!(peer.line(), "held");
     std::thread::scope(|scope| {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (send_id, thread_id) = std::sync::mpsc::channel();
         let mutex = &mutex;
         let waiting = scope.spawn(move || {
-            tell.send(nix::unistd::gettid()).unwrap();
+            send_id.send(nix::unistd::gettid()).unwrap();
             let mut guard = mutex.lock().unwrap();
             let recovered = guard.recovered();
             guard.mark_consistent();
             recovered
         });
-        let path = format!("/proc/self/task/{}/syscall", told.recv().unwrap());
-        let futex = format!("{} ", libc::SYS_futex);
-        let start = Instant::now();
-        while !std::fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&futex)) {
-            assert!(start.elapsed() < FAIL_SAFE, "it does not wait");
-            std::thread::yield_now();
-        }
+        wait_in_call(&format!("self/task/{}", thread_id.recv().unwrap()), libc::SYS_futex);
         peer.kill();
         assert!(waiting.join().unwrap());
     });
 }
 
 #[test]
-fn what_nobody_repairs_is_unusable() {
+fn unrepaired_mutex_is_not_recoverable() {
     let mutex = mutex();
     let mut peer = Peer::start("lock", "hold", &[&mutex.memory().address()]);
     assert_eq!(peer.line(), "held");
@@ -118,7 +111,7 @@ fn what_nobody_repairs_is_unusable() {
 
 /// The kernel still has the address in its list when the thread ends.
 #[test]
-fn a_forgotten_guard_does_no_harm() {
+fn forgotten_guard_keeps_memory_mapped() {
     std::thread::spawn(|| {
         // Both before, so that the second is not mapped where the first was.
         let (mutex, other) = (mutex(), mutex());
@@ -136,7 +129,7 @@ fn a_forgotten_guard_does_no_harm() {
 }
 
 #[test]
-fn a_condition_wakes_one_or_all_and_times_out() {
+fn condition_wakes_one_or_all() {
     let mutex = mutex();
     let condition = Condition::create(name()).unwrap();
     let addresses = [mutex.memory().address(), condition.memory().address()];
@@ -148,12 +141,7 @@ fn a_condition_wakes_one_or_all_and_times_out() {
     // Locking comes after the last of them has begun to wait.
     mutex.lock().unwrap()[0].set(1);
     condition.notify_one();
-    let empty = |basket: &[ipc::shared::Cell<i64>]| basket[0].get() != 0;
-    let start = Instant::now();
-    while empty(&mutex.lock().unwrap()) {
-        assert!(start.elapsed() < FAIL_SAFE, "nobody woke");
-        std::thread::yield_now();
-    }
+    wait_for(|| (mutex.lock().unwrap()[0].get() == 0).then_some(()));
     mutex.lock().unwrap()[0].set(3);
     condition.notify_all();
     for peer in &mut peers {
@@ -165,9 +153,9 @@ fn a_condition_wakes_one_or_all_and_times_out() {
     let mut guard = Some(guard);
     loop {
         // A wake-up for no reason is allowed, and then the time is not over.
-        let (again, passed) = condition.wait_timeout(guard.take().unwrap(), SHORT).unwrap();
+        let (again, timed_out) = condition.wait_timeout(guard.take().unwrap(), SHORT).unwrap();
         guard = Some(again);
-        if passed {
+        if timed_out {
             break;
         }
     }
@@ -176,7 +164,7 @@ fn a_condition_wakes_one_or_all_and_times_out() {
 
 /// A condition of the GNU C library may block here.
 #[test]
-fn waiters_that_are_killed_do_not_block_a_condition() {
+fn killed_waiter_does_not_block_condition() {
     let mutex = mutex();
     let condition = Condition::create(name()).unwrap();
     let addresses = [mutex.memory().address(), condition.memory().address()];
@@ -200,21 +188,21 @@ fn waiters_that_are_killed_do_not_block_a_condition() {
 }
 
 #[test]
-fn a_mutex_of_another_type_or_size_is_refused() {
+fn mutex_of_other_type_is_refused() {
     let name = name();
     let mutex = Mutex::<u8>::create(&name, 0).unwrap();
     assert!(mutex.lock().unwrap().is_empty());
-    assert!(matches!(Mutex::<u16>::open(&name), Err(Error::Foreign { .. })));
-    assert!(matches!(Condition::open(&name), Err(Error::Foreign { .. })));
+    assert!(matches!(Mutex::<u16>::open(&name), Err(Error::Unusable { .. })));
+    assert!(matches!(Condition::open(&name), Err(Error::Unusable { .. })));
     assert!(matches!(Mutex::<u64>::create(&name, usize::MAX), Err(Error::OutOfRange { .. })));
     drop(mutex);
     assert_eq!(Mutex::<u8>::open(&name).map(drop).unwrap_err().errno(), Some(Errno::ENOENT));
 }
 
 #[test]
-fn a_file_lock_excludes_and_is_released_by_death() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lock");
+fn file_lock_is_released_by_death() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lock");
     let path = path.to_str().unwrap();
     let mut lock = FileLock::open(path).unwrap();
 
@@ -226,7 +214,7 @@ fn a_file_lock_excludes_and_is_released_by_death() {
     assert!(matches!(lock.lock_timeout(SHORT), Err(Error::TimedOut { .. })));
     assert!(start.elapsed() >= SHORT);
     peer.kill();
-    drop(lock.lock_timeout(FAIL_SAFE).unwrap());
+    drop(lock.lock_timeout(TEST_TIMEOUT).unwrap());
     drop(lock.lock().unwrap());
 
     let mut peers = [(); 2].map(|()| Peer::start("lock", "hold_file_shared", &[path]));
@@ -243,9 +231,9 @@ fn a_file_lock_excludes_and_is_released_by_death() {
 }
 
 #[test]
-fn a_file_lock_makes_two_steps_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let (lock, number) = (folder.path().join("lock"), folder.path().join("number"));
+fn file_lock_makes_two_steps_atomic() {
+    let directory = tempfile::tempdir().unwrap();
+    let (lock, number) = (directory.path().join("lock"), directory.path().join("number"));
     std::fs::write(&number, "0").unwrap();
     let arguments = [lock.to_str().unwrap(), number.to_str().unwrap(), "500"];
     let peers = [(); 4].map(|()| Peer::start("lock", "add_file", &arguments));
@@ -256,7 +244,7 @@ fn a_file_lock_makes_two_steps_one() {
 }
 
 #[test]
-fn a_file_lock_needs_a_file() {
+fn file_lock_on_bad_path_fails() {
     let error = FileLock::open("/proc/no/such/file").map(drop).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
     let error = FileLock::open("/tmp").map(drop).unwrap_err();

@@ -2,7 +2,7 @@
 //! model lets them read: `cargo test -p ipc --features loom --test loom --release`.
 //!
 //! The algorithms are the library's own files, compiled here against loom's atomics; processes are threads
-//! of the model. The futex is modelled by a mutex and a condition variable: the check of the word and the falling asleep are
+//! of the model. The futex is modelled by a mutex and a condition variable: the check of the word and the sleep are
 //! one step for those who wake, as in the kernel. Loom reports a deadlock when all sleep, so it finds lost
 //! wake-ups. Memory is kept in cells that loom watches: reading bytes while they are written is a failure.
 
@@ -29,13 +29,15 @@ mod sync {
 
     /// Wakes all, whatever they sleep on: the kernel may do so too.
     pub fn futex_wake(_: &AtomicU32, _: i32) {
-        let _no_one_is_falling_asleep = KERNEL.0.lock().unwrap();
+        let _between_check_and_sleep = KERNEL.0.lock().unwrap();
         KERNEL.1.notify_all();
     }
 }
 
-#[path = "../src/shared/bell.rs"]
-mod bell;
+#[path = "../src/shared/ring/base.rs"]
+mod base;
+#[path = "../src/shared/event_count.rs"]
+mod event_count;
 #[path = "../src/event/flag.rs"]
 mod flag;
 #[path = "../src/shared/ring/many.rs"]
@@ -48,7 +50,8 @@ use loom::sync::Arc;
 use loom::thread;
 use sync::{AtomicU64, Ordering};
 
-use bell::Bell;
+use base::{CachePadded, Got, Indices, Store};
+use event_count::EventCount;
 
 fn zeros(count: usize) -> Vec<AtomicU64> {
     (0..count).map(|_| AtomicU64::new(0)).collect()
@@ -58,17 +61,18 @@ fn cells(count: usize) -> Vec<UnsafeCell<u8>> {
     (0..count).map(|_| UnsafeCell::new(0)).collect()
 }
 
-fn line(value: u64) -> single::Line<AtomicU64> {
-    single::Line(AtomicU64::new(value))
+fn indices() -> Indices {
+    let zero = || CachePadded(AtomicU64::new(0));
+    Indices { tail: zero(), head: zero() }
 }
 
 /// A ring of 64 bytes that makes the worst of the bytes of old messages: they look like a record.
 struct Circle {
-    control: single::Control,
+    indices: Indices,
     words: Vec<AtomicU64>,
     bytes: Vec<UnsafeCell<u8>>,
-    not_empty: Bell,
-    not_full: Bell,
+    not_empty: EventCount,
+    not_full: EventCount,
 }
 
 const CIRCLE: u64 = 64;
@@ -76,32 +80,32 @@ const CIRCLE: u64 = 64;
 impl Circle {
     fn new() -> Self {
         Self {
-            control: single::Control { tail: line(0), head: line(0) },
+            indices: indices(),
             words: zeros(CIRCLE as usize / 8),
             bytes: cells(CIRCLE as usize),
-            not_empty: Bell::new(),
-            not_full: Bell::new(),
+            not_empty: EventCount::new(),
+            not_full: EventCount::new(),
         }
     }
 
     fn writer(&self) -> single::Writer {
-        single::Writer::new(CIRCLE, &self.control, self)
+        single::Writer::new(CIRCLE, &self.indices, self)
     }
 
     fn reader(&self) -> single::Reader {
-        single::Reader::new(CIRCLE, &self.control)
+        single::Reader::new(CIRCLE, &self.indices)
     }
 
     /// As `Sender::put` of a ring that sleeps.
     fn put(&self, writer: &mut single::Writer, message: &[u8]) {
         loop {
-            let announced = self.not_full.announce();
-            if writer.stage(&self.control, self, message) {
-                self.not_full.leave(announced);
-                writer.publish(&self.control, self);
-                return self.not_empty.ring();
+            let key = self.not_full.prepare_wait();
+            if writer.stage(&self.indices, self, message) {
+                self.not_full.cancel_wait(key);
+                writer.publish(&self.indices, self);
+                return self.not_empty.notify_all();
             }
-            self.not_full.sleep(announced, None);
+            self.not_full.wait(key, None);
         }
     }
 
@@ -109,20 +113,20 @@ impl Circle {
     fn get(&self, reader: &mut single::Reader) -> Vec<u8> {
         let mut message = Vec::new();
         loop {
-            let announced = self.not_empty.announce();
-            let got = reader.get(&self.control, self, &mut message);
-            assert_ne!(got, single::Got::Broken);
-            if got == single::Got::Message {
-                self.not_empty.leave(announced);
-                self.not_full.ring();
+            let key = self.not_empty.prepare_wait();
+            let got = reader.get(&self.indices, self, &mut message);
+            assert_ne!(got, Got::Broken);
+            if got == Got::Message {
+                self.not_empty.cancel_wait(key);
+                self.not_full.notify_all();
                 return message;
             }
-            self.not_empty.sleep(announced, None);
+            self.not_empty.wait(key, None);
         }
     }
 }
 
-impl single::Store for Circle {
+impl Store for Circle {
     unsafe fn word(&self, offset: u64) -> &AtomicU64 {
         &self.words[offset as usize / 8]
     }
@@ -141,11 +145,7 @@ impl single::Store for Circle {
     }
 
     unsafe fn copy_out(&self, offset: u64, length: usize, into: &mut Vec<u8>) {
-        into.clear();
-        for cell in &self.bytes[offset as usize..][..length] {
-            // SAFETY: loom checks that nobody writes it.
-            into.push(cell.with(|cell| unsafe { *cell }));
-        }
+        copy_out(&self.bytes, offset, length, into);
     }
 }
 
@@ -154,7 +154,7 @@ const MESSAGES: [&[u8]; 5] =
     [b"a long first message", b"two", b"the third, as long.", b"", b"five and last"];
 
 #[test]
-fn what_one_sender_puts_comes_out_whole_and_in_order() {
+fn messages_of_one_sender_keep_order() {
     bounded(2).check(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
@@ -172,25 +172,25 @@ fn what_one_sender_puts_comes_out_whole_and_in_order() {
     });
 }
 
-/// Without the bells, whose fences would order what the ring itself must order.
+/// Without the event counts, whose fences would order what the ring itself must order.
 #[test]
-fn a_spinning_ring_needs_nothing_but_its_own_words() {
+fn spinning_ring_needs_no_fences() {
     bounded(3).check(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
         let putting = thread::spawn(move || {
             let mut writer = sender.writer();
             for message in &MESSAGES[..3] {
-                while !writer.stage(&sender.control, &*sender, message) {
+                while !writer.stage(&sender.indices, &*sender, message) {
                     thread::yield_now();
                 }
-                writer.publish(&sender.control, &*sender);
+                writer.publish(&sender.indices, &*sender);
             }
         });
         let mut reader = ring.reader();
         let mut got = Vec::new();
         for message in &MESSAGES[..3] {
-            while reader.get(&ring.control, &*ring, &mut got) != single::Got::Message {
+            while reader.get(&ring.indices, &*ring, &mut got) != Got::Message {
                 thread::yield_now();
             }
             assert_eq!(&got, message);
@@ -200,126 +200,127 @@ fn a_spinning_ring_needs_nothing_but_its_own_words() {
 }
 
 #[test]
-fn a_batch_is_seen_whole_or_not_at_all_and_a_new_sender_goes_on() {
+fn batch_is_atomic_and_next_sender_continues() {
     loom::model(|| {
         let ring = Arc::new(Circle::new());
         let sender = Arc::clone(&ring);
         let putting = thread::spawn(move || {
             let mut writer = sender.writer();
-            assert!(writer.stage(&sender.control, &*sender, b"one"));
-            assert!(writer.stage(&sender.control, &*sender, b"two"));
-            writer.publish(&sender.control, &*sender);
+            assert!(writer.stage(&sender.indices, &*sender, b"one"));
+            assert!(writer.stage(&sender.indices, &*sender, b"two"));
+            writer.publish(&sender.indices, &*sender);
             // Dies with a message that is written and not published.
-            assert!(writer.stage(&sender.control, &*sender, b"never"));
+            assert!(writer.stage(&sender.indices, &*sender, b"never"));
         });
         let mut reader = ring.reader();
         let mut got = Vec::new();
-        if reader.get(&ring.control, &*ring, &mut got) == single::Got::Message {
+        if reader.get(&ring.indices, &*ring, &mut got) == Got::Message {
             assert_eq!(got, b"one");
-            assert_eq!(reader.get(&ring.control, &*ring, &mut got), single::Got::Message);
+            assert_eq!(reader.get(&ring.indices, &*ring, &mut got), Got::Message);
             assert_eq!(got, b"two");
         }
         putting.join().unwrap();
-        while reader.get(&ring.control, &*ring, &mut got) == single::Got::Message {}
+        while reader.get(&ring.indices, &*ring, &mut got) == Got::Message {}
         let mut heir = ring.writer();
-        assert!(heir.stage(&ring.control, &*ring, b"heir"));
-        heir.publish(&ring.control, &*ring);
-        assert_eq!(reader.get(&ring.control, &*ring, &mut got), single::Got::Message);
+        assert!(heir.stage(&ring.indices, &*ring, b"heir"));
+        heir.publish(&ring.indices, &*ring);
+        assert_eq!(reader.get(&ring.indices, &*ring, &mut got), Got::Message);
         assert_eq!(got, b"heir");
     });
 }
 
-/// Slots for messages of two bytes.
+/// Two slots for messages of two bytes, each with the words before them.
 struct Slots {
-    control: many::Control,
+    indices: Indices,
     slots: many::Slots,
-    words: Vec<[AtomicU64; 3]>,
+    words: Vec<AtomicU64>,
     bytes: Vec<UnsafeCell<u8>>,
-    not_empty: Bell,
-    not_full: Bell,
+    not_empty: EventCount,
+    not_full: EventCount,
 }
 
-const LONGEST: usize = 2;
+const LONGEST: u64 = 2;
 
 impl Slots {
     fn new() -> Self {
+        let size = 2 * many::stride(LONGEST) as usize;
         Self {
-            control: many::Control { tail: line(0), head: line(0) },
-            slots: many::Slots::new(2),
-            words: (0..2).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
-            bytes: cells(2 * LONGEST),
-            not_empty: Bell::new(),
-            not_full: Bell::new(),
+            indices: indices(),
+            slots: many::Slots::new(2, LONGEST),
+            words: zeros(size / 8),
+            bytes: cells(size),
+            not_empty: EventCount::new(),
+            not_full: EventCount::new(),
         }
+    }
+
+    fn writer(&self, owner: usize) -> many::Writer {
+        many::Writer::new(self.slots, owner)
     }
 
     fn reader(&self) -> many::Reader {
-        many::Reader::new(self.slots, &self.control, self)
+        many::Reader::new(self.slots, LONGEST as usize, &self.indices, self)
     }
 
-    /// As `ManySender::put` of a ring that sleeps.
-    fn put(&self, owner: usize, message: &[u8]) {
+    /// As `Sender::put` of a ring that sleeps.
+    fn put(&self, writer: &many::Writer, message: &[u8]) {
         loop {
-            let announced = self.not_full.announce();
-            if let Some(claim) = many::claim(self.slots, &self.control, self, owner) {
-                many::fill(self.slots, self, &claim, message);
-                assert!(many::publish(self.slots, self, claim));
-                return self.not_empty.ring();
+            let key = self.not_full.prepare_wait();
+            if let Some(claim) = writer.claim(&self.indices, self) {
+                writer.fill(self, &claim, message);
+                assert!(writer.publish(self, claim));
+                return self.not_empty.notify_all();
             }
-            self.not_full.sleep(announced, None);
+            self.not_full.wait(key, None);
         }
     }
 
-    /// As `ManyReceiver::get` of a ring that sleeps; sender `dead` is known to be dead.
+    /// As `Receiver::get` of a ring that sleeps; sender `dead` is known to be dead.
     fn get(&self, reader: &mut many::Reader, dead: Option<usize>) -> Vec<u8> {
         let mut message = Vec::new();
         loop {
-            let announced = self.not_empty.announce();
-            match reader.get(&self.control, self, LONGEST, &mut message) {
-                many::Got::Message => {
-                    self.not_empty.leave(announced);
-                    self.not_full.ring();
+            let key = self.not_empty.prepare_wait();
+            match reader.get(&self.indices, self, &mut message) {
+                Got::Message => {
+                    self.not_empty.cancel_wait(key);
+                    self.not_full.notify_all();
                     return message;
                 }
-                many::Got::Torn => panic!("a message was torn"),
-                many::Got::Unfinished if dead.is_some() && reader.unfinished(self) == dead => {
-                    assert!(reader.skip(&self.control, self, dead.unwrap()));
-                    self.not_full.ring();
+                Got::Nothing if dead.is_some() && reader.unfinished(self) == dead => {
+                    assert!(reader.skip(&self.indices, self, dead.unwrap()));
+                    self.not_full.notify_all();
                 }
-                many::Got::Unfinished | many::Got::Nothing => {
-                    self.not_empty.sleep(announced, None);
+                Got::Nothing => {
+                    self.not_empty.wait(key, None);
                 }
+                wrong => panic!("{wrong:?}"),
             }
         }
     }
 }
 
-impl many::Store for Slots {
-    fn state(&self, index: u64) -> &AtomicU64 {
-        &self.words[index as usize][0]
+impl Store for Slots {
+    unsafe fn word(&self, offset: u64) -> &AtomicU64 {
+        &self.words[offset as usize / 8]
     }
 
-    fn length(&self, index: u64) -> &AtomicU64 {
-        &self.words[index as usize][1]
-    }
-
-    fn checksum(&self, index: u64) -> &AtomicU64 {
-        &self.words[index as usize][2]
-    }
-
-    unsafe fn copy_in(&self, index: u64, message: &[u8]) {
-        for (cell, byte) in self.bytes[index as usize * LONGEST..].iter().zip(message) {
+    unsafe fn copy_in(&self, offset: u64, message: &[u8]) {
+        for (cell, byte) in self.bytes[offset as usize..].iter().zip(message) {
             // SAFETY: loom checks that nobody else has it.
             cell.with_mut(|cell| unsafe { *cell = *byte });
         }
     }
 
-    unsafe fn copy_out(&self, index: u64, length: usize, into: &mut Vec<u8>) {
-        into.clear();
-        for cell in &self.bytes[index as usize * LONGEST..][..length] {
-            // SAFETY: loom checks that nobody writes it.
-            into.push(cell.with(|cell| unsafe { *cell }));
-        }
+    unsafe fn copy_out(&self, offset: u64, length: usize, into: &mut Vec<u8>) {
+        copy_out(&self.bytes, offset, length, into);
+    }
+}
+
+fn copy_out(bytes: &[UnsafeCell<u8>], offset: u64, length: usize, into: &mut Vec<u8>) {
+    into.clear();
+    for cell in &bytes[offset as usize..][..length] {
+        // SAFETY: loom checks that nobody writes it.
+        into.push(cell.with(|cell| unsafe { *cell }));
     }
 }
 
@@ -332,15 +333,16 @@ fn bounded(preemptions: usize) -> loom::model::Builder {
 }
 
 #[test]
-fn two_senders_lose_nothing_and_each_keeps_its_order() {
+fn two_senders_keep_their_order() {
     bounded(2).check(|| {
         let ring = Arc::new(Slots::new());
         let putting: Vec<_> = (0..2)
             .map(|owner| {
                 let ring = Arc::clone(&ring);
                 thread::spawn(move || {
+                    let writer = ring.writer(owner);
                     for number in 0..2 {
-                        ring.put(owner, &[owner as u8, number]);
+                        ring.put(&writer, &[owner as u8, number]);
                     }
                 })
             })
@@ -358,20 +360,21 @@ fn two_senders_lose_nothing_and_each_keeps_its_order() {
 }
 
 #[test]
-fn a_dead_senders_slot_is_passed_over_and_the_ring_goes_on() {
+fn slot_of_dead_sender_is_skipped() {
     bounded(3).check(|| {
         let ring = Arc::new(Slots::new());
         // Killed between the claim and the rest.
         let dying = Arc::clone(&ring);
         let dying = thread::spawn(move || {
-            let claim = many::claim(dying.slots, &dying.control, &*dying, 7);
+            let claim = dying.writer(7).claim(&dying.indices, &*dying);
             assert!(claim.is_some());
         });
         dying.join().unwrap();
         let sender = Arc::clone(&ring);
         let putting = thread::spawn(move || {
+            let writer = sender.writer(0);
             for number in 0..3 {
-                sender.put(0, &[number]);
+                sender.put(&writer, &[number]);
             }
         });
         let mut reader = ring.reader();
@@ -383,7 +386,7 @@ fn a_dead_senders_slot_is_passed_over_and_the_ring_goes_on() {
 }
 
 #[test]
-fn an_event_that_is_set_and_cleared_at_once_releases_both_waiters() {
+fn set_releases_both_waiters() {
     bounded(3).check(|| {
         let event = Arc::new(flag::Flag::new());
         let done = Arc::new(UnsafeCell::new(0));
@@ -405,15 +408,11 @@ fn an_event_that_is_set_and_cleared_at_once_releases_both_waiters() {
 }
 
 #[test]
-fn a_waiter_that_was_asleep_is_released_even_if_clear_follows() {
+fn sleeping_waiter_survives_clear() {
     bounded(4).check(|| {
         let event = Arc::new(flag::Flag::new());
-        let asleep = Arc::new(AtomicU64::new(0));
-        let (other, told) = (Arc::clone(&event), Arc::clone(&asleep));
-        let waiting = thread::spawn(move || {
-            told.store(1, Ordering::Release);
-            assert!(other.wait(None));
-        });
+        let other = Arc::clone(&event);
+        let waiting = thread::spawn(move || assert!(other.wait(None)));
         event.set();
         event.clear();
         assert!(!event.is_set());

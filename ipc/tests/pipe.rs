@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Peer, until};
+use common::{Peer, TEST_TIMEOUT, wait_for, wait_in_call};
 use ipc::Error;
 use ipc::pipe::{self, Fifo, PIPE_BUF, Reader, Writer};
 use ipc::signal::{Signal, send};
@@ -18,30 +18,18 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tempfile::TempDir;
 
-/// Long enough for a peer on a busy machine; reached only when a test fails.
-const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(30);
 
-/// A FIFO in a folder of its own.
+/// A FIFO in a directory of its own.
 fn fifo() -> (TempDir, Fifo, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = Fifo::create(directory.path().join("fifo"), 0o600).unwrap();
     let path = fifo.path().to_str().unwrap().to_owned();
-    (folder, fifo, path)
-}
-
-/// Waits until the process is inside the system call, not on its way there.
-fn wait_inside(pid: i32, call: i64) {
-    let start = Instant::now();
-    let wanted = format!("{call} ");
-    while !fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap().starts_with(&wanted) {
-        assert!(start.elapsed() < LONG, "the peer never entered system call {call}");
-        std::thread::yield_now();
-    }
+    (directory, fifo, path)
 }
 
 #[test]
-fn bytes_come_out_in_order_and_then_the_end() {
+fn bytes_arrive_in_order_before_end() {
     let (mut reader, mut writer) = pipe::pipe().unwrap();
     writer.write_all(b"one ").unwrap();
     (&writer).write_all(b"two").unwrap();
@@ -54,10 +42,10 @@ fn bytes_come_out_in_order_and_then_the_end() {
 }
 
 #[test]
-fn without_a_reader_every_way_of_writing_says_closed() {
+fn write_without_reader_is_closed() {
     let (reader, mut writer) = pipe::pipe().unwrap();
     drop(reader);
-    let error = until(|| writer.write_atomic(b"x").err());
+    let error = wait_for(|| writer.write_atomic(b"x").err());
     assert!(matches!(&error, Error::Closed { object } if object.starts_with("pipe ")), "{error}");
     assert!(matches!(writer.try_write(b"x"), Err(Error::Closed { .. })));
     assert!(matches!(writer.write_timeout(b"x", SHORT), Err(Error::Closed { .. })));
@@ -70,13 +58,13 @@ type Ends = (Option<(TempDir, Fifo)>, Reader, Writer);
 /// An anonymous pipe and a FIFO, which take different ways not to wait.
 fn both_kinds() -> [Ends; 2] {
     let (reader, writer) = pipe::pipe().unwrap();
-    let (folder, fifo, path) = fifo();
+    let (directory, fifo, path) = fifo();
     let named = (Reader::try_open(&path).unwrap(), Writer::try_open(&path).unwrap());
-    [(None, reader, writer), (Some((folder, fifo)), named.0, named.1)]
+    [(None, reader, writer), (Some((directory, fifo)), named.0, named.1)]
 }
 
 #[test]
-fn try_and_time_outs_leave_the_mode_alone() {
+fn timed_calls_leave_mode_unchanged() {
     let modes = |end: &dyn AsFd| {
         OFlag::from_bits_retain(fcntl(end.as_fd(), FcntlArg::F_GETFL).unwrap())
             & (OFlag::O_ACCMODE | OFlag::O_NONBLOCK)
@@ -107,7 +95,7 @@ fn try_and_time_outs_leave_the_mode_alone() {
 }
 
 #[test]
-fn a_non_blocking_end_says_that_it_would_wait() {
+fn nonblocking_end_would_block() {
     for (_keep, mut reader, mut writer) in both_kinds() {
         reader.set_nonblocking(true).unwrap();
         assert_eq!(reader.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -120,7 +108,7 @@ fn a_non_blocking_end_says_that_it_would_wait() {
 }
 
 #[test]
-fn the_capacity_is_rounded_up_and_bounded() {
+fn capacity_is_rounded_up_and_bounded() {
     let (_reader, writer) = pipe::pipe().unwrap();
     assert_eq!(writer.set_capacity(5000).unwrap(), 8192);
     assert_eq!(writer.capacity().unwrap(), 8192);
@@ -135,7 +123,7 @@ fn the_capacity_is_rounded_up_and_bounded() {
 }
 
 #[test]
-fn an_atomic_write_is_neither_empty_nor_larger_than_promised() {
+fn atomic_write_size_is_checked() {
     let (reader, writer) = pipe::pipe().unwrap();
     for size in [0, PIPE_BUF + 1] {
         let error = writer.write_atomic(&vec![0; size]).unwrap_err();
@@ -148,8 +136,8 @@ fn an_atomic_write_is_neither_empty_nor_larger_than_promised() {
 
 /// Lets four processes write at the same time; tells how often each letter came, and how many blocks of
 /// `size` were of more than one letter.
-fn hammered(size: usize, count: usize) -> ([usize; 4], usize) {
-    let (_folder, _fifo, path) = fifo();
+fn concurrent_writes(size: usize, count: usize) -> ([usize; 4], usize) {
+    let (_directory, _fifo, path) = fifo();
     let (size_text, count_text) = (size.to_string(), count.to_string());
     let mut peers = ["a", "b", "c", "d"]
         .map(|letter| Peer::start("pipe", "hammer", &[&path, letter, &size_text, &count_text]));
@@ -157,7 +145,7 @@ fn hammered(size: usize, count: usize) -> ([usize; 4], usize) {
     for peer in &mut peers {
         assert_eq!(peer.line(), "open");
     }
-    peers.iter_mut().for_each(|peer| peer.say("go"));
+    peers.iter_mut().for_each(|peer| peer.write_line("go"));
     let (mut letters, mut mixed) = ([0; 4], 0);
     let mut block = vec![0; size];
     for _ in 0..4 * count {
@@ -173,26 +161,26 @@ fn hammered(size: usize, count: usize) -> ([usize; 4], usize) {
 }
 
 #[test]
-fn writes_up_to_pipe_buf_from_four_processes_stay_whole() {
+fn writes_up_to_pipe_buf_stay_whole() {
     for size in [PIPE_BUF, 1000] {
-        let (letters, mixed) = hammered(size, 2000);
+        let (letters, mixed) = concurrent_writes(size, 2000);
         assert_eq!(letters, [2000 * size; 4]);
         assert_eq!(mixed, 0, "of blocks of {size} bytes");
     }
 }
 
 #[test]
-fn larger_writes_lose_nothing_but_may_mix() {
+fn larger_writes_lose_nothing() {
     let size = 40_000;
-    let (letters, mixed) = hammered(size, 50);
+    let (letters, mixed) = concurrent_writes(size, 50);
     assert_eq!(letters, [50 * size; 4]);
     // POSIX allows mixing and does not ask for it.
     println!("{mixed} of 200 blocks of {size} bytes were mixed");
 }
 
 #[test]
-fn a_write_end_left_open_elsewhere_means_no_end() {
-    let (_folder, _fifo, path) = fifo();
+fn open_write_end_delays_end() {
+    let (_directory, _fifo, path) = fifo();
     let reader = Reader::try_open(&path).unwrap();
     let mut holder = Peer::start("pipe", "hold", &[&path]);
     assert_eq!(holder.line(), "open");
@@ -203,26 +191,26 @@ fn a_write_end_left_open_elsewhere_means_no_end() {
     assert_eq!(reader.try_read(&mut buffer).unwrap(), 1);
     assert!(matches!(reader.read_timeout(&mut buffer, SHORT), Err(Error::TimedOut { .. })));
     holder.kill();
-    assert_eq!(reader.read_timeout(&mut buffer, LONG).unwrap(), 0);
+    assert_eq!(reader.read_timeout(&mut buffer, TEST_TIMEOUT).unwrap(), 0);
 }
 
 #[test]
-fn an_end_given_to_a_child_is_closed_here() {
+fn end_given_to_child_is_closed() {
     let (reader, writer) = pipe::pipe().unwrap();
     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(writer).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"through").unwrap();
     let mut buffer = [0; 16];
-    assert_eq!(reader.read_timeout(&mut buffer, LONG).unwrap(), 7);
+    assert_eq!(reader.read_timeout(&mut buffer, TEST_TIMEOUT).unwrap(), 7);
     assert!(matches!(reader.try_read(&mut buffer), Err(Error::WouldBlock { .. })));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(reader.read_timeout(&mut buffer, LONG).unwrap(), 0);
+    assert_eq!(reader.read_timeout(&mut buffer, TEST_TIMEOUT).unwrap(), 0);
 }
 
 #[test]
-fn a_killed_reader_closes_the_pipe() {
-    let (_folder, _fifo, path) = fifo();
+fn killed_reader_closes_pipe() {
+    let (_directory, _fifo, path) = fifo();
     let mut peer = Peer::start("pipe", "read", &[&path]);
     let writer = Writer::open(&path).unwrap();
     writer.write_atomic(b"x").unwrap();
@@ -231,25 +219,25 @@ fn a_killed_reader_closes_the_pipe() {
 }
 
 #[test]
-fn both_directions_through_another_program() {
+fn duplex_works_through_another_program() {
     let (mut near, far) = pipe::duplex().unwrap();
     let (reader, writer) = far.split();
     let mut child = Command::new("cat").stdin(reader).stdout(writer).spawn().unwrap();
     near.write_all(b"there and back").unwrap();
     let mut buffer = [0; 32];
-    assert_eq!(near.reader().read_timeout(&mut buffer, LONG).unwrap(), 14);
+    assert_eq!(near.reader().read_timeout(&mut buffer, TEST_TIMEOUT).unwrap(), 14);
     let (reader, writer) = near.split();
     drop(writer);
-    assert_eq!(reader.read_timeout(&mut buffer, LONG).unwrap(), 0);
+    assert_eq!(reader.read_timeout(&mut buffer, TEST_TIMEOUT).unwrap(), 0);
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
-fn a_blocking_open_waits_for_the_other_side() {
-    let (_folder, _fifo, path) = fifo();
+fn blocking_open_waits_for_peer() {
+    let (_directory, _fifo, path) = fifo();
     let mut peer = Peer::start("pipe", "read", &[&path]);
     assert_eq!(peer.line(), "opening");
-    wait_inside(peer.pid(), libc::SYS_openat);
+    wait_in_call(&peer.pid().to_string(), libc::SYS_openat);
     let mut writer = Writer::open(&path).unwrap();
     assert_eq!(peer.line(), "open");
     writer.write_all(b"by name").unwrap();
@@ -259,38 +247,38 @@ fn a_blocking_open_waits_for_the_other_side() {
 
     let mut peer = Peer::start("pipe", "write", &[&path, "back"]);
     assert_eq!(peer.line(), "opening");
-    wait_inside(peer.pid(), libc::SYS_openat);
+    wait_in_call(&peer.pid().to_string(), libc::SYS_openat);
     let reader = Reader::open(&path).unwrap();
     assert_eq!(peer.line(), "open");
-    assert_eq!(reader.read_timeout(&mut [0; 8], LONG).unwrap(), 4);
+    assert_eq!(reader.read_timeout(&mut [0; 8], TEST_TIMEOUT).unwrap(), 4);
     assert_eq!(peer.finish(), Some(0));
 }
 
 #[test]
-fn an_open_that_does_not_wait_tells_what_it_found() {
-    let (_folder, _fifo, path) = fifo();
+fn nonblocking_open_reports_missing_peer() {
+    let (_directory, _fifo, path) = fifo();
     let error = Writer::try_open(&path).unwrap_err();
     assert!(matches!(&error, Error::WouldBlock { object } if *object == path), "{error}");
     let reader = Reader::try_open(&path).unwrap();
     assert_eq!(reader.try_read(&mut [0; 8]).unwrap(), 0, "nobody has come yet");
     assert!(matches!(reader.wait(SHORT), Err(Error::TimedOut { .. })), "but it is no end");
     drop(Writer::try_open(&path).unwrap());
-    reader.wait(LONG).unwrap();
+    reader.wait(TEST_TIMEOUT).unwrap();
 }
 
 #[test]
-fn an_open_with_a_time_out_ends_either_way() {
-    let (_folder, _fifo, path) = fifo();
+fn timed_open_succeeds_or_times_out() {
+    let (_directory, _fifo, path) = fifo();
     let start = Instant::now();
     let late = Reader::open_timeout(&path, SHORT).unwrap_err();
     assert!(matches!(&late, Error::TimedOut { object, .. } if *object == path), "{late}");
-    let late = until(|| Writer::open_timeout(&path, SHORT).err());
+    let late = wait_for(|| Writer::open_timeout(&path, SHORT).err());
     assert!(matches!(&late, Error::TimedOut { object, .. } if *object == path), "{late}");
     assert!(start.elapsed() >= 2 * SHORT);
 
     // A writer that says nothing is found, too.
     let mut peer = Peer::start("pipe", "write", &[&path, ""]);
-    let reader = Reader::open_timeout(&path, LONG).unwrap();
+    let reader = Reader::open_timeout(&path, TEST_TIMEOUT).unwrap();
     assert_eq!((peer.line(), peer.line()), ("opening".into(), "open".into()));
     assert!(matches!(reader.try_read(&mut [0; 8]), Err(Error::WouldBlock { .. })));
     assert_eq!(peer.finish(), Some(0));
@@ -298,43 +286,46 @@ fn an_open_with_a_time_out_ends_either_way() {
 
     // And bytes that were written before are still there.
     let mut peer = Peer::start("pipe", "write", &[&path, "early"]);
-    let reader = Reader::open_timeout(&path, LONG).unwrap();
-    assert_eq!(reader.read_timeout(&mut [0; 8], LONG).unwrap(), 5);
+    let reader = Reader::open_timeout(&path, TEST_TIMEOUT).unwrap();
+    assert_eq!(reader.read_timeout(&mut [0; 8], TEST_TIMEOUT).unwrap(), 5);
     assert_eq!(peer.line(), "opening");
     assert_eq!(peer.finish(), Some(0));
     drop(reader);
 
     let mut peer = Peer::start("pipe", "read", &[&path]);
-    let writer = Writer::open_timeout(&path, LONG).unwrap();
+    let writer = Writer::open_timeout(&path, TEST_TIMEOUT).unwrap();
     assert_eq!((peer.line(), peer.line()), ("opening".into(), "open".into()));
     drop(writer);
     assert_eq!(peer.finish(), Some(0));
 }
 
 #[test]
-fn what_is_no_fifo_is_refused_and_not_touched() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
+fn non_fifo_is_refused_untouched() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
     fs::write(&file, "text").unwrap();
-    for path in [&file, folder.path(), "/dev/null".as_ref()] as [&std::path::Path; 3] {
-        assert!(matches!(Reader::open(path), Err(Error::Foreign { .. })), "{path:?}");
-        assert!(matches!(Writer::try_open(path), Err(Error::Foreign { .. })), "{path:?}");
-        assert!(matches!(Writer::open_timeout(path, LONG), Err(Error::Foreign { .. })), "{path:?}");
-        assert!(matches!(Fifo::adopt(path), Err(Error::Foreign { .. })), "{path:?}");
+    for path in [&file, directory.path(), "/dev/null".as_ref()] as [&std::path::Path; 3] {
+        assert!(matches!(Reader::open(path), Err(Error::Unusable { .. })), "{path:?}");
+        assert!(matches!(Writer::try_open(path), Err(Error::Unusable { .. })), "{path:?}");
+        assert!(
+            matches!(Writer::open_timeout(path, TEST_TIMEOUT), Err(Error::Unusable { .. })),
+            "{path:?}"
+        );
+        assert!(matches!(Fifo::adopt(path), Err(Error::Unusable { .. })), "{path:?}");
     }
     assert_eq!(Fifo::create(&file, 0o600).unwrap_err().errno(), Some(Errno::EEXIST));
     assert_eq!(fs::read_to_string(&file).unwrap(), "text");
-    let missing = folder.path().join("missing");
+    let missing = directory.path().join("missing");
     assert_eq!(Reader::try_open(&missing).unwrap_err().errno(), Some(Errno::ENOENT));
-    assert!(matches!(Fifo::create("", 0o600), Err(Error::Name { .. })));
-    assert!(matches!(Fifo::create("a\0b", 0o600), Err(Error::Name { .. })));
+    assert!(matches!(Fifo::create("", 0o600), Err(Error::InvalidName { .. })));
+    assert!(matches!(Fifo::create("a\0b", 0o600), Err(Error::InvalidName { .. })));
     assert!(matches!(Fifo::create(&missing, 0o1600), Err(Error::OutOfRange { .. })));
     assert!(!missing.exists());
 }
 
 #[test]
-fn the_creator_removes_its_name_and_no_other() {
-    let (folder, fifo, path) = fifo();
+fn creator_removes_only_its_fifo() {
+    let (directory, fifo, path) = fifo();
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(Fifo::create(&path, 0o600).unwrap_err().errno(), Some(Errno::EEXIST));
@@ -347,7 +338,7 @@ fn the_creator_removes_its_name_and_no_other() {
     assert_eq!(reader.try_read(&mut [0; 8]).unwrap(), 1);
 
     let fifo = Fifo::create(&path, 0o600).unwrap();
-    let moved = folder.path().join("moved");
+    let moved = directory.path().join("moved");
     fs::rename(&path, &moved).unwrap(); // keeps its inode alive, so that the next file has another
     fs::write(&path, "somebody else's").unwrap();
     drop(fifo);
@@ -358,22 +349,22 @@ fn the_creator_removes_its_name_and_no_other() {
 }
 
 #[test]
-fn an_inherited_descriptor_is_checked() {
+fn inherited_descriptor_is_checked() {
     let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
-    assert!(matches!(Reader::from_fd(file), Err(Error::Foreign { .. })));
+    assert!(matches!(Reader::from_fd(file), Err(Error::Unusable { .. })));
     let (reader, writer) = pipe::pipe().unwrap();
     let copy = reader.as_fd().try_clone_to_owned().unwrap();
-    assert!(matches!(Writer::from_fd(copy), Err(Error::Foreign { .. })));
+    assert!(matches!(Writer::from_fd(copy), Err(Error::Unusable { .. })));
     let writer = Writer::from_fd(writer.into()).unwrap();
     writer.write_atomic(b"x").unwrap();
     assert_eq!(Reader::from_fd(reader.into()).unwrap().try_read(&mut [0; 8]).unwrap(), 1);
 }
 
 #[test]
-fn a_child_inherits_no_end() {
+fn child_inherits_no_end() {
     // What the tests themselves were started with is not ours.
     let before = Peer::start("pipe", "descriptors", &[]).line();
-    let (_folder, _fifo, path) = fifo();
+    let (_directory, _fifo, path) = fifo();
     let _pipe = pipe::pipe().unwrap();
     let reader = Reader::try_open(&path).unwrap();
     let _writer = Writer::try_open(&path).unwrap();
@@ -384,15 +375,15 @@ fn a_child_inherits_no_end() {
 }
 
 #[test]
-fn a_blocking_read_goes_on_after_a_handler_without_restart() {
+fn blocking_read_survives_signal_handler() {
     let mut peer = Peer::start("pipe", "interrupted", &[]);
     assert_eq!(peer.line(), "reading");
     for _ in 0..3 {
-        wait_inside(peer.pid(), libc::SYS_read);
+        wait_in_call(&peer.pid().to_string(), libc::SYS_read);
         send(peer.pid(), Signal::USR1).unwrap();
         assert_eq!(peer.line(), "handled");
     }
-    peer.say("still here");
+    peer.write_line("still here");
     assert_eq!(peer.line(), "still here\\n");
     assert_eq!(peer.finish(), Some(0));
 }

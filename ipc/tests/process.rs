@@ -9,9 +9,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::Peer;
+use common::{Peer, TEST_TIMEOUT};
 use ipc::Error;
-use ipc::process::{Exit, Handle, Launch, MESSAGE_LIMIT, Pool, PoolError, PoolOptions, Process};
+use ipc::process::frame::MESSAGE_LIMIT;
+use ipc::process::{Exit, JobHandle, Launch, Pool, PoolError, PoolOptions, Process};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -19,15 +20,12 @@ use nix::unistd::Pid;
 
 const PEER: &str = env!("CARGO_BIN_EXE_ipc_peer");
 
-/// Only so that a test that hangs fails instead.
-const FAIL_SAFE: Duration = Duration::from_secs(60);
-
-fn child(what: &str) -> Launch {
-    Process::command(PEER).args(["process", what])
+fn child(role: &str) -> Launch {
+    Process::command(PEER).args(["process", role])
 }
 
-fn workers(what: &str) -> PoolOptions {
-    Pool::command(PEER).arg("process").arg(what).workers(2)
+fn workers(role: &str) -> PoolOptions {
+    Pool::command(PEER).arg("process").arg(role).workers(2)
 }
 
 fn pool() -> Pool {
@@ -35,8 +33,8 @@ fn pool() -> Pool {
 }
 
 /// The lines that a parent prints, and that it ended well.
-fn report<const N: usize>(what: &str) -> [String; N] {
-    let mut peer = Peer::start("process", what, &[]);
+fn report<const N: usize>(role: &str) -> [String; N] {
+    let mut peer = Peer::start("process", role, &[]);
     let lines = std::array::from_fn(|_| peer.line());
     assert_eq!(peer.finish(), Some(0), "{lines:?}");
     lines
@@ -50,8 +48,8 @@ fn pidfd(pid: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(number as i32) }
 }
 
-fn ends(pidfd: &OwnedFd, patience: Duration) -> bool {
-    let timeout = PollTimeout::try_from(patience).unwrap();
+fn ends_within(pidfd: &OwnedFd, timeout: Duration) -> bool {
+    let timeout = PollTimeout::try_from(timeout).unwrap();
     let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     loop {
         match poll(&mut ended, timeout) {
@@ -64,7 +62,7 @@ fn ends(pidfd: &OwnedFd, patience: Duration) -> bool {
 // ---- Process ----
 
 #[test]
-fn the_exit_tells_how_a_process_ended() {
+fn exit_reports_code_or_signal() {
     for code in [0, 1, 7, 255] {
         let process = child("exit").arg(code.to_string()).start().unwrap();
         assert_eq!(process.join().unwrap(), Exit::Code(code));
@@ -88,20 +86,20 @@ fn the_exit_tells_how_a_process_ended() {
 }
 
 #[test]
-fn an_entry_ends_with_0_or_1_or_101() {
+fn entry_result_becomes_exit_code() {
     let lines = report::<3>("exits");
     assert_eq!(lines, ["nothing exit code 0", "fail exit code 1", "panic exit code 101"]);
 }
 
 #[test]
-fn a_child_knows_its_name_and_arguments() {
+fn child_has_name_and_arguments() {
     let [child, exit] = report("identity");
     assert_eq!(child, r#"a-long-name-of-a-child a-long-name-of- ["a b"]"#);
     assert_eq!(exit, "exit code 0");
 }
 
 #[test]
-fn a_join_that_takes_too_long_leaves_the_process_alone() {
+fn join_timeout_leaves_process_running() {
     let process = child("hang").daemon(true).start().unwrap();
     for timeout in [Duration::ZERO, Duration::from_millis(80)] {
         let begin = Instant::now();
@@ -111,11 +109,11 @@ fn a_join_that_takes_too_long_leaves_the_process_alone() {
         assert!(process.is_alive().unwrap());
     }
     process.kill().unwrap();
-    assert_eq!(process.join_timeout(FAIL_SAFE).unwrap(), Exit::Signal(9));
+    assert_eq!(process.join_timeout(TEST_TIMEOUT).unwrap(), Exit::Signal(9));
 }
 
 #[test]
-fn several_threads_may_wait_for_one_process() {
+fn concurrent_joins_return_same_exit() {
     let process = child("hang").start().unwrap();
     std::thread::scope(|scope| {
         let joins: Vec<_> = (0..4).map(|_| scope.spawn(|| process.join().unwrap())).collect();
@@ -128,10 +126,13 @@ fn several_threads_may_wait_for_one_process() {
 }
 
 #[test]
-fn what_cannot_be_started_is_a_typed_error() {
+fn failed_start_is_a_typed_error() {
     // This test never called init.
     let error = Process::new("anything").start().unwrap_err();
-    assert!(matches!(error, Error::Name { .. }) && error.to_string().contains("init"), "{error}");
+    assert!(
+        matches!(error, Error::InvalidName { .. }) && error.to_string().contains("init"),
+        "{error}"
+    );
     let [unknown] = report("unknown-entry");
     assert!(unknown.contains("\"nobody\" is no name for a process entry"), "{unknown}");
     let error = Process::command("/nonexistent/program").name("x").start().unwrap_err();
@@ -140,11 +141,11 @@ fn what_cannot_be_started_is_a_typed_error() {
     let error = Process::command("/dev/null").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EACCES));
     let error = child("exit").arg("a\0b").start().unwrap_err();
-    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert!(matches!(error, Error::Unusable { .. }), "{error}");
 }
 
 #[test]
-fn the_marker_by_hand_harms_nobody() {
+fn marker_given_by_hand_is_refused() {
     let run = |arguments: &[&str]| {
         let output = std::process::Command::new(PEER).args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -161,7 +162,7 @@ fn the_marker_by_hand_harms_nobody() {
 }
 
 #[test]
-fn the_descriptors_of_the_parent_are_not_inherited() {
+fn parent_descriptors_are_not_inherited() {
     let [leaky, plain, _, daemon, ours] = report("leak");
     assert!(leaky.starts_with("leaky "));
     assert_eq!(plain, "[0, 1, 2]", "{leaky}");
@@ -171,7 +172,7 @@ fn the_descriptors_of_the_parent_are_not_inherited() {
 }
 
 #[test]
-fn a_passed_descriptor_arrives() {
+fn passed_descriptor_reaches_child() {
     let [entry, shell, exit] = report("pass");
     let expected = r#"["second 1", "first 1"]; descriptor 0 passed to process passed-1: closed by the other side"#;
     assert_eq!(entry, expected);
@@ -179,35 +180,35 @@ fn a_passed_descriptor_arrives() {
 }
 
 #[test]
-fn a_child_has_no_signal_blocked() {
+fn child_starts_with_no_signal_blocked() {
     let all = SigSet::all();
     let before = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).unwrap();
     let process = child("hang").daemon(true).start().unwrap();
     before.thread_set_mask().unwrap();
     process.terminate().unwrap();
-    assert_eq!(process.join_timeout(FAIL_SAFE).unwrap(), Exit::Signal(15));
+    assert_eq!(process.join_timeout(TEST_TIMEOUT).unwrap(), Exit::Signal(15));
 }
 
 #[test]
-fn no_zombie_and_no_descriptor_is_left_of_200_processes() {
+fn ended_processes_leave_no_zombies() {
     let [children, descriptors] = report("many");
     assert_eq!(children, "children: \"\"");
     assert_eq!(descriptors, "descriptors: 0");
 }
 
 #[test]
-fn dropping_joins_a_child_and_kills_a_daemon() {
+fn drop_joins_child_kills_daemon() {
     let lines = report::<3>("drops");
     assert_eq!(lines, ["child: finished", "parent: dropped", "parent: \"\""]);
 }
 
 #[test]
-fn a_panic_of_the_parent_does_not_wait_for_its_child() {
+fn unwinding_parent_kills_child() {
     assert_eq!(report::<1>("unwind"), ["true \"\""]);
 }
 
 #[test]
-fn news_that_others_take_are_an_error_and_no_hang() {
+fn stolen_exit_status_is_an_error() {
     let [ignored, stolen, dropped] = report("stolen");
     assert!(ignored.starts_with("process nothing-1: ") && ignored.contains("SIGCHLD"), "{ignored}");
     assert!(stolen.starts_with("process nothing-2 ("), "{stolen}");
@@ -216,7 +217,7 @@ fn news_that_others_take_are_an_error_and_no_hang() {
 }
 
 #[test]
-fn when_the_parent_is_killed_its_daemons_and_workers_end() {
+fn killed_parent_ends_daemons_and_workers() {
     let mut parent = Peer::start("process", "family", &[]);
     let line = parent.line();
     let children: Vec<(i32, OwnedFd)> =
@@ -225,8 +226,8 @@ fn when_the_parent_is_killed_its_daemons_and_workers_end() {
     parent.kill();
     let mut survivors = Vec::new();
     for (pid, child) in &children {
-        let patience = if survivors.is_empty() { FAIL_SAFE } else { Duration::ZERO };
-        if !ends(child, patience) {
+        let timeout = if survivors.is_empty() { TEST_TIMEOUT } else { Duration::ZERO };
+        if !ends_within(child, timeout) {
             // It has not ended, so the number is still its own.
             kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
             survivors.push(*pid);
@@ -240,34 +241,34 @@ fn when_the_parent_is_killed_its_daemons_and_workers_end() {
 /// Where jobs announce that they are being done.
 struct Announcements {
     listener: UnixListener,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Announcements {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
-        Self { listener, folder }
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        Self { listener, directory }
     }
 
     /// A job with a number that is done as soon as the test writes a byte.
-    fn ask(&self, pool: &Pool, number: u8) -> Handle<Option<u8>> {
-        let path = self.folder.path().join("socket");
+    fn ask(&self, pool: &Pool, number: u8) -> JobHandle<Option<u8>> {
+        let path = self.directory.path().join("socket");
         pool.apply_async("announce", &(path, number)).unwrap()
     }
 
-    /// The next job under way.
-    fn next(&self) -> UnderWay {
+    /// The next job that has begun.
+    fn next(&self) -> RunningJob {
         let (mut stream, _) = self.listener.accept().unwrap();
         let mut hello = [0; 5];
         stream.read_exact(&mut hello).unwrap();
         let [pid @ .., number] = hello;
-        UnderWay { pid: i32::from_le_bytes(pid), number: number.into(), stream }
+        RunningJob { pid: i32::from_le_bytes(pid), number: number.into(), stream }
     }
 }
 
-/// A job that a worker has in hand.
-struct UnderWay {
+/// A job that a worker has begun.
+struct RunningJob {
     pid: i32,
     number: usize,
     /// A byte into it ends the job.
@@ -275,11 +276,11 @@ struct UnderWay {
 }
 
 #[test]
-fn jobs_come_back_with_their_results() {
+fn jobs_return_their_results() {
     let pool = pool();
     assert_eq!(pool.apply("square", &12), Ok(144_u64));
     assert_eq!(pool.apply("length", "four"), Ok(4));
-    let handles: Vec<Handle<u64>> =
+    let handles: Vec<JobHandle<u64>> =
         (0..10_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
     for (n, handle) in (0..).zip(&handles) {
         assert_eq!(handle.get(), Ok(n * n));
@@ -291,7 +292,7 @@ fn jobs_come_back_with_their_results() {
 }
 
 #[test]
-fn a_map_keeps_the_order_over_10_000_jobs() {
+fn map_keeps_input_order() {
     let pool = workers("worker").workers(3).start().unwrap();
     let inputs: Vec<u64> = (0..10_000).collect();
     let outputs: Vec<u64> = pool.map("square", &inputs).unwrap();
@@ -301,7 +302,7 @@ fn a_map_keeps_the_order_over_10_000_jobs() {
 }
 
 #[test]
-fn large_messages_pass_and_huge_ones_are_refused() {
+fn message_above_limit_is_refused() {
     let pool = workers("worker").workers(1).start().unwrap();
     let large: Vec<u8> = (0..MESSAGE_LIMIT).map(|n| (n % 251) as u8).collect();
     let reversed = pool.apply_bytes("reverse", &large).unwrap().get().unwrap();
@@ -311,7 +312,7 @@ fn large_messages_pass_and_huge_ones_are_refused() {
     let error = pool.apply_bytes("reverse", &vec![0; MESSAGE_LIMIT + 1]).unwrap_err();
     let expected = PoolError::TooLarge {
         job: "reverse".into(),
-        what: "an input",
+        part: "an input",
         bytes: MESSAGE_LIMIT + 1,
         limit: MESSAGE_LIMIT,
     };
@@ -327,13 +328,13 @@ fn large_messages_pass_and_huge_ones_are_refused() {
 }
 
 #[test]
-fn a_job_that_fails_costs_itself_and_no_worker() {
+fn failed_job_keeps_its_worker() {
     let pool = workers("worker").workers(1).start().unwrap();
     let pid: u32 = pool.apply("pid", &()).unwrap();
     let error = pool.apply::<_, ()>("panic", "oh dear").unwrap_err();
-    let PoolError::Failed { job, text, pid: who, .. } = &error else { panic!("{error}") };
+    let PoolError::Failed { job, text, pid: worker_pid, .. } = &error else { panic!("{error}") };
     assert_eq!((job.as_str(), text.as_str()), ("panic", "it panicked: oh dear"));
-    assert_eq!(who.cast_unsigned(), pid);
+    assert_eq!(worker_pid.cast_unsigned(), pid);
     let error = pool.apply::<_, ()>("no such job", &()).unwrap_err();
     assert!(matches!(&error, PoolError::Unknown { job, .. } if job == "no such job"), "{error}");
     let error = pool.apply::<_, u64>("square", "text").unwrap_err();
@@ -344,12 +345,12 @@ fn a_job_that_fails_costs_itself_and_no_worker() {
 }
 
 #[test]
-fn a_worker_killed_in_mid_job_is_reported_and_replaced() {
+fn worker_killed_mid_job_is_replaced() {
     let pool = pool();
     let jobs = Announcements::new();
     let asked = [jobs.ask(&pool, 0), jobs.ask(&pool, 1)];
     let (victim, mut other) = (jobs.next(), jobs.next());
-    let squares: Vec<Handle<u64>> =
+    let squares: Vec<JobHandle<u64>> =
         (0..20_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
     let had = pool.workers().into_iter().find(|(_, pid)| *pid == victim.pid).unwrap();
     kill(Pid::from_raw(victim.pid), Signal::SIGKILL).unwrap();
@@ -372,7 +373,7 @@ fn a_worker_killed_in_mid_job_is_reported_and_replaced() {
 }
 
 #[test]
-fn of_a_map_only_the_job_that_kills_is_lost() {
+fn map_loses_only_the_killing_job() {
     let pool = pool();
     let inputs: Vec<u64> = (0..1000).collect();
     let outcomes = pool.map_each::<_, u64>("die", &inputs).unwrap();
@@ -390,13 +391,13 @@ fn of_a_map_only_the_job_that_kills_is_lost() {
 }
 
 #[test]
-fn an_idle_worker_that_was_killed_is_replaced() {
+fn idle_killed_worker_is_replaced() {
     let pool = workers("worker").workers(1).start().unwrap();
     for _ in 0..10 {
         let pid: i32 = pool.apply("pid", &()).unwrap();
         let watch = pidfd(pid);
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-        assert!(ends(&watch, FAIL_SAFE));
+        assert!(ends_within(&watch, TEST_TIMEOUT));
         // More often in a row than the pool lets workers fail: each did a job in between. The job may
         // have been sent before the death was noticed; then it is reported.
         match pool.apply::<_, i32>("pid", &()) {
@@ -407,24 +408,24 @@ fn an_idle_worker_that_was_killed_is_replaced() {
 }
 
 #[test]
-fn workers_that_die_at_once_are_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("starts");
+fn workers_failing_at_start_are_retired() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("starts");
     let pool = workers("stillborn").arg(path.to_str().unwrap()).start().unwrap();
     let error = match pool.apply_async::<_, ()>("anything", &()) {
-        Ok(handle) => handle.get_timeout(FAIL_SAFE).unwrap_err(),
+        Ok(handle) => handle.get_timeout(TEST_TIMEOUT).unwrap_err(),
         Err(error) => error,
     };
     let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
     assert_eq!(reason, "exit code 0");
     pool.join();
-    assert_eq!(fs::read(&path).unwrap().len(), 10, "five starts for each of two places");
+    assert_eq!(fs::read(&path).unwrap().len(), 10, "five starts for each of two slots");
     assert_eq!(pool.apply::<_, ()>("anything", &()), Err(error), "and no more");
     assert_eq!(pool.workers(), []);
 }
 
 #[test]
-fn a_worker_without_a_hello_is_given_up() {
+fn worker_without_hello_is_retired() {
     let pool = workers("silent").start_timeout(Duration::from_millis(20)).start().unwrap();
     let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
     let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
@@ -437,7 +438,7 @@ fn a_worker_without_a_hello_is_given_up() {
 }
 
 #[test]
-fn a_worker_that_answers_nonsense_is_replaced() {
+fn worker_violating_protocol_is_replaced() {
     for (kind, expected) in [
         ("letters", "a frame that is none"),
         ("huge", "a frame of 4294967295"),
@@ -453,14 +454,14 @@ fn a_worker_that_answers_nonsense_is_replaced() {
 }
 
 #[test]
-fn an_ended_pool_takes_no_jobs() {
+fn closed_pool_refuses_jobs() {
     let pool = pool();
-    let handles: Vec<Handle<u64>> =
+    let handles: Vec<JobHandle<u64>> =
         (0..100_u64).map(|n| pool.apply_async("square", &n).unwrap()).collect();
     pool.close();
     let error = pool.apply::<_, u64>("square", &1).unwrap_err();
     assert_eq!(error, PoolError::Closed { pool: "ipc_peer".into() });
-    pool.join_timeout(FAIL_SAFE).unwrap();
+    pool.join_timeout(TEST_TIMEOUT).unwrap();
     assert_eq!(pool.workers(), []);
     for (n, handle) in (0..).zip(&handles) {
         assert!(handle.ready());
@@ -471,11 +472,11 @@ fn an_ended_pool_takes_no_jobs() {
 }
 
 #[test]
-fn time_outs_of_a_pool_leave_it_alone() {
+fn pool_timeout_leaves_job_running() {
     let pool = pool();
     let jobs = Announcements::new();
     let job = jobs.ask(&pool, 0);
-    let mut under_way = jobs.next();
+    let mut running = jobs.next();
     let timeout = Duration::from_millis(60);
     let begin = Instant::now();
     assert!(matches!(job.get_timeout(timeout), Err(PoolError::TimedOut { .. })));
@@ -483,7 +484,7 @@ fn time_outs_of_a_pool_leave_it_alone() {
     let begin = Instant::now();
     assert!(matches!(pool.join_timeout(timeout), Err(PoolError::TimedOut { .. })));
     assert!(begin.elapsed() >= timeout);
-    under_way.stream.write_all(b"x").unwrap();
+    running.stream.write_all(b"x").unwrap();
     assert_eq!(job.get(), Ok(Some(b'x')));
     pool.join();
 }
@@ -514,7 +515,7 @@ fn terminate_ends_jobs_and_workers() {
 }
 
 #[test]
-fn many_threads_share_a_pool() {
+fn threads_share_one_pool() {
     let pool = pool();
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
@@ -530,12 +531,15 @@ fn many_threads_share_a_pool() {
 }
 
 #[test]
-fn a_pool_that_cannot_be_is_a_typed_error() {
+fn invalid_pool_is_a_typed_error() {
     let error = workers("worker").workers(0).start().unwrap_err();
     assert!(matches!(error, Error::OutOfRange { given: 0, least: 1, .. }), "{error}");
     let error = Pool::command("/nonexistent/program").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
-    assert!(matches!(Pool::new("worker", 2), Err(Error::Name { .. })), "init was not called here");
+    assert!(
+        matches!(Pool::new("worker", 2), Err(Error::InvalidName { .. })),
+        "init was not called here"
+    );
     // A worker by hand has no pool to talk to.
     let output = std::process::Command::new(PEER)
         .args(["process", "worker"])
@@ -547,8 +551,8 @@ fn a_pool_that_cannot_be_is_a_typed_error() {
 }
 
 #[test]
-fn the_worker_in_python_of_the_documentation_works() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/process/worker.rs");
+fn documented_python_worker_works() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/process/frame.rs");
     let program: String = fs::read_to_string(source)
         .unwrap()
         .lines()

@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::Peer;
-use ipc::queue::{self, HIGHEST_PRIORITY, PosixQueue, Queue, Select, SysvQueue, Wait};
-use ipc::{Error, Key};
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
+use ipc::queue::{self, HIGHEST_PRIORITY, PosixQueue, Queue, Select, SysvQueue};
+use ipc::{Error, Key, Wait};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -16,9 +16,6 @@ use nix::unistd::Pid;
 
 const CAPACITY: usize = 8;
 const SIZE: usize = 64;
-
-/// Far longer than anything here takes; only a hang reaches it.
-const NEVER: Duration = Duration::from_secs(60);
 
 /// A name that no other test uses.
 fn unique() -> String {
@@ -31,7 +28,7 @@ fn both(test: impl Fn(&str, &str, &dyn Queue)) {
     let name = unique();
     test("posix", &name, &PosixQueue::create(&name, CAPACITY, SIZE).unwrap());
     test("sysv", &name, &SysvQueue::create(key(&name), CAPACITY, SIZE).unwrap());
-    gone(&name);
+    assert_gone(&name);
 }
 
 fn key(name: &str) -> Key {
@@ -39,7 +36,7 @@ fn key(name: &str) -> Key {
 }
 
 /// No queue of either kind has this name.
-fn gone(name: &str) {
+fn assert_gone(name: &str) {
     assert_eq!(PosixQueue::open(name).unwrap_err().errno(), Some(Errno::ENOENT));
     assert_eq!(SysvQueue::open(key(name), SIZE).unwrap_err().errno(), Some(Errno::ENOENT));
 }
@@ -50,22 +47,8 @@ fn fill(queue: &dyn Queue) {
     }
 }
 
-/// Waits until the kernel shows the process asleep.
-fn asleep(pid: i32) {
-    let begin = Instant::now();
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let state = stat.rsplit(')').next().unwrap().trim_start();
-        if state.starts_with('S') {
-            return;
-        }
-        assert!(!state.starts_with('Z') && begin.elapsed() < NEVER, "{stat}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
-fn a_message_comes_out_whole_the_longest_and_the_empty_one_too() {
+fn message_of_any_length_arrives_whole() {
     both(|_, _, queue| {
         for message in [&b""[..], b"x", &[9; SIZE]] {
             queue.put(message).unwrap();
@@ -77,7 +60,7 @@ fn a_message_comes_out_whole_the_longest_and_the_empty_one_too() {
 }
 
 #[test]
-fn a_full_queue_refuses_waits_and_loses_nothing() {
+fn full_queue_refuses_without_loss() {
     both(|kind, _, queue| {
         assert_eq!((queue.capacity(), queue.message_size()), (CAPACITY, SIZE));
         assert!(queue.empty().unwrap() && !queue.full().unwrap());
@@ -99,7 +82,7 @@ fn a_full_queue_refuses_waits_and_loses_nothing() {
 }
 
 #[test]
-fn an_empty_queue_refuses_and_waits() {
+fn empty_queue_get_times_out() {
     both(|kind, _, queue| {
         assert!(matches!(queue.try_get(), Err(Error::WouldBlock { .. })), "{kind}");
         for timeout in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(60)] {
@@ -111,40 +94,40 @@ fn an_empty_queue_refuses_and_waits() {
 }
 
 #[test]
-fn a_peer_ends_the_wait_of_a_get_with_a_time_out() {
+fn put_by_peer_ends_timed_get() {
     both(|kind, name, queue| {
         let mut peer = Peer::start("queue", "get", &[kind, name, "60"]);
         assert_eq!(peer.line(), "ready");
-        asleep(peer.pid());
+        wait_asleep(peer.pid());
         queue.put(b"here").unwrap();
         assert_eq!(peer.line(), "here after 0");
     });
 }
 
 #[test]
-fn a_place_that_comes_free_ends_the_wait_of_a_put() {
+fn free_slot_ends_waiting_put() {
     both(|kind, name, queue| {
         fill(queue);
         let mut peer = Peer::start("queue", "write", &[kind, name, "0", "4"]);
-        asleep(peer.pid());
-        let written = (0..CAPACITY + 4).map(|_| queue.get_timeout(NEVER).unwrap());
+        wait_asleep(peer.pid());
+        let written = (0..CAPACITY + 4).map(|_| queue.get_timeout(TEST_TIMEOUT).unwrap());
         assert_eq!(written.filter(|message| message.len() == 8).count(), 4, "{kind}");
         assert_eq!(peer.line(), "");
     });
 }
 
 #[test]
-fn a_signal_does_not_end_a_wait() {
+fn signal_does_not_end_wait() {
     both(|kind, name, queue| {
         for timeout in [&[][..], &["60"]] {
             let arguments = [&[kind, name], timeout].concat();
             let mut peer = Peer::start("queue", "get", &arguments);
             assert_eq!(peer.line(), "ready");
             for _ in 0..20 {
-                asleep(peer.pid());
+                wait_asleep(peer.pid());
                 kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
             }
-            asleep(peer.pid());
+            wait_asleep(peer.pid());
             queue.put(b"late").unwrap();
             let line = peer.line();
             let signals: u32 = line.strip_prefix("late after ").unwrap().parse().unwrap();
@@ -154,26 +137,18 @@ fn a_signal_does_not_end_a_wait() {
 }
 
 #[test]
-fn a_signal_does_not_prolong_a_time_out() {
+fn signal_does_not_prolong_timeout() {
     both(|kind, name, _| {
-        let begin = Instant::now();
-        let mut peer = Peer::start("queue", "get", &[kind, name, "1"]);
+        let role = "get";
+        let mut peer = Peer::start("queue", role, &[kind, name, "1"]);
         assert_eq!(peer.line(), "ready");
-        let pid = Pid::from_raw(peer.pid());
-        // A storm until only a zombie is left: a wait that began anew at each signal would never end under it. The pause
-        // between two signals is a poll of nothing.
-        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        while !stat().contains(") Z ") {
-            assert!(begin.elapsed() < NEVER, "{kind}: {}", stat());
-            let _ = poll(&mut [], PollTimeout::from(20_u8));
-            kill(pid, Signal::SIGUSR1).unwrap();
-        }
+        signal_until_ended(peer.pid(), Signal::SIGUSR1);
         assert!(peer.line().contains("nothing came within 1s"), "{kind}");
     });
 }
 
 #[test]
-fn the_signal_of_a_time_out_does_not_leak_into_later_calls() {
+fn timeout_signal_does_not_leak() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 8).unwrap();
     let before = SigSet::thread_get_mask().unwrap();
     let (reader, _writer) = nix::unistd::pipe().unwrap();
@@ -187,7 +162,7 @@ fn the_signal_of_a_time_out_does_not_leak_into_later_calls() {
 }
 
 #[test]
-fn time_outs_of_many_threads_do_not_disturb_each_other() {
+fn timeouts_in_threads_are_independent() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 8).unwrap();
     std::thread::scope(|scope| {
         for thread in 1..=4_u64 {
@@ -206,16 +181,16 @@ fn time_outs_of_many_threads_do_not_disturb_each_other() {
 }
 
 #[test]
-fn more_urgent_messages_come_first_and_equal_ones_in_order() {
+fn urgent_messages_come_first() {
     both(|kind, _, queue| {
         let priorities = [0, 5, HIGHEST_PRIORITY, 5, 1, 0, 5];
         for (number, priority) in priorities.into_iter().enumerate() {
-            queue.send(&[number as u8], priority, Wait::No).unwrap();
+            queue.send(&[number as u8], priority, Wait::Never).unwrap();
         }
         let mut buffer = [0; SIZE];
         let taken: Vec<(u8, u32)> = (0..priorities.len())
             .map(|_| {
-                let received = queue.receive(&mut buffer, Wait::No).unwrap();
+                let received = queue.receive(&mut buffer, Wait::Never).unwrap();
                 assert_eq!(received.length, 1);
                 (buffer[0], received.priority)
             })
@@ -226,7 +201,7 @@ fn more_urgent_messages_come_first_and_equal_ones_in_order() {
 }
 
 #[test]
-fn a_hundred_thousand_messages_from_four_writers_keep_their_order() {
+fn messages_of_each_writer_keep_order() {
     const WRITERS: usize = 4;
     const EACH: u32 = 25_000;
     both(|kind, name, queue| {
@@ -236,7 +211,7 @@ fn a_hundred_thousand_messages_from_four_writers_keep_their_order() {
         let mut next = [0_u32; WRITERS];
         let mut buffer = [0; SIZE];
         for _ in 0..WRITERS as u32 * EACH {
-            let received = queue.receive(&mut buffer, Wait::For(NEVER)).unwrap();
+            let received = queue.receive(&mut buffer, Wait::AtMost(TEST_TIMEOUT)).unwrap();
             assert_eq!(received.length, 8, "{kind}");
             let word = |at: usize| u32::from_ne_bytes(buffer[at..at + 4].try_into().unwrap());
             let writer = word(0) as usize;
@@ -250,7 +225,7 @@ fn a_hundred_thousand_messages_from_four_writers_keep_their_order() {
 }
 
 #[test]
-fn of_many_creators_exactly_one_wins() {
+fn racing_creators_have_one_winner() {
     for kind in ["posix", "sysv"] {
         let name = unique();
         // The start signal is a byte that all of them read from one pipe.
@@ -258,25 +233,25 @@ fn of_many_creators_exactly_one_wins() {
             (0..8).map(|_| Peer::start("queue", "create", &[kind, &name])).collect();
         assert!(peers.iter_mut().all(|peer| peer.line() == "ready"));
         for peer in &mut peers {
-            peer.tell(b"!");
+            peer.write(b"!");
         }
         let lines: Vec<String> = peers.iter_mut().map(Peer::line).collect();
         let made = lines.iter().filter(|line| *line == "made").count();
         let refused = lines.iter().filter(|line| *line == "Some(EEXIST)").count();
         assert_eq!((made, refused), (1, 7), "{kind}: {lines:?}");
         assert!(peers.into_iter().all(|peer| peer.finish() == Some(0)));
-        gone(&name);
+        assert_gone(&name);
     }
 }
 
 #[test]
-fn create_or_open_makes_it_once_and_checks_the_shape() {
+fn create_or_open_checks_the_size() {
     let name = unique();
     let first = PosixQueue::create_or_open(&name, CAPACITY, SIZE).unwrap();
     let second = PosixQueue::create_or_open(&name, CAPACITY, SIZE).unwrap();
     assert!(first.is_creator() && !second.is_creator());
     let other = PosixQueue::create_or_open(&name, CAPACITY, SIZE + 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     drop(second);
     assert!(PosixQueue::open(&name).is_ok(), "one that did not make it removed it");
     drop(first);
@@ -285,17 +260,17 @@ fn create_or_open_makes_it_once_and_checks_the_shape() {
     let second = SysvQueue::create_or_open(key(&name), CAPACITY, SIZE).unwrap();
     assert!(first.is_creator() && !second.is_creator());
     let other = SysvQueue::create_or_open(key(&name), CAPACITY, SIZE - 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     let other = SysvQueue::open(key(&name), CAPACITY * SIZE + 1);
-    assert!(matches!(other, Err(Error::Foreign { .. })), "{other:?}");
+    assert!(matches!(other, Err(Error::Unusable { .. })), "{other:?}");
     drop(second);
     assert!(SysvQueue::open(key(&name), SIZE).is_ok(), "one that did not make it removed it");
     drop(first);
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn a_creator_does_not_remove_the_queue_of_its_successor() {
+fn creator_does_not_remove_successor() {
     let name = unique();
     let first = PosixQueue::create(&name, 1, 8).unwrap();
     PosixQueue::remove(&name).unwrap();
@@ -310,18 +285,18 @@ fn a_creator_does_not_remove_the_queue_of_its_successor() {
     drop(first);
     assert!(SysvQueue::open(key(&name), 8).is_ok());
     drop(second);
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_nothing_is_made() {
+fn invalid_arguments_make_no_queue() {
     let name = unique();
     let key = key(&name);
     for bad in ["", "/", "a/b", "..", "a\0b"] {
-        assert!(matches!(PosixQueue::create(bad, 1, 1), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(PosixQueue::open(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(PosixQueue::remove(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(Key::of_name(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::create(bad, 1, 1), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(PosixQueue::remove(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(Key::of_name(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let huge = usize::MAX;
     for (capacity, size) in [(0, 1), (1, 0), (huge, 1), (1, huge), (huge, huge), (1 << 40, 8)] {
@@ -336,11 +311,11 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
     assert_eq!(SysvQueue::remove(Key::PRIVATE).unwrap_err().errno(), Some(Errno::ENOENT));
     assert_eq!(SysvQueue::remove(key).unwrap_err().errno(), Some(Errno::ENOENT));
     assert_eq!(PosixQueue::remove(&name).unwrap_err().errno(), Some(Errno::ENOENT));
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn the_limits_of_the_machine_are_in_the_error() {
+fn error_names_the_machine_limit() {
     let mut peer = Peer::start("queue", "ordinary", &["-", &unique()]);
     let line = peer.line();
     assert!(line.starts_with("refused "), "{line:?}");
@@ -348,34 +323,34 @@ fn the_limits_of_the_machine_are_in_the_error() {
 }
 
 #[test]
-fn messages_and_buffers_of_the_wrong_size_change_nothing() {
+fn wrong_size_leaves_queue_unchanged() {
     both(|kind, _, queue| {
         let long = queue.try_put(&[1; SIZE + 1]).unwrap_err();
         let (given, most) = (SIZE as u64 + 1, SIZE as u64);
         let fits =
             matches!(long, Error::OutOfRange { given: g, most: m, .. } if (g, m) == (given, most));
         assert!(fits, "{kind}: {long}");
-        let urgent = queue.send(b"", HIGHEST_PRIORITY + 1, Wait::No);
+        let urgent = queue.send(b"", HIGHEST_PRIORITY + 1, Wait::Never);
         assert!(matches!(urgent, Err(Error::OutOfRange { .. })), "{kind}: {urgent:?}");
         assert!(queue.empty().unwrap());
         queue.put(b"stays").unwrap();
-        let short = queue.receive(&mut [0; SIZE - 1], Wait::No);
+        let short = queue.receive(&mut [0; SIZE - 1], Wait::Never);
         assert!(matches!(short, Err(Error::OutOfRange { .. })), "{kind}: {short:?}");
         assert_eq!(queue.get().unwrap(), b"stays");
     });
 }
 
 #[test]
-fn a_longer_message_than_agreed_is_foreign_and_stays() {
+fn oversized_message_is_unusable_and_stays() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 64).unwrap();
     let narrow = SysvQueue::from_id(queue.id(), 16).unwrap();
     queue.put(&[1; 17]).unwrap();
-    assert!(matches!(narrow.try_get(), Err(Error::Foreign { .. })));
+    assert!(matches!(narrow.try_get(), Err(Error::Unusable { .. })));
     assert_eq!(queue.try_get().unwrap(), [1; 17]);
 }
 
 #[test]
-fn a_closed_queue_gives_closed_and_its_peers_go_on() {
+fn closed_queue_leaves_peers_working() {
     both(|kind, name, queue| {
         queue.put(b"before").unwrap();
         let mut peer = Peer::start("queue", "get", &[kind, name]);
@@ -394,31 +369,31 @@ fn a_closed_queue_gives_closed_and_its_peers_go_on() {
 }
 
 #[test]
-fn removing_a_system_v_queue_wakes_those_who_wait() {
+fn sysv_removal_wakes_waiters() {
     let name = unique();
     for timeout in [&[][..], &["60"]] {
         let queue = SysvQueue::create(key(&name), CAPACITY, SIZE).unwrap();
         let mut peer = Peer::start("queue", "get", &[&["sysv", &name], timeout].concat());
         assert_eq!(peer.line(), "ready");
-        asleep(peer.pid());
+        wait_asleep(peer.pid());
         drop(queue);
         assert_eq!(peer.line(), "closed after 0");
     }
 }
 
 #[test]
-fn a_posix_queue_without_a_name_works_on() {
+fn unlinked_posix_queue_still_works() {
     let name = unique();
     let creator = PosixQueue::create(&name, CAPACITY, SIZE).unwrap();
     let other = PosixQueue::open(&name).unwrap();
     creator.put(b"last").unwrap();
     drop(creator);
-    gone(&name);
+    assert_gone(&name);
     assert_eq!(other.get().unwrap(), b"last");
 }
 
 #[test]
-fn a_kept_queue_outlives_its_creator() {
+fn kept_queue_outlives_creator() {
     let name = unique();
     let mut queue = PosixQueue::create(&name, CAPACITY, SIZE).unwrap();
     queue.put(b"kept").unwrap();
@@ -433,11 +408,11 @@ fn a_kept_queue_outlives_its_creator() {
     drop(queue);
     assert_eq!(SysvQueue::open(key(&name), SIZE).unwrap().get().unwrap(), b"kept");
     SysvQueue::remove(key(&name)).unwrap();
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn what_a_killed_creator_leaves_is_found_and_removed() {
+fn killed_creator_object_is_listed() {
     for kind in ["posix", "sysv"] {
         let name = unique();
         let mut peer = Peer::start("queue", "abandon", &[kind, &name]);
@@ -446,8 +421,8 @@ fn what_a_killed_creator_leaves_is_found_and_removed() {
             "posix" => PosixQueue::list(),
             _ => SysvQueue::list(),
         };
-        let called = if kind == "posix" { name.clone() } else { key(&name).to_string() };
-        let find = || Ok(found()?.into_iter().find(|found| found.name == called));
+        let name_in_list = if kind == "posix" { name.clone() } else { key(&name).to_string() };
+        let find = || Ok(found()?.into_iter().find(|found| found.name == name_in_list));
         let alive = match find() {
             Err(Error::System { errno: Errno::EPERM, .. }) => {
                 eprintln!("SKIPPED: no /dev/mqueue, and no right to look elsewhere");
@@ -456,13 +431,13 @@ fn what_a_killed_creator_leaves_is_found_and_removed() {
             }
             found => found.unwrap().expect("the list has it"),
         };
-        assert!(!alive.abandoned(), "{alive:?}");
+        assert!(!alive.is_abandoned(), "{alive:?}");
         let users = [&alive.open_in[..], &alive.last_users].concat();
         assert_eq!(users, [peer.pid()], "{kind}");
         peer.kill();
         let left: Result<_, Error> = find();
         let left = left.unwrap().expect("the list has it");
-        assert!(left.abandoned(), "{left:?}");
+        assert!(left.is_abandoned(), "{left:?}");
         assert_eq!((left.owner, left.bytes), (nix::unistd::geteuid().as_raw(), 6), "{kind}");
         left.remove().unwrap();
         // Twice is no error, and a successor is not hit.
@@ -470,12 +445,12 @@ fn what_a_killed_creator_leaves_is_found_and_removed() {
         alive.remove().unwrap();
         assert!(PosixQueue::open(&name).is_ok());
         drop(successor);
-        gone(&name);
+        assert_gone(&name);
     }
 }
 
 #[test]
-fn the_two_lists_are_one() {
+fn list_contains_both_kinds() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 1).unwrap();
     match queue::list() {
         Err(Error::System { errno: Errno::EPERM, .. }) => eprintln!("SKIPPED: no list here"),
@@ -484,7 +459,7 @@ fn the_two_lists_are_one() {
 }
 
 #[test]
-fn poll_sees_messages_and_places() {
+fn poll_reports_messages_and_room() {
     let queue = PosixQueue::create(&unique(), 1, 8).unwrap();
     let ready = |flags| {
         let mut polled = [PollFd::new(queue.as_fd(), flags)];
@@ -498,7 +473,7 @@ fn poll_sees_messages_and_places() {
 }
 
 #[test]
-fn a_notification_comes_for_a_message_to_the_empty_queue() {
+fn message_to_empty_queue_is_notified() {
     let name = unique();
     let queue = PosixQueue::create(&name, CAPACITY, SIZE).unwrap();
     let mut peer = Peer::start("queue", "notified", &["posix", &name]);
@@ -508,7 +483,7 @@ fn a_notification_comes_for_a_message_to_the_empty_queue() {
         assert_eq!(peer.line(), message);
     }
     // Messages may have come while it took others; asleep it has asked anew. There is place for one process.
-    asleep(peer.pid());
+    wait_asleep(peer.pid());
     let second = queue.notify(ipc::signal::Signal::USR2).unwrap_err();
     assert_eq!(second.errno(), Some(Errno::EBUSY), "{second}");
     // The wish of another process is not ours to take back; its death takes it back.
@@ -522,15 +497,15 @@ fn a_notification_comes_for_a_message_to_the_empty_queue() {
 }
 
 #[test]
-fn types_select_and_priorities_do_not_touch_them() {
+fn typed_receive_selects_by_type() {
     let queue = SysvQueue::create(Key::PRIVATE, CAPACITY, SIZE).unwrap();
     for (message, kind) in [(b"a", 70_000), (b"b", 80_000), (b"c", 70_000), (b"d", 90_000)] {
-        queue.send_type(message, kind, Wait::No).unwrap();
+        queue.send_type(message, kind, Wait::Never).unwrap();
     }
     assert!(matches!(queue.try_get(), Err(Error::WouldBlock { .. })));
     let mut buffer = [0; SIZE];
     let mut take = |select| {
-        let taken = queue.receive_type(&mut buffer, select, Wait::No);
+        let taken = queue.receive_type(&mut buffer, select, Wait::Never);
         taken.map(|(length, kind)| (buffer[..length].to_vec(), kind))
     };
     assert_eq!(take(Select::Type(80_000)).unwrap(), (b"b".to_vec(), 80_000));
@@ -539,7 +514,7 @@ fn types_select_and_priorities_do_not_touch_them() {
     assert_eq!(take(Select::AtMost(80_000)).unwrap(), (b"a".to_vec(), 70_000));
     assert_eq!(take(Select::Any).unwrap(), (b"c".to_vec(), 70_000));
     for bad in [0, -1] {
-        assert!(matches!(queue.send_type(b"", bad, Wait::No), Err(Error::OutOfRange { .. })));
+        assert!(matches!(queue.send_type(b"", bad, Wait::Never), Err(Error::OutOfRange { .. })));
         assert!(matches!(take(Select::Type(bad)), Err(Error::OutOfRange { .. })));
         assert!(matches!(take(Select::AtMost(bad)), Err(Error::OutOfRange { .. })));
     }
@@ -547,7 +522,7 @@ fn types_select_and_priorities_do_not_touch_them() {
 }
 
 #[test]
-fn an_incomplete_system_v_queue_is_foreign() {
+fn incomplete_sysv_queue_is_unusable() {
     let name = unique();
     // What a creator leaves that was killed between its two calls.
     // SAFETY: msgget takes two integers.
@@ -555,7 +530,7 @@ fn an_incomplete_system_v_queue_is_foreign() {
     assert!(id != -1);
     let incomplete = SysvQueue::open(key(&name), SIZE);
     match &incomplete {
-        Err(Error::Foreign { .. }) => {}
+        Err(Error::Unusable { .. }) => {}
         // Without root's rights the kernel does not even show it.
         Err(error) => assert_eq!(error.errno(), Some(Errno::EACCES)),
         Ok(_) => panic!("{incomplete:?}"),
@@ -564,7 +539,7 @@ fn an_incomplete_system_v_queue_is_foreign() {
 }
 
 #[test]
-fn the_status_tells_who_used_it_last() {
+fn status_names_last_users() {
     let name = unique();
     let queue = SysvQueue::create(key(&name), CAPACITY, SIZE).unwrap();
     assert_eq!(queue.status().unwrap().last_sender, None);

@@ -6,17 +6,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::Peer;
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
 use ipc::semaphore::{self, NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::{Error, Key};
 use nix::errno::Errno;
-use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-/// Far longer than anything here takes; only a hang reaches it.
-const NEVER: Duration = Duration::from_secs(60);
 
 /// A name that no other test uses.
 fn unique() -> String {
@@ -33,36 +29,22 @@ fn each(value: u32, test: impl Fn(&str, &str, &dyn Semaphore)) {
     let name = unique();
     test("named", &name, &NamedSemaphore::create(&name, value).unwrap());
     let shared = SharedSemaphore::create(value).unwrap();
-    let place = format!("{}:{}", std::process::id(), shared.as_fd().as_raw_fd());
-    test("shared", &place, &shared);
+    let address = format!("{}:{}", std::process::id(), shared.as_fd().as_raw_fd());
+    test("shared", &address, &shared);
     test("sysv", &name, &SysvSemaphore::create(key(&name), value, OnDeath::Undo).unwrap());
-    gone(&name);
+    assert_gone(&name);
 }
 
 /// No semaphore of either kind has this name.
-fn gone(name: &str) {
+fn assert_gone(name: &str) {
     let posix = NamedSemaphore::open(name).unwrap_err();
     assert_eq!(posix.errno(), Some(Errno::ENOENT), "{posix}");
     let sysv = SysvSemaphore::open(key(name), OnDeath::Keep).unwrap_err();
     assert_eq!(sysv.errno(), Some(Errno::ENOENT), "{sysv}");
 }
 
-/// Waits until the kernel shows the process asleep.
-fn asleep(pid: i32) {
-    let begin = Instant::now();
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let state = stat.rsplit(')').next().unwrap().trim_start();
-        if state.starts_with('S') {
-            return;
-        }
-        assert!(!state.starts_with('Z') && begin.elapsed() < NEVER, "{stat}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
-fn it_counts() {
+fn semaphore_counts_units() {
     each(2, |kind, _, semaphore| {
         assert_eq!(semaphore.get_value().unwrap(), 2, "{kind}");
         semaphore.acquire().unwrap();
@@ -75,13 +57,13 @@ fn it_counts() {
             assert!(begin.elapsed() >= timeout, "{kind}: {:?}", begin.elapsed());
         }
         semaphore.release().unwrap();
-        semaphore.acquire_timeout(NEVER).unwrap();
+        semaphore.acquire_timeout(TEST_TIMEOUT).unwrap();
         assert_eq!(semaphore.get_value().unwrap(), 0, "{kind}");
     });
 }
 
 #[test]
-fn guards_give_back_what_they_took() {
+fn dropped_guard_releases_unit() {
     let semaphore = SharedSemaphore::create(2).unwrap();
     {
         let _one = semaphore.guard().unwrap();
@@ -92,7 +74,7 @@ fn guards_give_back_what_they_took() {
     }
     assert_eq!(semaphore.get_value().unwrap(), 2);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _guard = semaphore.guard_timeout(NEVER).unwrap();
+        let _guard = semaphore.guard_timeout(TEST_TIMEOUT).unwrap();
         std::panic::resume_unwind(Box::new("no message")); // `panic!` would print one.
     }));
     assert!(panicked.is_err());
@@ -100,16 +82,16 @@ fn guards_give_back_what_they_took() {
 }
 
 #[test]
-fn a_peer_that_releases_ends_the_wait() {
-    each(0, |kind, place, semaphore| {
+fn release_by_peer_ends_wait() {
+    each(0, |kind, address, semaphore| {
         for timeout in [&[][..], &["60"]] {
-            let arguments = [&[kind, place], timeout].concat();
+            let arguments = [&[kind, address], timeout].concat();
             let mut waiting = Peer::start("semaphore", "acquire", &arguments);
             assert_eq!(waiting.line(), "ready");
-            asleep(waiting.pid());
+            wait_asleep(waiting.pid());
             // What a process releases with undo would be taken away at its end: see OnDeath.
             let release = if kind == "sysv" { "sysv-keep" } else { kind };
-            let releasing = Peer::start("semaphore", "release", &[release, place]);
+            let releasing = Peer::start("semaphore", "release", &[release, address]);
             assert_eq!(releasing.finish(), Some(0));
             assert_eq!(waiting.line(), "acquired after 0", "{kind}");
             // Undo has given the unit of the dead peer back.
@@ -121,12 +103,12 @@ fn a_peer_that_releases_ends_the_wait() {
 }
 
 #[test]
-fn one_at_a_time_among_four_processes() {
-    let folder = tempfile::tempdir().unwrap();
-    each(1, |kind, place, semaphore| {
-        let file = folder.path().join(kind);
+fn binary_semaphore_excludes_four_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    each(1, |kind, address, semaphore| {
+        let file = directory.path().join(kind);
         std::fs::write(&file, 0_u32.to_ne_bytes()).unwrap();
-        let arguments = [kind, place, file.to_str().unwrap(), "5000"];
+        let arguments = [kind, address, file.to_str().unwrap(), "5000"];
         let peers = [(); 4].map(|()| Peer::start("semaphore", "count", &arguments));
         assert!(peers.into_iter().all(|peer| peer.finish() == Some(0)), "{kind}");
         let counted: [u8; 4] = std::fs::read(&file).unwrap().try_into().unwrap();
@@ -136,17 +118,17 @@ fn one_at_a_time_among_four_processes() {
 }
 
 #[test]
-fn a_signal_does_not_end_a_wait() {
-    each(0, |kind, place, semaphore| {
+fn signal_does_not_end_wait() {
+    each(0, |kind, address, semaphore| {
         for timeout in [&[][..], &["60"]] {
-            let arguments = [&[kind, place], timeout].concat();
+            let arguments = [&[kind, address], timeout].concat();
             let mut peer = Peer::start("semaphore", "acquire", &arguments);
             assert_eq!(peer.line(), "ready");
             for _ in 0..20 {
-                asleep(peer.pid());
+                wait_asleep(peer.pid());
                 kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
             }
-            asleep(peer.pid());
+            wait_asleep(peer.pid());
             semaphore.release().unwrap();
             let line = peer.line();
             let signals: u32 = line.strip_prefix("acquired after ").unwrap().parse().unwrap();
@@ -158,32 +140,25 @@ fn a_signal_does_not_end_a_wait() {
 }
 
 #[test]
-fn a_signal_does_not_prolong_a_time_out() {
-    each(0, |kind, place, _| {
-        let begin = Instant::now();
-        let mut peer = Peer::start("semaphore", "acquire", &[kind, place, "1"]);
+fn signal_does_not_prolong_timeout() {
+    each(0, |kind, address, _| {
+        let role = "acquire";
+        let mut peer = Peer::start("semaphore", role, &[kind, address, "1"]);
         assert_eq!(peer.line(), "ready");
-        // A storm until only a zombie is left: a wait that began anew at each signal would never end under it. The pause
-        // between two signals is a poll of nothing.
-        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", peer.pid())).unwrap();
-        while !stat().contains(") Z ") {
-            assert!(begin.elapsed() < NEVER, "{kind}: {}", stat());
-            let _ = poll(&mut [], PollTimeout::from(20_u8));
-            kill(Pid::from_raw(peer.pid()), Signal::SIGUSR1).unwrap();
-        }
+        signal_until_ended(peer.pid(), Signal::SIGUSR1);
         assert!(peer.line().contains("nothing came within 1s"), "{kind}");
     });
 }
 
 #[test]
-fn the_units_of_a_killed_holder() {
-    each(1, |kind, place, semaphore| {
-        let mut peer = Peer::start("semaphore", "hold", &[kind, place]);
+fn killed_holder_unit_returns_with_undo() {
+    each(1, |kind, address, semaphore| {
+        let mut peer = Peer::start("semaphore", "hold", &[kind, address]);
         assert_eq!(peer.line(), "held");
         assert!(matches!(semaphore.try_acquire(), Err(Error::WouldBlock { .. })), "{kind}");
         peer.kill();
         if kind == "sysv" {
-            semaphore.acquire_timeout(NEVER).expect("the kernel has given the unit back");
+            semaphore.acquire_timeout(TEST_TIMEOUT).expect("the kernel has given the unit back");
         } else {
             let lost = semaphore.acquire_timeout(Duration::from_millis(100));
             assert!(matches!(lost, Err(Error::TimedOut { .. })), "{kind}: {lost:?}");
@@ -192,7 +167,7 @@ fn the_units_of_a_killed_holder() {
 }
 
 #[test]
-fn without_undo_the_unit_of_a_killed_holder_is_lost_too() {
+fn killed_holder_without_undo_loses_unit() {
     let name = unique();
     let semaphore = SysvSemaphore::create(key(&name), 1, OnDeath::Undo).unwrap();
     let mut peer = Peer::start("semaphore", "hold", &["sysv-keep", &name]);
@@ -203,25 +178,25 @@ fn without_undo_the_unit_of_a_killed_holder_is_lost_too() {
 }
 
 #[test]
-fn of_many_creators_exactly_one_wins() {
+fn racing_creators_have_one_winner() {
     for kind in ["named", "sysv"] {
         let name = unique();
         let lines = race(kind, &name);
         let made = lines.iter().filter(|line| *line == "made 3").count();
         let refused = lines.iter().filter(|line| *line == "Some(EEXIST)").count();
         assert_eq!((made, refused), (1, 7), "{kind}: {lines:?}");
-        gone(&name);
+        assert_gone(&name);
     }
 }
 
 #[test]
-fn nobody_sees_a_semaphore_before_it_has_its_value() {
+fn opener_never_sees_unset_value() {
     for kind in ["named-or", "sysv-or"] {
         for _ in 0..5 {
             let name = unique();
             let lines = race(kind, &name);
             assert!(lines.iter().all(|line| line == "made 3"), "{kind}: {lines:?}");
-            gone(&name);
+            assert_gone(&name);
         }
     }
 }
@@ -232,7 +207,7 @@ fn race(kind: &str, name: &str) -> Vec<String> {
     let mut peers: Vec<Peer> = (0..8).map(start).collect();
     assert!(peers.iter_mut().all(|peer| peer.line() == "ready"));
     for peer in &mut peers {
-        peer.tell(b"!");
+        peer.write(b"!");
     }
     let lines = peers.iter_mut().map(Peer::line).collect();
     assert!(peers.into_iter().all(|peer| peer.finish() == Some(0)));
@@ -240,7 +215,7 @@ fn race(kind: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_opener_waits_for_the_value_and_not_for_ever() {
+fn opener_waits_for_value_until_timeout() {
     let name = unique();
     let key = key(&name);
     // What a creator makes first, and leaves if it is killed at that moment.
@@ -250,7 +225,7 @@ fn an_opener_waits_for_the_value_and_not_for_ever() {
     assert!(id != -1);
     let begin = Instant::now();
     let opened = SysvSemaphore::open(key, OnDeath::Keep);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     assert!(begin.elapsed() >= Duration::from_millis(500), "it did not wait");
 
     // The creator is only late. It may be too late after all where this process was held up: then it is tried again.
@@ -261,29 +236,32 @@ fn an_opener_waits_for_the_value_and_not_for_ever() {
         // It looks again and again, and sleeps in between; or it has given up.
         let stat = || std::fs::read_to_string(format!("/proc/{}/stat", peer.pid())).unwrap();
         while !stat().contains(") S ") && !stat().contains(") Z ") {
-            assert!(begin.elapsed() < NEVER, "{}", stat());
+            assert!(begin.elapsed() < TEST_TIMEOUT, "{}", stat());
             std::thread::yield_now();
         }
         let mut operation = libc::sembuf { sem_num: 0, sem_op: 1, sem_flg: 0 };
         // SAFETY: there is one operation, which lives through the call.
         assert_eq!(unsafe { libc::semop(id, &raw mut operation, 1) }, 0);
         let in_time = begin.elapsed() < Duration::from_millis(500);
-        let said = peer.line();
+        let line = peer.line();
         SysvSemaphore::remove(key).unwrap();
-        if said == "opened" {
+        if line == "opened" {
             break;
         }
-        assert!(!in_time && attempt < 20, "{said:?} in attempt {attempt}");
+        assert!(!in_time && attempt < 20, "{line:?} in attempt {attempt}");
     }
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_nothing_is_made() {
+fn invalid_arguments_make_no_semaphore() {
     let name = unique();
     for bad in ["", "/", "a/b", "..", "a\0b"] {
-        assert!(matches!(NamedSemaphore::create(bad, 1), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(NamedSemaphore::open(bad), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(NamedSemaphore::remove(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(
+            matches!(NamedSemaphore::create(bad, 1), Err(Error::InvalidName { .. })),
+            "{bad:?}"
+        );
+        assert!(matches!(NamedSemaphore::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(NamedSemaphore::remove(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let posix = NamedSemaphore::create(&name, 1 << 31);
     assert!(matches!(posix, Err(Error::OutOfRange { most: 2_147_483_647, .. })), "{posix:?}");
@@ -296,11 +274,11 @@ fn what_cannot_be_is_refused_and_nothing_is_made() {
     assert!(matches!(SysvSemaphore::from_id(-1, OnDeath::Keep), Err(Error::Closed { .. })));
     assert_eq!(NamedSemaphore::remove(&name).unwrap_err().errno(), Some(Errno::ENOENT));
     assert_eq!(SysvSemaphore::remove(key(&name)).unwrap_err().errno(), Some(Errno::ENOENT));
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn one_release_too_many_is_out_of_range() {
+fn release_above_maximum_is_out_of_range() {
     let full = |semaphore: &dyn Semaphore, most: u32| {
         let over = semaphore.release().unwrap_err();
         let (given, limit) = (u64::from(most) + 1, u64::from(most));
@@ -309,49 +287,49 @@ fn one_release_too_many_is_out_of_range() {
         assert!(fits, "{over}");
         assert_eq!(semaphore.get_value().unwrap(), most);
     };
-    let highest = i32::MAX as u32;
-    full(&NamedSemaphore::create(&unique(), highest).unwrap(), highest);
-    full(&SharedSemaphore::create(highest).unwrap(), highest);
+    let max = i32::MAX as u32;
+    full(&NamedSemaphore::create(&unique(), max).unwrap(), max);
+    full(&SharedSemaphore::create(max).unwrap(), max);
     for on_death in [OnDeath::Undo, OnDeath::Keep] {
         full(&SysvSemaphore::create(Key::PRIVATE, 32_767, on_death).unwrap(), 32_767);
     }
 }
 
 #[test]
-fn a_file_that_is_no_semaphore_is_foreign() {
+fn file_of_wrong_size_is_unusable() {
     let name = unique();
     let file = format!("/dev/shm/sem.{}", &name[1..]);
     for length in [0, 4096] {
         std::fs::write(&file, vec![0; length]).unwrap();
         let opened = NamedSemaphore::open(&name);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
         let opened = NamedSemaphore::create_or_open(&name, 1);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{length}: {opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
         assert_eq!(std::fs::read(&file).unwrap(), vec![0; length], "it was changed");
         std::fs::remove_file(&file).unwrap();
     }
     std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
     let opened = NamedSemaphore::open(&name);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn a_set_of_several_is_foreign() {
+fn semaphore_set_is_unusable() {
     let name = unique();
     // SAFETY: semget takes three integers.
     let id = unsafe { libc::semget(key(&name).number(), 3, libc::IPC_CREAT | 0o600) };
     assert!(id != -1);
     let opened = SysvSemaphore::open(key(&name), OnDeath::Undo);
-    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     SysvSemaphore::remove(key(&name)).unwrap();
 }
 
 #[test]
-fn memory_that_is_no_semaphore_is_foreign() {
+fn memory_without_mark_is_unusable() {
     let refuse = |memory: OwnedFd| {
         let opened = SharedSemaphore::from_fd(memory);
-        assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+        assert!(matches!(opened, Err(Error::Unusable { .. })), "{opened:?}");
     };
     refuse(std::fs::File::open("/proc/self/exe").unwrap().into());
     let sealing = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
@@ -374,7 +352,7 @@ fn memory_that_is_no_semaphore_is_foreign() {
 }
 
 #[test]
-fn a_shared_semaphore_is_one_behind_many_descriptors() {
+fn duplicate_descriptors_share_one_semaphore() {
     let first = SharedSemaphore::create(0).unwrap();
     let second = SharedSemaphore::from_fd(first.as_fd().try_clone_to_owned().unwrap()).unwrap();
     first.release().unwrap();
@@ -385,7 +363,7 @@ fn a_shared_semaphore_is_one_behind_many_descriptors() {
 }
 
 #[test]
-fn create_or_open_makes_it_once_and_the_creator_alone_removes_it() {
+fn create_or_open_has_one_creator() {
     let name = unique();
     let first = NamedSemaphore::create_or_open(&name, 2).unwrap();
     let second = NamedSemaphore::create_or_open(&name, 9).unwrap();
@@ -405,11 +383,11 @@ fn create_or_open_makes_it_once_and_the_creator_alone_removes_it() {
             .expect("one that did not make it removed it"),
     );
     drop(first);
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn a_creator_does_not_remove_the_semaphore_of_its_successor() {
+fn creator_does_not_remove_successor() {
     let name = unique();
     let first = NamedSemaphore::create(&name, 1).unwrap();
     NamedSemaphore::remove(&name).unwrap();
@@ -422,17 +400,17 @@ fn a_creator_does_not_remove_the_semaphore_of_its_successor() {
     kept.keep();
     drop(kept);
     NamedSemaphore::remove(&name).unwrap();
-    gone(&name);
+    assert_gone(&name);
 }
 
 #[test]
-fn removing_a_system_v_semaphore_wakes_those_who_wait() {
+fn sysv_removal_wakes_waiters() {
     let name = unique();
     for timeout in [&[][..], &["60"]] {
         let semaphore = SysvSemaphore::create(key(&name), 0, OnDeath::Undo).unwrap();
         let mut peer = Peer::start("semaphore", "acquire", &[&["sysv", &name], timeout].concat());
         assert_eq!(peer.line(), "ready");
-        asleep(peer.pid());
+        wait_asleep(peer.pid());
         assert_eq!(semaphore.waiting().unwrap(), 1);
         drop(semaphore);
         assert_eq!(peer.line(), "closed after 0");
@@ -440,23 +418,23 @@ fn removing_a_system_v_semaphore_wakes_those_who_wait() {
 }
 
 #[test]
-fn what_a_killed_creator_leaves_is_found_and_removed() {
+fn killed_creator_object_is_listed() {
     for kind in ["named", "sysv"] {
         let name = unique();
         let mut peer = Peer::start("semaphore", "abandon", &[kind, &name]);
         assert_eq!(peer.line(), "made");
-        let called = if kind == "named" { name.clone() } else { key(&name).to_string() };
+        let name_in_list = if kind == "named" { name.clone() } else { key(&name).to_string() };
         let find = || {
             let list = semaphore::list().unwrap();
-            list.into_iter().find(|found| found.name == called).expect("the list has it")
+            list.into_iter().find(|found| found.name == name_in_list).expect("the list has it")
         };
         let alive = find();
-        assert!(!alive.abandoned(), "{alive:?}");
+        assert!(!alive.is_abandoned(), "{alive:?}");
         let users = [&alive.open_in[..], &alive.last_users].concat();
         assert_eq!(users, [peer.pid()], "{kind}");
         peer.kill();
         let left = find();
-        assert!(left.abandoned(), "{left:?}");
+        assert!(left.is_abandoned(), "{left:?}");
         assert_eq!(left.owner, nix::unistd::geteuid().as_raw());
         left.remove().unwrap();
         // Twice is no error, and a successor is not hit.
@@ -464,6 +442,6 @@ fn what_a_killed_creator_leaves_is_found_and_removed() {
         alive.remove().unwrap();
         drop(NamedSemaphore::open(&name).unwrap());
         drop(successor);
-        gone(&name);
+        assert_gone(&name);
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::Peer;
 use ipc::Error;
-use ipc::shared::{Array, Place, Ring, RingMany, Value, Wait, list};
+use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
+use ipc::shared::{Array, Location, Value, list};
 use nix::errno::Errno;
 
 /// Longer than anything takes, so that a test fails instead of hanging.
@@ -26,20 +27,20 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 #[track_caller]
-fn assert_foreign<T>(result: ipc::Result<T>, reason: &str) {
+fn assert_unusable<T>(result: ipc::Result<T>, reason: &str) {
     match result {
-        Err(Error::Foreign { reason: given, .. }) if given.contains(reason) => {}
+        Err(Error::Unusable { reason: given, .. }) if given.contains(reason) => {}
         Err(error) => panic!("{error}, but not {reason:?}"),
         Ok(_) => panic!("was accepted"),
     }
 }
 
-/// All places: the name, the descriptor and the number reach another process.
+/// At all locations: the name, the descriptor and the number reach another process.
 #[test]
-fn a_value_is_the_same_in_another_process_wherever_it_lies() {
+fn value_is_shared_at_every_location() {
     let posix = Value::create(name(), 5_u64).unwrap();
-    let memfd = Value::create(Place::Memfd("value".into()), 5_u64).unwrap();
-    let system_v = Value::create(Place::SystemV(0), 5_u64).unwrap();
+    let memfd = Value::create(Location::Memfd("value".into()), 5_u64).unwrap();
+    let system_v = Value::create(Location::SystemV(0), 5_u64).unwrap();
     for value in [posix, memfd, system_v] {
         let peer = Peer::start("shared", "add", &[&value.memory().address(), "1000"]);
         assert_eq!(peer.finish(), Some(0));
@@ -48,18 +49,18 @@ fn a_value_is_the_same_in_another_process_wherever_it_lies() {
 }
 
 #[test]
-fn a_system_v_segment_is_found_by_its_key() {
+fn system_v_segment_is_found_by_key() {
     let key = std::process::id().cast_signed() | 0x1000_0000;
-    let made = Array::<i16>::create(Place::SystemV(key), 3).unwrap();
+    let made = Array::<i16>::create(Location::SystemV(key), 3).unwrap();
     made[2].set(-7);
-    assert_eq!(Array::<i16>::open(Place::SystemV(key)).unwrap()[2].get(), -7);
-    let again = Array::<i16>::create(Place::SystemV(key), 3).map(drop).unwrap_err();
+    assert_eq!(Array::<i16>::open(Location::SystemV(key)).unwrap()[2].get(), -7);
+    let again = Array::<i16>::create(Location::SystemV(key), 3).map(drop).unwrap_err();
     assert_eq!(again.errno(), Some(Errno::EEXIST));
-    let of_this = |found: &ipc::shared::Found| found.name == made.memory().address();
+    let of_this = |segment: &ipc::shared::Segment| segment.name == made.memory().address();
     let found = list().unwrap().into_iter().find(of_this).unwrap();
     assert!(!found.stale && found.attached == Some(1), "{found:?}");
     drop(made);
-    let gone = Array::<i16>::open(Place::SystemV(key)).map(drop).unwrap_err();
+    let gone = Array::<i16>::open(Location::SystemV(key)).map(drop).unwrap_err();
     assert_eq!(gone.errno(), Some(Errno::ENOENT));
 }
 
@@ -67,7 +68,7 @@ fn a_system_v_segment_is_found_by_its_key() {
 fn every_scalar_keeps_its_value() {
     macro_rules! keeps {
         ($($type:ty: $values:expr;)*) => {$(
-            let value = Value::<$type>::create(Place::Memfd(stringify!($type).into()), $values[0]).unwrap();
+            let value = Value::<$type>::create(Location::Memfd(stringify!($type).into()), $values[0]).unwrap();
             for next in $values {
                 value.set(next);
                 assert_eq!(value.get(), next);
@@ -86,7 +87,7 @@ fn every_scalar_keeps_its_value() {
 }
 
 #[test]
-fn get_and_set_lose_an_update_and_fetch_add_does_not() {
+fn fetch_add_loses_no_update() {
     let value = Value::create(name(), 0_u64).unwrap();
     let address = value.memory().address();
     let mut peers = [(); 2].map(|()| Peer::start("shared", "add_in_two_steps", &[&address]));
@@ -95,7 +96,7 @@ fn get_and_set_lose_an_update_and_fetch_add_does_not() {
         assert_eq!(peer.line(), "read");
     }
     for mut peer in peers {
-        peer.say("go on");
+        peer.write_line("go on");
         assert_eq!(peer.finish(), Some(0));
     }
     assert_eq!(value.get(), 1, "two additions, one of them lost");
@@ -108,7 +109,7 @@ fn get_and_set_lose_an_update_and_fetch_add_does_not() {
 }
 
 #[test]
-fn names_are_gone_afterwards_and_only_one_can_create() {
+fn name_has_one_creator_and_goes() {
     let name = name();
     let value = Value::create(&name, 1_u8).unwrap();
     let error = Value::create(&name, 2_u8).map(drop).unwrap_err();
@@ -124,7 +125,7 @@ fn names_are_gone_afterwards_and_only_one_can_create() {
 
 /// The creator of an object does not remove a later one of the same name.
 #[test]
-fn a_successor_of_the_same_name_is_left_alone() {
+fn successor_of_same_name_is_kept() {
     let name = name();
     let first = Value::create(&name, 1_u8).unwrap();
     std::fs::remove_file(file(&name)).unwrap();
@@ -138,20 +139,20 @@ fn a_successor_of_the_same_name_is_left_alone() {
 #[test]
 fn bad_names_and_sizes_are_refused() {
     for bad in ["", "/", "a/b", "/..", "a\0b"] {
-        assert!(matches!(Value::create(bad, 0_u8), Err(Error::Name { .. })), "{bad:?}");
-        assert!(matches!(Value::<u8>::open(bad), Err(Error::Name { .. })), "{bad:?}");
+        assert!(matches!(Value::create(bad, 0_u8), Err(Error::InvalidName { .. })), "{bad:?}");
+        assert!(matches!(Value::<u8>::open(bad), Err(Error::InvalidName { .. })), "{bad:?}");
     }
     let refused = |error: Option<Error>| assert!(matches!(error, Some(Error::OutOfRange { .. })));
     refused(Array::<u8>::create(name(), 0).err());
     refused(Array::<u64>::create(name(), usize::MAX).err());
-    refused(Ring::create(name(), 0, Wait::Sleep).err());
-    refused(Ring::create(name(), usize::MAX, Wait::Sleep).err());
-    refused(RingMany::create(name(), 0, 1, Wait::Sleep).err());
-    refused(RingMany::create(name(), 1, 0, Wait::Sleep).err());
-    for place in [Place::SystemV(0), Place::Memfd("not found by its name".into())] {
-        assert!(matches!(Value::<u8>::open(place), Err(Error::Name { .. })));
+    refused(Ring::create(name(), 0, WaitStrategy::Sleep).err());
+    refused(Ring::create(name(), usize::MAX, WaitStrategy::Sleep).err());
+    refused(RingMany::create(name(), 0, 1, WaitStrategy::Sleep).err());
+    refused(RingMany::create(name(), 1, 0, WaitStrategy::Sleep).err());
+    for location in [Location::SystemV(0), Location::Memfd("not found by its name".into())] {
+        assert!(matches!(Value::<u8>::open(location), Err(Error::InvalidName { .. })));
     }
-    assert!("sysv:x".parse::<Place>().is_err());
+    assert!("sysv:x".parse::<Location>().is_err());
     // More than a machine has: refused by the kernel, and nothing remains.
     let name = name();
     assert!(Array::<u64>::create(&name, 1 << 48).is_err());
@@ -159,13 +160,13 @@ fn bad_names_and_sizes_are_refused() {
 }
 
 #[test]
-fn what_is_not_a_whole_segment_of_this_kind_is_refused_and_unchanged() {
+fn invalid_segment_is_refused_and_unchanged() {
     let name = name();
     let path = file(&name);
     let open = || Value::<u64>::open(&name).map(drop);
     let refused = |reason: &str| {
         let before = std::fs::read(&path).unwrap();
-        assert_foreign(open(), reason);
+        assert_unusable(open(), reason);
         assert_eq!(std::fs::read(&path).unwrap(), before, "{reason}: it was changed");
     };
 
@@ -181,9 +182,9 @@ fn what_is_not_a_whole_segment_of_this_kind_is_refused_and_unchanged() {
 
     let value = Value::create(&name, 7_u64).unwrap();
     open().unwrap();
-    assert_foreign(Value::<i64>::open(&name), "value of u64");
-    assert_foreign(Array::<u64>::open(&name), "value of u64");
-    assert_foreign(Ring::open(&name), "value of u64");
+    assert_unusable(Value::<i64>::open(&name), "value of u64");
+    assert_unusable(Array::<u64>::open(&name), "value of u64");
+    assert_unusable(Ring::open(&name), "value of u64");
     // Bytes of the header, as the segment's layout has them.
     let header = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let with = |at: u64, bytes: &[u8], reason: &str| {
@@ -209,59 +210,59 @@ fn what_is_not_a_whole_segment_of_this_kind_is_refused_and_unchanged() {
 }
 
 #[test]
-fn facts_that_cannot_be_are_refused() {
+fn impossible_facts_are_refused() {
     let name = name();
     let array = Array::<u8>::create(&name, 100).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     header.write_all_at(&u64::MAX.to_le_bytes(), 56).unwrap();
-    assert_foreign(Array::<u8>::open(&name), "smaller than");
+    assert_unusable(Array::<u8>::open(&name), "smaller than");
     drop(array);
 
-    let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(&name, 4096, WaitStrategy::Sleep).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for capacity in [0, 4095, 8192, 1 << 40] {
         header.write_all_at(&u64::to_le_bytes(capacity), 56).unwrap();
-        assert!(matches!(Ring::open(&name), Err(Error::Foreign { .. })), "{capacity}");
+        assert!(matches!(Ring::open(&name), Err(Error::Unusable { .. })), "{capacity}");
     }
     drop(ring);
 
-    let ring = RingMany::create(&name, 4, 100, Wait::Sleep).unwrap();
+    let ring = RingMany::create(&name, 4, 100, WaitStrategy::Sleep).unwrap();
     let header = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for (slots, longest) in [(3, 100), (8, 100), (4, 1 << 20), (1 << 60, 1 << 60)] {
         header.write_all_at(&u64::to_le_bytes(slots), 56).unwrap();
         header.write_all_at(&u64::to_le_bytes(longest), 64).unwrap();
-        assert!(matches!(RingMany::open(&name), Err(Error::Foreign { .. })), "{slots} {longest}");
+        assert!(matches!(RingMany::open(&name), Err(Error::Unusable { .. })), "{slots} {longest}");
     }
     drop(ring);
 }
 
 #[test]
-fn a_memfd_cannot_be_shrunk_under_the_feet_of_others() {
-    let value = Value::create(Place::Memfd("sealed".into()), 1_u64).unwrap();
+fn memfd_cannot_be_shrunk() {
+    let value = Value::create(Location::Memfd("sealed".into()), 1_u64).unwrap();
     let descriptor = value.memory().descriptor().unwrap().try_clone_to_owned().unwrap();
     let error = File::from(descriptor).set_len(0).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EPERM));
     assert_eq!(value.get(), 1);
     // A descriptor of something else.
     let (reader, _writer) = std::io::pipe().unwrap();
-    assert_foreign(Value::<u64>::open(std::os::fd::OwnedFd::from(reader)), "no memory");
+    assert_unusable(Value::<u64>::open(std::os::fd::OwnedFd::from(reader)), "no memory");
 }
 
 #[test]
-fn what_a_killed_creator_left_is_found_refused_and_removed() {
-    for (place, holds) in [(name(), "value of u32"), ("system v".to_owned(), "")] {
-        let mut peer = Peer::start("shared", "abandon", &[&place]);
+fn segment_of_dead_creator_is_removable() {
+    for (location, holds) in [(name(), "value of u32"), ("system v".to_owned(), "")] {
+        let mut peer = Peer::start("shared", "abandon", &[&location]);
         let address = peer.line();
         let find = || list().unwrap().into_iter().find(|found| found.name == address);
         let found = find().unwrap();
         assert!(!found.stale && found.creator == peer.pid(), "{found:?}");
         assert_eq!(found.holds, holds);
-        Value::<u32>::open(address.parse::<Place>().unwrap()).unwrap();
+        Value::<u32>::open(address.parse::<Location>().unwrap()).unwrap();
 
         peer.kill();
         let found = find().expect("the name stays");
         assert!(found.stale);
-        assert_foreign(Value::<u32>::open(address.parse::<Place>().unwrap()), "stale");
+        assert_unusable(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
         found.remove().unwrap();
         assert!(find().is_none());
         let gone = found.remove().unwrap_err().errno();
@@ -270,8 +271,8 @@ fn what_a_killed_creator_left_is_found_refused_and_removed() {
 }
 
 #[test]
-fn a_ring_hands_over_every_length_in_order() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+fn ring_delivers_every_length_in_order() {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = Ring::create(name(), 1024, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();
@@ -287,8 +288,8 @@ fn a_ring_hands_over_every_length_in_order() {
 }
 
 #[test]
-fn a_ring_is_filled_to_the_brim_and_drained_again_at_every_position() {
-    let ring = Ring::create(name(), 100, Wait::Sleep).unwrap();
+fn ring_fills_and_drains_at_every_position() {
+    let ring = Ring::create(name(), 100, WaitStrategy::Sleep).unwrap();
     assert_eq!((ring.capacity(), ring.longest()), (128, 56));
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     let too_long = sender.put(&[0; 57]).unwrap_err();
@@ -325,9 +326,9 @@ fn a_ring_is_filled_to_the_brim_and_drained_again_at_every_position() {
 }
 
 #[test]
-fn a_full_or_empty_ring_times_out_not_too_early() {
+fn full_or_empty_ring_times_out() {
     const SHORT: Duration = Duration::from_millis(30);
-    for wait in [Wait::Sleep, Wait::Spin] {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = Ring::create(name(), 64, wait).unwrap();
         let many = RingMany::create(name(), 2, 8, wait).unwrap();
         let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
@@ -350,13 +351,13 @@ fn a_full_or_empty_ring_times_out_not_too_early() {
 }
 
 #[test]
-fn each_end_has_one_owner_and_can_be_taken_over() {
-    let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
+fn ring_end_of_dead_owner_is_reusable() {
+    let ring = Ring::create(name(), 4096, WaitStrategy::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
-    assert_foreign(ring.receiver(), &format!("process {}", peer.pid()));
+    assert_unusable(ring.receiver(), &format!("process {}", peer.pid()));
     let mut sender = ring.sender().unwrap();
-    assert_foreign(ring.sender(), "is its sender");
+    assert_unusable(ring.sender(), "is its sender");
     sender.put(b"for the next").unwrap();
     peer.kill();
     let mut message = Vec::new();
@@ -370,8 +371,8 @@ fn each_end_has_one_owner_and_can_be_taken_over() {
 }
 
 #[test]
-fn the_death_of_a_peer_ends_waiting() {
-    let ring = Ring::create(name(), 64, Wait::Sleep).unwrap();
+fn death_of_peer_ends_waiting() {
+    let ring = Ring::create(name(), 64, WaitStrategy::Sleep).unwrap();
     let mut peer = Peer::start("shared", "get", &[&ring.memory().address(), "0"]);
     assert_eq!(peer.line(), "here");
     let mut sender = ring.sender().unwrap();
@@ -381,8 +382,8 @@ fn the_death_of_a_peer_ends_waiting() {
 }
 
 #[test]
-fn a_put_torn_by_a_kill_is_never_seen_and_the_ring_goes_on() {
-    let ring = Ring::create(name(), 4096, Wait::Sleep).unwrap();
+fn unpublished_message_of_dead_sender_is_unseen() {
+    let ring = Ring::create(name(), 4096, WaitStrategy::Sleep).unwrap();
     let address = ring.memory().address();
     let mut peer = Peer::start("shared", "tear", &[&address]);
     assert_eq!(peer.line(), "in the middle");
@@ -406,8 +407,8 @@ fn a_put_torn_by_a_kill_is_never_seen_and_the_ring_goes_on() {
 }
 
 #[test]
-fn a_message_torn_by_a_kill_is_passed_over_and_the_others_arrive() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+fn torn_message_of_dead_sender_is_skipped() {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = RingMany::create(name(), 8, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();
@@ -429,7 +430,7 @@ fn a_message_torn_by_a_kill_is_passed_over_and_the_others_arrive() {
         }
         assert_eq!(receiver.torn(), 1);
         assert_eq!(other.finish(), Some(0));
-        // The dead one's place is free for others.
+        // The word of the dead sender is free for others.
         let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
         assert!(matches!(ring.sender(), Err(Error::WouldBlock { .. })));
         drop(senders);
@@ -438,9 +439,9 @@ fn a_message_torn_by_a_kill_is_passed_over_and_the_others_arrive() {
 }
 
 #[test]
-fn bytes_that_change_in_the_ring_are_not_delivered() {
+fn changed_bytes_are_not_delivered() {
     let name = name();
-    let ring = RingMany::create(&name, 8, 100, Wait::Sleep).unwrap();
+    let ring = RingMany::create(&name, 8, 100, WaitStrategy::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     for message in [b"the first message ", b"the second message", b"the third message "] {
         sender.put(message).unwrap();
@@ -465,9 +466,9 @@ fn bytes_that_change_in_the_ring_are_not_delivered() {
 }
 
 #[test]
-fn a_spoilt_ring_of_one_sender_is_an_error_and_no_wild_read() {
+fn corrupt_ring_is_an_error() {
     let name = name();
-    let ring = Ring::create(&name, 4096, Wait::Sleep).unwrap();
+    let ring = Ring::create(&name, 4096, WaitStrategy::Sleep).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     sender.put(b"message").unwrap();
     let bytes = std::fs::read(file(&name)).unwrap();
@@ -475,13 +476,13 @@ fn a_spoilt_ring_of_one_sender_is_an_error_and_no_wild_read() {
     let memory = OpenOptions::new().write(true).open(file(&name)).unwrap();
     for word in [1_u64, 0xbfff_ffff, 0x8000_0fff, 0xffff_ffff_8000_0007] {
         memory.write_all_at(&word.to_le_bytes(), at).unwrap();
-        assert_foreign(receiver.try_get(&mut Vec::new()), "not put there");
+        assert_unusable(receiver.try_get(&mut Vec::new()), "not put there");
     }
 }
 
 #[test]
-fn four_processes_put_a_hundred_thousand_messages_without_loss_or_disorder() {
-    for wait in [Wait::Sleep, Wait::Spin] {
+fn four_senders_lose_no_message() {
+    for wait in [WaitStrategy::Sleep, WaitStrategy::Spin] {
         let ring = RingMany::create(name(), 64, 112, wait).unwrap();
         let mut receiver = ring.receiver().unwrap();
         let address = ring.memory().address();

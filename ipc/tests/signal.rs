@@ -6,20 +6,18 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::Peer;
+use common::{Peer, TEST_TIMEOUT};
 use ipc::Error;
 use ipc::signal::{
-    Blocked, Handler, Signal, SignalFd, Signals, Target, default, ignore, queue, send, send_group,
+    Blocked, Handler, PidFd, Signal, SignalFd, Signals, default, ignore, queue, send, send_group,
 };
-
-const LONG: Duration = Duration::from_secs(20);
 
 fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
 
 #[test]
-fn a_signal_between_the_check_and_the_pause_is_not_lost() {
+fn signal_before_pause_is_not_lost() {
     let mut peer = Peer::start("signal", "race", &[]);
     assert_eq!(peer.line(), "checked 0");
     send(peer.pid(), Signal::USR1).unwrap();
@@ -27,7 +25,7 @@ fn a_signal_between_the_check_and_the_pause_is_not_lost() {
     let status = fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
     let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
     assert_eq!(u64::from_str_radix(pending.trim(), 16).unwrap(), 1 << (libc::SIGUSR1 - 1));
-    peer.say("go on");
+    peer.write_line("go on");
     assert_eq!(peer.line(), "woken 1");
     assert_eq!(peer.line(), "still 1, pending {SIGUSR1}");
     assert_eq!(peer.line(), "then 2");
@@ -35,7 +33,7 @@ fn a_signal_between_the_check_and_the_pause_is_not_lost() {
 }
 
 #[test]
-fn a_pause_can_be_bounded() {
+fn pause_with_timeout_times_out() {
     let mut peer = Peer::start("signal", "pause", &[]);
     assert_eq!(peer.line(), "SIGUSR1: nothing came within 20ms");
     send(peer.pid(), Signal::USR1).unwrap();
@@ -44,7 +42,7 @@ fn a_pause_can_be_bounded() {
 }
 
 #[test]
-fn standard_signals_merge_and_real_time_signals_queue() {
+fn standard_signals_merge_realtime_signals_queue() {
     let mut peer = Peer::start("signal", "read", &[]);
     assert_eq!(peer.line(), "ready");
     let (pid, uid) = (peer.pid(), nix::unistd::getuid());
@@ -55,7 +53,7 @@ fn standard_signals_merge_and_real_time_signals_queue() {
     for _ in 0..10 {
         send(pid, Signal::USR1).unwrap();
     }
-    peer.say("read");
+    peer.write_line("read");
     let sender = format!("Some(Sender {{ pid: {}, uid: {uid} }})", own_pid());
     assert_eq!(peer.line(), format!("SIGUSR1 Sent {sender} None"));
     assert_eq!(peer.line(), format!("SIGRTMIN+0 Queued {sender} Some(1)"));
@@ -69,14 +67,14 @@ fn standard_signals_merge_and_real_time_signals_queue() {
 }
 
 #[test]
-fn a_target_is_sent_values_like_a_pid() {
+fn pidfd_delivers_signal_with_value() {
     let mut peer = Peer::start("signal", "descriptor", &[]);
     assert_eq!(peer.line(), "ready");
-    let target = Target::open(peer.pid()).unwrap();
+    let pidfd = PidFd::open(peer.pid()).unwrap();
     let signal = Signal::realtime(1).unwrap();
-    target.queue(signal, -5).unwrap();
-    target.send(signal).unwrap();
-    queue(target.pid(), signal, 6).unwrap();
+    pidfd.queue(signal, -5).unwrap();
+    pidfd.send(signal).unwrap();
+    queue(pidfd.pid(), signal, 6).unwrap();
     let uid = nix::unistd::getuid();
     let sender = format!("Some(Sender {{ pid: {}, uid: {uid} }})", own_pid());
     assert_eq!(peer.line(), format!("SIGRTMIN+1 Queued {sender} Some(-5)"));
@@ -86,37 +84,37 @@ fn a_target_is_sent_values_like_a_pid() {
 }
 
 #[test]
-fn a_target_that_has_ended_is_not_hit() {
+fn pidfd_of_ended_process_is_closed() {
     let mut peer = Peer::start("signal", "wait", &[]);
     assert_eq!(peer.line(), "ready");
-    let target = Target::open(peer.pid()).unwrap();
-    let late = target.wait_end(Duration::from_millis(10)).unwrap_err();
+    let pidfd = PidFd::open(peer.pid()).unwrap();
+    let late = pidfd.wait_end(Duration::from_millis(10)).unwrap_err();
     assert!(matches!(late, Error::TimedOut { .. }), "{late}");
     peer.kill();
-    target.wait_end(LONG).unwrap();
-    let error = target.send(Signal::TERM).unwrap_err();
+    pidfd.wait_end(TEST_TIMEOUT).unwrap();
+    let error = pidfd.send(Signal::TERM).unwrap_err();
     assert!(matches!(&error, Error::Closed { object } if object.contains("process")), "{error}");
-    assert!(matches!(target.queue(Signal::USR1, 1), Err(Error::Closed { .. })));
+    assert!(matches!(pidfd.queue(Signal::USR1, 1), Err(Error::Closed { .. })));
 }
 
 #[test]
-fn sending_checks_whom_it_is_sent_to() {
+fn send_to_invalid_pid_is_refused() {
     for pid in [0, -1, i32::MIN] {
-        assert!(matches!(send(pid, Signal::TERM), Err(Error::Name { .. })));
-        assert!(matches!(queue(pid, Signal::TERM, 1), Err(Error::Name { .. })));
-        assert!(matches!(Target::open(pid), Err(Error::Name { .. })));
-        assert!(matches!(send_group(pid, Signal::TERM), Err(Error::Name { .. })));
+        assert!(matches!(send(pid, Signal::TERM), Err(Error::InvalidName { .. })));
+        assert!(matches!(queue(pid, Signal::TERM, 1), Err(Error::InvalidName { .. })));
+        assert!(matches!(PidFd::open(pid), Err(Error::InvalidName { .. })));
+        assert!(matches!(send_group(pid, Signal::TERM), Err(Error::InvalidName { .. })));
     }
-    assert!(matches!(send_group(1, Signal::TERM), Err(Error::Name { .. })));
+    assert!(matches!(send_group(1, Signal::TERM), Err(Error::InvalidName { .. })));
     // Above the largest pid that Linux gives out (2^22).
     let nobody = 1 << 23;
     assert!(matches!(send(nobody, Signal::TERM), Err(Error::Closed { .. })));
-    assert!(matches!(Target::open(nobody), Err(Error::Closed { .. } | Error::System { .. })));
+    assert!(matches!(PidFd::open(nobody), Err(Error::Closed { .. } | Error::System { .. })));
     assert!(matches!(send_group(nobody, Signal::TERM), Err(Error::Closed { .. })));
 }
 
 #[test]
-fn a_group_is_sent_to_as_a_whole() {
+fn send_group_reaches_every_member() {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     let cat = |group| {
         let mut cat = Command::new("cat");
@@ -131,19 +129,19 @@ fn a_group_is_sent_to_as_a_whole() {
 }
 
 #[test]
-fn what_nobody_may_change_is_refused() {
+fn unchangeable_signals_are_refused() {
     for signal in [Signal::KILL, Signal::STOP] {
-        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
-        assert!(matches!(Handler::interrupting(signal), Err(Error::Name { .. })));
-        assert!(matches!(ignore(signal), Err(Error::Name { .. })));
-        assert!(matches!(default(signal), Err(Error::Name { .. })));
-        assert!(matches!(Blocked::new([signal, Signal::URG]), Err(Error::Name { .. })));
+        assert!(matches!(Handler::new(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(Handler::interrupting(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(ignore(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(default(signal), Err(Error::InvalidName { .. })));
+        assert!(matches!(Blocked::new([signal, Signal::URG]), Err(Error::InvalidName { .. })));
         let error = SignalFd::new([signal]).unwrap_err();
         assert!(error.to_string().contains(&signal.to_string()), "{error}");
     }
     for number in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
         let signal = Signal::new(number).unwrap();
-        assert!(matches!(Handler::new(signal), Err(Error::Name { .. })));
+        assert!(matches!(Handler::new(signal), Err(Error::InvalidName { .. })));
     }
     // A refusal takes nothing.
     drop(ignore(Signal::URG).unwrap());
@@ -151,11 +149,11 @@ fn what_nobody_may_change_is_refused() {
 }
 
 #[test]
-fn numbers_and_sets_are_checked() {
+fn invalid_signal_numbers_are_refused() {
     for number in [i32::MIN, -1, 0, 65] {
         assert!(matches!(Signal::new(number), Err(Error::OutOfRange { .. })));
     }
-    assert!(matches!(Signal::new(32), Err(Error::Name { .. })));
+    assert!(matches!(Signal::new(32), Err(Error::InvalidName { .. })));
     assert!(matches!(Signal::realtime(31), Err(Error::OutOfRange { .. })));
     let last = Signal::realtime(30).unwrap();
     assert!(last.is_realtime() && !Signal::TERM.is_realtime());
@@ -166,7 +164,7 @@ fn numbers_and_sets_are_checked() {
 }
 
 #[test]
-fn a_child_inherits_the_mask_and_what_is_ignored() {
+fn child_inherits_mask_and_ignored_signals() {
     let mut peer = Peer::start("signal", "mask", &[]);
     let (before, within, after) = (peer.line(), peer.line(), peer.line());
     let fields = |line: &str| {
@@ -191,7 +189,7 @@ fn a_child_inherits_the_mask_and_what_is_ignored() {
 }
 
 #[test]
-fn a_guard_restores_what_was_there() {
+fn dropped_guard_restores_disposition() {
     let mut peer = Peer::start("signal", "restore", &[]);
     assert_eq!(peer.line(), "alive");
     assert_eq!(peer.line(), "");
@@ -199,7 +197,7 @@ fn a_guard_restores_what_was_there() {
 }
 
 #[test]
-fn a_closed_pipe_is_an_error_and_with_the_default_the_end() {
+fn default_sigpipe_ends_the_process() {
     let mut peer = Peer::start("signal", "pipe", &[]);
     assert!(peer.line().ends_with("closed by the other side"));
     assert_eq!(peer.line(), "");
@@ -207,14 +205,14 @@ fn a_closed_pipe_is_an_error_and_with_the_default_the_end() {
 }
 
 #[test]
-fn the_alarm_is_set_read_repeated_and_taken_back() {
+fn alarm_is_set_repeated_and_cancelled() {
     let mut peer = Peer::start("signal", "alarm", &[]);
     assert_eq!(peer.line(), "done");
     assert_eq!(peer.finish(), Some(0));
 }
 
 #[test]
-fn a_handler_is_removed_while_signals_arrive() {
+fn handler_removal_under_signals_is_safe() {
     let mut peer = Peer::start("signal", "churn", &[]);
     assert_eq!(peer.line(), "ready");
     let mut storm = Peer::start("signal", "storm", &[&peer.pid().to_string()]);

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&iterative_server::MODEL, iterative_server::run)
+    server_core::launch(&iterative_server::MODEL, iterative_server::run)
 }

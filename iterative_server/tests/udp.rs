@@ -4,7 +4,7 @@
 //! reply to a request that was sent afterwards tells that there was none before.
 
 use file_service::client::{DatagramClient, Error};
-use harness::wait::{PATIENCE, eventually};
+use harness::wait::{TIMEOUT, eventually};
 use harness::{Exit, Launch, Server, Subject, oracles, proc};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -38,7 +38,7 @@ impl Peer {
     fn of(server: &Server) -> Peer {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server.address()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Peer(socket)
     }
 
@@ -271,7 +271,7 @@ fn works_over(
     let server = start();
     let size = server.root().patterned("file", 10_000);
     let addr = network(&server, request, reply);
-    let mut client = DatagramClient::new(addr, Some(PATIENCE)).unwrap();
+    let mut client = DatagramClient::new(addr, Some(TIMEOUT)).unwrap();
     let names: Vec<_> = client.list_dir("").unwrap().into_iter().map(|entry| entry.name).collect();
     assert_eq!(names, ["file", "hello.txt"]);
     assert_eq!(client.get_range("hello.txt", 0, 100).unwrap(), b"hello\n");
@@ -335,9 +335,9 @@ fn the_address_that_nobody_listens_at_is_passed_over() {
     let server = start();
     let nobody = UdpSocket::bind("127.7.0.4:0").unwrap().local_addr().unwrap();
     let addrs = [nobody, server.address().into()];
-    let mut client = DatagramClient::new(&addrs[..], Some(PATIENCE)).unwrap();
+    let mut client = DatagramClient::new(&addrs[..], Some(TIMEOUT)).unwrap();
     assert_eq!(client.get_range("hello.txt", 0, 100).unwrap(), b"hello\n");
-    let refused = DatagramClient::new(nobody, Some(PATIENCE)).unwrap().hash("hello.txt");
+    let refused = DatagramClient::new(nobody, Some(TIMEOUT)).unwrap().hash("hello.txt");
     assert!(matches!(refused, Err(Error::Connect(_))), "{refused:?}");
 }
 
@@ -346,7 +346,7 @@ fn garbage_leaves_it_serving() {
     let server = start();
     let peer = Peer::of(&server);
     peer.assert_silent();
-    let before = oracles::descriptor_kinds(&server.family());
+    let before = oracles::descriptor_kinds(&server.process_tree());
     let memory = proc::own_memory(server.pid()).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     for n in 0..20_000 {
@@ -358,10 +358,12 @@ fn garbage_leaves_it_serving() {
         peer.send(&datagram);
     }
     // From another socket, since the first one's buffer is full of replies; and some of it may be lost.
-    let mut client = DatagramClient::new(server.address(), Some(PATIENCE)).unwrap();
+    let mut client = DatagramClient::new(server.address(), Some(TIMEOUT)).unwrap();
     assert_eq!(client.get_range("hello.txt", 0, 100).unwrap(), b"hello\n");
     // A copy of that request, if it was sent twice, may be at work yet.
-    eventually("nothing is left open", || oracles::descriptor_kinds(&server.family()) == before);
+    eventually("nothing is left open", || {
+        oracles::descriptor_kinds(&server.process_tree()) == before
+    });
     let grown = proc::own_memory(server.pid()).unwrap().saturating_sub(memory);
     assert!(grown < 1 << 20, "{grown} bytes more than before");
     assert_eq!(server.log(), "", "nothing of it is worth a line");
@@ -395,7 +397,7 @@ fn a_full_buffer_drops_in_silence_and_the_kernel_counts() {
     let dropped = drops(server.address());
     // A request among them is lost as well, until there is room.
     let client = thread::spawn({
-        let mut client = DatagramClient::new(server.address(), Some(PATIENCE)).unwrap();
+        let mut client = DatagramClient::new(server.address(), Some(TIMEOUT)).unwrap();
         move || client.get_range("hello.txt", 0, 100)
     });
     eventually("the request is dropped", || drops(server.address()) > dropped);

@@ -1,6 +1,6 @@
 //! Frames made from a seed, and what is in them.
 
-use crate::trial::{Check, Trial, Verdict, fail};
+use crate::context::{Check, TestContext, Verdict, fail};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Frame {
 
 /// Lengths of the options in words of 4 bytes, of the payload and of the padding in bytes.
 fn make(
-    trial: &Trial,
+    context: &TestContext,
     salt: u64,
     tcp: bool,
     ip_options: u8,
@@ -30,11 +30,11 @@ fn make(
     payload: usize,
     padding: usize,
 ) -> Frame {
-    let byte = |n: u64| trial.choose(salt * 100 + n, 256) as u8;
+    let byte = |n: u64| context.choose(salt * 100 + n, 256) as u8;
     let source = [10, byte(1), byte(2), byte(3)];
     let destination = [192, 168, byte(4), byte(5)];
     // Both bytes of a port matter, and the two ports differ.
-    let port = |n: u64| 0x0102 + trial.choose(salt * 100 + n, 0x7000) as u16;
+    let port = |n: u64| 0x0102 + context.choose(salt * 100 + n, 0x7000) as u16;
     let (from, to) = (port(6), port(7) ^ 0x8000);
     let ip = 20 + 4 * usize::from(ip_options);
     let transport = if tcp { 20 + 4 * usize::from(tcp_options) } else { 8 };
@@ -85,7 +85,7 @@ fn make(
 }
 
 /// What the program says of these frames, a line each.
-fn ask(trial: &Trial, frames: &[Vec<u8>]) -> Verdict<Vec<String>> {
+fn ask(context: &TestContext, frames: &[Vec<u8>]) -> Verdict<Vec<String>> {
     let mut text = String::new();
     for frame in frames {
         for byte in frame {
@@ -93,9 +93,9 @@ fn ask(trial: &Trial, frames: &[Vec<u8>]) -> Verdict<Vec<String>> {
         }
         text.push('\n');
     }
-    let mut program = trial.program("layers").start()?;
+    let mut program = context.program("layers").start()?;
     program.write(&text)?;
-    program.end_input();
+    program.close_stdin();
     let status = program.wait("the program to end when its input does", Duration::from_secs(4))?;
     let said = program.output().lines().map(str::to_owned).collect::<Vec<_>>();
     if !status.success() || said.len() != frames.len() {
@@ -109,10 +109,10 @@ fn ask(trial: &Trial, frames: &[Vec<u8>]) -> Verdict<Vec<String>> {
 const LAYERS: usize = 8;
 
 /// The first difference between the layers that are said and those that should be, and what may be the `reason`.
-fn compare(trial: &Trial, frames: &[Frame], reason: fn(&str) -> &'static str) -> Verdict {
+fn compare(context: &TestContext, frames: &[Frame], reason: fn(&str) -> &'static str) -> Verdict {
     let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
     let layers = |line: &str| line.split(' ').take(LAYERS).collect::<Vec<_>>().join(" ");
-    for (said, frame) in ask(trial, &bytes)?.iter().zip(frames) {
+    for (said, frame) in ask(context, &bytes)?.iter().zip(frames) {
         let (got, wanted) = (layers(said), layers(&frame.said));
         if got != wanted {
             return fail(wanted, format!("{got}{}", reason(&got)));
@@ -121,49 +121,49 @@ fn compare(trial: &Trial, frames: &[Frame], reason: fn(&str) -> &'static str) ->
     Ok(())
 }
 
-fn plain_tcp(trial: &Trial) -> Verdict {
-    let frames = (0..8).map(|n| make(trial, n, true, 0, 0, 10 * n as usize, 0));
-    compare(trial, &frames.collect::<Vec<_>>(), |_| "")
+fn plain_tcp(context: &TestContext) -> Verdict {
+    let frames = (0..8).map(|n| make(context, n, true, 0, 0, 10 * n as usize, 0));
+    compare(context, &frames.collect::<Vec<_>>(), |_| "")
 }
 
-fn udp(trial: &Trial) -> Verdict {
-    let frames = (0..8).map(|n| make(trial, n, false, 0, 0, 3 + n as usize, 0));
-    compare(trial, &frames.collect::<Vec<_>>(), |got| {
+fn udp(context: &TestContext) -> Verdict {
+    let frames = (0..8).map(|n| make(context, n, false, 0, 0, 3 + n as usize, 0));
+    compare(context, &frames.collect::<Vec<_>>(), |got| {
         let right = got.contains("transport 8 ");
         if right { "" } else { ": the header of UDP has 8 bytes, and none of TCP's fields" }
     })
 }
 
-fn options(trial: &Trial) -> Verdict {
-    let ip = (1..=10).map(|n| make(trial, u64::from(n), true, n, 0, 5, 0));
+fn options(context: &TestContext) -> Verdict {
+    let ip = (1..=10).map(|n| make(context, u64::from(n), true, n, 0, 5, 0));
     compare(
-        trial,
+        context,
         &ip.collect::<Vec<_>>(),
         |_| ": the packet's header is longer than 20 bytes, as its first byte says",
     )?;
-    let tcp = (1..=10).map(|n| make(trial, u64::from(n), true, 0, n, 5, 0));
+    let tcp = (1..=10).map(|n| make(context, u64::from(n), true, 0, n, 5, 0));
     compare(
-        trial,
+        context,
         &tcp.collect::<Vec<_>>(),
         |_| ": the segment's header is longer than 20 bytes, as its data offset says",
     )
 }
 
-fn padding(trial: &Trial) -> Verdict {
+fn padding(context: &TestContext) -> Verdict {
     // Ethernet fills a frame up to 60 bytes.
-    let tcp = (0..6).map(|n| make(trial, n, true, 0, 0, n as usize, 6 - n as usize));
-    let udp = (0..6).map(|n| make(trial, n, false, 0, 0, n as usize, 18 - n as usize));
+    let tcp = (0..6).map(|n| make(context, n, true, 0, 0, n as usize, 6 - n as usize));
+    let udp = (0..6).map(|n| make(context, n, false, 0, 0, n as usize, 18 - n as usize));
     compare(
-        trial,
+        context,
         &tcp.chain(udp).collect::<Vec<_>>(),
         |_| ": the padding of the frame was counted as payload",
     )
 }
 
-fn five_tuple(trial: &Trial) -> Verdict {
-    let frames: Vec<Frame> = (30..40).map(|n| make(trial, n, n % 2 == 0, 0, 0, 1, 0)).collect();
+fn five_tuple(context: &TestContext) -> Verdict {
+    let frames: Vec<Frame> = (30..40).map(|n| make(context, n, n % 2 == 0, 0, 0, 1, 0)).collect();
     let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
-    for (said, frame) in ask(trial, &bytes)?.iter().zip(&frames) {
+    for (said, frame) in ask(context, &bytes)?.iter().zip(&frames) {
         let tuple =
             |line: &str| line.split(' ').skip(LAYERS).map(str::to_owned).collect::<Vec<_>>();
         let (got, wanted) = (tuple(said), tuple(&frame.said));
@@ -176,11 +176,11 @@ fn five_tuple(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn truncated(trial: &Trial) -> Verdict {
+fn truncated(context: &TestContext) -> Verdict {
     for tcp in [true, false] {
-        let whole = make(trial, 50, tcp, 2, if tcp { 3 } else { 0 }, 9, 0).bytes;
+        let whole = make(context, 50, tcp, 2, if tcp { 3 } else { 0 }, 9, 0).bytes;
         let prefixes: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].to_vec()).collect();
-        for (n, said) in ask(trial, &prefixes)?.iter().enumerate() {
+        for (n, said) in ask(context, &prefixes)?.iter().enumerate() {
             if said != "error short" {
                 let what = format!("`error short` of the first {n} of {} bytes", whole.len());
                 return fail(what, said);
@@ -190,9 +190,9 @@ fn truncated(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn others(trial: &Trial) -> Verdict {
+fn others(context: &TestContext) -> Verdict {
     let change = |at: usize, to: u8| {
-        let mut frame = make(trial, 60, true, 0, 0, 4, 0).bytes;
+        let mut frame = make(context, 60, true, 0, 0, 4, 0).bytes;
         frame[at] = to;
         frame
     };
@@ -205,7 +205,7 @@ fn others(trial: &Trial) -> Verdict {
         (change(46, 0x40), "error bad-header", "a TCP header of 16 bytes"),
     ];
     let frames: Vec<Vec<u8>> = cases.iter().map(|case| case.0.clone()).collect();
-    for (said, (_, wanted, what)) in ask(trial, &frames)?.iter().zip(&cases) {
+    for (said, (_, wanted, what)) in ask(context, &frames)?.iter().zip(&cases) {
         if said != wanted {
             return fail(format!("`{wanted}` of {what}"), said);
         }

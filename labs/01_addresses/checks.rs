@@ -1,7 +1,6 @@
 //! Questions with known answers, and questions made from a seed whose answers the standard library knows.
 
-use crate::trial::{Check, PATIENCE, Trial, Verdict, fail};
-use std::fmt::Write;
+use crate::context::{Check, TIMEOUT, TestContext, Verdict, fail, hex};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -21,12 +20,16 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// Asks each question and compares; the answer to what makes no sense is `error`. `why` may name the mistake.
-fn ask(trial: &Trial, cases: &[(String, String)], why: fn(&str, &str) -> &'static str) -> Verdict {
-    let mut program = trial.program("addresses").start()?;
+fn ask(
+    context: &TestContext,
+    cases: &[(String, String)],
+    why: fn(&str, &str) -> &'static str,
+) -> Verdict {
+    let mut program = context.program("addresses").start()?;
     let questions: String = cases.iter().map(|(question, _)| format!("{question}\n")).collect();
     program.write(&questions)?;
-    program.end_input();
-    let status = program.wait("the program to end when its input does", PATIENCE)?;
+    program.close_stdin();
+    let status = program.wait("the program to end when its input does", TIMEOUT)?;
     let output = program.output();
     let said: Vec<&str> = output.lines().collect();
     for (at, (question, wanted)) in cases.iter().enumerate() {
@@ -63,36 +66,29 @@ fn byte_order(wanted: &str, said: &str) -> &'static str {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn some_ipv4(trial: &Trial, n: u64) -> Ipv4Addr {
-    Ipv4Addr::from(trial.choose(n, 1 << 32) as u32)
+fn some_ipv4(context: &TestContext, n: u64) -> Ipv4Addr {
+    Ipv4Addr::from(context.choose(n, 1 << 32) as u32)
 }
 
 /// With runs of zeros at all places and of all lengths.
-fn some_ipv6(trial: &Trial, n: u64) -> Ipv6Addr {
-    let zeros = trial.choose(100 * n, 256);
+fn some_ipv6(context: &TestContext, n: u64) -> Ipv6Addr {
+    let zeros = context.choose(100 * n, 256);
     let group = |at: u64| match zeros >> at & 1 {
         1 => 0,
-        _ => 1 + trial.choose(100 * n + at + 1, 0xffff) as u16,
+        _ => 1 + context.choose(100 * n + at + 1, 0xffff) as u16,
     };
     Ipv6Addr::from(std::array::from_fn::<u16, 8, _>(|at| group(at as u64)))
 }
 
-fn aton(trial: &Trial) -> Verdict {
+fn aton(context: &TestContext) -> Verdict {
     let fixed = ["0.0.0.0", "255.255.255.255", "127.0.0.1", "10.0.0.1", "1.2.3.4"];
     let fixed = fixed.map(|text| text.parse().unwrap_or(Ipv4Addr::UNSPECIFIED));
-    let some = (0..20).map(|n| some_ipv4(trial, n));
+    let some = (0..20).map(|n| some_ipv4(context, n));
     let cases = fixed.into_iter().chain(some).map(|ip| (format!("aton {ip}"), hex(&ip.octets())));
-    ask(trial, &cases.collect::<Vec<_>>(), byte_order)
+    ask(context, &cases.collect::<Vec<_>>(), byte_order)
 }
 
-fn strict(trial: &Trial) -> Verdict {
+fn strict(context: &TestContext) -> Verdict {
     let bad = [
         "256.1.1.1",
         "1.2.3.999",
@@ -110,18 +106,18 @@ fn strict(trial: &Trial) -> Verdict {
         "1.2.3.300",
     ];
     let cases = bad.map(|text| (format!("aton {text}"), "error".to_owned()));
-    ask(trial, &cases, |_, _| ": that is no address")
+    ask(context, &cases, |_, _| ": that is no address")
 }
 
-fn ntoa(trial: &Trial) -> Verdict {
-    let some = (20..40).map(|n| some_ipv4(trial, n));
+fn ntoa(context: &TestContext) -> Verdict {
+    let some = (20..40).map(|n| some_ipv4(context, n));
     let cases = some.map(|ip| (format!("ntoa {}", hex(&ip.octets())), ip.to_string()));
-    ask(trial, &cases.collect::<Vec<_>>(), nothing)
+    ask(context, &cases.collect::<Vec<_>>(), nothing)
 }
 
-fn pton6(trial: &Trial) -> Verdict {
+fn pton6(context: &TestContext) -> Verdict {
     let mut cases: Vec<(String, String)> = (0..30)
-        .map(|n| some_ipv6(trial, n))
+        .map(|n| some_ipv6(context, n))
         .chain(
             ["::", "::1", "1::", "fe80::1", "1:2:3:4:5:6:7:8"]
                 .map(|text| text.parse().unwrap_or(Ipv6Addr::UNSPECIFIED)),
@@ -144,10 +140,10 @@ fn pton6(trial: &Trial) -> Verdict {
         "pton6 ABCD::0001".into(),
         hex(&Ipv6Addr::new(0xabcd, 0, 0, 0, 0, 0, 0, 1).octets()),
     ));
-    ask(trial, &cases, byte_order)
+    ask(context, &cases, byte_order)
 }
 
-fn ntop6(trial: &Trial) -> Verdict {
+fn ntop6(context: &TestContext) -> Verdict {
     let groups: [[u16; 8]; 7] = [
         [0; 8],
         [0, 0, 0, 0, 0, 0, 0, 1],
@@ -162,13 +158,13 @@ fn ntop6(trial: &Trial) -> Verdict {
     let plain = |ip: &Ipv6Addr| {
         ip.segments()[..5] != [0; 5] || ip.segments() == [0; 8] || ip.segments()[..7] == [0; 7]
     };
-    let some = (40..80).map(|n| some_ipv6(trial, n));
+    let some = (40..80).map(|n| some_ipv6(context, n));
     let cases = fixed.into_iter().chain(some).filter(plain);
     let cases = cases.map(|ip| (format!("ntop6 {}", hex(&ip.octets())), ip.to_string()));
-    ask(trial, &cases.collect::<Vec<_>>(), nothing)
+    ask(context, &cases.collect::<Vec<_>>(), nothing)
 }
 
-fn order(trial: &Trial) -> Verdict {
+fn order(context: &TestContext) -> Verdict {
     let mut cases = vec![
         ("hton16 1".into(), "0001".into()),
         ("hton16 8080".into(), "1f90".into()),
@@ -176,12 +172,12 @@ fn order(trial: &Trial) -> Verdict {
         ("ntoh32 00000100".into(), "256".into()),
     ];
     for n in 0..8 {
-        let (small, large) = (trial.choose(n, 1 << 16), trial.choose(n + 50, 1 << 32));
+        let (small, large) = (context.choose(n, 1 << 16), context.choose(n + 50, 1 << 32));
         cases.push((format!("hton16 {small}"), format!("{small:04x}")));
         cases.push((format!("hton32 {large}"), format!("{large:08x}")));
         cases.push((format!("ntoh32 {large:08x}"), large.to_string()));
     }
-    ask(trial, &cases, byte_order)
+    ask(context, &cases, byte_order)
 }
 
 /// By counting, so that no shift of ours is at stake.
@@ -194,22 +190,22 @@ fn network(ip: Ipv4Addr, length: u32) -> String {
     format!("mask {mask} network {network} broadcast {last} addresses {size}")
 }
 
-fn masks(trial: &Trial) -> Verdict {
+fn masks(context: &TestContext) -> Verdict {
     let cases = (1..32).map(|length| {
-        let ip = some_ipv4(trial, u64::from(length));
+        let ip = some_ipv4(context, u64::from(length));
         (format!("network {ip}/{length}"), network(ip, length))
     });
-    ask(trial, &cases.collect::<Vec<_>>(), nothing)
+    ask(context, &cases.collect::<Vec<_>>(), nothing)
 }
 
-fn ends(trial: &Trial) -> Verdict {
-    let ip = some_ipv4(trial, 7);
+fn ends(context: &TestContext) -> Verdict {
+    let ip = some_ipv4(context, 7);
     let cases = [
         (format!("network {ip}/0"), network(ip, 0)),
         (format!("network {ip}/32"), network(ip, 32)),
         (format!("network {ip}/33"), "error".into()),
     ];
-    ask(trial, &cases, |_, _| ": a shift by all 32 bits is not what it looks like")
+    ask(context, &cases, |_, _| ": a shift by all 32 bits is not what it looks like")
 }
 
 const C_HAS_16: &str = ": a struct of C would have gaps there, so that numbers stand at even places; what travels has none";
@@ -218,21 +214,21 @@ fn gaps(wanted: &str, said: &str) -> &'static str {
     if said.len() > wanted.len() { C_HAS_16 } else { byte_order(wanted, said) }
 }
 
-fn packed(trial: &Trial) -> Verdict {
+fn packed(context: &TestContext) -> Verdict {
     let mut cases = vec![
         ("pack 1 2 abcd 1.0".to_owned(), "0100000002616263643f800000".to_owned()),
         ("pack -1 -2 ab -0.5".to_owned(), "fffffffffe61620000bf000000".to_owned()),
         ("pack 1 2 abcde 1.0".to_owned(), "error".to_owned()),
     ];
     for n in 0..8 {
-        let number = trial.choose(n, 1 << 31) as i32;
+        let number = context.choose(n, 1 << 31) as i32;
         cases.push((format!("pack 7 {number} xyz 2.5"), format!("07{number:08x}78797a0040200000")));
     }
-    ask(trial, &cases, gaps)
+    ask(context, &cases, gaps)
 }
 
-fn unpacked(trial: &Trial) -> Verdict {
-    let number = trial.choose(3, 1 << 31) as i32;
+fn unpacked(context: &TestContext) -> Verdict {
+    let number = context.choose(3, 1 << 31) as i32;
     let cases = [
         ("unpack 0100000002616263643f800000".to_owned(), "1 2 abcd 1".to_owned()),
         ("unpack fffffffffe61620000bf000000".to_owned(), "-1 -2 ab -0.5".to_owned()),
@@ -240,7 +236,7 @@ fn unpacked(trial: &Trial) -> Verdict {
         ("unpack 0100000002616263643f8000".to_owned(), "error".to_owned()),
         ("unpack 01000000000000026162636400000000".to_owned(), "error".to_owned()),
     ];
-    ask(trial, &cases, nothing)
+    ask(context, &cases, nothing)
 }
 
 const SERVICES: &str = "\
@@ -259,17 +255,21 @@ shell           514/tcp         cmd syslog-like
 syslog          514/udp
 ";
 
-fn services(trial: &Trial, cases: &[(&str, &str)], why: fn(&str, &str) -> &'static str) -> Verdict {
-    let file = trial.folder().join("services");
+fn services(
+    context: &TestContext,
+    cases: &[(&str, &str)],
+    why: fn(&str, &str) -> &'static str,
+) -> Verdict {
+    let file = context.directory().join("services");
     fs::write(&file, SERVICES)?;
     let whole = |(question, wanted): &(&str, &str)| {
         let (verb, rest) = question.split_once(' ').unwrap_or((question, ""));
         (format!("{verb} {} {rest}", file.display()), (*wanted).to_owned())
     };
-    ask(trial, &cases.iter().map(whole).collect::<Vec<_>>(), why)
+    ask(context, &cases.iter().map(whole).collect::<Vec<_>>(), why)
 }
 
-fn by_name(trial: &Trial) -> Verdict {
+fn by_name(context: &TestContext) -> Verdict {
     let cases = [
         ("port ssh tcp", "22"),
         ("port www tcp", "80"),
@@ -281,13 +281,13 @@ fn by_name(trial: &Trial) -> Verdict {
         ("port # tcp", "error"),
         ("port nobody tcp", "error"),
     ];
-    services(trial, &cases, |wanted, _| match wanted {
+    services(context, &cases, |wanted, _| match wanted {
         "error" => ": it is in a comment, or has that port with the other protocol",
         _ => "",
     })
 }
 
-fn by_port(trial: &Trial) -> Verdict {
+fn by_port(context: &TestContext) -> Verdict {
     let cases = [
         ("service 514 tcp", "shell"),
         ("service 514 udp", "syslog"),
@@ -296,7 +296,7 @@ fn by_port(trial: &Trial) -> Verdict {
         ("service 123 tcp", "error"),
         ("service 123 udp", "ntp"),
     ];
-    services(trial, &cases, |_, said| match said {
+    services(context, &cases, |_, said| match said {
         "shell" | "syslog" | "ntp" => {
             ": one number means one service with tcp and may mean another with udp"
         }

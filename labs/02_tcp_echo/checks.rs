@@ -1,12 +1,13 @@
 //! Clients that do not read, that are gone, that wait for the end; and a look at what the kernel has.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, UNWRITTEN, Verdict, describe, fail,
+use crate::context::{
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict,
+    describe_processes, fail, poll_for,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt;
 use rustix::net::{AddressFamily, SocketType};
 use std::io::{self, ErrorKind, Read, Write};
@@ -30,10 +31,10 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 
 // ---- Options ----
 
-fn read_back(trial: &Trial) -> Verdict {
+fn read_back(context: &TestContext) -> Verdict {
     let wanted = options().map_err(io::Error::from)?;
-    let mut program = trial.program("client").arg("options").start()?;
-    program.wait("`client options` to end", PATIENCE)?;
+    let mut program = context.program("client").arg("options").start()?;
+    program.wait("`client options` to end", TIMEOUT)?;
     let output = program.output();
     let said: Vec<&str> = output.lines().collect();
     for (at, wanted) in wanted.iter().enumerate() {
@@ -79,14 +80,14 @@ fn options() -> rustix::io::Result<Vec<String>> {
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
-fn address(trial: &Trial) -> Verdict {
+fn address(context: &TestContext) -> Verdict {
     let asked = Ipv4Addr::new(127, 0, 0, 2);
-    let server = trial.server([format!("{asked}:0")])?;
+    let server = context.server([format!("{asked}:0")])?;
     listens_on(&server, asked)?;
     let first = server.address;
     drop(server);
     // The same port again, now by its number.
-    let server = trial.server([first.to_string()])?;
+    let server = context.server([first.to_string()])?;
     let got = server.address.port();
     if got == first.port().swap_bytes() {
         let what = format!("port {}", first.port());
@@ -108,7 +109,10 @@ fn listens_on(server: &Server, asked: Ipv4Addr) -> Verdict {
         [one] if *one.ip() == asked => Ok(()),
         [] => fail(
             what,
-            format!("nothing listens on port {port}; {}", describe(&server.program.family())),
+            format!(
+                "nothing listens on port {port}; {}",
+                describe_processes(&server.program.process_tree())
+            ),
         ),
         [one] if one.ip().is_unspecified() => fail(
             what,
@@ -120,24 +124,24 @@ fn listens_on(server: &Server, asked: Ipv4Addr) -> Verdict {
     }
 }
 
-fn restart(trial: &Trial) -> Verdict {
+fn restart(context: &TestContext) -> Verdict {
     for _ in 0..3 {
-        let server = trial.server([ANY_PORT])?;
+        let server = context.server([ANY_PORT])?;
         let mut client = server.connect()?;
         let (own, address) = addresses(&client)?;
         client.send("x")?;
-        client.exactly(1, "an echo")?;
+        client.read_exactly(1, "an echo")?;
         // It ends first, so the connection lingers on at its side.
         drop(server);
-        client.end("the end, when the server was killed")?;
+        client.read_end("the end, when the server was killed")?;
         drop(client);
         let lingers =
             || sockets::connection(address, own).is_some_and(|end| end.state == sockets::TIME_WAIT);
-        if !within(PATIENCE, lingers) {
-            return Err(Stop::Trouble("no connection in TIME-WAIT could be made".into()));
+        if !within(TIMEOUT, lingers) {
+            return Err(Stop::GraderError("no connection in TIME-WAIT could be made".into()));
         }
-        let mut second = trial.program("server").arg(address.to_string()).start()?;
-        let said = second.line("a server that was stopped to start again at once");
+        let mut second = context.program("server").arg(address.to_string()).start()?;
+        let said = second.read_line("a server that was stopped to start again at once");
         let Err(Stop::Fail(finding)) = &said else {
             let line = said?;
             let same = line.ends_with(&format!(":{}", address.port()));
@@ -150,15 +154,15 @@ fn restart(trial: &Trial) -> Verdict {
             return fail(expected, format!("{}; {why}", finding.observed));
         }
     }
-    Err(Stop::Trouble("somebody else took the port, three times".into()))
+    Err(Stop::GraderError("somebody else took the port, three times".into()))
 }
 
-fn port_taken(trial: &Trial) -> Verdict {
-    let first = trial.server([ANY_PORT])?;
+fn port_taken(context: &TestContext) -> Verdict {
+    let first = context.server([ANY_PORT])?;
     let address = first.address;
     let what = format!("an error, since a server that runs has {address}");
-    let mut second = trial.program("server").arg(address.to_string()).start()?;
-    if let Ok(line) = second.line(&what) {
+    let mut second = context.program("server").arg(address.to_string()).start()?;
+    if let Ok(line) = second.read_line(&what) {
         let why = match line.rsplit(' ').next().and_then(|word| word.parse::<SocketAddrV4>().ok()) {
             Some(same) if same.port() == address.port() => {
                 "two servers have one port now (SO_REUSEPORT), and each gets some of the clients"
@@ -170,7 +174,7 @@ fn port_taken(trial: &Trial) -> Verdict {
         };
         return fail(what, format!("the second one says `{line}`: {why}"));
     }
-    let status = second.wait(&what, PATIENCE)?;
+    let status = second.wait(&what, TIMEOUT)?;
     let doing = second.describe();
     if status.success() || doing.starts_with(UNWRITTEN) { fail(what, doing) } else { Ok(()) }
 }
@@ -184,7 +188,7 @@ fn addresses(client: &Client) -> Verdict<(SocketAddrV4, SocketAddrV4)> {
         (_, Err(error)) if error.kind() == ErrorKind::NotConnected => {
             fail("the connection to be there until the client has ended it", error)
         }
-        _ => Err(Stop::Trouble("a connection that is not of IPv4".into())),
+        _ => Err(Stop::GraderError("a connection that is not of IPv4".into())),
     }
 }
 
@@ -194,15 +198,15 @@ fn ticks(program: &Program) -> u64 {
 }
 
 /// Waits until `n` signals have come to a program that waits.
-fn let_tick(program: &Program, n: u64) {
+fn wait_for_ticks(program: &Program, n: u64) {
     let before = ticks(program);
-    within(PATIENCE, || ticks(program) >= before + n);
+    within(TIMEOUT, || ticks(program) >= before + n);
 }
 
 /// Sends, and expects the same back.
-fn say(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Verdict {
+fn echo(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Verdict {
     server.program.explain(client.send(bytes))?;
-    let back = server.program.explain(client.exactly(bytes.len(), what))?;
+    let back = server.program.explain(client.read_exactly(bytes.len(), what))?;
     match difference(bytes, &back) {
         None => Ok(()),
         Some(how) => fail(what, how),
@@ -213,7 +217,7 @@ fn say(server: &mut Server, client: &mut Client, bytes: &[u8], what: &str) -> Ve
 fn served(server: &mut Server, what: &str) -> Verdict<Client> {
     let connected = server.connect();
     let mut client = server.program.explain(connected)?;
-    say(server, &mut client, b"?", what)?;
+    echo(server, &mut client, b"?", what)?;
     Ok(client)
 }
 
@@ -262,8 +266,8 @@ fn difference(sent: &[u8], back: &[u8]) -> Option<String> {
     })
 }
 
-fn returns(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn returns(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     for n in 1..=2 {
         let connected = server.connect();
         let mut client = server.program.explain(connected)?;
@@ -271,21 +275,21 @@ fn returns(trial: &Trial) -> Verdict {
             // Every value of a byte.
             let bytes: Vec<u8> = (0..length).map(|at| (at * 7 + at / 256) as u8).collect();
             let what = format!("{length} bytes of client {n} to come back");
-            say(&mut server, &mut client, &bytes, &what)?;
+            echo(&mut server, &mut client, &bytes, &what)?;
         }
-        server.program.explain(client.finish())?;
-        server.program.explain(client.end("nothing more, and the end"))?;
+        server.program.explain(client.shutdown_write())?;
+        server.program.explain(client.read_end("nothing more, and the end"))?;
     }
     Ok(())
 }
 
-fn interrupted(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn interrupted(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let what = "an echo for a client that was silent while signals came to the server";
     let mut client = served(&mut server, "an echo")?;
     for _ in 0..3 {
-        let_tick(&server.program, 5);
-        say(&mut server, &mut client, b"still there?", what)?;
+        wait_for_ticks(&server.program, 5);
+        echo(&mut server, &mut client, b"still there?", what)?;
     }
     Ok(())
 }
@@ -293,8 +297,8 @@ fn interrupted(trial: &Trial) -> Verdict {
 /// How many bytes go through a connection whose reader stops now and then: more than the buffers of both ends hold.
 const MUCH: usize = 8 << 20;
 
-fn partial_sends(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn partial_sends(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let client = served(&mut server, "an echo")?;
     let (addresses, bytes) = (addresses(&client)?, pattern(MUCH));
     let mut stream = client.stream();
@@ -319,17 +323,17 @@ fn partial_sends(trial: &Trial) -> Verdict {
         }
         let reads = stops == 0 || back.len() < read_until;
         if reads {
-            open = take(stream, &mut back)?;
+            open = read_available(stream, &mut back)?;
         } else if sent == MUCH || blocked(&server, addresses) {
             stops -= 1;
             read_until = back.len() + (1 << 20);
         }
         if before != (sent, back.len()) {
             last = Instant::now();
-        } else if last.elapsed() > PATIENCE {
+        } else if last.elapsed() > TIMEOUT {
             break;
         } else if reads {
-            wait_for(stream, sent < MUCH)?;
+            wait_for_input_and(stream, sent < MUCH)?;
         }
     }
     let what =
@@ -345,7 +349,7 @@ fn blocked(server: &Server, (client, theirs): (SocketAddrV4, SocketAddrV4)) -> b
     let unread = || oracles::unread(theirs, client);
     let Some(first @ 1..) = unread() else { return false };
     let before = ticks(&server.program);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while unread() == Some(first) && Instant::now() < until {
         if ticks(&server.program) >= before + 5 {
             return true;
@@ -356,7 +360,7 @@ fn blocked(server: &Server, (client, theirs): (SocketAddrV4, SocketAddrV4)) -> b
 }
 
 /// Reads what there is; gives whether more may come.
-fn take(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
+fn read_available(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
     let mut chunk = [0; 64 * 1024];
     match stream.read(&mut chunk) {
         Ok(0) => Ok(false),
@@ -372,19 +376,18 @@ fn take(mut stream: &TcpStream, into: &mut Vec<u8>) -> Verdict<bool> {
 }
 
 /// Waits a moment for something to read, or for room to write.
-fn wait_for(stream: &TcpStream, room: bool) -> Verdict<bool> {
+fn wait_for_input_and(stream: &TcpStream, room: bool) -> Verdict<bool> {
     let flags = if room { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
+    Ok(poll_for(&mut [PollFd::new(stream, flags)], Duration::from_millis(20))? > 0)
 }
 
-fn end(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn end(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     let mut client = served(&mut server, "an echo")?;
     let bytes = pattern(3000);
     server.program.explain(client.send(&bytes))?;
-    server.program.explain(client.finish())?;
-    let back = client.exactly(bytes.len(), "all that was sent before the end");
+    server.program.explain(client.shutdown_write())?;
+    let back = client.read_exactly(bytes.len(), "all that was sent before the end");
     if let Some(how) = difference(&bytes, &server.program.explain(back)?) {
         return fail("what was sent before the end to come back", how);
     }
@@ -400,8 +403,8 @@ fn end(trial: &Trial) -> Verdict {
             let how = "recv gives 0, which is the end, and it calls it again and again: a core is busy with nothing";
             return server.program.explain(fail(what, how));
         }
-        if begun.elapsed() > PATIENCE {
-            let how = format!("the connection is still open after {PATIENCE:?}");
+        if begun.elapsed() > TIMEOUT {
+            let how = format!("the connection is still open after {TIMEOUT:?}");
             return server.program.explain(fail(what, how));
         }
     }
@@ -410,7 +413,7 @@ fn end(trial: &Trial) -> Verdict {
     let (window, begun) = (Duration::from_millis(200), Instant::now());
     loop {
         let before = ticks(&server.program);
-        let ready = oracles::ready_during(&server.program.family(), window);
+        let ready = oracles::ready_during(&server.program.process_tree(), window);
         if ready <= window / 2 || ticks(&server.program) != before {
             return Ok(());
         }
@@ -422,73 +425,73 @@ fn end(trial: &Trial) -> Verdict {
     }
 }
 
-fn reset(trial: &Trial) -> Verdict {
-    let mut server = trial.server([ANY_PORT])?;
+fn reset(context: &TestContext) -> Verdict {
+    let mut server = context.server([ANY_PORT])?;
     // While the server waits in recv.
     let client = served(&mut server, "an echo")?;
-    vanish(client)?;
+    reset_and_wait(client)?;
     served(&mut server, "the next client to be served after one that reset its connection")?;
     // And when it has something to send: the client has sent, ended its side, and is gone before the server looks.
     let mut client = served(&mut server, "an echo")?;
     server.program.signal(Signal::SIGSTOP);
     let pid = server.program.pid();
     let stopped = || proc::process(pid).is_some_and(|process| process.state == 'T');
-    if !within(PATIENCE, stopped) {
-        return Err(Stop::Trouble("the server could not be stopped in time".into()));
+    if !within(TIMEOUT, stopped) {
+        return Err(Stop::GraderError("the server could not be stopped in time".into()));
     }
     client.send(pattern(60_000))?;
-    server.program.explain(client.finish())?;
-    vanish(client)?;
+    server.program.explain(client.shutdown_write())?;
+    reset_and_wait(client)?;
     server.program.signal(Signal::SIGCONT);
     let what = "the next client to be served after one that was gone before it was answered";
     served(&mut server, what).map(drop)
 }
 
-/// Resets a connection, and waits until the server's end of it knows.
-fn vanish(client: Client) -> Verdict {
+/// Resets a connection, and waits until the server's end of it is gone.
+fn reset_and_wait(client: Client) -> Verdict {
     let (own, theirs) = addresses(&client)?;
     sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO)).map_err(io::Error::from)?;
     drop(client);
-    if within(PATIENCE, || sockets::connection(theirs, own).is_none()) {
+    if within(TIMEOUT, || sockets::connection(theirs, own).is_none()) {
         Ok(())
     } else {
-        Err(Stop::Trouble("a connection could not be reset in time".into()))
+        Err(Stop::GraderError("a connection could not be reset in time".into()))
     }
 }
 
 // ---- The client ----
 
 /// A client that talks to this check.
-fn begin(trial: &Trial, words: &[&str], input: &str) -> Verdict<(Program, Client)> {
-    let listener = trial.listen()?;
+fn begin(context: &TestContext, words: &[&str], input: &str) -> Verdict<(Program, Client)> {
+    let listener = context.listen()?;
     let address = listener.address().to_string();
-    let mut program = trial.program("client").arg(&address).args(words).start()?;
+    let mut program = context.program("client").arg(&address).args(words).start()?;
     program.feed(input)?;
-    program.end_input();
+    program.close_stdin();
     let client = listener.accept_from(&mut program, "the client to connect")?;
     Ok((program, client))
 }
 
-/// Looks whether nothing goes on though the program has had every chance.
-struct Watch {
+/// Notices that a program makes no progress although it has had every chance.
+struct StallDetector {
     /// When it was first seen that nothing moves, and how many ticks there had been by then.
     still: Option<(Instant, u64)>,
 }
 
-impl Watch {
-    fn begin() -> Watch {
-        Watch { still: None }
+impl StallDetector {
+    fn new() -> StallDetector {
+        StallDetector { still: None }
     }
 
-    fn moved(&mut self) {
+    fn progressed(&mut self) {
         self.still = None;
     }
 
     /// Whether thirty signals have woken it in vain, or a long time has passed.
-    fn in_vain(&mut self, program: &Program) -> bool {
+    fn stalled(&mut self, program: &Program) -> bool {
         let (since, first) = *self.still.get_or_insert_with(|| (Instant::now(), ticks(program)));
         let still = since.elapsed();
-        still > PATIENCE || still > Duration::from_millis(300) && ticks(program) >= first + 30
+        still > TIMEOUT || still > Duration::from_millis(300) && ticks(program) >= first + 30
     }
 }
 
@@ -496,24 +499,24 @@ impl Watch {
 fn read_to_end(program: &mut Program, client: &Client, what: &str, why: &str) -> Verdict<Vec<u8>> {
     let stream = client.stream();
     stream.set_nonblocking(true)?;
-    let (mut bytes, mut watch) = (Vec::new(), Watch::begin());
+    let (mut bytes, mut detector) = (Vec::new(), StallDetector::new());
     loop {
         let before = bytes.len();
-        if !take(stream, &mut bytes)? {
+        if !read_available(stream, &mut bytes)? {
             stream.set_nonblocking(false)?;
             return Ok(bytes);
         }
         if bytes.len() > before {
-            watch.moved();
-        } else if !wait_for(stream, false)? && watch.in_vain(program) {
+            detector.progressed();
+        } else if !wait_for_input_and(stream, false)? && detector.stalled(program) {
             return program.explain(fail(what, format!("{} bytes came, and {why}", bytes.len())));
         }
     }
 }
 
-fn half_close(trial: &Trial) -> Verdict {
+fn half_close(context: &TestContext) -> Verdict {
     let input = "three\nlines\nhere\n";
-    let (mut program, mut client) = begin(trial, &[], input)?;
+    let (mut program, mut client) = begin(context, &[], input)?;
     let what = "all of the input, and the end of it, for a server that answers at the end";
     let why = "no end: client and server wait for each other";
     let got = read_to_end(&mut program, &client, what, why)?;
@@ -525,7 +528,7 @@ fn half_close(trial: &Trial) -> Verdict {
     let sent = client.send(reply);
     client.stream().shutdown(Shutdown::Write).ok();
     let what = format!("the client to print {reply:?}, which came after it had ended its side");
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let output = program.output();
     match (output == reply, sent) {
         (true, _) => Ok(()),
@@ -537,16 +540,16 @@ fn half_close(trial: &Trial) -> Verdict {
     }
 }
 
-fn reads_to_the_end(trial: &Trial) -> Verdict {
-    let (mut program, mut client) = begin(trial, &[], "date\n")?;
-    let asked = client.exactly(5, "the input");
+fn reads_to_the_end(context: &TestContext) -> Verdict {
+    let (mut program, mut client) = begin(context, &[], "date\n")?;
+    let asked = client.read_exactly(5, "the input");
     program.explain(asked)?;
     let reply = "Thursday, 1 January 1970, 00:00:00\n";
     // Every piece is a read of its own there, unless nobody reads any more.
-    let sent = client.send_apart(reply.as_bytes(), 5);
-    let _ = client.finish();
+    let sent = client.send_in_pieces(reply.as_bytes(), 5);
+    let _ = client.shutdown_write();
     let what = format!("{reply:?}, which came in seven pieces");
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let output = program.output();
     if output == reply && sent.is_ok() {
         return Ok(());
@@ -555,20 +558,20 @@ fn reads_to_the_end(trial: &Trial) -> Verdict {
     fail(what, format!("{output:?}: {how}; {}", program.describe()))
 }
 
-fn both_ways(trial: &Trial) -> Verdict {
+fn both_ways(context: &TestContext) -> Verdict {
     let count = MUCH.to_string();
-    let (mut program, client) = begin(trial, &[&count], "")?;
+    let (mut program, client) = begin(context, &[&count], "")?;
     let mut stream = client.stream();
     sockopt::set_socket_send_buffer_size(stream, 256 * 1024).map_err(io::Error::from)?;
     stream.set_nonblocking(true)?;
     // Not a byte is read before signals have come in the middle of the client's send.
-    let_tick(&program, 10);
+    wait_for_ticks(&program, 10);
     let (mut pending, mut moved) = (Vec::new(), 0);
-    let mut watch = Watch::begin();
+    let mut detector = StallDetector::new();
     loop {
         let before = (moved, pending.len());
         // As a simple server does it: what has come goes back before more is read.
-        if pending.is_empty() && !take(stream, &mut pending)? {
+        if pending.is_empty() && !read_available(stream, &mut pending)? {
             break;
         }
         if !pending.is_empty() {
@@ -583,8 +586,8 @@ fn both_ways(trial: &Trial) -> Verdict {
             }
         }
         if before != (moved, pending.len()) {
-            watch.moved();
-        } else if !wait_for_one(stream, !pending.is_empty())? && watch.in_vain(&program) {
+            detector.progressed();
+        } else if !wait_for_one(stream, !pending.is_empty())? && detector.stalled(&program) {
             let what = "a client that reads what comes back while it has more to send";
             let why = if pending.is_empty() {
                 "no end: it neither sends nor ends its side"
@@ -596,7 +599,7 @@ fn both_ways(trial: &Trial) -> Verdict {
     }
     let _ = stream.shutdown(Shutdown::Write);
     let wanted = format!("{count} bytes sent, {count} came back\nthey are the same\n");
-    program.wait("the client to end when everything has come back", PATIENCE)?;
+    program.wait("the client to end when everything has come back", TIMEOUT)?;
     let output = program.output();
     if output == wanted {
         Ok(())
@@ -608,6 +611,5 @@ fn both_ways(trial: &Trial) -> Verdict {
 /// Waits a moment for room to write, or for something to read.
 fn wait_for_one(stream: &TcpStream, room: bool) -> Verdict<bool> {
     let flags = if room { PollFlags::OUT } else { PollFlags::IN };
-    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-    Ok(poll(&mut [PollFd::new(stream, flags)], Some(&moment)).map_err(io::Error::from)? > 0)
+    Ok(poll_for(&mut [PollFd::new(stream, flags)], Duration::from_millis(20))? > 0)
 }

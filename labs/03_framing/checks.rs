@@ -1,10 +1,11 @@
 //! Pieces of every size, and servers that answer early and late.
 
-use crate::trial::{Check, Client, PATIENCE, Program, Stop, Trial, Verdict, describe, fail};
+use crate::context::{
+    Check, Client, Program, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail, hex,
+};
 use harness::wait::pause;
 use harness::{oracles, proc, sockets};
 use rustix::net::sockopt;
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,16 +29,9 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 /// The largest message with a length before it.
 const LENGTH_MAX: usize = 1 << 20;
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// A message of this length without a line feed.
-fn message(trial: &Trial, salt: u64, length: usize) -> Vec<u8> {
-    let first = trial.choose(salt, 64) as usize;
+fn message(context: &TestContext, salt: u64, length: usize) -> Vec<u8> {
+    let first = context.choose(salt, 64) as usize;
     (0..length).map(|at| b' ' + ((first + at * 7 + at / 90) % 90) as u8).collect()
 }
 
@@ -50,15 +44,15 @@ fn wire(framing: &str, message: &[u8]) -> Vec<u8> {
 
 /// Runs the program on these lines; gives it, and the lines that it prints.
 fn run(
-    trial: &Trial,
+    context: &TestContext,
     mode: &str,
     framing: &str,
     lines: &[String],
 ) -> Verdict<(Program, Vec<String>)> {
-    let mut program = trial.program("framing").args([mode, framing]).start()?;
+    let mut program = context.program("framing").args([mode, framing]).start()?;
     program.feed(lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
-    program.end_input();
-    program.wait("the program to end when its input does", PATIENCE)?;
+    program.close_stdin();
+    program.wait("the program to end when its input does", TIMEOUT)?;
     let output = program.output();
     if output.is_empty() {
         return fail("some output", program.describe());
@@ -75,9 +69,9 @@ fn shown(program: &mut Program, line: Option<&str>) -> String {
     }
 }
 
-fn encode(trial: &Trial, framing: &str, cases: &[(Vec<u8>, String)]) -> Verdict {
+fn encode(context: &TestContext, framing: &str, cases: &[(Vec<u8>, String)]) -> Verdict {
     let lines: Vec<String> = cases.iter().map(|(message, _)| hex(message)).collect();
-    let (mut program, said) = run(trial, "encode", framing, &lines)?;
+    let (mut program, said) = run(context, "encode", framing, &lines)?;
     for (at, (message, wanted)) in cases.iter().enumerate() {
         let said = said.get(at).map(String::as_str);
         if said != Some(wanted) {
@@ -89,20 +83,20 @@ fn encode(trial: &Trial, framing: &str, cases: &[(Vec<u8>, String)]) -> Verdict 
     Ok(())
 }
 
-fn encode_length(trial: &Trial) -> Verdict {
+fn encode_length(context: &TestContext) -> Verdict {
     let lengths = [0, 1, 5, 255, 256, 65_536];
     let mut cases: Vec<(Vec<u8>, String)> = lengths
         .iter()
-        .map(|length| message(trial, *length as u64, *length))
+        .map(|length| message(context, *length as u64, *length))
         .map(|message| (message.clone(), hex(&wire("length", &message))))
         .collect();
     cases.push((vec![b'\n', 0, 255], "000000030a00ff".into()));
-    encode(trial, "length", &cases)?;
+    encode(context, "length", &cases)?;
     // The letter m, once more than a message may have bytes: sent, it would be more than a megabyte of output.
     let above = LENGTH_MAX + 1;
-    match run(trial, "encode", "length", &[format!("*{above}")]) {
+    match run(context, "encode", "length", &[format!("*{above}")]) {
         Ok((_, said)) if said == ["error too-long"] => Ok(()),
-        Err(stop @ (Stop::Skip(_) | Stop::Trouble(_))) => Err(stop),
+        Err(stop @ (Stop::Skip(_) | Stop::GraderError(_))) => Err(stop),
         _ => fail(
             format!("a message of {above} bytes to be refused with `error too-long`"),
             "it was sent, though no receiver takes more than 1 MiB",
@@ -110,27 +104,27 @@ fn encode_length(trial: &Trial) -> Verdict {
     }
 }
 
-fn encode_line(trial: &Trial) -> Verdict {
+fn encode_line(context: &TestContext) -> Verdict {
     let mut cases: Vec<(Vec<u8>, String)> = [0, 1, 80, 4096]
         .iter()
-        .map(|length| message(trial, *length as u64, *length))
+        .map(|length| message(context, *length as u64, *length))
         .map(|message| (message.clone(), hex(&wire("line", &message))))
         .collect();
     cases.push((b"two\nlines".to_vec(), "error not-a-line".into()));
-    cases.push((message(trial, 9, 4097), "error too-long".into()));
-    encode(trial, "line", &cases)
+    cases.push((message(context, 9, 4097), "error too-long".into()));
+    encode(context, "line", &cases)
 }
 
 /// Feeds pieces and compares the messages that come out, and after which piece each does.
 fn decode(
-    trial: &Trial,
+    context: &TestContext,
     framing: &str,
     pieces: &[Vec<u8>],
     wanted: &[String],
     why: &str,
 ) -> Verdict {
     let lines: Vec<String> = pieces.iter().map(|piece| hex(piece)).collect();
-    let (mut program, said) = run(trial, "decode", framing, &lines)?;
+    let (mut program, said) = run(context, "decode", framing, &lines)?;
     if said == wanted {
         return Ok(());
     }
@@ -174,61 +168,66 @@ fn cut(bytes: &[u8], at: &[usize]) -> Vec<Vec<u8>> {
     pieces
 }
 
-fn both(trial: &Trial, lengths: &[usize], cuts: fn(&[u8]) -> Vec<Vec<u8>>, why: &str) -> Verdict {
+fn both(
+    context: &TestContext,
+    lengths: &[usize],
+    cuts: fn(&[u8]) -> Vec<Vec<u8>>,
+    why: &str,
+) -> Verdict {
     for framing in ["length", "line"] {
         let messages: Vec<Vec<u8>> = lengths
             .iter()
             .enumerate()
-            .map(|(n, length)| message(trial, n as u64, *length))
+            .map(|(n, length)| message(context, n as u64, *length))
             .collect();
         let stream: Vec<u8> = messages.iter().flat_map(|message| wire(framing, message)).collect();
         let pieces = cuts(&stream);
-        decode(trial, framing, &pieces, &expected(&messages, framing, &pieces), why)?;
+        decode(context, framing, &pieces, &expected(&messages, framing, &pieces), why)?;
     }
     Ok(())
 }
 
-fn whole(trial: &Trial) -> Verdict {
-    both(trial, &[5], |stream| vec![stream.to_vec()], "")
+fn whole(context: &TestContext) -> Verdict {
+    both(context, &[5], |stream| vec![stream.to_vec()], "")
 }
 
-fn merged(trial: &Trial) -> Verdict {
+fn merged(context: &TestContext) -> Verdict {
     let why = ": what one read gives may be several messages";
-    both(trial, &[3, 0, 7, 300, 1], |stream| vec![stream.to_vec()], why)
+    both(context, &[3, 0, 7, 300, 1], |stream| vec![stream.to_vec()], why)
 }
 
-fn byte_by_byte(trial: &Trial) -> Verdict {
+fn byte_by_byte(context: &TestContext) -> Verdict {
     let why = ": what one read gives may be a part of a message, or of its length";
-    both(trial, &[3, 0, 7], |stream| stream.iter().map(|byte| vec![*byte]).collect(), why)
+    both(context, &[3, 0, 7], |stream| stream.iter().map(|byte| vec![*byte]).collect(), why)
 }
 
-fn every_cut(trial: &Trial) -> Verdict {
+fn every_cut(context: &TestContext) -> Verdict {
     for framing in ["length", "line"] {
-        let messages = [message(trial, 1, 6), message(trial, 2, 3)];
+        let messages = [message(context, 1, 6), message(context, 2, 3)];
         let stream: Vec<u8> = messages.iter().flat_map(|message| wire(framing, message)).collect();
         for at in 1..stream.len() {
             let pieces = cut(&stream, &[at]);
             let why = format!(": the stream was cut after byte {at} of {}", stream.len());
-            decode(trial, framing, &pieces, &expected(&messages, framing, &pieces), &why)?;
+            decode(context, framing, &pieces, &expected(&messages, framing, &pieces), &why)?;
         }
     }
     Ok(())
 }
 
-fn large(trial: &Trial) -> Verdict {
-    let messages = [message(trial, 1, 70_000), message(trial, 2, 2)];
+fn large(context: &TestContext) -> Verdict {
+    let messages = [message(context, 1, 70_000), message(context, 2, 2)];
     let stream: Vec<u8> = messages.iter().flat_map(|message| wire("length", message)).collect();
     let pieces = cut(&stream, &[1000, 65_536, 65_540]);
     let why = ": the first of the two messages has 70,000 bytes, and 16 bits count to 65,535";
-    decode(trial, "length", &pieces, &expected(&messages, "length", &pieces), why)
+    decode(context, "length", &pieces, &expected(&messages, "length", &pieces), why)
 }
 
-fn untrusted_length(trial: &Trial) -> Verdict {
+fn untrusted_length(context: &TestContext) -> Verdict {
     for length in [u32::MAX, 1 << 30, LENGTH_MAX as u32 + 1] {
         let what = format!("`error too-long` for {length} bytes that are announced");
-        let mut program = trial.program("framing").args(["decode", "length"]).start()?;
+        let mut program = context.program("framing").args(["decode", "length"]).start()?;
         program.write(format!("{length:08x}\n"))?;
-        let said = program.line(&what)?;
+        let said = program.read_line(&what)?;
         if said == "read" {
             let room = proc::memory_peak(program.pid()).unwrap_or(0) >> 20;
             let observed = "it waits for them all, and after 4 bytes that have come";
@@ -240,15 +239,15 @@ fn untrusted_length(trial: &Trial) -> Verdict {
     // One that is allowed is no lie yet.
     let pieces = [(LENGTH_MAX as u32).to_be_bytes().to_vec()];
     let wanted = ["read".to_owned(), "error inside".to_owned()];
-    decode(trial, "length", &pieces, &wanted, ": 1 MiB is what a message may have")
+    decode(context, "length", &pieces, &wanted, ": 1 MiB is what a message may have")
 }
 
-fn endless_line(trial: &Trial) -> Verdict {
-    let pieces: Vec<Vec<u8>> = (0..5).map(|n| message(trial, n, 1000)).collect();
+fn endless_line(context: &TestContext) -> Verdict {
+    let pieces: Vec<Vec<u8>> = (0..5).map(|n| message(context, n, 1000)).collect();
     let mut wanted = vec!["read".to_owned(); 4];
     wanted.push("error too-long".into());
     let why = ": a line without an end fills the memory of whoever waits for it";
-    decode(trial, "line", &pieces, &wanted, why)
+    decode(context, "line", &pieces, &wanted, why)
 }
 
 /// A message as the program reads and writes it: of the letter m alone, from a thousand on, it is told by its length.
@@ -258,14 +257,14 @@ fn line(message: &[u8]) -> String {
 }
 
 /// Starts an exchange of these messages with this check as the server.
-fn begin(trial: &Trial, framing: &str, messages: &[Vec<u8>]) -> Verdict<(Program, Client)> {
-    let listener = trial.listen()?;
+fn begin(context: &TestContext, framing: &str, messages: &[Vec<u8>]) -> Verdict<(Program, Client)> {
+    let listener = context.listen()?;
     let address = listener.address().to_string();
-    let mut program = trial.program("framing").args(["exchange", framing, &address]).start()?;
+    let mut program = context.program("framing").args(["exchange", framing, &address]).start()?;
     for message in messages {
         program.write(format!("{}\n", line(message)))?;
     }
-    program.end_input();
+    program.close_stdin();
     let client = listener.accept_from(&mut program, "the program to connect")?;
     Ok((program, client))
 }
@@ -273,15 +272,15 @@ fn begin(trial: &Trial, framing: &str, messages: &[Vec<u8>]) -> Verdict<(Program
 /// What the program prints after all replies were sent; `how` says how they were.
 fn end(mut program: Program, client: &Client, messages: &[Vec<u8>], how: &str) -> Verdict {
     let what = format!("the program to end when it has all {} replies, {how}", messages.len());
-    let until = Instant::now() + PATIENCE;
-    while program.ended()?.is_none() && Instant::now() < until {
+    let until = Instant::now() + TIMEOUT;
+    while program.try_wait()?.is_none() && Instant::now() < until {
         if stuck(&program, client)? {
             let why = "it has read everything that was sent, and waits for more";
             return fail(what, format!("{why}; {}", program.describe()));
         }
         pause(Duration::from_millis(2));
     }
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let output = program.output();
     let wanted: Vec<String> =
         messages.iter().map(|message| format!("reply {}", line(message))).collect();
@@ -306,10 +305,10 @@ fn stuck(program: &Program, client: &Client) -> Verdict<bool> {
     else {
         return Ok(false);
     };
-    let family = program.family();
+    let family = program.process_tree();
     Ok(oracles::unread(theirs, own) == Some(0)
         && oracles::asleep_during(&family, Duration::from_millis(200))
-        && !describe(&family).contains("nanosleep"))
+        && !describe_processes(&family).contains("nanosleep"))
 }
 
 /// Waits for something to read from the program; an error if it will never send anything.
@@ -319,14 +318,14 @@ fn until_sent(program: &mut Program, client: &mut Client, what: &str) -> Verdict
         return Ok(());
     }
     stream.set_read_timeout(Some(Duration::from_millis(10)))?;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while Instant::now() < until && stream.peek(&mut [0]).is_err() {
         if stuck(program, client)? && stream.peek(&mut [0]).is_err() {
             let why = "nothing came, and it waits for a reply that nobody will send before";
             return fail(what, format!("{why}; {}", program.describe()));
         }
     }
-    Ok(stream.set_read_timeout(Some(PATIENCE))?)
+    Ok(stream.set_read_timeout(Some(TIMEOUT))?)
 }
 
 /// The next message by its own framing.
@@ -338,24 +337,24 @@ fn receive(
 ) -> Verdict<Vec<u8>> {
     until_sent(program, client, what)?;
     if framing == "line" {
-        return Ok(program.explain(client.line(what))?.into_bytes());
+        return Ok(program.explain(client.read_line(what))?.into_bytes());
     }
-    let head = program.explain(client.exactly(4, what))?;
+    let head = program.explain(client.read_exactly(4, what))?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if length > LENGTH_MAX {
         return fail("a length of at most 1 MiB before a message", format!("{length}"));
     }
-    program.explain(client.exactly(length, what))
+    program.explain(client.read_exactly(length, what))
 }
 
 fn stream_of(messages: &[Vec<u8>], framing: &str) -> Vec<u8> {
     messages.iter().flat_map(|message| wire(framing, message)).collect()
 }
 
-fn replies_merged(trial: &Trial) -> Verdict {
+fn replies_merged(context: &TestContext) -> Verdict {
     for framing in ["length", "line"] {
-        let messages: Vec<Vec<u8>> = (0..6).map(|n| message(trial, n, 5 + n as usize)).collect();
-        let (mut program, mut client) = begin(trial, framing, &messages)?;
+        let messages: Vec<Vec<u8>> = (0..6).map(|n| message(context, n, 5 + n as usize)).collect();
+        let (mut program, mut client) = begin(context, framing, &messages)?;
         for at in 1..=messages.len() {
             receive(&mut program, &mut client, framing, &format!("message {at} of 6"))?;
         }
@@ -365,21 +364,21 @@ fn replies_merged(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn answers_at_the_end(trial: &Trial) -> Verdict {
-    let messages: Vec<Vec<u8>> = (0..40).map(|n| message(trial, n, 20)).collect();
-    let (mut program, mut client) = begin(trial, "length", &messages)?;
+fn answers_at_the_end(context: &TestContext) -> Verdict {
+    let messages: Vec<Vec<u8>> = (0..40).map(|n| message(context, n, 20)).collect();
+    let (mut program, mut client) = begin(context, "length", &messages)?;
     for at in 1..=messages.len() {
         let what = format!("message {at} of 40, though none is answered before the last has come");
         receive(&mut program, &mut client, "length", &what)?;
     }
     // And then in pieces that have nothing to do with messages: each is a read of its own.
-    program.explain(client.send_apart(&stream_of(&messages, "length"), 17))?;
+    program.explain(client.send_in_pieces(&stream_of(&messages, "length"), 17))?;
     end(program, &client, &messages, "sent 17 bytes at a time")
 }
 
-fn more_than_the_buffers(trial: &Trial) -> Verdict {
+fn more_than_the_buffers(context: &TestContext) -> Verdict {
     let messages = vec![vec![b'm'; LENGTH_MAX]; 12];
-    let (mut program, mut client) = begin(trial, "length", &messages)?;
+    let (mut program, mut client) = begin(context, "length", &messages)?;
     // Its own end holds little, so that it is soon full.
     sockopt::set_socket_send_buffer_size(client.stream(), 256 * 1024).map_err(io::Error::from)?;
     for at in 1..=messages.len() {
@@ -406,14 +405,14 @@ fn reply_or_stuck(program: &mut Program, client: &mut Client, bytes: &[u8], at: 
     let mut stream = client.stream();
     stream.set_write_timeout(Some(Duration::from_millis(50)))?;
     let (mut sent, mut asleep) = (0, 0);
-    let until = Instant::now() + 2 * PATIENCE;
+    let until = Instant::now() + 2 * TIMEOUT;
     while sent < bytes.len() && Instant::now() < until {
         match stream.write(&bytes[sent..]) {
             Ok(n) => (sent, asleep) = (sent + n, 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 // With nothing to read it waits for what the kernel has yet to send, perhaps for a second time.
                 let sleeps = unread_there(client)
-                    && oracles::asleep_during(&program.family(), Duration::from_millis(100));
+                    && oracles::asleep_during(&program.process_tree(), Duration::from_millis(100));
                 asleep = if sleeps { asleep + 1 } else { 0 };
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -434,20 +433,20 @@ fn reply_or_stuck(program: &mut Program, client: &mut Client, bytes: &[u8], at: 
     fail(what, format!("at reply {at} of 12, of 1 MiB each, {why}; {doing}"))
 }
 
-fn server_gone(trial: &Trial) -> Verdict {
-    let messages: Vec<Vec<u8>> = (0..4).map(|n| message(trial, n, 8)).collect();
-    let (mut program, mut client) = begin(trial, "length", &messages)?;
+fn server_gone(context: &TestContext) -> Verdict {
+    let messages: Vec<Vec<u8>> = (0..4).map(|n| message(context, n, 8)).collect();
+    let (mut program, mut client) = begin(context, "length", &messages)?;
     for at in 1..=messages.len() {
         receive(&mut program, &mut client, "length", &format!("message {at} of 4"))?;
     }
     // Two replies and a half; then the server ends its sending, in order.
     client.send(stream_of(&messages[..2], "length"))?;
     client.send(&wire("length", &messages[2])[..7])?;
-    program.explain(client.finish())?;
+    program.explain(client.shutdown_write())?;
     let what = "an error, and the end, when the server closes in the middle of reply 3 of 4";
     let used = |program: &Program| proc::cpu_time(program.pid()).unwrap_or_default();
     let (begun, before) = (Instant::now(), used(&program));
-    while program.ended()?.is_none() && begun.elapsed() < PATIENCE {
+    while program.try_wait()?.is_none() && begun.elapsed() < TIMEOUT {
         // A program that has sixty bytes to look at needs next to no time of a processor.
         let spent = used(&program).saturating_sub(before);
         if spent > Duration::from_millis(100) {
@@ -460,7 +459,7 @@ fn server_gone(trial: &Trial) -> Verdict {
         }
         pause(Duration::from_millis(5));
     }
-    program.wait(what, PATIENCE)?;
+    program.wait(what, TIMEOUT)?;
     let output = program.output();
     let last = output.lines().last();
     if last.is_some_and(|line| line.starts_with("error ")) {

@@ -1,7 +1,7 @@
 //! The file protocol, spoken to the server byte by byte, and to the client by a server that is not kind.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, UNWRITTEN, Verdict, fail, quote,
+use crate::context::{
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote,
 };
 use harness::proc;
 use harness::wait::{pause, within};
@@ -75,18 +75,18 @@ impl Service {
 /// Has `check` examine a server of a folder with `a.txt`, `sub/b.txt` and what `prepare` adds, and says what the server
 /// was doing when something was found.
 fn serving(
-    trial: &Trial,
+    context: &TestContext,
     prepare: impl FnOnce(&Path) -> io::Result<()>,
     check: impl FnOnce(&mut Service) -> Verdict,
 ) -> Verdict {
-    let root = trial.folder().join("root");
+    let root = context.directory().join("root");
     fs::create_dir_all(root.join("sub"))?;
     fs::write(root.with_file_name("secret.txt"), "SECRET\n")?;
     fs::write(root.join("a.txt"), "alpha\n")?;
     fs::write(root.join("sub/b.txt"), "beta\n")?;
     prepare(&root)?;
     set_times(&root)?;
-    let server = begin(trial, &root)?;
+    let server = begin(context, &root)?;
     let mut service = Service { server, root };
     let found = check(&mut service);
     explained(&mut service.server.program, found)
@@ -95,31 +95,34 @@ fn serving(
 /// Adds what the program has come to, where that says more than that it waits for the next client.
 fn explained(program: &mut Program, found: Verdict) -> Verdict {
     let names = ["`server` ", "`client` "];
-    let says = |stop: &Stop| match stop {
+    let names_program = |stop: &Stop| match stop {
         Stop::Fail(finding) => names.iter().any(|name| finding.observed.contains(name)),
         _ => true,
     };
     // Its end may come a moment after that of its connection.
-    let ended =
-        within(Duration::from_millis(100), || program.ended().is_ok_and(|ended| ended.is_some()));
-    let busy = program.family().iter().any(|process| process.state == 'R');
+    let ended = within(Duration::from_millis(100), || {
+        program.try_wait().is_ok_and(|ended| ended.is_some())
+    });
+    let busy = program.process_tree().iter().any(|process| process.state == 'R');
     let unwritten = program.describe().starts_with(UNWRITTEN);
     match found {
-        Err(stop) if unwritten || (ended || busy) && !says(&stop) => program.explain(Err(stop)),
+        Err(stop) if unwritten || (ended || busy) && !names_program(&stop) => {
+            program.explain(Err(stop))
+        }
         other => other,
     }
 }
 
-fn begin(trial: &Trial, root: &Path) -> Verdict<Server> {
-    trial.server([OsStr::new("--root"), root.as_os_str()])
+fn begin(context: &TestContext, root: &Path) -> Verdict<Server> {
+    context.server([OsStr::new("--root"), root.as_os_str()])
 }
 
-fn nothing_more(_: &Path) -> io::Result<()> {
+fn no_more_files(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn set_times(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn set_times(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
@@ -134,8 +137,8 @@ fn set_times(folder: &Path) -> io::Result<()> {
 }
 
 /// Bytes that look like nothing, and no piece of which comes twice.
-fn noise(trial: &Trial, length: usize) -> Vec<u8> {
-    let block: Vec<u8> = (0..512).flat_map(|n| trial.choose(n, u64::MAX).to_ne_bytes()).collect();
+fn random_bytes(context: &TestContext, length: usize) -> Vec<u8> {
+    let block: Vec<u8> = (0..512).flat_map(|n| context.choose(n, u64::MAX).to_ne_bytes()).collect();
     let mut bytes = Vec::with_capacity(length + block.len());
     while bytes.len() < length {
         // Every other number is the count of those before it.
@@ -149,12 +152,12 @@ fn noise(trial: &Trial, length: usize) -> Vec<u8> {
 }
 
 /// All that a file may hold and that a program might stumble over.
-fn nasty(trial: &Trial) -> Vec<u8> {
+fn awkward_bytes(context: &TestContext) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..=255).collect();
     let markers = ["\r\n", "\r", "\n\n", "\n.\n", "##", "EOF\n", "\u{4}", "OK 0\n", "ERR no no\n"];
     bytes.extend(markers.concat().bytes());
     bytes.extend(b"\xff\xfe not UTF-8 \xc3\n");
-    bytes.extend(noise(trial, 200_000));
+    bytes.extend(random_bytes(context, 200_000));
     bytes.extend(b"##\r\n.\r\n");
     bytes
 }
@@ -165,14 +168,14 @@ type Reply = Result<Vec<u8>, String>;
 /// Reads one reply; `to` says what it answers.
 fn reply(client: &mut Client, to: &str) -> Verdict<Reply> {
     let what = format!("a reply to {}", quote(to));
-    let head = client.line(&what)?;
+    let head = client.read_line(&what)?;
     if let Some(refusal) = head.strip_prefix("ERR ") {
         return Ok(Err(refusal.to_owned()));
     }
     match head.strip_prefix("OK ").and_then(|length| length.parse().ok()) {
         Some(length) if length <= 4 * MUCH => {
             let what = format!("{length} bytes, as {} promises", quote(&head));
-            Ok(Ok(client.exactly(length, &what)?))
+            Ok(Ok(client.read_exactly(length, &what)?))
         }
         _ => fail(format!("{what}: `OK n` or `ERR code message`"), quote(&head)),
     }
@@ -199,7 +202,7 @@ fn refusal(client: &mut Client, request: &str, code: &str) -> Verdict {
 /// Uploads a short file. It comes apart from its request: whether a server can do without that is seen elsewhere.
 fn put(client: &mut Client, path: &str, text: &str) -> Verdict<(String, Reply)> {
     let request = format!("PUT {path} {}", text.len());
-    client.send_apart(format!("{request}\n{text}").as_bytes(), request.len() + 1)?;
+    client.send_in_pieces(format!("{request}\n{text}").as_bytes(), request.len() + 1)?;
     let answer = reply(client, &request)?;
     Ok((request, answer))
 }
@@ -215,12 +218,12 @@ fn show(reply: &Reply) -> String {
 }
 
 /// Asks for what must be given, and looks at every byte of it.
-fn gives(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
+fn expect_reply(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
     client.send(format!("{request}\n"))?;
-    given(client, request, wanted)
+    expect_bytes(client, request, wanted)
 }
 
-fn given(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
+fn expect_bytes(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
     match reply(client, request)? {
         Ok(bytes) => same(&format!("the reply to {}", quote(request)), wanted, &bytes),
         Err(refusal) => {
@@ -230,7 +233,7 @@ fn given(client: &mut Client, request: &str, wanted: &[u8]) -> Verdict {
 }
 
 /// The first place where two rows of bytes differ.
-fn parting(a: &[u8], b: &[u8]) -> usize {
+fn first_difference(a: &[u8], b: &[u8]) -> usize {
     let pieces = a.chunks(4096).zip(b.chunks(4096)).take_while(|(a, b)| a == b);
     let equal: usize = pieces.map(|(piece, _)| piece.len()).sum();
     equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
@@ -241,20 +244,25 @@ fn same(what: &str, wanted: &[u8], got: &[u8]) -> Verdict {
     if wanted == got {
         return Ok(());
     }
-    let at = parting(wanted, got);
+    let at = first_difference(wanted, got);
     let around = |bytes: &[u8]| {
         let piece = &bytes[at..bytes.len().min(at + 24)];
         if piece.is_empty() { "nothing".to_owned() } else { piece.escape_ascii().to_string() }
     };
     fail(
         format!("{what}: {} bytes, from byte {at} on: {}", wanted.len(), around(wanted)),
-        format!("{} bytes, from byte {at} on: {}{}", got.len(), around(got), skipped(wanted, got)),
+        format!(
+            "{} bytes, from byte {at} on: {}{}",
+            got.len(),
+            around(got),
+            describe_difference(wanted, got)
+        ),
     )
 }
 
 /// How the bytes that came differ from those that should have, where there is a word for it.
-fn skipped(wanted: &[u8], got: &[u8]) -> String {
-    let at = parting(wanted, got);
+fn describe_difference(wanted: &[u8], got: &[u8]) -> String {
+    let at = first_difference(wanted, got);
     let (rest, next) = (&wanted[at..], &got[at..]);
     if next.starts_with("\u{fffd}".as_bytes()) {
         return " (U+FFFD, which stands for what is not UTF-8: the bytes were taken for text)"
@@ -269,21 +277,21 @@ fn skipped(wanted: &[u8], got: &[u8]) -> String {
     }
     let known = next.get(..16);
     let near = &rest[..rest.len().min(256 << 10)];
-    let place = known.and_then(|known| near.windows(16).position(|window| window == known));
-    match place {
+    let offset = known.and_then(|known| near.windows(16).position(|window| window == known));
+    match offset {
         Some(missing) => format!(" ({missing} bytes are missing there, and then it goes on)"),
         None => String::new(),
     }
 }
 
 /// Waits until the program has come to rest: it waits itself, and nothing happens. A check goes on if it never does.
-fn rests(program: &Program) -> bool {
+fn wait_until_idle(program: &Program) -> bool {
     let look = || {
         let waits = proc::process(program.pid()).is_some_and(|process| process.state == 'S');
         waits.then(|| proc::context_switches(program.pid()))
     };
     let is_gone = || proc::process(program.pid()).is_none_or(|process| process.state == 'Z');
-    within(PATIENCE, || {
+    within(TIMEOUT, || {
         if is_gone() {
             return true;
         }
@@ -298,41 +306,36 @@ fn rests(program: &Program) -> bool {
 
 /// Stops the program for a moment, as Ctrl-Z and `fg` do. A call that waits in the middle of its work returns then, and
 /// says how much of it is done.
-fn interrupt(program: &Program) -> Verdict {
+fn stop_and_continue(program: &Program) -> Verdict {
     let is_stopped = || proc::process(program.pid()).is_some_and(|process| process.state == 'T');
     let is_gone = || proc::process(program.pid()).is_none_or(|process| process.state == 'Z');
     program.signal(Signal::SIGSTOP);
-    let stopped = within(PATIENCE, || is_stopped() || is_gone());
+    let stopped = within(TIMEOUT, || is_stopped() || is_gone());
     program.signal(Signal::SIGCONT);
-    if stopped && within(PATIENCE, || !is_stopped()) {
+    if stopped && within(TIMEOUT, || !is_stopped()) {
         Ok(())
     } else {
-        Err(Stop::Trouble("the program could not be stopped and continued in time".into()))
+        Err(Stop::GraderError("the program could not be stopped and continued in time".into()))
     }
 }
 
 /// A small receive buffer, so that who sends has to wait soon.
-fn read_slowly(client: &Client) -> Verdict {
+fn shrink_receive_buffer(client: &Client) -> Verdict {
     Ok(sockopt::set_socket_recv_buffer_size(client.stream(), 128 << 10).map_err(io::Error::from)?)
-}
-
-/// Leaves at once: the other side is told by a reset.
-fn reset(client: Client) -> Verdict {
-    let linger = sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO));
-    Ok(linger.map_err(io::Error::from)?)
 }
 
 /// The server still serves.
 fn serves_another(service: &Service, after: &str) -> Verdict {
     let what = format!("the next client to be served after {after}");
-    let served = service.client().and_then(|mut next| gives(&mut next, "GET a.txt", b"alpha\n"));
+    let served =
+        service.client().and_then(|mut next| expect_reply(&mut next, "GET a.txt", b"alpha\n"));
     match served {
         Err(Stop::Fail(finding)) => fail(what, finding.observed),
         other => other,
     }
 }
 
-fn list_entries(trial: &Trial) -> Verdict {
+fn list_entries(context: &TestContext) -> Verdict {
     let prepare = |root: &Path| {
         fs::write(root.join("b c%.bin"), [0, 1, 2])?;
         fs::write(root.join("Z.txt"), "")?;
@@ -342,7 +345,7 @@ fn list_entries(trial: &Trial) -> Verdict {
         nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRUSR)?;
         Ok(())
     };
-    serving(trial, prepare, |service| {
+    serving(context, prepare, |service| {
         let rows = [
             "f 0 1700000000 Z.txt",
             "f 6 1700000000 a.txt",
@@ -368,14 +371,14 @@ fn list_entries(trial: &Trial) -> Verdict {
 fn listed(client: &mut Client, request: &str, wanted: &str) -> Verdict {
     client.send(format!("{request}\n"))?;
     let what = format!("a reply to `{request}`");
-    let head = client.line(&what)?;
+    let head = client.read_line(&what)?;
     let right = format!("OK {}", wanted.len());
     if head.starts_with("ERR") || !head.starts_with("OK ") {
         return fail(format!("`{right}` to `{request}`"), quote(&head));
     }
     // The lines first: a wrong length is easier to understand once they are known to be right.
     for line in wanted.lines() {
-        let found = client.line(&format!("the line `{line}` in the reply to `{request}`"))?;
+        let found = client.read_line(&format!("the line `{line}` in the reply to `{request}`"))?;
         if found != line {
             let order = if wanted.lines().any(|line| line == found) {
                 " (a line of its own, but not in the order of the bytes of the names)"
@@ -397,48 +400,49 @@ fn listed(client: &mut Client, request: &str, wanted: &str) -> Verdict {
     Ok(())
 }
 
-fn get_every_byte(trial: &Trial) -> Verdict {
-    let nasty = nasty(trial);
+fn get_every_byte(context: &TestContext) -> Verdict {
+    let awkward = awkward_bytes(context);
     let prepare = |root: &Path| {
-        fs::write(root.join("nasty"), &nasty)?;
+        fs::write(root.join("nasty"), &awkward)?;
         fs::write(root.join("empty"), "")?;
         fs::write(root.join("two words"), "spaced\n")?;
         Ok(())
     };
-    serving(trial, prepare, |service| {
+    serving(context, prepare, |service| {
         // If anything came behind the file, it would stand before the next reply.
         let mut client = service.client()?;
         client.send("GET nasty\nGET empty\nQUIT\n")?;
-        client.finish()?;
-        let wanted = [format!("OK {}\n", nasty.len()).as_bytes(), &nasty, b"OK 0\nOK 0\n"].concat();
-        let got = client.up_to(wanted.len() + 64)?;
+        client.shutdown_write()?;
+        let wanted =
+            [format!("OK {}\n", awkward.len()).as_bytes(), &awkward, b"OK 0\nOK 0\n"].concat();
+        let got = client.read_up_to(wanted.len() + 64)?;
         same("the replies to `GET nasty`, `GET empty` and `QUIT`", &wanted, &got)?;
         drop(client);
         let mut client = service.client()?;
-        gives(&mut client, "GET a.txt", b"alpha\n")?;
-        gives(&mut client, "get /sub/b.txt", b"beta\n")?;
-        gives(&mut client, "GET two%20words", b"spaced\n")?;
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")?;
+        expect_reply(&mut client, "get /sub/b.txt", b"beta\n")?;
+        expect_reply(&mut client, "GET two%20words", b"spaced\n")?;
         refused(&mut client, "GET nowhere", "not-found")?;
         refused(&mut client, "GET sub", "not-a-file")
     })
 }
 
-fn get_no_padding(trial: &Trial) -> Verdict {
-    let original = noise(trial, MUCH);
+fn get_no_padding(context: &TestContext) -> Verdict {
+    let original = random_bytes(context, MUCH);
     serving(
-        trial,
+        context,
         |root| fs::write(root.join("log"), &original),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             // Whoever has not been given the request yet rests, too.
-            client.send_apart(b"GET log\n", 8)?;
+            client.send_in_pieces(b"GET log\n", 8)?;
             // In the middle of the reply, since nobody reads it, the file is made shorter.
-            rests(service.program());
+            wait_until_idle(service.program());
             File::options().write(true).open(service.root.join("log"))?.set_len(1 << 20)?;
             let head = format!("OK {MUCH}\n").into_bytes();
             let wanted = [&head[..], &original].concat();
-            let got = client.up_to(wanted.len())?;
+            let got = client.read_up_to(wanted.len())?;
             drop(client);
             let what = format!(
                 "`OK {MUCH}` and nothing but bytes of the file behind it; it was made shorter meanwhile, so the \
@@ -457,18 +461,22 @@ fn get_no_padding(trial: &Trial) -> Verdict {
     )
 }
 
-fn put_stored(trial: &Trial) -> Verdict {
-    let nasty = nasty(trial);
-    serving(trial, nothing_more, |service| {
+fn put_stored(context: &TestContext) -> Verdict {
+    let awkward = awkward_bytes(context);
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
-        let long = nasty.len();
-        let files: [(&str, &[u8]); 4] =
-            [("new.bin", b"\r\n\0\xff"), ("sub/nasty", &nasty), ("a.txt", b"other"), ("none", b"")];
+        let long = awkward.len();
+        let files: [(&str, &[u8]); 4] = [
+            ("new.bin", b"\r\n\0\xff"),
+            ("sub/nasty", &awkward),
+            ("a.txt", b"other"),
+            ("none", b""),
+        ];
         for (name, bytes) in files {
             let head = format!("PUT {name} {}", bytes.len());
             // The next request comes right behind the file.
             client.send([head.as_bytes(), b"\n", bytes, b"LIST sub\n"].concat())?;
-            given(&mut client, &head, b"")?;
+            expect_bytes(&mut client, &head, b"")?;
             let stored = match fs::read(service.root.join(name)) {
                 Ok(stored) => stored,
                 Err(error) => return fail(format!("a file `{name}` after `OK 0`"), error),
@@ -479,7 +487,7 @@ fn put_stored(trial: &Trial) -> Verdict {
                     format!("`LIST sub`, which came right behind the {long} bytes, answered");
                 return fail(what, format!("ERR {}", quote(&refusal)));
             }
-            gives(&mut client, &format!("GET {name}"), bytes)?;
+            expect_reply(&mut client, &format!("GET {name}"), bytes)?;
         }
         Ok(())
     })
@@ -491,7 +499,7 @@ fn half_an_upload(service: &Service, name: &str) -> Verdict<Client> {
     let head = format!("PUT {name} 100000\n");
     let bytes = [head.as_bytes(), &[b'x'; 50_000]].concat();
     // Whoever has read the last piece is done with the one before it.
-    client.send_apart(&bytes, 40_000)?;
+    client.send_in_pieces(&bytes, 40_000)?;
     Ok(client)
 }
 
@@ -509,24 +517,26 @@ fn unchanged(service: &Service, when: &str) -> Verdict {
     }
 }
 
-fn put_atomic(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn put_atomic(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         for name in ["fresh", "a.txt"] {
             let mut client = half_an_upload(service, name)?;
             unchanged(service, &format!("while half of `PUT {name}` has come"))?;
-            client.finish()?;
-            client.end("the end of the connection, since the rest of the file will never come")?;
+            client.shutdown_write()?;
+            client.read_end(
+                "the end of the connection, since the rest of the file will never come",
+            )?;
             unchanged(service, &format!("after half of `PUT {name}` and the client's end"))?;
-            reset(half_an_upload(service, name)?)?;
+            half_an_upload(service, name)?.reset()?;
             serves_another(service, "one that was lost in the middle of its upload")?;
             unchanged(service, &format!("after half of `PUT {name}` and a reset"))?;
         }
         // A server that is killed cannot tidy up. Even so nobody is to see half a file.
         let client = half_an_upload(service, "fresh")?;
         service.server.program.signal(Signal::SIGKILL);
-        service.server.program.wait("the server to be killed", PATIENCE)?;
+        service.server.program.wait("the server to be killed", TIMEOUT)?;
         drop(client);
-        service.server = begin(trial, &service.root)?;
+        service.server = begin(context, &service.root)?;
         let listing = match ask(&mut service.client()?, "LIST")? {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(refusal) => return fail("OK to `LIST`", format!("ERR {}", quote(&refusal))),
@@ -542,13 +552,13 @@ fn put_atomic(trial: &Trial) -> Verdict {
     })
 }
 
-fn put_nothing_left(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn put_nothing_left(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         let before = service.names()?;
         let mut client = half_an_upload(service, "fresh")?;
-        client.finish()?;
-        client.end("the end of the connection, since the rest of the file will never come")?;
-        reset(half_an_upload(service, "a.txt")?)?;
+        client.shutdown_write()?;
+        client.read_end("the end of the connection, since the rest of the file will never come")?;
+        half_an_upload(service, "a.txt")?.reset()?;
         serves_another(service, "one that was lost in the middle of its upload")?;
         // The name is used once more: a temporary that is in the way would show.
         let mut client = service.client()?;
@@ -570,8 +580,8 @@ fn put_nothing_left(trial: &Trial) -> Verdict {
     })
 }
 
-fn put_refused(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn put_refused(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         let body = "QUIT\nPUT evil 4\nevilGET sub/b.txt\n";
         for (path, code) in
             [("../x", "bad-path"), ("no/such/x", "not-found"), ("sub", "not-a-file")]
@@ -580,7 +590,7 @@ fn put_refused(trial: &Trial) -> Verdict {
             let all = format!("{head}\n{body}GET a.txt\n");
             for size in [all.len(), head.len() + 8] {
                 let mut client = service.client()?;
-                client.send_apart(all.as_bytes(), size)?;
+                client.send_in_pieces(all.as_bytes(), size)?;
                 refusal(&mut client, &head, code)?;
                 let what = format!(
                     "the {} bytes of the refused `{head}` thrown away, and then `GET a.txt` answered",
@@ -607,7 +617,7 @@ fn put_refused(trial: &Trial) -> Verdict {
 }
 
 /// Refuses to give what lies outside.
-fn kept_in(client: &mut Client, request: &str) -> Verdict {
+fn expect_inside(client: &mut Client, request: &str) -> Verdict {
     match ask(client, request)? {
         Ok(bytes) if bytes.windows(6).any(|window| window == b"SECRET") => {
             let what = format!("`ERR bad-path ...` to `{request}`");
@@ -645,8 +655,8 @@ fn writes_nothing_outside(service: &Service, client: &mut Client, path: &str) ->
     }
 }
 
-fn path_dotdot(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn path_dotdot(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
         let requests = [
             "GET ../secret.txt",
@@ -665,16 +675,16 @@ fn path_dotdot(trial: &Trial) -> Verdict {
             "GET a%0Ab",
         ];
         for request in requests {
-            kept_in(&mut client, request)?;
+            expect_inside(&mut client, request)?;
         }
         for path in ["../evil", "%2e%2e/evil", "sub/../../evil", "..%2Fevil", "../secret.txt"] {
             writes_nothing_outside(service, &mut client, path)?;
         }
-        gives(&mut client, "GET a.txt", b"alpha\n")
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")
     })
 }
 
-fn path_links(trial: &Trial) -> Verdict {
+fn path_links(context: &TestContext) -> Verdict {
     let prepare = |root: &Path| {
         // A name that begins like that of the served folder is still another folder.
         let neighbour = root.with_file_name("root-of-others");
@@ -687,10 +697,10 @@ fn path_links(trial: &Trial) -> Verdict {
         symlink("a.txt", root.join("file-inside"))?;
         symlink("sub", root.join("folder-inside"))
     };
-    serving(trial, prepare, |service| {
+    serving(context, prepare, |service| {
         let mut client = service.client()?;
-        gives(&mut client, "GET file-inside", b"alpha\n")?;
-        gives(&mut client, "GET folder-inside/b.txt", b"beta\n")?;
+        expect_reply(&mut client, "GET file-inside", b"alpha\n")?;
+        expect_reply(&mut client, "GET folder-inside/b.txt", b"beta\n")?;
         for request in [
             "GET file-outside",
             "GET folder-outside/secret.txt",
@@ -698,7 +708,7 @@ fn path_links(trial: &Trial) -> Verdict {
             "LIST folder-outside",
             "LIST neighbour",
         ] {
-            kept_in(&mut client, request)?;
+            expect_inside(&mut client, request)?;
         }
         refused(&mut client, "GET dangling", "not-found")?;
         let rows = [
@@ -718,15 +728,15 @@ fn path_links(trial: &Trial) -> Verdict {
                 return fail(format!("`OK 0` to `{request}`"), show(&answer));
             }
             nothing_outside(service, &request)?;
-            gives(&mut client, &format!("GET {name}"), b"new")?;
+            expect_reply(&mut client, &format!("GET {name}"), b"new")?;
         }
         // What the link led to is as it was.
-        gives(&mut client, "GET a.txt", b"alpha\n")
+        expect_reply(&mut client, "GET a.txt", b"alpha\n")
     })
 }
 
-fn stream_any_cut(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn stream_any_cut(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         let requests = "LIST sub\r\nGET a.txt\nPUT new 8\nGET a.\n\nget new\nNONSENSE\nQUIT\n";
         let listing = "f 5 1700000000 b.txt\n";
         let wanted = format!(
@@ -735,47 +745,47 @@ fn stream_any_cut(trial: &Trial) -> Verdict {
         );
         for size in [requests.len(), 1, 7] {
             let mut client = service.client()?;
-            client.send_apart(requests.as_bytes(), size)?;
-            client.finish()?;
+            client.send_in_pieces(requests.as_bytes(), size)?;
+            client.shutdown_write()?;
             let how = match size {
                 1 => "requests that come one byte at a time",
                 7 => "requests that come seven bytes at a time",
                 _ => "seven requests that come in one piece",
             };
-            let got = client.up_to(wanted.len())?;
+            let got = client.read_up_to(wanted.len())?;
             same(&format!("the replies to {how}"), wanted.as_bytes(), &got)?;
-            client.line("the rest of the reply to `NONSENSE`")?;
-            given(&mut client, "QUIT", b"")?;
-            client.end("the end of the connection after `QUIT`")?;
+            client.read_line("the rest of the reply to `NONSENSE`")?;
+            expect_bytes(&mut client, "QUIT", b"")?;
+            client.read_end("the end of the connection after `QUIT`")?;
         }
         // What was asked before the end is answered, and what is not whole is no request.
         let mut client = service.client()?;
         client.send("GET a.txt\nGET sub/b.txt\nGET a.t")?;
-        client.finish()?;
-        given(&mut client, "GET a.txt", b"alpha\n")?;
-        given(&mut client, "GET sub/b.txt", b"beta\n")?;
-        client.end("no reply to `GET a.t`, which has no end, and the end of the connection")
+        client.shutdown_write()?;
+        expect_bytes(&mut client, "GET a.txt", b"alpha\n")?;
+        expect_bytes(&mut client, "GET sub/b.txt", b"beta\n")?;
+        client.read_end("no reply to `GET a.t`, which has no end, and the end of the connection")
     })
 }
 
-fn stream_partial_writes(trial: &Trial) -> Verdict {
-    let much = noise(trial, MUCH);
+fn stream_partial_writes(context: &TestContext) -> Verdict {
+    let much = random_bytes(context, MUCH);
     serving(
-        trial,
+        context,
         |root| fs::write(root.join("much"), &much),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             client.send("GET much\n")?;
-            client.finish()?;
+            client.shutdown_write()?;
             let wanted = [format!("OK {MUCH}\n").as_bytes(), &much].concat();
             let mut got = Vec::new();
             for round in 0.. {
-                rests(service.program());
-                interrupt(service.program())?;
+                wait_until_idle(service.program());
+                stop_and_continue(service.program())?;
                 // The last time asks for more than there is, and so for the end.
                 let most = if round < 6 { 300_001 } else { wanted.len() };
-                let piece = client.up_to(most)?;
+                let piece = client.read_up_to(most)?;
                 got.extend_from_slice(&piece);
                 if piece.len() < most {
                     break;
@@ -787,16 +797,16 @@ fn stream_partial_writes(trial: &Trial) -> Verdict {
     )
 }
 
-fn stream_endless_line(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn stream_endless_line(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         let mut client = service.client()?;
         let longest = "x".repeat(4095);
         refused(&mut client, &longest, "bad-command")?;
         client.send("x".repeat(4096))?;
         let what = "`ERR line-too-long ...` to 4096 bytes without LF";
-        match client.line(what) {
+        match client.read_line(what) {
             Ok(line) if line.starts_with("ERR line-too-long ") => {
-                client.end("the end of the connection after `ERR line-too-long`")
+                client.read_end("the end of the connection after `ERR line-too-long`")
             }
             Ok(line) => fail(what, quote(&line)),
             Err(Stop::Fail(finding)) => {
@@ -807,39 +817,39 @@ fn stream_endless_line(trial: &Trial) -> Verdict {
     })
 }
 
-fn clients_quit(trial: &Trial) -> Verdict {
-    serving(trial, nothing_more, |service| {
+fn clients_quit(context: &TestContext) -> Verdict {
+    serving(context, no_more_files, |service| {
         for _ in 0..2 {
             let mut client = service.client()?;
-            gives(&mut client, "GET a.txt", b"alpha\n")?;
-            gives(&mut client, "QUIT", b"")?;
-            client.end("the end of the connection after `QUIT`")?;
+            expect_reply(&mut client, "GET a.txt", b"alpha\n")?;
+            expect_reply(&mut client, "QUIT", b"")?;
+            client.read_end("the end of the connection after `QUIT`")?;
             drop(client);
             serves_another(service, "one that has said QUIT")?;
         }
         let client = service.client()?;
-        client.finish()?;
+        client.shutdown_write()?;
         drop(client);
         serves_another(service, "one that has left without a word")
     })
 }
 
-fn clients_lost(trial: &Trial) -> Verdict {
-    let much = noise(trial, MUCH);
+fn clients_lost(context: &TestContext) -> Verdict {
+    let much = random_bytes(context, MUCH);
     serving(
-        trial,
+        context,
         |root| fs::write(root.join("much"), &much),
         |service| {
             let mut client = service.client()?;
-            read_slowly(&client)?;
+            shrink_receive_buffer(&client)?;
             client.send("GET much\n")?;
-            client.line("a reply to `GET much`")?;
-            rests(service.program());
-            reset(client)?;
+            client.read_line("a reply to `GET much`")?;
+            wait_until_idle(service.program());
+            client.reset()?;
             serves_another(service, "one that was lost in the middle of a reply")?;
             let mut client = service.client()?;
-            client.send_apart(b"GET a", 5)?;
-            reset(client)?;
+            client.send_in_pieces(b"GET a", 5)?;
+            client.reset()?;
             serves_another(service, "one that was lost in the middle of a request")
         },
     )
@@ -847,13 +857,13 @@ fn clients_lost(trial: &Trial) -> Verdict {
 
 /// Runs the client against `answer`, which gets its connection and the request.
 fn answering(
-    trial: &Trial,
+    context: &TestContext,
     words: &[&str],
     answer: impl FnOnce(&mut Program, &mut Client) -> Verdict,
 ) -> Verdict {
-    let listener = trial.listen()?;
+    let listener = context.listen()?;
     let address = listener.address().to_string();
-    let mut program = trial.program("client").arg(address).args(words).start()?;
+    let mut program = context.program("client").arg(address).args(words).start()?;
     let mut connection = match listener.accept("the client to connect") {
         Ok(connection) => connection,
         Err(stop) => return explained(&mut program, Err(stop)),
@@ -863,7 +873,7 @@ fn answering(
 }
 
 fn requested(connection: &mut Client, request: &str) -> Verdict {
-    let line = connection.line(&format!("the request `{request}`"))?;
+    let line = connection.read_line(&format!("the request `{request}`"))?;
     // One CR before the end is allowed.
     if line.strip_suffix('\r').unwrap_or(&line) == request {
         return Ok(());
@@ -874,22 +884,22 @@ fn requested(connection: &mut Client, request: &str) -> Verdict {
 /// The client ends in order, while the connection is open.
 fn succeeds(program: &mut Program, reply: &str) -> Verdict {
     let what = format!("the client to end with exit code 0 once it has {reply}");
-    let status = program.wait(&what, PATIENCE)?;
+    let status = program.wait(&what, TIMEOUT)?;
     if status.success() { Ok(()) } else { fail(what, program.describe()) }
 }
 
-fn client_reply(trial: &Trial) -> Verdict {
+fn client_reply(context: &TestContext) -> Verdict {
     for (words, request, size) in [
         (&["list"][..], "LIST", 1),
         (&["get", "x"], "GET x", 1),
         (&["list", "sub"], "LIST sub", 100),
         (&["get", "sub/x"], "GET sub/x", 4),
     ] {
-        answering(trial, words, |program, connection| {
+        answering(context, words, |program, connection| {
             requested(connection, request)?;
             // All in one piece, or each byte on its own.
-            let sent = connection.send_apart(b"OK 12\nhello\nworld\n", size);
-            if let Err(stop @ (Stop::Trouble(_) | Stop::Skip(_))) = sent {
+            let sent = connection.send_in_pieces(b"OK 12\nhello\nworld\n", size);
+            if let Err(stop @ (Stop::GraderError(_) | Stop::Skip(_))) = sent {
                 return Err(stop);
             }
             // Whoever does not take all of it is asked why.
@@ -902,15 +912,15 @@ fn client_reply(trial: &Trial) -> Verdict {
         })?;
     }
     for (words, request) in [(&["get", "x"][..], "GET x"), (&["get", "x", "file"], "GET x")] {
-        answering(trial, words, |program, connection| {
+        answering(context, words, |program, connection| {
             requested(connection, request)?;
             connection.send("ERR not-found there is no such file\n")?;
-            let status = program.wait("the client to end after a refusal", PATIENCE)?;
+            let status = program.wait("the client to end after a refusal", TIMEOUT)?;
             if status.success() {
                 let what = "another exit code than 0 after `ERR not-found ...`";
                 return fail(what, program.describe());
             }
-            if !program.output().is_empty() || trial.folder().join("file").exists() {
+            if !program.output().is_empty() || context.directory().join("file").exists() {
                 return fail("no file and no output after a refusal", quote(&program.output()));
             }
             match program.errors().contains("not-found") {
@@ -922,37 +932,37 @@ fn client_reply(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn client_every_byte(trial: &Trial) -> Verdict {
-    let nasty = nasty(trial);
-    answering(trial, &["get", "nasty", "copy"], |program, connection| {
+fn client_every_byte(context: &TestContext) -> Verdict {
+    let awkward = awkward_bytes(context);
+    answering(context, &["get", "nasty", "copy"], |program, connection| {
         requested(connection, "GET nasty")?;
-        connection.send(format!("OK {}\n", nasty.len()))?;
-        for piece in nasty.chunks(70_001) {
+        connection.send(format!("OK {}\n", awkward.len()))?;
+        for piece in awkward.chunks(70_001) {
             connection.send(piece)?;
         }
         // The connection stays open: that all has come can be known from the length alone.
         succeeds(program, "the last byte of the file, while the connection stays open")?;
-        let copy = fs::read(trial.folder().join("copy"));
+        let copy = fs::read(context.directory().join("copy"));
         let copy = match copy {
             Ok(copy) => copy,
             Err(error) => return fail("a file `copy`", error),
         };
-        same("the file that the client has fetched", &nasty, &copy)
+        same("the file that the client has fetched", &awkward, &copy)
     })
 }
 
-fn client_short(trial: &Trial) -> Verdict {
+fn client_short(context: &TestContext) -> Verdict {
     for (sent, what) in [
         (&b"OK 1000\nonly these"[..], "10 bytes of the 1000 that were promised"),
         (b"OK 10", "half a line"),
         (b"", "nothing"),
     ] {
-        answering(trial, &["get", "x"], |program, connection| {
+        answering(context, &["get", "x"], |program, connection| {
             requested(connection, "GET x")?;
             connection.send(sent)?;
-            connection.finish()?;
+            connection.shutdown_write()?;
             let status =
-                program.wait(&format!("the client to end after {what} and the end"), PATIENCE)?;
+                program.wait(&format!("the client to end after {what} and the end"), TIMEOUT)?;
             match status.success() {
                 true => fail(
                     format!("an error, since the connection ended after {what}"),
@@ -968,24 +978,24 @@ fn client_short(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn client_put(trial: &Trial) -> Verdict {
-    let much = noise(trial, MUCH);
+fn client_put(context: &TestContext) -> Verdict {
+    let much = random_bytes(context, MUCH);
     let files: [(&str, &[u8]); 3] =
         [("small", b"no text: \xff\r\n\0##\n"), ("none", b""), ("much", &much)];
     for (name, bytes) in files {
-        fs::write(trial.folder().join(name), bytes)?;
+        fs::write(context.directory().join(name), bytes)?;
         let path = format!("up/{name}");
-        answering(trial, &["put", name, &path], |program, connection| {
-            read_slowly(connection)?;
+        answering(context, &["put", name, &path], |program, connection| {
+            shrink_receive_buffer(connection)?;
             requested(connection, &format!("PUT {path} {}", bytes.len()))?;
             let mut got = Vec::new();
             for _ in 0..if bytes.len() == MUCH { 6 } else { 0 } {
-                rests(program);
-                interrupt(program)?;
-                got.extend(connection.exactly(300_001, "the bytes of the file")?);
+                wait_until_idle(program);
+                stop_and_continue(program)?;
+                got.extend(connection.read_exactly(300_001, "the bytes of the file")?);
             }
             let left = bytes.len() - got.len();
-            got.extend(connection.up_to(left)?);
+            got.extend(connection.read_up_to(left)?);
             let what = if bytes.len() == MUCH {
                 "the file as the client sends it, though it is stopped and continued meanwhile"
             } else {
@@ -994,7 +1004,7 @@ fn client_put(trial: &Trial) -> Verdict {
             same(what, bytes, &got)?;
             connection.send("OK 0\n")?;
             succeeds(program, "`OK 0`")?;
-            connection.end("nothing behind the file's last byte")
+            connection.read_end("nothing behind the file's last byte")
         })?;
     }
     Ok(())

@@ -1,9 +1,10 @@
 //! The check is the network: it loses, repeats, delays and forges datagrams.
 
-use crate::trial::{
-    Check, Datagram, Datagrams, Program, Server, Stop, Trial, Verdict, fail, quote,
+use crate::context::{
+    Check, Datagram, DatagramSocket, Program, Server, Stop, TIMEOUT, TestContext, Verdict, fail,
+    quote,
 };
-use harness::oracles::{self, Rest};
+use harness::oracles::{self, SleepWatch};
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
 use harness::wait::{pause, within};
@@ -40,10 +41,6 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 /// The most that a datagram may have, as the protocol says.
 const MAX: usize = 512;
 
-/// How long to wait for something that should happen at once. An answer that is not to come is mostly known much
-/// earlier: see [`SILENCE`].
-const PATIENCE: Duration = Duration::from_secs(4);
-
 /// How long a server that has read everything must wait for more before it is said not to answer.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -57,18 +54,18 @@ fn text(datagram: &Datagram) -> String {
 // The server.
 
 /// A client of the server under test.
-struct Ask<'a> {
+struct Requester<'a> {
     server: &'a mut Server,
-    socket: Datagrams,
+    socket: DatagramSocket,
 }
 
-fn counter(trial: &Trial) -> Verdict<Server> {
-    trial.server(["--addr", "127.0.0.1:0"])
+fn counter(context: &TestContext) -> Verdict<Server> {
+    context.server(["--addr", "127.0.0.1:0"])
 }
 
-impl<'a> Ask<'a> {
-    fn of(trial: &Trial, server: &'a mut Server) -> Verdict<Ask<'a>> {
-        Ok(Ask { server, socket: trial.datagrams(Ipv4Addr::LOCALHOST)? })
+impl<'a> Requester<'a> {
+    fn new(context: &TestContext, server: &'a mut Server) -> Verdict<Requester<'a>> {
+        Ok(Requester { server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? })
     }
 
     fn send(&self, bytes: impl AsRef<[u8]>) -> Verdict {
@@ -77,7 +74,7 @@ impl<'a> Ask<'a> {
 
     /// The next datagram that the server sends; `what` says what that should be.
     fn receive(&mut self, what: &str) -> Verdict<String> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let mut idle: Option<(Instant, ContextSwitches)> = None;
         loop {
             if let Some(datagram) = self.socket.receive(Duration::from_millis(5))? {
@@ -92,20 +89,20 @@ impl<'a> Ask<'a> {
                 _ => (Instant::now(), now),
             });
             let silent = idle.is_some_and(|(since, _)| since.elapsed() > SILENCE);
-            let ended = self.server.program.ended()?.is_some();
+            let ended = self.server.program.try_wait()?.is_some();
             if silent || ended || Instant::now() >= until {
                 // It may have been sent between the two looks.
                 if let Some(datagram) = self.socket.receive(Duration::ZERO)? {
                     return Ok(text(&datagram));
                 }
                 let doing = self.server.program.describe();
-                return fail(what, format!("{}{doing}", self.why(silent)));
+                return fail(what, format!("{}{doing}", self.silence_reason(silent)));
             }
         }
     }
 
     /// Why there is no answer, as far as the kernel knows.
-    fn why(&self, silent: bool) -> String {
+    fn silence_reason(&self, silent: bool) -> String {
         let socket = sockets::datagram_socket(self.server.address);
         let remote = socket.map(|socket| socket.remote).filter(|remote| remote.port() != 0);
         match remote {
@@ -155,26 +152,27 @@ impl<'a> Ask<'a> {
     }
 }
 
-fn answers(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let sockets = [(); 3].map(|()| trial.datagrams(Ipv4Addr::LOCALHOST));
+fn answers(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let sockets = [(); 3].map(|()| context.datagram_socket(Ipv4Addr::LOCALHOST));
     let mut sum = 0;
-    let mut sockets = sockets.into_iter().collect::<Verdict<Vec<Datagrams>>>()?;
+    let mut sockets = sockets.into_iter().collect::<Verdict<Vec<DatagramSocket>>>()?;
     for turn in 0..3 {
         for (number, socket) in std::mem::take(&mut sockets).into_iter().enumerate() {
-            let mut ask = Ask { server: &mut server, socket };
-            let n = 1 + trial.choose(turn * 3 + number as u64, 100);
+            let mut requester = Requester { server: &mut server, socket };
+            let n = 1 + context.choose(turn * 3 + number as u64, 100);
             sum += n;
             let id = 10 + turn * 2;
             let why = format!("client {} of 3, its turn {}", number + 1, turn + 1);
-            ask.expect(id, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
-            ask.expect(id + 1, "GET", &format!("OK {sum}"), &why)?;
-            sockets.push(ask.socket);
+            requester.expect(id, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
+            requester.expect(id + 1, "GET", &format!("OK {sum}"), &why)?;
+            sockets.push(requester.socket);
         }
     }
-    let mut ask = Ask { server: &mut server, socket: trial.datagrams(Ipv4Addr::LOCALHOST)? };
-    ask.send("ASK 5 STEAL 7")?;
-    let got = ask.receive("`ANS 5 ERR ...` to `ASK 5 STEAL 7`")?;
+    let mut requester =
+        Requester { server: &mut server, socket: context.datagram_socket(Ipv4Addr::LOCALHOST)? };
+    requester.send("ASK 5 STEAL 7")?;
+    let got = requester.receive("`ANS 5 ERR ...` to `ASK 5 STEAL 7`")?;
     if got.starts_with("ANS 5 ERR ") { Ok(()) } else { fail("`ANS 5 ERR ...`", quote(&got)) }
 }
 
@@ -185,21 +183,21 @@ fn padded(id: u64, n: u64, length: usize) -> String {
     format!("{head}{n:0width$}")
 }
 
-fn oversized_request(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let mut ask = Ask::of(trial, &mut server)?;
-    ask.send(padded(1, 5, MAX))?;
+fn oversized_request(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.send(padded(1, 5, MAX))?;
     let what = format!("`ANS 1 OK 5` to a request ADD 00...05 of exactly {MAX} bytes");
-    let got = ask.receive(&what)?;
+    let got = requester.receive(&what)?;
     if got != "ANS 1 OK 5" {
         return fail(what, quote(&got));
     }
     for (id, length) in [(2, MAX + 1), (3, MAX + 2), (4, 9000)] {
-        ask.send(padded(id, 1234, length))?;
+        requester.send(padded(id, 1234, length))?;
         let what = format!(
             "`ANS {id} ERR ...` to a request ADD 00...01234 of {length} bytes, which has more than {MAX}"
         );
-        let got = ask.receive(&what)?;
+        let got = requester.receive(&what)?;
         if got.starts_with(&format!("ANS {id} ERR")) {
             continue;
         }
@@ -213,7 +211,7 @@ fn oversized_request(trial: &Trial) -> Verdict {
         };
         return fail(what, format!("{}: {cut}", quote(&got)));
     }
-    match ask.get(9)? {
+    match requester.get(9)? {
         (words, _) if words == "OK 5" => Ok(()),
         (words, _) => fail("the counter still at 5 after what was too long", words),
     }
@@ -231,13 +229,13 @@ const JUNK: [(&str, &[u8]); 8] = [
     ("a complaint", b"ANS 8 ERR expected ADD n, GET or HELLO"),
 ];
 
-fn survives(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let mut ask = Ask::of(trial, &mut server)?;
-    ask.expect(1, "ADD 3", "OK 3", "the first request")?;
+fn survives(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(1, "ADD 3", "OK 3", "the first request")?;
     for (id, (what, bytes)) in (2..).zip(JUNK) {
-        ask.send(bytes)?;
-        let answered = ask.get(id);
+        requester.send(bytes)?;
+        let answered = requester.get(id);
         match answered {
             Ok((words, _)) if words == "OK 3" => {}
             Ok((words, _)) => return fail(format!("the counter still at 3 after {what}"), words),
@@ -251,13 +249,13 @@ fn survives(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn no_storm(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let mut ask = Ask::of(trial, &mut server)?;
-    ask.expect(1, "ADD 3", "OK 3", "the first request")?;
+fn no_storm(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(1, "ADD 3", "OK 3", "the first request")?;
     for (id, (what, bytes)) in (2..).zip(JUNK) {
-        ask.send(bytes)?;
-        if let (_, before) = ask.get(id)?
+        requester.send(bytes)?;
+        if let (_, before) = requester.get(id)?
             && let Some(answer) = before.first()
         {
             let expected =
@@ -278,27 +276,29 @@ const WINDOW: Duration = Duration::from_millis(150);
 fn asleep(program: &Program, while_what: &str) -> Verdict {
     // It may still be on its way to sleep. Who watches the clock ends some time after that, and so is found before.
     let most = Duration::from_secs(1);
-    let Some(ready) = oracles::restless(|| program.family(), WINDOW, most) else { return Ok(()) };
+    let Some(ready) = oracles::busy_throughout(|| program.process_tree(), WINDOW, most) else {
+        return Ok(());
+    };
     let observed = format!("for {ready:.0?} of {WINDOW:?} it ran, or waited for a core to run on");
     fail(format!("to sleep while {while_what}"), observed)
 }
 
-fn server_sleeps(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    Ask::of(trial, &mut server)?.expect(1, "ADD 3", "OK 3", "the first request")?;
+fn server_sleeps(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    Requester::new(context, &mut server)?.expect(1, "ADD 3", "OK 3", "the first request")?;
     asleep(&server.program, "no datagram comes")
 }
 
-fn repeated(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let mut ask = Ask::of(trial, &mut server)?;
-    let n = 2 + trial.choose(0, 90);
-    ask.expect(7, &format!("ADD {n}"), &format!("OK {n}"), "the first request")?;
+fn repeated(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let mut requester = Requester::new(context, &mut server)?;
+    let n = 2 + context.choose(0, 90);
+    requester.expect(7, &format!("ADD {n}"), &format!("OK {n}"), "the first request")?;
     for copy in 2..=3 {
-        ask.send(format!("ASK 7 ADD {n}"))?;
+        requester.send(format!("ASK 7 ADD {n}"))?;
         let what =
             format!("`ANS 7 OK {n}` once more, to the same `ASK 7 ADD {n}` sent {copy} times");
-        let got = match ask.receive(&what) {
+        let got = match requester.receive(&what) {
             Err(Stop::Fail(finding)) => {
                 let why = "a client whose answer was lost never gets one";
                 return fail(finding.expected, format!("{}; {why}", finding.observed));
@@ -313,7 +313,7 @@ fn repeated(trial: &Trial) -> Verdict {
             return fail(what, quote(&got));
         }
     }
-    match ask.get(8)? {
+    match requester.get(8)? {
         (words, _) if words == format!("OK {n}") => Ok(()),
         (words, _) => fail(
             format!("the counter at {n} after `ASK 7 ADD {n}` came three times"),
@@ -322,38 +322,41 @@ fn repeated(trial: &Trial) -> Verdict {
     }
 }
 
-fn per_client(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let (a, b) = (trial.datagrams(Ipv4Addr::LOCALHOST)?, trial.datagrams(Ipv4Addr::LOCALHOST)?);
-    let far = trial.datagrams(Ipv4Addr::new(127, 0, 0, 2))?;
+fn per_client(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let (a, b) = (
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+    );
+    let far = context.datagram_socket(Ipv4Addr::new(127, 0, 0, 2))?;
     let who = format!("clients at {}, {} and {}", a.address(), b.address(), far.address());
     let mut sum = 0;
     let mut sockets = vec![];
     for (socket, n) in [(a, 1), (b, 20), (far, 300)] {
         sum += n;
-        let mut ask = Ask { server: &mut server, socket };
+        let mut requester = Requester { server: &mut server, socket };
         let why = format!("{who} all use the number 7: it is each client's own");
-        ask.expect(7, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
-        sockets.push(ask.socket);
+        requester.expect(7, &format!("ADD {n}"), &format!("OK {sum}"), &why)?;
+        sockets.push(requester.socket);
     }
     // The first one's again, although others have asked since.
-    let mut ask = Ask { server: &mut server, socket: sockets.swap_remove(0) };
+    let mut requester = Requester { server: &mut server, socket: sockets.swap_remove(0) };
     let why = "a copy of the first client's request, after those of two others";
-    ask.expect(7, "ADD 1", "OK 1", why)?;
-    match ask.get(8)? {
+    requester.expect(7, "ADD 1", "OK 1", why)?;
+    match requester.get(8)? {
         (words, _) if words == format!("OK {sum}") => Ok(()),
         (words, _) => fail(format!("the counter at {sum}"), words),
     }
 }
 
-fn late_request(trial: &Trial) -> Verdict {
-    let mut server = counter(trial)?;
-    let mut ask = Ask::of(trial, &mut server)?;
-    ask.expect(7, "ADD 1", "OK 1", "the first request")?;
-    ask.expect(8, "ADD 20", "OK 21", "the second")?;
+fn late_request(context: &TestContext) -> Verdict {
+    let mut server = counter(context)?;
+    let mut requester = Requester::new(context, &mut server)?;
+    requester.expect(7, "ADD 1", "OK 1", "the first request")?;
+    requester.expect(8, "ADD 20", "OK 21", "the second")?;
     // The network has kept a copy of the first.
-    ask.send("ASK 7 ADD 1")?;
-    match ask.get(9)? {
+    requester.send("ASK 7 ADD 1")?;
+    match requester.get(9)? {
         (words, _) if words == "OK 21" => {}
         (words, before) => {
             let answers: Vec<String> = before.iter().map(|answer| quote(answer)).collect();
@@ -367,44 +370,49 @@ fn late_request(trial: &Trial) -> Verdict {
             return fail(expected, observed);
         }
     }
-    ask.expect(10, "ADD 300", "OK 321", "a new request after an old copy")
+    requester.expect(10, "ADD 300", "OK 321", "a new request after an old copy")
 }
 
 // The client.
 
 /// A client under test, whose server is the check.
-struct Asked {
+struct ClientUnderTest {
     program: Program,
-    socket: Datagrams,
+    socket: DatagramSocket,
     timeout: Duration,
 }
 
-impl Asked {
-    fn by(trial: &Trial, timeout: u64, tries: u32, requests: &[&str]) -> Verdict<Asked> {
-        let socket = trial.datagrams(Ipv4Addr::LOCALHOST)?;
-        let program = trial
+impl ClientUnderTest {
+    fn start(
+        context: &TestContext,
+        timeout: u64,
+        tries: u32,
+        requests: &[&str],
+    ) -> Verdict<ClientUnderTest> {
+        let socket = context.datagram_socket(Ipv4Addr::LOCALHOST)?;
+        let program = context
             .program("client")
             .arg(socket.address().to_string())
             .args(["--timeout-ms", &timeout.to_string(), "--tries", &tries.to_string()])
             .args(requests)
             .start()?;
-        Ok(Asked { program, socket, timeout: Duration::from_millis(timeout) })
+        Ok(ClientUnderTest { program, socket, timeout: Duration::from_millis(timeout) })
     }
 
     /// The next datagram of the client; `what` says what it should be.
-    fn next(&mut self, what: &str) -> Verdict<Datagram> {
+    fn next_datagram(&mut self, what: &str) -> Verdict<Datagram> {
         // Who sleeps in one and the same call for so long will not try again. Who only waits for a core does not sleep.
-        let most = PATIENCE.min(Duration::from_secs(1) + 8 * self.timeout);
-        let (begun, mut rest) = (Instant::now(), Rest::of(self.program.pid()));
+        let most = TIMEOUT.min(Duration::from_secs(1) + 8 * self.timeout);
+        let (begun, mut watch) = (Instant::now(), SleepWatch::new(self.program.pid()));
         loop {
             if let Some(datagram) = self.socket.receive(Duration::from_millis(5))? {
                 return Ok(datagram);
             }
-            let ended = self.program.ended()?.is_some();
+            let ended = self.program.try_wait()?.is_some();
             if ended && let Some(datagram) = self.socket.receive(Duration::ZERO)? {
                 return Ok(datagram);
             }
-            if ended || rest.look() >= most || begun.elapsed() >= PATIENCE {
+            if ended || watch.sample() >= most || begun.elapsed() >= TIMEOUT {
                 let waited = if ended {
                     String::new()
                 } else {
@@ -426,7 +434,7 @@ impl Asked {
 
     /// The next datagram, which must be a request of these words: it and its number.
     fn request(&mut self, words: &str, what: &str) -> Verdict<(u64, Datagram)> {
-        let datagram = self.next(&format!("{what}, `ASK number {words}`"))?;
+        let datagram = self.next_datagram(&format!("{what}, `ASK number {words}`"))?;
         let text = text(&datagram);
         let parts = text.strip_prefix("ASK ").and_then(|rest| rest.split_once(' '));
         match parts.map(|(id, words)| (id.parse::<u64>(), words)) {
@@ -440,18 +448,18 @@ impl Asked {
     }
 
     /// The end of the client, which must have printed this.
-    fn prints(self, wanted: &str, why: &str) -> Verdict {
-        self.prints_not(wanted, why, &[])
+    fn expect_output(self, wanted: &str, why: &str) -> Verdict {
+        self.expect_output_or(wanted, why, &[])
     }
 
     /// The same; where it has printed one of these instead, that is a known mistake.
-    fn prints_not(mut self, wanted: &str, why: &str, mistakes: &[(&str, String)]) -> Verdict {
+    fn expect_output_or(mut self, wanted: &str, why: &str, mistakes: &[(&str, String)]) -> Verdict {
         let what = format!("the client to print {} and to end ({why})", quote(wanted));
-        self.program.end_input();
-        let until = Instant::now() + PATIENCE;
+        self.program.close_stdin();
+        let until = Instant::now() + TIMEOUT;
         let status = loop {
-            if let Some(status) = self.program.ended()? {
-                self.program.wait(&what, PATIENCE)?;
+            if let Some(status) = self.program.try_wait()? {
+                self.program.wait(&what, TIMEOUT)?;
                 break status;
             }
             // Who asks once more has not taken the answer.
@@ -474,9 +482,9 @@ impl Asked {
     }
 }
 
-fn retries(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 80, 30, &["ADD 5"])?;
-    let lost = trial.choose(0, 2) + 1;
+fn retries(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 80, 30, &["ADD 5"])?;
+    let lost = context.choose(0, 2) + 1;
     for n in 1..=lost {
         client.request("ADD 5", &format!("try {n} of at most 30"))?;
     }
@@ -485,11 +493,11 @@ fn retries(trial: &Trial) -> Verdict {
         &format!("try {} of at most 30, since {lost} of them got lost", lost + 1),
     )?;
     client.reply(&last, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "its last try was answered")
+    client.expect_output("OK 5\n", "its last try was answered")
 }
 
-fn same_id(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 60, 30, &["ADD 5", "ADD 5"])?;
+fn same_id(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 60, 30, &["ADD 5", "ADD 5"])?;
     let (first, _) = client.request("ADD 5", "try 1")?;
     let (id, again) = client.request("ADD 5", "try 2, since try 1 was lost")?;
     if id != first {
@@ -510,27 +518,27 @@ fn same_id(trial: &Trial) -> Verdict {
             return fail("numbers that grow from request to request", observed);
         }
         client.reply(&datagram, format!("ANS {next} OK 10"))?;
-        return client.prints("OK 5\nOK 10\n", "both requests were answered");
+        return client.expect_output("OK 5\nOK 10\n", "both requests were answered");
     }
     let observed = format!("number {id} once more, after it was answered");
     fail("a number of its own for the second request", observed)
 }
 
-fn gives_up(trial: &Trial) -> Verdict {
+fn gives_up(context: &TestContext) -> Verdict {
     let (timeout, tries) = (80, 4);
-    let mut client = Asked::by(trial, timeout, tries, &["ADD 5"])?;
+    let mut client = ClientUnderTest::start(context, timeout, tries, &["ADD 5"])?;
     let timeout = Duration::from_millis(timeout);
     let (_, first) = client.request("ADD 5", "try 1 of 4")?;
     let mut last = first.at;
     for n in 2..=tries {
         last = client.request("ADD 5", &format!("try {n} of {tries}, as none is answered"))?.1.at;
     }
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let status = loop {
         if client.socket.receive(Duration::from_millis(5))?.is_some() {
             return fail(format!("{tries} tries, and no more"), "it tries once more");
         }
-        if let Some(status) = client.program.ended()? {
+        if let Some(status) = client.program.try_wait()? {
             break status;
         }
         if Instant::now() >= until {
@@ -538,7 +546,7 @@ fn gives_up(trial: &Trial) -> Verdict {
             return fail(expected, client.program.describe());
         }
     };
-    client.program.wait("the end of its output", PATIENCE)?;
+    client.program.wait("the end of its output", TIMEOUT)?;
     if client.socket.receive(Duration::ZERO)?.is_some() {
         return fail(format!("{tries} tries, and no more"), "it tried once more and ended");
     }
@@ -562,18 +570,18 @@ fn gives_up(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn client_sleeps(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 2000, 2, &["GET"])?;
+fn client_sleeps(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 2000, 2, &["GET"])?;
     client.request("GET", "try 1")?;
     asleep(&client.program, "it waits for an answer")
 }
 
-fn interrupted(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 2000, 3, &["GET"])?;
+fn interrupted(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 2000, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let pid = client.program.pid();
     let state = |wanted: char| {
-        within(PATIENCE, || {
+        within(TIMEOUT, || {
             proc::process(pid).is_none_or(|process| process.state == wanted || process.state == 'Z')
         })
     };
@@ -583,44 +591,47 @@ fn interrupted(trial: &Trial) -> Verdict {
     }
     client.program.signal(Signal::SIGSTOP);
     if !state('T') {
-        return Err(Stop::Trouble("the client could not be stopped in time".into()));
+        return Err(Stop::GraderError("the client could not be stopped in time".into()));
     }
     client.program.signal(Signal::SIGCONT);
-    if !state('S') || client.program.ended()?.is_some() {
+    if !state('S') || client.program.try_wait()?.is_some() {
         return fail("the client to wait on after SIGSTOP and SIGCONT", client.program.describe());
     }
     client.reply(&request, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "it was stopped and continued while it waited, as by Ctrl-Z and fg")
+    client.expect_output(
+        "OK 5\n",
+        "it was stopped and continued while it waited, as by Ctrl-Z and fg",
+    )
 }
 
-fn nobody_yet(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 60, 40, &["GET"])?;
+fn nobody_yet(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 60, 40, &["GET"])?;
     let (_, request) = client.request("GET", "try 1")?;
     let pid = client.program.pid();
     // The next one finds the door closed, and the kernel sends it back.
-    client.socket.only_from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1))?;
+    client.socket.receive_only_from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1))?;
     let before = proc::context_switches(pid).voluntary;
-    let tried = within(PATIENCE / 2, || {
-        client.program.ended().is_ok_and(|status| status.is_some())
+    let tried = within(TIMEOUT / 2, || {
+        client.program.try_wait().is_ok_and(|status| status.is_some())
             || proc::context_switches(pid).voluntary >= before + 2
     });
-    client.socket.only_from(request.from)?;
+    client.socket.receive_only_from(request.from)?;
     client.socket.drain()?;
     let expected =
         "a try that nobody took (ECONNREFUSED) to count as lost, and the next one at its time";
-    if !tried || client.program.ended()?.is_some() {
+    if !tried || client.program.try_wait()?.is_some() {
         return fail(expected, client.program.describe());
     }
     let (id, request) = client.request("GET", "a try after one that nobody took")?;
     client.reply(&request, format!("ANS {id} OK 5"))?;
-    client.prints("OK 5\n", "the server came back while the client was still asking")
+    client.expect_output("OK 5\n", "the server came back while the client was still asking")
 }
 
-fn stranger(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 1500, 3, &["GET"])?;
+fn stranger(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
-    let near = trial.datagrams(Ipv4Addr::LOCALHOST)?;
-    let far = trial.datagrams(Ipv4Addr::new(127, 0, 0, 2))?;
+    let near = context.datagram_socket(Ipv4Addr::LOCALHOST)?;
+    let far = context.datagram_socket(Ipv4Addr::new(127, 0, 0, 2))?;
     far.send(format!("ANS {id} OK 666"), request.from)?;
     near.send(format!("ANS {id} OK 777"), request.from)?;
     client.reply(&request, format!("ANS {id} OK 5"))?;
@@ -633,11 +644,11 @@ fn stranger(trial: &Trial) -> Verdict {
         ),
     ];
     let why = format!("{server} has answered so, after two strangers have sent other answers");
-    client.prints_not("OK 5\n", &why, &mistakes)
+    client.expect_output_or("OK 5\n", &why, &mistakes)
 }
 
-fn late_answer(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 1500, 3, &["ADD 1", "ADD 20", "ADD 300"])?;
+fn late_answer(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["ADD 1", "ADD 20", "ADD 300"])?;
     let (first, request) = client.request("ADD 1", "the first request")?;
     client.reply(&request, format!("ANS {first} OK 1"))?;
     client.reply(&request, format!("ANS {first} OK 1"))?;
@@ -666,13 +677,13 @@ fn late_answer(trial: &Trial) -> Verdict {
         ),
     ];
     let why = "each request was answered, after copies of the answer to the one before";
-    client.prints_not("OK 1\nOK 21\nOK 321\n", why, &mistakes)
+    client.expect_output_or("OK 1\nOK 21\nOK 321\n", why, &mistakes)
 }
 
-/// Has something come to a program again and again until its time-out has passed all the same, and looks how long before that
-/// the last had come. A time-out that begins anew each time can pass only when nothing has come for as long, as where this
-/// check does not get to run: that is tried again.
-fn again_and_again(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -> Verdict {
+/// Expects a timeout to pass although datagrams keep coming. `attempt` sends them, and returns how long before the timeout the
+/// last one came. A timeout that each datagram restarts can pass only after as long a pause, as when this check does not get to
+/// run: that is tried again.
+fn expect_fixed_timeout(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -> Verdict {
     let mut pause = Duration::ZERO;
     for _ in 0..5 {
         pause = attempt()?;
@@ -685,19 +696,19 @@ fn again_and_again(timeout: Duration, attempt: impl Fn() -> Verdict<Duration>) -
     fail(format!("a time-out of {timeout:?} to pass, however much comes meanwhile"), observed)
 }
 
-fn junk(trial: &Trial) -> Verdict {
+fn junk(context: &TestContext) -> Verdict {
     let timeout = Duration::from_millis(150);
-    again_and_again(timeout, || junk_comes(trial, timeout))
+    expect_fixed_timeout(timeout, || junk_attempt(context, timeout))
 }
 
-/// Gives how long before the last try the last of them but one had come.
-fn junk_comes(trial: &Trial, timeout: Duration) -> Verdict<Duration> {
+/// Sends junk until the last try, and returns how long before that the last but one was sent.
+fn junk_attempt(context: &TestContext, timeout: Duration) -> Verdict<Duration> {
     let tries = 2;
-    let mut client = Asked::by(trial, timeout.as_millis() as u64, tries, &["GET"])?;
+    let mut client = ClientUnderTest::start(context, timeout.as_millis() as u64, tries, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let (mut seen, mut sent) = (1, 0);
     let mut last = request.at;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let mut moments = vec![request.at];
     loop {
         moments.push(Instant::now());
@@ -708,7 +719,7 @@ fn junk_comes(trial: &Trial, timeout: Duration) -> Verdict<Duration> {
             seen += 1;
             last = datagram.at;
         }
-        if client.program.ended()?.is_some() || seen > tries {
+        if client.program.try_wait()?.is_some() || seen > tries {
             break;
         }
         if Instant::now() >= until {
@@ -743,8 +754,8 @@ fn junk_comes(trial: &Trial, timeout: Duration) -> Verdict<Duration> {
     Ok(last - before.nth(1).unwrap_or(request.at))
 }
 
-fn oversized_answer(trial: &Trial) -> Verdict {
-    let mut client = Asked::by(trial, 1500, 3, &["GET"])?;
+fn oversized_answer(context: &TestContext) -> Verdict {
+    let mut client = ClientUnderTest::start(context, 1500, 3, &["GET"])?;
     let (id, request) = client.request("GET", "try 1")?;
     let head = format!("ANS {id} OK ");
     let width = MAX - head.len() + 3;
@@ -753,18 +764,18 @@ fn oversized_answer(trial: &Trial) -> Verdict {
     let length = MAX + 3;
     let mistake = format!("the first {MAX} bytes of an answer OK 00...01234 of {length} bytes");
     let why = format!("an answer of {length} bytes, more than {MAX}, is none");
-    client.prints_not("OK 5\n", &why, &[("OK 00", mistake)])
+    client.expect_output_or("OK 5\n", &why, &[("OK 00", mistake)])
 }
 
-// Who looks for servers.
+// The program that looks for servers.
 
-/// A socket that hears broadcasts, where the machine has any.
-fn hearer(trial: &Trial) -> Verdict<Datagrams> {
-    let socket = trial.datagrams(Ipv4Addr::UNSPECIFIED)?;
+/// A socket that receives broadcasts, where the machine has any.
+fn broadcast_socket(context: &TestContext) -> Verdict<DatagramSocket> {
+    let socket = context.datagram_socket(Ipv4Addr::UNSPECIFIED)?;
     let to = SocketAddrV4::new(BROADCAST, socket.address().port());
     let skip = |why: String| Err(Stop::Skip(format!("no broadcast to {BROADCAST} here: {why}")));
     match socket.send("heard", to) {
-        Err(Stop::Trouble(why)) => return skip(why),
+        Err(Stop::GraderError(why)) => return skip(why),
         other => other?,
     }
     match socket.receive(Duration::from_secs(1))? {
@@ -773,17 +784,20 @@ fn hearer(trial: &Trial) -> Verdict<Datagrams> {
     }
 }
 
-/// One that looks for servers, the number of its question, and the question.
-fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, Datagram)> {
-    let socket = hearer(trial)?;
+/// Starts `discover`: the program, the socket that its question came to, the question's number, and the question.
+fn start_discover(
+    context: &TestContext,
+    wait: Duration,
+) -> Verdict<(Program, DatagramSocket, u64, Datagram)> {
+    let socket = broadcast_socket(context)?;
     let to = SocketAddrV4::new(BROADCAST, socket.address().port());
-    let mut program = trial
+    let mut program = context
         .program("discover")
         .arg(to.to_string())
         .args(["--wait-ms", &wait.as_millis().to_string()])
         .start()?;
     let what = format!("a datagram `ASK number HELLO` to {to}");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         if let Some(datagram) = socket.receive(Duration::from_millis(5))? {
             let text = text(&datagram);
@@ -793,7 +807,7 @@ fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, D
                 _ => fail(what, quote(&text)),
             };
         }
-        if program.ended()?.is_some() || Instant::now() >= until {
+        if program.try_wait()?.is_some() || Instant::now() >= until {
             return fail(what, program.describe());
         }
     }
@@ -801,42 +815,42 @@ fn looking(trial: &Trial, wait: Duration) -> Verdict<(Program, Datagrams, u64, D
 
 /// The grader must answer within the time for which the program waits. Where it was too slow for that, the program
 /// waits for longer.
-fn in_time(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
+fn retry_with_longer_wait(attempt: impl Fn(Duration) -> Verdict) -> Verdict {
     match attempt(Duration::from_millis(400)) {
         Err(Stop::Fail(_)) => attempt(Duration::from_millis(2000)),
         outcome => outcome,
     }
 }
 
-fn broadcast(trial: &Trial) -> Verdict {
-    in_time(|wait| broadcast_within(trial, wait))
+fn broadcast(context: &TestContext) -> Verdict {
+    retry_with_longer_wait(|wait| broadcast_within(context, wait))
 }
 
-fn broadcast_within(trial: &Trial, wait: Duration) -> Verdict {
-    let (mut program, socket, id, Datagram { from, .. }) = looking(trial, wait)?;
+fn broadcast_within(context: &TestContext, wait: Duration) -> Verdict {
+    let (mut program, socket, id, Datagram { from, .. }) = start_discover(context, wait)?;
     socket.send(format!("ANS {id} HERE alpha"), from)?;
     let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, socket.address().port());
     let wanted = format!("found {server} alpha");
     let what = format!("it to print {}, since {server} has answered to {from}", quote(&wanted));
-    if program.line(&what).is_ok_and(|line| line == wanted) {
+    if program.read_line(&what).is_ok_and(|line| line == wanted) {
         return Ok(());
     }
-    program.wait(&what, PATIENCE)?;
+    program.wait(&what, TIMEOUT)?;
     let printed = quote(&program.output());
     fail(what, format!("it printed {printed}; {}", program.describe()))
 }
 
-fn all(trial: &Trial) -> Verdict {
-    in_time(|wait| all_within(trial, wait))
+fn all(context: &TestContext) -> Verdict {
+    retry_with_longer_wait(|wait| all_within(context, wait))
 }
 
-fn all_within(trial: &Trial, wait: Duration) -> Verdict {
-    let (mut program, _heard, id, Datagram { from, .. }) = looking(trial, wait)?;
+fn all_within(context: &TestContext, wait: Duration) -> Verdict {
+    let (mut program, _heard, id, Datagram { from, .. }) = start_discover(context, wait)?;
     let mut wanted = BTreeSet::new();
     let mut servers = Vec::new();
     for (number, name) in (2..).zip(["alpha", "beta", "gamma", "beta"]) {
         // Two servers may have one name: their addresses tell them apart.
-        let server = trial.datagrams(Ipv4Addr::new(127, 0, 0, number))?;
+        let server = context.datagram_socket(Ipv4Addr::new(127, 0, 0, number))?;
         wanted.insert(format!("found {} {name}", server.address()));
         servers.push((server, name));
     }
@@ -848,7 +862,7 @@ fn all_within(trial: &Trial, wait: Duration) -> Verdict {
     }
     let what =
         "one line `found HOST:PORT NAME` for each of four servers that answer, each of them twice";
-    program.wait(what, wait + PATIENCE / 2)?;
+    program.wait(what, wait + TIMEOUT / 2)?;
     let output = program.output();
     let lines: Vec<&str> = output.lines().collect();
     let got: BTreeSet<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -868,21 +882,22 @@ fn all_within(trial: &Trial, wait: Duration) -> Verdict {
     fail(what, format!("{} lines, since copies are told again: {shown}", lines.len()))
 }
 
-fn ends(trial: &Trial) -> Verdict {
+fn ends(context: &TestContext) -> Verdict {
     let wait = Duration::from_millis(200);
-    again_and_again(wait, || ends_among_answers(trial, wait))
+    expect_fixed_timeout(wait, || ends_among_answers(context, wait))
 }
 
 /// Gives how long before the end the last answer but one had come.
-fn ends_among_answers(trial: &Trial, wait: Duration) -> Verdict<Duration> {
-    let (mut program, socket, id, Datagram { from, at: begun, .. }) = looking(trial, wait)?;
-    let servers = [(); 3].map(|()| trial.datagrams(Ipv4Addr::LOCALHOST));
-    let servers = servers.into_iter().collect::<Verdict<Vec<Datagrams>>>()?;
+fn ends_among_answers(context: &TestContext, wait: Duration) -> Verdict<Duration> {
+    let (mut program, socket, id, Datagram { from, at: begun, .. }) =
+        start_discover(context, wait)?;
+    let servers = [(); 3].map(|()| context.datagram_socket(Ipv4Addr::LOCALHOST));
+    let servers = servers.into_iter().collect::<Verdict<Vec<DatagramSocket>>>()?;
     let mut sent = 0;
     let mut last = [begun; 2];
-    while program.ended()?.is_none() {
+    while program.try_wait()?.is_none() {
         last = [last[1], Instant::now()];
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             let observed = format!(
                 "it still waits after {:.1?}: each of {sent} answers made it wait longer; {}",
                 begun.elapsed(),
@@ -895,7 +910,7 @@ fn ends_among_answers(trial: &Trial, wait: Duration) -> Verdict<Duration> {
         socket.receive(wait / 10)?;
     }
     let pause = last[0].elapsed();
-    let status = program.wait("the end of its output", PATIENCE)?;
+    let status = program.wait("the end of its output", TIMEOUT)?;
     if begun.elapsed() < wait / 3 {
         let observed = format!("it ended after {:.0?}", begun.elapsed());
         return fail(format!("answers to be taken for {wait:?}"), observed);
@@ -905,9 +920,9 @@ fn ends_among_answers(trial: &Trial, wait: Duration) -> Verdict<Duration> {
 
 // All together.
 
-/// What the network did with the datagrams of one direction.
+/// One direction of a network that loses, doubles and delays datagrams.
 #[derive(Debug, Default)]
-struct Weather {
+struct LossyLink {
     lost: u32,
     doubled: u32,
     late: u32,
@@ -915,11 +930,11 @@ struct Weather {
     count: u64,
 }
 
-impl Weather {
-    /// What comes out at the other end when this goes in.
-    fn pass(&mut self, trial: &Trial, salt: u64, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+impl LossyLink {
+    /// Transmits a datagram; returns what comes out at the other end.
+    fn transmit(&mut self, context: &TestContext, salt: u64, bytes: Vec<u8>) -> Vec<Vec<u8>> {
         self.count += 1;
-        let mut out = match trial.choose(salt + self.count, 10) {
+        let mut out = match context.choose(salt + self.count, 10) {
             0..=2 => {
                 self.lost += 1;
                 vec![]
@@ -946,18 +961,20 @@ impl Weather {
 /// How many datagrams are passed on before anything else is looked at.
 const BURST: u32 = 64;
 
-fn lossy(trial: &Trial) -> Verdict {
-    let server = counter(trial)?;
-    let (front, back) =
-        (trial.datagrams(Ipv4Addr::LOCALHOST)?, trial.datagrams(Ipv4Addr::LOCALHOST)?);
-    let numbers: Vec<u64> = (0..8).map(|n| 1 + trial.choose(n, 100)).collect();
-    let mut program = trial
+fn lossy(context: &TestContext) -> Verdict {
+    let server = counter(context)?;
+    let (front, back) = (
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+        context.datagram_socket(Ipv4Addr::LOCALHOST)?,
+    );
+    let numbers: Vec<u64> = (0..8).map(|n| 1 + context.choose(n, 100)).collect();
+    let mut program = context
         .program("client")
         .arg(front.address().to_string())
         .args(["--timeout-ms", "20", "--tries", "400"])
         .args(numbers.iter().map(|n| format!("ADD {n}")))
         .start()?;
-    let (mut there, mut back_again) = (Weather::default(), Weather::default());
+    let (mut forward, mut backward) = (LossyLink::default(), LossyLink::default());
     let mut client = None;
     let until = Instant::now() + Duration::from_secs(10);
     let mut quiet = Instant::now();
@@ -967,19 +984,19 @@ fn lossy(trial: &Trial) -> Verdict {
             let Some(datagram) = front.receive(Duration::ZERO)? else { break };
             quiet = Instant::now();
             client = Some(datagram.from);
-            for bytes in there.pass(trial, 1000, datagram.bytes) {
+            for bytes in forward.transmit(context, 1000, datagram.bytes) {
                 back.send(bytes, server.address)?;
             }
         }
         for _ in 0..BURST {
             let Some(datagram) = back.receive(Duration::ZERO)? else { break };
-            for bytes in back_again.pass(trial, 2000, datagram.bytes) {
+            for bytes in backward.transmit(context, 2000, datagram.bytes) {
                 if let Some(client) = client {
                     front.send(bytes, client)?;
                 }
             }
         }
-        if let Some(status) = program.ended()? {
+        if let Some(status) = program.try_wait()? {
             break Some(status);
         }
         if Instant::now() >= until || quiet.elapsed() > Duration::from_secs(2) {
@@ -993,7 +1010,7 @@ fn lossy(trial: &Trial) -> Verdict {
     });
     let wanted: String = sums.collect();
     if status.is_some() {
-        program.wait("the end of its output", PATIENCE)?;
+        program.wait("the end of its output", TIMEOUT)?;
     }
     let what = format!(
         "client and server to count to {} in {} steps over a network that loses, doubles and delays",
@@ -1002,10 +1019,10 @@ fn lossy(trial: &Trial) -> Verdict {
     );
     let weather = format!(
         "lost {}, doubled {}, delayed {} of {} datagrams",
-        there.lost + back_again.lost,
-        there.doubled + back_again.doubled,
-        there.late + back_again.late,
-        there.count + back_again.count
+        forward.lost + backward.lost,
+        forward.doubled + backward.doubled,
+        forward.late + backward.late,
+        forward.count + backward.count
     );
     if status.is_some_and(|status| status.success()) && program.output() == wanted {
         return Ok(());

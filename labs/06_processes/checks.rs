@@ -1,8 +1,8 @@
 //! What the kernel shows of parents and children.
 
-use crate::trial::{Check, PATIENCE, Program, Stop, Trial, Verdict, fail};
+use crate::context::{Check, Program, Stop, TIMEOUT, TestContext, Verdict, fail};
 use harness::oracles;
-use harness::proc;
+use harness::proc::{self, Process};
 use harness::wait::within;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,10 +20,10 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("orphan.no_middle_child", no_middle_child),
 ];
 
-fn fates(trial: &Trial, fates: &[String]) -> Verdict<String> {
-    let mut program = trial.program("processes").arg("fates").args(fates).start()?;
-    program.end_input();
-    let status = program.wait("the parent to end after its children", PATIENCE)?;
+fn fates(context: &TestContext, fates: &[String]) -> Verdict<String> {
+    let mut program = context.program("processes").arg("fates").args(fates).start()?;
+    program.close_stdin();
+    let status = program.wait("the parent to end after its children", TIMEOUT)?;
     if !status.success() {
         return fail("exit code 0 of the parent", program.describe());
     }
@@ -35,37 +35,56 @@ fn lines(output: &str) -> Vec<String> {
     output.replacen("begun ", "", 1).lines().map(str::to_owned).collect()
 }
 
-fn compare(trial: &Trial, words: &[String], wanted: &[String]) -> Verdict {
-    let got = lines(&fates(trial, words)?);
+fn compare(context: &TestContext, words: &[String], wanted: &[String]) -> Verdict {
+    let got = lines(&fates(context, words)?);
     if got == wanted { Ok(()) } else { fail(wanted.join(", "), got.join(", ")) }
 }
 
-fn exit_codes(trial: &Trial) -> Verdict {
+fn exit_codes(context: &TestContext) -> Verdict {
     let codes = [0, 1, 7, 127, 128, 255];
     let words = codes.map(|code| format!("exit:{code}"));
-    compare(trial, &words, &codes.map(|code| format!("exit {code}")))
+    compare(context, &words, &codes.map(|code| format!("exit {code}")))
 }
 
-fn signals(trial: &Trial) -> Verdict {
+fn signals(context: &TestContext) -> Verdict {
     // The last one leaves a core where it may, which is one bit more in the status.
     let signals = [9, 15, 2, 11];
     let words = signals.map(|signal| format!("kill:{signal}"));
-    compare(trial, &words, &signals.map(|signal| format!("killed {signal}")))
+    compare(context, &words, &signals.map(|signal| format!("killed {signal}")))
 }
 
-fn each_its_own(trial: &Trial) -> Verdict {
-    let codes: Vec<u64> = (0..12).map(|n| 10 * (12 - n) + trial.choose(n, 10)).collect();
+/// The first child stops itself, and goes on when all others have ended. So a parent that takes whichever child
+/// ends first has taken another one by then, however the processes were scheduled.
+fn each_its_own(context: &TestContext) -> Verdict {
+    let codes: Vec<u64> = (0..11).map(|n| 10 * (11 - n) + context.choose(n, 10)).collect();
     let words: Vec<String> = codes.iter().map(|code| format!("exit:{code}")).collect();
-    let wanted: Vec<String> = codes.iter().map(|code| format!("exit {code}")).collect();
-    // In whatever order they end, each fate is told of the child that had it.
-    for _ in 0..5 {
-        compare(trial, &words, &wanted)?;
-    }
-    Ok(())
+    let mut program =
+        context.program("processes").args(["fates", "kill:19"]).args(&words).start()?;
+    program.close_stdin();
+    let mut stopped = None;
+    within(TIMEOUT, || {
+        let mut children = program.process_tree();
+        children.retain(|process| process.pid != program.pid());
+        stopped = children.iter().find(|child| child.state == 'T').map(|child| child.pid);
+        // The parent sleeps in its wait: it has started all children.
+        stopped.is_some()
+            && children.iter().all(|child| matches!(child.state, 'T' | 'Z'))
+            && proc::asleep(program.pid())
+    });
+    let Some(stopped) = stopped else {
+        return fail("a child that stopped itself", program.describe());
+    };
+    let _ = kill(Pid::from_raw(stopped), Signal::SIGCONT);
+    program.wait("the parent to end after its children", TIMEOUT)?;
+    // Of the child that has gone on after the signal.
+    let wanted: Vec<String> =
+        std::iter::once(255).chain(codes).map(|code| format!("exit {code}")).collect();
+    let got = lines(&program.output());
+    if got == wanted { Ok(()) } else { fail(wanted.join(", "), got.join(", ")) }
 }
 
-fn output_once(trial: &Trial) -> Verdict {
-    let output = fates(trial, &["exit:0", "exit:1", "exit:2"].map(str::to_owned))?;
+fn output_once(context: &TestContext) -> Verdict {
+    let output = fates(context, &["exit:0", "exit:1", "exit:2"].map(str::to_owned))?;
     match output.matches("begun ").count() {
         1 => Ok(()),
         n => fail(
@@ -78,13 +97,14 @@ fn output_once(trial: &Trial) -> Verdict {
 const CHILDREN: usize = 20;
 
 /// A parent and its children, all alive.
-fn family(trial: &Trial) -> Verdict<Program> {
-    let mut program = trial.program("processes").args(["family", &CHILDREN.to_string()]).start()?;
-    let said = program.line("`ready`, when the children have begun")?;
+fn family(context: &TestContext) -> Verdict<Program> {
+    let mut program =
+        context.program("processes").args(["family", &CHILDREN.to_string()]).start()?;
+    let said = program.read_line("`ready`, when the children have begun")?;
     if said != "ready" {
         return fail("`ready`", said);
     }
-    let children = program.family().len() - 1;
+    let children = program.process_tree().len() - 1;
     if children != CHILDREN {
         return fail(format!("{CHILDREN} children"), format!("{children}"));
     }
@@ -93,32 +113,32 @@ fn family(trial: &Trial) -> Verdict<Program> {
 
 /// Kills the first `n` children; gives whether all were seen dead.
 fn kill_children(program: &Program, n: usize) -> bool {
-    let mut children = program.family();
+    let mut children = program.process_tree();
     children.retain(|process| process.pid != program.pid());
     children.truncate(n);
     for child in &children {
         let _ = kill(Pid::from_raw(child.pid), Signal::SIGKILL);
     }
     let dead = |pid: i32| proc::process(pid).is_none_or(|process| process.state == 'Z');
-    within(PATIENCE, || children.iter().all(|child| dead(child.pid)))
+    within(TIMEOUT, || children.iter().all(|child| dead(child.pid)))
 }
 
-/// A parent whose children have ended all at once: while it was stopped, so it gets one signal for all of them.
-fn bereaved(trial: &Trial) -> Verdict<Program> {
-    let program = family(trial)?;
+/// A parent whose children all ended while it was stopped: it gets one signal for all of them.
+fn parent_of_ended_children(context: &TestContext) -> Verdict<Program> {
+    let program = family(context)?;
     program.signal(Signal::SIGSTOP);
     let stopped = || proc::process(program.pid()).is_some_and(|process| process.state == 'T');
-    if !within(PATIENCE, stopped) || !kill_children(&program, CHILDREN) {
-        return Err(Stop::Trouble("the family could not be stopped and killed in time".into()));
+    if !within(TIMEOUT, stopped) || !kill_children(&program, CHILDREN) {
+        return Err(Stop::GraderError("the family could not be stopped and killed in time".into()));
     }
     program.signal(Signal::SIGCONT);
     Ok(program)
 }
 
-fn no_zombies(trial: &Trial) -> Verdict {
-    let mut program = bereaved(trial)?;
-    let alone = within(PATIENCE, || program.family().len() == 1);
-    let zombies = oracles::zombies(&program.family());
+fn no_zombies(context: &TestContext) -> Verdict {
+    let mut program = parent_of_ended_children(context)?;
+    let alone = within(TIMEOUT, || program.process_tree().len() == 1);
+    let zombies = oracles::zombies(&program.process_tree());
     if !alone {
         let what = format!("no child to be left of {CHILDREN} that ended");
         let shown: Vec<String> = zombies.iter().take(5).map(|pid| format!("pid {pid} Z")).collect();
@@ -134,34 +154,37 @@ fn no_zombies(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn goes_on(trial: &Trial) -> Verdict {
-    let mut program = family(trial)?;
+fn goes_on(context: &TestContext) -> Verdict {
+    let mut program = family(context)?;
     // One ends, and the others live.
     if !kill_children(&program, 1) {
-        return Err(Stop::Trouble("a child could not be killed in time".into()));
+        return Err(Stop::GraderError("a child could not be killed in time".into()));
     }
     program.write("\n")?;
-    let said = program.line("the parent to read a line after one of its children has ended")?;
+    let said =
+        program.read_line("the parent to read a line after one of its children has ended")?;
     if said != "closed" {
         return fail("`closed`", said);
     }
     for n in 0..3 {
         program.write(format!("{n}\n"))?;
-        let said = program.line("the parent to answer while its children end")?;
+        let said = program.read_line("the parent to answer while its children end")?;
         if said != format!("you said {n}") {
             return fail(format!("you said {n}"), said);
         }
     }
-    program.end_input();
-    let status = program.wait("the parent to end with its input", PATIENCE)?;
+    program.close_stdin();
+    let status = program.wait("the parent to end with its input", TIMEOUT)?;
     if status.success() { Ok(()) } else { fail("exit code 0", program.describe()) }
 }
 
-fn sleeps(trial: &Trial) -> Verdict {
-    let program = bereaved(trial)?;
-    within(PATIENCE, || program.family().len() == 1);
+fn sleeps(context: &TestContext) -> Verdict {
+    let program = parent_of_ended_children(context)?;
+    within(TIMEOUT, || program.process_tree().len() == 1);
     let window = Duration::from_millis(300);
-    let Some(ready) = oracles::restless(|| program.family(), window, Duration::from_secs(1)) else {
+    let Some(ready) =
+        oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1))
+    else {
         return Ok(());
     };
     let observed = format!("for {ready:.0?} of {window:?} it ran, or waited for a core to run on");
@@ -169,11 +192,11 @@ fn sleeps(trial: &Trial) -> Verdict {
 }
 
 /// The numbers that the parent and the orphan print of themselves.
-fn orphan(trial: &Trial) -> Verdict<(Program, i32)> {
-    let mut program = trial.program("processes").arg("orphan").start()?;
+fn orphan(context: &TestContext) -> Verdict<(Program, i32)> {
+    let mut program = context.program("processes").arg("orphan").start()?;
     let mut orphan = None;
     for _ in 0..2 {
-        let said = program.line("`parent PID` and `orphan PID`")?;
+        let said = program.read_line("`parent PID` and `orphan PID`")?;
         match said.split_once(' ').map(|(who, pid)| (who, pid.parse())) {
             Some(("orphan", Ok(pid))) => orphan = Some(pid),
             Some(("parent", Ok::<i32, _>(_))) => {}
@@ -186,15 +209,15 @@ fn orphan(trial: &Trial) -> Verdict<(Program, i32)> {
     }
 }
 
-fn adopted(trial: &Trial) -> Verdict {
-    let (program, pid) = orphan(trial)?;
+fn adopted(context: &TestContext) -> Verdict {
+    let (program, pid) = orphan(context)?;
     let parent = || proc::process(pid).filter(|process| process.state != 'Z').map(|p| p.parent);
     let Some(first) = parent() else {
         return fail("the orphan to live on", "it is gone");
     };
     // The middle child may still be on its way out.
-    let family: Vec<i32> = program.family().iter().map(|process| process.pid).collect();
-    let strange = within(PATIENCE, || {
+    let family: Vec<i32> = program.process_tree().iter().map(|process| process.pid).collect();
+    let strange = within(TIMEOUT, || {
         parent().is_some_and(|parent| {
             parent != program.pid() && (parent == 1 || !family.contains(&parent))
         })
@@ -210,13 +233,17 @@ fn adopted(trial: &Trial) -> Verdict {
     fail("the orphan to be adopted by a process outside", whose)
 }
 
-fn no_middle_child(trial: &Trial) -> Verdict {
-    let (mut program, _) = orphan(trial)?;
-    let clean = within(PATIENCE, || oracles::zombies(&program.family()).is_empty());
+fn no_middle_child(context: &TestContext) -> Verdict {
+    let (mut program, orphan) = orphan(context)?;
+    // The process between may still be on its way out. That it ends at all is what `adopted` checks.
+    let ended =
+        |process: &Process| process.state == 'Z' || [program.pid(), orphan].contains(&process.pid);
+    within(Duration::from_secs(1), || program.process_tree().iter().all(ended));
+    let clean = within(TIMEOUT, || oracles::zombies(&program.process_tree()).is_empty());
     if clean {
         return Ok(());
     }
-    let zombies = oracles::zombies(&program.family());
+    let zombies = oracles::zombies(&program.process_tree());
     let observed =
         format!("pid {zombies:?} is a zombie of pid {}; {}", program.pid(), program.describe());
     fail("the process between the two to be waited for", observed)

@@ -3,8 +3,8 @@
 //! What a program waits for is an event that the check has brought about already. It has missed it when it sleeps, and goes
 //! on sleeping, for longer than it ever has to: so a finding rarely needs a deadline, and a slow machine makes none.
 
-use crate::trial::{Check, PATIENCE, Program, Stop, Trial, UNWRITTEN, Verdict, fail, quote};
-use harness::oracles::{self, Rest};
+use crate::context::{Check, Program, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail, quote};
+use harness::oracles::{self, SleepWatch};
 use harness::proc;
 use harness::wait::{pause, within};
 use nix::sys::signal::Signal;
@@ -42,101 +42,99 @@ const QUIET: Duration = Duration::from_millis(300);
 /// What is said of it.
 const ASLEEP: &str = "it sleeps and will not wake";
 
-fn start(trial: &Trial, words: &[&str]) -> Verdict<Program> {
-    trial.program("signals").args(words).start()
+fn start(context: &TestContext, words: &[&str]) -> Verdict<Program> {
+    context.program("signals").args(words).start()
 }
 
 /// The next line, unless the program ends before, or sleeps for good.
-fn hear(program: &mut Program, what: &str) -> Verdict<String> {
-    hear_within(program, what, QUIET)
+fn next_line(program: &mut Program, what: &str) -> Verdict<String> {
+    next_line_within(program, what, QUIET)
 }
 
 /// The same for a program that may have a reason to sleep for nearly as long as `quiet`.
-fn hear_within(program: &mut Program, what: &str, quiet: Duration) -> Verdict<String> {
-    hear_by(program, what, quiet, PATIENCE)
+fn next_line_within(program: &mut Program, what: &str, quiet: Duration) -> Verdict<String> {
+    next_line_by(program, what, quiet, TIMEOUT)
 }
 
-/// The same, from a program that works for as long as `patience`, if every core is somebody else's for much of the time.
-fn hear_by(
+/// The same, from a program that works for as long as `timeout`, if every core is somebody else's for much of the time.
+fn next_line_by(
     program: &mut Program,
     what: &str,
     quiet: Duration,
-    patience: Duration,
+    timeout: Duration,
 ) -> Verdict<String> {
     let begun = Instant::now();
-    let mut rest = Rest::of(program.pid());
+    let mut watch = SleepWatch::new(program.pid());
     loop {
-        let over = program.ended()?.is_some();
-        if let Some(line) = program.line_within(Duration::from_millis(10))? {
+        let over = program.try_wait()?.is_some();
+        if let Some(line) = program.read_line_within(Duration::from_millis(10))? {
             return Ok(line);
         }
         if over {
             return fail(what, program.describe());
         }
-        if rest.look() > quiet && nobody_works(program) {
+        if watch.sample() > quiet && all_asleep(program) {
             return fail(what, format!("{ASLEEP}; {}", program.describe()));
         }
-        if begun.elapsed() > patience {
+        if begun.elapsed() > timeout {
             return fail(what, program.describe());
         }
     }
 }
 
 /// Whether the program and all that it has begun sleep, or have ended: so it does not wait for somebody who is only slow.
-fn nobody_works(program: &Program) -> bool {
-    let family = program.family();
+fn all_asleep(program: &Program) -> bool {
+    let family = program.process_tree();
     family.iter().all(|process| process.state == 'Z' || proc::asleep(process.pid))
 }
 
 /// The next line must be this one.
 fn expect(program: &mut Program, line: &str, what: &str) -> Verdict {
     let what = format!("`{line}`: {what}");
-    let said = hear(program, &what)?;
+    let said = next_line(program, &what)?;
     if said == line { Ok(()) } else { fail(what, quote(&said)) }
 }
 
 /// Adds to a finding what the check knows about it.
-fn because<T>(verdict: Verdict<T>, why: impl FnOnce() -> String) -> Verdict<T> {
-    because_if(verdict, |_| true, why)
+fn explain<T>(verdict: Verdict<T>, why: impl FnOnce() -> String) -> Verdict<T> {
+    explain_if(verdict, |_| true, why)
 }
 
 /// Adds to a finding what it means if the program sleeps for good.
-fn if_asleep<T>(verdict: Verdict<T>, why: &str) -> Verdict<T> {
-    because_if(verdict, |observed| observed.starts_with(ASLEEP), || why.to_owned())
+fn explain_sleep<T>(verdict: Verdict<T>, why: &str) -> Verdict<T> {
+    explain_if(verdict, |observed| observed.starts_with(ASLEEP), || why.to_owned())
 }
 
-fn because_if<T>(
+fn explain_if<T>(
     verdict: Verdict<T>,
     wanted: impl FnOnce(&str) -> bool,
     why: impl FnOnce() -> String,
 ) -> Verdict<T> {
-    verdict.map_err(|stop| match stop {
-        Stop::Fail(mut finding)
-            if !finding.observed.starts_with(UNWRITTEN) && wanted(&finding.observed) =>
-        {
-            finding.observed = format!("{}; {}", why(), finding.observed);
-            Stop::Fail(finding)
-        }
-        other => other,
+    verdict.map_err(|stop| {
+        stop.map_finding(|finding| {
+            if !finding.observed.starts_with(UNWRITTEN) && wanted(&finding.observed) {
+                finding.observed = format!("{}; {}", why(), finding.observed);
+            }
+        })
     })
 }
 
 /// Sends a signal, and waits until it has arrived: a handler has taken it, or it is blocked and waits to be taken.
-fn deliver(program: &Program, signal: Signal) -> Verdict {
+fn send_signal(program: &Program, signal: Signal) -> Verdict {
     program.signal(signal);
     let arrived = || {
         proc::signals(program.pid()).is_none_or(|signals| {
             !signals.pending.contains(signal as i32) || signals.blocked.contains(signal as i32)
-        }) || gone(program)
+        }) || has_ended(program)
     };
-    match within(PATIENCE, arrived) {
+    match within(TIMEOUT, arrived) {
         true => Ok(()),
-        false => Err(Stop::Trouble(format!("{signal} could not be delivered in time"))),
+        false => Err(Stop::GraderError(format!("{signal} could not be delivered in time"))),
     }
 }
 
-/// How a signal stands in a program, in words.
-fn standing(program: &Program, signal: Signal) -> String {
+/// Describes the state of a signal in a program.
+fn describe_signal(program: &Program, signal: Signal) -> String {
     let Some(signals) = proc::signals(program.pid()) else {
         return format!("{signal} was sent, and the program is gone");
     };
@@ -159,16 +157,16 @@ fn names(set: proc::SignalSet) -> String {
 }
 
 /// Whether a program has ended, and nobody has asked how.
-fn gone(program: &Program) -> bool {
+fn has_ended(program: &Program) -> bool {
     proc::process(program.pid()).is_none_or(|process| process.state == 'Z')
 }
 
 /// Waits until a program sleeps, and has nothing more to do for the moment. One that is gone, or that never sleeps, is
 /// for others to find.
-fn settle(program: &Program) {
-    let mut rest = Rest::of(program.pid());
+fn wait_until_asleep(program: &Program) {
+    let mut watch = SleepWatch::new(program.pid());
     let asleep = Duration::from_millis(30);
-    within(Duration::from_secs(1), || rest.look() > asleep || gone(program));
+    within(Duration::from_secs(1), || watch.sample() > asleep || has_ended(program));
 }
 
 // wait
@@ -176,49 +174,49 @@ fn settle(program: &Program) {
 const LOOKED: &str = "looked: not there";
 
 /// A program that has looked for the file once, in vain, and has not yet gone on.
-fn looker(trial: &Trial) -> Verdict<(Program, PathBuf)> {
-    let mut program = start(trial, &["wait", "file"])?;
+fn start_waiting(context: &TestContext) -> Verdict<(Program, PathBuf)> {
+    let mut program = start(context, &["wait", "file"])?;
     expect(&mut program, "begun", "the program to begin")?;
     program.write("\n")?;
     expect(&mut program, LOOKED, "a look before the first wait")?;
-    Ok((program, trial.folder().join("file")))
+    Ok((program, context.directory().join("file")))
 }
 
 /// Lets the program go on after a look that found the file, to its end.
-fn come(program: &mut Program) -> Verdict {
+fn expect_found(program: &mut Program) -> Verdict {
     expect(program, "looked: there", "another look after the signal")?;
     program.write("\n")?;
     expect(program, "come", "an end of the wait when the file is there")
 }
 
-fn woken(trial: &Trial) -> Verdict {
-    let (mut program, file) = looker(trial)?;
+fn woken(context: &TestContext) -> Verdict {
+    let (mut program, file) = start_waiting(context)?;
     program.write("\n")?;
-    settle(&program);
+    wait_until_asleep(&program);
     fs::write(file, "")?;
-    deliver(&program, Signal::SIGUSR1)?;
-    let verdict = come(&mut program);
-    because(verdict, || standing(&program, Signal::SIGUSR1))
+    send_signal(&program, Signal::SIGUSR1)?;
+    let verdict = expect_found(&mut program);
+    explain(verdict, || describe_signal(&program, Signal::SIGUSR1))
 }
 
-fn not_lost(trial: &Trial) -> Verdict {
-    let (mut program, file) = looker(trial)?;
+fn not_lost(context: &TestContext) -> Verdict {
+    let (mut program, file) = start_waiting(context)?;
     // It has seen that there is no file, and does not wait yet.
     fs::write(file, "")?;
-    deliver(&program, Signal::SIGUSR1)?;
+    send_signal(&program, Signal::SIGUSR1)?;
     program.write("\n")?;
     let why = "it came after the look and before the wait, and was lost";
-    let verdict = if_asleep(come(&mut program), why);
-    because(verdict, || standing(&program, Signal::SIGUSR1))
+    let verdict = explain_sleep(expect_found(&mut program), why);
+    explain(verdict, || describe_signal(&program, Signal::SIGUSR1))
 }
 
-fn looks_again(trial: &Trial) -> Verdict {
-    let (mut program, file) = looker(trial)?;
+fn looks_again(context: &TestContext) -> Verdict {
+    let (mut program, file) = start_waiting(context)?;
     program.write("\n")?;
     for _ in 0..2 {
-        settle(&program);
-        deliver(&program, Signal::SIGUSR1)?;
-        let said = hear(&mut program, "another look after each signal")?;
+        wait_until_asleep(&program);
+        send_signal(&program, Signal::SIGUSR1)?;
+        let said = next_line(&mut program, "another look after each signal")?;
         if said != LOOKED {
             let observed = format!("{}: it did not look, and there is no file", quote(&said));
             return fail("another look after each signal", observed);
@@ -226,29 +224,29 @@ fn looks_again(trial: &Trial) -> Verdict {
         program.write("\n")?;
     }
     fs::write(file, "")?;
-    settle(&program);
-    deliver(&program, Signal::SIGUSR1)?;
-    come(&mut program)
+    wait_until_asleep(&program);
+    send_signal(&program, Signal::SIGUSR1)?;
+    expect_found(&mut program)
 }
 
-fn sleeps(trial: &Trial) -> Verdict {
-    let (mut program, _) = looker(trial)?;
+fn sleeps(context: &TestContext) -> Verdict {
+    let (mut program, _) = start_waiting(context)?;
     program.write("\n")?;
-    settle(&program);
+    wait_until_asleep(&program);
     let window = Duration::from_millis(150);
     let what = "no look and no work as long as no signal comes";
     let begun = Instant::now();
-    let early = program.line_within(window)?;
+    let early = program.read_line_within(window)?;
     if let Some(said) = early {
         let observed =
             format!("{} {:.0?} later, and nobody had sent a signal", quote(&said), begun.elapsed());
         return fail(what, observed);
     }
-    let restless = oracles::restless(|| program.family(), window, Duration::from_secs(1));
-    if program.ended()?.is_some() {
+    let busy = oracles::busy_throughout(|| program.process_tree(), window, Duration::from_secs(1));
+    if program.try_wait()?.is_some() {
         return fail(what, program.describe());
     }
-    match restless {
+    match busy {
         None => Ok(()),
         Some(ready) => {
             fail(what, format!("for {ready:.0?} of {window:.0?} it ran, or waited for a core"))
@@ -256,14 +254,14 @@ fn sleeps(trial: &Trial) -> Verdict {
     }
 }
 
-fn mask(trial: &Trial) -> Verdict {
-    let mut program = start(trial, &["wait", "file"])?;
+fn mask(context: &TestContext) -> Verdict {
+    let mut program = start(context, &["wait", "file"])?;
     expect(&mut program, "begun", "the program to begin")?;
     let blocked = |program: &Program| proc::signals(program.pid()).map(|signals| signals.blocked);
     let before = blocked(&program);
-    fs::write(trial.folder().join("file"), "")?;
+    fs::write(context.directory().join("file"), "")?;
     program.write("\n")?;
-    come(&mut program)?;
+    expect_found(&mut program)?;
     match (before, blocked(&program)) {
         (Some(before), Some(after)) if before == after => Ok(()),
         (Some(before), Some(after)) => {
@@ -277,24 +275,24 @@ fn mask(trial: &Trial) -> Verdict {
 
 // read
 
-fn answers(trial: &Trial) -> Verdict {
-    let mut program = start(trial, &["read", "60s"])?;
+fn answers(context: &TestContext) -> Verdict {
+    let mut program = start(context, &["read", "60s"])?;
     program.write("in time\n")?;
     expect(&mut program, "read in time", "what came in time")?;
     drop(program);
-    let mut program = start(trial, &["read", "100ms"])?;
+    let mut program = start(context, &["read", "100ms"])?;
     let verdict =
         expect(&mut program, "too late 1", "an end of the wait when the limit has passed");
-    because(verdict, || "nothing to read came for 100 ms, and for some time more".into())
+    explain(verdict, || "nothing to read came for 100 ms, and for some time more".into())
 }
 
-fn no_alarm_left(trial: &Trial) -> Verdict {
+fn no_alarm_left(context: &TestContext) -> Verdict {
     for millis in [120, 2000] {
         let begun = Instant::now();
-        let mut program = start(trial, &["read", &format!("{millis}ms")])?;
+        let mut program = start(context, &["read", &format!("{millis}ms")])?;
         program.write("x\n")?;
         let what = "`read x`: what came in time";
-        let said = hear(&mut program, what)?;
+        let said = next_line(&mut program, what)?;
         if said == "too late 1" && begun.elapsed() > Duration::from_millis(millis) {
             continue; // and so it was: the machine is busy
         }
@@ -304,29 +302,29 @@ fn no_alarm_left(trial: &Trial) -> Verdict {
         expect(&mut program, "too late 0", "what came in time is not late")?;
         // The limit passes while the program does its later work.
         let (heard, passed) = (Instant::now(), Duration::from_millis(millis + 20));
-        while heard.elapsed() < passed && !gone(&program) {
+        while heard.elapsed() < passed && !has_ended(&program) {
             pause(Duration::from_millis(5));
         }
-        if !gone(&program) {
+        if !has_ended(&program) {
             program.write("y\n")?;
         }
         let what = "`later work y`: the work after the read, not disturbed by its time limit";
         let why = || "the read ended in time, and the alarm that was set for it rang later".into();
         let ended = |observed: &str| !observed.starts_with(ASLEEP);
-        let said = because_if(hear(&mut program, what), ended, why)?;
+        let said = explain_if(next_line(&mut program, what), ended, why)?;
         return if said == "later work y" { Ok(()) } else { fail(what, quote(&said)) };
     }
-    Err(Stop::Trouble("nothing could be read within two seconds".into()))
+    Err(Stop::GraderError("nothing could be read within two seconds".into()))
 }
 
-fn rings_early(trial: &Trial) -> Verdict {
+fn rings_early(context: &TestContext) -> Verdict {
     const TIMES: u32 = 200;
     for time in ["1us", "5us", "20us", "60us"] {
-        let mut program = start(trial, &["read", time, &TIMES.to_string()])?;
+        let mut program = start(context, &["read", time, &TIMES.to_string()])?;
         let what = format!("{TIMES} reads to give up when nothing comes, after {time} each");
         let why = "an alarm rang before the read began to wait, and it rings only once";
         // Each of them is woken, and so waits for a core.
-        let said = if_asleep(hear_by(&mut program, &what, QUIET, 2 * PATIENCE), why)?;
+        let said = explain_sleep(next_line_by(&mut program, &what, QUIET, 2 * TIMEOUT), why)?;
         if said != format!("too late {TIMES}") {
             return fail(what, quote(&said));
         }
@@ -337,17 +335,17 @@ fn rings_early(trial: &Trial) -> Verdict {
 // limit
 
 /// Runs a command and gives what the program says of it, and the program, which waits for Enter.
-fn limit(trial: &Trial, words: &[&str], what: &str) -> Verdict<(Program, String)> {
-    let mut program = start(trial, &[&["limit"], words].concat())?;
-    let said = hear(&mut program, what)?;
+fn limit(context: &TestContext, words: &[&str], what: &str) -> Verdict<(Program, String)> {
+    let mut program = start(context, &[&["limit"], words].concat())?;
+    let said = next_line(&mut program, what)?;
     Ok((program, said))
 }
 
-fn outcomes(trial: &Trial) -> Verdict {
+fn outcomes(context: &TestContext) -> Verdict {
     for (script, wanted) in [("exit 3", "exit 3"), ("kill -9 $$", "killed 9")] {
         let what = format!("`{wanted}`, soon after the command has ended");
         let command = ["60s", "sh", "-c", script];
-        let (_, said) = because(limit(trial, &command, &what), || {
+        let (_, said) = explain(limit(context, &command, &what), || {
             format!("the command `{script}` has a limit of 60 s and ends at once")
         })?;
         if said != wanted {
@@ -355,19 +353,19 @@ fn outcomes(trial: &Trial) -> Verdict {
         }
     }
     let what = "`timed out`, when the limit has passed";
-    let (_, said) = limit(trial, &["100ms", "sleep", "1000"], what)?;
+    let (_, said) = limit(context, &["100ms", "sleep", "1000"], what)?;
     if said == "timed out" { Ok(()) } else { fail(what, quote(&said)) }
 }
 
 /// A command that will have to be ended, after the first line that it prints: then it has got so far that it can take
 /// SIGTERM. And for how long the program may sleep while it waits for it.
-fn endless(trial: &Trial, script: &str) -> Verdict<(Program, String, Duration)> {
+fn start_endless(context: &TestContext, script: &str) -> Verdict<(Program, String, Duration)> {
     for millis in [100, 2000] {
-        let mut program = start(trial, &["limit", &format!("{millis}ms"), "sh", "-c", script])?;
-        let patience = Duration::from_millis(millis + 900);
-        let said = hear_within(&mut program, "the first line that a command prints", patience)?;
+        let mut program = start(context, &["limit", &format!("{millis}ms"), "sh", "-c", script])?;
+        let timeout = Duration::from_millis(millis + 900);
+        let said = next_line_within(&mut program, "the first line that a command prints", timeout)?;
         if said != "timed out" {
-            return Ok((program, said, patience));
+            return Ok((program, said, timeout));
         }
         // The shell has printed nothing within this time: once more, with more of it.
     }
@@ -375,19 +373,19 @@ fn endless(trial: &Trial, script: &str) -> Verdict<(Program, String, Duration)> 
 }
 
 /// The line with which a command says that it is ready to be ended.
-fn begun(said: &str) -> Verdict {
+fn expect_begun(said: &str) -> Verdict {
     if said == "begun" { Ok(()) } else { fail("`begun`, printed by the command", quote(said)) }
 }
 
-fn asked_first(trial: &Trial) -> Verdict {
+fn asked_first(context: &TestContext) -> Verdict {
     // This one tidies up when it is asked to end. How long that takes depends on the machine, so it may try again.
     let tidy = "trap 'echo tidied; exit 0' TERM; echo begun; while :; do sleep 0.02; done";
     let what = "`tidied`, printed by the command, which wants to tidy up when SIGTERM comes";
     let mut attempt = 1;
     loop {
-        let (mut program, said, patience) = endless(trial, tidy)?;
-        begun(&said)?;
-        let said = hear_within(&mut program, what, patience)?;
+        let (mut program, said, timeout) = start_endless(context, tidy)?;
+        expect_begun(&said)?;
+        let said = next_line_within(&mut program, what, timeout)?;
         if said == "tidied" {
             break;
         }
@@ -400,44 +398,44 @@ fn asked_first(trial: &Trial) -> Verdict {
     // This one does not care for SIGTERM.
     let stubborn = "trap '' TERM; echo begun; while :; do sleep 0.02; done";
     let what = "`timed out`: a command that ignores SIGTERM to be killed after a while";
-    let (mut program, said, patience) = endless(trial, stubborn)?;
-    begun(&said)?;
-    let said = hear_within(&mut program, what, patience)?;
+    let (mut program, said, timeout) = start_endless(context, stubborn)?;
+    expect_begun(&said)?;
+    let said = next_line_within(&mut program, what, timeout)?;
     if said == "timed out" { Ok(()) } else { fail(what, quote(&said)) }
 }
 
-fn nothing_left(trial: &Trial) -> Verdict {
-    let (mut program, said, patience) = endless(trial, "sleep 1000 & echo $!; wait")?;
+fn nothing_left(context: &TestContext) -> Verdict {
+    let (mut program, said, timeout) = start_endless(context, "sleep 1000 & echo $!; wait")?;
     let Ok(grandchild) = said.parse::<i32>() else {
         return fail("the number of a process that the command has begun", quote(&said));
     };
     let what = "`timed out`: an end when the limit has passed";
-    let said = hear_within(&mut program, what, patience)?;
+    let said = next_line_within(&mut program, what, timeout)?;
     if said != "timed out" {
         return fail(what, quote(&said));
     }
     let alive = || proc::process(grandchild).is_some_and(|process| process.state != 'Z');
-    if !within(PATIENCE, || !alive()) {
+    if !within(TIMEOUT, || !alive()) {
         let observed = format!(
             "the shell is gone, but pid {grandchild}, which it had begun, lives on: its group was not signalled"
         );
         return fail("nobody to be left of a command that was ended", observed);
     }
-    if let Some(zombie) = oracles::zombies(&program.family()).first() {
+    if let Some(zombie) = oracles::zombies(&program.process_tree()).first() {
         let observed = format!("pid {zombie} is a zombie of pid {}", program.pid());
         return fail("a command that was ended to be waited for", observed);
     }
     Ok(())
 }
 
-fn clean_start(trial: &Trial) -> Verdict {
+fn clean_start(context: &TestContext) -> Verdict {
     // A copy of the program that shows its own signals, and then a command in the place of the copy.
     for command in [&["self"][..], &["cat", "/proc/self/status"]] {
         let what = format!("the signals of the child `{}`", command.join(" "));
-        let mut program = start(trial, &[&["limit", "60s"], command].concat())?;
+        let mut program = start(context, &[&["limit", "60s"], command].concat())?;
         let mut status = String::new();
         loop {
-            let line = hear(&mut program, &what)?;
+            let line = next_line(&mut program, &what)?;
             if line == "exit 0" {
                 break;
             }
@@ -468,26 +466,26 @@ fn clean_start(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn interrupted(trial: &Trial) -> Verdict {
+fn interrupted(context: &TestContext) -> Verdict {
     // cat ends when its input does, and the program is interrupted before.
-    let mut program = start(trial, &["limit", "60s", "cat"])?;
+    let mut program = start(context, &["limit", "60s", "cat"])?;
     program.write("begun\n")?;
     expect(&mut program, "begun", "what `cat` prints")?;
-    settle(&program);
+    wait_until_asleep(&program);
     let times = 3;
     for _ in 0..times {
-        deliver(&program, Signal::SIGUSR1)?;
-        settle(&program);
+        send_signal(&program, Signal::SIGUSR1)?;
+        wait_until_asleep(&program);
     }
-    program.end_input();
+    program.close_stdin();
     let verdict = expect(&mut program, "exit 0", "what became of `cat` after a limit of 60 s");
-    because(verdict, || format!("SIGUSR1 came {times} times while the program waited"))?;
+    explain(verdict, || format!("SIGUSR1 came {times} times while the program waited"))?;
     drop(program);
     // And however often it is interrupted, the limit stays where it is. One that begins anew can pass only when no
     // interruption has come for as long, as where this check does not get to run: that is tried again.
     let mut pause = Duration::ZERO;
     for _ in 0..5 {
-        pause = often_interrupted(trial)?;
+        pause = often_interrupted(context)?;
         if pause < LIMIT {
             return Ok(());
         }
@@ -503,20 +501,20 @@ const LIMIT: Duration = Duration::from_millis(150);
 
 /// Interrupts a program again and again until its time limit has passed; gives how long before that the last interruption but
 /// one was.
-fn often_interrupted(trial: &Trial) -> Verdict<Duration> {
-    let mut program = start(trial, &["limit", &format!("{}ms", LIMIT.as_millis()), "cat"])?;
+fn often_interrupted(context: &TestContext) -> Verdict<Duration> {
+    let mut program = start(context, &["limit", &format!("{}ms", LIMIT.as_millis()), "cat"])?;
     program.write("begun\n")?;
     expect(&mut program, "begun", "what `cat` prints")?;
     let begun = Instant::now();
     let (mut times, mut last) = (0, [begun; 2]);
     let what = "`timed out`, 150 ms after the command began";
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         (times, last) = (times + 1, [last[1], Instant::now()]);
-        deliver(&program, Signal::SIGUSR1)?;
-        match program.line_within(Duration::from_millis(20))? {
+        send_signal(&program, Signal::SIGUSR1)?;
+        match program.read_line_within(Duration::from_millis(20))? {
             Some(said) if said == "timed out" => return Ok(last[0].elapsed()),
             Some(said) => return fail(what, quote(&said)),
-            None if program.ended()?.is_some() => return fail(what, program.describe()),
+            None if program.try_wait()?.is_some() => return fail(what, program.describe()),
             None => {}
         }
     }
@@ -531,83 +529,83 @@ fn often_interrupted(trial: &Trial) -> Verdict<Duration> {
 // stop and handler
 
 /// A server that waits for its first request.
-fn server(trial: &Trial) -> Verdict<Program> {
-    let mut program = start(trial, &["serve"])?;
+fn server(context: &TestContext) -> Verdict<Program> {
+    let mut program = start(context, &["serve"])?;
     expect(&mut program, "ready", "the handlers to be installed")?;
     Ok(program)
 }
 
 /// It says that it has served so many, and ends in order.
-fn bye(program: &mut Program, served: usize) -> Verdict {
+fn expect_bye(program: &mut Program, served: usize) -> Verdict {
     expect(program, &format!("bye {served}"), "the end of the work")?;
     let what = "exit code 0 after the work has ended";
-    let status = program.wait(what, PATIENCE)?;
+    let status = program.wait(what, TIMEOUT)?;
     if status.success() { Ok(()) } else { fail(what, program.describe()) }
 }
 
 /// Half of a request is in the server's hand.
-fn half(program: &mut Program) -> Verdict {
+fn send_half(program: &mut Program) -> Verdict {
     program.write("store 10\n01234")?;
     expect(program, "begun 10", "the request to be taken in hand")?;
-    settle(program);
+    wait_until_asleep(program);
     Ok(())
 }
 
-fn idle(trial: &Trial) -> Verdict {
-    let mut program = server(trial)?;
-    settle(&program);
-    deliver(&program, Signal::SIGTERM)?;
-    let verdict = bye(&mut program, 0);
-    because(verdict, || {
-        format!("{} while no request was in hand", standing(&program, Signal::SIGTERM))
+fn idle(context: &TestContext) -> Verdict {
+    let mut program = server(context)?;
+    wait_until_asleep(&program);
+    send_signal(&program, Signal::SIGTERM)?;
+    let verdict = expect_bye(&mut program, 0);
+    explain(verdict, || {
+        format!("{} while no request was in hand", describe_signal(&program, Signal::SIGTERM))
     })
 }
 
-fn report(trial: &Trial) -> Verdict {
-    let mut program = server(trial)?;
+fn report(context: &TestContext) -> Verdict {
+    let mut program = server(context)?;
     let mut served = 0;
     for _ in 0..2 {
-        settle(&program);
-        deliver(&program, Signal::SIGUSR1)?;
+        wait_until_asleep(&program);
+        send_signal(&program, Signal::SIGUSR1)?;
         let line = format!("served {served}");
         let verdict = expect(&mut program, &line, "a report after SIGUSR1");
-        because(verdict, || standing(&program, Signal::SIGUSR1))?;
+        explain(verdict, || describe_signal(&program, Signal::SIGUSR1))?;
         program.write("store 3\nabc")?;
         expect(&mut program, "begun 3", "the work to go on after a report")?;
         expect(&mut program, "stored 3", "the work to go on after a report")?;
         served += 1;
     }
-    program.end_input();
-    bye(&mut program, served)
+    program.close_stdin();
+    expect_bye(&mut program, served)
 }
 
-fn stop_not_lost(trial: &Trial) -> Verdict {
-    let mut program = server(trial)?;
+fn stop_not_lost(context: &TestContext) -> Verdict {
+    let mut program = server(context)?;
     program.write("late\n")?;
     expect(&mut program, "late", "the request to be served")?;
-    settle(&program);
+    wait_until_asleep(&program);
     // Who reads before there is anything to read waits now, and the signal has come just before.
-    let early = program.line_within(Duration::from_millis(20))?.is_some();
+    let early = program.read_line_within(Duration::from_millis(20))?.is_some();
     if !early {
         program.write("\n")?;
         expect(&mut program, "SIGTERM comes now", "a step when there is input")?;
     }
     let why = "it came after the last look at whether to stop, and before the read, and was lost";
-    let verdict = if_asleep(bye(&mut program, 1), why);
-    because(verdict, || standing(&program, Signal::SIGTERM))
+    let verdict = explain_sleep(expect_bye(&mut program, 1), why);
+    explain(verdict, || describe_signal(&program, Signal::SIGTERM))
 }
 
-fn in_hand(trial: &Trial) -> Verdict {
-    let mut program = server(trial)?;
-    half(&mut program)?;
-    deliver(&program, Signal::SIGTERM)?;
-    settle(&program);
+fn in_hand(context: &TestContext) -> Verdict {
+    let mut program = server(context)?;
+    send_half(&mut program)?;
+    send_signal(&program, Signal::SIGTERM)?;
+    wait_until_asleep(&program);
     let what = "the request in hand to be finished after SIGTERM";
-    if let Some(said) = program.line_within(Duration::from_millis(20))? {
+    if let Some(said) = program.read_line_within(Duration::from_millis(20))? {
         let observed = format!("{} when 5 bytes of 10 had come: the request is lost", quote(&said));
         return fail(what, observed);
     }
-    if program.ended()?.is_some() {
+    if program.try_wait()?.is_some() {
         let observed =
             format!("{} when 5 bytes of 10 had come: the request is lost", program.describe());
         return fail(what, observed);
@@ -615,20 +613,20 @@ fn in_hand(trial: &Trial) -> Verdict {
     // The rest of it, and another that is already there.
     program.write("56789store 3\nabc")?;
     expect(&mut program, "stored 10", what)?;
-    let verdict = bye(&mut program, 1);
-    because(verdict, || {
+    let verdict = expect_bye(&mut program, 1);
+    explain(verdict, || {
         "SIGTERM came while the first request was in hand, and another was there already".into()
     })
 }
 
-fn twice(trial: &Trial) -> Verdict {
-    let mut program = server(trial)?;
-    half(&mut program)?;
+fn twice(context: &TestContext) -> Verdict {
+    let mut program = server(context)?;
+    send_half(&mut program)?;
     let what = "a second SIGTERM to change nothing";
     for time in ["first", "second"] {
-        deliver(&program, Signal::SIGTERM)?;
-        settle(&program);
-        if program.ended()?.is_some() {
+        send_signal(&program, Signal::SIGTERM)?;
+        wait_until_asleep(&program);
+        if program.try_wait()?.is_some() {
             let observed =
                 format!("after the {time} SIGTERM, with a request in hand, {}", program.describe());
             return fail(what, observed);
@@ -636,19 +634,19 @@ fn twice(trial: &Trial) -> Verdict {
     }
     program.write("56789")?;
     expect(&mut program, "stored 10", "the request in hand to be finished")?;
-    bye(&mut program, 1)
+    expect_bye(&mut program, 1)
 }
 
-fn print(trial: &Trial) -> Verdict {
+fn print(context: &TestContext) -> Verdict {
     const LINES: usize = 800;
     let print = ("print", format!("printed {LINES}"), "standard output");
     let log = ("log", format!("logged {LINES}"), "standard error");
     for (request, done, stream) in [print, log] {
-        let mut program = server(trial)?;
+        let mut program = server(context)?;
         program.write(format!("{request} {LINES}\n"))?;
         // Nobody reads, so the pipe is full before all is written: it waits, and has the stream in its hands.
-        settle(&program);
-        deliver(&program, Signal::SIGUSR1)?;
+        wait_until_asleep(&program);
+        send_signal(&program, Signal::SIGUSR1)?;
         let what = format!("{LINES} lines and then the report, though SIGUSR1 came between them");
         let why = || {
             format!(
@@ -657,48 +655,48 @@ fn print(trial: &Trial) -> Verdict {
         };
         let mut lines = 0;
         loop {
-            let said = because(hear(&mut program, &what), why)?;
+            let said = explain(next_line(&mut program, &what), why)?;
             if said == done {
                 break;
             }
             if said != format!("{lines:08} {:.<90}", "") {
-                return because(fail(what, format!("after {lines} lines {}", quote(&said))), why);
+                return explain(fail(what, format!("after {lines} lines {}", quote(&said))), why);
             }
             lines += 1;
         }
-        because(expect(&mut program, "served 1", "the report after SIGUSR1"), why)?;
+        explain(expect(&mut program, "served 1", "the report after SIGUSR1"), why)?;
     }
     Ok(())
 }
 
-/// Has signals come in the midst of something, and sees it go on and end in order.
-fn amid(trial: &Trial, request: &str, answer: &str, why: &str) -> Verdict {
-    let mut program = server(trial)?;
+/// Sends a request during which signals come, and expects its answer and an orderly end.
+fn signal_during(context: &TestContext, request: &str, answer: &str, why: &str) -> Verdict {
+    let mut program = server(context)?;
     program.write(format!("{request}\n"))?;
     let go_on = |program: &mut Program| -> Verdict {
-        let mut said = hear(program, &format!("`{answer}` and a report"))?;
+        let mut said = next_line(program, &format!("`{answer}` and a report"))?;
         if said != answer {
             return fail(format!("`{answer}`"), quote(&said));
         }
-        said = hear(program, "a report after SIGUSR1")?;
+        said = next_line(program, "a report after SIGUSR1")?;
         if said != "served 1" {
             return fail("`served 1`", quote(&said));
         }
         Ok(())
     };
-    because(go_on(&mut program), || why.to_owned())?;
-    program.end_input();
+    explain(go_on(&mut program), || why.to_owned())?;
+    program.close_stdin();
     let what = "an end with the end of the input";
-    let status = program.wait(what, PATIENCE)?;
+    let status = program.wait(what, TIMEOUT)?;
     if status.success() { Ok(()) } else { fail(what, program.describe()) }
 }
 
-fn memory(trial: &Trial) -> Verdict {
+fn memory(context: &TestContext) -> Verdict {
     let why = "SIGUSR1 came in the midst of an allocation, as it may";
-    amid(trial, "memory 200", "remembered 200", why)
+    signal_during(context, "memory 200", "remembered 200", why)
 }
 
-fn flood(trial: &Trial) -> Verdict {
+fn flood(context: &TestContext) -> Verdict {
     let why = "SIGUSR1 came 70000 times within one request, and a pipe that nobody reads meanwhile holds 65536 bytes";
-    amid(trial, "flood 70000", "flooded 70000", why)
+    signal_during(context, "flood 70000", "flooded 70000", why)
 }

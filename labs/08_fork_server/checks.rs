@@ -1,7 +1,8 @@
 //! What a server by fork leaves behind, seen from its clients and in `/proc`.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, Verdict, describe, fail, quote,
+use crate::context::{
+    Check, Client, Program, Server, Stop, TIMEOUT, TestContext, Verdict, describe_processes, fail,
+    poll_for, quote,
 };
 use harness::proc::{self, Process};
 use harness::wait::{pause, within};
@@ -10,10 +11,10 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,35 +41,35 @@ const FILE: &str = "greeting.txt";
 const TEXT: &str = "good day\n";
 
 /// A folder to serve.
-fn root(trial: &Trial) -> Verdict<PathBuf> {
-    let root = trial.folder().join("root");
+fn root(context: &TestContext) -> Verdict<PathBuf> {
+    let root = context.directory().join("root");
     fs::create_dir(&root)?;
     fs::write(root.join(FILE), TEXT)?;
     Ok(root)
 }
 
-fn server(trial: &Trial) -> Verdict<Server> {
-    trial.server(["--root".as_ref(), root(trial)?.as_os_str()])
+fn server(context: &TestContext) -> Verdict<Server> {
+    context.server(["--root".as_ref(), root(context)?.as_os_str()])
 }
 
 /// A server that ends by itself after so many clients.
-fn counting_server(trial: &Trial, clients: usize) -> Verdict<Server> {
-    let (root, clients) = (root(trial)?, clients.to_string());
-    trial.server(["--root".as_ref(), root.as_os_str(), "--count".as_ref(), clients.as_ref()])
+fn counting_server(context: &TestContext, clients: usize) -> Verdict<Server> {
+    let (root, clients) = (root(context)?, clients.to_string());
+    context.server(["--root".as_ref(), root.as_os_str(), "--count".as_ref(), clients.as_ref()])
 }
 
 /// Waits until it holds, and no longer than there is hope: once the program and all that it has begun have ended, or
 /// sleep and are not woken, nothing will change any more.
-fn settles(program: &Program, mut holds: impl FnMut() -> bool) -> bool {
+fn wait_until(program: &Program, mut holds: impl FnMut() -> bool) -> bool {
     const LOOK: Duration = Duration::from_millis(50);
     const LOOKS: u32 = 12;
     let begun = Instant::now();
     let mut hopeless = 0;
     while !holds() {
-        if begun.elapsed() > PATIENCE || hopeless == LOOKS {
+        if begun.elapsed() > TIMEOUT || hopeless == LOOKS {
             return false;
         }
-        let mut family = program.family();
+        let mut family = program.process_tree();
         family.retain(|process| process.state != 'Z');
         let asleep = !family.is_empty() && oracles::asleep_during(&family, LOOK);
         hopeless = if asleep || family.is_empty() { hopeless + 1 } else { 0 };
@@ -81,55 +82,48 @@ fn settles(program: &Program, mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// Waits until the server has sent something that this client has not read, or has closed the connection.
-fn news(server: &Server, client: &Client, what: &str) -> Verdict {
-    let came = settles(&server.program, || readable(client.stream()));
+fn wait_readable(server: &Server, client: &Client, what: &str) -> Verdict {
+    let came = wait_until(&server.program, || readable(client.stream()));
     if came { Ok(()) } else { fail(what, "nothing comes") }
 }
 
 /// Whether there is something to read, or an error to be told.
 fn readable(socket: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) != Ok(0)
+    !matches!(poll_for(&mut fds, Duration::ZERO), Ok(0))
 }
 
 /// Adds to a finding what the program is doing.
 fn with_state<T>(program: &mut Program, verdict: Verdict<T>) -> Verdict<T> {
     if verdict.is_err() {
         // Who is about to end says more when it has.
-        within(Duration::from_millis(100), || matches!(program.ended(), Ok(Some(_))));
+        within(Duration::from_millis(100), || matches!(program.try_wait(), Ok(Some(_))));
     }
     program.explain(verdict)
 }
 
-/// A client that was served once, and still is.
-struct Guest {
+/// The session of a client that was served once, and still is.
+struct Session {
     client: Client,
     address: SocketAddrV4,
     /// The process that serves it.
     child: i32,
 }
 
-fn v4(address: SocketAddr) -> Verdict<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has an address of version 6".into())),
-    }
-}
-
 /// Fetches the file over a connection.
 fn fetch(server: &Server, client: &mut Client, what: &str) -> Verdict {
     client.send(format!("GET {FILE}\n"))?;
-    news(server, client, what)?;
+    wait_readable(server, client, what)?;
     receive(client, what)
 }
 
 fn receive(client: &mut Client, what: &str) -> Verdict {
-    let head = client.line(what)?;
+    let head = client.read_line(what)?;
     let wanted = format!("OK {}", TEXT.len());
     if head != wanted {
         return fail(format!("{what}: {wanted:?}"), quote(&head));
     }
-    let body = client.exactly(TEXT.len(), what)?;
+    let body = client.read_exactly(TEXT.len(), what)?;
     let body = String::from_utf8_lossy(&body);
     if body == TEXT { Ok(()) } else { fail(quote(TEXT), quote(&body)) }
 }
@@ -142,21 +136,21 @@ fn children_of(server: &Server, client: SocketAddrV4) -> Vec<i32> {
 }
 
 fn holders(server: &Server, client: SocketAddrV4) -> Vec<i32> {
-    oracles::connection_holders(&server.program.family(), server.address, client)
+    oracles::connection_holders(&server.program.process_tree(), server.address, client)
 }
 
 /// A new client, served once by a process of its own.
-fn guest(server: &mut Server) -> Verdict<Guest> {
-    let arrived = arrive(server);
+fn open_session(server: &mut Server) -> Verdict<Session> {
+    let arrived = try_open_session(server);
     with_state(&mut server.program, arrived)
 }
 
-fn arrive(server: &Server) -> Verdict<Guest> {
+fn try_open_session(server: &Server) -> Verdict<Session> {
     let mut client = server.connect()?;
-    let address = v4(client.stream().local_addr()?)?;
+    let address = client.local_address()?;
     fetch(server, &mut client, "a new client to be served")?;
     match children_of(server, address).first() {
-        Some(child) => Ok(Guest { client, address, child: *child }),
+        Some(child) => Ok(Session { client, address, child: *child }),
         None => {
             let observed = format!(
                 "{address} was served by pid {}, which is the server itself",
@@ -167,56 +161,56 @@ fn arrive(server: &Server) -> Verdict<Guest> {
     }
 }
 
-/// Says goodbye; what the server does then is for the check to see.
-fn quit(server: &mut Server, guest: &mut Guest) -> Verdict {
-    let said = ask_to_quit(server, guest);
+/// Sends QUIT and reads the reply.
+fn quit(server: &mut Server, session: &mut Session) -> Verdict {
+    let said = ask_to_quit(server, session);
     with_state(&mut server.program, said)
 }
 
-fn ask_to_quit(server: &Server, guest: &mut Guest) -> Verdict {
-    guest.client.send("QUIT\n")?;
-    news(server, &guest.client, "the reply to QUIT")?;
-    let said = guest.client.line("the reply to QUIT")?;
+fn ask_to_quit(server: &Server, session: &mut Session) -> Verdict {
+    session.client.send("QUIT\n")?;
+    wait_readable(server, &session.client, "the reply to QUIT")?;
+    let said = session.client.read_line("the reply to QUIT")?;
     if said == "OK 0" { Ok(()) } else { fail("`OK 0` in reply to QUIT", quote(&said)) }
 }
 
-fn dead(pid: i32) -> bool {
+fn has_ended(pid: i32) -> bool {
     proc::process(pid).is_none_or(|process| process.state == 'Z')
 }
 
 /// Those processes that are not dead, in words.
-fn living(pids: &[i32]) -> String {
+fn describe_living(pids: &[i32]) -> String {
     let living: Vec<Process> = pids
         .iter()
         .filter_map(|pid| proc::process(*pid))
         .filter(|process| process.state != 'Z')
         .collect();
-    describe(&living)
+    describe_processes(&living)
 }
 
-fn protocol(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
-    let spoken = speak(&server);
+fn protocol(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
+    let spoken = check_protocol(&server);
     with_state(&mut server.program, spoken)
 }
 
-fn speak(server: &Server) -> Verdict {
+fn check_protocol(server: &Server) -> Verdict {
     let mut first = server.connect()?;
     // All at once: the end of one request is not the end of what was sent.
     first.send(format!("LIST\nGET {FILE}\nPUT new.txt {}\n{TEXT}QUIT\n", TEXT.len()))?;
-    news(server, &first, "the reply to LIST")?;
-    let head = first.line("the reply to LIST")?;
+    wait_readable(server, &first, "the reply to LIST")?;
+    let head = first.read_line("the reply to LIST")?;
     let Some(length) = head.strip_prefix("OK ").and_then(|length| length.parse().ok()) else {
         return fail("the reply to LIST to begin with `OK LENGTH`", quote(&head));
     };
-    let body = first.exactly(length, "the listing")?;
+    let body = first.read_exactly(length, "the listing")?;
     let body = String::from_utf8_lossy(&body);
     if !body.starts_with(&format!("f {} ", TEXT.len())) || !body.ends_with(&format!(" {FILE}\n")) {
         return fail(format!("a listing with {FILE} in it"), quote(&body));
     }
     receive(&mut first, "the reply to GET")?;
     for request in ["PUT", "QUIT"] {
-        let said = first.line(&format!("the reply to {request}"))?;
+        let said = first.read_line(&format!("the reply to {request}"))?;
         if said != "OK 0" {
             return fail(format!("`OK 0` in reply to {request}"), quote(&said));
         }
@@ -224,29 +218,29 @@ fn speak(server: &Server) -> Verdict {
     let mut second = server.connect()?;
     second.send("GET new.txt\nGET nothing.txt\n")?;
     let what = "the file that another client has put there";
-    news(server, &second, what)?;
+    wait_readable(server, &second, what)?;
     receive(&mut second, what)?;
-    let said = second.line("the reply to GET of a file that is not there")?;
+    let said = second.read_line("the reply to GET of a file that is not there")?;
     if !said.starts_with("ERR not-found ") {
         return fail("`ERR not-found ...`", quote(&said));
     }
-    second.finish()?;
+    second.shutdown_write()?;
     let what = "the end of the connection, as the client has ended its side";
-    news(server, &second, what)?;
-    second.end(what)
+    wait_readable(server, &second, what)?;
+    second.read_end(what)
 }
 
-fn last_first(trial: &Trial) -> Verdict {
+fn last_first(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 5;
-    let mut server = server(trial)?;
+    let mut server = server(context)?;
     let mut clients = Vec::new();
     let (begin, end) = ("GET ", format!("{FILE}\n"));
     for n in 1..=CLIENTS {
         let mut client = server.connect()?;
         client.send(begin)?;
-        let address = v4(client.stream().local_addr()?)?;
+        let address = client.local_address()?;
         // Whoever has half a request waits for the other half, and nobody else has to wait with it.
-        if !settles(&server.program, || !holders(&server, address).is_empty()) {
+        if !wait_until(&server.program, || !holders(&server, address).is_empty()) {
             let what = format!("each of {CLIENTS} clients to be accepted while the others wait");
             let busy = if n > 1 { ", while client 1 has sent half a request" } else { "" };
             let observed = format!("client {n} is not: nobody holds its connection{busy}");
@@ -257,22 +251,23 @@ fn last_first(trial: &Trial) -> Verdict {
     for (n, client) in clients.iter_mut().enumerate().rev() {
         let what = format!("client {} of {CLIENTS} to be served, the last one first", n + 1);
         client.send(&end)?;
-        let received = news(&server, client, &what).and_then(|()| receive(client, &what));
+        let received = wait_readable(&server, client, &what).and_then(|()| receive(client, &what));
         with_state(&mut server.program, received)?;
     }
     Ok(())
 }
 
-fn no_process(trial: &Trial) -> Verdict {
-    let root = root(trial)?;
-    let mut server = trial.unprivileged_server(["--root".as_ref(), root.as_os_str()])?;
-    let mut early = guest(&mut server)?;
-    let before: Vec<i32> = server.program.family().iter().map(|process| process.pid).collect();
+fn no_process(context: &TestContext) -> Verdict {
+    let root = root(context)?;
+    let mut server = context.unprivileged_server(["--root".as_ref(), root.as_os_str()])?;
+    let mut early = open_session(&mut server)?;
+    let before: Vec<i32> =
+        server.program.process_tree().iter().map(|process| process.pid).collect();
     server.program.limit_processes(true)?;
     let mut late = server.connect()?;
     let told = refused(&mut server, &mut late);
     let new = |process: &Process| !before.contains(&process.pid);
-    if server.program.family().iter().any(new) {
+    if server.program.process_tree().iter().any(new) {
         return Err(Stop::Skip("no limit on processes binds the server here".into()));
     }
     told?;
@@ -280,16 +275,16 @@ fn no_process(trial: &Trial) -> Verdict {
     with_state(&mut server.program, served)?;
     server.program.limit_processes(false)?;
     // Those who come later have nothing to do with it.
-    guest(&mut server).map(drop)
+    open_session(&mut server).map(drop)
 }
 
-/// What a client is told for whom there is no process.
+/// The refusal of a client for which there is no process.
 fn refused(server: &mut Server, client: &mut Client) -> Verdict {
     let what = "`ERR busy MESSAGE` for a client when fork fails, and the end of its connection";
-    let address = v4(client.stream().local_addr()?)?;
-    match news(server, client, what).and_then(|()| client.line(what)) {
+    let address = client.local_address()?;
+    match wait_readable(server, client, what).and_then(|()| client.read_line(what)) {
         Ok(said) if said.starts_with("ERR busy ") => {
-            let ended = client.end(what);
+            let ended = client.read_end(what);
             with_state(&mut server.program, ended)
         }
         Ok(said) => fail(what, quote(&said)),
@@ -307,20 +302,22 @@ fn refused(server: &mut Server, client: &mut Client) -> Verdict {
     }
 }
 
-fn listener_closed(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
-    let guests = [guest(&mut server)?, guest(&mut server)?, guest(&mut server)?];
+fn listener_closed(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
+    let sessions =
+        [open_session(&mut server)?, open_session(&mut server)?, open_session(&mut server)?];
     let pid = server.program.pid();
-    let read = || oracles::listener_holders(&server.program.family(), server.address);
-    if settles(&server.program, || read() == [pid]) {
+    let read = || oracles::listener_holders(&server.program.process_tree(), server.address);
+    if wait_until(&server.program, || read() == [pid]) {
         return Ok(());
     }
     let inode = sockets::listener(server.address).map_or(0, |socket| socket.inode);
     let mut seen = Vec::new();
     for holder in read().into_iter().filter(|holder| *holder != pid) {
-        let whom = guests.iter().find(|guest| guest.child == holder);
-        let whom = whom
-            .map_or(String::new(), |guest| format!(", the child that serves {},", guest.address));
+        let whom = sessions.iter().find(|session| session.child == holder);
+        let whom = whom.map_or(String::new(), |session| {
+            format!(", the child that serves {},", session.address)
+        });
         let number = descriptor(holder, inode).unwrap_or(-1);
         seen.push(format!("pid {holder}{whom} holds it as descriptor {number}"));
     }
@@ -339,18 +336,19 @@ fn descriptor(pid: i32, inode: u64) -> Option<i32> {
     proc::descriptors(pid).into_iter().find(|(_, target)| *target == name).map(|(number, _)| number)
 }
 
-fn connection_closed(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
-    let mut guests = Vec::new();
+fn connection_closed(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
+    let mut sessions = Vec::new();
     for _ in 0..4 {
-        guests.push(guest(&mut server)?);
+        sessions.push(open_session(&mut server)?);
     }
     let pid = server.program.pid();
     let kept = |server: &Server| -> Vec<i32> {
-        let inode = |guest: &Guest| Some(sockets::connection(server.address, guest.address)?.inode);
-        guests.iter().filter_map(|guest| descriptor(pid, inode(guest)?)).collect()
+        let inode =
+            |session: &Session| Some(sockets::connection(server.address, session.address)?.inode);
+        sessions.iter().filter_map(|session| descriptor(pid, inode(session)?)).collect()
     };
-    if !settles(&server.program, || kept(&server).is_empty()) {
+    if !wait_until(&server.program, || kept(&server).is_empty()) {
         let kept = kept(&server);
         let numbers: Vec<String> = kept.iter().map(i32::to_string).collect();
         let observed = format!(
@@ -361,11 +359,12 @@ fn connection_closed(trial: &Trial) -> Verdict {
         return fail("the connections of 4 clients in their children alone", observed);
     }
     let what = "the end of the connection after QUIT, as nobody holds it any more";
-    for guest in &mut guests {
-        quit(&mut server, guest)?;
-        let ended = news(&server, &guest.client, what).and_then(|()| guest.client.end(what));
+    for session in &mut sessions {
+        quit(&mut server, session)?;
+        let ended = wait_readable(&server, &session.client, what)
+            .and_then(|()| session.client.read_end(what));
         if let Err(Stop::Fail(mut finding)) = ended {
-            let holders = holders(&server, guest.address);
+            let holders = holders(&server, session.address);
             finding.observed += &format!("; it is held by pid {holders:?}");
             return Err(Stop::Fail(finding));
         }
@@ -373,32 +372,32 @@ fn connection_closed(trial: &Trial) -> Verdict {
     Ok(())
 }
 
-fn child_ends(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
-    let mut quits = guest(&mut server)?;
-    let goes = guest(&mut server)?;
+fn child_ends(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
+    let mut quits = open_session(&mut server)?;
+    let goes = open_session(&mut server)?;
     quit(&mut server, &mut quits)?;
-    goes.client.finish()?;
+    goes.client.shutdown_write()?;
     for (child, how) in [(quits.child, "QUIT"), (goes.child, "the end of what its client sends")] {
-        if !settles(&server.program, || dead(child)) {
-            return fail(format!("the child to end after {how}"), living(&[child]));
+        if !wait_until(&server.program, || has_ended(child)) {
+            return fail(format!("the child to end after {how}"), describe_living(&[child]));
         }
     }
     Ok(())
 }
 
-fn output_once(trial: &Trial) -> Verdict {
-    let mut server = counting_server(trial, 3)?;
+fn output_once(context: &TestContext) -> Verdict {
+    let mut server = counting_server(context, 3)?;
     let mut addresses = Vec::new();
     for _ in 0..3 {
-        let mut guest = guest(&mut server)?;
-        quit(&mut server, &mut guest)?;
-        if !settles(&server.program, || dead(guest.child)) {
-            return fail("the child to end after QUIT", living(&[guest.child]));
+        let mut session = open_session(&mut server)?;
+        quit(&mut server, &mut session)?;
+        if !wait_until(&server.program, || has_ended(session.child)) {
+            return fail("the child to end after QUIT", describe_living(&[session.child]));
         }
-        addresses.push(guest.address.to_string());
+        addresses.push(session.address.to_string());
     }
-    server.program.wait("the server to end after 3 clients, as `--count 3` says", PATIENCE)?;
+    server.program.wait("the server to end after 3 clients, as `--count 3` says", TIMEOUT)?;
     let output = server.program.output();
     let times = output.matches("clients:").count();
     if times > 1 {
@@ -413,12 +412,12 @@ fn output_once(trial: &Trial) -> Verdict {
     if output.contains(&wanted) { Ok(()) } else { fail(quote(&wanted), quote(&output)) }
 }
 
-fn no_zombies(trial: &Trial) -> Verdict {
+fn no_zombies(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 6;
-    let mut server = server(trial)?;
-    let mut guests = Vec::new();
+    let mut server = server(context)?;
+    let mut sessions = Vec::new();
     for _ in 0..CLIENTS {
-        guests.push(guest(&mut server)?);
+        sessions.push(open_session(&mut server)?);
     }
     let pid = server.program.pid();
     let sleeps = || proc::process(pid).is_some_and(|process| process.state == 'S');
@@ -426,21 +425,21 @@ fn no_zombies(trial: &Trial) -> Verdict {
     // They all end while the server is stopped, so it hears of them once.
     server.program.signal(Signal::SIGSTOP);
     let stopped = || proc::process(pid).is_some_and(|process| process.state == 'T');
-    if !within(PATIENCE, stopped) {
+    if !within(TIMEOUT, stopped) {
         return with_state(&mut server.program, fail("the server to run on", "it does not"));
     }
-    let children: Vec<i32> = guests.iter().map(|guest| guest.child).collect();
-    for guest in &mut guests {
-        quit(&mut server, guest)?;
+    let children: Vec<i32> = sessions.iter().map(|session| session.child).collect();
+    for session in &mut sessions {
+        quit(&mut server, session)?;
     }
-    let all_dead = settles(&server.program, || children.iter().all(|child| dead(*child)));
+    let all_dead = wait_until(&server.program, || children.iter().all(|child| has_ended(*child)));
     server.program.signal(Signal::SIGCONT);
     if !all_dead {
-        return fail(format!("{CLIENTS} children to end after QUIT"), living(&children));
+        return fail(format!("{CLIENTS} children to end after QUIT"), describe_living(&children));
     }
-    let _one_more = guest(&mut server)?;
-    let zombies = || oracles::zombies(&server.program.family());
-    if settles(&server.program, || zombies().len() <= 1) {
+    let _one_more = open_session(&mut server)?;
+    let zombies = || oracles::zombies(&server.program.process_tree());
+    if wait_until(&server.program, || zombies().len() <= 1) {
         return Ok(());
     }
     let left = zombies();
@@ -453,20 +452,20 @@ fn no_zombies(trial: &Trial) -> Verdict {
     fail(what, observed)
 }
 
-fn goes_on(trial: &Trial) -> Verdict {
-    let mut server = server(trial)?;
+fn goes_on(context: &TestContext) -> Verdict {
+    let mut server = server(context)?;
     for _ in 0..4 {
-        let mut guest = guest(&mut server)?;
+        let mut session = open_session(&mut server)?;
         let pid = server.program.pid();
         within(SOON, || proc::process(pid).is_some_and(|process| process.state == 'S'));
-        quit(&mut server, &mut guest)?;
-        let child = guest.child;
-        if !settles(&server.program, || dead(child)) {
-            return fail("the child to end after QUIT", living(&[child]));
+        quit(&mut server, &mut session)?;
+        let child = session.child;
+        if !wait_until(&server.program, || has_ended(child)) {
+            return fail("the child to end after QUIT", describe_living(&[child]));
         }
         survived(&mut server.program, child)?;
     }
-    guest(&mut server).map(drop)
+    open_session(&mut server).map(drop)
 }
 
 /// Whether the program lives on, now that its child has ended. Where there is nothing to be seen of that, it has
@@ -474,51 +473,51 @@ fn goes_on(trial: &Trial) -> Verdict {
 fn survived(program: &mut Program, child: i32) -> Verdict {
     let mut status = None;
     within(Duration::from_millis(100), || {
-        status = program.ended().unwrap_or_default();
+        status = program.try_wait().unwrap_or_default();
         status.is_some() || proc::process(child).is_none()
     });
-    if status.is_none() && program.ended()?.is_none() {
+    if status.is_none() && program.try_wait()?.is_none() {
         return Ok(());
     }
     let observed = format!("{}, as its child {child} ended", program.describe());
     fail("a server that waits for clients to go on when a child ends", observed)
 }
 
-fn count(trial: &Trial) -> Verdict {
-    let mut server = counting_server(trial, 5)?;
-    let mut guests = Vec::new();
+fn count(context: &TestContext) -> Verdict {
+    let mut server = counting_server(context, 5)?;
+    let mut sessions = Vec::new();
     for n in 0..5 {
-        guests.push(guest(&mut server)?);
+        sessions.push(open_session(&mut server)?);
         if n == 1 {
             // Long before the end: whoever waits for them then has to remember.
-            let (first, second) = guests.split_at_mut(1);
+            let (first, second) = sessions.split_at_mut(1);
             quit(&mut server, &mut first[0])?;
             let _ = kill(Pid::from_raw(second[0].child), Signal::SIGKILL);
             let children = [first[0].child, second[0].child];
-            if !settles(&server.program, || children.iter().all(|child| dead(*child))) {
-                return fail("the children of two clients to end", living(&children));
+            if !wait_until(&server.program, || children.iter().all(|child| has_ended(*child))) {
+                return fail("the children of two clients to end", describe_living(&children));
             }
         }
     }
     // A client that breaks off: its child fails, and ends by itself.
-    rustix::net::sockopt::set_socket_linger(guests[2].client.stream(), Some(Duration::ZERO))
+    rustix::net::sockopt::set_socket_linger(sessions[2].client.stream(), Some(Duration::ZERO))
         .map_err(std::io::Error::from)?;
-    let gone = guests.remove(2).child;
+    let gone = sessions.remove(2).child;
     let pid = server.program.pid();
     within(SOON, || {
         let waits = proc::process(pid).is_some_and(|process| process.state == 'S');
-        (waits && proc::process(gone).is_none()) || !matches!(server.program.ended(), Ok(None))
+        (waits && proc::process(gone).is_none()) || !matches!(server.program.try_wait(), Ok(None))
     });
-    if server.program.ended()?.is_some() {
+    if server.program.try_wait()?.is_some() {
         let observed = format!("it ended when its child {gone} did; {}", server.program.describe());
         return fail("the server to wait until the last two of its children have ended", observed);
     }
-    for guest in guests.drain(..).skip(2) {
-        let mut guest = guest;
-        quit(&mut server, &mut guest)?;
+    for session in sessions.drain(..).skip(2) {
+        let mut session = session;
+        quit(&mut server, &mut session)?;
     }
     let what = "the server to end when its 5 clients have gone, as `--count 5` says";
-    let status = server.program.wait(what, PATIENCE)?;
+    let status = server.program.wait(what, TIMEOUT)?;
     let output = server.program.output();
     let last = output.lines().last().unwrap_or_default();
     let what =
@@ -533,17 +532,17 @@ fn count(trial: &Trial) -> Verdict {
 }
 
 /// A client of the service by datagram.
-struct Asker {
+struct DatagramClient {
     socket: UdpSocket,
     server: SocketAddrV4,
 }
 
-impl Asker {
-    fn new(lines: &Server) -> Verdict<Asker> {
+impl DatagramClient {
+    fn new(lines: &Server) -> Verdict<DatagramClient> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
         socket.connect(lines.address)?;
-        Ok(Asker { socket, server: lines.address })
+        Ok(DatagramClient { socket, server: lines.address })
     }
 
     fn ask(&self, name: &str) -> Verdict {
@@ -554,8 +553,8 @@ impl Asker {
     }
 
     /// The reply; `what` says which one.
-    fn hear(&self, server: &Server, wanted: &str, what: &str) -> Verdict {
-        if !settles(&server.program, || readable(&self.socket)) {
+    fn expect_reply(&self, server: &Server, wanted: &str, what: &str) -> Verdict {
+        if !wait_until(&server.program, || readable(&self.socket)) {
             return fail(what, format!("no reply comes{}", self.peer()));
         }
         let mut bytes = [0; 512];
@@ -586,14 +585,14 @@ impl Asker {
 }
 
 /// The service by datagram, and its folder with a file whose end is for the check to say.
-fn lines(trial: &Trial) -> Verdict<(Server, PathBuf)> {
-    let root = root(trial)?;
+fn lines(context: &TestContext) -> Verdict<(Server, PathBuf)> {
+    let root = root(context)?;
     for n in 0..4 {
         fs::write(root.join(format!("{n}.txt")), "a line\n".repeat(n))?;
     }
     let slow = root.join("slow");
     nix::unistd::mkfifo(&slow, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    let lines = trial.program("lines").arg("--root").arg(&root).start()?.listening()?;
+    let lines = context.program("lines").arg("--root").arg(&root).start()?.listening()?;
     Ok((lines, slow))
 }
 
@@ -601,7 +600,7 @@ fn lines(trial: &Trial) -> Verdict<(Server, PathBuf)> {
 fn end_slow(server: &Server, slow: &Path) -> Verdict {
     let mut writer = None;
     // It can be opened as soon as somebody reads.
-    settles(&server.program, || {
+    wait_until(&server.program, || {
         writer =
             open(slow, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()).ok();
         writer.is_some()
@@ -619,22 +618,22 @@ fn end_slow(server: &Server, slow: &Path) -> Verdict {
 fn child_of(server: &Server) -> Option<i32> {
     let pid = server.program.pid();
     let mut child = None;
-    settles(&server.program, || {
-        let family = server.program.family();
+    wait_until(&server.program, || {
+        let family = server.program.process_tree();
         child = family.iter().find(|p| p.parent == pid && p.state != 'Z').map(|p| p.pid);
         child.is_some()
     });
     child
 }
 
-fn lines_concurrent(trial: &Trial) -> Verdict {
-    let (mut server, slow) = lines(trial)?;
+fn lines_concurrent(context: &TestContext) -> Verdict {
+    let (mut server, slow) = lines(context)?;
     let asked = ask_all(&server, &slow);
     with_state(&mut server.program, asked)
 }
 
 fn ask_all(server: &Server, slow: &Path) -> Verdict {
-    let waiting = Asker::new(server)?;
+    let waiting = DatagramClient::new(server)?;
     waiting.ask("slow")?;
     // Somebody must have begun with it, or the others are only earlier.
     let pid = server.program.pid();
@@ -644,21 +643,25 @@ fn ask_all(server: &Server, slow: &Path) -> Verdict {
     }
     let mut others = Vec::new();
     for _ in 0..4 {
-        others.push(Asker::new(server)?);
+        others.push(DatagramClient::new(server)?);
     }
     for (n, other) in others.iter().enumerate() {
         other.ask(&format!("{n}.txt"))?;
     }
     for (n, other) in others.iter().enumerate() {
         let what = "an answer of its own for each client, while another request takes long";
-        other.hear(server, &format!("OK {n}"), what)?;
+        other.expect_reply(server, &format!("OK {n}"), what)?;
     }
     end_slow(server, slow)?;
-    waiting.hear(server, "OK 2", "the answer to the request that takes long, in the end")?;
-    for asker in others.iter().chain([&waiting]) {
-        asker.socket.set_nonblocking(true)?;
+    waiting.expect_reply(
+        server,
+        "OK 2",
+        "the answer to the request that takes long, in the end",
+    )?;
+    for client in others.iter().chain([&waiting]) {
+        client.socket.set_nonblocking(true)?;
         let mut bytes = [0; 512];
-        if let Ok(count) = asker.socket.recv(&mut bytes) {
+        if let Ok(count) = client.socket.recv(&mut bytes) {
             let said = quote(&String::from_utf8_lossy(&bytes[..count]));
             return fail("one reply to each request", format!("one more: {said}"));
         }
@@ -666,23 +669,24 @@ fn ask_all(server: &Server, slow: &Path) -> Verdict {
     Ok(())
 }
 
-fn lines_goes_on(trial: &Trial) -> Verdict {
-    let (mut server, slow) = lines(trial)?;
-    let asker = Asker::new(&server)?;
+fn lines_goes_on(context: &TestContext) -> Verdict {
+    let (mut server, slow) = lines(context)?;
+    let client = DatagramClient::new(&server)?;
     let pid = server.program.pid();
     for n in 1..=4 {
         let what = format!("the answer to request {n}");
         // The server is back at its socket when this child ends.
-        asker.ask("slow")?;
+        client.ask("slow")?;
         let Some(child) = child_of(&server) else {
             let verdict = fail("a process for each request", format!("pid {pid} has no child"));
             return with_state(&mut server.program, verdict);
         };
         within(SOON, || proc::process(pid).is_some_and(|process| process.state == 'S'));
-        let heard = end_slow(&server, &slow).and_then(|()| asker.hear(&server, "OK 2", &what));
+        let heard =
+            end_slow(&server, &slow).and_then(|()| client.expect_reply(&server, "OK 2", &what));
         with_state(&mut server.program, heard)?;
-        if !settles(&server.program, || dead(child)) {
-            return fail("the child to end after its answer", living(&[child]));
+        if !wait_until(&server.program, || has_ended(child)) {
+            return fail("the child to end after its answer", describe_living(&[child]));
         }
         survived(&mut server.program, child)?;
     }

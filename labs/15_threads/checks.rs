@@ -1,14 +1,13 @@
 //! Threads from outside: whom they serve, how many there are, what they lose, and whether they share the work.
 
-use crate::trial::{
-    Check, Client, PATIENCE, Program, Server, Stop, Trial, UNWRITTEN, Verdict, fail, quote,
-    thread_calls,
+use crate::context::{
+    Check, Client, Finding, Program, Server, Stop, TIMEOUT, TestContext, UNWRITTEN, Verdict, fail,
+    quote, thread_syscalls,
 };
 use harness::wait::{pause, within};
 use harness::{oracles, proc, sockets};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -40,7 +39,7 @@ const REPLY: &str = "OK 6\nhello\n";
 const GOODBYE: &str = "OK 0\n";
 
 /// How long the server may take for what it should do at once.
-const SOON: Duration = PATIENCE;
+const SOON: Duration = TIMEOUT;
 
 /// Threads that a server may have beside those that serve: `main`, and two more for whatever it likes.
 const OTHERS: usize = 3;
@@ -48,50 +47,42 @@ const OTHERS: usize = 3;
 // ---- servers and clients ----
 
 /// A server with a file to serve; `sync` is how its locks behave.
-fn serve(trial: &Trial, options: &str, sync: &str) -> Verdict<Server> {
-    let root = trial.folder().join("root");
+fn serve(context: &TestContext, options: &str, sync: &str) -> Verdict<Server> {
+    let root = context.directory().join("root");
     std::fs::create_dir(&root)?;
     std::fs::write(root.join("hello.txt"), FILE)?;
-    let launch = trial.program("server").arg("--root").arg(root).args(options.split(' '));
-    let mut program = launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?;
-    let line = program.line("the address that it listens on, as the first line of its output")?;
-    match line.rsplit(' ').next().and_then(|word| word.parse().ok()) {
-        Some(address) => Ok(Server { program, address }),
-        None => fail("the first line of output to end with an address, HOST:PORT", quote(&line)),
-    }
+    let launch = context.program("server").arg("--root").arg(root).args(options.split(' '));
+    launch.env("LAB_SYNC", sync).env("RUST_BACKTRACE", "0").start()?.listening()
 }
 
-fn pool(trial: &Trial, workers: usize, queue: usize, sync: &str) -> Verdict<Server> {
-    serve(trial, &format!("--model pool --workers {workers} --queue {queue}"), sync)
+fn pool(context: &TestContext, workers: usize, queue: usize, sync: &str) -> Verdict<Server> {
+    serve(context, &format!("--model pool --workers {workers} --queue {queue}"), sync)
 }
 
-fn threads(trial: &Trial, limit: usize) -> Verdict<Server> {
-    serve(trial, &format!("--model thread --limit {limit}"), "")
+fn threads(context: &TestContext, limit: usize) -> Verdict<Server> {
+    serve(context, &format!("--model thread --limit {limit}"), "")
 }
 
-/// A failure with what the server does meanwhile.
-fn told<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
-    verdict.map_err(|stop| match stop {
-        Stop::Fail(mut finding) => {
-            let said = server.program.describe();
-            if said.contains(UNWRITTEN) {
-                finding.observed = said;
-            } else {
-                if finding.observed.starts_with("nothing") && thread_count(server) > 0 {
-                    finding.observed += &format!(": {}", suspicion(server));
-                }
-                finding.observed += &format!("; {}", state(server));
+/// Adds to a failure what the server is doing.
+fn with_server_state<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
+    let change = |finding: &mut Finding| {
+        let said = server.program.describe();
+        if said.contains(UNWRITTEN) {
+            finding.observed = said;
+        } else {
+            if finding.observed.starts_with("nothing") && thread_count(server) > 0 {
+                finding.observed += &format!(": {}", likely_cause(server));
             }
-            Stop::Fail(finding)
+            finding.observed += &format!("; {}", state(server));
         }
-        other => other,
-    })
+    };
+    verdict.map_err(|stop| stop.map_finding(change))
 }
 
 /// A new client.
-fn come(server: &mut Server) -> Verdict<Client> {
+fn connect(server: &mut Server) -> Verdict<Client> {
     let client = server.connect();
-    told(server, client)
+    with_server_state(server, client)
 }
 
 /// What the server is doing, thread by thread.
@@ -102,7 +93,7 @@ fn state(server: &mut Server) -> String {
 
 /// As in "3 threads in futex, 1 in poll".
 fn threads_of(pid: i32) -> String {
-    let calls = thread_calls(pid);
+    let calls = thread_syscalls(pid);
     let total = proc::threads(pid).len();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for call in calls.values() {
@@ -120,10 +111,10 @@ fn threads_of(pid: i32) -> String {
     }
 }
 
-/// Why nobody serves a client, as far as the threads tell.
-fn suspicion(server: &Server) -> &'static str {
+/// The likely cause of a client not being served, judged by the threads.
+fn likely_cause(server: &Server) -> &'static str {
     let pid = server.program.pid();
-    let calls = thread_calls(pid);
+    let calls = thread_syscalls(pid);
     let reading = calls.values().filter(|call| ["recvfrom", "read"].contains(call)).count();
     let waiting = calls.values().filter(|call| **call == "futex").count();
     if proc::threads(pid).len() == 1 {
@@ -144,7 +135,7 @@ fn thread_count(server: &Server) -> usize {
 }
 
 /// How many connections the server has accepted and still holds.
-fn in_hand(server: &Server) -> usize {
+fn connections_held(server: &Server) -> usize {
     let descriptors = proc::descriptors(server.program.pid());
     let sockets = descriptors.values().filter(|target| target.starts_with("socket:")).count();
     sockets.saturating_sub(usize::from(sockets::listener(server.address).is_some()))
@@ -157,17 +148,17 @@ fn backlog(server: &Server) -> usize {
 
 /// Whether every thread sleeps, and none has got up for a while.
 fn asleep(server: &Server) -> bool {
-    oracles::asleep_during(&server.program.family(), Duration::from_millis(60))
+    oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(60))
 }
 
 /// Whether nothing will happen any more before something comes from outside: everybody waits, and not for the clock.
 fn stuck(server: &Server) -> bool {
-    let calls = thread_calls(server.program.pid());
+    let calls = thread_syscalls(server.program.pid());
     !calls.values().any(|call| *call == "nanosleep") && (0..4).all(|_| asleep(server))
 }
 
 /// Waits for what should happen at once. Gives up when the time is up or the server is stuck.
-fn happens(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
+fn wait_until(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + SOON;
     loop {
         if within(Duration::from_millis(100), &mut condition) {
@@ -180,13 +171,13 @@ fn happens(server: &Server, mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// Waits until every thread sleeps. One that never does is another check's business.
-fn until_asleep(server: &Server) {
+fn wait_until_asleep(server: &Server) {
     within(Duration::from_secs(1), || asleep(server));
 }
 
-/// What a client has got so far.
+/// What has become of a client so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lot {
+enum Admission {
     Waiting,
     Served,
     Refused,
@@ -194,63 +185,56 @@ enum Lot {
 }
 
 /// Looks without waiting, and takes nothing away.
-fn lot(client: &Client) -> Verdict<Lot> {
+fn admission(client: &Client) -> Verdict<Admission> {
     let stream = client.stream();
     let mut bytes = [0; 8];
     stream.set_nonblocking(true)?;
     let got = stream.peek(&mut bytes);
     stream.set_nonblocking(false)?;
     Ok(match got {
-        Ok(0) => Lot::Closed,
-        Ok(n) if bytes[..n].starts_with(b"OK") => Lot::Served,
-        Ok(_) => Lot::Refused,
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Lot::Waiting,
-        Err(_) => Lot::Closed,
+        Ok(0) => Admission::Closed,
+        Ok(n) if bytes[..n].starts_with(b"OK") => Admission::Served,
+        Ok(_) => Admission::Refused,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Admission::Waiting,
+        Err(_) => Admission::Closed,
     })
-}
-
-fn local(client: &Client) -> Verdict<SocketAddrV4> {
-    match client.stream().local_addr()? {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has an address of version 6".into())),
-    }
 }
 
 /// A whole request and its reply; the client stays.
 fn ask(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
-    let asked = client.send(ASK).and_then(|()| answered(server, client, what));
-    told(server, asked)
+    let asked = client.send(ASK).and_then(|()| expect_reply(server, client, what));
+    with_server_state(server, asked)
 }
 
-/// Waits until the client has got anything, or the end.
-fn something(server: &Server, client: &Client, what: &str) -> Verdict {
+/// Waits until anything has come for the client, or the end.
+fn wait_for_reply(server: &Server, client: &Client, what: &str) -> Verdict {
     let begun = Instant::now();
-    if happens(server, || !matches!(lot(client), Ok(Lot::Waiting))) {
+    if wait_until(server, || !matches!(admission(client), Ok(Admission::Waiting))) {
         return Ok(());
     }
     fail(what, format!("nothing for {:.1?}, though nothing else is to be done", begun.elapsed()))
 }
 
-fn answered(server: &Server, client: &mut Client, what: &str) -> Verdict {
-    something(server, client, what)?;
-    let got = client.exactly(REPLY.len(), what)?;
+fn expect_reply(server: &Server, client: &mut Client, what: &str) -> Verdict {
+    wait_for_reply(server, client, what)?;
+    let got = client.read_exactly(REPLY.len(), what)?;
     if got == REPLY.as_bytes() {
         return Ok(());
     }
     fail(what, format!("{} instead of {REPLY:?}", quote(&String::from_utf8_lossy(&got))))
 }
 
-/// The client says goodbye, and the server closes.
-fn leave(server: &mut Server, mut client: Client, what: &str) -> Verdict {
+/// The client sends QUIT, and the server closes.
+fn quit(server: &mut Server, mut client: Client, what: &str) -> Verdict {
     let left = client.send("QUIT\n").and_then(|()| {
-        something(server, &client, what)?;
-        let got = client.exactly(GOODBYE.len(), what)?;
+        wait_for_reply(server, &client, what)?;
+        let got = client.read_exactly(GOODBYE.len(), what)?;
         if got != GOODBYE.as_bytes() {
             return fail(what, quote(&String::from_utf8_lossy(&got)));
         }
-        client.end(what)
+        client.read_end(what)
     });
-    told(server, left)
+    with_server_state(server, left)
 }
 
 const HALF: usize = 7;
@@ -261,26 +245,34 @@ fn admitted(server: &mut Server, first: Client, what: &str) -> Verdict<Client> {
     let until = Instant::now() + SOON;
     let mut client = first;
     loop {
-        let (here, there) = (local(&client)?, server.address);
-        let settled = happens(server, || {
-            oracles::unread(there, here) == Some(0) || !matches!(lot(&client), Ok(Lot::Waiting))
+        let (here, there) = (client.local_address()?, server.address);
+        let settled = wait_until(server, || {
+            oracles::unread(there, here) == Some(0)
+                || !matches!(admission(&client), Ok(Admission::Waiting))
         });
-        match lot(&client)? {
-            Lot::Waiting if settled => return Ok(client),
-            Lot::Waiting => {
-                let why = suspicion(server);
+        match admission(&client)? {
+            Admission::Waiting if settled => return Ok(client),
+            Admission::Waiting => {
+                let why = likely_cause(server);
                 let observed = format!("the half request of one of them lies unread: {why}");
-                return told(server, fail(what, observed));
+                return with_server_state(server, fail(what, observed));
             }
-            Lot::Served => return told(server, fail(what, "a reply to half a request")),
-            Lot::Refused | Lot::Closed if Instant::now() < until => {
+            Admission::Served => {
+                return with_server_state(server, fail(what, "a reply to half a request"));
+            }
+            Admission::Refused | Admission::Closed if Instant::now() < until => {
                 pause(Duration::from_millis(5));
-                client = come(server)?;
+                client = connect(server)?;
                 let _ = client.send(&ASK[..HALF]);
             }
-            Lot::Refused => return told(server, fail(what, "this client is refused")),
-            Lot::Closed => {
-                return told(server, fail(what, "the connection is closed without a word"));
+            Admission::Refused => {
+                return with_server_state(server, fail(what, "this client is refused"));
+            }
+            Admission::Closed => {
+                return with_server_state(
+                    server,
+                    fail(what, "the connection is closed without a word"),
+                );
             }
         }
     }
@@ -290,7 +282,7 @@ fn admitted(server: &mut Server, first: Client, what: &str) -> Verdict<Client> {
 fn last_first(server: &mut Server, count: usize) -> Verdict {
     let mut halves = Vec::new();
     for _ in 0..count {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         // Who is refused at once shows that later.
         let _ = client.send(&ASK[..HALF]);
         halves.push(client);
@@ -306,11 +298,11 @@ fn last_first(server: &mut Server, count: usize) -> Verdict {
             "a reply to client {} of {count}, while those before it hold half a request",
             n + 1
         );
-        let got = client.send(&ASK[HALF..]).and_then(|()| answered(server, client, &what));
-        told(server, got)?;
+        let got = client.send(&ASK[HALF..]).and_then(|()| expect_reply(server, client, &what));
+        with_server_state(server, got)?;
     }
     for client in clients.into_iter().rev() {
-        leave(server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     Ok(())
 }
@@ -321,7 +313,7 @@ fn last_first(server: &mut Server, count: usize) -> Verdict {
 fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
     let mut served = Vec::new();
     for n in 1..=at_once {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         ask(server, &mut client, &format!("a reply to client {n} of {at_once} at the same time"))?;
         served.push(client);
     }
@@ -331,19 +323,19 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
     let extra = 10;
     let mut others = Vec::new();
     for _ in 0..waiting + extra {
-        let mut client = come(server)?;
+        let mut client = connect(server)?;
         let _ = client.send(ASK);
         others.push(client);
     }
-    let count = |others: &[Client], wanted: Lot| -> Verdict<usize> {
-        let lots = others.iter().map(lot).collect::<Verdict<Vec<Lot>>>()?;
-        Ok(lots.into_iter().filter(|lot| *lot == wanted).count())
+    let count = |others: &[Client], wanted: Admission| -> Verdict<usize> {
+        let admissions = others.iter().map(admission).collect::<Verdict<Vec<Admission>>>()?;
+        Ok(admissions.into_iter().filter(|admission| *admission == wanted).count())
     };
     let until = Instant::now() + SOON;
     loop {
-        let (held, threads) = (in_hand(server), thread_count(server));
+        let (held, threads) = (connections_held(server), thread_count(server));
         let all = at_once + others.len();
-        let more = count(&others, Lot::Served)?;
+        let more = count(&others, Admission::Served)?;
         if threads > at_once + OTHERS || more > 0 {
             let observed = format!(
                 "{all} clients have come: {} are served at once; the server has {threads} threads",
@@ -357,12 +349,15 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
             );
             return fail(&what, observed);
         }
-        if count(&others, Lot::Closed)? > 0 {
-            return told(server, fail(&what, "a connection was closed without a word"));
+        if count(&others, Admission::Closed)? > 0 {
+            return with_server_state(
+                server,
+                fail(&what, "a connection was closed without a word"),
+            );
         }
         // Who is not accepted while every thread sleeps will not be accepted soon. And one that was may be in the hands
         // of who waits for room.
-        let (refused, left) = (count(&others, Lot::Refused)?, backlog(server));
+        let (refused, left) = (count(&others, Admission::Refused)?, backlog(server));
         let enough = refused + left + 1 >= extra && refused <= extra;
         if enough && (left == 0 || asleep(server) && backlog(server) == left) {
             break;
@@ -372,32 +367,34 @@ fn bounded(server: &mut Server, at_once: usize, waiting: usize) -> Verdict {
                 "{all} clients have come: {refused} were refused, {held} are held, {} are not accepted",
                 backlog(server)
             );
-            return told(server, fail(&what, observed));
+            return with_server_state(server, fail(&what, observed));
         }
         pause(Duration::from_millis(3));
     }
     if let Some(client) = served.pop() {
-        leave(server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     // Who waits is served now; and if nobody does, the next who comes.
-    others.retain(|client| matches!(lot(client), Ok(Lot::Waiting | Lot::Served)));
+    others.retain(|client| matches!(admission(client), Ok(Admission::Waiting | Admission::Served)));
     let nobody = others.is_empty();
     let until = Instant::now() + SOON;
-    while count(&others, Lot::Served)? == 0 {
+    while count(&others, Admission::Served)? == 0 {
         if nobody
-            && others.iter().all(|client| matches!(lot(client), Ok(Lot::Refused | Lot::Closed)))
+            && others.iter().all(|client| {
+                matches!(admission(client), Ok(Admission::Refused | Admission::Closed))
+            })
         {
-            let mut client = come(server)?;
+            let mut client = connect(server)?;
             let _ = client.send(ASK);
             others = vec![client];
         }
         if Instant::now() >= until {
             let what = "one more to be served when one of those that were served has left";
-            return told(server, fail(what, "nobody is"));
+            return with_server_state(server, fail(what, "nobody is"));
         }
         pause(Duration::from_millis(3));
     }
-    match count(&others, Lot::Served)? {
+    match count(&others, Admission::Served)? {
         1 => Ok(()),
         n => fail("exactly one more to be served when one has left", format!("{n} are")),
     }
@@ -411,119 +408,117 @@ fn panics(server: &mut Server, at_once: usize) -> Verdict {
         );
         let until = Instant::now() + SOON;
         loop {
-            let mut client = come(server)?;
+            let mut client = connect(server)?;
             let _ = client.send("GET boom\n");
-            happens(server, || !matches!(lot(&client), Ok(Lot::Waiting)));
-            let observed = match lot(&client)? {
-                Lot::Closed => break,
-                Lot::Waiting => "nothing".to_owned(),
-                Lot::Served => "a reply".to_owned(),
+            wait_until(server, || !matches!(admission(&client), Ok(Admission::Waiting)));
+            let observed = match admission(&client)? {
+                Admission::Closed => break,
+                Admission::Waiting => "nothing".to_owned(),
+                Admission::Served => "a reply".to_owned(),
                 // The place of the one before may be given back a moment after the end of its connection.
-                Lot::Refused if Instant::now() < until => {
+                Admission::Refused if Instant::now() < until => {
                     pause(Duration::from_millis(5));
                     continue;
                 }
-                Lot::Refused => format!(
+                Admission::Refused => format!(
                     "`ERR busy`, and nobody is there: the places of {} threads that have panicked are still taken",
                     n - 1
                 ),
             };
-            return told(server, fail(what, observed));
+            return with_server_state(server, fail(what, observed));
         }
     }
     let what = format!("after {} conversations that panicked: ", at_once + 1);
-    last_first(server, at_once).map_err(|stop| match stop {
-        Stop::Fail(mut finding) => {
-            finding.expected.insert_str(0, &what);
-            Stop::Fail(finding)
-        }
-        other => other,
-    })
+    last_first(server, at_once)
+        .map_err(|stop| stop.map_finding(|finding| finding.expected.insert_str(0, &what)))
 }
 
 /// SIGTERM comes while `uploads` clients are in mid-upload and `queued` more wait.
-fn finishes(trial: &Trial, mut server: Server, uploads: usize, queued: usize) -> Verdict {
+fn finishes(context: &TestContext, mut server: Server, uploads: usize, queued: usize) -> Verdict {
     let content = |n: usize| format!("{n}").repeat(2000);
     let mut senders = Vec::new();
     for n in 0..uploads {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(format!("PUT upload{n} 2000\n{}", &content(n)[..1000]))?;
-        let (here, there) = (local(&client)?, server.address);
-        if !happens(&server, || oracles::unread(there, here) == Some(0)) {
+        let (here, there) = (client.local_address()?, server.address);
+        if !wait_until(&server, || oracles::unread(there, here) == Some(0)) {
             let what = format!("upload {} of {uploads} at the same time to be read", n + 1);
-            return told(&mut server, fail(what, "it lies unread"));
+            return with_server_state(&mut server, fail(what, "it lies unread"));
         }
         senders.push(client);
     }
     let mut waiting = Vec::new();
     for _ in 0..queued {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(format!("{ASK}QUIT\n"))?;
         waiting.push(client);
     }
-    if !happens(&server, || backlog(&server) == 0 && in_hand(&server) == uploads + queued) {
-        let observed =
-            format!("it holds {}, and {} are not accepted", in_hand(&server), backlog(&server));
+    if !wait_until(&server, || {
+        backlog(&server) == 0 && connections_held(&server) == uploads + queued
+    }) {
+        let observed = format!(
+            "it holds {}, and {} are not accepted",
+            connections_held(&server),
+            backlog(&server)
+        );
         let what = format!("{uploads} clients in hand and {queued} in the queue");
-        return told(&mut server, fail(what, observed));
+        return with_server_state(&mut server, fail(what, observed));
     }
     server.program.signal(Signal::SIGTERM);
-    if !happens(&server, || sockets::listener(server.address).is_none()) {
+    if !wait_until(&server, || sockets::listener(server.address).is_none()) {
         let what = "the listening socket to be closed at SIGTERM";
-        return told(&mut server, fail(what, "it is open"));
+        return with_server_state(&mut server, fail(what, "it is open"));
     }
     for (n, mut client) in senders.into_iter().enumerate() {
         let what = "an upload that was in hand when SIGTERM came to be taken to its end";
         let done = match client.send(&content(n)[1000..]) {
-            Ok(()) => client.exactly(GOODBYE.len(), what).map(drop),
+            Ok(()) => client.read_exactly(GOODBYE.len(), what).map(drop),
             Err(_) => fail(what, "the connection is gone"),
         };
-        lost(&mut server, done, "nobody has waited for the thread of this client")?;
+        with_exit(&mut server, done, "nobody has waited for the thread of this client")?;
         let stored =
-            std::fs::read_to_string(trial.folder().join("root").join(format!("upload{n}")));
+            std::fs::read_to_string(context.directory().join("root").join(format!("upload{n}")));
         if stored.ok() != Some(content(n)) {
             return fail(what, "`OK 0`, but the file is not there as it was sent");
         }
-        leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+        quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
     }
     for mut client in waiting {
         let what = "a client that was in the queue when SIGTERM came to be served";
-        let done = answered(&server, &mut client, what);
-        let done = done.and_then(|()| client.exactly(GOODBYE.len(), what));
-        let done = done.and_then(|_| client.end(what));
-        lost(&mut server, done, "the queue was not served to its end")?;
+        let done = expect_reply(&server, &mut client, what);
+        let done = done.and_then(|()| client.read_exactly(GOODBYE.len(), what));
+        let done = done.and_then(|_| client.read_end(what));
+        with_exit(&mut server, done, "the queue was not served to its end")?;
     }
-    ends(&mut server)
+    expect_exit(&mut server)
 }
 
-/// A failure after SIGTERM, with how the server ended.
-fn lost<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
+/// Adds to a failure after SIGTERM how the server ended.
+fn with_exit<T>(server: &mut Server, verdict: Verdict<T>, why: &str) -> Verdict<T> {
     verdict.map_err(|stop| {
         // It may be on its way out.
-        let ended = || matches!(server.program.ended(), Ok(Some(_)));
+        let ended = || matches!(server.program.try_wait(), Ok(Some(_)));
         let ended = within(Duration::from_millis(200), ended);
-        match told::<()>(server, Err(stop)) {
-            Err(Stop::Fail(mut finding)) => {
+        match with_server_state::<()>(server, Err(stop)) {
+            Err(stop) => stop.map_finding(|finding| {
                 if ended && !finding.observed.contains(UNWRITTEN) {
                     finding.observed += &format!(": {why}");
                 }
-                Stop::Fail(finding)
-            }
-            Err(other) => other,
-            Ok(()) => Stop::Trouble("a failure is gone".into()),
+            }),
+            Ok(()) => Stop::GraderError("a failure is gone".into()),
         }
     })
 }
 
 /// The server's end, some time after SIGTERM and with no client left.
-fn ends(server: &mut Server) -> Verdict {
+fn expect_exit(server: &mut Server) -> Verdict {
     let what = "the program to end with code 0 when SIGTERM has come and the last client has left";
     let begun = Instant::now();
     let mut over = false;
     loop {
-        let mut ended = server.program.ended()?;
+        let mut ended = server.program.try_wait()?;
         within(Duration::from_millis(100), || {
-            ended = server.program.ended().ok().flatten();
+            ended = server.program.try_wait().ok().flatten();
             ended.is_some()
         });
         match ended {
@@ -541,69 +536,70 @@ fn ends(server: &mut Server) -> Verdict {
     } else {
         format!("{:.1?} later it runs on", begun.elapsed())
     };
-    told(server, fail(what, observed))
+    with_server_state(server, fail(what, observed))
 }
 
-fn threads_last_first(trial: &Trial) -> Verdict {
-    last_first(&mut threads(trial, 8)?, 4)
+fn threads_last_first(context: &TestContext) -> Verdict {
+    last_first(&mut threads(context, 8)?, 4)
 }
 
-fn threads_bounded(trial: &Trial) -> Verdict {
-    bounded(&mut threads(trial, 4)?, 4, 0)
+fn threads_bounded(context: &TestContext) -> Verdict {
+    bounded(&mut threads(context, 4)?, 4, 0)
 }
 
-fn threads_panic(trial: &Trial) -> Verdict {
-    panics(&mut threads(trial, 3)?, 3)
+fn threads_panic(context: &TestContext) -> Verdict {
+    panics(&mut threads(context, 3)?, 3)
 }
 
-fn threads_finishes(trial: &Trial) -> Verdict {
-    finishes(trial, threads(trial, 8)?, 3, 0)
+fn threads_finishes(context: &TestContext) -> Verdict {
+    finishes(context, threads(context, 8)?, 3, 0)
 }
 
 // ---- the pool ----
 
-fn pool_last_first(trial: &Trial) -> Verdict {
-    last_first(&mut pool(trial, 4, 8, "")?, 4)
+fn pool_last_first(context: &TestContext) -> Verdict {
+    last_first(&mut pool(context, 4, 8, "")?, 4)
 }
 
-fn pool_bounded(trial: &Trial) -> Verdict {
-    bounded(&mut pool(trial, 3, 2, "")?, 3, 2)
+fn pool_bounded(context: &TestContext) -> Verdict {
+    bounded(&mut pool(context, 3, 2, "")?, 3, 2)
 }
 
-fn pool_panic(trial: &Trial) -> Verdict {
-    panics(&mut pool(trial, 3, 6, "")?, 3)
+fn pool_panic(context: &TestContext) -> Verdict {
+    panics(&mut pool(context, 3, 6, "")?, 3)
 }
 
-fn pool_finishes(trial: &Trial) -> Verdict {
-    finishes(trial, pool(trial, 2, 4, "")?, 2, 3)
+fn pool_finishes(context: &TestContext) -> Verdict {
+    finishes(context, pool(context, 2, 4, "")?, 2, 3)
 }
 
-fn pool_in_order(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 1, 8, "")?;
-    let mut first = come(&mut server)?;
+fn pool_in_order(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 1, 8, "")?;
+    let mut first = connect(&mut server)?;
     ask(&mut server, &mut first, "a reply to the first client")?;
     let mut waiting = Vec::new();
     for n in 1..=5 {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         client.send(ASK)?;
         waiting.push(client);
         // One after the other: handshakes that are under way together may be over in another order.
-        if !happens(&server, || in_hand(&server) == 1 + n) {
+        if !wait_until(&server, || connections_held(&server) == 1 + n) {
             let what = "one client served and five in the queue";
-            let observed = format!("it holds {} of {} that have come", in_hand(&server), 1 + n);
-            return told(&mut server, fail(what, observed));
+            let observed =
+                format!("it holds {} of {} that have come", connections_held(&server), 1 + n);
+            return with_server_state(&mut server, fail(what, observed));
         }
     }
     let mut leaving = first;
     for n in 0..5 {
-        leave(&mut server, leaving, "`OK 0` and the end of the connection after QUIT")?;
+        quit(&mut server, leaving, "`OK 0` and the end of the connection after QUIT")?;
         let what = format!(
             "client {} of the 5 in the queue to be the next when the only worker is free",
             n + 1
         );
-        let served = |client: &Client| matches!(lot(client), Ok(Lot::Served));
-        if !happens(&server, || waiting.iter().any(served)) {
-            return told(&mut server, fail(what, "nobody was"));
+        let served = |client: &Client| matches!(admission(client), Ok(Admission::Served));
+        if !wait_until(&server, || waiting.iter().any(served)) {
+            return with_server_state(&mut server, fail(what, "nobody was"));
         }
         if let Some(place) = waiting.iter().position(served).filter(|place| *place > 0) {
             return fail(
@@ -612,27 +608,27 @@ fn pool_in_order(trial: &Trial) -> Verdict {
             );
         }
         leaving = waiting.remove(0);
-        answered(&server, &mut leaving, &what)?;
+        expect_reply(&server, &mut leaving, &what)?;
     }
     Ok(())
 }
 
-fn pool_wakes(trial: &Trial) -> Verdict {
+fn pool_wakes(context: &TestContext) -> Verdict {
     {
-        let mut server = pool(trial, 3, 6, "early")?;
+        let mut server = pool(context, 3, 6, "early")?;
         for n in 1..=4 {
-            let mut client = come(&mut server)?;
+            let mut client = connect(&mut server)?;
             let what = format!(
                 "a reply to client {n}, alone with 3 workers that sleep (LAB_SYNC=early: who notifies is slow to go on)"
             );
             ask(&mut server, &mut client, &what)?;
-            leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+            quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
         }
     }
-    std::fs::remove_dir_all(trial.folder().join("root"))?;
-    let mut server = pool(trial, 3, 6, "late")?;
+    std::fs::remove_dir_all(context.directory().join("root"))?;
+    let mut server = pool(context, 3, 6, "late")?;
     // Who finds a client without having slept needs nobody to wake it.
-    until_asleep(&server);
+    wait_until_asleep(&server);
     let served = last_first(&mut server, 3);
     served.map_err(|stop| match stop {
         Stop::Fail(mut finding) => {
@@ -643,29 +639,29 @@ fn pool_wakes(trial: &Trial) -> Verdict {
     })
 }
 
-fn pool_spurious(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 2, 4, "spurious")?;
+fn pool_spurious(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 2, 4, "spurious")?;
     let what = "a reply from a pool whose workers are woken again and again with nothing to do (LAB_SYNC=spurious)";
     for _ in 0..20 {
         // A worker waits a millisecond until it is woken for nothing.
         pause(Duration::from_millis(3));
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         ask(&mut server, &mut client, what)?;
-        leave(&mut server, client, what)?;
+        quit(&mut server, client, what)?;
     }
     last_first(&mut server, 2)
 }
 
-fn pool_sleeps(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 4, 4, "")?;
-    let mut client = come(&mut server)?;
+fn pool_sleeps(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 4, 4, "")?;
+    let mut client = connect(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
-    until_asleep(&server);
+    wait_until_asleep(&server);
     let window = Duration::from_millis(250);
     let begun = Instant::now();
     // Who has not come to sleep before the first look does so before a later one.
     let (ready, switches) = loop {
-        let family = server.program.family();
+        let family = server.program.process_tree();
         let woken = || proc::context_switches(server.program.pid()).voluntary;
         let (before, ready) = (woken(), oracles::ready_during(&family, window));
         let switches = woken().saturating_sub(before);
@@ -683,22 +679,22 @@ fn pool_sleeps(trial: &Trial) -> Verdict {
     fail("three workers without a client, and one whose client is silent, to sleep", observed)
 }
 
-fn pool_ends(trial: &Trial) -> Verdict {
-    let mut server = pool(trial, 4, 4, "")?;
-    let mut client = come(&mut server)?;
+fn pool_ends(context: &TestContext) -> Verdict {
+    let mut server = pool(context, 4, 4, "")?;
+    let mut client = connect(&mut server)?;
     ask(&mut server, &mut client, "a reply to the first client")?;
-    leave(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
-    until_asleep(&server);
+    quit(&mut server, client, "`OK 0` and the end of the connection after QUIT")?;
+    wait_until_asleep(&server);
     server.program.signal(Signal::SIGTERM);
-    ends(&mut server)
+    expect_exit(&mut server)
 }
 
-fn stats_exact(trial: &Trial) -> Verdict {
+fn stats_exact(context: &TestContext) -> Verdict {
     const CLIENTS: usize = 6;
-    let mut server = pool(trial, CLIENTS, CLIENTS, "late")?;
+    let mut server = pool(context, CLIENTS, CLIENTS, "late")?;
     let mut clients = Vec::new();
     for n in 1..=CLIENTS {
-        let mut client = come(&mut server)?;
+        let mut client = connect(&mut server)?;
         ask(
             &mut server,
             &mut client,
@@ -711,8 +707,8 @@ fn stats_exact(trial: &Trial) -> Verdict {
     }
     for mut client in clients {
         let what = "`OK 0` and the end of the connection after QUIT";
-        let left = client.exactly(GOODBYE.len(), what).and_then(|_| client.end(what));
-        told(&mut server, left)?;
+        let left = client.read_exactly(GOODBYE.len(), what).and_then(|_| client.read_end(what));
+        with_server_state(&mut server, left)?;
     }
     server.program.signal(Signal::SIGTERM);
     let what =
@@ -757,14 +753,14 @@ fn collatz(range: Range<u64>) -> u64 {
 }
 
 fn speedup(
-    trial: &Trial,
+    context: &TestContext,
     kind: &str,
     range: &Range<u64>,
     threads: Option<u64>,
 ) -> Verdict<Program> {
     let words = [Some(range.start), Some(range.end), threads];
     let words = words.into_iter().flatten().map(|number| number.to_string());
-    trial.program("speedup").arg(kind).args(words.collect::<Vec<_>>()).start()
+    context.program("speedup").arg(kind).args(words.collect::<Vec<_>>()).start()
 }
 
 /// The words of the line that begins with `kind`, as numbers.
@@ -782,16 +778,16 @@ fn numbers(program: &mut Program, kind: &str, what: &str) -> Verdict<(u64, f64)>
 }
 
 fn finished(program: &mut Program, what: &str) -> Verdict {
-    let status = program.wait(what, PATIENCE * 2)?;
+    let status = program.wait(what, TIMEOUT * 2)?;
     if status.success() { Ok(()) } else { fail(what, program.describe()) }
 }
 
-fn speedup_answer(trial: &Trial) -> Verdict {
-    let odd = 500 + trial.choose(1, 300);
+fn speedup_answer(context: &TestContext) -> Verdict {
+    let odd = 500 + context.choose(1, 300);
     let cases =
         [(0..1000, 4), (0..1000, 3), (17..odd, 7), (5..6, 4), (0..3, 8), (9..9, 2), (0..500, 1)];
     for (range, threads) in cases {
-        let mut program = speedup(trial, "split", &range, Some(threads))?;
+        let mut program = speedup(context, "split", &range, Some(threads))?;
         let wanted = collatz(range.clone());
         let what = format!("{wanted}, the result for {range:?} by {threads} threads");
         finished(&mut program, &what)?;
@@ -810,7 +806,7 @@ fn speedup_answer(trial: &Trial) -> Verdict {
 
 /// The part of the job that is the next to begin.
 fn begun(program: &mut Program, what: &str) -> Verdict<Range<u64>> {
-    let line = program.line(what)?;
+    let line = program.read_line(what)?;
     let part = |line: &str| {
         let (from, to) = line.strip_prefix("begun ")?.split_once(' ')?;
         Some(from.parse().ok()?..to.parse().ok()?)
@@ -822,13 +818,13 @@ fn begun(program: &mut Program, what: &str) -> Verdict<Range<u64>> {
 }
 
 /// Starts it such that each part of the job waits for a line, or the end, of its input.
-fn held(trial: &Trial, words: &str) -> Verdict<Program> {
-    trial.program("speedup").args(words.split(' ')).env("LAB_HOLD", "1").start()
+fn start_held(context: &TestContext, words: &str) -> Verdict<Program> {
+    context.program("speedup").args(words.split(' ')).env("LAB_HOLD", "1").start()
 }
 
-fn speedup_threads(trial: &Trial) -> Verdict {
+fn speedup_threads(context: &TestContext) -> Verdict {
     let threads = 4;
-    let mut program = held(trial, "split 0 1000 4")?;
+    let mut program = start_held(context, "split 0 1000 4")?;
     let mut parts = Vec::new();
     for n in 1..=threads {
         let what =
@@ -852,7 +848,7 @@ fn speedup_threads(trial: &Trial) -> Verdict {
     if running > threads + OTHERS {
         return fail(format!("{threads} threads"), format!("{running}"));
     }
-    program.end_input();
+    program.close_stdin();
     let what = "the result when every part is done";
     finished(&mut program, what)?;
     let output = program.output();
@@ -874,18 +870,18 @@ fn speedup_threads(trial: &Trial) -> Verdict {
     if result == wanted { Ok(()) } else { fail(format!("{wanted}"), format!("{result}")) }
 }
 
-fn speedup_measured(trial: &Trial) -> Verdict {
+fn speedup_measured(context: &TestContext) -> Verdict {
     let hold = Duration::from_millis(120);
     let started = Instant::now();
-    let mut program = held(trial, "compare 0 1000 2")?;
+    let mut program = start_held(context, "compare 0 1000 2")?;
     begun(&mut program, "the job of one thread to begin")?;
     pause(hold);
     program.write("\n")?;
-    let line =
-        program.line("`alone`, the result and the time, when the job of one thread is done")?;
+    let line = program
+        .read_line("`alone`, the result and the time, when the job of one thread is done")?;
     begun(&mut program, "the job of two threads to begin")?;
     pause(hold);
-    program.end_input();
+    program.close_stdin();
     let what = "`split`, the result and the time, when the job of two threads is done";
     finished(&mut program, what)?;
     let outside = started.elapsed();
@@ -917,9 +913,9 @@ fn speedup_measured(trial: &Trial) -> Verdict {
 type Job = (&'static str, Range<u64>, Option<u64>);
 
 /// The wall-clock time of jobs that are done at the same time, and the sum of their results.
-fn together(trial: &Trial, jobs: &[Job]) -> Verdict<(f64, u64)> {
+fn together(context: &TestContext, jobs: &[Job]) -> Verdict<(f64, u64)> {
     let begun = Instant::now();
-    let start = |(kind, range, threads): &Job| speedup(trial, kind, range, *threads);
+    let start = |(kind, range, threads): &Job| speedup(context, kind, range, *threads);
     let mut programs = jobs.iter().map(start).collect::<Verdict<Vec<Program>>>()?;
     for program in &mut programs {
         finished(program, "the job to be done")?;
@@ -932,7 +928,7 @@ fn together(trial: &Trial, jobs: &[Job]) -> Verdict<(f64, u64)> {
     Ok((time, sum))
 }
 
-fn speedup_ratio(trial: &Trial) -> Verdict {
+fn speedup_ratio(context: &TestContext) -> Verdict {
     let cores = std::thread::available_parallelism()?.get() as u64;
     if cores < 2 {
         return Err(Stop::Skip(
@@ -942,7 +938,7 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
     let (sharers, threads) = (cores.min(4), 2 * cores.min(4));
     // A job that is long beside the start of a program, and short for who waits.
     let mut end = 25_000;
-    while together(trial, &[("alone", 0..end, None)])?.0 < 0.05 && end < 10_000_000 {
+    while together(context, &[("alone", 0..end, None)])?.0 < 0.05 && end < 10_000_000 {
         end *= 2;
     }
     // The reference: processes share nothing and cannot be in each other's way.
@@ -953,9 +949,9 @@ fn speedup_ratio(trial: &Trial) -> Verdict {
     for _ in 0..4 {
         let (mut reference, mut split) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let (time, wanted) = together(trial, &shares)?;
+            let (time, wanted) = together(context, &shares)?;
             reference.push(time);
-            let (time, result) = together(trial, &[("split", 0..end, Some(threads))])?;
+            let (time, result) = together(context, &[("split", 0..end, Some(threads))])?;
             split.push(time);
             if result != wanted {
                 return fail(format!("the result {wanted}"), format!("{result}"));

@@ -1,32 +1,34 @@
 //! One thread, many clients: who is served while others are slow, silent, gone or greedy, and what the server does while
 //! nobody wants anything.
 
-use crate::trial::{Check, Client, PATIENCE, Server, Stop, Trial, Verdict, fail, quote};
+use crate::context::{
+    Check, Client, Server, Stop, TIMEOUT, TestContext, Verdict, fail, poll_for, quote,
+};
 use harness::oracles;
 use harness::proc::{self, ContextSwitches};
 use harness::sockets;
 use harness::wait::within;
 use nix::sys::signal::Signal;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Resource, Rlimit, prlimit};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 pub(crate) const CHECKS: &[(&str, Check)] = &[
-    ("spin.several", |trial| several(trial, "spin")),
+    ("spin.several", |context| several(context, "spin")),
     ("spin.pauses", pauses),
     ("client.slow_reader", slow_reader),
     ("client.end", end),
     ("client.reset", reset),
     ("client.back_pressure", back_pressure),
     ("door.never_waits", never_waits),
-    ("select.several", |trial| several(trial, "select")),
-    ("select.idle", |trial| idle(trial, "select")),
-    ("select.beyond_1023", |trial| beyond_1023(trial, "select")),
-    ("poll.several", |trial| several(trial, "poll")),
-    ("poll.idle", |trial| idle(trial, "poll")),
-    ("poll.beyond_1023", |trial| beyond_1023(trial, "poll")),
+    ("select.several", |context| several(context, "select")),
+    ("select.idle", |context| idle(context, "select")),
+    ("select.beyond_1023", |context| beyond_1023(context, "select")),
+    ("poll.several", |context| several(context, "poll")),
+    ("poll.idle", |context| idle(context, "poll")),
+    ("poll.beyond_1023", |context| beyond_1023(context, "poll")),
     ("poll.hang_up", hang_up),
     ("poll.batch", batch),
     ("poll.fair", fair),
@@ -37,17 +39,17 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
 const BIG: usize = 12 << 20;
 
 /// A server with `hello.txt` to serve.
-fn start(trial: &Trial, wait: &str, options: &[&str]) -> Verdict<Server> {
-    std::fs::write(trial.folder().join("hello.txt"), "hello\n")?;
-    let root = trial.folder().display().to_string();
-    trial.server(["--root", &root[..], "--wait", wait].iter().chain(options))
+fn start(context: &TestContext, wait: &str, options: &[&str]) -> Verdict<Server> {
+    std::fs::write(context.directory().join("hello.txt"), "hello\n")?;
+    let root = context.directory().display().to_string();
+    context.server(["--root", &root[..], "--wait", wait].iter().chain(options))
 }
 
 /// A server with `big.bin` to serve, too. What is in it matters to nobody who does not read it.
-fn start_with_big(trial: &Trial, wait: &str) -> Verdict<Server> {
-    let file = std::fs::File::create(trial.folder().join("big.bin"))?;
+fn start_with_big(context: &TestContext, wait: &str) -> Verdict<Server> {
+    let file = std::fs::File::create(context.directory().join("big.bin"))?;
     file.set_len(BIG as u64)?;
-    start(trial, wait, &[])
+    start(context, wait, &[])
 }
 
 /// How far apart the marks are in a file that is read.
@@ -56,47 +58,38 @@ const BLOCK: usize = 512;
 /// What is in `big.bin` where it is read: each block begins with its place.
 fn big() -> Vec<u8> {
     let mut bytes = vec![0xff; BIG];
-    for (block, place) in bytes.chunks_exact_mut(BLOCK).zip((0u64..).step_by(BLOCK)) {
-        block[..8].copy_from_slice(&place.to_le_bytes());
+    for (block, offset) in bytes.chunks_exact_mut(BLOCK).zip((0u64..).step_by(BLOCK)) {
+        block[..8].copy_from_slice(&offset.to_le_bytes());
     }
     bytes
 }
 
-/// The client's own address.
-fn address(client: &Client) -> Verdict<SocketAddrV4> {
-    match client.stream().local_addr()? {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err(Stop::Trouble("a client has no IPv4 address".into())),
-    }
-}
-
-/// What a socket is ready for within `patience`: something to read, room to write.
-fn ready(client: &Client, wanted: PollFlags, patience: Duration) -> Verdict<PollFlags> {
+/// What a socket is ready for within `timeout`: something to read, room to write.
+fn ready(client: &Client, wanted: PollFlags, timeout: Duration) -> Verdict<PollFlags> {
     let mut fds = [PollFd::new(client.stream(), wanted)];
-    let timeout =
-        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
-    poll(&mut fds, Some(&timeout)).map_err(io::Error::from)?;
+    poll_for(&mut fds, timeout)?;
     Ok(fds[0].revents())
 }
 
 /// Waits until something has come for the client, be it the end. Fails early where the server has ended, where it sleeps
 /// although the client has asked, and where it has had time enough of its own, however busy the machine is.
-fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
+fn wait_for_input(server: &mut Server, client: &Client, what: &str) -> Verdict {
     let pid = server.program.pid();
     let used = || proc::cpu_time(pid).unwrap_or_default();
     let woken = || proc::context_switches(pid).voluntary;
     let (used_before, woken_before) = (used(), woken());
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         if !ready(client, PollFlags::IN, Duration::from_millis(100))?.is_empty() {
             return Ok(());
         }
-        let asleep = oracles::asleep_during(&server.program.family(), Duration::from_millis(200));
+        let asleep =
+            oracles::asleep_during(&server.program.process_tree(), Duration::from_millis(200));
         let (used, woken) =
             (used().saturating_sub(used_before), woken() - woken_before.min(woken()));
         let (used_much, woken_often) = (used > Duration::from_secs(1), woken > 200);
         let given_up = asleep || used_much || woken_often || Instant::now() > until;
-        if !given_up && server.program.ended()?.is_none() {
+        if !given_up && server.program.try_wait()?.is_none() {
             continue;
         }
         if !ready(client, PollFlags::IN, Duration::ZERO)?.is_empty() {
@@ -110,7 +103,7 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
             }
             () => "nothing came".into(),
         };
-        let unread = match oracles::unread(server.address, address(client)?) {
+        let unread = match oracles::unread(server.address, client.local_address()?) {
             None => "the connection is gone at the server's end".into(),
             Some(0) => "the server has read what this client sent".into(),
             Some(n) => format!("{n} bytes of this client's lie unread at the server"),
@@ -121,15 +114,15 @@ fn awaited(server: &mut Server, client: &Client, what: &str) -> Verdict {
 
 /// The next line for the client.
 fn line(server: &mut Server, client: &mut Client, what: &str) -> Verdict<String> {
-    awaited(server, client, what)?;
-    let line = client.line(what);
-    explained(server, line)
+    wait_for_input(server, client, what)?;
+    let line = client.read_line(what);
+    with_exit(server, line)
 }
 
 /// Adds to a failure what has become of the server, if it has ended.
-fn explained<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
+fn with_exit<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
-    let ended = || server.program.ended().is_ok_and(|status| status.is_some());
+    let ended = || server.program.try_wait().is_ok_and(|status| status.is_some());
     if within(Duration::from_millis(200), ended) {
         finding.observed = format!("{}; {}", server.program.describe(), finding.observed);
     }
@@ -139,13 +132,13 @@ fn explained<T>(server: &mut Server, verdict: Verdict<T>) -> Verdict<T> {
 /// A new client.
 fn connect(server: &mut Server) -> Verdict<Client> {
     let client = server.connect();
-    explained(server, client)
+    with_exit(server, client)
 }
 
 /// Sends what a server that lives will read.
 fn send(server: &mut Server, client: &mut Client, bytes: &str) -> Verdict {
     let sent = client.send(bytes);
-    explained(server, sent)
+    with_exit(server, sent)
 }
 
 const HELLO: &str = "GET hello.txt\n";
@@ -157,8 +150,8 @@ fn hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
         return fail(what, format!("{} instead of OK 6", quote(&head)));
     }
     // It may have come together with the head.
-    let body = client.exactly(6, what);
-    let body = explained(server, body)?;
+    let body = client.read_exactly(6, what);
+    let body = with_exit(server, body)?;
     if body == b"hello\n" {
         return Ok(());
     }
@@ -171,12 +164,12 @@ fn ask_hello(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
 }
 
 /// The end of what the server sends.
-fn closed(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
-    let Err(stop) = awaited(server, client, what) else {
-        return client.end(what);
+fn expect_close(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
+    let Err(stop) = wait_for_input(server, client, what) else {
+        return client.read_end(what);
     };
     let Stop::Fail(mut finding) = stop else { return Err(stop) };
-    let end = sockets::connection(server.address, address(client)?);
+    let end = sockets::connection(server.address, client.local_address()?);
     if end.is_some_and(|end| end.state == sockets::CLOSE_WAIT) {
         finding.observed +=
             "; its socket stands in CLOSE-WAIT: the client's end has come, and nobody closes";
@@ -184,16 +177,9 @@ fn closed(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     Err(Stop::Fail(finding))
 }
 
-/// Ends a connection by a reset.
-fn reset_of(client: Client) -> Verdict {
-    rustix::net::sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO))
-        .map_err(io::Error::from)?;
-    Ok(())
-}
-
 /// Several clients have sent half of a request; the last is the first to send the rest.
-fn several(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start(trial, wait, &[])?;
+fn several(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start(context, wait, &[])?;
     let mut clients = Vec::new();
     for _ in 0..5 {
         let mut client = connect(&mut server)?;
@@ -201,7 +187,8 @@ fn several(trial: &Trial, wait: &str) -> Verdict {
         clients.push(client);
     }
     // Each half is a read of its own, if the server reads at all.
-    let addresses: Vec<SocketAddrV4> = clients.iter().map(address).collect::<Verdict<_>>()?;
+    let addresses: Vec<SocketAddrV4> =
+        clients.iter().map(Client::local_address).collect::<Verdict<_>>()?;
     let read = |address: &SocketAddrV4| oracles::unread(server.address, *address) == Some(0);
     within(Duration::from_millis(300), || addresses.iter().all(read));
     for (index, client) in clients.iter_mut().enumerate().rev() {
@@ -227,7 +214,7 @@ struct Activity {
 
 fn activity(server: &Server, window: Duration) -> Activity {
     let before = proc::context_switches(server.program.pid());
-    let ready = oracles::ready_during(&server.program.family(), window);
+    let ready = oracles::ready_during(&server.program.process_tree(), window);
     let after = proc::context_switches(server.program.pid());
     let switches = ContextSwitches {
         voluntary: after.voluntary.saturating_sub(before.voluntary),
@@ -236,8 +223,8 @@ fn activity(server: &Server, window: Duration) -> Activity {
     Activity { window, switches, ready }
 }
 
-fn pauses(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn pauses(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let mut silent = connect(&mut server)?;
     ask_hello(&mut server, &mut silent, "a client to be served")?;
     send(&mut server, &mut silent, "GET he")?;
@@ -245,7 +232,7 @@ fn pauses(trial: &Trial) -> Verdict {
     let mut seen = None;
     let begun = Instant::now();
     // Who waits for a core all the while has not slept either, but will.
-    while begun.elapsed() < LOOKED_FOR {
+    while begun.elapsed() < OBSERVATION {
         let Activity { window, switches, ready } = activity(&server, Duration::from_millis(100));
         // A core that is busy with something else makes the rounds fewer, never more.
         if switches.voluntary >= 1 && switches.voluntary <= 300 {
@@ -266,16 +253,16 @@ fn pauses(trial: &Trial) -> Verdict {
     fail(what, observed)
 }
 
-/// For how long somebody is looked at who is to sleep.
-const LOOKED_FOR: Duration = Duration::from_millis(1200);
+/// For how long a server that should sleep is observed.
+const OBSERVATION: Duration = Duration::from_millis(1200);
 
 /// Waits until the server does nothing while nothing happens.
-fn quiet(server: &mut Server, what: &str, meanwhile: &str) -> Verdict {
+fn expect_idle(server: &mut Server, what: &str, meanwhile: &str) -> Verdict {
     let mut seen = String::new();
     let begun = Instant::now();
-    while begun.elapsed() < LOOKED_FOR {
+    while begun.elapsed() < OBSERVATION {
         let Activity { window, switches, ready } = activity(server, Duration::from_millis(120));
-        if server.program.ended()?.is_some() {
+        if server.program.try_wait()?.is_some() {
             return fail(what, server.program.describe());
         }
         if ready < window / 2 && switches.voluntary <= 3 {
@@ -299,7 +286,7 @@ fn take_big(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
     let mut chunk = vec![0; 256 * 1024];
     while got.len() < BIG {
         let before = got.len();
-        awaited(server, client, what).map_err(|stop| match stop {
+        wait_for_input(server, client, what).map_err(|stop| match stop {
             Stop::Fail(mut finding) => {
                 finding.observed = format!("{before} of {BIG} bytes came; {}", finding.observed);
                 Stop::Fail(finding)
@@ -314,34 +301,37 @@ fn take_big(server: &mut Server, client: &mut Client, what: &str) -> Verdict {
         }
         got.extend_from_slice(&chunk[..count]);
         if got[before..] != wanted[before..before + count] {
-            return fail(what, left_out(&got, before / BLOCK * BLOCK));
+            return fail(what, describe_gap(&got, before / BLOCK * BLOCK));
         }
     }
     Ok(())
 }
 
 /// What is wrong with the bytes that came, of which those before `from` are right.
-fn left_out(got: &[u8], from: usize) -> String {
+fn describe_gap(got: &[u8], from: usize) -> String {
     let mark = |at: usize| -> Option<usize> {
-        let place = u64::from_le_bytes(got.get(at..at + 8)?.try_into().ok()?);
+        let offset = u64::from_le_bytes(got.get(at..at + 8)?.try_into().ok()?);
         let around = [at.checked_sub(1)?, at + 8];
         let is_mark = around.iter().all(|at| got.get(*at) == Some(&0xff));
-        usize::try_from(place).ok().filter(|place| is_mark && *place < BIG && place % BLOCK == 0)
+        usize::try_from(offset)
+            .ok()
+            .filter(|offset| is_mark && *offset < BIG && offset % BLOCK == 0)
     };
     // The marks go on, at other places than their own.
-    let found = (from..got.len()).find_map(|at| Some((at, mark(at).filter(|place| *place > at)?)));
+    let found =
+        (from..got.len()).find_map(|at| Some((at, mark(at).filter(|offset| *offset > at)?)));
     match found {
-        Some((at, place)) => format!(
+        Some((at, offset)) => format!(
             "after {at} bytes, {} bytes of the file are missing, and then it goes on: what write had no room for was never sent",
-            place - at
+            offset - at
         ),
         None => format!("after about {from} bytes come others than the file's"),
     }
 }
 
-fn slow_reader(trial: &Trial) -> Verdict {
-    std::fs::write(trial.folder().join("big.bin"), big())?;
-    let mut server = start(trial, "spin", &[])?;
+fn slow_reader(context: &TestContext) -> Verdict {
+    std::fs::write(context.directory().join("big.bin"), big())?;
+    let mut server = start(context, "spin", &[])?;
     let mut slow = stalled(&mut server)?;
     let mut other = connect(&mut server)?;
     for _ in 0..3 {
@@ -357,17 +347,17 @@ fn stalled(server: &mut Server) -> Verdict<Client> {
     let mut client = connect(server)?;
     send(server, &mut client, "GET big.bin\n")?;
     let what = "the beginning of a big file";
-    awaited(server, &client, what)?;
+    wait_for_input(server, &client, what)?;
     // Byte for byte: what is not taken here stays in the socket.
     let mut head = Vec::new();
     while head.last() != Some(&b'\n') && head.len() < 64 {
-        awaited(server, &client, what)?;
+        wait_for_input(server, &client, what)?;
         let mut byte = [0];
         match client.stream().read(&mut byte) {
             Ok(1) => head.push(byte[0]),
             _ => {
                 let got = quote(&String::from_utf8_lossy(&head));
-                return explained(server, fail(what, format!("closed after {got}")));
+                return with_exit(server, fail(what, format!("closed after {got}")));
             }
         }
     }
@@ -384,7 +374,7 @@ fn nothing_leaked(
     before: &std::collections::BTreeMap<String, usize>,
     whose: &str,
 ) -> Verdict {
-    let now = |server: &Server| oracles::descriptor_kinds(&server.program.family());
+    let now = |server: &Server| oracles::descriptor_kinds(&server.program.process_tree());
     // It may hold less: a client of before was perhaps not quite gone when it was looked at.
     let had = |kind: &String| before.get(kind).copied().unwrap_or_default();
     let back = || now(server).iter().all(|(kind, count)| *count <= had(kind));
@@ -401,23 +391,31 @@ fn nothing_leaked(
     )
 }
 
-fn end(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn end(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     let mut silent = connect(&mut server)?;
-    silent.finish()?;
-    closed(&mut server, &mut silent, "the connection to be closed when its client has ended")?;
+    silent.shutdown_write()?;
+    expect_close(
+        &mut server,
+        &mut silent,
+        "the connection to be closed when its client has ended",
+    )?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, HELLO)?;
-    half.finish()?;
+    half.shutdown_write()?;
     hello(&mut server, &mut half, "an answer to what was asked before the client's end")?;
-    closed(&mut server, &mut half, "the connection to be closed after the last answer")?;
+    expect_close(&mut server, &mut half, "the connection to be closed after the last answer")?;
     let mut upload = connect(&mut server)?;
     send(&mut server, &mut upload, "PUT new.txt 100\nten bytes.")?;
-    upload.finish()?;
-    closed(&mut server, &mut upload, "the connection to be closed when an upload breaks off")?;
+    upload.shutdown_write()?;
+    expect_close(
+        &mut server,
+        &mut upload,
+        "the connection to be closed when an upload breaks off",
+    )?;
     let mut quits = connect(&mut server)?;
     send(&mut server, &mut quits, "QUIT\n")?;
     let what = "`OK 0` for QUIT";
@@ -425,36 +423,36 @@ fn end(trial: &Trial) -> Verdict {
     if said != "OK 0" {
         return fail(what, quote(&said));
     }
-    closed(&mut server, &mut quits, "the connection to be closed after QUIT")?;
+    expect_close(&mut server, &mut quits, "the connection to be closed after QUIT")?;
     nothing_leaked(&mut server, &before, "clients that have ended")?;
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
 }
 
-fn reset(trial: &Trial) -> Verdict {
-    let mut server = start_with_big(trial, "spin")?;
+fn reset(context: &TestContext) -> Verdict {
+    let mut server = start_with_big(context, "spin")?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     let downloads = stalled(&mut server)?;
     let mut idle = connect(&mut server)?;
     ask_hello(&mut server, &mut idle, "a client to be served")?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, "GET he")?;
     for client in [downloads, idle, half] {
-        reset_of(client)?;
+        client.reset()?;
     }
     let what = "the other clients to be served after some connections were reset";
     for _ in 0..3 {
         ask_hello(&mut server, &mut other, what)?;
     }
     let leaked = nothing_leaked(&mut server, &before, "connections that were reset");
-    explained(&mut server, leaked)?;
+    with_exit(&mut server, leaked)?;
     ask_hello(&mut server, &mut other, what)
 }
 
-fn back_pressure(trial: &Trial) -> Verdict {
+fn back_pressure(context: &TestContext) -> Verdict {
     const TOO_MUCH: usize = 48 << 20;
-    let mut server = start_with_big(trial, "spin")?;
+    let mut server = start_with_big(context, "spin")?;
     let client = stalled(&mut server)?;
     client.stream().set_nonblocking(true)?;
     let requests = "GET big.bin\n".repeat(4096);
@@ -471,14 +469,14 @@ fn back_pressure(trial: &Trial) -> Verdict {
                 let rounds = proc::context_switches(server.program.pid()).voluntary;
                 let (since, at) = *full.get_or_insert((Instant::now(), rounds));
                 let waited = since.elapsed();
-                if waited > Duration::from_millis(60) && rounds >= at + 3 || waited > PATIENCE / 2 {
+                if waited > Duration::from_millis(60) && rounds >= at + 3 || waited > TIMEOUT / 2 {
                     break;
                 }
                 ready(&client, PollFlags::OUT, Duration::from_millis(10))?;
             }
             Err(error) => {
                 let failed = fail(what, format!("after {sent} bytes of requests: {error}"));
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
         }
         if sent > TOO_MUCH {
@@ -493,8 +491,8 @@ fn back_pressure(trial: &Trial) -> Verdict {
     ask_hello(&mut server, &mut other, "another client to be served meanwhile")
 }
 
-fn never_waits(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "spin", &[])?;
+fn never_waits(context: &TestContext) -> Verdict {
+    let mut server = start(context, "spin", &[])?;
     let what = "who is still there to be served, whoever at the door has gone again";
     let mut first = connect(&mut server)?;
     let verdict = ask_hello(&mut server, &mut first, what).and_then(|()| {
@@ -505,7 +503,7 @@ fn never_waits(trial: &Trial) -> Verdict {
             let mut stays = connect(&mut server)?;
             send(&mut server, &mut stays, HELLO)?;
             staying.push(stays);
-            reset_of(gone)?;
+            gone.reset()?;
         }
         server.program.signal(Signal::SIGCONT);
         staying.iter_mut().try_for_each(|client| hello(&mut server, client, what))
@@ -539,15 +537,15 @@ const O_NONBLOCK: u32 = rustix::fs::OFlags::NONBLOCK.bits();
 fn stopped(server: &Server) -> Verdict {
     server.program.signal(Signal::SIGSTOP);
     let state = || proc::process(server.program.pid()).map(|process| process.state);
-    if within(PATIENCE, || matches!(state(), Some('T' | 'Z') | None)) {
+    if within(TIMEOUT, || matches!(state(), Some('T' | 'Z') | None)) {
         return Ok(());
     }
-    Err(Stop::Trouble("the server could not be stopped in time".into()))
+    Err(Stop::GraderError("the server could not be stopped in time".into()))
 }
 
 /// Clients in every state in which there is nothing to be done for them.
-fn idle(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start_with_big(trial, wait)?;
+fn idle(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start_with_big(context, wait)?;
     let mut served = connect(&mut server)?;
     ask_hello(&mut server, &mut served, "a client to be served")?;
     let mut half = connect(&mut server)?;
@@ -557,40 +555,40 @@ fn idle(trial: &Trial, wait: &str) -> Verdict {
     let slow = stalled(&mut server)?;
     let what = "a server that sleeps while nobody is ready";
     let meanwhile = "one client is silent, two have sent half, one does not read its file";
-    quiet(&mut server, what, meanwhile)?;
+    expect_idle(&mut server, what, meanwhile)?;
     drop(slow);
     ask_hello(&mut server, &mut served, "a client to be served after the rest")
 }
 
 /// What has become of a client that has asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Admission {
     Served,
     Refused,
 }
 
 /// Waits until a client that may be refused is served or refused.
-fn fate(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Fate> {
-    awaited(server, client, what)?;
-    match client.line(what) {
+fn admission(server: &mut Server, client: &mut Client, what: &str) -> Verdict<Admission> {
+    wait_for_input(server, client, what)?;
+    match client.read_line(what) {
         Ok(head) if head == "OK 6" => {
-            let body = client.exactly(6, what);
-            explained(server, body).map(|_| Fate::Served)
+            let body = client.read_exactly(6, what);
+            with_exit(server, body).map(|_| Admission::Served)
         }
-        Ok(head) if head.starts_with("ERR ") => Ok(Fate::Refused),
+        Ok(head) if head.starts_with("ERR ") => Ok(Admission::Refused),
         Ok(other) => fail(what, quote(&other)),
         // Closed without a word. But is there anybody left who could have said one?
         Err(stop) => {
             let ended = within(Duration::from_millis(50), || {
-                server.program.ended().is_ok_and(|status| status.is_some())
+                server.program.try_wait().is_ok_and(|status| status.is_some())
             });
-            if ended { explained(server, Err(stop)) } else { Ok(Fate::Refused) }
+            if ended { with_exit(server, Err(stop)) } else { Ok(Admission::Refused) }
         }
     }
 }
 
-fn beyond_1023(trial: &Trial, wait: &str) -> Verdict {
-    let mut server = start(trial, wait, &["--reserve", "1010"])?;
+fn beyond_1023(context: &TestContext, wait: &str) -> Verdict {
+    let mut server = start(context, wait, &["--reserve", "1010"])?;
     let pid = server.program.pid();
     match proc::descriptor_limits(pid) {
         Some((limit, _)) if limit < 1100 => {
@@ -618,10 +616,10 @@ fn beyond_1023(trial: &Trial, wait: &str) -> Verdict {
             }
         };
         let _ = client.send(HELLO);
-        match fate(&mut server, &mut client, what)? {
-            Fate::Served => beyond.push(client),
-            Fate::Refused if wait == "select" => {}
-            Fate::Refused => return fail(what, "it was refused"),
+        match admission(&mut server, &mut client, what)? {
+            Admission::Served => beyond.push(client),
+            Admission::Refused if wait == "select" => {}
+            Admission::Refused => return fail(what, "it was refused"),
         }
     }
     for (number, client) in (1..).zip(&mut within_limit) {
@@ -632,60 +630,61 @@ fn beyond_1023(trial: &Trial, wait: &str) -> Verdict {
     let Some(leaves) = within_limit.pop() else { return Ok(()) };
     let count = proc::descriptors(pid).len();
     drop(leaves);
-    within(PATIENCE, || proc::descriptors(pid).len() < count);
+    within(TIMEOUT, || proc::descriptors(pid).len() < count);
     let mut next = connect(&mut server)?;
     ask_hello(&mut server, &mut next, "a new client to be served in the place of one that left")
 }
 
-fn hang_up(trial: &Trial) -> Verdict {
-    let mut server = start_with_big(trial, "poll")?;
+fn hang_up(context: &TestContext) -> Verdict {
+    let mut server = start_with_big(context, "poll")?;
     let mut other = connect(&mut server)?;
     ask_hello(&mut server, &mut other, "a client to be served")?;
-    let before = oracles::descriptor_kinds(&server.program.family());
+    let before = oracles::descriptor_kinds(&server.program.process_tree());
     // Who ends what it sends may still read: that is no hang-up.
     stopped(&server)?;
     let mut half = connect(&mut server)?;
     send(&mut server, &mut half, HELLO)?;
-    half.finish()?;
+    half.shutdown_write()?;
     server.program.signal(Signal::SIGCONT);
     let what = "an answer to a client that has sent its request and its end";
     hello(&mut server, &mut half, what)?;
-    closed(&mut server, &mut half, "the connection to be closed after the last answer")?;
+    expect_close(&mut server, &mut half, "the connection to be closed after the last answer")?;
     // These are: nobody will ever read or write here again.
     let downloads = stalled(&mut server)?;
     let mut asks = connect(&mut server)?;
     ask_hello(&mut server, &mut asks, "a client to be served")?;
     send(&mut server, &mut asks, "GET he")?;
-    reset_of(downloads)?;
-    reset_of(asks)?;
+    downloads.reset()?;
+    asks.reset()?;
     let what = "a server that sleeps after two connections were reset";
-    let slept = quiet(&mut server, what, "poll answers POLLERR and POLLHUP, asked for or not");
+    let slept =
+        expect_idle(&mut server, what, "poll answers POLLERR and POLLHUP, asked for or not");
     slept?;
     nothing_leaked(&mut server, &before, "connections that were reset")?;
     ask_hello(&mut server, &mut other, "the server to go on for the client that has stayed")
 }
 
-fn batch(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "poll", &[])?;
+fn batch(context: &TestContext) -> Verdict {
+    let mut server = start(context, "poll", &[])?;
     let mut clients: Vec<(String, Client)> = Vec::new();
-    let mut born = 0;
+    let mut number = 0;
     for round in 0..6 {
         while clients.len() < 8 {
-            born += 1;
+            number += 1;
             let mut client = connect(&mut server)?;
             ask_hello(&mut server, &mut client, "a new client to be served")?;
-            clients.push((format!("client {born}"), client));
+            clients.push((format!("client {number}"), client));
         }
         stopped(&server)?;
         // Some go, in one of three ways; one asks; two come: and the server learns of it all at once.
         let mut gone = Vec::new();
         for n in 0..3 {
-            let choice = trial.choose(10 * round + n, clients.len() as u64 - 1) as usize;
+            let choice = context.choose(10 * round + n, clients.len() as u64 - 1) as usize;
             let (name, mut client) = clients.remove(choice);
             match (round + n) % 3 {
                 0 => send(&mut server, &mut client, "QUIT\n")?,
-                1 => reset_of(client)?,
-                _ => client.send("GET he").and_then(|()| reset_of(client))?,
+                1 => client.reset()?,
+                _ => client.send("GET he").and_then(|()| client.reset())?,
             }
             gone.push(name);
         }
@@ -693,8 +692,8 @@ fn batch(trial: &Trial) -> Verdict {
         send(&mut server, &mut clients[last].1, HELLO)?;
         let mut new = Vec::new();
         for _ in 0..2 {
-            born += 1;
-            new.push((format!("client {born}"), connect(&mut server)?));
+            number += 1;
+            new.push((format!("client {number}"), connect(&mut server)?));
         }
         server.program.signal(Signal::SIGCONT);
         let leaving = gone.join(", ");
@@ -703,12 +702,12 @@ fn batch(trial: &Trial) -> Verdict {
                 format!("{name} to be served on; it stayed while {leaving} left, all in one batch");
             let served = if n == last { hello(&mut server, client, &what) } else { Ok(()) };
             let served = served.and_then(|()| ask_hello(&mut server, client, &what));
-            mixed_up(&mut server, served)?;
+            explain_mix_up(&mut server, served)?;
         }
         for (name, mut client) in new {
             let what = format!("{name} to be served; it came in the batch in which {leaving} left");
             let served = ask_hello(&mut server, &mut client, &what);
-            mixed_up(&mut server, served)?;
+            explain_mix_up(&mut server, served)?;
             clients.push((name, client));
         }
     }
@@ -716,9 +715,9 @@ fn batch(trial: &Trial) -> Verdict {
 }
 
 /// Says what it means when the wrong client is closed by a server that lives on.
-fn mixed_up(server: &mut Server, verdict: Verdict) -> Verdict {
+fn explain_mix_up(server: &mut Server, verdict: Verdict) -> Verdict {
     let Err(Stop::Fail(mut finding)) = verdict else { return verdict };
-    if server.program.ended()?.is_none()
+    if server.program.try_wait()?.is_none()
         && finding.observed.starts_with("the connection was closed")
     {
         finding.observed = "the server has closed it: an answer that was another client's was taken for its own, by a place in a list or a number that had moved on".into();
@@ -726,9 +725,9 @@ fn mixed_up(server: &mut Server, verdict: Verdict) -> Verdict {
     Err(Stop::Fail(finding))
 }
 
-fn fair(trial: &Trial) -> Verdict {
+fn fair(context: &TestContext) -> Verdict {
     const ENOUGH: usize = 4000;
-    let mut server = start(trial, "poll", &[])?;
+    let mut server = start(context, "poll", &[])?;
     let mut modest = connect(&mut server)?;
     ask_hello(&mut server, &mut modest, "a client to be served")?;
     let greedy = connect(&mut server)?;
@@ -737,7 +736,7 @@ fn fair(trial: &Trial) -> Verdict {
     let requests = request.repeat(256);
     let (mut sent, mut replies, mut chunk) = (0, 0, vec![0; 64 * 1024]);
     let mut asked_at = None;
-    let until = Instant::now() + 2 * PATIENCE;
+    let until = Instant::now() + 2 * TIMEOUT;
     let what = "a client to be served while another sends requests without a pause";
     stopped(&server)?;
     loop {
@@ -748,7 +747,7 @@ fn fair(trial: &Trial) -> Verdict {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     let failed = fail("a client that asks much to be served", error);
-                    return explained(&mut server, failed);
+                    return with_exit(&mut server, failed);
                 }
             }
         }
@@ -767,16 +766,15 @@ fn fair(trial: &Trial) -> Verdict {
                     PollFd::new(greedy.stream(), PollFlags::IN | PollFlags::OUT),
                     PollFd::new(modest.stream(), PollFlags::IN),
                 ];
-                let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-                poll(&mut fds, Some(&tick)).map_err(io::Error::from)?;
+                poll_for(&mut fds, Duration::from_millis(20))?;
             }
             Ok(_) => {
                 let failed = fail("a client that asks much to be served", "it was closed");
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
             Err(error) => {
                 let failed = fail("a client that asks much to be served", error);
-                return explained(&mut server, failed);
+                return with_exit(&mut server, failed);
             }
         }
         if !ready(&modest, PollFlags::IN, Duration::ZERO)?.is_empty() {
@@ -791,17 +789,17 @@ fn fair(trial: &Trial) -> Verdict {
             return fail("two clients to be served", observed);
         }
         if since > ENOUGH {
-            let unread = oracles::unread(server.address, address(&modest)?).unwrap_or(0);
+            let unread = oracles::unread(server.address, modest.local_address()?).unwrap_or(0);
             let observed = format!(
                 "the other has had {since} replies since, and this one none; {unread} bytes of it lie unread: the server reads the one until EAGAIN, which never comes"
             );
-            return explained(&mut server, fail(what, observed));
+            return with_exit(&mut server, fail(what, observed));
         }
     }
 }
 
-fn no_descriptors(trial: &Trial) -> Verdict {
-    let mut server = start(trial, "poll", &[])?;
+fn no_descriptors(context: &TestContext) -> Verdict {
+    let mut server = start(context, "poll", &[])?;
     let pid = server.program.pid();
     let mut old = connect(&mut server)?;
     ask_hello(&mut server, &mut old, "a client to be served")?;
@@ -820,7 +818,7 @@ fn no_descriptors(trial: &Trial) -> Verdict {
         clients.push(client);
     }
     let what = "a server that sleeps, or refuses, when it has no descriptor for who comes next";
-    quiet(
+    expect_idle(
         &mut server,
         what,
         "accept fails with EMFILE, and whoever waits at the door is still there",
@@ -831,7 +829,7 @@ fn no_descriptors(trial: &Trial) -> Verdict {
             waiting.push(client);
             continue;
         }
-        match client.line("a line") {
+        match client.read_line("a line") {
             Ok(said) if said.starts_with("ERR bad-command") => served.push(client),
             _ => refused += 1,
         }
@@ -848,7 +846,7 @@ fn no_descriptors(trial: &Trial) -> Verdict {
     let mut next = match waiting.into_iter().next() {
         Some(client) => client,
         None => {
-            if !within(PATIENCE, || sockets(&server) < count) {
+            if !within(TIMEOUT, || sockets(&server) < count) {
                 return fail(what, "the connection of a client that is gone is not closed");
             }
             let mut client = connect(&mut server)?;

@@ -3,7 +3,7 @@
 //! The generator takes both in turns, each started anew for every round, so that a machine that grows slower does so
 //! for both (`loadgen compare`). Nothing here is graded: speed on a student's machine proves nothing.
 
-use crate::manifest::Broken;
+use crate::error::LabError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::{fs, io};
@@ -32,25 +32,25 @@ pub struct Extent {
     pub seconds: f64,
 }
 
-/// Builds the program `server` of the package in `folder` with optimisation and puts it at `place`.
+/// Builds the program `server` of the package in `package` with optimisation and puts it at `place`.
 ///
 /// # Errors
 ///
 /// It does not compile; Cargo has said why then. Or a file cannot be written.
-pub fn build_server(folder: &Path, target: &Path, place: &Path) -> Result<(), Broken> {
+pub fn build_server(package: &Path, target: &Path, place: &Path) -> Result<(), LabError> {
     let built = cargo()
         .args(["build", "--release", "--quiet", "--bin", "server", "--target-dir"])
         .arg(target)
-        .current_dir(folder)
+        .current_dir(package)
         .status();
-    done(built, folder)?;
+    check_build(built, package)?;
     let copy = || -> io::Result<()> {
         fs::create_dir_all(place.parent().unwrap_or(place))?;
         // Not over a program that may be running.
         let _ = fs::remove_file(place);
         fs::copy(target.join("release/server"), place).map(drop)
     };
-    copy().map_err(|error| Broken::new(place.display(), error))
+    copy().map_err(|error| LabError::new(place.display(), error))
 }
 
 /// Builds the load generator, which takes a minute the first time; gives where it is.
@@ -58,9 +58,9 @@ pub fn build_server(folder: &Path, target: &Path, place: &Path) -> Result<(), Br
 /// # Errors
 ///
 /// It is not part of this copy of the workspace, or Cargo fails.
-pub fn build_generator(root: &Path) -> Result<PathBuf, Broken> {
+pub fn build_generator(root: &Path) -> Result<PathBuf, LabError> {
     if !root.join("benches/Cargo.toml").is_file() {
-        return Err(Broken::new(
+        return Err(LabError::new(
             root.display(),
             "this copy of the workspace has no load generator",
         ));
@@ -72,7 +72,7 @@ pub fn build_generator(root: &Path) -> Result<PathBuf, Broken> {
         .arg(&target)
         .current_dir(root)
         .status();
-    done(built, root)?;
+    check_build(built, root)?;
     Ok(target.join("release/loadgen"))
 }
 
@@ -104,10 +104,10 @@ fn cargo() -> Command {
     cargo
 }
 
-fn done(built: io::Result<ExitStatus>, place: &Path) -> Result<(), Broken> {
+fn check_build(built: io::Result<ExitStatus>, place: &Path) -> Result<(), LabError> {
     match built {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(Broken::new(place.display(), "it was not built; the lines above say why")),
-        Err(error) => Err(Broken::new("cargo", error)),
+        Ok(_) => Err(LabError::new(place.display(), "it was not built; the lines above say why")),
+        Err(error) => Err(LabError::new("cargo", error)),
     }
 }

@@ -1,4 +1,4 @@
-//! Cargo as a tool: builds a package and says where its programs are.
+//! Builds a package by Cargo, and finds its programs.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -18,24 +18,24 @@ pub struct Built {
 
 /// Why there is nothing to run.
 #[derive(Debug)]
-pub enum NotBuilt {
-    /// The program does not compile: what the compiler says.
-    Errors(String),
+pub enum BuildError {
+    /// The program does not compile: what the compiler prints.
+    Compiler(String),
     /// Cargo could not be run, or failed before it compiled anything: why.
-    Trouble(String),
+    Cargo(String),
 }
 
-impl fmt::Display for NotBuilt {
+impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotBuilt::Errors(text) | NotBuilt::Trouble(text) => f.write_str(text),
+            BuildError::Compiler(text) | BuildError::Cargo(text) => f.write_str(text),
         }
     }
 }
 
-impl From<io::Error> for NotBuilt {
-    fn from(error: io::Error) -> NotBuilt {
-        NotBuilt::Trouble(format!("cargo: {error}"))
+impl From<io::Error> for BuildError {
+    fn from(error: io::Error) -> BuildError {
+        BuildError::Cargo(format!("cargo: {error}"))
     }
 }
 
@@ -58,12 +58,12 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Builds the package in `folder`, with what it makes below `target`.
+/// Builds the package in `package`, with what it makes below `target`.
 ///
 /// # Errors
 ///
 /// It does not compile, or Cargo cannot do its work.
-pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
+pub fn build(package: &Path, target: &Path) -> Result<Built, BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -73,7 +73,7 @@ pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
             "--target-dir",
         ])
         .arg(target)
-        .current_dir(folder)
+        .current_dir(package)
         // What the caller's Cargo has set for itself concerns another package.
         .env_remove("CARGO_MANIFEST_DIR")
         .env_remove("CARGO_TARGET_DIR")
@@ -101,7 +101,7 @@ pub fn build(folder: &Path, target: &Path) -> Result<Built, NotBuilt> {
     }
     if errors.is_empty() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(NotBuilt::Trouble(text));
+        return Err(BuildError::Cargo(text));
     }
-    Err(NotBuilt::Errors(errors))
+    Err(BuildError::Compiler(errors))
 }

@@ -1,6 +1,6 @@
 //! Whether a machine has what the labs need, and what it means where it has not.
 
-use crate::build::{NotBuilt, build};
+use crate::build::{BuildError, build};
 use harness::proc;
 use rustix::fs::inotify::{CreateFlags, init};
 use std::fs;
@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 /// How much room the builds of all labs take, in bytes.
 const ROOM: u64 = 1 << 30;
 
-/// One thing that was looked at.
+/// One requirement, and whether this machine meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Requirement {
     /// What.
     pub what: &'static str,
     /// How it stands.
@@ -28,15 +28,15 @@ pub struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is there.
-    Good,
+    Met,
     /// It is not, and the labs do without.
-    Less,
+    Degraded,
     /// It is not, and nothing will work.
     Missing,
 }
 
-/// Looks at this machine; programs will be built in `folder`.
-pub fn look(folder: &Path) -> Vec<Found> {
+/// Inspects this machine; programs will be built in `folder`.
+pub fn inspect(folder: &Path) -> Vec<Requirement> {
     vec![
         cargo(),
         rustc(),
@@ -52,15 +52,19 @@ pub fn look(folder: &Path) -> Vec<Found> {
     ]
 }
 
-fn found(what: &'static str, result: Result<String, String>, otherwise: State) -> Found {
+fn requirement(
+    what: &'static str,
+    result: Result<String, String>,
+    otherwise: State,
+) -> Requirement {
     match result {
-        Ok(text) => Found { what, state: State::Good, text },
-        Err(text) => Found { what, state: otherwise, text },
+        Ok(text) => Requirement { what, state: State::Met, text },
+        Err(text) => Requirement { what, state: otherwise, text },
     }
 }
 
 /// The first line that a program prints.
-fn says(program: &str, arguments: &[&str]) -> Result<String, String> {
+fn first_line(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("`{program}`: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -80,29 +84,29 @@ fn new_enough(shown: &str) -> Result<String, String> {
     Err(format!("`{shown}` is too old: the labs need {wanted} (rustup update)"))
 }
 
-fn cargo() -> Found {
+fn cargo() -> Requirement {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let result = says(&cargo, &["--version"]).and_then(|shown| new_enough(&shown));
+    let result = first_line(&cargo, &["--version"]).and_then(|shown| new_enough(&shown));
     let result = result.map_err(|why| format!("{why}; nothing can be built"));
-    found("cargo", result, State::Missing)
+    requirement("cargo", result, State::Missing)
 }
 
-fn rustc() -> Found {
+fn rustc() -> Requirement {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let result = says(&rustc, &["--version"]).and_then(|shown| new_enough(&shown));
+    let result = first_line(&rustc, &["--version"]).and_then(|shown| new_enough(&shown));
     let result = result.map_err(|why| format!("{why}; nothing can be built"));
-    found("rustc", result, State::Missing)
+    requirement("rustc", result, State::Missing)
 }
 
-fn linker() -> Found {
-    let result = says("cc", &["--version"]);
+fn linker() -> Requirement {
+    let result = first_line("cc", &["--version"]);
     let result = result.map_err(|why| {
         format!("{why}: Rust needs a C compiler to link programs (Debian: apt install gcc)")
     });
-    found("cc", result, State::Missing)
+    requirement("cc", result, State::Missing)
 }
 
-fn processes() -> Found {
+fn processes() -> Requirement {
     let own = std::process::id() as i32;
     let readable = proc::process(own).is_some()
         && proc::started(own).is_some()
@@ -112,10 +116,10 @@ fn processes() -> Found {
     } else {
         Err("no /proc, or no schedstat in it: the graders cannot see what processes do".to_owned())
     };
-    found("/proc", result, State::Missing)
+    requirement("/proc", result, State::Missing)
 }
 
-fn loopback() -> Found {
+fn loopback() -> Requirement {
     let exchange = || -> std::io::Result<()> {
         let listener = rustix::net::socket(
             rustix::net::AddressFamily::INET,
@@ -137,15 +141,15 @@ fn loopback() -> Found {
             Err(format!("127.0.0.1: {error}; the servers cannot be reached (ip link set lo up)"))
         }
     };
-    found("loopback", result, State::Missing)
+    requirement("loopback", result, State::Missing)
 }
 
-/// Programs are copied below the folder for temporary files and run there.
-fn temporary() -> Found {
+/// Programs are copied below the directory for temporary files and run there.
+fn temporary() -> Requirement {
     let shown = std::env::temp_dir().display().to_string();
     let attempt = || -> std::io::Result<bool> {
-        let folder = tempfile::tempdir()?;
-        let program = folder.path().join("program");
+        let directory = tempfile::tempdir()?;
+        let program = directory.path().join("program");
         fs::write(&program, "#!/bin/sh\nexit 0\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700))?;
         // By its shell, since a text that was just written may count as busy for a moment.
@@ -154,14 +158,14 @@ fn temporary() -> Found {
     let result = match attempt() {
         Ok(true) => Ok(shown),
         Ok(false) => Err(format!(
-            "{shown}: programs cannot be run there (noexec?): set TMPDIR to another folder"
+            "{shown}: programs cannot be run there (noexec?): set TMPDIR to another directory"
         )),
-        Err(error) => Err(format!("{shown}: {error}: set TMPDIR to another folder")),
+        Err(error) => Err(format!("{shown}: {error}: set TMPDIR to another directory")),
     };
-    found("temporary", result, State::Missing)
+    requirement("temporary", result, State::Missing)
 }
 
-fn room(folder: &Path) -> Found {
+fn room(folder: &Path) -> Requirement {
     let there = folder.ancestors().find(|folder| folder.is_dir());
     let free = there.and_then(|folder| rustix::fs::statvfs(folder).ok());
     let free = free.map(|found| found.f_bavail.saturating_mul(found.f_frsize));
@@ -175,10 +179,10 @@ fn room(folder: &Path) -> Found {
         Some(free) => Ok(format!("{} GiB free", free >> 30)),
         None => Ok("unknown".into()),
     };
-    found("disk", result, State::Less)
+    requirement("disk", result, State::Degraded)
 }
 
-fn cores() -> Found {
+fn cores() -> Requirement {
     let result = match std::thread::available_parallelism() {
         Ok(n) if n.get() >= 2 => Ok(n.to_string()),
         Ok(_) => {
@@ -187,10 +191,10 @@ fn cores() -> Found {
         }
         Err(error) => Err(error.to_string()),
     };
-    found("cores", result, State::Less)
+    requirement("cores", result, State::Degraded)
 }
 
-fn cgroup() -> Found {
+fn cgroup() -> Requirement {
     let name = format!("{}look", crate::sweep::name());
     let made = crate::sweep::CGROUPS.iter().map(|home| Path::new(home).join(&name));
     let usable = |cgroup: &std::path::PathBuf| {
@@ -207,23 +211,23 @@ fn cgroup() -> Found {
                      fork bomb may outrun for a moment"
             .to_owned()),
     };
-    found("cgroup", result, State::Less)
+    requirement("cgroup", result, State::Degraded)
 }
 
-fn events() -> Found {
+fn events() -> Requirement {
     let result = match init(CreateFlags::CLOEXEC) {
         Ok(_) => Ok("`cargo lab watch` is told of every save".into()),
         Err(error) => {
             Err(format!("{error}: `cargo lab watch` looks at the files again and again instead"))
         }
     };
-    found("inotify", result, State::Less)
+    requirement("inotify", result, State::Degraded)
 }
 
-fn tools() -> Found {
+fn tools() -> Requirement {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there =
-        |tool: &&&str| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+        |tool: &&&str| std::env::split_paths(&path).any(|directory| directory.join(tool).is_file());
     let missing: Vec<&str> =
         ["ps", "ss", "strace", "nc"].iter().filter(|tool| !there(tool)).copied().collect();
     let result = if missing.is_empty() {
@@ -234,14 +238,14 @@ fn tools() -> Found {
             missing.join(", ")
         ))
     };
-    found("tools", result, State::Less)
+    requirement("tools", result, State::Degraded)
 }
 
 /// Whether a student's package can be built here, which needs more than the programs: every crate, too.
-pub fn builds(package: &Path, target: &Path) -> Found {
+pub fn builds(package: &Path, target: &Path) -> Requirement {
     let result = match build(package, target) {
-        Ok(_) | Err(NotBuilt::Errors(_)) => Ok("the first lab's program is built".into()),
-        Err(NotBuilt::Trouble(why)) => Err(why.trim().to_owned()),
+        Ok(_) | Err(BuildError::Compiler(_)) => Ok("the first lab's program is built".into()),
+        Err(BuildError::Cargo(why)) => Err(why.trim().to_owned()),
     };
-    found("build", result, State::Missing)
+    requirement("build", result, State::Missing)
 }

@@ -17,7 +17,7 @@ struct Arguments {
     /// The language of titles, hints and explanations [default: that of the environment, English or Chinese]
     #[arg(long, global = true, value_enum)]
     lang: Option<Language>,
-    /// Your folder [default: my-labs, beside this workspace's Cargo.toml]
+    /// Your folder [default: my-labs, next to this workspace's Cargo.toml]
     #[arg(long, global = true, value_name = "DIR", env = "LAB_FOLDER")]
     folder: Option<PathBuf>,
     #[command(subcommand)]
@@ -26,13 +26,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Look whether this machine has what the labs need, and open the first one
+    /// Check that this machine has what the labs need, and open the first one
     Start,
     /// All labs, with your points
     List,
     /// Open the first lab that is not done
     Next,
-    /// Lay out a lab in your folder
+    /// Open a lab in your folder
     Open {
         /// Its number
         lab: String,
@@ -55,21 +55,21 @@ enum Command {
     Watch {
         /// The lab's number [default: the one that you opened or tested last]
         lab: Option<String>,
-        /// Look at the files again and again, where no events tell of changes
+        /// Read the files again and again instead of waiting for events
         #[arg(long)]
         poll: bool,
     },
-    /// Help with a hole
+    /// Help with a gap
     Hint {
         /// The lab's number
         lab: String,
-        /// The hole, as `// hole: NAME` in the source; without it, all of them are listed
-        hole: Option<String>,
+        /// The gap, as `// gap: NAME` in the source; without it, all of them are listed
+        gap: Option<String>,
         /// From a question (1) to nearly the answer (3) [default: one further than the last time]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
         level: Option<u8>,
     },
-    /// What a check has seen the last time, what it means, how to see it yourself
+    /// Show the last result of a check, what it means, and how to see it yourself
     Explain {
         /// The lab's number
         lab: String,
@@ -81,7 +81,7 @@ enum Command {
         /// Its number
         lab: String,
     },
-    /// Your server of one lab beside that of another, under the same load; a table and a page with pictures
+    /// Compare your server of one lab with that of another under the same load; print a table and write a page with plots
     Bench {
         /// The lab's number
         lab: String,
@@ -109,25 +109,19 @@ enum Command {
     },
     /// Your points
     Progress,
-    /// For authors: hold the labs against their wrong and their different programs
+    /// For authors: run the labs against their mutants and alternatives
     Verify {
         /// Numbers of labs [default: all]
         labs: Vec<String>,
-        /// Only the labs that differ from this commit of Git; all, where it cannot be told
+        /// Only the labs that differ from this commit of Git; all, if Git cannot tell
         #[arg(long, value_name = "BASE", conflicts_with = "labs")]
         changed: Option<String>,
         /// How often the reference must pass
         #[arg(long, value_name = "N", default_value_t = 1)]
         repeat: u32,
-        /// Hold every wrong program against every check, and write the table of what catches what to this file
+        /// Run every mutant against every check, and write the table of what catches what to this file
         #[arg(long, value_name = "FILE")]
         matrix: Option<PathBuf>,
-    },
-    /// For authors: write the starters anew
-    Starters {
-        /// Only look whether they are what they should be
-        #[arg(long)]
-        check: bool,
     },
     /// For authors: begin a new lab
     New {
@@ -156,7 +150,7 @@ enum Command {
         no_vendor: bool,
     },
     #[command(name = "__check", hide = true)]
-    Check { lab: String, check: String, seed: u64, binaries: PathBuf, folder: PathBuf },
+    Check { lab: String, check: String, seed: u64, binaries: PathBuf, directory: PathBuf },
 }
 
 /// How results are written.

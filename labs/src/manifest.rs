@@ -1,21 +1,8 @@
-//! What a lab says of itself: its folder, and `lab.toml` in it.
-//!
-//! | in the folder | what |
-//! |---|---|
-//! | `lab.toml` | titles, holes with their hints, checks with their points and meanings |
-//! | `guide.en.md`, `guide.zh.md` | what the student reads |
-//! | `reference/` | a package: the program, with its holes marked (see [`crate::splice`]) |
-//! | `starter/` | what the student begins with; generated from it |
-//! | a link in `reference/src` to a file of another lab's | is *borrowed*: the student has written it there, and has a link, too |
-//! | no `reference/` | a student's copy: what is borrowed stands in `lab.toml`, and `starter/` is all that there is |
-//! | `wrong/*.rs`, `alternative/*.rs` | fillings: what must be caught, and what must pass |
-//! | `checks.rs` | the checks' code |
+//! `lab.toml`: what is known of a lab without its programs.
 
-use crate::splice::{Filling, Template};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A text in the languages of the guides.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -47,15 +34,6 @@ impl Text {
     }
 }
 
-/// A lab.
-#[derive(Clone, Debug)]
-pub struct Lab {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What its `lab.toml` says.
-    pub manifest: Manifest,
-}
-
 /// `lab.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +42,11 @@ pub struct Manifest {
     pub title: Text,
     /// The programs that the student builds, with the files that they begin in.
     pub programs: BTreeMap<String, PathBuf>,
+    /// The file in which the library begins that other labs use.
+    pub library: Option<PathBuf>,
+    /// The labs whose libraries this one uses, by the names of their directories.
+    #[serde(default)]
+    pub builds_on: Vec<String>,
     /// The options with which the program `server` takes part in a comparison, if it speaks the file protocol.
     pub bench: Option<Vec<String>>,
     /// What the student writes.
@@ -72,9 +55,6 @@ pub struct Manifest {
     /// How it is graded.
     #[serde(rename = "check")]
     pub checks: Vec<CheckInfo>,
-    /// Written into a student's copy, which has no reference: the files that are borrowed, and of which labs.
-    #[serde(default)]
-    pub borrowed: BTreeMap<PathBuf, String>,
 }
 
 /// Something that the student writes.
@@ -83,6 +63,9 @@ pub struct Manifest {
 pub struct Hole {
     /// Its name in the source.
     pub name: String,
+    /// Earlier names, which a student's source and progress may still have.
+    #[serde(default)]
+    pub formerly: Vec<String>,
     /// Three levels of help, from a question to nearly the answer.
     pub hints: [Text; 3],
 }
@@ -93,6 +76,9 @@ pub struct Hole {
 pub struct CheckInfo {
     /// `group.name`.
     pub id: String,
+    /// Earlier names, which a student's progress may still have.
+    #[serde(default)]
+    pub formerly: Vec<String>,
     /// How many points it is worth.
     pub points: u32,
     /// What a pass shows.
@@ -117,273 +103,4 @@ impl CheckInfo {
     pub fn group(&self) -> &str {
         self.id.split('.').next().unwrap_or_default()
     }
-}
-
-/// Why a lab cannot be used: it, and not its student, is at fault.
-#[derive(Clone, Debug)]
-pub struct Broken {
-    place: String,
-    why: String,
-}
-
-impl Broken {
-    pub(crate) fn new(place: impl fmt::Display, why: impl fmt::Display) -> Broken {
-        Broken { place: place.to_string(), why: why.to_string() }
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl Lab {
-    /// All labs below `home`, by their numbers.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be read, or a `lab.toml` is wrong.
-    pub fn all(home: &Path) -> Result<Vec<Lab>, Broken> {
-        let mut folders: Vec<PathBuf> = read_dir(home)?;
-        folders.retain(|folder| folder.join("lab.toml").is_file());
-        folders.into_iter().map(|folder| Lab::load(&folder)).collect()
-    }
-
-    /// The lab in this folder.
-    ///
-    /// # Errors
-    ///
-    /// Its `lab.toml` cannot be read or says what cannot be.
-    pub fn load(folder: &Path) -> Result<Lab, Broken> {
-        let path = folder.join("lab.toml");
-        let manifest: Manifest =
-            toml::from_str(&read(&path)?).map_err(|error| Broken::new(path.display(), error))?;
-        let lab = Lab { folder: folder.to_owned(), manifest };
-        let mut ids = BTreeSet::new();
-        for check in &lab.manifest.checks {
-            let wrong =
-                |why: &str| Err(Broken::new(path.display(), format!("{}: {why}", check.id)));
-            if !ids.insert(&check.id) {
-                return wrong("there are two of it");
-            }
-            if check.id.split('.').count() != 2 {
-                return wrong("a check is called `group.name`");
-            }
-            if check.hole.as_ref().is_some_and(|hole| lab.hole(hole).is_none()) {
-                return wrong("its hole is not in the list of holes");
-            }
-        }
-        Ok(lab)
-    }
-
-    /// The folder's name, as in `08_fork_server`.
-    pub fn name(&self) -> String {
-        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    /// The number, as in `08`.
-    pub fn number(&self) -> String {
-        self.name().chars().take_while(char::is_ascii_digit).collect()
-    }
-
-    /// All points together.
-    pub fn points(&self) -> u32 {
-        self.manifest.checks.iter().map(|check| check.points).sum()
-    }
-
-    /// The hole of this name.
-    pub fn hole(&self, name: &str) -> Option<&Hole> {
-        self.manifest.holes.iter().find(|hole| hole.name == name)
-    }
-
-    /// The check of this name.
-    pub fn check(&self, id: &str) -> Option<&CheckInfo> {
-        self.manifest.checks.iter().find(|check| check.id == id)
-    }
-
-    /// The reference's sources with their paths below the package, taken apart; without what is borrowed.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be read, or a mark in them is wrong.
-    pub fn templates(&self) -> Result<BTreeMap<PathBuf, Template>, Broken> {
-        self.sources(|path| !path.is_symlink())
-    }
-
-    /// The files that are borrowed, with their paths below the package, and the names of the labs that they are of.
-    /// There they have the same paths.
-    ///
-    /// # Errors
-    ///
-    /// The reference cannot be read.
-    pub fn borrowed(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        if !self.has_reference() {
-            return Ok(self.manifest.borrowed.clone());
-        }
-        let mut borrowed = BTreeMap::new();
-        for path in self.sources(Path::is_symlink)?.into_keys() {
-            let link = self.folder.join("reference").join(&path);
-            let real = link.canonicalize().map_err(|error| Broken::new(link.display(), error))?;
-            let lender = real.ancestors().find(|folder| folder.join("lab.toml").is_file());
-            let lender = lender.filter(|lender| real == lender.join("reference").join(&path));
-            let Some(name) = lender.and_then(Path::file_name) else {
-                return Err(Broken::new(link.display(), "leads to no lab's file of this name"));
-            };
-            borrowed.insert(path, name.to_string_lossy().into_owned());
-        }
-        Ok(borrowed)
-    }
-
-    fn sources(&self, wanted: fn(&Path) -> bool) -> Result<BTreeMap<PathBuf, Template>, Broken> {
-        let home = self.folder.join("reference");
-        let mut templates = BTreeMap::new();
-        let mut folders = vec![home.join("src")];
-        while let Some(folder) = folders.pop() {
-            for path in read_dir(&folder)? {
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                if !wanted(&path) {
-                    continue;
-                }
-                let relative = path.strip_prefix(&home).unwrap_or(&path).to_owned();
-                let shown = relative.display().to_string();
-                let template = Template::parse(&shown, &read(&path)?)
-                    .map_err(|fault| Broken::new(self.folder.display(), fault))?;
-                templates.insert(relative, template);
-            }
-        }
-        Ok(templates)
-    }
-
-    /// The fillings in `wrong` or `alternative`, with their names.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be read, or are no fillings.
-    pub fn fillings(&self, kind: &str) -> Result<BTreeMap<String, Filling>, Broken> {
-        let folder = self.folder.join(kind);
-        if !folder.is_dir() {
-            return Ok(BTreeMap::new());
-        }
-        let mut fillings = BTreeMap::new();
-        for path in read_dir(&folder)? {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let shown = format!("{kind}/{name}.rs");
-            let filling = Filling::parse(&shown, &read(&path)?)
-                .map_err(|fault| Broken::new(self.folder.display(), fault))?;
-            fillings.insert(name, filling);
-        }
-        Ok(fillings)
-    }
-
-    /// The files of a package, with their paths below it, as `sources` makes the program, borrowed ones too.
-    pub(crate) fn package(
-        &self,
-        sources: impl Fn(&Template) -> String,
-    ) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        let mut files = BTreeMap::new();
-        for (path, template) in self.sources(|_| true)? {
-            files.insert(path, sources(&template));
-        }
-        files.insert("Cargo.toml".into(), self.cargo_toml());
-        Ok(files)
-    }
-
-    /// The files of the reference, without marks.
-    ///
-    /// # Errors
-    ///
-    /// The lab cannot be read, as in a student's copy.
-    pub fn reference(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        self.package(|template| template.filled(&Filling::default()))
-    }
-
-    /// The files that the student begins with, without what is borrowed.
-    ///
-    /// # Errors
-    ///
-    /// The lab cannot be read.
-    pub fn starter(&self) -> Result<BTreeMap<PathBuf, String>, Broken> {
-        if !self.has_reference() {
-            let home = self.folder.join("starter");
-            return files_below(&home).map_err(|error| Broken::new(home.display(), error));
-        }
-        let mut files = self.package(Template::starter)?;
-        for path in self.borrowed()?.keys() {
-            files.remove(path);
-        }
-        Ok(files)
-    }
-
-    /// Whether this is an author's copy of the lab, and not a student's.
-    pub fn has_reference(&self) -> bool {
-        self.folder.join("reference").is_dir()
-    }
-
-    /// The student's own: std, libc and nix. What a stub leaves unused is no fault of theirs.
-    fn cargo_toml(&self) -> String {
-        let name = self.name();
-        let programs = self.manifest.programs.iter();
-        let programs: String = programs
-            .map(|(name, path)| {
-                format!("[[bin]]\nname = \"{name}\"\npath = \"{}\"\n\n", path.display())
-            })
-            .collect();
-        format!(
-            "[package]\nname = \"lab{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
-             {programs}{DEPENDENCIES}\n\
-             [lints.rust]\nunused = \"allow\"\nunreachable_code = \"allow\"\n"
-        )
-    }
-}
-
-/// What a student's program may use; the same for all labs, so that it is built once.
-pub(crate) const DEPENDENCIES: &str = "\
-[dependencies]
-libc = \"0.2\"
-nix = { version = \"0.31\", features = [\"event\", \"fs\", \"net\", \"poll\", \"process\", \"signal\", \"socket\", \"uio\"] }
-";
-
-/// The texts of the files below a folder, by their paths there; none if there is no such folder.
-///
-/// # Errors
-///
-/// A file cannot be read as text.
-pub fn files_below(home: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![home.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let relative = path.strip_prefix(home).unwrap_or(&path).to_owned();
-                files.insert(relative, fs::read_to_string(&path)?);
-            }
-        }
-    }
-    Ok(files)
-}
-
-fn read(path: &Path) -> Result<String, Broken> {
-    fs::read_to_string(path).map_err(|error| Broken::new(path.display(), error))
-}
-
-fn read_dir(path: &Path) -> Result<Vec<PathBuf>, Broken> {
-    let entries = || -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
-    };
-    let mut entries = entries().map_err(|error| Broken::new(path.display(), error))?;
-    entries.sort();
-    Ok(entries)
 }

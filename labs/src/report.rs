@@ -1,40 +1,41 @@
 //! Results, and what they amount to; as text for the student. For machines, see [`crate::formats`].
 
-use crate::grader::{Graded, Outcome};
-use crate::manifest::{CheckInfo, Lab, Language};
-use crate::trial::{Finding, UNWRITTEN};
+use crate::context::{Finding, UNWRITTEN};
+use crate::grader::{CheckResult, Outcome};
+use crate::lab::Lab;
+use crate::manifest::{CheckInfo, Language};
 use std::fmt::Write;
 
 /// What came of a lab's checks.
 #[derive(Clone, Debug)]
-pub struct Result<'a> {
+pub struct LabReport<'a> {
     /// The lab.
     pub lab: &'a Lab,
     /// Its checks, those that were run.
-    pub graded: Vec<Graded>,
+    pub graded: Vec<CheckResult>,
 }
 
 /// The checks of a lab that was never opened: none has passed.
-pub fn unopened(lab: &Lab) -> Vec<Graded> {
+pub fn unopened(lab: &Lab) -> Vec<CheckResult> {
     let observed = "the lab was never opened".to_owned();
     all_alike(lab, Outcome::Fail(Finding { expected: "a program".into(), observed }))
 }
 
-/// The checks of a lab whose program does not compile: none has passed. `said` is what the compiler says.
-pub fn not_compiled(lab: &Lab, said: &str) -> Vec<Graded> {
-    let said = plain(said);
-    let first = said.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
+/// The checks of a lab whose program does not compile: none has passed. `errors` is what the compiler prints.
+pub fn not_compiled(lab: &Lab, errors: &str) -> Vec<CheckResult> {
+    let errors = plain(errors);
+    let first = errors.lines().find(|line| line.starts_with("error")).unwrap_or("no reason given");
     let observed = format!("it does not compile: {first}");
     all_alike(lab, Outcome::Fail(Finding { expected: "a program that compiles".into(), observed }))
 }
 
 /// The checks of a lab that could not be graded at all: nothing is said about any of them.
-pub fn ungraded(lab: &Lab, why: &str) -> Vec<Graded> {
-    all_alike(lab, Outcome::Trouble(why.to_owned()))
+pub fn ungraded(lab: &Lab, why: &str) -> Vec<CheckResult> {
+    all_alike(lab, Outcome::GraderError(why.to_owned()))
 }
 
-fn all_alike(lab: &Lab, outcome: Outcome) -> Vec<Graded> {
-    let graded = |check: &CheckInfo| Graded {
+fn all_alike(lab: &Lab, outcome: Outcome) -> Vec<CheckResult> {
+    let graded = |check: &CheckInfo| CheckResult {
         id: check.id.clone(),
         outcome: outcome.clone(),
         seconds: 0.0,
@@ -45,7 +46,7 @@ fn all_alike(lab: &Lab, outcome: Outcome) -> Vec<Graded> {
 }
 
 /// Whether a student would call two results of a check the same: numbers of processes and ports may differ.
-fn alike(one: &Graded, other: &Graded) -> bool {
+fn alike(one: &CheckResult, other: &CheckResult) -> bool {
     let without_long_numbers = |outcome: &Outcome| -> String {
         let text = format!("{outcome:?}");
         let words = text.split(|char: char| !char.is_alphanumeric());
@@ -71,26 +72,32 @@ fn plain(text: &str) -> String {
 
 /// What a run of checks amounts to, as the exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sum {
+pub enum Status {
     /// All passed.
     Pass = 0,
     /// Something is wrong with the student's program.
     Fail = 1,
     /// The grader could not do its work: nothing is said about the program.
-    Trouble = 3,
+    GraderError = 3,
 }
 
-impl Result<'_> {
-    pub(crate) fn info(&self, graded: &Graded) -> Option<&CheckInfo> {
+impl LabReport<'_> {
+    pub(crate) fn info(&self, graded: &CheckResult) -> Option<&CheckInfo> {
         self.lab.check(&graded.id)
     }
 
+    /// The command that runs a check again, with the same random choices.
+    pub(crate) fn replay(&self, graded: &CheckResult) -> String {
+        let number = self.lab.number();
+        format!("cargo lab test {number} --only {} --seed {:x}", graded.id, graded.seed)
+    }
+
     /// The points of one check: what it brought, and what it is worth on this machine.
-    pub fn points_of(&self, graded: &Graded) -> (u32, u32) {
+    pub fn points_of(&self, graded: &CheckResult) -> (u32, u32) {
         let worth = self.info(graded).map_or(0, |check| check.points);
         match graded.outcome {
             Outcome::Pass => (worth, worth),
-            Outcome::Fail(_) | Outcome::Stopped(_) | Outcome::Trouble(_) => (0, worth),
+            Outcome::Fail(_) | Outcome::Stopped(_) | Outcome::GraderError(_) => (0, worth),
             Outcome::Skip(_) => (0, 0),
         }
     }
@@ -102,13 +109,13 @@ impl Result<'_> {
     }
 
     /// What it amounts to.
-    pub fn sum(&self) -> Sum {
-        let of = |graded: &Graded| match graded.outcome {
-            Outcome::Pass | Outcome::Skip(_) => Sum::Pass,
-            Outcome::Fail(_) | Outcome::Stopped(_) => Sum::Fail,
-            Outcome::Trouble(_) => Sum::Trouble,
+    pub fn status(&self) -> Status {
+        let of = |graded: &CheckResult| match graded.outcome {
+            Outcome::Pass | Outcome::Skip(_) => Status::Pass,
+            Outcome::Fail(_) | Outcome::Stopped(_) => Status::Fail,
+            Outcome::GraderError(_) => Status::GraderError,
         };
-        self.graded.iter().map(of).max().unwrap_or(Sum::Pass)
+        self.graded.iter().map(of).max().unwrap_or(Status::Pass)
     }
 
     /// For the student.
@@ -117,7 +124,7 @@ impl Result<'_> {
         let (got, of) = self.points();
         let title = format!("L{} {}", self.lab.number(), self.lab.manifest.title.get(language));
         // What could not be graded is not worth nothing: it is not known what it is worth.
-        let unknown = self.sum() == Sum::Trouble;
+        let unknown = self.status() == Status::GraderError;
         let got = if unknown { "?".to_owned() } else { got.to_string() };
         let _ = writeln!(text, "{title:<60} {got}/{of}");
         let width = self.graded.iter().map(|graded| graded.id.len()).max().unwrap_or(0).max(24);
@@ -131,10 +138,10 @@ impl Result<'_> {
     }
 
     /// For the student, after another run: what is not as it was `before`.
-    pub fn changes(&self, before: &[Graded], language: Language) -> String {
+    pub fn changes(&self, before: &[CheckResult], language: Language) -> String {
         let mut text = String::new();
         let (got, of) = self.points();
-        let unknown = self.sum() == Sum::Trouble;
+        let unknown = self.status() == Status::GraderError;
         let got = if unknown { "?".to_owned() } else { got.to_string() };
         let title = format!("L{} {}", self.lab.number(), self.lab.manifest.title.get(language));
         let _ = writeln!(text, "{title:<60} {got}/{of}");
@@ -153,7 +160,7 @@ impl Result<'_> {
     }
 
     /// One check, with what was found.
-    fn line(&self, text: &mut String, graded: &Graded, width: usize, language: Language) {
+    fn line(&self, text: &mut String, graded: &CheckResult, width: usize, language: Language) {
         let (got, of) = self.points_of(graded);
         let (word, rest) = match &graded.outcome {
             Outcome::Pass => ("ok", String::new()),
@@ -161,9 +168,9 @@ impl Result<'_> {
                 ("FAIL", format!("   seed {:x}", graded.seed))
             }
             Outcome::Skip(why) => ("skip", format!("   {why}")),
-            Outcome::Trouble(why) => ("?", format!("   {why}")),
+            Outcome::GraderError(why) => ("?", format!("   {why}")),
         };
-        let trouble = matches!(graded.outcome, Outcome::Trouble(_));
+        let trouble = matches!(graded.outcome, Outcome::GraderError(_));
         let points = if trouble { format!("?/{of}") } else { format!("{got}/{of}") };
         let seconds = graded.seconds;
         let _ =
@@ -176,7 +183,13 @@ impl Result<'_> {
         }
     }
 
-    fn explain(&self, text: &mut String, graded: &Graded, finding: &Finding, language: Language) {
+    fn explain(
+        &self,
+        text: &mut String,
+        graded: &CheckResult,
+        finding: &Finding,
+        language: Language,
+    ) {
         let Some(check) = self.info(graded) else { return };
         let number = self.lab.number();
         let _ = writeln!(text, "       expected  {}", finding.expected);
@@ -184,11 +197,9 @@ impl Result<'_> {
         if !finding.observed.contains(UNWRITTEN) {
             let _ = writeln!(text, "       meaning   {}", check.meaning.get(language));
         }
-        let replay =
-            format!("cargo lab test {number} --only {} --seed {:x}", check.id, graded.seed);
         if let Some(hole) = &check.hole {
             let _ = writeln!(text, "       try       cargo lab hint {number} {hole}");
         }
-        let _ = writeln!(text, "       replay    {replay}");
+        let _ = writeln!(text, "       replay    {}", self.replay(graded));
     }
 }

@@ -1,29 +1,29 @@
-//! A new lab's folder, for its author: everything is there in its smallest form, compiles, and verifies, apart from
+//! A new lab's directory, for its author: everything is there in its smallest form, compiles, and verifies, apart from
 //! texts that are to be written.
 
+use crate::error::LabError;
 use crate::guides::TO_BE_WRITTEN;
-use crate::manifest::Broken;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Makes the folder below `home`; gives its path.
+/// Makes the directory of a lab below `parent`; returns its path.
 ///
 /// # Errors
 ///
 /// It exists, or cannot be written.
-pub fn make(home: &Path, number: &str, name: &str) -> Result<PathBuf, Broken> {
-    let folder = home.join(format!("{number}_{name}"));
-    let fault = |error: io::Error| Broken::new(folder.display(), error);
-    fs::create_dir(&folder).map_err(fault)?;
+pub fn make(parent: &Path, number: &str, name: &str) -> Result<PathBuf, LabError> {
+    let directory = parent.join(format!("{number}_{name}"));
+    let fault = |error: io::Error| LabError::new(directory.display(), error);
+    fs::create_dir(&directory).map_err(fault)?;
     for (path, text) in FILES {
-        let path = folder.join(path);
+        let path = directory.join(path);
         let text = text.replace("NUMBER", number).replace("NAME", name);
         let text = text.replace("WORD", &canary()).replace("TEXT", TO_BE_WRITTEN);
-        fs::create_dir_all(path.parent().unwrap_or(&folder)).map_err(fault)?;
+        fs::create_dir_all(path.parent().unwrap_or(&directory)).map_err(fault)?;
         fs::write(path, text).map_err(fault)?;
     }
-    Ok(folder)
+    Ok(directory)
 }
 
 /// A word that is nowhere else.
@@ -49,7 +49,7 @@ const FILES: [(&str, &str); 9] = [
     ("guide.zh.md", GUIDE_ZH),
     ("reference/Cargo.toml", PACKAGE),
     ("reference/src/main.rs", REFERENCE),
-    ("wrong/greets_the_wrong_one.rs", WRONG),
+    ("wrong/greets_the_world.rs", WRONG),
     ("alternative/in_pieces.rs", ALTERNATIVE_1),
     ("alternative/by_hand.rs", ALTERNATIVE_2),
 ];
@@ -66,7 +66,7 @@ hints = [
 ]
 
 [[check]]
-id = "greeting.of_who_was_named"
+id = "greeting.of_the_name"
 points = 10
 hole = "greet"
 title = { en = "TEXT: what a pass shows", zh = "TEXT：通过说明什么" }
@@ -76,20 +76,20 @@ look = { en = "TEXT: how to see it without the grader", zh = "TEXT：不用评�
 
 const CHECKS: &str = r#"//! What the programs of lab NUMBER do, seen from outside.
 
-use crate::trial::{Check, PATIENCE, Trial, Verdict, fail, quote};
+use crate::context::{Check, TIMEOUT, TestContext, Verdict, fail, quote};
 
-pub(crate) const CHECKS: &[(&str, Check)] = &[("greeting.of_who_was_named", of_who_was_named)];
+pub(crate) const CHECKS: &[(&str, Check)] = &[("greeting.of_the_name", of_the_name)];
 
-fn of_who_was_named(trial: &Trial) -> Verdict {
-    let name = format!("guest{}", trial.choose(0, 1000));
-    let mut program = trial.program("NAME").arg(&name).start()?;
-    program.end_input();
+fn of_the_name(context: &TestContext) -> Verdict {
+    let name = format!("guest{}", context.choose(0, 1000));
+    let mut program = context.program("NAME").arg(&name).start()?;
+    program.close_stdin();
     let wanted = format!("hello, {name}");
-    let line = program.line(&format!("the line {}", quote(&wanted)))?;
+    let line = program.read_line(&format!("the line {}", quote(&wanted)))?;
     if line != wanted {
         return fail(quote(&wanted), quote(&line));
     }
-    let status = program.wait("the program to end", PATIENCE)?;
+    let status = program.wait("the program to end", TIMEOUT)?;
     if !status.success() {
         return fail("exit code 0", program.describe());
     }
@@ -116,7 +116,7 @@ doc = false
 [dependencies]
 "#;
 
-const REFERENCE: &str = r#"//! Lab NUMBER: greets whoever is named on the command line.
+const REFERENCE: &str = r#"//! Lab NUMBER: greets the name on the command line.
 // lab:canary WORD
 
 fn main() {
@@ -124,16 +124,16 @@ fn main() {
     println!("{}", greet(&name));
 }
 
-/// What is said to somebody of this name.
+/// The greeting for this name.
 fn greet(name: &str) -> String {
     // lab:hole greet
     format!("hello, {name}")
-    // lab:stub todo!("greet them by their name")
+    // lab:stub todo!("greet the name")
     // lab:end
 }
 "#;
 
-const WRONG: &str = r#"// check: greeting.of_who_was_named
+const WRONG: &str = r#"// check: greeting.of_the_name
 // mistake: everybody is greeted as the world
 // lab:fill greet
     let _ = name;
@@ -163,7 +163,7 @@ const GUIDE_EN: &str = r#"# Lab NUMBER: TEXT
 
 ## What to write
 
-`src/main.rs` has one hole, `greet`.
+`src/main.rs` has one gap, `greet`.
 
 ```sh
 cargo lab test NUMBER
@@ -173,7 +173,7 @@ cargo lab test NUMBER
 
 | check | points |
 |---|---|
-| `greeting.of_who_was_named` | 10 |
+| `greeting.of_the_name` | 10 |
 
 ## How it is checked
 
@@ -200,7 +200,7 @@ cargo lab test NUMBER
 
 | 检查项 | 分数 |
 |---|---|
-| `greeting.of_who_was_named` | 10 |
+| `greeting.of_the_name` | 10 |
 
 ## 怎样检查
 

@@ -21,10 +21,21 @@
 //! // lab:end
 //! ```
 //!
+//! A filling that differs from the reference in a line or two replaces those. The old lines must be in the reference's body,
+//! exactly once:
+//!
+//! ```text
+//! // lab:replace close-listener
+//! drop(listener);
+//! // lab:with
+//! drop(stream);
+//! // lab:end
+//! ```
+//!
 //! Two more marks stand outside holes: `lab:canary WORD` is a line of the reference that must never reach a
 //! student, and `lab:only LINE` is a line of the starter alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A fault in marked source, with its place.
@@ -76,46 +87,96 @@ pub struct Filling {
     bodies: BTreeMap<String, String>,
 }
 
+/// A change of a hole that is being read.
+enum Open {
+    /// The whole body.
+    Body { hole: String, body: String },
+    /// The lines to replace, and the number of the line where they are announced.
+    Old { hole: String, old: String, at: usize },
+    /// The lines that take their place.
+    New { hole: String, old: String, new: String, at: usize },
+}
+
 impl Filling {
-    /// Takes a filling apart.
+    /// Takes a filling apart. `reference` has the bodies of the holes, in which lines can be replaced.
     ///
     /// # Errors
     ///
-    /// A mark without its counterpart, a name twice, text between the bodies.
-    pub fn parse(file: &str, text: &str) -> Result<Filling, Fault> {
+    /// A mark without its counterpart, a hole that is filled twice, text between the changes, or lines to replace that are not in the
+    /// reference's body exactly once.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        reference: &BTreeMap<String, String>,
+    ) -> Result<Filling, Fault> {
         let mut filling = Filling::default();
-        let mut open: Option<(String, String)> = None;
+        let mut replaced = BTreeSet::new();
+        let mut open: Option<Open> = None;
         for (number, line) in (1..).zip(text.lines()) {
-            let fault = |what: String| Fault { file: file.into(), line: number, what };
-            match (mark(line), &mut open) {
-                (Some(("fill", name)), None) => {
-                    if filling.bodies.contains_key(name) {
-                        return Err(fault(format!("`{name}` is filled twice")));
+            let fault = |line, what: String| Fault { file: file.into(), line, what };
+            match (mark(line), open.take()) {
+                (Some((word @ ("fill" | "replace"), name)), None) => {
+                    let again = word == "replace" && replaced.contains(name);
+                    if filling.bodies.contains_key(name) && !again {
+                        return Err(fault(number, format!("`{name}` is filled twice")));
                     }
-                    open = Some((name.to_owned(), String::new()));
+                    let hole = name.to_owned();
+                    open = Some(if word == "fill" {
+                        Open::Body { hole, body: String::new() }
+                    } else {
+                        replaced.insert(name);
+                        Open::Old { hole, old: String::new(), at: number }
+                    });
                 }
-                (Some(("end", _)), Some(_)) => {
-                    let (name, body) = open.take().unwrap_or_default();
-                    filling.bodies.insert(name, body);
+                (Some(("with", _)), Some(Open::Old { hole, old, at })) => {
+                    open = Some(Open::New { hole, old, new: String::new(), at });
                 }
-                (Some((word, _)), _) => return Err(fault(format!("`lab:{word}` is out of place"))),
-                (None, Some((_, body))) => push_line(body, line),
+                (Some(("end", _)), Some(Open::Body { hole, body })) => {
+                    filling.bodies.insert(hole, body);
+                }
+                (Some(("end", _)), Some(Open::New { hole, old, new, at })) => {
+                    let Some(body) = filling.bodies.get(&hole).or_else(|| reference.get(&hole))
+                    else {
+                        return Err(fault(at, format!("there is no hole `{hole}`")));
+                    };
+                    let body = replace_lines(body, &old, &new).map_err(|times| {
+                        let lines = old.trim_end();
+                        let what = "is in the reference's body";
+                        fault(
+                            at,
+                            format!("hole `{hole}`: `{lines}` {what} {times} times, not once"),
+                        )
+                    })?;
+                    filling.bodies.insert(hole, body);
+                }
+                (Some((word, _)), _) => {
+                    return Err(fault(number, format!("`lab:{word}` is out of place")));
+                }
+                (None, Some(mut change)) => {
+                    match &mut change {
+                        Open::Body { body: text, .. }
+                        | Open::Old { old: text, .. }
+                        | Open::New { new: text, .. } => push_line(text, line),
+                    }
+                    open = Some(change);
+                }
                 (None, None) => match note(line) {
                     Some((key, value)) if filling.bodies.is_empty() => {
                         filling.notes.insert(key.to_owned(), value.to_owned());
                     }
                     _ if line.trim().is_empty() => {}
                     _ => {
-                        let what = "expected `// key: value`, or `// lab:fill NAME`";
-                        return Err(fault(what.into()));
+                        let what =
+                            "expected `// key: value`, `// lab:fill NAME` or `// lab:replace NAME`";
+                        return Err(fault(number, what.into()));
                     }
                 },
             }
         }
         match open {
             None => Ok(filling),
-            Some((name, _)) => {
-                let (line, what) = (text.lines().count(), format!("`{name}` has no `lab:end`"));
+            Some(Open::Body { hole, .. } | Open::Old { hole, .. } | Open::New { hole, .. }) => {
+                let (line, what) = (text.lines().count(), format!("`{hole}` has no `lab:end`"));
                 Err(Fault { file: file.into(), line, what })
             }
         }
@@ -208,7 +269,7 @@ impl Template {
                 Part::Only(line) => text.push_str(line),
                 Part::Canary(_) => {}
                 Part::Hole(Hole { name, indent, stub, .. }) => {
-                    text.push_str(&format!("{indent}// hole: {name}\n"));
+                    text.push_str(&format!("{indent}// gap: {name}\n"));
                     if stub.is_empty() {
                         text.push_str(&format!("{indent}todo!(\"{name}\")\n"));
                     }
@@ -257,6 +318,17 @@ fn push_line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
+/// The body with the whole lines `old`, which must be in it exactly once, replaced by `new`. The error is how often they are.
+fn replace_lines(body: &str, old: &str, new: &str) -> Result<String, usize> {
+    let begins_line = |at: &usize| *at == 0 || body.as_bytes()[at - 1] == b'\n';
+    let places: Vec<usize> = (0..body.len())
+        .filter(begins_line)
+        .filter(|at| !old.is_empty() && body[*at..].starts_with(old))
+        .collect();
+    let [at] = places[..] else { return Err(places.len()) };
+    Ok([&body[..at], new, &body[at + old.len()..]].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,16 +354,21 @@ fn serve() {
         Template::parse("main.rs", SOURCE).unwrap()
     }
 
+    fn bodies() -> BTreeMap<String, String> {
+        let owned = |(hole, body): (&str, &str)| (hole.to_owned(), body.to_owned());
+        template().bodies().map(owned).collect()
+    }
+
     #[test]
     fn a_starter_has_stubs_under_the_names_of_the_holes() {
         let wanted = "\
 // Your work begins here.
 fn serve() {
     before();
-    // hole: close
+    // gap: close
     // Which descriptors does the child not need?
     todo!(\"close them\")
-    // hole: answer
+    // gap: answer
     todo!(\"answer\")
 }
 ";
@@ -305,12 +382,35 @@ fn serve() {
         let reference = template().filled(&Filling::default());
         let text =
             "// check: a.b\n// mistake: off by one\n\n// lab:fill answer\n    41\n// lab:end\n";
-        let filling = Filling::parse("wrong.rs", text).unwrap();
+        let filling = Filling::parse("wrong.rs", text, &bodies()).unwrap();
         assert_eq!(filling.notes["check"], "a.b");
         assert_eq!(filling.notes["mistake"], "off by one");
         assert_eq!(filling.holes().collect::<Vec<_>>(), ["answer"]);
         assert_eq!(template().filled(&filling), reference.replace("42", "41"));
         assert!(!reference.contains("lab:") && reference.contains("drop(more);"));
+    }
+
+    #[test]
+    fn a_filling_may_replace_lines_of_the_reference() {
+        let text = "\
+// check: a.b
+// lab:replace close
+    drop(listener);
+// lab:with
+    drop(stream);
+    drop(stream);
+// lab:end
+// lab:replace close
+    drop(more);
+// lab:with
+// lab:end
+// lab:fill answer
+    41
+// lab:end
+";
+        let filling = Filling::parse("wrong.rs", text, &bodies()).unwrap();
+        assert_eq!(filling.bodies["close"], "    drop(stream);\n    drop(stream);\n");
+        assert_eq!(filling.bodies["answer"], "    41\n");
     }
 
     #[test]
@@ -321,10 +421,26 @@ fn serve() {
         assert_eq!(fault("// lab:hole\n"), "f:1: `lab:hole` is out of place");
         assert_eq!(fault("// lab:hole x\n// lab:hole y\n"), "f:2: `lab:hole` is out of place");
         assert_eq!(fault("// lab:whole x\n"), "f:1: `lab:whole` is out of place");
-        let fault = |text: &str| Filling::parse("f", text).unwrap_err().to_string();
-        assert_eq!(fault("let x;\n"), "f:1: expected `// key: value`, or `// lab:fill NAME`");
+        let fault = |text: &str| Filling::parse("f", text, &bodies()).unwrap_err().to_string();
+        assert_eq!(
+            fault("let x;\n"),
+            "f:1: expected `// key: value`, `// lab:fill NAME` or `// lab:replace NAME`"
+        );
         assert_eq!(fault("// lab:fill x\n"), "f:1: `x` has no `lab:end`");
         let twice = "// lab:fill x\n// lab:end\n// lab:fill x\n// lab:end\n";
         assert_eq!(fault(twice), "f:3: `x` is filled twice");
+        assert_eq!(fault("// lab:with\n"), "f:1: `lab:with` is out of place");
+        assert_eq!(fault("// lab:replace x\n// lab:end\n"), "f:2: `lab:end` is out of place");
+        let replace = |hole: &str, old: &str| {
+            fault(&format!("\n// lab:replace {hole}\n{old}\n// lab:with\n// lab:end\n"))
+        };
+        assert_eq!(replace("x", "y"), "f:2: there is no hole `x`");
+        let what = "is in the reference's body 0 times, not once";
+        // Neither a part of a line nor a line that is indented otherwise.
+        assert_eq!(replace("close", "    drop("), format!("f:2: hole `close`: `    drop(` {what}"));
+        assert_eq!(replace("answer", "42"), format!("f:2: hole `answer`: `42` {what}"));
+        let two = "// lab:fill close\n// lab:end\n// lab:replace close\nx\n";
+        assert_eq!(fault(two), "f:3: `close` is filled twice");
+        assert_eq!(replace_lines("a\na\n", "a\n", "b\n"), Err(2));
     }
 }

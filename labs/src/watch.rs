@@ -1,12 +1,13 @@
 //! Waits until a student's sources have changed.
 //!
-//! The folders are watched and not the files, since many editors write a new file and rename it over the old one. An
+//! The directories are watched and not the files, since many editors write a new file and rename it over the old one. An
 //! event only says that it is time to look: what decides is whether the files read differently. So a burst of
 //! events is one change, a save that changes nothing is none, and what was saved while nobody waited is found
 //! at once.
 
-use crate::grader::{Signals, interrupted};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::grader::TerminationSignals;
+use crate::poll::poll_for;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 /// How often the files are looked at where no events tell of them.
 const POLLING: Duration = Duration::from_millis(400);
 
-/// How often they are looked at where events do: a folder may have been replaced.
+/// How often they are looked at where events do: a directory may have been replaced.
 const SAFETY: Duration = Duration::from_secs(3);
 
 /// A burst of events is over when there was none for this long ...
@@ -42,7 +43,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the package in this folder; by looking again and again if `poll` says so or events cannot be had.
+    /// Watches a package: by events, or by reading its files again and again if `poll` is set or there can be no events.
     pub fn new(package: &Path, poll: bool) -> Watch {
         let events = match (poll, is_remote(package)) {
             (true, _) => Err("as asked for".to_owned()),
@@ -61,24 +62,24 @@ impl Watch {
     }
 
     /// Why the files are looked at again and again, if they are.
-    pub fn polls(&self) -> Option<&str> {
+    pub fn polling_reason(&self) -> Option<&str> {
         self.events.as_ref().err().map(String::as_str)
     }
 
     /// Takes the files as they are now for known.
-    pub fn look(&mut self) {
+    pub fn mark_seen(&mut self) {
         self.seen = contents(&self.package);
     }
 
-    /// Waits until the files are not as they are known; gives whether they are, or a signal asks to end.
+    /// Waits until the files are not as they are known; returns whether they have changed; a signal that asks to end returns `false`.
     ///
     /// # Errors
     ///
     /// The kernel refuses to wait.
-    pub fn changed(&mut self) -> io::Result<bool> {
-        let signals = Signals::hold()?;
+    pub fn wait_for_change(&mut self) -> io::Result<bool> {
+        let signals = TerminationSignals::block()?;
         loop {
-            if signals.came() {
+            if signals.arrived() {
                 return Ok(false);
             }
             let now = contents(&self.package);
@@ -91,7 +92,7 @@ impl Watch {
                 continue;
             };
             // Folders that are new, or have taken the place of others.
-            let _ = add_folders(events, &self.package);
+            let _ = add_directories(events, &self.package);
             wait(&[events.as_fd(), signals.as_fd()], SAFETY)?;
             let begun = Instant::now();
             while drain(events)? && begun.elapsed() < BURST {
@@ -101,19 +102,14 @@ impl Watch {
     }
 }
 
-/// Whether what is run should go on.
-pub fn goes_on() -> bool {
-    interrupted().is_none()
-}
-
 fn events(package: &Path) -> io::Result<OwnedFd> {
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    add_folders(&events, package)?;
+    add_directories(&events, package)?;
     Ok(events)
 }
 
-/// Watches the package's folder and all folders with sources. One that is watched already stays so.
-fn add_folders(events: &OwnedFd, package: &Path) -> io::Result<()> {
+/// Watches the package's directory and all directories with sources. One that is watched already stays so.
+fn add_directories(events: &OwnedFd, package: &Path) -> io::Result<()> {
     let flags = WatchFlags::CLOSE_WRITE
         | WatchFlags::CREATE
         | WatchFlags::DELETE
@@ -121,11 +117,11 @@ fn add_folders(events: &OwnedFd, package: &Path) -> io::Result<()> {
         | WatchFlags::MOVED_TO
         | WatchFlags::ONLYDIR;
     inotify::add_watch(events, package, flags)?;
-    let mut folders = vec![package.join("src")];
-    while let Some(folder) = folders.pop() {
-        inotify::add_watch(events, &folder, flags)?;
-        let entries = fs::read_dir(&folder)?.flatten();
-        folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    let mut directories = vec![package.join("src")];
+    while let Some(directory) = directories.pop() {
+        inotify::add_watch(events, &directory, flags)?;
+        let entries = fs::read_dir(&directory)?.flatten();
+        directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
     }
     Ok(())
 }
@@ -146,13 +142,11 @@ fn drain(events: &OwnedFd) -> io::Result<bool> {
 }
 
 /// Waits until one of these can be read.
-fn wait(on: &[std::os::fd::BorrowedFd<'_>], patience: Duration) -> io::Result<()> {
+fn wait(on: &[std::os::fd::BorrowedFd<'_>], timeout: Duration) -> io::Result<()> {
     let mut fds: Vec<PollFd<'_>> = on.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-    let patience =
-        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
-    match poll(&mut fds, Some(&patience)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+    match poll_for(&mut fds, timeout) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -167,12 +161,12 @@ fn contents(package: &Path) -> BTreeMap<PathBuf, u64> {
         }
     };
     take(package.join("Cargo.toml"));
-    let mut folders = vec![package.join("src")];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
+    let mut directories = vec![package.join("src")];
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(directory) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 take(path);
             }
@@ -181,6 +175,6 @@ fn contents(package: &Path) -> BTreeMap<PathBuf, u64> {
     contents
 }
 
-fn is_remote(folder: &Path) -> bool {
-    rustix::fs::statfs(folder).is_ok_and(|found| REMOTE.contains(&found.f_type))
+fn is_remote(directory: &Path) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|found| REMOTE.contains(&found.f_type))
 }

@@ -1,6 +1,6 @@
 //! What authors of labs have: a new lab's folder, and which labs a change concerns.
 
-use labs::manifest::Lab;
+use labs::lab::Lab;
 use labs::skeleton;
 use labs::verify::{Changed, changed, consistency};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn a_new_lab_lacks_nothing_but_its_texts() {
+fn new_lab_lacks_only_texts() {
     let place = tempfile::tempdir().unwrap();
     let folder = skeleton::make(place.path(), "97", "new_one").unwrap();
     let lab = Lab::load(&folder).unwrap();
@@ -22,8 +22,8 @@ fn a_new_lab_lacks_nothing_but_its_texts() {
     let odd: Vec<&String> = complaints.iter().filter(|what| !expected(what)).collect();
     assert!(odd.is_empty(), "{odd:?}");
     assert!(complaints.len() > 5, "{complaints:?}");
-    assert_eq!(lab.fillings("wrong").unwrap().len(), 1);
-    assert_eq!(lab.fillings("alternative").unwrap().len(), 2);
+    assert_eq!(lab.mutants().unwrap().len(), 1);
+    assert_eq!(lab.alternatives().unwrap().len(), 2);
     // Two labs never have the same canary.
     let other = Lab::load(&skeleton::make(place.path(), "98", "another").unwrap()).unwrap();
     let canaries = |lab: &Lab| -> BTreeSet<String> {
@@ -46,20 +46,16 @@ fn git(root: &Path, args: &[&str]) {
 }
 
 #[test]
-fn a_change_concerns_the_labs_that_it_touches_and_those_that_borrow_from_them() {
+fn change_concerns_touched_and_dependent_labs() {
     let place = tempfile::tempdir().unwrap();
     let (root, home) = (place.path(), place.path().join("labs"));
     fs::create_dir_all(home.join("src")).unwrap();
-    for (number, name) in [("95", "alone"), ("97", "lender"), ("98", "borrower")] {
+    for (number, name) in [("95", "alone"), ("97", "earlier"), ("98", "later")] {
         skeleton::make(&home, number, name).unwrap();
     }
-    fs::write(home.join("97_lender/reference/src/lent.rs"), "// lab:hole lent\n// lab:end\n")
-        .unwrap();
-    std::os::unix::fs::symlink(
-        "../../../97_lender/reference/src/lent.rs",
-        home.join("98_borrower/reference/src/lent.rs"),
-    )
-    .unwrap();
+    let later = home.join("98_later/lab.toml");
+    let text = fs::read_to_string(&later).unwrap();
+    fs::write(later, format!("builds_on = [\"97_earlier\"]\n{text}")).unwrap();
     let labs = Lab::all(&home).unwrap();
     let concerned = || changed(&labs, root, "base").unwrap();
     // Without Git nothing can be told, so all are concerned.
@@ -77,10 +73,10 @@ fn a_change_concerns_the_labs_that_it_touches_and_those_that_borrow_from_them() 
     git(root, &["commit", "-qam", "two"]);
     assert_eq!(concerned(), names(&["95_alone"]));
     // A new file counts before it is known to Git.
-    fs::write(home.join("97_lender/wrong/new.rs"), "").unwrap();
-    assert_eq!(concerned(), names(&["95_alone", "97_lender", "98_borrower"]));
+    fs::write(home.join("97_earlier/wrong/new.rs"), "").unwrap();
+    assert_eq!(concerned(), names(&["95_alone", "97_earlier", "98_later"]));
     fs::write(root.join("README.md"), "").unwrap();
-    assert_eq!(concerned(), names(&["95_alone", "97_lender", "98_borrower"]));
+    assert_eq!(concerned(), names(&["95_alone", "97_earlier", "98_later"]));
     fs::write(home.join("src/grader.rs"), "").unwrap();
     assert!(matches!(concerned(), Changed::All(why) if why.contains("labs/src/grader.rs")));
 }

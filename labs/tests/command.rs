@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A student's folder with lab 00 open. One at a time: they share what Cargo has built.
-struct Desk {
+struct Cli {
     folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -18,15 +18,15 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("labs")
 }
 
-impl Desk {
-    fn new() -> Desk {
+impl Cli {
+    fn new() -> Cli {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(target()).unwrap();
         std::os::unix::fs::symlink(target(), folder.path().join("target")).unwrap();
-        let desk = Desk { folder, _turn: turn };
-        assert_eq!(desk.run(&["open", "00"]).status.code(), Some(0));
-        desk
+        let cli = Cli { folder, _turn: turn };
+        assert_eq!(cli.run(&["open", "00"]).status.code(), Some(0));
+        cli
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -66,15 +66,15 @@ impl Desk {
 fn left_behind() -> Vec<String> {
     let mut left = Vec::new();
     // One that has ended may have to wait for whoever has inherited it. One that lives is one too many.
-    harness::wait::within(harness::wait::PATIENCE, || {
-        left = there_are();
+    harness::wait::within(harness::wait::TIMEOUT, || {
+        left = students_processes();
         !left.iter().all(|stat| stat.contains(") Z ")) || left.is_empty()
     });
     left
 }
 
 /// As [`left_behind`], at this moment.
-fn there_are() -> Vec<String> {
+fn students_processes() -> Vec<String> {
     let mut left = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
@@ -88,84 +88,84 @@ fn there_are() -> Vec<String> {
 }
 
 #[test]
-fn a_program_that_hangs() {
-    let (code, text) = Desk::new().grade("fn main() { loop { std::thread::park(); } }");
+fn hanging_program_is_stopped() {
+    let (code, text) = Cli::new().grade("fn main() { loop { std::thread::park(); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("runs on: pid") && text.contains("in futex"), "{text}");
     assert!(left_behind().is_empty());
 }
 
 #[test]
-fn a_program_that_prints_without_end() {
-    let (code, text) = Desk::new().grade("fn main() { loop { println!(\"no\"); } }");
+fn endless_output_is_stopped() {
+    let (code, text) = Cli::new().grade("fn main() { loop { println!(\"no\"); } }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("bytes of output; it was stopped"), "{text}");
     assert!(left_behind().is_empty());
 }
 
 #[test]
-fn a_program_that_forks_without_end() {
+fn fork_bomb_is_killed() {
     let bomb = "fn main() { loop { unsafe { libc::fork(); } } }";
-    let (code, text) = Desk::new().grade(bomb);
+    let (code, text) = Cli::new().grade(bomb);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("no more than 64 processes at once"), "{text}");
     assert!(left_behind().is_empty());
 }
 
 #[test]
-fn a_program_that_fills_the_disk() {
+fn disk_filling_is_stopped() {
     // Large from the beginning, so that little has to be written.
     let one = "fn main() { let block = vec![1u8; 1 << 20]; \
                let mut file = std::fs::File::create(\"f\").unwrap(); file.set_len(50 << 20).unwrap(); \
                std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap(); \
                loop { std::io::Write::write_all(&mut file, &block).unwrap(); } }";
-    let desk = Desk::new();
-    let (code, text) = desk.grade(one);
+    let cli = Cli::new();
+    let (code, text) = cli.grade(one);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("it wrote a file beyond the limit"), "{text}");
     // Large, and without a block on the disk: how much room and time others leave there is of no concern here.
     let many = "fn main() { for n in 0..300 { \
                 let file = std::fs::File::create(format!(\"f{n}\")).unwrap(); \
                 file.set_len(1 << 20).unwrap(); } loop { std::thread::park(); } }";
-    let (code, text) = desk.grade(many);
+    let (code, text) = cli.grade(many);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("no more than 256 MiB of files"), "{text}");
 }
 
 #[test]
-fn a_daemon_that_escapes_is_found_and_ended() {
+fn escaped_daemon_is_killed() {
     // Another session, another group, no parent: but still below the grader.
     let daemon = "fn main() { unsafe { \
         if libc::fork() == 0 { libc::setsid(); if libc::fork() == 0 { \
             for fd in 0..64 { libc::close(fd); } loop { libc::pause(); } } \
             libc::_exit(0); } } \
         for line in std::io::stdin().lines() { line.unwrap(); println!(\"no\"); } }";
-    let (code, text) = Desk::new().grade(daemon);
+    let (code, text) = Cli::new().grade(daemon);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("left") && text.contains("in pause"), "{text}");
     assert!(left_behind().is_empty());
 }
 
 #[test]
-fn a_program_that_does_not_compile_is_not_graded() {
-    let (code, text) = Desk::new().grade("fn main() { 1 }");
+fn broken_program_is_not_graded() {
+    let (code, text) = Cli::new().grade("fn main() { 1 }");
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("mismatched types") && text.contains("nothing was graded"), "{text}");
 }
 
 #[test]
-fn two_graders_at_once_are_one_too_many() {
-    let desk = Desk::new();
-    desk.write("fn main() { loop { std::thread::park(); } }");
-    let mut first = desk.command(&["test", "00", "--only", "layers.tcp"]);
+fn second_grader_is_refused() {
+    let cli = Cli::new();
+    cli.write("fn main() { loop { std::thread::park(); } }");
+    let mut first = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut first = first.stdout(Stdio::piped()).spawn().unwrap();
     // It has the lock when it runs the program. Who tried to take the lock to see that might be the one who has it when the
     // grader does.
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     // It keeps the lock for as long as the second one takes.
     let pid = nix::unistd::Pid::from_raw(first.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
-    let second = desk.run(&["test", "00"]);
+    let second = cli.run(&["test", "00"]);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     assert_eq!(second.status.code(), Some(3));
     let text = String::from_utf8_lossy(&second.stderr);
@@ -175,30 +175,30 @@ fn two_graders_at_once_are_one_too_many() {
 }
 
 #[test]
-fn a_worker_that_is_killed_says_nothing_about_the_program() {
-    let desk = Desk::new();
+fn killed_worker_is_grader_error() {
+    let cli = Cli::new();
     // The student's program kills its parent, which is the worker.
     let killer = "fn main() { unsafe { libc::kill(libc::getppid(), libc::SIGKILL); } }";
-    let (code, text) = desk.grade(killer);
+    let (code, text) = cli.grade(killer);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("the grader's worker was ended by SIGKILL"), "{text}");
     assert!(left_behind().is_empty());
 }
 
 #[test]
-fn bad_usage_has_exit_code_2_and_names_what_there_is() {
-    let desk = Desk::new();
+fn bad_usage_exits_with_2() {
+    let cli = Cli::new();
     for (args, wanted) in [
         (&["open", "99"][..], "there is no lab 99; there are 00"),
         (&["test", "00", "--only", "nothing"], "no check is called nothing; there are layers.tcp"),
-        (&["hint", "00", "nothing"], "there is no hole nothing; there are ip-lengths"),
+        (&["hint", "00", "nothing"], "there is no gap nothing; there are ip-lengths"),
         (&["explain", "00", "nothing"], "there is no check nothing"),
         (&["test", "00", "--seed", "xyz"], "hexadecimal"),
         (&["open", "08"], "that you write in lab 04: cargo lab open 04"),
         (&["bench", "08", "--against", "04"], "lab 04 is not open yet"),
         (&["bench", "04", "--against", "00"], "lab 00 has no server of the file protocol"),
     ] {
-        let output = desk.run(args);
+        let output = cli.run(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
         assert!(text.contains(wanted), "{args:?}: {text}");
@@ -206,39 +206,34 @@ fn bad_usage_has_exit_code_2_and_names_what_there_is() {
 }
 
 #[test]
-fn what_a_student_wrote_is_never_lost() {
-    let desk = Desk::new();
-    desk.write("fn main() {} // mine");
+fn students_work_is_never_lost() {
+    let cli = Cli::new();
+    cli.write("fn main() {} // mine");
     let mine = |path: &Path| fs::read_to_string(path.join("src/main.rs")).unwrap().contains("mine");
-    let package = desk.folder.path().join("00_layers");
-    assert_eq!(desk.run(&["open", "00"]).status.code(), Some(0));
+    let package = cli.folder.path().join("00_layers");
+    assert_eq!(cli.run(&["open", "00"]).status.code(), Some(0));
     assert!(mine(&package));
-    assert_eq!(desk.run(&["reset", "00"]).status.code(), Some(0));
-    assert!(!mine(&package) && mine(&desk.folder.path().join("backups/00_layers-1")));
+    assert_eq!(cli.run(&["reset", "00"]).status.code(), Some(0));
+    assert!(!mine(&package) && mine(&cli.folder.path().join("backups/00_layers-1")));
     // A file of progress that cannot be understood is left alone.
-    fs::write(desk.folder.path().join("progress.json"), "{ not json").unwrap();
-    assert_eq!(desk.run(&["list"]).status.code(), Some(3));
-    assert_eq!(fs::read_to_string(desk.folder.path().join("progress.json")).unwrap(), "{ not json");
+    fs::write(cli.folder.path().join("progress.json"), "{ not json").unwrap();
+    assert_eq!(cli.run(&["list"]).status.code(), Some(3));
+    assert_eq!(fs::read_to_string(cli.folder.path().join("progress.json")).unwrap(), "{ not json");
 }
 
 #[test]
-fn what_a_lab_goes_on_with_is_one_file() {
-    let desk = Desk::new();
+fn dependent_lab_uses_students_library() {
+    let cli = Cli::new();
     for lab in ["04", "08", "08"] {
-        let output = desk.run(&["open", lab]);
+        let output = cli.run(&["open", lab]);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let path = |lab: &str| desk.folder.path().join(lab).join("src/session.rs");
-    fs::write(path("04_file_server"), "// mended\n").unwrap();
-    assert_eq!(fs::read_to_string(path("08_fork_server")).unwrap(), "// mended\n");
-}
-
-#[test]
-fn starters_are_what_the_references_make_them() {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_lab")).args(["starters", "--check"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+    let session = cli.folder.path().join("04_file_server/src/session.rs");
+    fs::write(session, "compile_error!(\"this is mine\");\n").unwrap();
+    let output = cli.run(&["test", "08"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("this is mine"), "{text}");
 }
 
 /// How long a build may take, and what is behind it, on a machine that has much else to do.
@@ -265,17 +260,17 @@ const HANGS: &str =
     "fn main() { unsafe { libc::chdir(c\"/\".as_ptr()); } loop { std::thread::park(); } }";
 
 #[test]
-fn what_a_killed_grader_leaves_is_swept_by_the_next() {
-    let desk = Desk::new();
-    desk.write(HANGS);
-    let mut killed = desk.command(&["test", "00", "--only", "layers.tcp"]);
+fn killed_graders_leftovers_are_swept() {
+    let cli = Cli::new();
+    cli.write(HANGS);
+    let mut killed = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut killed = killed.stdout(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert!(!made_by(killed.id()).is_empty() && !there_are().is_empty());
-    desk.write("fn main() { println!(\"no\"); }");
-    let next = desk.run(&["test", "00", "--only", "layers.tcp"]);
+    assert!(!made_by(killed.id()).is_empty() && !students_processes().is_empty());
+    cli.write("fn main() { println!(\"no\"); }");
+    let next = cli.run(&["test", "00", "--only", "layers.tcp"]);
     let text = String::from_utf8_lossy(&next.stderr).into_owned();
     assert!(matches!(next.status.code(), Some(1 | 3)), "{text}");
     assert!(text.contains("an earlier run was killed; removed what it left: process"), "{text}");
@@ -284,12 +279,12 @@ fn what_a_killed_grader_leaves_is_swept_by_the_next() {
 }
 
 #[test]
-fn ctrl_c_ends_a_check_in_order() {
-    let desk = Desk::new();
-    desk.write(HANGS);
-    let mut ended = desk.command(&["test", "00", "--only", "layers.tcp"]);
+fn ctrl_c_ends_check_in_order() {
+    let cli = Cli::new();
+    cli.write(HANGS);
+    let mut ended = cli.command(&["test", "00", "--only", "layers.tcp"]);
     let mut ended = ended.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the program runs", || !there_are().is_empty());
+    eventually("the program runs", || !students_processes().is_empty());
     let pid = nix::unistd::Pid::from_raw(ended.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     assert_eq!(ended.wait().unwrap().code(), Some(130));
@@ -298,10 +293,10 @@ fn ctrl_c_ends_a_check_in_order() {
 }
 
 #[test]
-fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
-    let desk = Desk::new();
+fn starved_grader_reports_busy_machine() {
+    let cli = Cli::new();
     // Needs a second of processor time, and is right apart from that: no failure may come of it.
-    desk.write(
+    cli.write(
         "fn main() { let begun = std::time::Instant::now(); let mut sum = 0u64; \
          let mut used = || { let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 }; \
          unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t); } \
@@ -310,7 +305,7 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
          let _ = begun; }",
     );
     // Once, to build it while there is time. Whether there is enough of it for a verdict is not asked yet.
-    let built = desk.run(&["test", "00", "--only", "layers.tcp"]);
+    let built = cli.run(&["test", "00", "--only", "layers.tcp"]);
     assert!(matches!(built.status.code(), Some(1 | 3)), "{built:?}");
     // All processors are kept busy, and the grader comes last.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -319,7 +314,7 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
         .collect();
     let mut starved = Command::new("chrt");
     starved.args(["--idle", "0", env!("CARGO_BIN_EXE_lab"), "--lang", "en", "--folder"]);
-    starved.arg(desk.folder.path()).args(["test", "00", "--only", "layers.tcp"]);
+    starved.arg(cli.folder.path()).args(["test", "00", "--only", "layers.tcp"]);
     let output = starved.output();
     for burner in &mut burners {
         burner.kill().unwrap();
@@ -335,11 +330,11 @@ fn a_grader_that_hardly_gets_to_run_says_so_and_fails_nobody() {
 }
 
 #[test]
-fn a_report_has_every_lab_whatever_becomes_of_it() {
-    let desk = Desk::new();
+fn report_has_every_lab() {
+    let cli = Cli::new();
     // One that does not compile: a failure of the student's, with what the compiler says.
-    desk.write("fn main() { 1 }");
-    let output = desk.run(&["grade", "--format", "json"]);
+    cli.write("fn main() { 1 }");
+    let output = cli.run(&["grade", "--format", "json"]);
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["status"], &report["points"]), (&"fail".into(), &0.into()));
@@ -349,12 +344,12 @@ fn a_report_has_every_lab_whatever_becomes_of_it() {
     fs::create_dir_all(target()).unwrap();
     let lock = fs::File::create(target().join("00_layers.lock")).unwrap();
     lock.lock().unwrap();
-    let output = desk.run(&["grade", "--format", "json"]);
+    let output = cli.run(&["grade", "--format", "json"]);
     assert_eq!(output.status.code(), Some(3));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&report["status"], &report["points"]),
-        (&"trouble".into(), &serde_json::Value::Null)
+        (&"grader_error".into(), &serde_json::Value::Null)
     );
     let reason = report["labs"][0]["checks"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("is being graded already"), "{reason}");
@@ -374,8 +369,8 @@ struct Watching {
 
 impl Watching {
     /// Starts it by `through`, a command that is given what to run behind its own arguments.
-    fn start(desk: &Desk, through: &[&str], args: &[&str]) -> Watching {
-        let watch = desk.command(&[&["watch", "00"], args].concat());
+    fn start(cli: &Cli, through: &[&str], args: &[&str]) -> Watching {
+        let watch = cli.command(&[&["watch", "00"], args].concat());
         let mut command = match through {
             [] => watch,
             [program, rest @ ..] => {
@@ -411,39 +406,46 @@ impl Watching {
     }
 }
 
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.command.kill();
+        let _ = self.command.wait();
+    }
+}
+
 fn watch_sees_saves(through: &[&str], args: &[&str], says: &str) {
-    let desk = Desk::new();
-    desk.write("fn main() { panic!(\"aardvark\"); }");
-    let watching = Watching::start(&desk, through, args);
+    let cli = Cli::new();
+    cli.write("fn main() { panic!(\"aardvark\"); }");
+    let watching = Watching::start(&cli, through, args);
     watching.shows(says);
     watching.shows("--only errors.others --seed");
     // As many editors save: a new file takes the name of the old one.
-    let source = desk.folder.path().join("00_layers/src");
+    let source = cli.folder.path().join("00_layers/src");
     fs::write(source.join("main.rs~"), "fn main() { panic!(\"badger\"); }").unwrap();
     fs::rename(source.join("main.rs~"), source.join("main.rs")).unwrap();
     let text = watching.shows("as before:");
     assert!(text.contains("badger") && !text.contains("aardvark"), "{text}");
     // What does not compile is said, and the next save is tried again.
-    desk.write("fn main() { 1 }");
+    cli.write("fn main() { 1 }");
     watching.shows("It does not compile");
-    desk.write("fn main() { panic!(\"cormorant\"); }");
+    cli.write("fn main() { panic!(\"cormorant\"); }");
     watching.shows("cormorant");
     watching.ends();
 }
 
 #[test]
-fn watch_sees_what_editors_do() {
+fn watch_sees_editor_saves() {
     watch_sees_saves(&[], &[], "Ctrl-C ends it");
 }
 
 #[test]
-fn watch_looks_again_and_again_where_it_is_asked_to() {
+fn watch_polls_on_request() {
     watch_sees_saves(&[], &["--poll"], "looked at again and again: as asked for");
 }
 
 /// The limits are those of a user namespace, so that nobody else is short of what is used up here.
 #[test]
-fn watch_looks_again_and_again_where_events_are_used_up() {
+fn watch_polls_without_inotify() {
     for limit in ["max_inotify_instances", "max_inotify_watches"] {
         let set = format!("echo 0 > /proc/sys/user/{limit} && exec \"$@\"");
         let through = ["unshare", "--user", "--map-root-user", "sh", "-c", &set, "sh"];

@@ -1,22 +1,26 @@
 //! What is given away: to students without the solutions, to instructors with all.
 
+use labs::build::build;
 use labs::export::{Plan, instructor, leaks, student};
-use labs::manifest::{Lab, files_below};
-use labs::{home, root, skeleton};
+use labs::lab::{Lab, files_below};
+use labs::{labs_directory, skeleton, workspace_root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn all() -> Vec<Lab> {
-    Lab::all(&home()).unwrap()
+    Lab::all(&labs_directory()).unwrap()
 }
 
 /// Exports these labs without the crates that they need.
 fn exported(all: &[Lab], place: &Path) -> PathBuf {
     let chosen: Vec<&Lab> = all.iter().filter(|lab| !lab.manifest.checks.is_empty()).collect();
     let copy = place.join("copy");
-    student(&Plan { root: &root(), all, chosen: &chosen, bare: true, vendor: false }, &copy)
-        .unwrap();
+    student(
+        &Plan { root: &workspace_root(), all, chosen: &chosen, bare: true, vendor: false },
+        &copy,
+    )
+    .unwrap();
     copy
 }
 
@@ -28,7 +32,7 @@ fn lab(copy: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_students_copy_has_no_solution_in_any_file() {
+fn student_copy_has_no_solution() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let files = files_below(&copy).unwrap();
@@ -53,11 +57,12 @@ fn a_students_copy_has_no_solution_in_any_file() {
 }
 
 #[test]
-fn a_copy_that_is_not_bare_has_what_the_guides_use() {
+fn full_copy_has_what_guides_use() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = place.path().join("copy");
     let chosen: Vec<&Lab> = labs.iter().filter(|lab| lab.name() == "06_processes").collect();
-    let plan = Plan { root: &root(), all: &labs, chosen: &chosen, bare: false, vendor: false };
+    let plan =
+        Plan { root: &workspace_root(), all: &labs, chosen: &chosen, bare: false, vendor: false };
     student(&plan, &copy).unwrap();
     for path in ["file_client/Cargo.toml", "benches/src/bin/loadgen/main.rs", "labs/06_processes"] {
         assert!(copy.join(path).exists(), "{path}");
@@ -86,11 +91,11 @@ fn a_copy_that_is_not_bare_has_what_the_guides_use() {
 }
 
 #[test]
-fn a_planted_leak_is_found_wherever_it_is() {
+fn planted_leak_is_found() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
     let lab = labs.iter().find(|lab| lab.name() == "06_processes").unwrap();
-    let reference = fs::read_to_string(lab.folder.join("reference/src/family.rs")).unwrap();
+    let reference = fs::read_to_string(lab.directory.join("reference/src/children.rs")).unwrap();
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     let planted = |path: &str, text: &str| {
         let path = copy.join(path);
@@ -104,26 +109,32 @@ fn a_planted_leak_is_found_wherever_it_is() {
         assert!(planted(path, canary).contains("has the canary"), "{path}");
     }
     // The body of a hole, indented in another way.
-    let body = reference.split("lab:hole bury").nth(1).unwrap();
+    let body = reference.split("lab:hole wait").nth(1).unwrap();
     let body = body.split("// lab:stub").next().unwrap().replace("    ", "  ");
-    let found = planted("labs/06_processes/starter/src/family.rs", &body);
-    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    let found = planted("labs/06_processes/starter/src/children.rs", &body);
+    assert!(found.contains("lines of the hole `wait` of 06_processes"), "{found}");
     let found = planted("labs/00_layers/checks.rs", &body);
-    assert!(found.contains("lines of the hole `bury` of 06_processes"), "{found}");
+    assert!(found.contains("lines of the hole `wait` of 06_processes"), "{found}");
     fs::create_dir_all(copy.join("labs/06_processes/wrong")).unwrap();
     fs::write(copy.join("labs/06_processes/wrong/x.rs"), "").unwrap();
     assert!(leaks(&copy, &labs).unwrap()[0].contains("is not for students"));
 }
 
 #[test]
-fn nothing_is_exported_where_a_solution_would_be() {
+fn export_with_solution_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let folder = skeleton::make(place.path(), "97", "leaky").unwrap();
     let reference = fs::read_to_string(folder.join("reference/src/main.rs")).unwrap();
     let canary = reference.lines().find(|line| line.contains("lab:canary")).unwrap();
     fs::write(folder.join("guide.en.md"), canary).unwrap();
     let labs = [Lab::load(&folder).unwrap()];
-    let plan = Plan { root: &root(), all: &labs, chosen: &[&labs[0]], bare: true, vendor: false };
+    let plan = Plan {
+        root: &workspace_root(),
+        all: &labs,
+        chosen: &[&labs[0]],
+        bare: true,
+        vendor: false,
+    };
     let copy = place.path().join("copy");
     let error = student(&plan, &copy).unwrap_err().to_string();
     assert!(error.contains("guide.en.md: has the canary"), "{error}");
@@ -132,34 +143,63 @@ fn nothing_is_exported_where_a_solution_would_be() {
 }
 
 #[test]
-fn a_students_copy_opens_labs_that_borrow_from_others() {
+fn student_copy_opens_dependent_labs() {
     let place = tempfile::tempdir().unwrap();
-    let lender = skeleton::make(place.path(), "97", "lender").unwrap();
-    let borrower = skeleton::make(place.path(), "98", "borrower").unwrap();
-    fs::write(lender.join("reference/src/lent.rs"), "// lab:hole lent\n// lab:end\n").unwrap();
-    let link = borrower.join("reference/src/lent.rs");
-    std::os::unix::fs::symlink("../../../97_lender/reference/src/lent.rs", link).unwrap();
+    let earlier = skeleton::make(place.path(), "97", "earlier").unwrap();
+    let later = skeleton::make(place.path(), "98", "later").unwrap();
+    let add = |folder: &Path, line: &str| {
+        let path = folder.join("lab.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{line}\n{text}")).unwrap();
+    };
+    add(&earlier, "library = \"src/lib.rs\"");
+    add(&later, "builds_on = [\"97_earlier\"]");
+    fs::write(earlier.join("reference/src/lib.rs"), "//! Nothing.\n").unwrap();
     let labs = Lab::all(place.path()).unwrap();
     let copy = exported(&labs, place.path());
     let exported = Lab::all(&copy.join("labs")).unwrap();
-    assert_eq!(exported[1].borrowed().unwrap(), labs[1].borrowed().unwrap());
     assert_eq!(exported[1].starter().unwrap(), labs[1].starter().unwrap());
-    assert!(!copy.join("labs/98_borrower/starter/src/lent.rs").exists());
     let early = lab(&copy, &["open", "98"]);
     let text = String::from_utf8_lossy(&early.stderr).into_owned();
     assert!(text.contains("cargo lab open 97"), "{text}");
     assert!(lab(&copy, &["open", "97"]).status.success());
     assert!(lab(&copy, &["open", "98"]).status.success());
-    let own = copy.join("my-labs/98_borrower/src/lent.rs");
-    assert!(fs::read_to_string(own).unwrap().contains("// hole: lent"));
+    let package = |name: &str| {
+        fs::read_to_string(copy.join("my-labs").join(name).join("Cargo.toml")).unwrap()
+    };
+    assert!(package("97_earlier").contains("[lib]\nname = \"lab97\""));
+    let dependency = "lab97 = { package = \"lab97_earlier\", path = \"../97_earlier\" }";
+    assert!(package("98_later").contains(dependency));
+}
+
+/// Compiles the command in a copy, without the network.
+fn compiles(copy: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["check", "--quiet", "--offline", "--bins", "-p", "labs"]).current_dir(copy);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("exports");
+    let output = cargo.env("CARGO_TARGET_DIR", target).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn authors_commands_in_a_students_copy_say_what_they_need() {
+fn student_copy_builds() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     let copy = exported(&labs, place.path());
-    for args in [&["verify"][..], &["starters"], &["new", "99", "x"], &["export", "--student", "x"]]
-    {
+    compiles(&copy);
+    for number in ["04", "08"] {
+        let opened = lab(&copy, &["open", number]);
+        assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("labs");
+    let built = build(&copy.join("my-labs/08_fork_server"), &target).unwrap();
+    assert!(built.programs.contains_key("server") && built.warnings.is_empty(), "{built:?}");
+}
+
+#[test]
+fn author_commands_need_instructors_copy() {
+    let (labs, place) = (all(), tempfile::tempdir().unwrap());
+    let copy = exported(&labs, place.path());
+    for args in [&["verify"][..], &["new", "99", "x"], &["export", "--student", "x"]] {
         let output = lab(&copy, args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
@@ -169,28 +209,31 @@ fn authors_commands_in_a_students_copy_say_what_they_need() {
 }
 
 #[test]
-fn an_export_never_writes_over_anything() {
+fn export_never_overwrites() {
     let (labs, place) = (all(), tempfile::tempdir().unwrap());
     fs::write(place.path().join("mine"), "").unwrap();
-    let plan = Plan { root: &root(), all: &labs, chosen: &[], bare: true, vendor: false };
+    let plan = Plan { root: &workspace_root(), all: &labs, chosen: &[], bare: true, vendor: false };
     assert!(student(&plan, place.path()).unwrap_err().to_string().contains("is not empty"));
-    assert!(instructor(&root(), place.path()).unwrap_err().to_string().contains("is not empty"));
+    assert!(
+        instructor(&workspace_root(), place.path())
+            .unwrap_err()
+            .to_string()
+            .contains("is not empty")
+    );
 }
 
 #[test]
-fn an_instructors_copy_has_everything() {
+fn instructor_copy_has_everything() {
     let place = tempfile::tempdir().unwrap();
     let copy = place.path().join("copy");
-    if let Err(error) = instructor(&root(), &copy) {
+    if let Err(error) = instructor(&workspace_root(), &copy) {
         eprintln!("SKIPPED: {error}");
         return;
     }
     let labs = Lab::all(&copy.join("labs")).unwrap();
     assert!(labs.iter().all(Lab::has_reference));
     assert_eq!(labs.len(), all().len());
-    for lab in labs {
-        // Links lead to the copy, and not to what was copied.
-        lab.borrowed().unwrap();
-    }
+    assert!(copy.join("labs/06_processes/starter/src/children.rs").is_file());
+    compiles(&copy);
     assert!(copy.join("Cargo.lock").is_file() && !copy.join("target").exists());
 }

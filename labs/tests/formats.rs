@@ -6,21 +6,20 @@
 //! - JSON: our own, in the documentation of `labs::formats`
 
 use labs::formats;
-use labs::grader::{Graded, Outcome};
-use labs::manifest::Lab;
-use labs::report::Result;
-use labs::trial::Finding;
+use labs::grader::{CheckResult, Finding, Outcome};
+use labs::lab::Lab;
+use labs::report::LabReport;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 fn lab() -> Lab {
-    Lab::load(&labs::home().join("06_processes")).unwrap()
+    Lab::load(&labs::labs_directory().join("06_processes")).unwrap()
 }
 
-fn graded(lab: &Lab, outcomes: Vec<Outcome>) -> Vec<Graded> {
+fn graded(lab: &Lab, outcomes: Vec<Outcome>) -> Vec<CheckResult> {
     let checks = lab.manifest.checks.iter().zip(outcomes);
     checks
-        .map(|(check, outcome)| Graded {
+        .map(|(check, outcome)| CheckResult {
             id: check.id.clone(),
             outcome,
             seconds: 1.25,
@@ -48,19 +47,19 @@ fn some_fail() -> Vec<Outcome> {
 }
 
 /// As that, and one of which nothing is known.
-fn trouble() -> Vec<Outcome> {
+fn grader_error() -> Vec<Outcome> {
     let mut outcomes = some_fail();
-    outcomes.push(Outcome::Trouble("the machine was <too> busy".into()));
+    outcomes.push(Outcome::GraderError("the machine was <too> busy".into()));
     outcomes
 }
 
-fn reported(outcomes: Vec<Outcome>, format: fn(&[Result<'_>]) -> String) -> String {
+fn reported(outcomes: Vec<Outcome>, format: fn(&[LabReport<'_>]) -> String) -> String {
     let lab = lab();
     let graded = graded(&lab, outcomes);
-    format(&[Result { lab: &lab, graded }])
+    format(&[LabReport { lab: &lab, graded }])
 }
 
-fn parsed(outcomes: Vec<Outcome>, format: fn(&[Result<'_>]) -> String) -> Value {
+fn parsed(outcomes: Vec<Outcome>, format: fn(&[LabReport<'_>]) -> String) -> Value {
     serde_json::from_str(&reported(outcomes, format)).unwrap()
 }
 
@@ -100,7 +99,7 @@ fn sample(text: &str) -> Value {
 }
 
 #[test]
-fn gradescope_has_the_documented_form() {
+fn gradescope_has_documented_form() {
     let sample = sample(include_str!("samples/gradescope.json"));
     let report = parsed(some_fail(), formats::gradescope);
     fits(&report, &[&sample], "gradescope");
@@ -124,11 +123,11 @@ fn gradescope_has_the_documented_form() {
 }
 
 #[test]
-fn gradescope_gets_no_score_where_the_grader_has_failed() {
-    let report = parsed(trouble(), formats::gradescope);
+fn gradescope_has_no_score_after_grader_error() {
+    let report = parsed(grader_error(), formats::gradescope);
     fits(&report, &[&sample(include_str!("samples/gradescope.json"))], "gradescope");
     assert!(report.get("score").is_none());
-    assert_eq!(report["extra_data"]["trouble"], true);
+    assert_eq!(report["extra_data"]["grader_error"], true);
     assert!(report["output"].as_str().unwrap().contains("there is no score"));
     for test in report["tests"].as_array().unwrap() {
         assert!(test.get("score").is_none() && test.get("max_score").is_none(), "{test}");
@@ -139,11 +138,11 @@ fn gradescope_gets_no_score_where_the_grader_has_failed() {
 }
 
 #[test]
-fn classroom_has_the_form_that_its_reporter_takes() {
+fn classroom_has_reporters_form() {
     let sample = sample(include_str!("samples/classroom.json"));
     let lab = lab();
     let graded = graded(&lab, some_fail());
-    let results = [Result { lab: &lab, graded }];
+    let results = [LabReport { lab: &lab, graded }];
     let report = formats::classroom_object(&results);
     fits(&report, &[&sample], "classroom");
     assert_eq!(report["status"], "fail");
@@ -162,10 +161,10 @@ fn classroom_has_the_form_that_its_reporter_takes() {
 }
 
 #[test]
-fn classroom_gets_no_points_where_the_grader_has_failed() {
+fn classroom_has_no_points_after_grader_error() {
     let lab = lab();
-    let graded = graded(&lab, trouble());
-    let report = formats::classroom_object(&[Result { lab: &lab, graded }]);
+    let graded = graded(&lab, grader_error());
+    let report = formats::classroom_object(&[LabReport { lab: &lab, graded }]);
     fits(&report, &[&sample(include_str!("samples/classroom.json"))], "classroom");
     // The reporter leaves out whatever is worth nothing, and fails where a status is `error`.
     assert_eq!((&report["status"], &report["max_score"]), (&"error".into(), &0.into()));
@@ -173,7 +172,7 @@ fn classroom_gets_no_points_where_the_grader_has_failed() {
 }
 
 #[test]
-fn json_has_the_form_that_is_documented() {
+fn json_has_documented_form() {
     let sample = sample(include_str!("samples/report.json"));
     // The points of all are a number, unless something is not known.
     let mut graded = sample.clone();
@@ -181,26 +180,26 @@ fn json_has_the_form_that_is_documented() {
     let report = parsed(some_fail(), formats::json);
     fits(&report, &[&sample, &graded], "json");
     assert_eq!((&report["status"], &report["points"]), (&"fail".into(), &10.into()));
-    let report = parsed(trouble(), formats::json);
+    let report = parsed(grader_error(), formats::json);
     fits(&report, &[&sample], "json");
-    assert_eq!((&report["status"], &report["points"]), (&"trouble".into(), &Value::Null));
+    assert_eq!((&report["status"], &report["points"]), (&"grader_error".into(), &Value::Null));
     let lab = &report["labs"][0];
-    assert_eq!((&lab["status"], &lab["points"]), (&"trouble".into(), &Value::Null));
+    assert_eq!((&lab["status"], &lab["points"]), (&"grader_error".into(), &Value::Null));
     let statuses: Vec<&str> = lab["checks"]
         .as_array()
         .unwrap()
         .iter()
         .map(|check| check["status"].as_str().unwrap())
         .collect();
-    assert_eq!(statuses, ["pass", "pass", "skip", "fail", "fail", "trouble"]);
+    assert_eq!(statuses, ["pass", "pass", "skip", "fail", "fail", "grader_error"]);
     assert_eq!(lab["checks"][5]["points"], Value::Null);
 }
 
 #[test]
-fn text_shows_a_question_mark_where_the_grader_has_failed() {
+fn text_shows_question_mark_after_grader_error() {
     let lab = lab();
-    let graded = graded(&lab, trouble());
-    let text = Result { lab: &lab, graded }.text(labs::manifest::Language::En);
+    let graded = graded(&lab, grader_error());
+    let text = LabReport { lab: &lab, graded }.text(labs::manifest::Language::En);
     assert!(text.lines().next().unwrap().contains(" ?/"), "{text}");
     assert!(text.contains("says nothing about your program"), "{text}");
 }
@@ -252,9 +251,9 @@ fn elements(xml: &str) -> Vec<Element> {
 }
 
 #[test]
-fn junit_is_well_formed_and_has_the_elements_of_the_schema() {
+fn junit_follows_schema() {
     let sample = elements(include_str!("samples/junit.xml"));
-    let report = elements(&reported(trouble(), formats::junit));
+    let report = elements(&reported(grader_error(), formats::junit));
     for (name, attributes, depth) in &report {
         let like = sample.iter().filter(|one| one.0 == *name && one.2 == *depth);
         let keys = |attributes: &BTreeMap<String, String>| -> Vec<String> {

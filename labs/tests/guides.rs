@@ -1,12 +1,12 @@
 //! Every lab's texts: two guides that say the same, and everything in both languages.
 
 use labs::guides;
-use labs::manifest::Lab;
+use labs::lab::Lab;
 
 #[test]
-fn the_guides_of_every_lab_are_in_step_with_each_other_and_with_its_checks() {
+fn guides_match_each_other_and_checks() {
     let mut found = Vec::new();
-    for lab in Lab::all(&labs::home()).unwrap() {
+    for lab in Lab::all(&labs::labs_directory()).unwrap() {
         // A lab that has no checks yet has no guides either.
         if lab.manifest.checks.is_empty() {
             continue;

@@ -2,7 +2,8 @@
 
 use crate::Options;
 use crate::pool;
-use file_service::{Connection, Incoming, Service, Session, converse};
+use file_service::{Service, Session};
+use server_core::{Connection, Incoming, serve_blocking};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -10,21 +11,21 @@ use std::time::Duration;
 
 /// How long a client waits for a place in the queue before it is told `busy`. Nobody is accepted
 /// meanwhile: the pressure reaches the listen queue, and through it the clients.
-const PATIENCE: Duration = Duration::from_secs(1);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) -> io::Result<()> {
     let work = |(connection, session): (Connection, Session)| {
-        converse(session, connection.socket());
+        serve_blocking(session, connection.socket());
         None // nothing is left of this client
     };
     let pool = pool::start(options.pool, options.workers(), options.queue, work)?;
     let mut incoming = Incoming::blocking(listener, &service)?;
     while let Some(connection) = incoming.next() {
-        let link = Arc::clone(connection.link());
+        let handle = Arc::clone(connection.handle());
         let session = connection.session(&service);
         // The model: the next free worker has this client until it leaves.
-        if pool.submit_within((connection, session), PATIENCE).is_err() {
-            incoming.refuse(link);
+        if pool.submit_within((connection, session), QUEUE_TIMEOUT).is_err() {
+            incoming.refuse(handle);
         }
     }
     Ok(())

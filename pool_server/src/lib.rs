@@ -20,7 +20,7 @@
 //! - **A blocking call stops**: one worker. As many blocking calls as workers stop all.
 //! - **One client can do to another**: with `request`, make it wait for one turn of a worker; with
 //!   `connection`, for its whole stay.
-//! - **Costs**: a hand-over, and so a context switch, whenever the workers have nothing else to do.
+//! - **Costs**: a hand-off, and so a context switch, whenever the workers have nothing else to do.
 //! - **Breaks**: when work is longer than the queue can hide; then it is back-pressure, by design.
 
 #![forbid(unsafe_code)]
@@ -34,12 +34,12 @@ use std::io;
 use std::net::TcpListener;
 use std::thread;
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "pool_server",
     unit: "a fixed pool of threads, handed the connections that are ready",
     strength: "bounded threads for unbounded clients; uses every core",
-    weakness: "a hand-over per request; with `--dispatch connection`, silent clients pin the workers",
+    weakness: "a hand-off per request; with `--dispatch connection`, silent clients pin the workers",
 };
 
 /// The options of this model.
@@ -52,10 +52,10 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     pub dispatch: Dispatch,
     /// How many workers [default: two for each core]
-    #[arg(long, value_name = "N", value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", value_parser = server_core::parse_count)]
     pub workers: Option<usize>,
     /// How much work may wait for a worker
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = server_core::parse_count)]
     pub queue: usize,
 }
 
@@ -81,7 +81,7 @@ pub enum Dispatch {
     Connection,
 }
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&pool_server::MODEL, pool_server::run)
+    server_core::launch(&pool_server::MODEL, pool_server::run)
 }

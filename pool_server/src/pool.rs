@@ -31,8 +31,8 @@ pub trait Pool<T>: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Gives the work back.
-    fn submit_within(&self, work: T, patience: Duration) -> Result<(), T>;
+    /// Returns the work if the time is over.
+    fn submit_within(&self, work: T, timeout: Duration) -> Result<(), T>;
 }
 
 /// Starts `workers` threads that `run` what is submitted, of which `queue` pieces may wait.
@@ -108,8 +108,8 @@ fn work_from_channel<T>(queue: &Receiver<T>, run: &dyn Fn(T) -> Option<T>) {
 }
 
 impl<T: Send> Pool<T> for ChannelPool<T> {
-    fn submit_within(&self, work: T, patience: Duration) -> Result<(), T> {
-        match deadline(patience) {
+    fn submit_within(&self, work: T, timeout: Duration) -> Result<(), T> {
+        match deadline(timeout) {
             None => self.queue.send(work).map_err(|error| error.into_inner()),
             Some(deadline) => {
                 self.queue.send_deadline(work, deadline).map_err(|error| match error {
@@ -131,9 +131,9 @@ struct Steal<T> {
     injector: Injector<T>,
     /// The far ends of the workers' deques.
     stealers: Vec<Stealer<T>>,
-    room: Gate,
+    room: Semaphore,
     /// Counts what is queued anywhere, for workers that find nothing and want to sleep.
-    work: Signal,
+    work: EventCount,
 }
 
 impl<T: Send + 'static> StealPool<T> {
@@ -146,8 +146,8 @@ impl<T: Send + 'static> StealPool<T> {
         let shared = Arc::new(Steal {
             injector: Injector::new(),
             stealers: deques.iter().map(Worker::stealer).collect(),
-            room: Gate::new(queue),
-            work: Signal::default(),
+            room: Semaphore::new(queue),
+            work: EventCount::default(),
         });
         let pool = StealPool { shared: Arc::clone(&shared) };
         let run = Arc::new(run);
@@ -161,18 +161,18 @@ impl<T: Send + 'static> StealPool<T> {
 
 fn work_by_stealing<T>(shared: &Steal<T>, own: &Worker<T>, run: &dyn Fn(T) -> Option<T>) {
     loop {
-        let seen = shared.work.seen();
+        let seen = shared.work.epoch();
         match find_work(shared, own) {
             Some(work) => {
-                shared.room.leave();
+                shared.room.release();
                 if let Some(again) = run(work) {
                     // Behind everything else this worker has; the place it takes is not counted.
-                    shared.room.enter_unasked();
+                    shared.room.force_acquire();
                     own.push(again);
                 }
             }
-            None if shared.work.is_over() => return,
-            None => shared.work.sleep_unless_since(seen),
+            None if shared.work.is_closed() => return,
+            None => shared.work.wait(seen),
         }
     }
 }
@@ -192,19 +192,19 @@ fn find_work<T>(shared: &Steal<T>, own: &Worker<T>) -> Option<T> {
 }
 
 impl<T: Send> Pool<T> for StealPool<T> {
-    fn submit_within(&self, work: T, patience: Duration) -> Result<(), T> {
-        if !self.shared.room.enter(deadline(patience)) {
+    fn submit_within(&self, work: T, timeout: Duration) -> Result<(), T> {
+        if !self.shared.room.acquire(deadline(timeout)) {
             return Err(work);
         }
         self.shared.injector.push(work);
-        self.shared.work.raise();
+        self.shared.work.notify();
         Ok(())
     }
 }
 
 impl<T> Drop for StealPool<T> {
     fn drop(&mut self) {
-        self.shared.work.end();
+        self.shared.work.close();
     }
 }
 
@@ -217,7 +217,7 @@ struct RayonPool<T> {
 
 struct Rayon<T> {
     run: Box<dyn Fn(T) -> Option<T> + Send + Sync>,
-    room: Gate,
+    room: Semaphore,
 }
 
 impl<T: Send + 'static> RayonPool<T> {
@@ -231,14 +231,14 @@ impl<T: Send + 'static> RayonPool<T> {
             .thread_name(|at| format!("worker {at}"))
             .build()
             .map_err(io::Error::other)?;
-        let shared = Arc::new(Rayon { run: Box::new(run), room: Gate::new(queue) });
+        let shared = Arc::new(Rayon { run: Box::new(run), room: Semaphore::new(queue) });
         Ok(RayonPool { pool, shared })
     }
 }
 
 impl<T: Send + 'static> Pool<T> for RayonPool<T> {
-    fn submit_within(&self, work: T, patience: Duration) -> Result<(), T> {
-        if !self.shared.room.enter(deadline(patience)) {
+    fn submit_within(&self, work: T, timeout: Duration) -> Result<(), T> {
+        if !self.shared.room.acquire(deadline(timeout)) {
             return Err(work);
         }
         let shared = Arc::clone(&self.shared);
@@ -248,18 +248,18 @@ impl<T: Send + 'static> Pool<T> for RayonPool<T> {
 }
 
 fn run_on_rayon<T: Send + 'static>(shared: &Arc<Rayon<T>>, work: T) {
-    shared.room.leave();
+    shared.room.release();
     if let Some(again) = (shared.run)(work) {
-        shared.room.enter_unasked();
+        shared.room.force_acquire();
         let shared = Arc::clone(shared);
         rayon::spawn_fifo(move || run_on_rayon(&shared, again));
     }
 }
 
-// ---- What the two unbounded queues need to be bounded, and the stealing workers to sleep ----
+// ---- A bound for the two unbounded queues, and the sleep of the stealing workers ----
 
-fn deadline(patience: Duration) -> Option<Instant> {
-    Instant::now().checked_add(patience)
+fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -267,108 +267,108 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bound on how much is queued; free of locks while there is room and nobody waits.
+/// A semaphore that bounds how much is queued; without a lock while permits are free and nobody waits.
 ///
-/// Who waits is counted before the last look for room, and who leaves makes room before the look for who
-/// waits: one of the two sees the other.
-struct Gate {
+/// A thread that waits is counted before its last look for a permit, and a release frees the permit before it
+/// looks at that count: one of the two sees the other.
+struct Semaphore {
     limit: usize,
-    inside: AtomicUsize,
+    acquired: AtomicUsize,
     waiting: AtomicUsize,
     turn: Mutex<()>,
-    left: Condvar,
+    released: Condvar,
 }
 
-impl Gate {
-    fn new(limit: usize) -> Gate {
-        Gate {
+impl Semaphore {
+    fn new(limit: usize) -> Semaphore {
+        Semaphore {
             limit,
-            inside: AtomicUsize::new(0),
+            acquired: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             turn: Mutex::new(()),
-            left: Condvar::new(),
+            released: Condvar::new(),
         }
     }
 
-    /// Gives whether there was room before `deadline`.
-    fn enter(&self, deadline: Option<Instant>) -> bool {
-        if self.try_enter() {
+    /// Acquires a permit; returns whether one was free before `deadline`.
+    fn acquire(&self, deadline: Option<Instant>) -> bool {
+        if self.try_acquire() {
             return true;
         }
         let mut turn = lock(&self.turn);
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut entered = self.try_enter();
-        while !entered {
-            let patience =
+        let mut acquired = self.try_acquire();
+        while !acquired {
+            let left =
                 deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()));
-            if patience.is_zero() {
+            if left.is_zero() {
                 break;
             }
             (turn, _) =
-                self.left.wait_timeout(turn, patience).unwrap_or_else(PoisonError::into_inner);
-            entered = self.try_enter();
+                self.released.wait_timeout(turn, left).unwrap_or_else(PoisonError::into_inner);
+            acquired = self.try_acquire();
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        entered
+        acquired
     }
 
-    fn try_enter(&self) -> bool {
-        let step = |inside| (inside < self.limit).then_some(inside + 1);
-        self.inside.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_ok()
+    fn try_acquire(&self) -> bool {
+        let step = |acquired| (acquired < self.limit).then_some(acquired + 1);
+        self.acquired.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_ok()
     }
 
-    fn enter_unasked(&self) {
-        self.inside.fetch_add(1, Ordering::SeqCst);
+    fn force_acquire(&self) {
+        self.acquired.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn leave(&self) {
-        self.inside.fetch_sub(1, Ordering::SeqCst);
+    fn release(&self) {
+        self.acquired.fetch_sub(1, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            drop(lock(&self.turn)); // who has looked in vain holds this until it sleeps
-            self.left.notify_one();
+            drop(lock(&self.turn)); // a thread between its last look and its sleep holds this
+            self.released.notify_one();
         }
     }
 }
 
-/// News of work, for those who sleep. A worker notes what it has [`seen`](Signal::seen), looks for work,
-/// and sleeps only if no news came in between: nothing is lost between the look and the sleep.
+/// Puts workers to sleep without losing a wake-up. A worker reads the [`epoch`](EventCount::epoch), looks for work,
+/// and sleeps only if the epoch is still the same, since work that was queued in between has changed it.
 #[derive(Default)]
-struct Signal {
-    raised: AtomicUsize,
+struct EventCount {
+    epoch: AtomicUsize,
     sleepers: AtomicUsize,
-    over: Mutex<bool>,
-    news: Condvar,
+    closed: Mutex<bool>,
+    notified: Condvar,
 }
 
-impl Signal {
-    fn seen(&self) -> usize {
-        self.raised.load(Ordering::SeqCst)
+impl EventCount {
+    fn epoch(&self) -> usize {
+        self.epoch.load(Ordering::SeqCst)
     }
 
-    fn raise(&self) {
-        self.raised.fetch_add(1, Ordering::SeqCst);
+    fn notify(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
-            drop(lock(&self.over)); // a worker between its last look and its sleep holds this
-            self.news.notify_one();
+            drop(lock(&self.closed)); // a worker between its last look and its sleep holds this
+            self.notified.notify_one();
         }
     }
 
-    fn sleep_unless_since(&self, seen: usize) {
-        let mut over = lock(&self.over);
+    fn wait(&self, seen: usize) {
+        let mut closed = lock(&self.closed);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while !*over && self.raised.load(Ordering::SeqCst) == seen {
-            over = self.news.wait(over).unwrap_or_else(PoisonError::into_inner);
+        while !*closed && self.epoch.load(Ordering::SeqCst) == seen {
+            closed = self.notified.wait(closed).unwrap_or_else(PoisonError::into_inner);
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn end(&self) {
-        *lock(&self.over) = true;
-        self.news.notify_all();
+    fn close(&self) {
+        *lock(&self.closed) = true;
+        self.notified.notify_all();
     }
 
-    fn is_over(&self) -> bool {
-        *lock(&self.over)
+    fn is_closed(&self) -> bool {
+        *lock(&self.closed)
     }
 }
 
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_its_work_and_no_worker() {
+    fn panic_in_work_spares_worker() {
         every_kind(|kind| {
             let (sender, done) = channel();
             let run = move |n: usize| {
@@ -401,14 +401,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_pushes_back_and_gives_the_work_back() {
+    fn full_queue_returns_the_work() {
         every_kind(|kind| {
-            let gate = Arc::new(Barrier::new(2));
+            let barrier = Arc::new(Barrier::new(2));
             let (running, started) = channel();
-            let at_gate = Arc::clone(&gate);
+            let at_barrier = Arc::clone(&barrier);
             let run = move |_: u32| {
                 running.send(()).unwrap();
-                at_gate.wait();
+                at_barrier.wait();
                 None
             };
             let pool = start(kind, 1, 2, run).unwrap();
@@ -418,13 +418,13 @@ mod tests {
             pool.submit(2);
             assert_eq!(pool.submit_within(3, Duration::from_millis(20)), Err(3), "{kind:?}");
             for _ in 0..3 {
-                gate.wait();
+                barrier.wait();
             }
         });
     }
 
     #[test]
-    fn what_is_given_back_is_run_again_and_others_in_between() {
+    fn returned_work_runs_after_other_work() {
         every_kind(|kind| {
             let (sender, done) = channel();
             let run = move |(name, turns): (char, u32)| {

@@ -15,13 +15,14 @@
 
 #![forbid(unsafe_code)]
 
-use file_service::{Connection, Incoming, Model, NoOptions, Service, converse};
+use file_service::{Model, Service};
+use server_core::{Connection, Incoming, NoOptions, serve_blocking};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "thread_server",
     unit: "a thread per connection",
@@ -33,19 +34,19 @@ pub const MODEL: Model = Model {
 /// two or three.
 const STACK: usize = 128 * 1024;
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
-/// The system refuses the signalfd, the keeper thread or an option of the listening socket.
+/// The system refuses the signalfd, the watchdog's thread or an option of the listening socket.
 pub fn run(listener: TcpListener, service: Service, _: NoOptions) -> io::Result<()> {
     let mut incoming = Incoming::blocking(listener, &service)?;
     while let Some(connection) = incoming.next() {
-        let link = Arc::clone(connection.link());
+        let handle = Arc::clone(connection.handle());
         // The model: the conversation goes to a thread of its own, and we accept the next client.
         if let Err(error) = spawn(connection, &service) {
             tracing::warn!("no thread for a client: {error}");
-            incoming.refuse(link);
+            incoming.refuse(handle);
         }
     }
     Ok(())
@@ -56,6 +57,6 @@ fn spawn(connection: Connection, service: &Service) -> io::Result<()> {
     thread::Builder::new()
         .name("session".into())
         .stack_size(STACK)
-        .spawn(move || converse(session, connection.socket()))?;
+        .spawn(move || serve_blocking(session, connection.socket()))?;
     Ok(()) // the thread is detached: `incoming` counts the connections, not the threads
 }

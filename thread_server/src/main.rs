@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&thread_server::MODEL, thread_server::run)
+    server_core::launch(&thread_server::MODEL, thread_server::run)
 }

@@ -17,21 +17,20 @@
 //! | `server` | the loop: completions in, sessions advanced, submissions out |
 //! | `wire` | one client's buffers, and the transport that its session sees |
 //! | `ring` | io_uring itself: what can be submitted, the shared buffers, what a refusal means |
-//! | `aside` | helper threads for slow file work |
 //!
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Work`](file_service::Step::Work)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
-//!   at most; a session gives way after its share; and what a client has sent and nobody reads yet moves out
+//!   at most; a session yields after its share; and what a client has sent and nobody reads yet moves out
 //!   of the shared buffers at once.
 //! - **Costs**: a thread, a ring, and 1 MiB of buffers for all. An idle client has an operation and no
 //!   buffer: the kernel takes one of the shared ones when bytes come for it. With many busy clients there is
 //!   far less than one `io_uring_enter` for a request; with one client there are two. Who has sent something
 //!   before gets a *multishot* receive: one submission with any number of completions. Where it was measured
-//!   it saved 3% of the processor time of a small request.
+//!   it saved 3% of the CPU time of a small request.
 //! - **Breaks**: where io_uring is not to be had; at the number of descriptors; and, for who writes it, at the
 //!   ownership of buffers.
 //!
@@ -44,8 +43,8 @@
 //! 1. **Buffers outlive their operations.** A session that ends is dropped at once. Its buffers and its socket
 //!    are kept until the last completion has come. What is still under way is made to end first, by shutting
 //!    the socket down: a cancellation would miss a send that is linked behind a read.
-//! 2. **A late completion reaches nobody.** Each operation carries the place of its client and how many have
-//!    had that place before, as a descriptor's number alone could be another client's by then.
+//! 2. **A late completion reaches nobody.** Each operation carries the key of its client (a slot, and how many
+//!    clients have had it before), as a descriptor's number alone could be another client's by then.
 //! 3. **Descriptors are named, not held.** A submission says "descriptor 7", and the kernel looks it up when the
 //!    operation begins: within the call that submits it, or, behind another in a link, later. So between the
 //!    note and the call no session is advanced, which could close a file; and a socket stays open until its
@@ -53,7 +52,7 @@
 //! 4. **Order is ours to keep.** Operations of one socket complete in any order. There is one send at a time,
 //!    and our side is ended after the last one ([`Transport::finish`](file_service::Transport::finish) says
 //!    until then that it would block).
-//! 5. **Waiting has no time-out of its own.** A client that takes nothing of what is sent to it is found by
+//! 5. **Waiting has no timeout of its own.** A client that takes nothing of what is sent to it is found by
 //!    looking at the clock now and then, while there are any who wait to write.
 //!
 //! # What is not in the ring, and why
@@ -61,7 +60,7 @@
 //! - *Files in memory* go by `sendfile`, and the ring waits for room in the socket (`POLL_ADD`). io_uring has no
 //!   sendfile. Its splice is always given to a kernel thread, which then waits for the client: a thread per
 //!   slow client is what this model is to avoid. Where it was measured, a bare loop with linked splices of 1 MiB
-//!   took the processor time of `sendfile`, at the price of a pipe of 1 MiB for each client; with pipes of 64 KiB,
+//!   took the CPU time of `sendfile`, at the price of a pipe of 1 MiB for each client; with pipes of 64 KiB,
 //!   nearly three times that. To read and then send copies each byte twice, and took over three times. So it is
 //!   done for pieces that are not in memory, and only for those.
 //! - *shutdown* and *openat2 and its kind*: io_uring gives the one to a thread, always, and the session makes the
@@ -88,21 +87,20 @@
 //!
 //! [kctf]: https://security.googleblog.com/2023/06/learnings-from-kctf-vrps-42-linux.html
 
-mod aside;
 mod ring;
 mod server;
 mod wire;
 
-use aside::Helpers;
-use file_service::{Endpoint, Incoming, Model, Service};
+use file_service::{Model, Service};
 use rustix::event::{Timespec, poll};
 use server::Server;
+use server_core::{Endpoint, Helpers, Incoming};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What this model says of itself.
+/// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
     name: "uring_server",
     unit: "an operation handed to the kernel, and its completion (io_uring)",
@@ -114,34 +112,34 @@ pub const MODEL: Model = Model {
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Options {
     /// How many threads serve, each with a ring of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = file_service::options::parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = server_core::parse_count)]
     pub workers: usize,
 }
 
 /// How long an address may still be taken by a ring. That of a server which was killed is taken down by the
 /// kernel *after* the process has ended, and only then what was under way in it lets go of its sockets; the
 /// accept under way holds the listening one.
-const SUCCESSION: Duration = Duration::from_millis(500);
+const TAKEOVER: Duration = Duration::from_millis(500);
 
 /// How often it is tried meanwhile.
-const SUCCESSION_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// A listening socket where the kernel lets us have a ring.
 #[derive(Debug)]
-pub struct Doorway(TcpListener);
+pub struct Listener(TcpListener);
 
-impl Endpoint<Options> for Doorway {
-    fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Doorway> {
+impl Endpoint<Options> for Listener {
+    fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Listener> {
         probe()?;
-        let patience = Instant::now() + SUCCESSION;
+        let deadline = Instant::now() + TAKEOVER;
         loop {
             match Endpoint::open(addr, service, options) {
                 Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience =>
+                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
                 {
-                    let _ = poll(&mut [], Some(&SUCCESSION_TICK));
+                    let _ = poll(&mut [], Some(&TAKEOVER_TICK));
                 }
-                outcome => return outcome.map(Doorway),
+                outcome => return outcome.map(Listener),
             }
         }
     }
@@ -160,25 +158,27 @@ pub fn probe() -> io::Result<()> {
     ring::Ring::new().map(drop)
 }
 
-/// Serves until the process is told to stop.
+/// Serves until shutdown is requested.
 ///
 /// # Errors
 ///
 /// The system refuses a thread, a ring, the signalfd or an option of the listening socket.
-pub fn run(Doorway(listener): Doorway, service: Service, options: Options) -> io::Result<()> {
+pub fn run(Listener(listener): Listener, service: Service, options: Options) -> io::Result<()> {
     let helpers = Helpers::start()?;
-    let incoming = Incoming::completing(listener, &service)?;
+    let acceptor = Incoming::non_blocking(listener.try_clone()?, &service)?.into_acceptor();
+    // The kernel waits in accept and receive: on a non-blocking socket it would return at once.
+    listener.set_nonblocking(false)?;
     let mut workers = Vec::new();
     for number in 1..options.workers {
-        let (incoming, service, helpers) = (incoming.share()?, service.clone(), helpers.clone());
+        let (acceptor, service, helpers) = (acceptor.share()?, service.clone(), helpers.clone());
         // A ring belongs to the thread that made it.
         let work = move || {
-            let outcome = Server::new(incoming, &service, helpers).and_then(Server::run);
+            let outcome = Server::new(acceptor, &service, helpers).and_then(Server::run);
             outcome.inspect_err(|error| tracing::error!("a worker has ended: {error}"))
         };
         workers.push(thread::Builder::new().name(format!("worker {number}")).spawn(work)?);
     }
-    let outcome = Server::new(incoming, &service, helpers)?.run();
+    let outcome = Server::new(acceptor, &service, helpers)?.run();
     for worker in workers {
         worker.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))?;
     }

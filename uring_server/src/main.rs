@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    file_service::launch(&uring_server::MODEL, uring_server::run)
+    server_core::launch(&uring_server::MODEL, uring_server::run)
 }

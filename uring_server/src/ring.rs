@@ -73,15 +73,15 @@ impl Ring {
         Ok(Ring { ring, arrivals, batch: Vec::new() })
     }
 
-    /// Hands all submissions to the kernel and waits for a completion, at most for `patience` if there is one:
+    /// Hands all submissions to the kernel and waits for a completion, at most for `timeout` if there is one:
     /// one system call.
-    pub(crate) fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let submitter = self.ring.submitter();
-        let outcome = match patience {
+        let outcome = match timeout {
             Some(Duration::ZERO) => submitter.submit(),
-            Some(patience) => {
-                let patience = Timespec::from(patience);
-                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&patience))
+            Some(timeout) => {
+                let timeout = Timespec::from(timeout);
+                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
             }
             None => submitter.submit_and_wait(1),
         };
@@ -223,7 +223,7 @@ impl Ring {
     }
 
     /// Lets the kernel have the buffer again.
-    pub(crate) fn give_back(&mut self, arrival: Arrival) {
+    pub(crate) fn release(&mut self, arrival: Arrival) {
         self.arrivals.give(arrival.buffer);
     }
 

@@ -1,15 +1,15 @@
 //! The loop: completions in, sessions advanced, submissions out.
 
-use crate::aside::{Helpers, Returns};
 use crate::ring::{Arrival, Ring};
 use crate::wire::{Exchange, Pool, Tags, Wire};
-use file_service::{Accepted, Connection, Incoming, Interest, Service, Session, Step};
+use file_service::{Interest, Service, Session, Step};
 use io_uring::cqueue;
 use rustix::io::Errno;
+use server_core::{Accepted, Acceptor, Connection, Helpers, Key, Outcomes, Slab, Waker};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -35,125 +35,68 @@ struct Client {
 
 /// The kinds of operations, in the lowest bits of a tag.
 const ACCEPT: u64 = 0;
-const BELL: u64 = 1;
+const WAKE: u64 = 1;
 const CANCEL: u64 = 2;
 const RECEIVE: u64 = 3;
 const SEND: u64 = 4;
 const READ: u64 = 5;
 const KIND_BITS: u32 = 3;
 
-/// A client's name: its place, and how many have had that place before. It stands in the tags of its
-/// operations, so that what comes late for one client reaches nobody else.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    place: u32,
-    generation: u32,
+/// The bits of a key's slot in a tag. The key stands in the tags of its client's operations, so that a late
+/// completion for one client reaches no other.
+const INDEX_BITS: u32 = 29;
+
+fn tag(key: Key, kind: u64) -> u64 {
+    key.to_bits(INDEX_BITS) << KIND_BITS | kind
 }
 
-const PLACE_BITS: u32 = 29;
-
-impl Key {
-    fn number(self) -> u64 {
-        u64::from(self.generation) << PLACE_BITS | u64::from(self.place)
-    }
-
-    fn tag(self, kind: u64) -> u64 {
-        self.number() << KIND_BITS | kind
-    }
-
-    fn of(number: u64) -> Key {
-        let place = (number & ((1 << PLACE_BITS) - 1)) as u32;
-        Key { place, generation: (number >> PLACE_BITS) as u32 }
-    }
-}
-
-#[derive(Default)]
-struct Place {
-    generation: u32,
-    client: Option<Client>,
-}
-
-/// All clients of one ring.
-#[derive(Default)]
-struct Clients {
-    places: Vec<Place>,
-    free: Vec<u32>,
-    count: usize,
-}
-
-impl Clients {
-    fn add(&mut self, client: Client) -> Key {
-        self.count += 1;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            (self.places.len() - 1) as u32
-        });
-        let entry = &mut self.places[place as usize];
-        entry.client = Some(client);
-        Key { place, generation: entry.generation }
-    }
-
-    fn get(&mut self, key: Key) -> Option<&mut Client> {
-        let place = self.places.get_mut(key.place as usize)?;
-        if place.generation == key.generation { place.client.as_mut() } else { None }
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Client> {
-        let place = self.places.get_mut(key.place as usize)?;
-        if place.generation != key.generation {
-            return None;
-        }
-        let client = place.client.take()?;
-        // It wraps after four billion; no operation outlives so many successors.
-        place.generation = place.generation.wrapping_add(1);
-        self.free.push(key.place);
-        self.count -= 1;
-        Some(client)
-    }
+fn key_of(tag: u64) -> Key {
+    Key::from_bits(tag >> KIND_BITS, INDEX_BITS)
 }
 
 /// One ring and everything that hangs on it.
 pub(crate) struct Server {
     ring: Ring,
-    incoming: Incoming,
+    acceptor: Acceptor,
     service: Service,
-    helpers: Helpers,
-    returns: Returns,
-    clients: Clients,
+    outcomes: Outcomes,
+    /// Where a read of the waker goes.
+    wakes: Box<u64>,
+    clients: Slab<Client>,
     pool: Pool,
-    /// Those whose session has said what it waits for since the last turn.
-    noted: Vec<Key>,
-    /// Those who have had their share.
-    again: Vec<Key>,
-    /// How many sessions wait to write. The keeper of `incoming` wakes those that wait to read.
+    /// Clients with operations to be submitted.
+    pending: Vec<Key>,
+    /// Clients whose session has yielded.
+    yielded: Vec<Key>,
+    /// How many sessions wait to write. The watchdog wakes those that wait to read.
     writers: usize,
-    writers_looked_at: Instant,
+    writers_checked: Instant,
     /// When the completions of this turn were taken.
     now: Instant,
     accepting: bool,
-    /// Nobody is accepted before this moment.
+    /// No client is accepted before this moment.
     pause: Option<Instant>,
     stopped: bool,
 }
 
 impl Server {
     pub(crate) fn new(
-        incoming: Incoming,
+        acceptor: Acceptor,
         service: &Service,
         helpers: Helpers,
     ) -> io::Result<Server> {
         Ok(Server {
             ring: Ring::new()?,
-            incoming,
+            acceptor,
             service: service.clone(),
-            helpers,
-            returns: Returns::new()?,
-            clients: Clients::default(),
+            outcomes: Outcomes::new(helpers, Waker::blocking()?),
+            wakes: Box::default(),
+            clients: Slab::default(),
             pool: Pool::default(),
-            noted: Vec::new(),
-            again: Vec::new(),
+            pending: Vec::new(),
+            yielded: Vec::new(),
             writers: 0,
-            writers_looked_at: Instant::now(),
+            writers_checked: Instant::now(),
             now: Instant::now(),
             accepting: false,
             pause: None,
@@ -161,36 +104,36 @@ impl Server {
         })
     }
 
-    /// Serves until the order to stop has been given and the last client has left.
+    /// Serves until shutdown is requested, and then until the last client has left.
     pub(crate) fn run(self) -> io::Result<()> {
         // Until the last operation has completed the kernel may write to what this server owns. So none of it
         // is ever freed after an error or a panic.
         let mut server = ManuallyDrop::new(self);
-        server.serve()?;
-        server.silence_the_bell()?;
+        server.serve_all()?;
+        server.cancel_waker_read()?;
         drop(ManuallyDrop::into_inner(server));
         Ok(())
     }
 
-    fn serve(&mut self) -> io::Result<()> {
-        self.watch_the_bell()?;
+    fn serve_all(&mut self) -> io::Result<()> {
+        self.read_waker()?;
         loop {
-            let refused = self.incoming.attend();
-            if self.stopped && self.clients.count == 0 {
+            let refused = self.acceptor.visit_refused();
+            if self.stopped && self.clients.is_empty() {
                 return Ok(());
             }
             self.accept_again()?;
-            // The model: hand over all that was noted, and wait until something has been done.
-            self.submit_noted()?;
-            self.ring.turn(self.patience(refused))?;
+            // The model: hand all pending operations to the kernel, and wait until one has been done.
+            self.submit_pending()?;
+            self.ring.turn(self.wait_timeout(refused))?;
             self.now = Instant::now();
             let completions = self.ring.take();
             for completion in &completions {
                 self.complete(completion)?;
             }
             self.ring.taken(completions);
-            for key in std::mem::take(&mut self.again) {
-                self.advance(key, None);
+            for key in std::mem::take(&mut self.yielded) {
+                self.serve(key, None);
             }
             self.expire_writers();
         }
@@ -202,7 +145,7 @@ impl Server {
             self.pause = None;
         }
         if let (false, None, Some(listener)) =
-            (self.accepting, self.pause, self.incoming.listener())
+            (self.accepting, self.pause, self.acceptor.listener())
         {
             self.ring.accept(listener.as_raw_fd(), ACCEPT)?;
             self.accepting = true;
@@ -212,16 +155,16 @@ impl Server {
 
     /// Submits what sessions have asked for. From here until the kernel has been called no session is
     /// advanced: the descriptors that the submissions name stay what they are.
-    fn submit_noted(&mut self) -> io::Result<()> {
-        for key in self.noted.drain(..) {
-            if let Some(client) = self.clients.get(key)
+    fn submit_pending(&mut self) -> io::Result<()> {
+        for key in self.pending.drain(..) {
+            if let Some(client) = self.clients.get_mut(key)
                 && client.session.is_some()
             {
                 let tags = Tags {
-                    receive: key.tag(RECEIVE),
-                    send: key.tag(SEND),
-                    read: key.tag(READ),
-                    cancel: key.tag(CANCEL),
+                    receive: tag(key, RECEIVE),
+                    send: tag(key, SEND),
+                    read: tag(key, READ),
+                    cancel: tag(key, CANCEL),
                 };
                 client.wire.submit(&mut self.ring, tags, &mut self.pool)?;
             }
@@ -230,34 +173,35 @@ impl Server {
     }
 
     /// How long to wait for a completion; without an end if nothing else is due.
-    fn patience(&self, refused: Option<Instant>) -> Option<Duration> {
-        if !self.again.is_empty() {
+    fn wait_timeout(&self, refused: Option<Instant>) -> Option<Duration> {
+        if !self.yielded.is_empty() {
             return Some(Duration::ZERO);
         }
-        let look = (self.writers > 0).then(|| self.writers_looked_at + self.tick());
+        let look = (self.writers > 0)
+            .then(|| self.writers_checked + server_core::deadline_tick(&self.service));
         let due = [self.pause, refused, look].into_iter().flatten().min()?;
         // Not zero, which would not wait.
         Some(due.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)))
     }
 
     fn complete(&mut self, completion: &cqueue::Entry) -> io::Result<()> {
-        let key = Key::of(completion.user_data() >> KIND_BITS);
+        let key = key_of(completion.user_data());
         match completion.user_data() & ((1 << KIND_BITS) - 1) {
             ACCEPT => self.accepted(completion),
-            BELL => {
-                self.watch_the_bell()?;
-                self.take_returns();
+            WAKE => {
+                self.read_waker()?;
+                self.take_outcomes();
             }
             RECEIVE => self.received(key, completion),
             SEND => {
-                let Some(client) = self.clients.get(key) else { return Ok(()) };
+                let Some(client) = self.clients.get_mut(key) else { return Ok(()) };
                 client.wire.sent(completion.result(), &mut self.pool);
                 self.written(key, true);
             }
             READ => {
-                let Some(client) = self.clients.get(key) else { return Ok(()) };
-                let news = client.wire.file_fell_short(completion.result());
-                self.written(key, news);
+                let Some(client) = self.clients.get_mut(key) else { return Ok(()) };
+                let ready = client.wire.file_fell_short(completion.result());
+                self.written(key, ready);
             }
             _ => {} // CANCEL: what was cancelled has a completion of its own
         }
@@ -271,68 +215,64 @@ impl Server {
             socket if socket >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(socket) }),
             error => Err(Errno::from_raw_os_error(-error)),
         };
-        match self.incoming.completed(outcome) {
+        match self.acceptor.accept_completed(outcome) {
             Accepted::Connection(connection) => {
                 let session = Some(Box::new(connection.session(&self.service)));
                 let wire = Wire::new(connection.socket().as_raw_fd());
                 let waits = Waits::ForItsTurn;
-                let key = self.clients.add(Client { wire, session, connection, waits });
-                self.advance(key, None);
+                let key = self.clients.insert(Client { wire, session, connection, waits });
+                self.serve(key, None);
             }
             Accepted::Pause(until) => self.pause = Some(until),
-            Accepted::Stop => self.stopped = true,
-            Accepted::Again | Accepted::Nobody(_) => {}
+            Accepted::Shutdown => self.stopped = true,
+            Accepted::Retry | Accepted::Empty(_) => {}
         }
     }
 
     fn received(&mut self, key: Key, completion: &cqueue::Entry) {
         let arrival = Arrival::of(completion);
-        let Some(client) = self.clients.get(key) else {
-            return self.give_back(arrival);
+        let Some(client) = self.clients.get_mut(key) else {
+            return self.release(arrival);
         };
         let more = cqueue::more(completion.flags());
         client.wire.received(completion.result(), more, &mut self.pool);
         match client.waits {
-            Waits::ToRead if client.wire.has_news() || arrival.is_some() => {
-                return self.advance(key, arrival);
+            Waits::ToRead if client.wire.is_readable() || arrival.is_some() => {
+                return self.serve(key, arrival);
             }
-            Waits::ToRead => self.noted.push(key), // no buffer was free, or this was the end of a stream
+            Waits::ToRead => self.pending.push(key), // no buffer was free, or this was the end of a stream
             Waits::ForTheKernel => {
-                self.give_back(arrival);
-                return self.remove_if_quiet(key);
+                self.release(arrival);
+                return self.remove_if_done(key);
             }
             // The session is busy otherwise, and reads it later.
             Waits::ToWrite | Waits::ForWork | Waits::ForItsTurn => {
                 if let Some(arrival) = arrival {
                     client.wire.keep(self.ring.bytes(arrival));
-                    self.noted.push(key); // it may be enough
+                    self.pending.push(key); // it may be enough
                 }
             }
         }
-        self.give_back(arrival);
+        self.release(arrival);
     }
 
     /// A send has completed, and the session is told if it waits for that.
-    fn written(&mut self, key: Key, news: bool) {
-        let Some(client) = self.clients.get(key) else { return };
+    fn written(&mut self, key: Key, ready: bool) {
+        let Some(client) = self.clients.get_mut(key) else { return };
         match client.waits {
-            Waits::ToWrite if news => self.advance(key, None),
-            Waits::ForTheKernel => self.remove_if_quiet(key),
-            _ if client.wire.has_noted() => self.noted.push(key), // what is left of it
+            Waits::ToWrite if ready => self.serve(key, None),
+            Waits::ForTheKernel => self.remove_if_done(key),
+            _ if client.wire.has_pending() => self.pending.push(key), // what is left of it
             _ => {}
         }
     }
 
     /// Advances the session of a client, with what has just arrived for it.
-    fn advance(&mut self, key: Key, arrival: Option<Arrival>) {
-        let Some(client) = self.clients.get(key) else { return };
+    fn serve(&mut self, key: Key, arrival: Option<Arrival>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
         let Some(session) = &mut client.session else { return };
-        let link = client.connection.link();
-        link.wait_until(None);
-        let waited = matches!(client.waits, Waits::ToRead | Waits::ToWrite);
-        if waited && self.now >= session.deadline() {
-            session.expire();
-        }
+        let handle = client.connection.handle();
+        handle.end_wait(session, self.now);
         self.writers -= usize::from(client.waits == Waits::ToWrite);
         let arrived = arrival.map_or(&[][..], |arrival| self.ring.bytes(arrival));
         let socket = client.connection.socket();
@@ -344,121 +284,118 @@ impl Server {
         let rest = exchange.arrived;
         client.wire.keep(rest);
         client.waits = match step {
-            Step::Closed => Waits::ForTheKernel,
-            Step::Idle if client.wire.listen() => Waits::ForItsTurn,
+            Step::Idle if client.wire.receive_while_idle() => Waits::ForItsTurn,
             // Nothing more will come, which the session is told when what it has written has gone.
             Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => {
                 self.writers += 1;
                 Waits::ToWrite
             }
             Step::Idle | Step::Wait(Interest::Read) => {
-                link.wait_until(Some(session.deadline()));
+                handle.begin_wait(Interest::Read, session.deadline());
                 Waits::ToRead
             }
             Step::Wait(Interest::Write) => {
                 self.writers += 1;
                 Waits::ToWrite
             }
-            Step::Again => Waits::ForItsTurn,
-            Step::Work(job) => {
-                self.returns.send(&self.helpers, key.number(), job);
+            Step::Yield => Waits::ForItsTurn,
+            Step::Offload(job) => {
+                self.outcomes.offload(key, job);
                 Waits::ForWork
             }
+            Step::Closed => Waits::ForTheKernel,
         };
         match client.waits {
-            Waits::ForTheKernel => self.let_go(key),
+            Waits::ForTheKernel => self.end_session(key),
             Waits::ForItsTurn => {
-                self.again.push(key);
-                self.noted.push(key);
+                self.yielded.push(key);
+                self.pending.push(key);
             }
-            _ => self.noted.push(key),
+            _ => self.pending.push(key),
         }
-        self.give_back(arrival);
+        self.release(arrival);
     }
 
     /// Frees what the session holds; the rest when no operation of the client is under way any more.
-    fn let_go(&mut self, key: Key) {
-        let Some(client) = self.clients.get(key) else { return };
+    fn end_session(&mut self, key: Key) {
+        let Some(client) = self.clients.get_mut(key) else { return };
         client.session = None;
         client.waits = Waits::ForTheKernel;
-        if !client.wire.is_quiet() {
+        if !client.wire.is_done() {
             // Ends a receive, a send, and a send that is still to come behind a read, which no
             // cancellation would find. Until they have completed the buffers are the kernel's.
             let _ = client.connection.socket().shutdown(Shutdown::Both);
         }
-        self.remove_if_quiet(key);
+        self.remove_if_done(key);
     }
 
-    fn remove_if_quiet(&mut self, key: Key) {
-        if self.clients.get(key).is_some_and(|client| client.wire.is_quiet())
+    fn remove_if_done(&mut self, key: Key) {
+        if self.clients.get_mut(key).is_some_and(|client| client.wire.is_done())
             && let Some(client) = self.clients.remove(key)
         {
             client.wire.release(&mut self.pool);
         }
     }
 
-    fn give_back(&mut self, arrival: Option<Arrival>) {
+    fn release(&mut self, arrival: Option<Arrival>) {
         if let Some(arrival) = arrival {
-            self.ring.give_back(arrival);
+            self.ring.release(arrival);
         }
     }
 
     /// Ends what clients have let pass their deadline who do not take what is sent to them.
     fn expire_writers(&mut self) {
         let now = self.now;
-        if self.writers == 0 || now < self.writers_looked_at + self.tick() {
+        if self.writers == 0
+            || now < self.writers_checked + server_core::deadline_tick(&self.service)
+        {
             return;
         }
-        self.writers_looked_at = now;
+        self.writers_checked = now;
         let expired = |client: &Client| {
             client.waits == Waits::ToWrite
                 && client.session.as_ref().is_some_and(|session| session.deadline() <= now)
         };
-        for place in 0..self.clients.places.len() {
-            let Place { generation, client } = &self.clients.places[place];
-            if client.as_ref().is_some_and(expired) {
-                self.advance(Key { place: place as u32, generation: *generation }, None);
-            }
+        let expired: Vec<Key> =
+            self.clients.iter().filter(|(_, client)| expired(client)).map(|(key, _)| key).collect();
+        for key in expired {
+            self.serve(key, None);
         }
     }
 
-    /// How often that is looked for.
-    fn tick(&self) -> Duration {
-        let least = self.service.settings().least_timeout();
-        (least / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
-    }
-
-    fn take_returns(&mut self) {
-        while let Some((client, outcome)) = self.returns.next() {
-            let key = Key::of(client);
-            let Some(session) = self.clients.get(key).and_then(|client| client.session.as_mut())
+    fn take_outcomes(&mut self) {
+        while let Some((key, outcome)) = self.outcomes.next() {
+            let Some(session) =
+                self.clients.get_mut(key).and_then(|client| client.session.as_mut())
             else {
                 continue;
             };
             match outcome {
                 Some(outcome) => {
                     session.resume(outcome);
-                    self.advance(key, None);
+                    self.serve(key, None);
                 }
-                None => self.let_go(key),
+                None => self.end_session(key),
             }
         }
     }
 
-    fn watch_the_bell(&mut self) -> io::Result<()> {
-        let number: *mut u64 = &mut *self.returns.number;
+    /// Has the kernel read the waker, when a helper thread wakes this one.
+    fn read_waker(&mut self) -> io::Result<()> {
+        let wakes: *mut u64 = &mut *self.wakes;
+        let waker = self.outcomes.waker().as_fd().as_raw_fd();
         // SAFETY: the number is on the heap, nobody else looks at it, and it is freed after `run`, which
         // ends with the completion of this read, or never.
-        unsafe { self.ring.read_event(self.returns.bell(), number, BELL) }
+        unsafe { self.ring.read_event(waker, wakes, WAKE) }
     }
 
     /// Ends the last operation of all.
-    fn silence_the_bell(&mut self) -> io::Result<()> {
-        self.ring.cancel(BELL, CANCEL)?;
+    fn cancel_waker_read(&mut self) -> io::Result<()> {
+        self.ring.cancel(WAKE, CANCEL)?;
         loop {
             self.ring.turn(None)?;
             let completions = self.ring.take();
-            let silent = completions.iter().any(|completion| completion.user_data() == BELL);
+            let silent = completions.iter().any(|completion| completion.user_data() == WAKE);
             self.ring.taken(completions);
             if silent {
                 return Ok(());

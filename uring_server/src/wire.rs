@@ -83,7 +83,7 @@ struct Incoming {
 enum State<T> {
     #[default]
     Rest,
-    Noted(T),
+    Pending(T),
     UnderWay(T),
 }
 
@@ -140,20 +140,20 @@ impl Wire {
     }
 
     /// Whether the kernel has no operation of this client: only then may its buffers go.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.incoming.under_way.is_none() && !matches!(self.outgoing.state, State::UnderWay(_))
     }
 
     /// Whether something is to be submitted.
-    pub(crate) fn has_noted(&self) -> bool {
-        self.incoming.wanted.is_some() || matches!(self.outgoing.state, State::Noted(_))
+    pub(crate) fn has_pending(&self) -> bool {
+        self.incoming.wanted.is_some() || matches!(self.outgoing.state, State::Pending(_))
     }
 
     /// Notes that bytes are wanted though the session has not asked: it is idle.
     ///
     /// Gives whether there are some already.
-    pub(crate) fn listen(&mut self) -> bool {
-        if self.has_news() {
+    pub(crate) fn receive_while_idle(&mut self) -> bool {
+        if self.is_readable() {
             return true;
         }
         let incoming = &mut self.incoming;
@@ -171,7 +171,7 @@ impl Wire {
     ) -> io::Result<()> {
         let socket = self.socket;
         let outgoing = &mut self.outgoing;
-        if let State::Noted(send) = outgoing.state {
+        if let State::Pending(send) = outgoing.state {
             outgoing.state = State::UnderWay(send);
             let reading = match send {
                 Send::Bytes | Send::Room => 0,
@@ -182,7 +182,7 @@ impl Wire {
             let (start, end) = (whole.as_mut_ptr(), whole.len());
             // SAFETY: both spans lie in `outgoing.bytes`, as `sent <= filled <= end`. Nobody touches it while
             // `outgoing.state` is UnderWay: `write`, `send_file` and `submit` look at that first. The
-            // completions `sent` and `file_fell_short` end it, and a wire that is not quiet is not dropped.
+            // completions `sent` and `file_fell_short` end it, and a wire that is not done is not dropped.
             unsafe {
                 let span = Span(start.add(sent), end - sent);
                 let room = Span(start.add(filled), reading);
@@ -264,7 +264,7 @@ impl Wire {
     }
 
     /// Whether there is something for the session to read.
-    pub(crate) fn has_news(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         let incoming = &self.incoming;
         !incoming.rest.is_empty() || incoming.start < incoming.end || self.end_is_due()
     }
@@ -301,7 +301,7 @@ impl Wire {
             }
         }
         if outgoing.sent < outgoing.filled {
-            outgoing.state = State::Noted(Send::Bytes);
+            outgoing.state = State::Pending(Send::Bytes);
         }
         outgoing.clear_if_done(pool);
     }
@@ -323,7 +323,7 @@ impl Wire {
             }
         }
         if outgoing.sent < outgoing.filled {
-            outgoing.state = State::Noted(Send::Bytes);
+            outgoing.state = State::Pending(Send::Bytes);
             return false;
         }
         true
@@ -331,7 +331,7 @@ impl Wire {
 
     /// Gives back the buffers of a client that is gone.
     pub(crate) fn release(mut self, pool: &mut Pool) {
-        debug_assert!(self.is_quiet());
+        debug_assert!(self.is_done());
         pool.put(std::mem::take(&mut self.incoming.bulk));
         pool.put(std::mem::take(&mut self.outgoing.bytes));
     }
@@ -376,7 +376,7 @@ impl Exchange<'_, '_> {
             outgoing.bytes = large;
         }
         outgoing.reading = length.min((CHUNK - outgoing.filled) as u64) as usize;
-        outgoing.state = State::Noted(Send::FromFile { file: file.as_raw_fd(), offset });
+        outgoing.state = State::Pending(Send::FromFile { file: file.as_raw_fd(), offset });
         WOULD_BLOCK.into()
     }
 }
@@ -461,7 +461,7 @@ impl Transport for Exchange<'_, '_> {
         outgoing.bytes.extend_from_slice(&bytes[..count]);
         outgoing.filled += count;
         outgoing.reported = outgoing.filled;
-        outgoing.state = State::Noted(Send::Bytes);
+        outgoing.state = State::Pending(Send::Bytes);
         Ok(count)
     }
 
@@ -503,7 +503,7 @@ impl Transport for Exchange<'_, '_> {
         if let Err(error) = &outcome
             && error.kind() == WOULD_BLOCK
         {
-            outgoing.state = State::Noted(Send::Room);
+            outgoing.state = State::Pending(Send::Room);
         }
         outcome
     }

@@ -15,7 +15,7 @@ fn start(options: &[&str]) -> Option<Server> {
 }
 
 fn descriptors(server: &Server) -> BTreeMap<String, usize> {
-    oracles::descriptor_kinds(&server.family())
+    oracles::descriptor_kinds(&server.process_tree())
 }
 
 /// Without what it shares with the servers of the tests beside this one.
@@ -39,7 +39,7 @@ fn back_at(server: &Server, rest: &BTreeMap<String, usize>) {
     let had = |kind: &String| rest.get(kind).copied().unwrap_or(0);
     let back = || descriptors(server).iter().all(|(kind, count)| *count <= had(kind));
     assert!(
-        harness::wait::within(harness::wait::PATIENCE, back),
+        harness::wait::within(harness::wait::TIMEOUT, back),
         "{:?} were {rest:?}",
         descriptors(server)
     );
@@ -95,7 +95,7 @@ fn resets_in_mid_upload_leave_nothing() {
     assert_eq!(server.root().names(), [""; 0]);
 }
 
-/// The keeper wakes who waits to read. A send that is stuck must end by itself.
+/// The watchdog wakes a session that waits to read. A send that is stuck must end by itself.
 #[test]
 fn a_send_that_is_stuck_has_a_deadline() {
     let Some(server) = start(&["--transfer-timeout", "0.5", "--idle-timeout", "30"]) else {

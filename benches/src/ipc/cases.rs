@@ -36,13 +36,13 @@ pub enum Mechanism {
     Ring,
     /// A ring of many senders, of whom there is one.
     ManyRing,
-    /// POSIX semaphores beside numbers in shared memory.
+    /// POSIX semaphores next to numbers in shared memory.
     PosixSemaphore,
     /// The same with System V semaphores.
     SysvSemaphore,
     /// Real-time signals that carry a number.
     Signal,
-    /// An event on a futex, beside a number in shared memory.
+    /// An event on a futex, next to a number in shared memory.
     Event,
     /// An eventfd, for comparison.
     Eventfd,
@@ -55,7 +55,7 @@ pub enum Mechanism {
 /// In which directions messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Course {
+pub enum Pattern {
     /// There and back, one at a time: how long it takes.
     RoundTrip,
     /// There, as fast as they go: how long each takes.
@@ -82,16 +82,18 @@ pub enum Waiting {
     Spinning,
 }
 
-/// By whom a case is run.
+/// What a case is run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Who {
+pub enum Contestant {
     /// The library `ipc`.
     Library,
-    /// The floor: the bare system calls, a bare ring.
-    Bare,
-    /// The floor of what spins: two cache lines that go to and fro.
-    Line,
+    /// The bare system calls, or a ring of nothing but atomics.
+    #[serde(alias = "bare")]
+    Baseline,
+    /// The baseline of what spins: two cache lines that go to and fro.
+    #[serde(alias = "line")]
+    CacheLine,
     /// iceoryx2, publish and subscribe, where the feature of this name is on.
     Iceoryx2,
 }
@@ -102,7 +104,8 @@ pub struct Case {
     /// How they talk.
     pub mechanism: Mechanism,
     /// In which directions.
-    pub course: Course,
+    #[serde(alias = "course")]
+    pub pattern: Pattern,
     /// Where they run.
     pub cores: Cores,
     /// What they do meanwhile.
@@ -111,7 +114,7 @@ pub struct Case {
     pub size: usize,
 }
 
-/// What a ratio to the floor is to be.
+/// The bound of a ratio to the baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// Its interval reaches down to this.
@@ -166,7 +169,7 @@ impl Mechanism {
     }
 
     /// As it is called on the command line.
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Mechanism::Pipe => "pipe",
             Mechanism::Fifo => "fifo",
@@ -189,12 +192,12 @@ impl Mechanism {
     }
 
     /// Whether messages go through it, and not a number at most.
-    pub fn carries(self) -> bool {
+    pub fn carries_messages(self) -> bool {
         self <= Mechanism::ManyRing
     }
 
-    /// What the bare calls are, that it is measured against.
-    pub fn floor(self) -> &'static str {
+    /// The calls of its baseline.
+    pub fn baseline(self) -> &'static str {
         match self {
             Mechanism::Pipe | Mechanism::Fifo => "write, read",
             Mechanism::Stream | Mechanism::Packets | Mechanism::Datagram | Mechanism::Tcp => {
@@ -202,8 +205,8 @@ impl Mechanism {
             }
             Mechanism::PosixQueue => "mq_send, mq_receive",
             Mechanism::SysvQueue => "msgsnd, msgrcv",
-            Mechanism::Ring => "bare ring; cache lines",
-            Mechanism::ManyRing => "bare slots, no checksum",
+            Mechanism::Ring => "ring of atomics; cache lines",
+            Mechanism::ManyRing => "slots of atomics, no checksum",
             Mechanism::PosixSemaphore => "sem_post, sem_wait",
             Mechanism::SysvSemaphore => "semop",
             Mechanism::Signal => "sigqueue, sigwaitinfo",
@@ -214,7 +217,7 @@ impl Mechanism {
         }
     }
 
-    fn ways(self) -> &'static [Waiting] {
+    fn waitings(self) -> &'static [Waiting] {
         match self {
             Mechanism::Ring | Mechanism::ManyRing => &[Waiting::Sleeping, Waiting::Spinning],
             Mechanism::Value => &[Waiting::Spinning],
@@ -223,12 +226,12 @@ impl Mechanism {
     }
 }
 
-impl Course {
+impl Pattern {
     /// In words.
     pub fn title(self) -> &'static str {
         match self {
-            Course::RoundTrip => "round trip",
-            Course::OneWay => "one way",
+            Pattern::RoundTrip => "round trip",
+            Pattern::OneWay => "one way",
         }
     }
 }
@@ -253,30 +256,30 @@ impl Waiting {
     }
 }
 
-impl Who {
+impl Contestant {
     /// In words.
     pub fn title(self) -> &'static str {
         match self {
-            Who::Library => "library",
-            Who::Bare => "bare",
-            Who::Line => "cache line",
-            Who::Iceoryx2 => "iceoryx2",
+            Contestant::Library => "library",
+            Contestant::Baseline => "baseline",
+            Contestant::CacheLine => "cache line",
+            Contestant::Iceoryx2 => "iceoryx2",
         }
     }
 }
 
-/// Every case of these sizes, those that make no sense among them.
+/// Every case of these sizes, including those that are excluded.
 pub fn all(sizes: &[usize]) -> Vec<Case> {
     let mut cases = Vec::new();
     for mechanism in Mechanism::ALL {
-        for &waiting in mechanism.ways() {
-            for course in [Course::RoundTrip, Course::OneWay] {
+        for &waiting in mechanism.waitings() {
+            for pattern in [Pattern::RoundTrip, Pattern::OneWay] {
                 for cores in [Cores::One, Cores::Two] {
                     // A number has 8 bytes, whatever sizes were asked for.
-                    let sizes = if mechanism.carries() { sizes } else { &[NUMBER] };
+                    let sizes = if mechanism.carries_messages() { sizes } else { &[NUMBER] };
                     cases.extend(sizes.iter().map(|&size| Case {
                         mechanism,
-                        course,
+                        pattern,
                         cores,
                         waiting,
                         size,
@@ -289,65 +292,65 @@ pub fn all(sizes: &[usize]) -> Vec<Case> {
 }
 
 impl Case {
-    /// Why it makes no sense; `None` if it does.
-    pub fn senseless(&self) -> Option<&'static str> {
+    /// Why it is not run; `None` if it is.
+    pub fn exclusion(&self) -> Option<&'static str> {
         use Mechanism::{Event, Eventfd, Signal, Value};
-        match (self.mechanism, self.course, self.cores, self.waiting) {
+        match (self.mechanism, self.pattern, self.cores, self.waiting) {
             (.., Cores::One, Waiting::Spinning) => {
                 Some("two that spin on one core take turns by the clock")
             }
-            (Event | Eventfd, Course::OneWay, ..) => {
+            (Event | Eventfd, Pattern::OneWay, ..) => {
                 Some("it tells that something has happened, and the next one is told after that")
             }
-            (Signal, Course::OneWay, ..) => {
+            (Signal, Pattern::OneWay, ..) => {
                 Some("a sender that is too fast is refused (RLIMIT_SIGPENDING), and does not wait")
             }
-            (Value, Course::OneWay, ..) => Some("the next number takes the place of the last"),
-            _ if !self.mechanism.carries() && self.size != NUMBER => {
+            (Value, Pattern::OneWay, ..) => Some("the next number takes the place of the last"),
+            _ if !self.mechanism.carries_messages() && self.size != NUMBER => {
                 Some("it carries a number at most")
             }
             _ => None,
         }
     }
 
-    /// By whom it is run. The library comes first where it takes part.
-    pub fn contestants(&self) -> Vec<Who> {
+    /// What it is run with. The library comes first where it takes part.
+    pub fn contestants(&self) -> Vec<Contestant> {
         let spinning_ring = self.mechanism == Mechanism::Ring && self.waiting == Waiting::Spinning;
         match self.mechanism {
-            Mechanism::Eventfd | Mechanism::Tcp => vec![Who::Bare],
-            Mechanism::Value => vec![Who::Library, Who::Line],
+            Mechanism::Eventfd | Mechanism::Tcp => vec![Contestant::Baseline],
+            Mechanism::Value => vec![Contestant::Library, Contestant::CacheLine],
             _ => {
-                let mut all = vec![Who::Library, Who::Bare];
-                if self.floor() == Who::Line {
-                    all.push(Who::Line);
+                let mut all = vec![Contestant::Library, Contestant::Baseline];
+                if self.baseline() == Contestant::CacheLine {
+                    all.push(Contestant::CacheLine);
                 }
                 if spinning_ring && cfg!(feature = "iceoryx2") {
-                    all.push(Who::Iceoryx2);
+                    all.push(Contestant::Iceoryx2);
                 }
                 all
             }
         }
     }
 
-    /// Who the library is measured against.
-    pub fn floor(&self) -> Who {
-        let there_and_back = self.course == Course::RoundTrip && self.waiting == Waiting::Spinning;
+    /// What the library is measured against.
+    pub fn baseline(&self) -> Contestant {
+        let is_round_trip = self.pattern == Pattern::RoundTrip && self.waiting == Waiting::Spinning;
         match self.mechanism {
-            Mechanism::Value => Who::Line,
+            Mechanism::Value => Contestant::CacheLine,
             // A message of a few cache lines is not much more than one.
-            Mechanism::Ring if there_and_back && self.size <= USUAL => Who::Line,
-            _ => Who::Bare,
+            Mechanism::Ring if is_round_trip && self.size <= USUAL => Contestant::CacheLine,
+            _ => Contestant::Baseline,
         }
     }
 
-    /// What the ratio to the floor is to be; `None` where nothing was promised.
+    /// The bound of the ratio to the baseline; `None` where nothing was promised.
     pub fn bound(&self) -> Option<Bound> {
-        match (self.mechanism, self.waiting, self.course) {
+        match (self.mechanism, self.waiting, self.pattern) {
             (Mechanism::Eventfd | Mechanism::Tcp, ..) => None,
-            (Mechanism::Ring, Waiting::Spinning, Course::OneWay) if self.size == USUAL => {
+            (Mechanism::Ring, Waiting::Spinning, Pattern::OneWay) if self.size == USUAL => {
                 Some(Bound::AtMost(1.3))
             }
-            (Mechanism::Ring, Waiting::Spinning, Course::RoundTrip) if self.size == USUAL => {
+            (Mechanism::Ring, Waiting::Spinning, Pattern::RoundTrip) if self.size == USUAL => {
                 Some(Bound::AtMost(1.45))
             }
             (Mechanism::Ring | Mechanism::ManyRing | Mechanism::Value, ..) => None,
@@ -358,13 +361,13 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Case { mechanism, course, cores, waiting, size } = self;
+        let Case { mechanism, pattern, cores, waiting, size } = self;
         let cores = match cores {
             Cores::One => "one core",
             Cores::Two => "two cores",
         };
         let (mechanism, waiting) = (mechanism.title(), waiting.title());
-        write!(f, "{mechanism}, {}, {}, {cores}, {waiting}", bytes(*size), course.title())
+        write!(f, "{mechanism}, {}, {}, {cores}, {waiting}", bytes(*size), pattern.title())
     }
 }
 
@@ -377,47 +380,4 @@ pub fn bytes(size: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_case_is_there_once() {
-        let cases = all(&SIZES);
-        let mut once = cases.clone();
-        once.sort_unstable();
-        once.dedup();
-        assert_eq!(once.len(), cases.len());
-        for mechanism in Mechanism::ALL {
-            let possible = cases.iter().filter(|c| c.mechanism == mechanism);
-            assert!(possible.filter(|c| c.senseless().is_none()).count() > 0, "{mechanism:?}");
-        }
-        let spinning = |case: &&Case| case.waiting == Waiting::Spinning;
-        assert!(
-            cases
-                .iter()
-                .filter(spinning)
-                .all(|case| (case.cores == Cores::Two) || case.senseless().is_some())
-        );
-        assert!(all(&[USUAL]).iter().all(|case| case.size == USUAL || !case.mechanism.carries()));
-    }
-
-    #[test]
-    fn the_floor_takes_part_wherever_the_library_does() {
-        for case in all(&SIZES) {
-            let contestants = case.contestants();
-            if contestants.contains(&Who::Library) {
-                assert!(contestants.contains(&case.floor()), "{case}");
-                assert_eq!(contestants[0], Who::Library, "{case}");
-            }
-        }
-    }
-
-    #[test]
-    fn words_mean_one_mechanism() {
-        let mut words = Mechanism::ALL.map(Mechanism::word);
-        words.sort_unstable();
-        assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
-        assert_eq!(bytes(100), "100 B");
-        assert_eq!(bytes(65_536), "64 KiB");
-    }
-}
+mod tests;

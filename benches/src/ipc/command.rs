@@ -2,8 +2,9 @@
 
 use super::cases::{self, Case, Mechanism, SIZES, USUAL};
 use super::runner::{self, Effort, Setup};
-use super::{chapter, ends, report};
-use crate::load::compare;
+use super::{chapter, endpoints, table};
+use crate::filter;
+use crate::load::process;
 use crate::load::report as reports;
 use crate::{Placement, text};
 use std::fs;
@@ -13,8 +14,8 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How much is run.
-struct Extent {
+/// How much is run: `--quick`, `--short`, `--full` or `--smoke`.
+struct Preset {
     name: &'static str,
     sizes: &'static [usize],
     effort: Effort,
@@ -24,36 +25,36 @@ const fn effort(rounds: usize, millis: u64) -> Effort {
     Effort { rounds, time: Duration::from_millis(millis), count: None }
 }
 
-const QUICK: Extent =
-    Extent { name: "the quick subset, about 10 s", sizes: &[USUAL], effort: effort(5, 3) };
+const QUICK: Preset =
+    Preset { name: "the quick subset, about 10 s", sizes: &[USUAL], effort: effort(5, 3) };
 
-const SHORT: Extent = Extent {
+const SHORT: Preset = Preset {
     name: "the short subset, about half a minute (all of it: --full, or cargo bench -p benches --bench ipc)",
     sizes: &[USUAL, 16 << 10],
     effort: effort(15, 3),
 };
 
-const FULL: Extent =
-    Extent { name: "everything, a few minutes", sizes: &SIZES, effort: effort(20, 10) };
+const FULL: Preset =
+    Preset { name: "everything, a few minutes", sizes: &SIZES, effort: effort(20, 10) };
 
 /// A few messages of each kind, every byte compared: whether it works, not how long it takes.
-const SMOKE: Extent = Extent {
+const SMOKE: Preset = Preset {
     name: "a few messages of each kind",
     sizes: &SIZES,
     effort: Effort { rounds: 1, time: Duration::ZERO, count: Some(40) },
 };
 
-/// Who runs this.
+/// How it was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// `cargo bench`, which gives its words to several programs.
+    /// By `cargo bench`, which passes its words to several programs.
     Bench,
-    /// Somebody who has named this program.
+    /// By its own name.
     Program,
 }
 
 const HELP: &str = "\
-ipc: round trips and one-way messages of every mechanism between two processes, beside the bare system calls
+ipc: round trips and one-way messages of every mechanism between two processes, next to the bare system calls
 
   --quick        one size, 5 short rounds: about 10 s
   --short        two sizes, 15 short rounds: about half a minute; what a bare `cargo bench` does
@@ -65,14 +66,14 @@ ipc: round trips and one-way messages of every mechanism between two processes, 
 
 /// All of it; the first line of `main`.
 pub fn main(caller: Caller) -> ExitCode {
-    ipc::process::init(&[(ends::ENTRY, ends::main)]);
+    ipc::process::init(&[(endpoints::ENTRY, endpoints::main)]);
     let args: Vec<String> = std::env::args().skip(1).collect();
     let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
     if given("--help") || given("-h") {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let extent = match () {
+    let preset = match () {
         () if given("--smoke") => SMOKE,
         () if given("--quick") => QUICK,
         () if given("--full") => FULL,
@@ -81,7 +82,7 @@ pub fn main(caller: Caller) -> ExitCode {
         () => SHORT,
     };
     let (out, words) = out_and_words(&args);
-    let cases = match chosen(cases::all(extent.sizes), &words) {
+    let cases = match chosen(cases::all(preset.sizes), &words) {
         Ok(cases) => cases,
         // Words may name groups and models of the other benches.
         Err(_) if caller == Caller::Bench => return ExitCode::SUCCESS,
@@ -92,8 +93,8 @@ pub fn main(caller: Caller) -> ExitCode {
     };
     if given("--list") {
         let suffix = if caller == Caller::Bench { ": benchmark" } else { "" };
-        let sensible = cases.iter().filter(|case| case.senseless().is_none());
-        sensible.for_each(|case| println!("ipc/{case}{suffix}"));
+        let included = cases.iter().filter(|case| case.exclusion().is_none());
+        included.for_each(|case| println!("ipc/{case}{suffix}"));
         return ExitCode::SUCCESS;
     }
     let other = ["--test", "--profile-time", "--load-baseline"];
@@ -101,11 +102,11 @@ pub fn main(caller: Caller) -> ExitCode {
     if caller == Caller::Bench && !measures {
         return ExitCode::SUCCESS;
     }
-    let folder = match out {
-        Some(folder) => Some(folder),
-        None => words.is_empty().then(compare::target_folder),
+    let directory = match out {
+        Some(directory) => Some(directory),
+        None => words.is_empty().then(reports::target_directory),
     };
-    run(&extent, &cases, folder.as_deref()).unwrap_or_else(|error| {
+    run(&preset, &cases, directory.as_deref()).unwrap_or_else(|error| {
         eprintln!("ipc: {error}");
         ExitCode::FAILURE
     })
@@ -134,11 +135,11 @@ fn names_this_bench(line: &[u8]) -> bool {
     benches == [b"ipc"]
 }
 
-/// The folder that was named, and the words that filter.
+/// The directory that was named, and the words that filter.
 fn out_and_words(args: &[String]) -> (Option<PathBuf>, Vec<&str>) {
     let at = args.iter().position(|arg| arg == "--out");
     let out = at.and_then(|at| args.get(at + 1));
-    let words = compare::filter_words(args);
+    let words = filter::words(args);
     let words = words.into_iter().filter(|word| out.is_none_or(|out| out != word)).collect();
     (out.map(PathBuf::from), words)
 }
@@ -148,7 +149,7 @@ fn chosen(cases: Vec<Case>, words: &[&str]) -> Result<Vec<Case>, String> {
     let mut mechanisms = Vec::new();
     let mut sizes = Vec::new();
     for word in words {
-        let mechanism = Mechanism::ALL.into_iter().find(|mechanism| mechanism.word() == *word);
+        let mechanism = Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == *word);
         match (mechanism, word.parse::<usize>()) {
             (Some(mechanism), _) => mechanisms.push(mechanism),
             (None, Ok(size)) if SIZES.contains(&size) => sizes.push(size),
@@ -157,35 +158,37 @@ fn chosen(cases: Vec<Case>, words: &[&str]) -> Result<Vec<Case>, String> {
     }
     let wanted = |case: &Case| {
         (mechanisms.is_empty() || mechanisms.contains(&case.mechanism))
-            && (sizes.is_empty() || !case.mechanism.carries() || sizes.contains(&case.size))
+            && (sizes.is_empty()
+                || !case.mechanism.carries_messages()
+                || sizes.contains(&case.size))
     };
     Ok(cases.into_iter().filter(wanted).collect())
 }
 
-fn run(extent: &Extent, cases: &[Case], folder: Option<&Path>) -> io::Result<ExitCode> {
-    let stop = compare::stop_when_interrupted(PathBuf::new())?;
+fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<ExitCode> {
+    let stop = process::stop_when_interrupted(PathBuf::new())?;
     let placement = Placement::choose();
     let words = match placement {
-        Placement::Apart { server, client, .. } => format!(
+        Placement::Pinned { server, client, .. } => format!(
             "two processes, both on core {client}, or the near one on core {client} and the far one on core {server}"
         ),
-        Placement::Together => "two processes, not pinned".to_owned(),
+        Placement::Unpinned => "two processes, not pinned".to_owned(),
     };
-    println!("ipc, {}: {} rounds", extent.name, extent.effort.rounds);
+    println!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
     println!("{}; {words}", text::machine());
-    let environment = compare::environment(words);
-    let setup = Setup { cases, effort: extent.effort, placement, stop: &stop };
-    let report = runner::run(&setup, environment, &mut compare::progress);
-    compare::progress("");
+    let environment = crate::load::sampled_run::environment(words);
+    let setup = Setup { cases, effort: preset.effort, placement, stop: &stop };
+    let report = runner::run(&setup, environment, &mut text::progress);
+    text::progress("");
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }
-    println!("\n{}", report::table(&report));
-    if let Some(folder) = folder {
+    println!("\n{}", table::table(&report));
+    if let Some(directory) = directory {
         let json = report.json().map_err(io::Error::other)?;
-        let (to, page) = (folder.join("ipc.json"), folder.join("index.html"));
+        let (to, page) = (directory.join("ipc.json"), directory.join("index.html"));
         reports::write(&to, &json)?;
-        chapter::rewrite(folder)?;
+        chapter::rewrite(directory)?;
         println!("Written to {} and {}", to.display(), page.display());
     }
     Ok(if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_it_alone_gets_all() {
+    fn bench_named_alone_runs_everything() {
         for (words, alone) in [
             ("cargo bench -p benches --bench ipc", true),
             ("/usr/bin/cargo bench --bench=ipc", true),
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_no_word() {
+    fn directory_is_not_a_filter_word() {
         let args = ["--bench", "--out", "there", "pipe"].map(str::to_owned);
         assert_eq!(out_and_words(&args), (Some(PathBuf::from("there")), vec!["pipe"]));
     }

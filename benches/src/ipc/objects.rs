@@ -1,15 +1,16 @@
-//! What the two processes have in common: made anew for every measurement, by the process that measures, so that the luck
-//! of where in memory it lies is drawn anew too. It holds the names, and removes them when it drops the objects.
+//! What the two processes have in common: made for every measurement again, by the process that measures, so that its
+//! address in memory varies too. It holds the names, and removes them when it drops the objects.
 
-use super::cases::{Case, Course, Mechanism, Waiting, Who};
-use super::ends::PLACES;
-use ipc::bare;
+use super::cases::{Case, Contestant, Mechanism, Pattern, Waiting};
+use super::endpoints::SLOTS;
+use ipc::baseline;
 use ipc::event::Event;
 use ipc::lock::{Condition, Mutex};
 use ipc::pipe::{Fifo, pipe};
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{OnDeath, SharedSemaphore, SysvSemaphore};
-use ipc::shared::{Memory, Place, Ring, RingMany, Value, Wait};
+use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
+use ipc::shared::{Location, Memory, Value};
 use ipc::socket::{Datagram, Packets, Stream};
 use ipc::{Error, Key};
 use nix::errno::Errno;
@@ -46,23 +47,23 @@ impl Objects {
     /// # Errors
     ///
     /// The machine does not allow it; the error says which limit it is.
-    pub fn make(case: &Case, who: Who) -> Made {
+    pub fn make(case: &Case, contestant: Contestant) -> Made {
         let size = case.size;
         let mut made = Objects::default();
-        match (case.mechanism, who) {
+        match (case.mechanism, contestant) {
             (Mechanism::Pipe, _) => {
                 let (forth, back) = (pipe()?, pipe()?);
                 made.near = vec![forth.1.into(), back.0.into()];
                 made.far = vec![back.1.into(), forth.0.into()];
             }
             (Mechanism::Fifo, _) => {
-                let folder = tempfile::Builder::new().prefix("ipc-bench-").tempdir()?;
+                let directory = tempfile::Builder::new().prefix("ipc-bench-").tempdir()?;
                 for way in ["forth", "back"] {
-                    let fifo = Fifo::create(folder.path().join(way), 0o600)?;
+                    let fifo = Fifo::create(directory.path().join(way), 0o600)?;
                     made.addresses.push(fifo.path().to_string_lossy().into_owned());
                     made.kept.push(Box::new(fifo));
                 }
-                made.kept.push(Box::new(folder));
+                made.kept.push(Box::new(directory));
             }
             (Mechanism::Stream, _) => made.pair(Stream::pair()?),
             (Mechanism::Packets, _) => made.pair(Packets::pair()?),
@@ -85,25 +86,24 @@ impl Objects {
                     made.kept.push(Box::new(queue));
                 }
             }
-            (Mechanism::Ring | Mechanism::Value, Who::Line) => {
-                let line = bare::Line::create()?;
-                made.both(&line)?;
+            (Mechanism::Ring | Mechanism::Value, Contestant::CacheLine) => {
+                made.both(&baseline::Words::create()?)?;
             }
-            (Mechanism::Ring, Who::Library) => {
+            (Mechanism::Ring, Contestant::Library) => {
                 for way in ["forth", "back"] {
                     let ring = Ring::create(memfd(way), room(size), wait(case))?;
                     made.address_of(ring.memory());
                     made.kept.push(Box::new(ring));
                 }
             }
-            (Mechanism::Ring, Who::Iceoryx2) => made.addresses.push(unique("iceoryx2")),
+            (Mechanism::Ring, Contestant::Iceoryx2) => made.addresses.push(unique("iceoryx2")),
             (Mechanism::Ring, _) => {
                 for _ in 0..2 {
                     let sleeping = case.waiting == Waiting::Sleeping;
-                    made.both(&bare::Ring::create(slots(size), size, sleeping)?)?;
+                    made.both(&baseline::Ring::create(slots(size), size, sleeping)?)?;
                 }
             }
-            (Mechanism::ManyRing, Who::Library) => {
+            (Mechanism::ManyRing, Contestant::Library) => {
                 for way in ["forth", "back"] {
                     let ring = RingMany::create(memfd(way), slots(size), size, wait(case))?;
                     made.address_of(ring.memory());
@@ -113,7 +113,7 @@ impl Objects {
             (Mechanism::ManyRing, _) => {
                 for _ in 0..2 {
                     let sleeping = case.waiting == Waiting::Sleeping;
-                    made.both(&bare::Slots::create(slots(size), size, sleeping)?)?;
+                    made.both(&baseline::ManyRing::create(slots(size), size, sleeping)?)?;
                 }
             }
             (Mechanism::Value, _) => {
@@ -123,20 +123,20 @@ impl Objects {
                     made.kept.push(Box::new(value));
                 }
             }
-            (Mechanism::PosixSemaphore, Who::Library) => {
-                made.both(&bare::Words::create()?)?;
+            (Mechanism::PosixSemaphore, Contestant::Library) => {
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
                     made.both(&SharedSemaphore::create(units)?)?;
                 }
             }
             (Mechanism::PosixSemaphore, _) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
-                    made.both(&bare::Semaphore::create(units)?)?;
+                    made.both(&baseline::Semaphore::create(units)?)?;
                 }
             }
             (Mechanism::SysvSemaphore, _) => {
-                made.both(&bare::Words::create()?)?;
+                made.both(&baseline::Words::create()?)?;
                 for units in units(case) {
                     let semaphore = SysvSemaphore::create(Key::PRIVATE, units, OnDeath::Keep)?;
                     made.addresses.push(semaphore.id().to_string());
@@ -144,23 +144,23 @@ impl Objects {
                 }
             }
             (Mechanism::Signal, _) => {}
-            (Mechanism::Event, Who::Library) => {
-                made.both(&bare::Words::create()?)?;
+            (Mechanism::Event, Contestant::Library) => {
+                made.both(&baseline::Words::create()?)?;
                 for way in ["forth", "back"] {
                     let event = Event::create(memfd(way))?;
                     made.address_of(event.memory());
                     made.kept.push(Box::new(event));
                 }
             }
-            (Mechanism::Event, _) => made.both(&bare::Words::create()?)?,
+            (Mechanism::Event, _) => made.both(&baseline::Words::create()?)?,
             (Mechanism::Eventfd, _) => {
                 for _ in 0..2 {
                     made.both(&eventfd(0, EventfdFlags::CLOEXEC)?)?;
                 }
             }
-            (Mechanism::Condition, Who::Library) => {
+            (Mechanism::Condition, Contestant::Library) => {
                 for way in ["forth", "back"] {
-                    let mutex = Mutex::<u64>::create(memfd(way), 2 + PLACES)?;
+                    let mutex = Mutex::<u64>::create(memfd(way), 2 + SLOTS)?;
                     made.address_of(mutex.memory());
                     made.kept.push(Box::new(mutex));
                 }
@@ -172,7 +172,7 @@ impl Objects {
             }
             (Mechanism::Condition, _) => {
                 for _ in 0..2 {
-                    made.both(&bare::Monitor::create()?)?;
+                    made.both(&baseline::Monitor::create()?)?;
                 }
             }
         }
@@ -198,8 +198,8 @@ impl Objects {
 /// Which limit of the machine an error means, in words; `None` if something is broken instead.
 pub fn limit(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     match error.downcast_ref::<Error>()? {
-        Error::OutOfRange { what, least, most, .. } => {
-            Some(format!("this machine allows a {what} of {least} to {most}"))
+        Error::OutOfRange { quantity, least, most, .. } => {
+            Some(format!("this machine allows a {quantity} of {least} to {most}"))
         }
         error => match error.errno()? {
             Errno::ENOSYS | Errno::ENOSPC | Errno::EPERM => Some(error.to_string()),
@@ -208,25 +208,25 @@ pub fn limit(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
-/// A name that nobody else has.
-fn unique(what: &str) -> String {
+/// A name that is not in use.
+fn unique(suffix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("/ipc-bench-{}-{next}-{what}", std::process::id())
+    format!("/ipc-bench-{}-{next}-{suffix}", std::process::id())
 }
 
-fn memfd(way: &str) -> Place {
-    Place::Memfd(format!("ipc bench {way}"))
+fn memfd(way: &str) -> Location {
+    Location::Memfd(format!("ipc bench {way}"))
 }
 
-fn wait(case: &Case) -> Wait {
+fn wait(case: &Case) -> WaitStrategy {
     match case.waiting {
-        Waiting::Sleeping => Wait::Sleep,
-        Waiting::Spinning => Wait::Spin,
+        Waiting::Sleeping => WaitStrategy::Sleep,
+        Waiting::Spinning => WaitStrategy::Spin,
     }
 }
 
-/// The bytes of a ring: the same for the library's and the bare one.
+/// The bytes of a ring: the same for the library and the baseline.
 fn room(size: usize) -> usize {
     RING.max((4 * (size + 16)).next_power_of_two())
 }
@@ -237,14 +237,14 @@ fn slots(size: usize) -> usize {
     (all / 2 + 1).next_power_of_two()
 }
 
-/// The initial values of four semaphores: filled and free places, there and back.
+/// The initial values of four semaphores: filled and free slots, there and back.
 fn units(case: &Case) -> [u32; 4] {
-    let free = if case.course == Course::OneWay { PLACES as u32 } else { 0 };
+    let free = if case.pattern == Pattern::OneWay { SLOTS as u32 } else { 0 };
     [0, free, 0, free]
 }
 
 fn tcp() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = file_service::listen("127.0.0.1:0")?;
+    let listener = server_core::listen("127.0.0.1:0")?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
     near.set_nodelay(true)?;
@@ -258,7 +258,7 @@ mod tests {
     use crate::ipc::cases::SIZES;
 
     #[test]
-    fn rings_have_as_much_room_as_slots() {
+    fn both_rings_have_the_same_room() {
         for size in SIZES {
             let stride = (size + 16).next_multiple_of(64);
             let slots = slots(size);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_told_from_a_fault() {
+    fn limit_is_not_a_fault() {
         let too_long = SysvQueue::create(Key::PRIVATE, 1, 1 << 30).map(drop).unwrap_err();
         assert!(limit(&too_long).unwrap().starts_with("this machine allows a message length"));
         assert_eq!(limit(&io::Error::other("broken")), None);

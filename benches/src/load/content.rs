@@ -9,7 +9,7 @@
 //!
 //! A file shorter than its line holds only the beginning of it, and has version 0 for ever.
 
-use super::workload::Workload;
+use super::workload::{MOST_NAMES, Workload};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -17,13 +17,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The length of the line at the beginning.
-pub const LINE: usize = 74;
+pub(crate) const LINE: usize = 74;
 
 /// After so many bytes the pattern begins again: a prime, so that it falls in step with nothing.
 const PERIOD: usize = 131_071;
-
-/// The most names that a workload may have: as many as six digits can tell apart.
-pub const MOST_NAMES: usize = 1_000_000;
 
 /// The content of all files of a workload.
 #[derive(Debug)]
@@ -138,21 +135,21 @@ fn sum(name: u64, version: u64, length: u64) -> u64 {
 
 /// A body that is being verified while it arrives.
 #[derive(Debug)]
-pub struct Check {
+pub(crate) struct Verifier {
     name: usize,
     at: u64,
     start: usize,
     line: [u8; LINE],
 }
 
-impl Check {
+impl Verifier {
     /// Of the file of this name, in whichever version.
-    pub fn new(name: usize) -> Check {
-        Check { name, at: 0, start: 0, line: [0; LINE] }
+    pub(crate) fn new(name: usize) -> Verifier {
+        Verifier { name, at: 0, start: 0, line: [0; LINE] }
     }
 
     /// Whether `bytes` are what comes next.
-    pub fn feed(&mut self, content: &Content, mut bytes: &[u8]) -> bool {
+    pub(crate) fn feed(&mut self, content: &Content, mut bytes: &[u8]) -> bool {
         if self.at < LINE as u64 {
             let at = self.at as usize;
             let piece = bytes.len().min(LINE - at);
@@ -177,7 +174,7 @@ impl Check {
     }
 
     /// Whether so many bytes were the whole file.
-    pub fn is_whole(&self, content: &Content) -> bool {
+    pub(crate) fn is_whole(&self, content: &Content) -> bool {
         self.at == content.length(self.name)
     }
 
@@ -236,7 +233,7 @@ impl Upload {
     }
 }
 
-/// Makes the files of a workload in a folder; those that are there already are replaced.
+/// Makes the files of a workload in a directory; those that are there already are replaced.
 ///
 /// # Errors
 ///
@@ -271,12 +268,13 @@ mod tests {
     }
 
     fn holds(content: &Content, name: usize, bytes: &[u8], step: usize) -> bool {
-        let mut check = Check::new(name);
-        bytes.chunks(step.max(1)).all(|piece| check.feed(content, piece)) && check.is_whole(content)
+        let mut verifier = Verifier::new(name);
+        bytes.chunks(step.max(1)).all(|piece| verifier.feed(content, piece))
+            && verifier.is_whole(content)
     }
 
     #[test]
-    fn what_is_written_is_right_however_it_is_cut() {
+    fn content_verifies_in_any_pieces() {
         let content = content(&[0, 1, 73, 74, 4096, 400_000]);
         for name in 0..6 {
             for version in [0, 1, 987_654_321] {
@@ -290,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found() {
+    fn wrong_content_is_found() {
         let content = content(&[4096]);
         let bytes = whole(&content, 2, 7);
         assert!(!holds(&content, 3, &bytes, 4096), "another file");
@@ -307,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn files_say_what_they_are() {
+    fn files_begin_with_their_description() {
         let root = tempfile::tempdir().unwrap();
         let workload = Workload { names: 3, sizes: vec![100, 10].into(), ..Workload::default() };
         make_files(root.path(), &workload).unwrap();

@@ -4,8 +4,8 @@
 //! busier on one of the two days looks the same as a slower server. A change that shows up here is a reason
 //! to measure both versions in one run, not a verdict.
 
-use super::compare::Failure;
-use super::report::{self, Case, Comparison, Figure, ServerResult};
+use super::failure::Failure;
+use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -23,13 +23,13 @@ pub struct Options {
 }
 
 /// The figures that are compared, with their names and which way is better.
-const FIGURES: [(Figure, &str, Direction); 6] = [
-    (Figure::Rate, "requests per second", Direction::Higher),
-    (Figure::P50, "p50", Direction::Lower),
-    (Figure::P99, "p99", Direction::Lower),
-    (Figure::Cpu, "CPU per request", Direction::Lower),
-    (Figure::Switches, "switches per request", Direction::Lower),
-    (Figure::Memory, "memory", Direction::Lower),
+const FIGURES: [(Metric, &str, Direction); 6] = [
+    (Metric::Rate, "requests per second", Direction::Higher),
+    (Metric::P50, "p50", Direction::Lower),
+    (Metric::P99, "p99", Direction::Lower),
+    (Metric::Cpu, "CPU per request", Direction::Lower),
+    (Metric::Switches, "switches per request", Direction::Lower),
+    (Metric::Memory, "memory", Direction::Lower),
 ];
 
 /// One figure of one server in one case, before and after.
@@ -40,7 +40,7 @@ pub struct Change {
     /// The name of the server.
     pub server: String,
     /// What the figure is called.
-    pub figure: &'static str,
+    pub metric: &'static str,
     /// The median before, as people read it.
     pub old: String,
     /// And after.
@@ -123,9 +123,9 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
     if old.is_invalid() || new.is_invalid() {
         return;
     }
-    for (figure, name, good) in FIGURES {
+    for (metric, name, good) in FIGURES {
         let values = |result: &ServerResult| -> Vec<Option<f64>> {
-            result.runs().map(|run| figure.of(run)).collect()
+            result.runs().map(|run| metric.of(run)).collect()
         };
         // Any pairs will do, since no round of the one belongs to one of the other.
         let pairs: Vec<_> = values(new).into_iter().zip(values(old)).collect();
@@ -134,9 +134,9 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
         let change = Change {
             case: case.name.clone(),
             server: new.server.clone(),
-            figure: name,
-            old: figure.show(old.median(figure)),
-            new: figure.show(new.median(figure)),
+            metric: name,
+            old: metric.show(old.median(metric)),
+            new: metric.show(new.median(metric)),
             ratio,
             better: match difference {
                 Difference::Shown(way) => Some(way == good),
@@ -162,6 +162,12 @@ pub fn main(options: &Options) -> ExitCode {
 /// A file cannot be read.
 pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
     let (before, after) = (read(old)?, read(new)?);
+    if before.driver != after.driver {
+        let of = |comparison: &Comparison| comparison.driver.clone().unwrap_or("loadgen".into());
+        let (was, is) = (of(&before), of(&after));
+        let why = format!("the load of the one is {was}'s and of the other {is}'s: not comparable");
+        return Err(Failure::Unusable(why));
+    }
     let changes = changes(&before, &after);
     println!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {
@@ -203,7 +209,7 @@ fn table(changes: &[Change]) -> Table {
         table.add_row([
             change.case.clone(),
             change.server.clone(),
-            change.figure.to_owned(),
+            change.metric.to_owned(),
             change.old.clone(),
             change.new.clone(),
             format!("{:.2} ({interval})", change.ratio.value),
@@ -231,91 +237,4 @@ pub fn read(path: &Path) -> Result<Comparison, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::recording::{
-        Environment, Generator, Latencies, Recording, SCHEMA as RECORDING, Totals,
-    };
-    use crate::load::report::SCHEMA;
-    use crate::load::workload::Workload;
-    use std::collections::BTreeMap;
-
-    fn recording(done: u64) -> Recording {
-        let mut times = Latencies::new();
-        (0..done).for_each(|_| times.record(1_000_000));
-        Recording {
-            schema: RECORDING,
-            server: "a".into(),
-            workload: Workload::default(),
-            environment: Environment::default(),
-            since: 0.0,
-            seconds: 1.0,
-            totals: Totals { done, ..Totals::default() },
-            errors: BTreeMap::new(),
-            service_time: times.clone(),
-            response_time: times,
-            lag: Latencies::new(),
-            intervals: Vec::new(),
-            per_client: Vec::new(),
-            generator: Generator::default(),
-            empty: None,
-            samples: Vec::new(),
-            invalid: Vec::new(),
-        }
-    }
-
-    fn comparison(name: &str, done: &[u64]) -> Comparison {
-        let rounds = done.iter().map(|&done| Some(recording(done))).collect();
-        let result = ServerResult { server: "a".into(), rounds, failure: None, note: None };
-        let case = Case {
-            name: name.into(),
-            title: name.into(),
-            workload: Workload::default(),
-            results: vec![result],
-            ceiling: None,
-        };
-        let environment = Environment::default();
-        Comparison { schema: SCHEMA, environment, baseline: None, cases: vec![case] }
-    }
-
-    #[test]
-    fn what_is_shown_and_what_is_not() {
-        let old = comparison("x", &[1000, 1010, 990, 1005, 995]);
-        let twice = changes(&old, &comparison("x", &[2000, 2010, 1990, 2005, 1995]));
-        let rate = &twice.shown[0];
-        assert_eq!((rate.figure, rate.better), ("requests per second", Some(true)));
-        assert!((rate.ratio.value - 2.0).abs() < 0.05, "{rate:?}");
-        let less = changes(&old, &comparison("x", &[500, 510, 490, 505, 495]));
-        assert_eq!(less.shown[0].better, Some(false));
-        let same = changes(&old, &comparison("x", &[1005, 995, 1002, 990, 1011]));
-        assert!(same.shown.is_empty() && !same.not_shown.is_empty(), "{same:?}");
-    }
-
-    #[test]
-    fn what_cannot_be_compared_is_said() {
-        let old = comparison("x", &[1000, 1000]);
-        let other = changes(&old, &comparison("y", &[1000, 1000]));
-        assert_eq!(other.left_out.len(), 2, "{other:?}");
-        let mut harder = comparison("x", &[1000, 1000]);
-        harder.cases[0].workload.connections += 1;
-        assert!(changes(&old, &harder).left_out[0].contains("different work"));
-        let mut failed = comparison("x", &[]);
-        failed.cases[0].results[0].failure = Some("it did".into());
-        assert!(changes(&old, &failed).left_out[0].contains("failed in the new"));
-        let mut invalid = comparison("x", &[2000, 2000]);
-        invalid.cases[0].results[0].rounds[0].as_mut().unwrap().invalid.push("busy".into());
-        let invalid = changes(&old, &invalid);
-        assert!(invalid.shown.is_empty() && invalid.left_out[0].contains("INVALID"), "{invalid:?}");
-    }
-
-    #[test]
-    fn files_that_are_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        assert!(matches!(read(&path), Err(Failure::Unusable(_))));
-        fs::write(&path, "{}").unwrap();
-        assert!(matches!(read(&path), Err(Failure::Unusable(_))));
-        fs::write(&path, report::json::recording(&recording(5)).unwrap()).unwrap();
-        assert_eq!(read(&path).unwrap().cases.len(), 1);
-    }
-}
+mod tests;

@@ -29,7 +29,7 @@ pub(super) struct Server {
 impl Server {
     /// Serves the files of `workload`.
     pub(super) fn start(workload: &Workload) -> io::Result<Server> {
-        let listener = file_service::listen("127.0.0.1:0")?;
+        let listener = server_core::listen("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = UnixStream::pair()?;
@@ -127,7 +127,7 @@ fn serve(
                 _ => {
                     let at = tag as usize;
                     let client = &mut clients[at];
-                    if client.socket.is_some() && !converse(client, replies, http) {
+                    if client.socket.is_some() && !answer(client, replies, http) {
                         *client = Client::default();
                         free.push(at);
                     }
@@ -138,7 +138,7 @@ fn serve(
 }
 
 /// Answers what has arrived; gives whether the connection lives.
-fn converse(client: &mut Client, replies: &HashMap<Vec<u8>, Vec<u8>>, http: bool) -> bool {
+fn answer(client: &mut Client, replies: &HashMap<Vec<u8>, Vec<u8>>, http: bool) -> bool {
     let Some(socket) = &client.socket else {
         return false;
     };

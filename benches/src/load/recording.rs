@@ -1,12 +1,13 @@
 //! What a run has measured: the one thing that the generator makes and every report reads.
 
 use super::workload::Workload;
-use hdrhistogram::Histogram;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::load::latencies::Latencies;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the JSON that a [`Recording`] is written as.
-pub const SCHEMA: u32 = 1;
+/// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
+/// and sizes a `distribution`, which was their `law`.
+pub const SCHEMA: u32 = 2;
 
 /// One run against one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Recording {
     pub workload: Workload,
     /// Where and how it was run.
     pub environment: Environment,
-    /// When this began, in seconds since the beginning of the first stretch of a run in steps; 0 elsewhere.
+    /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
     /// How long was measured, in seconds; the warm-up is not in it.
@@ -138,7 +139,7 @@ pub struct Interval {
 /// What the generator itself has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Its processor time over what was measured, in seconds.
+    /// Its CPU time over what was measured, in seconds.
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,
@@ -179,56 +180,4 @@ pub struct Sample {
     pub minor_faults: u64,
     /// Connections that the system dropped because the listen queue was full.
     pub listen_overflows: u64,
-}
-
-/// How long things took, in nanoseconds, to three significant digits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Latencies(pub Histogram<u64>);
-
-impl Latencies {
-    /// From 1 ns to an hour.
-    pub fn new() -> Latencies {
-        // The bounds are constants that the library accepts.
-        Latencies(Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("legal bounds"))
-    }
-
-    /// Adds one.
-    pub fn record(&mut self, nanos: u64) {
-        self.0.saturating_record(nanos.max(1));
-    }
-
-    /// Adds all of `other`.
-    pub fn merge(&mut self, other: &Latencies) {
-        // Both have the same bounds.
-        let _ = self.0.add(&other.0);
-    }
-
-    /// The value below which `percentile` percent lie, in nanoseconds; 0 if there is none.
-    pub fn percentile(&self, percentile: f64) -> u64 {
-        self.0.value_at_percentile(percentile)
-    }
-}
-
-impl Default for Latencies {
-    fn default() -> Latencies {
-        Latencies::new()
-    }
-}
-
-/// As pairs of value and count.
-impl Serialize for Latencies {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs = self.0.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value()));
-        serializer.collect_seq(pairs)
-    }
-}
-
-impl<'de> Deserialize<'de> for Latencies {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Latencies, D::Error> {
-        let mut latencies = Latencies::new();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            latencies.0.saturating_record_n(value, count);
-        }
-        Ok(latencies)
-    }
 }

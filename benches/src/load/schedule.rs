@@ -1,22 +1,22 @@
 //! When an open loop sends, and what any loop asks for: all of it drawn from one seed.
 
-use super::workload::{Arrivals, Course, Mix, Workload};
+use super::workload::{Arrivals, Mix, Profile, Workload};
 use fastrand::Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The planned times of an open loop, in nanoseconds from its beginning, without end.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     rng: Rng,
     poisson: bool,
-    /// What is left of the rate's course; the last is without end.
+    /// What is left of the rate's profile; the last is without end.
     pieces: VecDeque<Piece>,
     /// Kept as a fraction, so that no rounding adds up.
     next: f64,
 }
 
-/// A time in which the rate is the same or changes evenly.
+/// A time in which the rate is constant or changes evenly.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     begin: f64,
@@ -34,24 +34,19 @@ impl Piece {
 }
 
 impl Schedule {
-    /// Of one rate; none for a closed loop, which plans nothing.
-    pub fn new(arrivals: Arrivals, seed: u64) -> Option<Schedule> {
-        Schedule::of(&Workload { arrivals, seed, ..Workload::default() })
-    }
-
-    /// Of a workload and its course, warm-ups included; none for a closed loop.
-    pub fn of(workload: &Workload) -> Option<Schedule> {
+    /// Of a workload and its profile, warm-ups included; none for a closed loop.
+    pub(crate) fn new(workload: &Workload) -> Option<Schedule> {
         let rate = workload.arrivals.rate()?;
         let poisson = matches!(workload.arrivals, Arrivals::Poisson { .. });
         let nanos = |time: Duration| time.as_secs_f64() * 1e9;
         let (warm, each) = (nanos(workload.warm_up), nanos(workload.duration));
         // The rate at the beginning of each piece, that at its end, and its length.
-        let levels = match &workload.course {
-            Course::Steady => vec![(rate, rate, each)],
-            Course::Steps { levels } => {
+        let levels = match &workload.profile {
+            Profile::Steady => vec![(rate, rate, each)],
+            Profile::Steps { levels } => {
                 levels.iter().map(|&level| (level, level, warm + each)).collect()
             }
-            Course::Ramp { from, to } => vec![(*from, *from, warm), (*from, *to, each)],
+            Profile::Ramp { from, to } => vec![(*from, *from, warm), (*from, *to, each)],
         };
         let mut pieces = VecDeque::new();
         let (mut begin, mut last) = (0.0, rate);
@@ -69,12 +64,12 @@ impl Schedule {
     }
 
     /// When the next one is planned.
-    pub fn peek(&self) -> u64 {
+    pub(crate) fn peek(&self) -> u64 {
         self.next as u64
     }
 
     /// Goes on to the one after.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         // The next comes when the rate has added up to this.
         let mut left = match self.poisson {
             // Times between independent arrivals are exponential. 1 - f64() is never 0.
@@ -101,12 +96,12 @@ impl Schedule {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// A whole file.
     Get,
     /// A new version of a file.
     Put,
-    /// The folder.
+    /// The directory.
     List,
     /// The hash of a file.
     Hash,
@@ -116,7 +111,7 @@ pub enum Verb {
 
 /// Draws requests.
 #[derive(Clone, Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     rng: Rng,
     /// Sums of the weights.
     verbs: Vec<(u64, Verb)>,
@@ -127,7 +122,7 @@ pub struct Choice {
 
 impl Choice {
     /// By the weights and Zipf's law of `workload`.
-    pub fn new(workload: &Workload) -> Choice {
+    pub(crate) fn new(workload: &Workload) -> Choice {
         let Mix { get, put, list, hash, quit } = workload.mix;
         let weights = [
             (get, Verb::Get),
@@ -160,7 +155,7 @@ impl Choice {
     }
 
     /// The next request.
-    pub fn verb(&mut self) -> Verb {
+    pub(crate) fn verb(&mut self) -> Verb {
         match self.verbs[..] {
             [] => Verb::Get,
             [(_, only)] => only,
@@ -172,7 +167,7 @@ impl Choice {
     }
 
     /// The next name.
-    pub fn name(&mut self) -> usize {
+    pub(crate) fn name(&mut self) -> usize {
         match self.zipf.last() {
             None => self.rng.usize(..self.names),
             Some(sum) => {
@@ -183,7 +178,7 @@ impl Choice {
     }
 
     /// Whether something of this probability happens.
-    pub fn happens(&mut self, probability: f64) -> bool {
+    pub(crate) fn happens(&mut self, probability: f64) -> bool {
         self.rng.f64() < probability
     }
 }
@@ -193,7 +188,8 @@ mod tests {
     use super::*;
 
     fn times(arrivals: Arrivals, seed: u64, count: usize) -> Vec<u64> {
-        let mut schedule = Schedule::new(arrivals, seed).unwrap();
+        let mut schedule =
+            Schedule::new(&Workload { arrivals, seed, ..Workload::default() }).unwrap();
         let mut next = || {
             let at = schedule.peek();
             schedule.step();
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_follow_the_seed_and_the_law() {
+    fn poisson_arrivals_follow_seed_and_distribution() {
         let arrivals = Arrivals::Poisson { rate: 1000.0 };
         assert_eq!(times(arrivals, 7, 100), times(arrivals, 7, 100));
         assert_ne!(times(arrivals, 7, 100), times(arrivals, 8, 100));
@@ -227,7 +223,7 @@ mod tests {
 
     /// How many arrivals there are between two moments, in seconds.
     fn between(workload: &Workload, from: f64, to: f64) -> usize {
-        let mut schedule = Schedule::of(workload).unwrap();
+        let mut schedule = Schedule::new(workload).unwrap();
         let mut count = 0;
         loop {
             let at = schedule.peek() as f64 / 1e9;
@@ -240,32 +236,32 @@ mod tests {
     }
 
     #[test]
-    fn rates_follow_the_course() {
+    fn rates_follow_profile() {
         let arrivals = Arrivals::Fixed { rate: 1.0 };
         let (duration, warm_up) = (Duration::from_secs(2), Duration::from_secs(1));
         let base = Workload { arrivals, duration, warm_up, ..Workload::default() };
-        let course = Course::Steps { levels: vec![100.0, 400.0] };
-        let steps = Workload { course, ..base.clone() };
+        let profile = Profile::Steps { levels: vec![100.0, 400.0] };
+        let steps = Workload { profile, ..base.clone() };
         assert!(between(&steps, 1.0, 3.0).abs_diff(200) <= 1);
         assert!(between(&steps, 3.0, 6.0).abs_diff(1200) <= 1);
         // From 100 to 500 in 2 s: 600 in all, 200 of them in the first half.
-        let course = Course::Ramp { from: 100.0, to: 500.0 };
-        let ramp = Workload { course: course.clone(), ..base.clone() };
+        let profile = Profile::Ramp { from: 100.0, to: 500.0 };
+        let ramp = Workload { profile: profile.clone(), ..base.clone() };
         assert!(between(&ramp, 0.0, 1.0).abs_diff(100) <= 1);
         assert!(between(&ramp, 1.0, 2.0).abs_diff(200) <= 1);
         assert!(between(&ramp, 2.0, 3.0).abs_diff(400) <= 1);
         assert!(between(&ramp, 3.0, 4.0).abs_diff(500) <= 1);
-        let down = Workload { course: Course::Ramp { from: 500.0, to: 100.0 }, ..base.clone() };
+        let down = Workload { profile: Profile::Ramp { from: 500.0, to: 100.0 }, ..base.clone() };
         assert!(between(&down, 1.0, 3.0).abs_diff(600) <= 1);
-        let random = Workload { arrivals: Arrivals::Poisson { rate: 0.0 }, course, ..base };
+        let random = Workload { arrivals: Arrivals::Poisson { rate: 0.0 }, profile, ..base };
         let count = (0..40).map(|seed| between(&Workload { seed, ..random.clone() }, 1.0, 3.0));
         // 600 each, with a standard deviation of 155 for the sum of 40.
         assert!(count.sum::<usize>().abs_diff(24_000) < 800);
     }
 
     #[test]
-    fn a_closed_loop_plans_nothing() {
-        assert!(Schedule::new(Arrivals::Closed, 1).is_none());
+    fn closed_loop_has_no_schedule() {
+        assert!(Schedule::new(&Workload::default()).is_none());
     }
 
     #[test]

@@ -4,10 +4,8 @@
 //! run's luck (which core was warm, who else used the machine), so they count as one observation of it.
 //! Rounds are run next to each other and compared in pairs, which cancels what both had to endure.
 
-use super::recording::Latencies;
+use super::latencies::Latencies;
 use serde::{Deserialize, Serialize};
-
-pub use crate::text::median;
 
 /// How sure an interval is to hold the truth, in the long run.
 pub const CONFIDENCE: f64 = 0.95;
@@ -82,6 +80,17 @@ pub fn fairness(shares: &[u64]) -> Option<f64> {
     let sum: f64 = shares.iter().map(|&share| share as f64).sum();
     let squares: f64 = shares.iter().map(|&share| share as f64 * share as f64).sum();
     (squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
+}
+
+/// The value in the middle; of an even number of values the mean of the two. NaN of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
 }
 
 /// The median of those that are there; `None` if none is.
@@ -189,7 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_against_itself_shows_nothing_in_95_of_100() {
+    fn median_of_odd_and_even_counts() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn same_server_shows_no_difference_in_95_of_100() {
         for rounds in [2, 3, 5, 8, 12, 20] {
             let wrong = share_shown(rounds, 1.0);
             assert!(wrong < 0.085, "{rounds} rounds: {wrong} shown");
@@ -197,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_difference_is_shown() {
+    fn real_difference_is_shown() {
         assert!(share_shown(3, 2.0) > 0.95);
         assert!(share_shown(10, 1.15) > 0.95);
     }
@@ -214,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_gives_no_interval() {
+    fn one_round_has_no_interval() {
         assert_eq!(ratio(&[], 1), None);
         assert_eq!(ratio(&[(Some(1.0), None), (None, Some(1.0)), (None, None)], 1), None);
         assert_eq!(ratio(&[(Some(0.0), Some(1.0)), (Some(1.0), Some(f64::NAN))], 1), None);
@@ -240,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn medians_pass_over_what_is_missing() {
+    fn median_ignores_missing_values() {
         assert_eq!(median_of([Some(3.0), None, Some(1.0)]), Some(2.0));
         assert_eq!(median_of([None, Some(f64::NAN)]), None);
     }
 
     proptest! {
         #[test]
-        fn the_interval_holds_the_value(
+        fn interval_contains_value(
             pairs in prop::collection::vec((0.1f64..1e6, 0.1f64..1e6), 2..15),
             seed: u64,
         ) {
@@ -259,7 +275,7 @@ mod tests {
         }
 
         #[test]
-        fn the_unit_does_not_matter(
+        fn ratio_is_independent_of_unit(
             pairs in prop::collection::vec((0.1f64..1e6, 0.1f64..1e6), 2..15),
             unit in 1e-3f64..1e3,
         ) {
@@ -275,5 +291,12 @@ mod tests {
                 prop_assert!(index <= 1.0 + 1e-9 && index >= 1.0 / shares.len() as f64 - 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn median_is_the_middle_value() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
     }
 }

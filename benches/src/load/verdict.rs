@@ -49,7 +49,7 @@ pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> 
             bounds.lag as f64 / 1e6
         ));
     }
-    let drops = part(totals.dropped, totals.planned);
+    let drops = share_of(totals.dropped, totals.planned);
     if drops > bounds.drops {
         reasons.push(format!(
             "{} of {} planned requests were dropped ({}%, more than {}%): all connections were busy",
@@ -66,7 +66,7 @@ pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> 
         ));
     }
     let errors: u64 = recording.errors.values().sum();
-    let share = part(errors, errors + totals.done);
+    let share = share_of(errors, errors + totals.done);
     if share > bounds.errors {
         reasons.push(format!(
             "{errors} errors ({}% of the requests, more than {}%)",
@@ -101,6 +101,6 @@ pub fn server_ended(recording: &Recording) -> bool {
     recording.invalid.iter().any(|reason| reason.starts_with(SERVER_ENDED))
 }
 
-fn part(some: u64, all: u64) -> f64 {
+fn share_of(some: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { some as f64 / all as f64 }
 }

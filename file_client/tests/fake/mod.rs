@@ -46,7 +46,7 @@ impl Fake {
         let files = files.iter().map(|(name, content)| (name.to_string(), content.to_vec()));
         let files: Arc<Mutex<Files>> = Arc::new(Mutex::new(files.collect()));
         let log = Arc::new(Mutex::new(Vec::new()));
-        let listener = file_service::listen("127.0.0.1:0").unwrap();
+        let listener = server_core::listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (closing, closed) = channel();
         let fake = Fake { addr, files: Arc::clone(&files), log: Arc::clone(&log), closed };

@@ -3,8 +3,7 @@
 use super::{Entry, Error, Progress, parse_entry, parse_hash, parse_reply, request_line};
 use crate::datagram::{MAX_REPLY, MAX_REQUEST};
 use crate::protocol::parse_number;
-use crate::transport::timespec;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Write};
@@ -26,7 +25,7 @@ const PIECE: u64 = 1200;
 /// A request that is not answered in time is sent again, which does no harm, since none of these changes
 /// anything. Every request has an identifier of its own that cannot be guessed, and what comes with another one is
 /// a late or doubled reply, or forged, and is passed over. The socket is connected, so that the kernel passes
-/// over what comes from another address, and tells when nobody listens at this one.
+/// over what comes from another address, and reports when nothing listens at this one.
 ///
 /// ```no_run
 /// use file_service::client::DatagramClient;
@@ -42,21 +41,21 @@ const PIECE: u64 = 1200;
 #[derive(Debug)]
 pub struct DatagramClient {
     socket: UdpSocket,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     /// One byte more than a reply may have, so that a longer one does not pass for a shorter.
     buffer: Vec<u8>,
 }
 
 impl DatagramClient {
-    /// A client of the server at `addr`, to which nothing is sent yet. A request is given up `patience` after it
-    /// was first sent; `None` and zero never give up.
+    /// A client of the server at `addr`, to which nothing is sent yet. A request fails `timeout` after it
+    /// was first sent; `None` and zero wait without limit.
     ///
     /// # Errors
     ///
     /// [`Error::Connect`]: the name has no address, or there is no way to it.
     pub fn new(
         addr: impl ToSocketAddrs,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<DatagramClient, Error> {
         let mut addrs = addr.to_socket_addrs().map_err(Error::Connect)?.peekable();
         let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
@@ -64,8 +63,8 @@ impl DatagramClient {
             match connected(addr) {
                 Ok(socket) if addrs.peek().is_some() && is_refused(&socket) => {}
                 Ok(socket) => {
-                    let patience = patience.filter(|patience| !patience.is_zero());
-                    return Ok(DatagramClient { socket, patience, buffer: vec![0; MAX_REPLY + 1] });
+                    let timeout = timeout.filter(|timeout| !timeout.is_zero());
+                    return Ok(DatagramClient { socket, timeout, buffer: vec![0; MAX_REPLY + 1] });
                 }
                 Err(error) => failure = error,
             }
@@ -73,7 +72,7 @@ impl DatagramClient {
         Err(Error::Connect(failure))
     }
 
-    /// The entries of a folder, in the server's order; an empty name is the root.
+    /// The entries of a directory, in the server's order; an empty name is the root.
     ///
     /// # Errors
     ///
@@ -98,8 +97,8 @@ impl DatagramClient {
         parse_hash(&self.request("HASH", path.as_ref(), &[])?)
     }
 
-    /// Streams a file from `offset` on into `sink`, piece by piece; tells how many bytes that were. How many
-    /// there will be is not known beforehand: `progress` hears of what has come as of what is expected.
+    /// Streams a file from `offset` on into `sink`, piece by piece. Returns the number of bytes. It is
+    /// not known beforehand: `progress` receives the bytes so far as the bytes expected, too.
     ///
     /// The file may be replaced between two pieces: compare the bytes with the server's
     /// [`hash`](DatagramClient::hash).
@@ -155,9 +154,9 @@ impl DatagramClient {
         self.socket.try_clone()
     }
 
-    /// Sends a request until its reply comes; gives the body of that.
+    /// Sends a request until its reply comes. Returns the body of that.
     fn request(&mut self, verb: &str, path: &OsStr, numbers: &[u64]) -> Result<Vec<u8>, Error> {
-        let id = unguessable().map_err(Error::Local)?;
+        let id = random_id().map_err(Error::Local)?;
         let mut request = format!("{id} ").into_bytes();
         request.extend_from_slice(&request_line(verb, path, numbers));
         if request.len() > MAX_REQUEST {
@@ -170,14 +169,14 @@ impl DatagramClient {
         loop {
             self.send(&request)?;
             copies += 1;
-            let left = self.patience.map(|patience| patience.saturating_sub(begun.elapsed()));
+            let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
             let until = Instant::now() + left.map_or(wait, |left| left.min(wait));
             while self.readable_before(until)? {
                 if let Some(body) = self.receive(id)? {
                     return Ok(body);
                 }
             }
-            if self.patience.is_some_and(|patience| begun.elapsed() >= patience) {
+            if self.timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
                 return Err(Error::Unanswered { copies, waited: begun.elapsed() });
             }
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -200,15 +199,16 @@ impl DatagramClient {
         }
     }
 
-    /// Waits for a datagram; gives whether there seems to be one.
+    /// Waits for a datagram. Returns whether one seems to have come.
     fn readable_before(&self, until: Instant) -> Result<bool, Error> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-            match poll(&mut fds, Some(&timespec(left))) {
+            // A wait too long for the type is one without an end.
+            match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
                 // Shut down by another thread: only so does a socket of datagrams come to an end.
                 Ok(_) if fds[0].revents().contains(PollFlags::HUP) => return Err(Error::Closed),
-                // Without this a stream of junk would be read for ever.
+                // Without this a stream of junk would be read without end.
                 Ok(ready) => return Ok(ready > 0 && !left.is_zero()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::Lost(errno.into())),
@@ -216,13 +216,13 @@ impl DatagramClient {
         }
     }
 
-    /// Takes a datagram; gives the body if it is the reply to `id`.
+    /// Takes a datagram. Returns the body if it is the reply to `id`.
     fn receive(&mut self, id: u64) -> Result<Option<Vec<u8>>, Error> {
         let length = match self.socket.recv(&mut self.buffer) {
             Ok(length) => length,
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => return Ok(None),
-                // What came back is the network's word that nobody listens.
+                // An ICMP error: nothing listens at the address.
                 _ => return Err(Error::Connect(error)),
             },
         };
@@ -244,14 +244,14 @@ fn connected(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Whether it is known at once that nobody listens there, as it is on this machine: `localhost` often has two
+/// Whether the kernel reports at once that nothing listens there, as it does on this machine: `localhost` often has two
 /// addresses, and a server has one. An empty datagram gets no reply.
 fn is_refused(socket: &UdpSocket) -> bool {
     socket.send(&[]).is_err() || !matches!(socket.take_error(), Ok(None))
 }
 
-/// An identifier that nobody can forge a reply to without having seen the request.
-fn unguessable() -> io::Result<u64> {
+/// Returns an identifier that cannot be guessed: to forge a reply takes having seen the request.
+fn random_id() -> io::Result<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_ne_bytes(bytes) >> 1) // the protocol's numbers end at 2^63-1

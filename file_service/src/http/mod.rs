@@ -1,9 +1,15 @@
-//! HTTP/1.0 and 1.1 on the port of the file protocol, for browsers and other people's tools.
+//! HTTP/1.0 and 1.1 on the port of the file protocol, for browsers and third-party tools.
 //!
-//! Everything here is a function of bytes: no sockets, no files. [`parse`] reads one request head,
-//! [`decide`] and [`decide_put`] weigh its conditions against a file, the functions of `response`
-//! write what goes back, and [`page`] and [`json`] show a folder; `origin` judges which pages may write.
-//! Who reads and sends all this is the session.
+//! Everything here is a function of bytes: no sockets, no files. The session reads and sends the bytes.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `text` | dates, numbers and names as text |
+//! | `origin` | which pages may write |
+//! | `conditions` | conditional requests, ranges, entity tags |
+//! | `request` | the parser of a request header |
+//! | `page` | a directory as a page and as JSON |
+//! | `response` | response headers, and short responses |
 //!
 //! The parser is strict on purpose. Two parties that disagree about where a request ends can be
 //! played against each other (request smuggling), so whatever is malformed or has two readings is
@@ -14,8 +20,11 @@ mod origin;
 mod page;
 mod request;
 mod response;
+mod text;
 
-pub(crate) use conditions::{Decision, decide, decide_put};
-pub(crate) use page::{Server, json, page};
+pub(crate) use conditions::Decision;
+pub(crate) use page::{ServerInfo, json, page};
 pub(crate) use request::{Expect, Method, Parsed, Request, View, is_request_line, parse};
-pub(crate) use response::{CONTINUE, document_head, error, file_head, options, stored};
+pub(crate) use response::{
+    CONTINUE, write_document_header, write_error, write_file_header, write_options, write_stored,
+};

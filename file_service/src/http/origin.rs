@@ -1,21 +1,21 @@
 //! Who may write: programs, and the pages of this server itself, but no page of another site.
 //!
 //! A browser runs the pages of every site on the machine of its user, so that any site can send requests
-//! to a server on the loopback of whoever visits it. The browser tells where a request comes from in two
+//! to a server on the loopback of a visitor. The browser states where a request comes from in two
 //! fields that a script cannot set: `Origin`, the scheme, host and port of the page (RFC 6454), and
 //! `Sec-Fetch-Site`, its relation to the server (Fetch Metadata). A request with neither comes from no
 //! page.
 //!
 //! One trick is left to the attacker: a name of theirs that first leads to their server, and then to
-//! 127.0.0.1 (DNS rebinding). The page's origin and the `Host` are then the same, and foreign. Therefore
-//! the host must be one that no stranger's name server answers for: an address, `localhost`, or the
-//! name that the server was told to listen on.
+//! 127.0.0.1 (DNS rebinding). The page's origin and the `Host` are then the same, and the attacker's. Therefore
+//! the host must be one that no other party's name server answers for: an address, `localhost`, or the
+//! name of `--addr`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What a browser says of the page that a request comes from.
+/// What a browser sends about the page that a request comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sender {
+pub(super) struct PageOrigin {
     /// The value of `Host`, empty where there is none.
     pub(super) host: Vec<u8>,
     /// The value of `Origin`.
@@ -25,35 +25,35 @@ pub(super) struct Sender {
 }
 
 /// The refusal of a page of another origin.
-pub(super) const FOREIGN: &str = "the page that asks for this is not of this server";
+pub(super) const CROSS_ORIGIN: &str = "the page that asks for this is not of this server";
 
-/// The refusal of a host by which a stranger might call this server.
+/// The refusal of a host name that another party may have pointed at this server.
 pub(super) const UNKNOWN_HOST: &str = "a browser may write only to the server's address, to localhost or to the name it was started with";
 
-/// Why the page may not write, if it may not. `own_name` is the host of `--addr`.
-pub(super) fn objection(sender: &Sender, own_name: Option<&str>) -> Option<&'static str> {
-    let Sender { host, origin, site } = sender;
+/// Returns why the page may not write, unless it may. `own_name` is the host of `--addr`.
+pub(super) fn refusal(page: &PageOrigin, own_name: Option<&str>) -> Option<&'static str> {
+    let PageOrigin { host, origin, site } = page;
     // `none` is a request that the user began without a page.
     let is_related = |site: &Vec<u8>| matches!(&site[..], b"same-origin" | b"none");
     if !site.as_ref().is_none_or(is_related) {
-        return Some(FOREIGN);
+        return Some(CROSS_ORIGIN);
     }
     if let Some(origin) = origin {
-        let page = origin.split_at_checked("http://".len());
-        let is_own = page.is_some_and(|(scheme, page)| {
+        let parts = origin.split_at_checked("http://".len());
+        let is_own = parts.is_some_and(|(scheme, authority)| {
             scheme.eq_ignore_ascii_case(b"http://")
-                && !page.is_empty()
-                && page.eq_ignore_ascii_case(host)
+                && !authority.is_empty()
+                && authority.eq_ignore_ascii_case(host)
         });
         if !is_own {
-            return Some(FOREIGN);
+            return Some(CROSS_ORIGIN);
         }
     }
-    (!is_known(without_port(host), own_name)).then_some(UNKNOWN_HOST)
+    (!is_trusted_host(without_port(host), own_name)).then_some(UNKNOWN_HOST)
 }
 
-/// Whether no stranger can have a name server answer for this host.
-fn is_known(host: &[u8], own_name: Option<&str>) -> bool {
+/// Whether no other party can have a name server answer for this host.
+fn is_trusted_host(host: &[u8], own_name: Option<&str>) -> bool {
     let Ok(host) = std::str::from_utf8(host) else {
         return false;
     };
@@ -62,7 +62,7 @@ fn is_known(host: &[u8], own_name: Option<&str>) -> bool {
         Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
         None => host.parse::<Ipv4Addr>().is_ok(),
     };
-    // Browsers take all names below localhost for the loopback, and ask nobody.
+    // Browsers take all names below localhost for the loopback, without a name server.
     let is_local = host.rsplit('.').next().is_some_and(|top| top.eq_ignore_ascii_case("localhost"));
     is_address || is_local || own_name.is_some_and(|name| name.eq_ignore_ascii_case(host))
 }
@@ -85,12 +85,13 @@ mod tests {
 
     fn judged(host: &str, origin: Option<&str>, site: Option<&str>) -> Option<&'static str> {
         let bytes = |text: &str| text.as_bytes().to_vec();
-        let sender = Sender { host: bytes(host), origin: origin.map(bytes), site: site.map(bytes) };
-        objection(&sender, Some("box.lan"))
+        let page =
+            PageOrigin { host: bytes(host), origin: origin.map(bytes), site: site.map(bytes) };
+        refusal(&page, Some("box.lan"))
     }
 
     #[test]
-    fn the_servers_own_page_may_write() {
+    fn own_page_may_write() {
         for host in [
             "127.0.0.1:9000",
             "127.0.0.1",
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_may_not() {
+    fn other_pages_may_not_write() {
         let host = "127.0.0.1:9000";
         for origin in [
             "null",
@@ -132,20 +133,24 @@ mod tests {
             "file://",
             "httpä//127.0.0.1:9000",
         ] {
-            assert_eq!(judged(host, Some(origin), None), Some(FOREIGN), "{origin}");
-            assert_eq!(judged(host, Some(origin), Some("same-origin")), Some(FOREIGN), "{origin}");
+            assert_eq!(judged(host, Some(origin), None), Some(CROSS_ORIGIN), "{origin}");
+            assert_eq!(
+                judged(host, Some(origin), Some("same-origin")),
+                Some(CROSS_ORIGIN),
+                "{origin}"
+            );
         }
         for site in ["cross-site", "same-site", "", "Same-Origin", "same-origin, none", "x"] {
-            assert_eq!(judged(host, None, Some(site)), Some(FOREIGN), "{site}");
+            assert_eq!(judged(host, None, Some(site)), Some(CROSS_ORIGIN), "{site}");
             let own = Some("http://127.0.0.1:9000");
-            assert_eq!(judged(host, own, Some(site)), Some(FOREIGN), "{site}");
+            assert_eq!(judged(host, own, Some(site)), Some(CROSS_ORIGIN), "{site}");
         }
         // Without a host nothing is the same as it.
-        assert_eq!(judged("", Some("http://"), None), Some(FOREIGN));
+        assert_eq!(judged("", Some("http://"), None), Some(CROSS_ORIGIN));
     }
 
     #[test]
-    fn a_strangers_name_for_the_server_is_refused() {
+    fn unknown_host_is_refused() {
         for host in [
             "evil.example:9000",
             "evil.example",
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_left_out() {
+    fn port_is_left_out() {
         for (host, name) in [
             ("a:1", "a"),
             ("a:", "a"),

@@ -144,8 +144,10 @@ pub(super) fn download(subject: &Subject) {
         let mut conn = Conn::connect_narrow(server.address());
         let start = Instant::now();
         conn.send(if http { http_get("/f") } else { b"GET f\n".to_vec() });
-        let held =
-            || !oracles::connection_holders(&server.family(), conn.peer(), conn.local()).is_empty();
+        let held = || {
+            !oracles::connection_holders(&server.process_tree(), conn.peer(), conn.local())
+                .is_empty()
+        };
         // It may also be over already, if this process was held up meanwhile.
         eventually("the transfer begins", || {
             oracles::unread(conn.peer(), conn.local()).is_none_or(|unread| unread == 0 && held())

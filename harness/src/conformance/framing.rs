@@ -413,6 +413,6 @@ pub(super) fn a_quiet_client_gets_no_answer(subject: &Subject) {
     conn.closed();
     let (local, peer) = (conn.local(), conn.peer());
     eventually("the connection is let go", || {
-        oracles::connection_holders(&server.family(), peer, local).is_empty()
+        oracles::connection_holders(&server.process_tree(), peer, local).is_empty()
     });
 }

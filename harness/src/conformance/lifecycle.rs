@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::{http_get, noise, stays};
 use crate::root::pattern;
 use crate::server::Exit;
-use crate::wait::{PATIENCE, eventually, within};
+use crate::wait::{TIMEOUT, eventually, within};
 use crate::wire::Conn;
 use crate::{Server, Subject, oracles};
 
@@ -125,8 +125,8 @@ pub(super) fn a_download_is_finished(subject: &Subject) {
         assert_eq!(conn.ok_line(), size);
         server.signal(signal);
         eventually("new connections are refused", || refuses(&server));
-        let family = server.family();
-        assert_eq!(oracles::listener_holders(&family, server.address()), [0; 0]);
+        let tree = server.process_tree();
+        assert_eq!(oracles::listener_holders(&tree, server.address()), [0; 0]);
         conn.widen();
         assert_eq!(conn.follow(&pattern(), 0, size), size);
         conn.closed();
@@ -191,7 +191,7 @@ pub(super) fn draining_has_an_end(subject: &Subject) {
     assert!(elapsed >= Duration::from_millis(470), "gave up after {elapsed:?}");
     server.log_until("a warning", |log| log.contains('\n'));
     let gone = || server.children().iter().all(|p| p.state == 'Z');
-    assert!(within(PATIENCE, gone), "left behind: {:?}", server.children());
+    assert!(within(TIMEOUT, gone), "left behind: {:?}", server.children());
     download.widen();
     assert!(download.drain() < size);
     drop(upload);
@@ -216,7 +216,7 @@ pub(super) fn a_second_signal(subject: &Subject) {
         let code = 128 + second.as_raw();
         assert_eq!(server.wait_exit(), Exit::Code(code), "{first:?}, then {second:?}");
         let gone = || server.children().iter().all(|p| p.state == 'Z');
-        assert!(within(PATIENCE, gone), "left behind: {:?}", server.children());
+        assert!(within(TIMEOUT, gone), "left behind: {:?}", server.children());
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{begun, http_get, noise, said_to_the_end, stays};
 use crate::root::pattern;
-use crate::wait::{PATIENCE, eventually, within};
+use crate::wait::{TIMEOUT, eventually, within};
 use crate::wire::{Conn, Reply};
 use crate::{Server, Subject, oracles, proc};
 
@@ -35,7 +35,7 @@ fn waits(server: &Server) -> Conn {
 /// One client more than allowed is told `busy`; or it waits, where that is the model's way.
 #[track_caller]
 fn is_left_out(subject: &Subject, server: &Server) -> Option<Conn> {
-    if subject.is_patient() {
+    if subject.do_excess_clients_wait() {
         return Some(waits(server));
     }
     let refusal = admitted(server).err().expect("more clients than allowed at once");
@@ -46,7 +46,7 @@ fn is_left_out(subject: &Subject, server: &Server) -> Option<Conn> {
 pub(super) fn more_clients_than_allowed(subject: &Subject) {
     let server = subject.start(&["--max-connections", "4"]);
     let mut served: Vec<Conn> = (0..4).map(|_| admitted(&server).expect("room for 4")).collect();
-    if subject.is_patient() {
+    if subject.do_excess_clients_wait() {
         let waiting: Vec<Conn> = (0..20).map(|_| waits(&server)).collect();
         served.iter_mut().for_each(stays);
         // Each that leaves makes room for the one that has waited longest.
@@ -77,7 +77,7 @@ pub(super) fn busy_is_no_reset(subject: &Subject) {
     let server = subject.start(&["--max-connections", "1"]);
     let mut inside = admitted(&server).expect("room for one");
     let body = noise(2 << 20);
-    if subject.is_patient() {
+    if subject.do_excess_clients_wait() {
         // More than the kernel keeps for a client that is not served yet.
         let conns = [waits(&server), waits(&server)];
         thread::scope(|scope| {
@@ -217,9 +217,9 @@ pub(super) fn a_storm_of_short_connections(subject: &Subject) {
             });
         }
     });
-    eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
+    eventually("no zombie is left", || oracles::zombies(&server.process_tree()).is_empty());
     gives_back_all_but(&kinds, &server);
-    eventually("no process is left over", || server.family().len() <= size);
+    eventually("no process is left over", || server.process_tree().len() <= size);
     stays(&mut server.connect());
 }
 
@@ -234,11 +234,11 @@ fn comes_to_rest(server: &Server) {
 
 /// The descriptors and the number of processes of a server that has nothing to do.
 fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize) {
-    let look = || (oracles::descriptor_kinds(&server.family()), server.family().len());
+    let look = || (oracles::descriptor_kinds(&server.process_tree()), server.process_tree().len());
     let mut last = look();
     eventually("the server comes to rest", || {
         // That nothing changes is not enough: a parent that still has children to fork may wait for a core as long.
-        let asleep = oracles::asleep_during(&server.family(), Duration::from_millis(30));
+        let asleep = oracles::asleep_during(&server.process_tree(), Duration::from_millis(30));
         let now = look();
         let rests = asleep && now == last;
         last = now;
@@ -251,10 +251,10 @@ fn settled(server: &Server) -> (std::collections::BTreeMap<String, usize>, usize
 /// was perhaps not quite gone yet when it was looked at before.
 #[track_caller]
 fn gives_back_all_but(kinds: &std::collections::BTreeMap<String, usize>, server: &Server) {
-    let now = || oracles::descriptor_kinds(&server.family());
+    let now = || oracles::descriptor_kinds(&server.process_tree());
     let had = |kind: &String| kinds.get(kind).copied().unwrap_or(0);
     let back = || now().iter().all(|(kind, count)| *count <= had(kind));
-    assert!(within(PATIENCE, back), "{:?} were {kinds:?}", now());
+    assert!(within(TIMEOUT, back), "{:?} were {kinds:?}", now());
 }
 
 pub(super) fn clients_that_vanish(subject: &Subject) {
@@ -277,7 +277,7 @@ pub(super) fn clients_that_vanish(subject: &Subject) {
     }
     assert!(server.is_running());
     gives_back_all_but(&kinds, &server);
-    eventually("no process is left over", || server.family().len() <= size);
+    eventually("no process is left over", || server.process_tree().len() <= size);
     stays(&mut server.connect());
 }
 
@@ -339,9 +339,9 @@ pub(super) fn memory_is_bounded(subject: &Subject) {
     server.root().sparse("large", 256 << 20);
     server.ask("LIST").ok();
     settled(&server); // or children that are forked later would count as growth
-    let before = oracles::memory(&server.family());
+    let before = oracles::memory(&server.process_tree());
     let enough = |what: &str| {
-        let now = oracles::memory(&server.family());
+        let now = oracles::memory(&server.process_tree());
         let grown = now.saturating_sub(before) >> 20;
         assert!(grown < 24, "{grown} MiB more memory for {what}");
     };
@@ -391,7 +391,7 @@ pub(super) fn a_child_holds_only_its_own_socket(subject: &Subject) {
     let server = subject.start(&[]);
     let mut clients: Vec<Conn> = (0..5).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(stays);
-    let holders = oracles::listener_holders(&server.family(), server.address());
+    let holders = oracles::listener_holders(&server.process_tree(), server.address());
     if !subject.do_children_listen() {
         assert_eq!(holders, [server.pid()], "only the parent listens");
     }
@@ -419,7 +419,7 @@ pub(super) fn a_child_that_is_killed(subject: &Subject) {
         assert!(victim.drain() < 64 << 20, "a dead child went on sending");
         stays(&mut other);
     }
-    eventually("no zombie is left", || oracles::zombies(&server.family()).is_empty());
+    eventually("no zombie is left", || oracles::zombies(&server.process_tree()).is_empty());
 }
 
 pub(super) fn children_whose_parent_is_killed(subject: &Subject) {

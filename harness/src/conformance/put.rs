@@ -162,7 +162,7 @@ pub(super) fn draining_ends(subject: &Subject) {
     assert_eq!(silent.rest(), b"");
     let (local, peer) = (silent.local(), silent.peer());
     eventually("the connection is let go though its client stays", || {
-        oracles::connection_holders(&server.family(), peer, local).is_empty()
+        oracles::connection_holders(&server.process_tree(), peer, local).is_empty()
     });
 }
 

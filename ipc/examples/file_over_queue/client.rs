@@ -9,24 +9,24 @@ use file_service::Transport;
 pub const UPLOAD: &[u8] = b"written by the client\n";
 
 /// Lists, reads, uploads and hashes; gives the replies but for the listing's times.
-pub fn visit(
+pub fn run(
     stream: &mut (impl Read + Write + Transport),
     content: &[u8],
 ) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
     let mut reader = BufReader::new(stream);
-    let listing = ask(&mut reader, "LIST", b"")?;
+    let listing = send_request(&mut reader, "LIST", b"")?;
     println!("LIST          {}", String::from_utf8_lossy(&listing).trim_end());
-    let whole = ask(&mut reader, "GET numbers", b"")?;
+    let whole = send_request(&mut reader, "GET numbers", b"")?;
     println!("GET numbers   {} bytes, those of the file: {}", whole.len(), whole == content);
-    let part = ask(&mut reader, "GET numbers 250 3", b"")?;
+    let part = send_request(&mut reader, "GET numbers 250 3", b"")?;
     println!("GET a piece   {part:?}, those of the file: {}", part == content[250..253]);
-    let upload = ask(&mut reader, &format!("PUT upload {}", UPLOAD.len()), UPLOAD)?;
+    let upload = send_request(&mut reader, &format!("PUT upload {}", UPLOAD.len()), UPLOAD)?;
     println!("PUT upload    {} bytes", UPLOAD.len());
-    let hash = ask(&mut reader, "HASH upload", b"")?;
+    let hash = send_request(&mut reader, "HASH upload", b"")?;
     println!("HASH upload   {}", String::from_utf8_lossy(&hash).trim_end());
-    let again = ask(&mut reader, "GET upload", b"")?;
+    let again = send_request(&mut reader, "GET upload", b"")?;
     println!("GET upload    those that were sent: {}", again == UPLOAD);
-    ask(&mut reader, "QUIT", b"")?;
+    send_request(&mut reader, "QUIT", b"")?;
     // The end is said in both directions: theirs, then ours.
     let rest = reader.read_to_end(&mut Vec::new())?;
     println!("QUIT          {rest} bytes after the last reply");
@@ -35,7 +35,7 @@ pub fn visit(
 }
 
 /// Sends a request and perhaps a body; gives the body of the reply.
-fn ask<S: Read + Write>(
+fn send_request<S: Read + Write>(
     reader: &mut BufReader<&mut S>,
     request: &str,
     body: &[u8],

@@ -13,7 +13,7 @@
 //!
 //! Look at: the replies, the same byte for byte; the count of messages: a file of 100,000 bytes takes 25.
 //! What the queue does *not* tell: that the other side has died. The socket gives the end of the stream
-//! then; over queues only a time-out helps.
+//! then; over queues only a timeout helps.
 
 mod client;
 mod transport;
@@ -30,14 +30,14 @@ use ipc::queue::PosixQueue;
 use transport::{CHUNK, MESSAGES, Queues, Socket};
 
 /// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("over-queues", over_queues), ("over-socket", over_socket)]);
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(folder.path().join("numbers"), &content)?;
-    let root = folder.path().to_str().ok_or("a temporary folder whose name is not UTF-8")?;
+    fs::write(directory.path().join("numbers"), &content)?;
+    let root = directory.path().to_str().ok_or("a temporary directory whose name is not UTF-8")?;
 
     println!("-- over two POSIX queues, {MESSAGES} messages of at most {CHUNK} bytes each --");
     let name = |direction: &str| format!("/ipc-file-{}-{direction}", std::process::id());
@@ -45,18 +45,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let up = PosixQueue::create(&name("up"), MESSAGES, CHUNK)?;
     let down = PosixQueue::create(&name("down"), MESSAGES, CHUNK)?;
     let server = Process::new("over-queues").args([up.name(), down.name(), root]).start()?;
-    let mut stream = Queues::new(up, down, PATIENCE);
-    let over_queues = client::visit(&mut stream, &content)?;
+    let mut stream = Queues::new(up, down, TIMEOUT);
+    let over_queues = client::run(&mut stream, &content)?;
     println!("{} messages sent, {} received", stream.sent, stream.received);
-    println!("the server ended with {}", server.join_timeout(PATIENCE)?);
-    check(folder.path())?;
+    println!("the server ended with {}", server.join_timeout(TIMEOUT)?);
+    check(directory.path())?;
 
     println!("\n-- over a socket pair --");
     let (ours, theirs) = UnixStream::pair()?;
     let server = Process::new("over-socket").arg(root).pass(theirs).start()?;
-    let over_socket = client::visit(&mut Socket::new(ours, PATIENCE)?, &content)?;
-    println!("the server ended with {}", server.join_timeout(PATIENCE)?);
-    check(folder.path())?;
+    let over_socket = client::run(&mut Socket::new(ours, TIMEOUT)?, &content)?;
+    println!("the server ended with {}", server.join_timeout(TIMEOUT)?);
+    check(directory.path())?;
 
     if over_queues != over_socket {
         return Err("the replies differ".into());
@@ -66,25 +66,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Looks at the uploaded file itself, and removes it for the next round.
-fn check(folder: &Path) -> Result<(), Box<dyn Error>> {
-    if fs::read(folder.join("upload"))? != client::UPLOAD {
+fn check(directory: &Path) -> Result<(), Box<dyn Error>> {
+    if fs::read(directory.join("upload"))? != client::UPLOAD {
         return Err("the uploaded file does not hold what was sent".into());
     }
     println!("the uploaded file holds what was sent");
-    Ok(fs::remove_file(folder.join("upload"))?)
+    Ok(fs::remove_file(directory.join("upload"))?)
 }
 
 /// A server for one client. Its queues are those of the parent, seen from the other end.
 fn over_queues(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [up, down, root] = arguments else { return Err("usage: UP DOWN ROOT".into()) };
     let (up, down) = (PosixQueue::open(up)?, PosixQueue::open(down)?);
-    serve(Path::new(root), &mut Queues::new(down, up, PATIENCE))
+    serve(Path::new(root), &mut Queues::new(down, up, TIMEOUT))
 }
 
 fn over_socket(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [root] = arguments else { return Err("usage: ROOT".into()) };
     let socket = UnixStream::from(process::passed(0)?);
-    serve(Path::new(root), &mut Socket::new(socket, PATIENCE)?)
+    serve(Path::new(root), &mut Socket::new(socket, TIMEOUT)?)
 }
 
 /// One conversation: what every blocking server of the workspace does.
@@ -94,8 +94,8 @@ fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Erro
     let mut session = Session::new(&service, nobody, Default::default());
     loop {
         match session.advance(transport) {
-            Step::Idle | Step::Again => {}
-            Step::Work(job) => session.resume(job.run()),
+            Step::Idle | Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
             // These transports wait inside their calls; that one came back means that the time is up.
             Step::Wait(_) => session.expire(),
             Step::Closed => return Ok(()),

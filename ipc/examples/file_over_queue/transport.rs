@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use file_service::Transport;
-use ipc::queue::{PosixQueue, Queue, Wait};
+use ipc::Wait;
+use ipc::queue::{PosixQueue, Queue};
 
 /// The longest message, in bytes. An empty one is the end of the stream.
 pub const CHUNK: usize = 4096;
@@ -20,7 +21,7 @@ pub const MESSAGES: usize = 8;
 pub struct Queues {
     to: PosixQueue,
     from: PosixQueue,
-    patience: Duration,
+    timeout: Duration,
     /// The message that is being read, and how much of it was.
     message: Vec<u8>,
     read: usize,
@@ -30,16 +31,16 @@ pub struct Queues {
 }
 
 impl Queues {
-    pub fn new(to: PosixQueue, from: PosixQueue, patience: Duration) -> Self {
+    pub fn new(to: PosixQueue, from: PosixQueue, timeout: Duration) -> Self {
         let (message, at_end) = (Vec::new(), false);
-        Self { to, from, patience, message, read: 0, at_end, sent: 0, received: 0 }
+        Self { to, from, timeout, message, read: 0, at_end, sent: 0, received: 0 }
     }
 
-    fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<usize> {
+    fn read_within(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
         if self.read == self.message.len() && !self.at_end && !buffer.is_empty() {
             self.message.resize(CHUNK, 0);
             self.read = CHUNK; // so that nothing is there to read if the next line fails
-            let received = self.from.receive(&mut self.message, Wait::For(patience));
+            let received = self.from.receive(&mut self.message, Wait::AtMost(timeout));
             let length = received.map_err(would_block)?.length;
             self.message.truncate(length);
             self.read = 0;
@@ -62,7 +63,7 @@ fn would_block(error: ipc::Error) -> io::Error {
 
 impl Read for Queues {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_within(buffer, self.patience)
+        self.read_within(buffer, self.timeout)
     }
 }
 
@@ -70,7 +71,7 @@ impl Write for Queues {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let chunk = &bytes[..bytes.len().min(CHUNK)];
         if !chunk.is_empty() {
-            self.to.send(chunk, 0, Wait::For(self.patience)).map_err(would_block)?;
+            self.to.send(chunk, 0, Wait::AtMost(self.timeout)).map_err(would_block)?;
             self.sent += 1;
         }
         Ok(chunk.len())
@@ -99,7 +100,7 @@ impl Transport for Queues {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.to.send(b"", 0, Wait::For(self.patience)).map_err(would_block)
+        self.to.send(b"", 0, Wait::AtMost(self.timeout)).map_err(would_block)
     }
 }
 
@@ -107,9 +108,9 @@ impl Transport for Queues {
 pub struct Socket(UnixStream);
 
 impl Socket {
-    pub fn new(socket: UnixStream, patience: Duration) -> io::Result<Self> {
-        socket.set_read_timeout(Some(patience))?;
-        socket.set_write_timeout(Some(patience))?;
+    pub fn new(socket: UnixStream, timeout: Duration) -> io::Result<Self> {
+        socket.set_read_timeout(Some(timeout))?;
+        socket.set_write_timeout(Some(timeout))?;
         Ok(Self(socket))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use ipc::queue::{PosixQueue, Queue, Wait};
+use ipc::Wait;
+use ipc::queue::{PosixQueue, Queue};
 
 use crate::protocol::{END, JOB_SIZE};
 

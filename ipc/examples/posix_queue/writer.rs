@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use ipc::queue::{PosixQueue, Queue, Wait};
+use ipc::Wait;
+use ipc::queue::{PosixQueue, Queue};
 
 use crate::protocol::{END, LAST, URGENT, USUAL};
 
@@ -22,7 +23,7 @@ pub fn writer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 
 fn send(queue: &PosixQueue, message: &[u8], priority: u32) -> Result<(), Box<dyn Error>> {
     // The first try is only there to be able to say that the queue is full; `Wait::Forever` alone would do.
-    match queue.send(message, priority, Wait::No) {
+    match queue.send(message, priority, Wait::Never) {
         Err(ipc::Error::WouldBlock { .. }) => {
             println!("writer: the queue is full, so I sleep until the reader takes something");
             Ok(queue.send(message, priority, Wait::Forever)?)

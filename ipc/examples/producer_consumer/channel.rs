@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc::pipe::{self, pipe};
 use ipc::process::{Launch, passed};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
-use ipc::shared::ring::{ManyReceiver, ManySender, RingMany, Wait};
+use ipc::shared::ring::{self, Many, RingMany, WaitStrategy};
 use ipc::socket::Packets;
 use ipc::{Error as IpcError, Key};
 
@@ -16,7 +16,7 @@ use ipc::{Error as IpcError, Key};
 pub const LENGTH: usize = 8;
 
 /// How many messages wait in a queue or ring before producers do.
-const PLACES: usize = 8;
+const CAPACITY: usize = 8;
 
 pub const KINDS: [&str; 5] = ["pipe", "posix queue", "system v queue", "ring", "socket"];
 
@@ -37,14 +37,14 @@ pub struct Channel {
 pub enum Sender {
     Pipe(pipe::Writer),
     Queue(Box<dyn Queue>),
-    Ring(ManySender),
+    Ring(ring::Sender<Many>),
     Socket(Packets),
 }
 
 pub enum Receiver {
     Pipe(pipe::Reader),
     Queue(Box<dyn Queue>),
-    Ring(ManyReceiver),
+    Ring(ring::Receiver<Many>),
     Socket(Packets),
 }
 
@@ -62,17 +62,21 @@ impl Channel {
             }
             "posix queue" => {
                 address.clone_from(&name);
-                Sender::Queue(Box::new(PosixQueue::create(&name, PLACES, LENGTH)?))
+                Sender::Queue(Box::new(PosixQueue::create(&name, CAPACITY, LENGTH)?))
             }
             "system v queue" => {
-                let queue = SysvQueue::create(Key::PRIVATE, PLACES, LENGTH)?;
+                let queue = SysvQueue::create(Key::PRIVATE, CAPACITY, LENGTH)?;
                 address = queue.id().to_string();
                 Sender::Queue(Box::new(queue))
             }
             "ring" => {
                 address.clone_from(&name);
-                let ring =
-                    ring.insert(RingMany::create(name.as_str(), PLACES, LENGTH, Wait::Sleep)?);
+                let ring = ring.insert(RingMany::create(
+                    name.as_str(),
+                    CAPACITY,
+                    LENGTH,
+                    WaitStrategy::Sleep,
+                )?);
                 Sender::Ring(ring.sender()?)
             }
             _ => {
@@ -84,7 +88,7 @@ impl Channel {
         Ok(Self { kind, address, sender: Some(sender), receiver, _ring: ring })
     }
 
-    pub fn hand_sender(&self, launch: Launch) -> ipc::Result<Launch> {
+    pub fn pass_sender(&self, launch: Launch) -> ipc::Result<Launch> {
         let launch = launch.args([self.kind, &self.address]);
         Ok(match &self.sender {
             Some(Sender::Pipe(writer)) => launch.pass(copy(writer)?),
@@ -93,7 +97,7 @@ impl Channel {
         })
     }
 
-    pub fn hand_receiver(&self, launch: Launch) -> ipc::Result<Launch> {
+    pub fn pass_receiver(&self, launch: Launch) -> ipc::Result<Launch> {
         let launch = launch.args([self.kind, &self.address]);
         Ok(match &self.receiver {
             Some(Receiver::Pipe(reader)) => launch.pass(copy(reader)?),
@@ -117,7 +121,7 @@ impl Channel {
 
 /// A second descriptor of the same end, for a child.
 fn copy(end: &impl AsFd) -> ipc::Result<std::os::fd::OwnedFd> {
-    end.as_fd().try_clone_to_owned().map_err(|error| IpcError::Foreign {
+    end.as_fd().try_clone_to_owned().map_err(|error| IpcError::Unusable {
         object: "a copy of a descriptor".into(),
         reason: error.to_string(),
     })
@@ -171,7 +175,7 @@ impl Receiver {
         let length = match self {
             // Whole messages only are in the pipe, so a read cannot give a part of one.
             Self::Pipe(reader) => reader.read(&mut message)?,
-            Self::Queue(queue) => queue.receive(&mut message, ipc::queue::Wait::Forever)?.length,
+            Self::Queue(queue) => queue.receive(&mut message, ipc::Wait::Forever)?.length,
             Self::Socket(socket) => socket.receive(&mut message)?.unwrap_or(0),
             Self::Ring(ring) => {
                 let mut taken = Vec::new();

@@ -28,45 +28,45 @@ use channel::{Channel, KINDS, LENGTH, Receiver, Sender};
 use ipc::process::{self, Process};
 
 const PRODUCERS: u32 = 3;
-const EACH: u32 = 5_000;
+const MESSAGES_EACH: u32 = 5_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     process::init(&[("producer", producer), ("consumer", consumer)]);
-    println!("{PRODUCERS} producers put {EACH} messages each");
+    println!("{PRODUCERS} producers put {MESSAGES_EACH} messages each");
     for kind in KINDS {
         let mut channel = Channel::create(kind)?;
-        let consumers = if kind == "ring" { 1 } else { 2 };
+        let consumer_count = if kind == "ring" { 1 } else { 2 };
         println!("\n-- {kind} --");
-        let mut takers = (1..=consumers)
+        let mut consumers = (1..=consumer_count)
             .map(|n| Process::new("consumer").name(format!("consumer-{n}")).stdout(Stdio::piped()))
-            .map(|launch| channel.hand_receiver(launch)?.start())
+            .map(|launch| channel.pass_receiver(launch)?.start())
             .collect::<Result<Vec<_>, _>>()?;
-        let makers = (0..PRODUCERS)
-            .map(|n| channel.hand_sender(Process::new("producer").arg(n.to_string()))?.start())
+        let producers = (0..PRODUCERS)
+            .map(|n| channel.pass_sender(Process::new("producer").arg(n.to_string()))?.start())
             .collect::<Result<Vec<_>, _>>()?;
-        for maker in &makers {
-            let exit = maker.join()?;
+        for producer in &producers {
+            let exit = producer.join()?;
             if !exit.success() {
-                return Err(format!("{} ended with {exit}", maker.name()).into());
+                return Err(format!("{} ended with {exit}", producer.name()).into());
             }
         }
-        channel.end(consumers)?;
+        channel.end(consumer_count)?;
         let mut total = [0; PRODUCERS as usize];
-        for taker in &mut takers {
+        for consumer in &mut consumers {
             let mut report = String::new();
-            taker.take_stdout().ok_or("no output")?.read_to_string(&mut report)?;
+            consumer.take_stdout().ok_or("no output")?.read_to_string(&mut report)?;
             println!(
                 "{}: {} of the three producers, {}",
-                taker.name(),
+                consumer.name(),
                 report.trim(),
-                taker.join()?
+                consumer.join()?
             );
             for (sum, got) in total.iter_mut().zip(report.split_whitespace()) {
                 *sum += got.parse::<u32>()?;
             }
         }
         println!("together: {total:?}");
-        if total != [EACH; PRODUCERS as usize] {
+        if total != [MESSAGES_EACH; PRODUCERS as usize] {
             return Err(format!("{kind}: messages were lost or doubled").into());
         }
     }
@@ -78,7 +78,7 @@ fn producer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [own, channel @ ..] = arguments else { return Err("usage: NUMBER CHANNEL".into()) };
     let own: u32 = own.parse()?;
     let mut sender = Sender::open(channel)?;
-    for number in 0..EACH {
+    for number in 0..MESSAGES_EACH {
         let mut message = [0; LENGTH];
         message[..4].copy_from_slice(&own.to_le_bytes());
         message[4..].copy_from_slice(&number.to_le_bytes());

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use ipc::queue::{Queue, Select, SysvQueue, Wait};
+use ipc::Wait;
+use ipc::queue::{Queue, Select, SysvQueue};
 
 use crate::protocol::{MESSAGE_SIZE, REPLIES};
 

@@ -21,9 +21,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use ipc::Key;
 use ipc::process::{self, Process};
-use ipc::queue::{Queue, SysvQueue, Wait};
+use ipc::queue::{Queue, SysvQueue};
+use ipc::{Key, Wait};
 
 mod client;
 mod protocol;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // All requests first, so that the replies can be put in against their order.
     let mut requests = Vec::new();
     for _ in &clients {
-        // A client that died would never ask: so wait with a time-out.
+        // A client that died would never ask: so wait with a timeout.
         requests.push(queue.get_timeout(Duration::from_secs(10))?);
     }
     for request in requests.iter().rev() {

@@ -4,7 +4,7 @@ use super::sync::{AtomicU32, Deadline, Ordering, fence, futex_wait, futex_wake};
 
 /// All zero is its initial state: clear, and nobody waits.
 #[repr(C)]
-pub struct Flag {
+pub(crate) struct Flag {
     /// How often it has changed between clear and set. So odd is set, and a waiter that finds any other value than
     /// the even one that it went to sleep with knows that a `set` has come.
     changes: AtomicU32,
@@ -15,12 +15,12 @@ pub struct Flag {
 
 impl Flag {
     /// In memory that is not zero already.
-    #[allow(dead_code)] // Shared memory is; the models are not.
-    pub fn new() -> Self {
+    #[allow(dead_code)] // Shared memory begins as zero, so that only the loom models call this.
+    pub(crate) fn new() -> Self {
         Self { changes: AtomicU32::new(0), waiters: AtomicU32::new(0) }
     }
 
-    pub fn set(&self) {
+    pub(crate) fn set(&self) {
         // An addition would make set clear; a plain write could undo another's change. Even if it is set
         // already this writes, so that what was done before is seen by later waiters.
         if self.changes.fetch_or(1, Ordering::AcqRel) & 1 != 0 {
@@ -33,7 +33,7 @@ impl Flag {
         }
     }
 
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut now = self.changes.load(Ordering::Relaxed);
         while now & 1 != 0 {
             let next = now.wrapping_add(1);
@@ -44,12 +44,12 @@ impl Flag {
         }
     }
 
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.changes.load(Ordering::Acquire) & 1 != 0
     }
 
     /// Waits until it is set; `false` if the deadline passed before.
-    pub fn wait(&self, until: Option<&Deadline>) -> bool {
+    pub(crate) fn wait(&self, until: Option<&Deadline>) -> bool {
         let before = self.changes.load(Ordering::Acquire);
         if before & 1 != 0 {
             return true;

@@ -41,9 +41,9 @@
 //!
 //! # Name, death, cost
 //!
-//! The name is that of the segment, see [`shared`](crate::shared#places-and-the-lifetime-of-their-names): the creator removes it.
+//! The name is that of the segment, see [`shared`](crate::shared#locations-and-the-lifetime-of-their-names): the creator removes it.
 //! A waiter that dies disturbs nobody. The death of the one who was to set it is not noticed: use a
-//! time-out and look. `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and
+//! timeout and look. `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and
 //! the `set` that ends it, a system call each.
 
 mod flag;
@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::shared::sync;
-use crate::shared::{Memory, Part, Place, Shared};
+use crate::shared::{Location, Memory, Part, Shared};
 use crate::sys::Deadline;
 use flag::Flag;
 
@@ -71,9 +71,9 @@ impl Event {
     /// # Errors
     ///
     /// As for [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>) -> Result<Self> {
+    pub fn create(location: impl Into<Location>) -> Result<Self> {
         let size = size_of::<Flag>() as u64;
-        let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
+        let memory = Memory::create(location.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
         Self::new(&memory)
     }
 
@@ -82,8 +82,8 @@ impl Event {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
-        let (memory, _) = Memory::open(place.into(), HOLDS)?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, _) = Memory::open(location.into(), HOLDS)?;
         Self::new(&memory)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::mutex::Guard;
 use crate::error::Result;
 use crate::shared::sync::{futex_wait, futex_wake};
-use crate::shared::{Cell, Memory, Part, Place, Scalar, Shared};
+use crate::shared::{Cell, Location, Memory, Part, Scalar, Shared};
 use crate::sys::Deadline;
 
 /// Waiting, with a [`Mutex`](super::Mutex), until what it protects has changed.
@@ -59,9 +59,9 @@ impl Condition {
     /// # Errors
     ///
     /// As for [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>) -> Result<Self> {
+    pub fn create(location: impl Into<Location>) -> Result<Self> {
         let size = size_of::<State>() as u64;
-        let memory = Memory::create(place.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
+        let memory = Memory::create(location.into(), HOLDS, size, [0; 3], |_| Ok(()))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
 
@@ -70,8 +70,8 @@ impl Condition {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
-        let (memory, _) = Memory::open(place.into(), HOLDS)?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, _) = Memory::open(location.into(), HOLDS)?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
 
@@ -85,7 +85,7 @@ impl Condition {
     /// Those of [`Mutex::lock`](super::Mutex::lock). The guard may be a recovered one: its last holder may have died
     /// while this one waited.
     pub fn wait<'a, T: Scalar>(&self, guard: Guard<'a, T>) -> Result<Guard<'a, T>> {
-        self.sleep(guard, None).map(|(guard, _)| guard)
+        self.wait_until(guard, None).map(|(guard, _)| guard)
     }
 
     /// As [`wait`](Self::wait), but not longer than `timeout`, apart from the time that it takes to lock again.
@@ -99,7 +99,7 @@ impl Condition {
         guard: Guard<'a, T>,
         timeout: Duration,
     ) -> Result<(Guard<'a, T>, bool)> {
-        self.sleep(guard, Some(&Deadline::monotonic(timeout)))
+        self.wait_until(guard, Some(&Deadline::monotonic(timeout)))
     }
 
     /// Waits for as long as `condition` holds. It is asked with the mutex locked. Ends as well when the guard
@@ -119,10 +119,10 @@ impl Condition {
         Ok(guard)
     }
 
-    fn sleep<'a, T: Scalar>(
+    fn wait_until<'a, T: Scalar>(
         &self,
         guard: Guard<'a, T>,
-        until: Option<&Deadline>,
+        deadline: Option<&Deadline>,
     ) -> Result<(Guard<'a, T>, bool)> {
         let mutex = guard.mutex();
         // Both under the lock, so whoever changes the numbers after it has been given up sees that somebody
@@ -130,9 +130,9 @@ impl Condition {
         self.0.waiting.fetch_add(1, Ordering::SeqCst);
         let before = self.0.notified.load(Ordering::SeqCst);
         drop(guard);
-        let passed = futex_wait(&self.0.notified, before, until);
+        let timed_out = futex_wait(&self.0.notified, before, deadline);
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        mutex.lock().map(|guard| (guard, passed))
+        mutex.lock().map(|guard| (guard, timed_out))
     }
 
     /// Wakes one of those who wait, if there are any. A waiter that is killed in this very moment takes it along.
@@ -145,11 +145,11 @@ impl Condition {
         self.notify(i32::MAX);
     }
 
-    fn notify(&self, most: i32) {
+    fn notify(&self, count: i32) {
         self.0.notified.fetch_add(1, Ordering::SeqCst);
         // In this order: who is not seen here has read the new count, and will not sleep on the old one.
         if self.0.waiting.load(Ordering::SeqCst) != 0 {
-            futex_wake(&self.0.notified, most);
+            futex_wake(&self.0.notified, count);
         }
     }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::poll::{PollTimeout, poll};
 
 use crate::error::{Error, Result};
-use crate::sys::{Deadline, retry};
+use crate::sys::{Deadline, backoff, pause, retry};
 
 /// A lock on a whole file, shared by many or exclusive to one.
 ///
@@ -61,10 +60,7 @@ impl FileLock {
             .mode(0o600)
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY) // a FIFO or a terminal must not hang
             .open(path)
-            .map_err(|error| {
-                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
-                Error::system(&object, "open", errno)
-            })?;
+            .map_err(|error| Error::io(&object, "open", &error))?;
         Ok(Self { file, object })
     }
 
@@ -74,7 +70,7 @@ impl FileLock {
     ///
     /// The kernel's reasons, such as `ENOLCK`. Deadlocks are not detected.
     pub fn lock(&mut self) -> Result<FileGuard<'_>> {
-        self.wait(libc::F_WRLCK)
+        self.acquire(libc::F_WRLCK)
     }
 
     /// Takes it together with others who do so, and waits while somebody has it exclusively.
@@ -83,7 +79,7 @@ impl FileLock {
     ///
     /// As for [`lock`](Self::lock).
     pub fn lock_shared(&mut self) -> Result<FileGuard<'_>> {
-        self.wait(libc::F_RDLCK)
+        self.acquire(libc::F_RDLCK)
     }
 
     /// Takes it exclusively, if it is free now.
@@ -92,7 +88,7 @@ impl FileLock {
     ///
     /// [`Error::WouldBlock`] if it is not, and those of [`lock`](Self::lock).
     pub fn try_lock(&mut self) -> Result<FileGuard<'_>> {
-        self.attempt(libc::F_WRLCK)?;
+        self.try_acquire(libc::F_WRLCK)?;
         Ok(FileGuard { lock: self })
     }
 
@@ -102,7 +98,7 @@ impl FileLock {
     ///
     /// As for [`try_lock`](Self::try_lock).
     pub fn try_lock_shared(&mut self) -> Result<FileGuard<'_>> {
-        self.attempt(libc::F_RDLCK)?;
+        self.try_acquire(libc::F_RDLCK)?;
         Ok(FileGuard { lock: self })
     }
 
@@ -115,7 +111,7 @@ impl FileLock {
     ///
     /// [`Error::TimedOut`], and those of [`lock`](Self::lock).
     pub fn lock_timeout(&mut self, timeout: Duration) -> Result<FileGuard<'_>> {
-        self.ask(libc::F_WRLCK, timeout)
+        self.acquire_timeout(libc::F_WRLCK, timeout)
     }
 
     /// As [`lock_shared`](Self::lock_shared), but not longer than `timeout`; see
@@ -125,17 +121,17 @@ impl FileLock {
     ///
     /// As for [`lock_timeout`](Self::lock_timeout).
     pub fn lock_shared_timeout(&mut self, timeout: Duration) -> Result<FileGuard<'_>> {
-        self.ask(libc::F_RDLCK, timeout)
+        self.acquire_timeout(libc::F_RDLCK, timeout)
     }
 
-    fn wait(&mut self, kind: i32) -> Result<FileGuard<'_>> {
+    fn acquire(&mut self, kind: i32) -> Result<FileGuard<'_>> {
         let whole = whole_file(kind);
         retry(|| fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&whole)))
             .map_err(|errno| Error::system(&self.object, "fcntl(F_OFD_SETLKW)", errno))?;
         Ok(FileGuard { lock: self })
     }
 
-    fn attempt(&self, kind: i32) -> Result<()> {
+    fn try_acquire(&self, kind: i32) -> Result<()> {
         let whole = whole_file(kind);
         match retry(|| fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole))) {
             Ok(_) => Ok(()),
@@ -146,11 +142,11 @@ impl FileLock {
         }
     }
 
-    fn ask(&mut self, kind: i32, timeout: Duration) -> Result<FileGuard<'_>> {
+    fn acquire_timeout(&mut self, kind: i32, timeout: Duration) -> Result<FileGuard<'_>> {
         let deadline = Deadline::monotonic(timeout);
-        let mut pause = Duration::from_millis(1);
+        let mut pauses = backoff(Duration::from_millis(1), Duration::from_millis(20));
         loop {
-            match self.attempt(kind) {
+            match self.try_acquire(kind) {
                 Err(Error::WouldBlock { .. }) => {}
                 result => return result.map(|()| FileGuard { lock: self }),
             }
@@ -158,12 +154,7 @@ impl FileLock {
             if left.is_zero() {
                 return Err(deadline.passed(&self.object));
             }
-            // Rounded up, so that the last pause does not end before the deadline, again and again.
-            let pause_now = pause.min(left) + Duration::from_micros(999);
-            let pause_now = PollTimeout::try_from(pause_now).unwrap_or(PollTimeout::MAX);
-            // Nothing can be waited for; a signal only makes the next question come sooner.
-            let _ = poll(&mut [], pause_now);
-            pause = (pause * 2).min(Duration::from_millis(20));
+            pause(pauses.next().unwrap_or_default().min(left));
         }
     }
 }

@@ -32,7 +32,7 @@
 //!
 //! # Lifetime of the name
 //!
-//! Mutex and condition: that of the segment, see [`shared`](crate::shared#places-and-the-lifetime-of-their-names); the creator
+//! Mutex and condition: that of the segment, see [`shared`](crate::shared#locations-and-the-lifetime-of-their-names); the creator
 //! removes it. The file of a file lock is *not* removed: whoever has it open would hold a lock on a file that the
 //! next one does not find.
 //!

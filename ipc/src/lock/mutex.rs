@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::{Error, Result};
-use crate::shared::{Cell, Memory, Part, Place, Scalar, Shared};
+use crate::shared::{Cell, Location, Memory, Part, Scalar, Shared};
 use crate::sys::Deadline;
 
 /// A mutex for processes, with the numbers that it protects. See the [module](super).
@@ -19,24 +19,24 @@ use crate::sys::Deadline;
 /// It never moves: it lies in a segment, and this value only refers to it. Threads of one process may share it
 /// too.
 pub struct Mutex<T: Scalar> {
-    raw: Part<Raw>,
+    raw: Part<RawMutex>,
     cells: Part<[Cell<T>]>,
     /// Guards of this process that have not unlocked. With one that was forgotten the kernel still has the
     /// address of the mutex, and would write there when the thread ends.
-    held: AtomicUsize,
+    guards: AtomicUsize,
 }
 
 /// Nobody but the C library looks inside.
 #[repr(C, align(64))]
-pub(super) struct Raw(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
+pub(super) struct RawMutex(UnsafeCell<MaybeUninit<libc::pthread_mutex_t>>);
 
 // SAFETY: a pthread mutex is made to be used from several threads, and only its functions are called on it.
-unsafe impl Sync for Raw {}
+unsafe impl Sync for RawMutex {}
 // SAFETY: never read or written but by the functions of the C library, which expect other processes to do the
 // same; `MaybeUninit`, so any bits are valid. That it has been initialised is what the header's flag says.
-unsafe impl Shared for Raw {}
+unsafe impl Shared for RawMutex {}
 
-const CELLS: usize = Memory::CONTENT + size_of::<Raw>();
+const CELLS_OFFSET: usize = Memory::CONTENT + size_of::<RawMutex>();
 
 impl<T: Scalar> Mutex<T> {
     /// Makes a mutex that protects `length` numbers, all zero. Zero of them is a lock for something that lies
@@ -46,19 +46,17 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// [`Error::OutOfRange`] for more numbers than there can be memory; else as for
     /// [`Value::create`](crate::shared::Value::create).
-    pub fn create(place: impl Into<Place>, length: usize) -> Result<Self> {
-        let (given, most) = (length as u64, isize::MAX as u64 / 16);
-        if given > most {
-            let object = "mutex in shared memory".to_owned();
-            return Err(Error::OutOfRange { object, what: "length", given, least: 0, most });
-        }
-        let size = size_of::<Raw>() as u64 + given * size_of::<Cell<T>>() as u64;
-        let facts = [given, size_of::<libc::pthread_mutex_t>() as u64, 0];
-        let memory = Memory::create(place.into(), &holds::<T>(), size, facts, |memory| {
+    pub fn create(location: impl Into<Location>, length: usize) -> Result<Self> {
+        let length = length as u64;
+        let range = 0..=isize::MAX as u64 / 16;
+        Error::check_range("mutex in shared memory", "length", length, range)?;
+        let size = size_of::<RawMutex>() as u64 + length * size_of::<Cell<T>>() as u64;
+        let facts = [length, size_of::<libc::pthread_mutex_t>() as u64, 0];
+        let memory = Memory::create(location.into(), &holds::<T>(), size, facts, |memory| {
             initialise(memory, memory.object(Memory::CONTENT)?)
         })?;
         let raw = memory.part(Memory::CONTENT)?;
-        Ok(Self { raw, cells: memory.parts(CELLS, given)?, held: AtomicUsize::new(0) })
+        Ok(Self { raw, cells: memory.parts(CELLS_OFFSET, length)?, guards: AtomicUsize::new(0) })
     }
 
     /// Opens a mutex that another process made.
@@ -66,13 +64,13 @@ impl<T: Scalar> Mutex<T> {
     /// # Errors
     ///
     /// As for [`Value::open`](crate::shared::Value::open).
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
-        let (memory, [length, size, _]) = Memory::open(place.into(), &holds::<T>())?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, [length, size, _]) = Memory::open(location.into(), &holds::<T>())?;
         if size != size_of::<libc::pthread_mutex_t>() as u64 {
-            return Err(memory.foreign("its mutex is that of another C library"));
+            return Err(memory.unusable("its mutex is that of another C library"));
         }
         let raw = memory.part(Memory::CONTENT)?;
-        Ok(Self { raw, cells: memory.parts(CELLS, length)?, held: AtomicUsize::new(0) })
+        Ok(Self { raw, cells: memory.parts(CELLS_OFFSET, length)?, guards: AtomicUsize::new(0) })
     }
 
     /// Locks it, and waits while another has it.
@@ -108,7 +106,7 @@ impl<T: Scalar> Mutex<T> {
     }
 
     /// As [`lock`](Self::lock), but waits not longer than `timeout`. POSIX prescribes the wall clock here: if it is
-    /// set meanwhile, the time-out moves.
+    /// set meanwhile, the timeout moves.
     ///
     /// # Errors
     ///
@@ -132,7 +130,7 @@ impl<T: Scalar> Mutex<T> {
                 return Err(Error::system(self.memory().name(), call, Errno::from_raw(code)));
             }
         };
-        self.held.fetch_add(1, Ordering::Relaxed);
+        self.guards.fetch_add(1, Ordering::Relaxed);
         Ok(Guard { mutex: self, recovered, thread: PhantomData })
     }
 
@@ -143,7 +141,7 @@ impl<T: Scalar> Mutex<T> {
     }
 }
 
-impl Raw {
+impl RawMutex {
     fn pointer(&self) -> *mut libc::pthread_mutex_t {
         self.0.get().cast()
     }
@@ -151,7 +149,7 @@ impl Raw {
 
 impl<T: Scalar> Drop for Mutex<T> {
     fn drop(&mut self) {
-        if *self.held.get_mut() != 0 {
+        if *self.guards.get_mut() != 0 {
             self.raw.memory().keep_mapped();
         }
         // No pthread_mutex_destroy: others may be using it, and on Linux there is nothing to be given back.
@@ -201,7 +199,7 @@ impl<T: Scalar> Deref for Guard<'_, T> {
 
 impl<T: Scalar> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        self.mutex.held.fetch_sub(1, Ordering::Relaxed);
+        self.mutex.guards.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: an initialised mutex that this thread holds, since a guard does not leave its thread. It
         // cannot fail then.
         unsafe { libc::pthread_mutex_unlock(self.mutex.raw.pointer()) };
@@ -209,7 +207,7 @@ impl<T: Scalar> Drop for Guard<'_, T> {
 }
 
 /// Makes the mutex in memory that nobody else uses yet.
-fn initialise(memory: &Memory, raw: &Raw) -> Result<()> {
+fn initialise(memory: &Memory, raw: &RawMutex) -> Result<()> {
     let check = |code, call| match code {
         0 => Ok(()),
         code => Err(Error::system(memory.name(), call, Errno::from_raw(code))),

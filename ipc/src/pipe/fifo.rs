@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use nix::sys::stat::Mode;
-use nix::sys::time::TimeSpec;
 use nix::unistd;
 
 use super::{End, Reader, Writer, is_fifo, pipe};
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry};
+use crate::file::OwnedPath;
+use crate::sys::{self, Deadline, backoff, pause, retry};
 
 /// The name of a FIFO, held by its creator: the name is removed when this is dropped.
 ///
@@ -47,29 +47,20 @@ use crate::sys::{self, Deadline, retry};
 /// # Ok::<(), ipc::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Fifo {
-    /// Absolute, so that the right name is removed even after a change of the working directory.
-    path: PathBuf,
-    /// Device and inode: a name that by now means something else is left alone.
-    identity: (u64, u64),
-}
+pub struct Fifo(OwnedPath);
 
 impl Fifo {
     /// Makes a FIFO with the permissions `mode`, less those that the process's umask takes away.
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: the name is taken (`EEXIST`), or the folder is missing or not writable
-    /// (`mkfifo`). [`Error::OutOfRange`]: `mode` has more than the nine permission bits. [`Error::Name`]:
+    /// [`Error::System`]: the name is taken (`EEXIST`), or the directory is missing or not writable
+    /// (`mkfifo`). [`Error::OutOfRange`]: `mode` has more than the nine permission bits. [`Error::InvalidName`]:
     /// an empty path, or one with a NUL.
     pub fn create(path: impl AsRef<Path>, mode: u32) -> Result<Self> {
         let path = absolute(path.as_ref())?;
         let object = path.display().to_string();
-        if mode > 0o777 {
-            let (given, most) = (mode.into(), 0o777);
-            let what = "permission bits";
-            return Err(Error::OutOfRange { object, what, given, least: 0, most });
-        }
+        Error::check_range(&object, "permission bits", mode.into(), 0..=0o777)?;
         unistd::mkfifo(&path, Mode::from_bits_truncate(mode))
             .map_err(|errno| Error::system(&*object, "mkfifo", errno))?;
         Self::adopt(path)
@@ -82,34 +73,25 @@ impl Fifo {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`]: `path` is something else than a FIFO. [`Error::System`]: there is none (`stat`).
+    /// [`Error::Unusable`]: `path` is something else than a FIFO. [`Error::System`]: there is none (`stat`).
     pub fn adopt(path: impl AsRef<Path>) -> Result<Self> {
         let path = absolute(path.as_ref())?;
         // Of the name itself: to take over what a link points to would remove the link.
-        let found = stat(&path, fs::symlink_metadata(&path))?;
-        Ok(Self { path, identity: (found.dev(), found.ino()) })
+        let metadata = check_fifo(&path, fs::symlink_metadata(&path))?;
+        Ok(Self(OwnedPath::new(path, &metadata)))
     }
 
     /// Where it is, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Fifo {
-    fn drop(&mut self) {
-        let found = fs::symlink_metadata(&self.path).map(|found| (found.dev(), found.ino()));
-        if found.is_ok_and(|found| found == self.identity) {
-            // Somebody else may have removed it just now; there is nobody to tell about the rest.
-            let _ = unistd::unlink(&self.path);
-        }
+        self.0.path()
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
-    let refuse = |reason| Error::Name { name: path.display().to_string(), kind: "FIFO", reason };
+    let refuse =
+        |reason| Error::InvalidName { name: path.display().to_string(), kind: "FIFO", reason };
     if path.as_os_str().as_bytes().contains(&0) {
         return Err(refuse("it contains a NUL byte"));
     }
@@ -117,24 +99,21 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Refuses what is no FIFO.
-fn stat(path: &Path, found: std::io::Result<fs::Metadata>) -> Result<fs::Metadata> {
+fn check_fifo(path: &Path, metadata: std::io::Result<fs::Metadata>) -> Result<fs::Metadata> {
     let object = path.display().to_string();
-    let found = found.map_err(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-        Error::system(&*object, "stat", errno)
-    })?;
-    if found.file_type().is_fifo() { Ok(found) } else { Err(foreign(object)) }
+    let metadata = metadata.map_err(|error| Error::io(&*object, "stat", &error))?;
+    if metadata.file_type().is_fifo() { Ok(metadata) } else { Err(not_a_fifo(object)) }
 }
 
-fn foreign(object: String) -> Error {
-    Error::Foreign { object, reason: "it is no FIFO".to_owned() }
+fn not_a_fifo(object: String) -> Error {
+    Error::unusable(object, "it is no FIFO")
 }
 
 pub(super) fn open(path: &Path, flags: OFlag) -> Result<End> {
     let path = absolute(path)?;
     let object = path.display().to_string();
     // Before, since to open a device can have effects; and after, since the name can change in between.
-    stat(&path, fs::metadata(&path))?;
+    check_fifo(&path, fs::metadata(&path))?;
     let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let fd = retry(|| nix::fcntl::open(&path, flags, Mode::empty())).map_err(|errno| {
         if errno == Errno::ENXIO {
@@ -145,19 +124,19 @@ pub(super) fn open(path: &Path, flags: OFlag) -> Result<End> {
     })?;
     match is_fifo(&fd) {
         Ok(true) => Ok(End::new(fd, object)),
-        Ok(false) => Err(foreign(object)),
+        Ok(false) => Err(not_a_fifo(object)),
         Err(errno) => Err(Error::system(object, "fstat", errno)),
     }
 }
 
 /// The pauses between two looks at something that the kernel has no waiting call for.
-fn intervals() -> impl Iterator<Item = Duration> {
-    (0..).map(|look| Duration::from_millis(1 << u32::min(look, 4)))
+fn pauses() -> impl Iterator<Item = Duration> {
+    backoff(Duration::from_millis(1), Duration::from_millis(16))
 }
 
 pub(super) fn open_writer_timeout(path: &Path, timeout: Duration) -> Result<Writer> {
     let deadline = Deadline::monotonic(timeout);
-    let mut intervals = intervals();
+    let mut pauses = pauses();
     loop {
         // Read before the look, so that the last look comes after the deadline.
         let left = deadline.left();
@@ -166,9 +145,7 @@ pub(super) fn open_writer_timeout(path: &Path, timeout: Duration) -> Result<Writ
                 return Err(deadline.passed(object));
             }
             Err(Error::WouldBlock { .. }) => {
-                let pause = intervals.next().unwrap_or_default().min(left);
-                // A signal only brings the next look forward.
-                let _ = nix::poll::ppoll(&mut [], Some(TimeSpec::from_duration(pause)), None);
+                pause(pauses.next().unwrap_or_default().min(left));
             }
             result => return result,
         }
@@ -179,7 +156,7 @@ pub(super) fn open_reader_timeout(path: &Path, timeout: Duration) -> Result<Read
     let deadline = Deadline::monotonic(timeout);
     let reader = Reader::try_open(path)?;
     let (_scratch, copy) = pipe()?;
-    let mut intervals = intervals();
+    let mut pauses = pauses();
     loop {
         let left = deadline.left();
         // `tee` copies without taking anything out, and tells an empty FIFO with a writer (EAGAIN) from
@@ -191,9 +168,9 @@ pub(super) fn open_reader_timeout(path: &Path, timeout: Duration) -> Result<Read
         match copied {
             Ok(0) if left.is_zero() => return Err(deadline.passed(&*reader.0.object)),
             Ok(0) => {
-                let pause = Deadline::monotonic(intervals.next().unwrap_or_default().min(left));
+                let pause = Deadline::monotonic(pauses.next().unwrap_or_default().min(left));
                 // Ready is also a FIFO whose writer came and went: a blocking open returns then, too.
-                match reader.0.ready(PollFlags::POLLIN, &pause) {
+                match reader.0.wait_ready(PollFlags::POLLIN, &pause) {
                     Err(Error::TimedOut { .. }) => {}
                     Ok(()) => return Ok(reader),
                     Err(error) => return Err(error),

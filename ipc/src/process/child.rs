@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 
 use super::start;
 use crate::error::{Error, Result};
-use crate::sys::{Deadline, retry_libc};
+use crate::sys::{self, Deadline, retry_libc};
 
 /// Numbers the processes that were given no name.
-static STARTED: AtomicU32 = AtomicU32::new(1);
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +56,7 @@ impl fmt::Display for Exit {
 #[derive(Debug)]
 #[must_use = "nothing runs before start()"]
 pub struct Launch {
-    what: What,
+    executable: Executable,
     name: Option<String>,
     arguments: Vec<String>,
     daemon: bool,
@@ -65,16 +65,36 @@ pub struct Launch {
     passed: Vec<OwnedFd>,
 }
 
-#[derive(Debug)]
-enum What {
+/// The entry or program that a process runs.
+#[derive(Clone, Debug)]
+pub(super) enum Executable {
+    /// An entry of this program.
     Entry(String),
+    /// Another program.
     Program(PathBuf),
 }
 
+impl Executable {
+    /// How it is called in names and errors.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Entry(entry) => entry.clone(),
+            Self::Program(path) => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// Prepares a process that runs it.
+    pub(super) fn launch(&self) -> Launch {
+        Launch::new(self.clone())
+    }
+}
+
 impl Launch {
-    fn new(what: What) -> Self {
+    fn new(executable: Executable) -> Self {
         Self {
-            what,
+            executable,
             name: None,
             arguments: Vec::new(),
             daemon: false,
@@ -105,7 +125,7 @@ impl Launch {
     /// Makes the process end when its parent ends, in whatever way, and be killed when its [`Process`] is
     /// dropped.
     ///
-    /// An entry watches a tether: see the [module](super). A foreign program is given the signal KILL by the
+    /// An entry watches a tether: see the [module](super). A third-party program is given the signal KILL by the
     /// kernel when the *thread* that started it ends (`PR_SET_PDEATHSIG`), so start those from a
     /// thread that lives as long as they shall.
     pub fn daemon(mut self, daemon: bool) -> Self {
@@ -128,7 +148,7 @@ impl Launch {
 
     /// Passes a descriptor, which the parent has no more once the process runs (or failed to start).
     ///
-    /// An entry takes it by [`passed`](super::passed). A foreign program finds the numbers of its
+    /// An entry takes it by [`passed`](super::passed). A third-party program finds the numbers of its
     /// descriptors, with commas between them, in the environment as `IPC_DESCRIPTORS`.
     pub fn pass(mut self, descriptor: impl Into<OwnedFd>) -> Self {
         self.passed.push(descriptor.into());
@@ -137,73 +157,66 @@ impl Launch {
 
     /// Starts the process.
     ///
-    /// It has the parent's environment, working folder and standard error, no signal blocked, and no
+    /// It has the parent's environment, working directory and standard error, no signal blocked, and no
     /// descriptor beside the standard ones but those that were [passed](Self::pass).
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
-    /// [`Error::Foreign`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
+    /// [`Error::InvalidName`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
+    /// [`Error::Unusable`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
     /// pid could come to mean another process at any time; nothing was started.
     /// [`Error::System`]: the kernel refused: no such program, too many processes, no memory.
     pub fn start(self) -> Result<Process> {
-        if let What::Entry(entry) = &self.what {
-            start::check(entry)?;
+        if let Executable::Entry(entry) = &self.executable {
+            start::check_entry(entry)?;
         }
-        let mut command = match &self.what {
-            What::Entry(entry) => {
+        let mut command = match &self.executable {
+            Executable::Entry(entry) => {
                 let mut command = Command::new("/proc/self/exe");
                 // So that `ps` shows the program and not the link.
                 command.arg0(std::env::args_os().next().unwrap_or_else(|| entry.into()));
                 command
             }
-            What::Program(path) => Command::new(path),
+            Executable::Program(path) => Command::new(path),
         };
         let name = self.name.unwrap_or_else(|| {
-            let number = STARTED.fetch_add(1, Ordering::Relaxed);
-            match &self.what {
-                What::Entry(entry) => format!("{entry}-{number}"),
-                What::Program(path) => {
-                    format!("{}-{number}", path.file_name().unwrap_or_default().to_string_lossy())
-                }
-            }
+            let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+            format!("{}-{number}", self.executable.name())
         });
         let object = format!("process {name}");
         if sigchld_is_ignored() {
-            return Err(Error::Foreign {
-                object,
-                reason: "SIGCHLD is ignored, so nobody would learn how it ends".to_owned(),
-            });
+            let reason = "SIGCHLD is ignored, so nobody would learn how it ends";
+            return Err(Error::unusable(object, reason));
         }
-        let passed = self.passed.into_iter().map(|fd| above_standard(fd, &object));
+        let passed = self.passed.into_iter().map(|fd| move_above_stdio(fd, &object));
         let passed = passed.collect::<Result<Vec<OwnedFd>>>()?;
         let mut keep: Vec<RawFd> = passed.iter().map(AsRawFd::as_raw_fd).collect();
         let mut tether = None;
-        let mut orphan = None;
-        match &self.what {
-            What::Entry(entry) => {
+        let mut death_signal_parent = None;
+        match &self.executable {
+            Executable::Entry(entry) => {
                 if self.daemon {
                     let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
                         .map_err(|errno| Error::system(&object, "pipe2", errno))?;
-                    tether = Some((above_standard(theirs, &object)?, ours));
+                    tether = Some((move_above_stdio(theirs, &object)?, ours));
                 }
                 let theirs = tether.as_ref().map(|(theirs, _)| theirs.as_raw_fd());
                 command.args(start::arguments(entry, &name, theirs, &keep));
                 keep.extend(theirs);
             }
-            What::Program(_) => {
+            Executable::Program(_) => {
                 if !keep.is_empty() {
-                    command.env("IPC_DESCRIPTORS", start::list(&keep));
+                    command.env("IPC_DESCRIPTORS", start::join_descriptors(&keep));
                 }
                 // SAFETY: getpid has no conditions.
-                orphan = self.daemon.then(|| unsafe { libc::getpid() });
+                death_signal_parent = self.daemon.then(|| unsafe { libc::getpid() });
             }
         }
         command.args(&self.arguments).stdin(self.stdin).stdout(self.stdout);
         // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
         // takes a lock, and `keep` was filled before the fork.
-        unsafe { command.pre_exec(move || settle(&keep, orphan)) };
-        let mut child = command.spawn().map_err(|error| refused(&object, &error))?;
+        unsafe { command.pre_exec(move || prepare_exec(&keep, death_signal_parent)) };
+        let mut child = command.spawn().map_err(|error| spawn_error(&object, &error))?;
         let pid = child.id().cast_signed();
         // The child is ours and not reaped: its pid cannot mean another process yet.
         // SAFETY: pidfd_open takes two integers and touches no memory.
@@ -231,7 +244,7 @@ impl Launch {
 }
 
 /// Moves a descriptor away from the standard streams, which `exec` would find replaced.
-fn above_standard(descriptor: OwnedFd, object: &str) -> Result<OwnedFd> {
+fn move_above_stdio(descriptor: OwnedFd, object: &str) -> Result<OwnedFd> {
     if descriptor.as_raw_fd() > 2 {
         return Ok(descriptor);
     }
@@ -253,7 +266,7 @@ fn sigchld_is_ignored() -> bool {
 }
 
 /// In the child, before `exec`: system calls only.
-fn settle(keep: &[RawFd], orphan: Option<libc::pid_t>) -> io::Result<()> {
+fn prepare_exec(keep: &[RawFd], death_signal_parent: Option<libc::pid_t>) -> io::Result<()> {
     // SAFETY: the signal set is ours, and sigemptyset fills it before it is read. The others take integers.
     unsafe {
         // A signal that the starting thread blocks (to read it from a signalfd, say) would stay blocked
@@ -269,7 +282,7 @@ fn settle(keep: &[RawFd], orphan: Option<libc::pid_t>) -> io::Result<()> {
                 return Err(Errno::last().into());
             }
         }
-        if let Some(parent) = orphan {
+        if let Some(parent) = death_signal_parent {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) == -1 {
                 return Err(Errno::last().into());
             }
@@ -282,10 +295,10 @@ fn settle(keep: &[RawFd], orphan: Option<libc::pid_t>) -> io::Result<()> {
     Ok(())
 }
 
-fn refused(object: &str, error: &io::Error) -> Error {
+fn spawn_error(object: &str, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(number) => Error::system(object, "execve", Errno::from_raw(number)),
-        None => Error::Foreign { object: object.to_owned(), reason: error.to_string() },
+        None => Error::unusable(object, error.to_string()),
     }
 }
 
@@ -313,12 +326,12 @@ impl Process {
     /// Prepares a process that runs an entry of this program: see [`init`](super::init).
     #[expect(clippy::new_ret_no_self, reason = "a process exists once it was started")]
     pub fn new(entry: impl Into<String>) -> Launch {
-        Launch::new(What::Entry(entry.into()))
+        Launch::new(Executable::Entry(entry.into()))
     }
 
     /// Prepares a process that runs another program. A path without a slash is looked up in `PATH`.
     pub fn command(program: impl Into<PathBuf>) -> Launch {
-        Launch::new(What::Program(program.into()))
+        Launch::new(Executable::Program(program.into()))
     }
 
     /// Its name.
@@ -424,7 +437,7 @@ impl Process {
         });
         match sent {
             Ok(_) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(self.refused("pidfd_send_signal", errno)),
+            Err(errno) => Err(self.system_error("pidfd_send_signal", errno)),
         }
     }
 
@@ -433,25 +446,12 @@ impl Process {
             if let Some(exit) = self.exit()? {
                 return Ok(exit);
             }
-            let timeout = match deadline.map(|deadline| (deadline.left(), deadline)) {
-                None => PollTimeout::NONE,
-                Some((Duration::ZERO, deadline)) => return Err(deadline.passed(self.object())),
-                // Rounded up: a poll that returns too early would make this a busy loop.
-                Some((left, _)) => {
-                    let left = left.as_millis().saturating_add(1).min(i32::MAX as u128);
-                    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-                }
-            };
             // Not waitid, which would hold the lock for as long as the child lives.
-            let mut ended = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ended, timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(self.refused("poll", errno)),
-            }
+            sys::ready(&self.object(), self.as_fd(), PollFlags::POLLIN, deadline.as_ref())?;
         }
     }
 
-    /// Takes the news of the end, if it has come.
+    /// Asks the kernel whether it has ended, and how.
     fn reap(&self) -> Result<Option<Exit>> {
         let id = self.pidfd.as_raw_fd().cast_unsigned();
         // SAFETY: siginfo_t is a C structure of integers and pointers, for which zero is a value.
@@ -460,7 +460,7 @@ impl Process {
         retry_libc(|| unsafe {
             libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | libc::WNOHANG)
         })
-        .map_err(|errno| self.refused("waitid", errno))?;
+        .map_err(|errno| self.system_error("waitid", errno))?;
         // SAFETY: waitid filled in the fields of a SIGCHLD, or left all at zero, the pid too.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
         Ok(match (pid, info.si_code) {
@@ -474,7 +474,7 @@ impl Process {
         format!("process {} ({})", self.name, self.pid)
     }
 
-    fn refused(&self, call: &'static str, errno: Errno) -> Error {
+    fn system_error(&self, call: &'static str, errno: Errno) -> Error {
         Error::system(self.object(), call, errno)
     }
 }

@@ -29,7 +29,7 @@
 //! ```
 //!
 //! **When to choose it.** For work that must not share memory: code that may crash, that is not trusted,
-//! that changes what a process has one of (working folder, user, limits), or that must be killed when it
+//! that changes what a process has one of (working directory, user, limits), or that must be killed when it
 //! takes too long. Threads are cheaper in every other case.
 //!
 //! **Lifetime of its name.** A process has a name for people (in `ps` and in errors; the kernel keeps 15
@@ -44,7 +44,7 @@
 //! its end, and the child ends itself. The other way, `prctl(PR_SET_PDEATHSIG)`, has a trap: the signal
 //! comes when the *thread* that started the child ends, though its process lives on. It also races with a
 //! parent that dies before the call, and is forgotten when a set-user-id program is executed. It is used
-//! here for one thing only: daemons that are foreign programs, which know of no tether.
+//! here for one thing only: daemons that are third-party programs, which know of no tether.
 //!
 //! **Cost.** In the order of a millisecond for a start: a fork, an `exec`, the dynamic linker. A fork takes longer the more
 //! memory the parent has mapped. A pool pays that once per worker, and then two messages per job.
@@ -55,14 +55,15 @@
 //! the program steals its status, and [`Process::join`] then fails with `ECHILD`.
 
 mod child;
+pub mod frame;
 mod pool;
 mod start;
-pub mod worker;
+mod worker;
 
 pub use child::{Exit, Launch, Process};
-pub use pool::{Handle, Pool, PoolError, PoolOptions};
+pub use pool::{JobHandle, Pool, PoolError, PoolOptions};
 pub use start::{Entry, init, name, passed};
-pub use worker::{MESSAGE_LIMIT, Worker};
+pub use worker::Worker;
 
 /// The condition on which a bare fork rests: this process has one thread.
 ///

@@ -19,7 +19,7 @@ use crate::sys::retry;
 pub type Entry = fn(&[String]) -> std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// The first argument of a child. Then follow: entry, name, tether, passed descriptors, arguments.
-pub(super) const MARKER: &str = "--ipc-process";
+const MARKER: &str = "--ipc-process";
 
 /// What stands for "none" where a child's arguments hold descriptors.
 const NONE: &str = "-";
@@ -44,7 +44,7 @@ static PASSED: Mutex<Vec<Option<OwnedFd>>> = Mutex::new(Vec::new());
 pub fn init(entries: &[(&str, Entry)]) {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == MARKER) {
-        run(entries, arguments);
+        run_entry(entries, arguments);
     }
     let names = entries.iter().map(|(name, _)| (*name).to_owned());
     ENTRIES.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().extend(names);
@@ -73,8 +73,9 @@ pub fn passed(index: usize) -> Result<OwnedFd> {
 ///
 /// It also refuses to start anything in a program that never called [`init`]: its child would be a second
 /// run of the whole program, which starts a third.
-pub(super) fn check(entry: &str) -> Result<()> {
-    let refuse = |reason| Error::Name { name: entry.to_owned(), kind: "process entry", reason };
+pub(super) fn check_entry(entry: &str) -> Result<()> {
+    let refuse =
+        |reason| Error::InvalidName { name: entry.to_owned(), kind: "process entry", reason };
     match &*ENTRIES.lock().unwrap_or_else(PoisonError::into_inner) {
         None => Err(refuse("ipc::process::init was not called as the first line of main")),
         Some(names) if names.iter().any(|name| name == entry) => Ok(()),
@@ -90,32 +91,32 @@ pub(super) fn arguments(
     passed: &[RawFd],
 ) -> [String; 5] {
     let tether = tether.map_or_else(|| NONE.to_owned(), |fd| fd.to_string());
-    [MARKER.to_owned(), entry.to_owned(), name.to_owned(), tether, list(passed)]
+    [MARKER.to_owned(), entry.to_owned(), name.to_owned(), tether, join_descriptors(passed)]
 }
 
 /// Descriptors as they are told to a child.
-pub(super) fn list(descriptors: &[RawFd]) -> String {
+pub(super) fn join_descriptors(descriptors: &[RawFd]) -> String {
     match descriptors {
         [] => NONE.to_owned(),
         some => some.iter().map(RawFd::to_string).collect::<Vec<_>>().join(","),
     }
 }
 
-fn run(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString>) -> ! {
+fn run_entry(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString>) -> ! {
     let arguments: Vec<String> = arguments.map(|a| a.to_string_lossy().into_owned()).collect();
     let [entry, own_name, tether, passed, rest @ ..] = &arguments[..] else {
-        refuse(&format!("{MARKER} is for children that ipc::process started"));
+        exit_usage(&format!("{MARKER} is for children that ipc::process started"));
     };
     let Some((_, function)) = entries.iter().find(|(name, _)| name == entry) else {
-        refuse(&format!("this program has no process entry {entry:?}"));
+        exit_usage(&format!("this program has no process entry {entry:?}"));
     };
     let own_name = NAME.get_or_init(|| own_name.clone());
     // The kernel cuts it to 15 bytes. A name is for people: to go on without is no harm.
     let _ = CString::new(own_name.as_str()).map(|name| nix::sys::prctl::set_name(&name));
-    if let Some(tether) = adopt(tether).pop() {
-        watch(tether.expect("only just adopted"));
+    if let Some(tether) = inherited(tether).pop() {
+        watch_tether(tether.expect("only just adopted"));
     }
-    *PASSED.lock().unwrap_or_else(PoisonError::into_inner) = adopt(passed);
+    *PASSED.lock().unwrap_or_else(PoisonError::into_inner) = inherited(passed);
     match function(rest) {
         Ok(()) => exit(0),
         Err(error) => {
@@ -126,17 +127,17 @@ fn run(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString>) -> 
 }
 
 /// Ends a process that was started as nothing that could be done.
-fn refuse(why: &str) -> ! {
-    eprintln!("{why}");
+fn exit_usage(reason: &str) -> ! {
+    eprintln!("{reason}");
     exit(2)
 }
 
 /// Becomes the owner of the descriptors in `list`, which came over `exec`.
-fn adopt(list: &str) -> Vec<Option<OwnedFd>> {
+fn inherited(list: &str) -> Vec<Option<OwnedFd>> {
     if list == NONE {
         return Vec::new();
     }
-    let own = |number: &str| {
+    let take = |number: &str| {
         let number: RawFd = number.parse().ok().filter(|&number| number > 2)?;
         // SAFETY: the number is above the standard streams, and fcntl only looks at it: if it is not
         // open, the call below fails and no owner comes to be.
@@ -147,9 +148,9 @@ fn adopt(list: &str) -> Vec<Option<OwnedFd>> {
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     };
     list.split(',')
-        .map(|number| match own(number) {
+        .map(|number| match take(number) {
             Some(descriptor) => Some(descriptor),
-            None => refuse(&format!("descriptor {number:?} was not passed")),
+            None => exit_usage(&format!("descriptor {number:?} was not passed")),
         })
         .collect()
 }
@@ -159,14 +160,14 @@ fn adopt(list: &str) -> Vec<Option<OwnedFd>> {
 /// A thread for itself, since the entry may be busy for long. It takes no signals: those are the entry's.
 /// A thread begins with the mask of its creator, so the mask is set before it is there: for a moment later
 /// it could take a signal that the entry is about to block.
-pub(super) fn watch(tether: impl AsFd + Send + 'static) {
+fn watch_tether(tether: impl AsFd + Send + 'static) {
     let watcher = move || {
         // Nothing is asked for, so that only the end (HUP, ERR) wakes.
         let mut end = [PollFd::new(tether.as_fd(), PollFlags::empty())];
         let _ = retry(|| poll(&mut end, PollTimeout::NONE));
         // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
         // is in the middle of something, and destructors of the C library must not run beside it.
-        unsafe { libc::_exit(TETHER_CUT) }
+        unsafe { libc::_exit(PARENT_DIED) }
     };
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
     let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
@@ -174,9 +175,9 @@ pub(super) fn watch(tether: impl AsFd + Send + 'static) {
         let _ = mask.thread_set_mask();
     }
     if let Err(error) = outcome {
-        refuse(&format!("no thread to watch the parent: {error}"));
+        exit_usage(&format!("no thread to watch the parent: {error}"));
     }
 }
 
 /// The exit code of a child whose parent died; nobody but init will see it.
-const TETHER_CUT: i32 = 3;
+const PARENT_DIED: i32 = 3;

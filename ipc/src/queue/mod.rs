@@ -10,7 +10,7 @@
 //! | bounded by | a number of messages, and a longest message | bytes in all, and the machine's longest message |
 //! | priorities | of the kernel, found at once | made from message types, found by a walk through the queue |
 //! | selective receive | no | by type ([`SysvQueue::receive_type`]) |
-//! | time-outs | of the kernel | made by a timer signal, see [`SysvQueue`] |
+//! | timeouts | of the kernel | made by a timer signal, see [`SysvQueue`] |
 //! | `poll` | yes ([`AsFd`](std::os::fd::AsFd)) | no |
 //! | being told of a message | a signal ([`PosixQueue::notify`]) | no |
 //!
@@ -29,20 +29,20 @@
 //! called. The kinds differ in what that means to the others: a POSIX queue loses its name only, and those
 //! who have it open use it to the end; a System V queue is destroyed at once with the messages in it, and
 //! whoever waits at it gets [`Error::Closed`]. A creator that was killed leaves the queue behind: [`list`]
-//! finds it, and [`Found::remove`] removes it.
+//! finds it, and [`Object::remove`](crate::Object::remove) removes it.
 //!
 //! # When a peer dies
 //!
 //! Nothing happens to the queue. A message is in it whole or not at all, so a writer killed in the middle
 //! of a `put` leaves no half message; a message that a reader took is gone with the reader. Nobody is
-//! told of the death: those who wait go on waiting, so wait with a time-out where it matters.
+//! told of the death: those who wait go on waiting, so wait with a timeout where it matters.
 //!
 //! # Closing
 //!
 //! [`Queue::close`] ends the use of the queue through this value, as in Python: from then on `put`
 //! and `get` give [`Error::Closed`]. It says nothing to other processes, since neither kernel mechanism
 //! has a way to. A thread of this process that waits in the same value at that moment goes on to wait for
-//! its message or its time-out. To tell the readers that nothing more will come, put a message that means
+//! its message or its timeout. To tell the readers that nothing more will come, put a message that means
 //! so, one for each reader; with a System V queue dropping the creator's value also wakes everybody, at the
 //! price of the unread messages.
 //!
@@ -55,7 +55,8 @@
 //! # Example
 //!
 //! ```
-//! use ipc::queue::{PosixQueue, Queue, SysvQueue, Wait};
+//! use ipc::Wait;
+//! use ipc::queue::{PosixQueue, Queue, SysvQueue};
 //! use std::time::Duration;
 //!
 //! // What follows works on both kinds.
@@ -78,34 +79,22 @@
 //! # Ok::<(), ipc::Error>(())
 //! ```
 
-mod alarm;
+mod interrupt;
 mod posix;
 mod sysv;
 
 use std::time::Duration;
 
-pub use crate::found::Found;
 pub use posix::PosixQueue;
-pub(crate) use posix::unlink_same;
-pub(crate) use sysv::remove_id;
 pub use sysv::{Select, Status, SysvQueue};
 
 use crate::error::{Error, Result};
+use crate::object::Object;
+use crate::wait::Wait;
 
 /// The highest priority of a message; the lowest, and that of [`Queue::put`], is 0. On Linux this is
 /// `MQ_PRIO_MAX` less one.
 pub const HIGHEST_PRIORITY: u32 = 32_767;
-
-/// For how long a call may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Until it can be done.
-    Forever,
-    /// Not at all: [`Error::WouldBlock`] if it cannot be done at once.
-    No,
-    /// For this time, then [`Error::TimedOut`]. Signals do not prolong it.
-    For(Duration),
-}
 
 /// What [`Queue::receive`] put into the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +129,7 @@ pub trait Queue {
     ///
     /// [`Error::OutOfRange`] for a buffer shorter than [`message_size`](Self::message_size);
     /// [`Error::WouldBlock`] or [`Error::TimedOut`] if the queue is empty and stays so for as long as
-    /// `wait` says; [`Error::Foreign`] if the next message is longer than the agreed size, which can happen
+    /// `wait` says; [`Error::Unusable`] if the next message is longer than the agreed size, which can happen
     /// in a System V queue alone. In all cases nothing was taken.
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<Received>;
 
@@ -192,7 +181,7 @@ pub trait Queue {
     ///
     /// As [`send`](Self::send); [`Error::WouldBlock`] when the queue is full.
     fn try_put(&self, message: &[u8]) -> Result<()> {
-        self.send(message, 0, Wait::No)
+        self.send(message, 0, Wait::Never)
     }
 
     /// As [`put`](Self::put), but waits no longer than `timeout`.
@@ -201,7 +190,7 @@ pub trait Queue {
     ///
     /// As [`send`](Self::send); [`Error::TimedOut`] when no place came free.
     fn put_timeout(&self, message: &[u8], timeout: Duration) -> Result<()> {
-        self.send(message, 0, Wait::For(timeout))
+        self.send(message, 0, Wait::AtMost(timeout))
     }
 
     /// Takes the next message, and waits for one if there is none. [`receive`](Self::receive) does the
@@ -220,7 +209,7 @@ pub trait Queue {
     ///
     /// As [`receive`](Self::receive); [`Error::WouldBlock`] when the queue is empty.
     fn try_get(&self) -> Result<Vec<u8>> {
-        get(self, Wait::No)
+        get(self, Wait::Never)
     }
 
     /// Takes the next message, but waits no longer than `timeout` for one.
@@ -229,7 +218,7 @@ pub trait Queue {
     ///
     /// As [`receive`](Self::receive); [`Error::TimedOut`] when no message came.
     fn get_timeout(&self, timeout: Duration) -> Result<Vec<u8>> {
-        get(self, Wait::For(timeout))
+        get(self, Wait::AtMost(timeout))
     }
 }
 
@@ -246,39 +235,23 @@ fn get<Q: Queue + ?Sized>(queue: &Q, wait: Wait) -> Result<Vec<u8>> {
 ///
 /// As [`PosixQueue::list`] and [`SysvQueue::list`]. Where the first cannot look, the second still can: ask
 /// each for itself to have what there is.
-pub fn list() -> Result<Vec<Found>> {
-    let mut found = PosixQueue::list()?;
-    found.extend(SysvQueue::list()?);
-    Ok(found)
+pub fn list() -> Result<Vec<Object>> {
+    let mut objects = PosixQueue::list()?;
+    objects.extend(SysvQueue::list()?);
+    Ok(objects)
 }
 
 /// Checks what both kinds check before a message is sent.
-fn check_message(
-    object: &str,
-    message: &[u8],
-    longest: usize,
-    priority: u32,
-) -> std::result::Result<(), Error> {
-    within(object, "message length in bytes", message.len(), 0, longest)?;
-    within(object, "priority", priority as usize, 0, HIGHEST_PRIORITY as usize)
-}
-
-fn within(object: &str, what: &'static str, given: usize, least: usize, most: usize) -> Result<()> {
-    if (least..=most).contains(&given) {
-        return Ok(());
-    }
-    Err(Error::OutOfRange {
-        object: object.to_owned(),
-        what,
-        given: given as u64,
-        least: least as u64,
-        most: most as u64,
-    })
+fn check_message(object: &str, message: &[u8], longest: usize, priority: u32) -> Result<()> {
+    let length = message.len() as u64;
+    Error::check_range(object, "message length in bytes", length, 0..=longest as u64)?;
+    Error::check_range(object, "priority", priority.into(), 0..=HIGHEST_PRIORITY.into())
 }
 
 /// A buffer may be longer than anything that a queue holds.
-const LONGEST_BUFFER: usize = isize::MAX as usize;
+const LONGEST_BUFFER: u64 = isize::MAX as u64;
 
 fn check_buffer(object: &str, buffer: &[u8], longest: usize) -> Result<()> {
-    within(object, "buffer length in bytes", buffer.len(), longest, LONGEST_BUFFER)
+    let range = longest as u64..=LONGEST_BUFFER;
+    Error::check_range(object, "buffer length in bytes", buffer.len() as u64, range)
 }

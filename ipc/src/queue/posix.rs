@@ -17,12 +17,14 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, geteuid, getpid};
 
-use super::{Queue, Received, Wait, check_buffer, check_message, within};
+use super::{Queue, Received, check_buffer, check_message};
 use crate::error::{Error, Result};
-use crate::found::{Found, Handle, Identity, open_files};
-use crate::limits::{figure, may_exceed};
+use crate::file::{FileIdentity, open_files};
+use crate::limits;
+use crate::object::{Object, Remover};
 use crate::signal::Signal;
-use crate::sys::{Deadline, posix_name, retry, retry_libc};
+use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
+use crate::wait::Wait;
 
 /// A POSIX message queue.
 ///
@@ -31,7 +33,7 @@ use crate::sys::{Deadline, posix_name, retry, retry_libc};
 /// of all queues of a user). It is a descriptor ([`AsFd`]): `poll` and `epoll` report it as readable when
 /// there is a message and as writable when there is a place.
 ///
-/// Time-outs are measured on the wall clock, as POSIX prescribes: setting the clock shortens or lengthens
+/// Timeouts are measured on the wall clock, as POSIX prescribes: setting the clock shortens or lengthens
 /// the wait.
 #[derive(Debug)]
 pub struct PosixQueue {
@@ -55,20 +57,20 @@ impl PosixQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows; [`Error::Name`]. A process with `CAP_SYS_RESOURCE` may
+    /// or size of zero or of more than it allows; [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
     /// exceed `msg_max` and `msgsize_max` up to the limits built into the kernel.
     pub fn create(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let checked = posix_name("queue", name)?;
         let object = describe(&checked);
-        let most = i64::MAX as usize;
-        within(&object, CAPACITY, capacity, 1, most)?;
-        within(&object, SIZE, message_size, 1, most)?;
+        let range = 1..=i64::MAX as u64;
+        Error::check_range(&object, CAPACITY, capacity as u64, range.clone())?;
+        Error::check_range(&object, MESSAGE_SIZE, message_size as u64, range)?;
         let attributes = MqAttr::new(0, capacity as i64, message_size as i64, 0);
         let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         match retry(|| mq_open(checked.as_c_str(), flags, mode, Some(&attributes))) {
             Ok(descriptor) => Self::from_descriptor(descriptor, checked, Some(getpid())),
-            Err(errno) => Err(too_much(object, capacity, message_size, errno)),
+            Err(errno) => Err(creation_error(object, capacity, message_size, errno)),
         }
     }
 
@@ -77,7 +79,7 @@ impl PosixQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn open(name: &str) -> Result<Self> {
         let name = posix_name("queue", name)?;
         let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
@@ -92,29 +94,19 @@ impl PosixQueue {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Foreign`] when it exists with
+    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Unusable`] when it exists with
     /// another capacity or message size.
     pub fn create_or_open(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
-        // Between the two calls somebody may make it, or remove it. O_CREAT without O_EXCL would do
-        // both in one call, but would not tell who the creator is.
-        loop {
-            match Self::create(name, capacity, message_size) {
-                Err(error) if error.errno() == Some(Errno::EEXIST) => {}
-                result => return result,
-            }
-            let queue = match Self::open(name) {
-                Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
-                result => result?,
-            };
-            if (queue.capacity, queue.message_size) == (capacity, message_size) {
-                return Ok(queue);
-            }
-            let reason = format!(
-                "it is for {} messages of {} bytes, and {capacity} of {message_size} were asked for",
-                queue.capacity, queue.message_size,
-            );
-            return Err(Error::Foreign { object: queue.object.clone(), reason });
+        let create = || Self::create(name, capacity, message_size);
+        let queue = sys::create_or_open(create, || Self::open(name))?;
+        if (queue.capacity, queue.message_size) == (capacity, message_size) {
+            return Ok(queue);
         }
+        let reason = format!(
+            "it is for {} messages of {} bytes, and {capacity} of {message_size} were asked for",
+            queue.capacity, queue.message_size,
+        );
+        Err(Error::unusable(&queue.object, reason))
     }
 
     /// Removes the name, whoever made it. Those who have the queue open may use it on.
@@ -122,7 +114,7 @@ impl PosixQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn remove(name: &str) -> Result<()> {
         let name = posix_name("queue", name)?;
         mq_unlink(name.as_c_str())
@@ -176,7 +168,7 @@ impl PosixQueue {
     ///
     /// [`Error::System`] with `EBUSY` when another process has asked: there is place for one.
     pub fn notify(&self, signal: Signal) -> Result<()> {
-        self.in_use()?;
+        self.check_open()?;
         // SAFETY: all bytes zero are a valid sigevent, which is integers and a pointer-sized union.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_SIGNAL;
@@ -193,7 +185,7 @@ impl PosixQueue {
     ///
     /// See [`Queue`].
     pub fn cancel_notification(&self) -> Result<()> {
-        self.in_use()?;
+        self.check_open()?;
         // SAFETY: the descriptor is open; no event means "no longer".
         retry_libc(|| unsafe { libc::mq_notify(self.descriptor.as_raw_fd(), std::ptr::null()) })
             .map(drop)
@@ -209,44 +201,43 @@ impl PosixQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `EPERM` when `/dev/mqueue` is not mounted and the process may not mount.
-    pub fn list() -> Result<Vec<Found>> {
-        let (_mount, folder) = folder()?;
+    pub fn list() -> Result<Vec<Object>> {
+        let (_mount, directory) = queue_directory()?;
         let user = geteuid().as_raw();
         let users = open_files();
-        let entries = fs::read_dir(&folder).map_err(|error| {
-            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-            Error::system(FOLDER, "readdir", errno)
-        })?;
-        let found = entries.flatten().filter_map(|entry| {
+        let entries =
+            fs::read_dir(&directory).map_err(|error| Error::io(DIRECTORY, "readdir", &error))?;
+        let objects = entries.flatten().filter_map(|entry| {
             use std::os::unix::fs::MetadataExt;
             // One that is removed meanwhile is not found.
             let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
             let name = format!("/{}", entry.file_name().to_str()?);
-            let identity = Identity::of(&metadata);
-            Some(Found {
+            let identity = FileIdentity::of(&metadata);
+            let c_name = CString::new(name.as_str()).ok()?;
+            Some(Object {
                 mechanism: "POSIX queue",
-                handle: Handle::PosixQueue(CString::new(name.as_str()).ok()?, identity),
                 name,
                 id: None,
                 owner: metadata.uid(),
                 bytes: waiting_bytes(&entry.path()),
                 last_users: Vec::new(),
                 open_in: users.get(&identity).into_iter().flatten().copied().collect(),
+                remover: Remover::new(move || unlink_if_same(&c_name, identity)),
             })
         });
-        Ok(found.collect())
+        Ok(objects.collect())
     }
 
     fn attributes(&self) -> Result<MqAttr> {
         mq_getattr(&self.descriptor).map_err(|errno| self.refused("mq_getattr", errno))
     }
 
-    fn waiting(&self) -> Result<usize> {
-        self.in_use()?;
+    fn message_count(&self) -> Result<usize> {
+        self.check_open()?;
         Ok(usize::try_from(self.attributes()?.curmsgs()).unwrap_or(0))
     }
 
-    fn in_use(&self) -> Result<()> {
+    fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Relaxed) {
             true => Err(Error::Closed { object: self.object.clone() }),
             false => Ok(()),
@@ -276,39 +267,39 @@ impl PosixQueue {
 
 /// A moment long ago: a timed call with it does what can be done at once, and never sleeps. `O_NONBLOCK`
 /// would not do, since it belongs to the open queue and so would hold for other threads too.
-const AT_ONCE: TimeSpec = TimeSpec::new(0, 0);
+const ELAPSED: TimeSpec = TimeSpec::new(0, 0);
 
 impl Queue for PosixQueue {
     fn send(&self, message: &[u8], priority: u32, wait: Wait) -> Result<()> {
-        self.in_use()?;
+        self.check_open()?;
         check_message(&self.object, message, self.message_size, priority)?;
-        let (result, late) = match wait {
+        let (result, deadline) = match wait {
             Wait::Forever => (retry(|| mq_send(&self.descriptor, message, priority)), None),
-            Wait::No => (self.timed_send(message, priority, &AT_ONCE), None),
-            Wait::For(timeout) => {
+            Wait::Never => (self.timed_send(message, priority, &ELAPSED), None),
+            Wait::AtMost(timeout) => {
                 let deadline = Deadline::wall(timeout);
                 (self.timed_send(message, priority, deadline.at()), Some(deadline))
             }
         };
-        result.map_err(|errno| self.waited(errno, "mq_send", late))
+        result.map_err(|errno| self.wait_error(errno, "mq_send", deadline))
     }
 
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<Received> {
-        self.in_use()?;
+        self.check_open()?;
         check_buffer(&self.object, buffer, self.message_size)?;
-        let (result, late) = match wait {
+        let (result, deadline) = match wait {
             Wait::Forever => {
                 let mut priority = 0;
                 let length = retry(|| mq_receive(&self.descriptor, buffer, &mut priority));
                 (length.map(|length| Received { length, priority }), None)
             }
-            Wait::No => (self.timed_receive(buffer, &AT_ONCE), None),
-            Wait::For(timeout) => {
+            Wait::Never => (self.timed_receive(buffer, &ELAPSED), None),
+            Wait::AtMost(timeout) => {
                 let deadline = Deadline::wall(timeout);
                 (self.timed_receive(buffer, deadline.at()), Some(deadline))
             }
         };
-        result.map_err(|errno| self.waited(errno, "mq_receive", late))
+        result.map_err(|errno| self.wait_error(errno, "mq_receive", deadline))
     }
 
     fn message_size(&self) -> usize {
@@ -320,11 +311,11 @@ impl Queue for PosixQueue {
     }
 
     fn qsize(&self) -> Result<usize> {
-        self.waiting()
+        self.message_count()
     }
 
     fn full(&self) -> Result<bool> {
-        Ok(self.waiting()? >= self.capacity)
+        Ok(self.message_count()? >= self.capacity)
     }
 
     fn close(&self) {
@@ -336,7 +327,7 @@ impl Queue for PosixQueue {
 
 impl PosixQueue {
     /// The error of a call that could not be done in time, or at all.
-    fn waited(&self, errno: Errno, call: &'static str, deadline: Option<Deadline>) -> Error {
+    fn wait_error(&self, errno: Errno, call: &'static str, deadline: Option<Deadline>) -> Error {
         match (errno, deadline) {
             (Errno::ETIMEDOUT, Some(deadline)) => deadline.passed(&self.object),
             // EAGAIN comes if somebody made the shared open queue non-blocking.
@@ -358,10 +349,10 @@ impl AsFd for PosixQueue {
 impl Drop for PosixQueue {
     fn drop(&mut self) {
         if self.creator == Some(getpid())
-            && let Ok(identity) = Identity::of_descriptor(self.as_fd())
+            && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
         {
             // Nobody is there to hear of a failure; `list` finds what stays.
-            let _ = unlink_same(&self.name, identity);
+            let _ = unlink_if_same(&self.name, identity);
         }
         // SAFETY: nothing uses the descriptor after this, the end of `drop`.
         let descriptor = unsafe { ManuallyDrop::take(&mut self.descriptor) };
@@ -371,13 +362,13 @@ impl Drop for PosixQueue {
 
 /// Removes the name if it still means the queue with this identity: somebody may have removed the queue
 /// and made another with the same name.
-pub(crate) fn unlink_same(name: &CStr, identity: Identity) -> Result<()> {
+fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
     let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC;
     match retry(|| mq_open(name, flags, Mode::empty(), None)) {
         Ok(descriptor) => {
-            let now = Identity::of_descriptor(descriptor.as_fd());
+            let current = FileIdentity::of_descriptor(descriptor.as_fd());
             let _ = mq_close(descriptor);
-            if now != Ok(identity) {
+            if current != Ok(identity) {
                 return Ok(());
             }
         }
@@ -396,50 +387,49 @@ fn describe(name: &CStr) -> String {
 }
 
 const CAPACITY: &str = "number of messages";
-const SIZE: &str = "message length in bytes";
+const MESSAGE_SIZE: &str = "message length in bytes";
 
 /// Finds out which limit the kernel meant when it refused to make a queue.
-fn too_much(object: String, capacity: usize, message_size: usize, errno: Errno) -> Error {
+fn creation_error(object: String, capacity: usize, message_size: usize, errno: Errno) -> Error {
     let refused = Error::system(&object, "mq_open", errno);
     match errno {
         Errno::EINVAL | Errno::EOVERFLOW => {
             // The second of each pair is HARD_MSGMAX and HARD_MSGSIZEMAX of mq_overview(7).
-            let hard = may_exceed();
-            let limit = |file, built_in| if hard { Some(built_in) } else { figure(file) };
-            for (what, given, most) in [
+            let privileged = limits::may_exceed_queue_limits();
+            let limit =
+                |file, built_in| if privileged { Some(built_in) } else { limits::value(file) };
+            let checked = [
                 (CAPACITY, capacity, limit("fs/mqueue/msg_max", 65_536)),
-                (SIZE, message_size, limit("fs/mqueue/msgsize_max", 16_777_216)),
-            ] {
-                let most = most.map_or(usize::MAX, |most| most as usize);
-                if let Err(error) = within(&object, what, given, 1, most) {
-                    return error;
-                }
-            }
-            refused
+                (MESSAGE_SIZE, message_size, limit("fs/mqueue/msgsize_max", 16_777_216)),
+            ]
+            .into_iter()
+            .try_for_each(|(quantity, given, most)| {
+                Error::check_range(&object, quantity, given as u64, 1..=most.unwrap_or(u64::MAX))
+            });
+            checked.err().unwrap_or(refused)
         }
         // The kernel says "too many open files" for too many bytes as well.
         Errno::EMFILE => {
-            let bytes = capacity.saturating_mul(message_size);
+            let bytes = capacity.saturating_mul(message_size) as u64;
             let most = getrlimit(Resource::RLIMIT_MSGQUEUE).map_or(u64::MAX, |(soft, _)| soft);
-            let what = "bytes in all queues of this user (RLIMIT_MSGQUEUE)";
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
-            within(&object, what, bytes, 1, most).err().unwrap_or(refused)
+            let quantity = "bytes in all queues of this user (RLIMIT_MSGQUEUE)";
+            Error::check_range(&object, quantity, bytes, 1..=most).err().unwrap_or(refused)
         }
         _ => refused,
     }
 }
 
-const FOLDER: &str = "/dev/mqueue";
+const DIRECTORY: &str = "/dev/mqueue";
 
 /// `MQUEUE_MAGIC` in the kernel: what statfs(2) says of the file system.
 const MQUEUE_MAGIC: libc::__fsword_t = 0x1980_0202;
 
-/// A folder in which the queues appear as files, and the mount that holds it.
-fn folder() -> Result<(Option<OwnedFd>, PathBuf)> {
-    if let Ok(stat) = nix::sys::statfs::statfs(FOLDER)
+/// A directory in which the queues appear as files, and the mount that holds it.
+fn queue_directory() -> Result<(Option<OwnedFd>, PathBuf)> {
+    if let Ok(stat) = nix::sys::statfs::statfs(DIRECTORY)
         && stat.filesystem_type().0 == MQUEUE_MAGIC
     {
-        return Ok((None, PathBuf::from(FOLDER)));
+        return Ok((None, PathBuf::from(DIRECTORY)));
     }
     let mount = private_mount()?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
@@ -452,9 +442,9 @@ fn private_mount() -> Result<OwnedFd> {
     const FSOPEN_CLOEXEC: libc::c_long = 1;
     const FSCONFIG_CMD_CREATE: libc::c_long = 6;
     const FSMOUNT_CLOEXEC: libc::c_long = 1;
-    const NOTHING: libc::c_long = 0;
+    const UNUSED: libc::c_long = 0;
     let owned = |call, result: libc::c_long| match result {
-        -1 => Err(Error::last(FOLDER, call)),
+        -1 => Err(Error::last(DIRECTORY, call)),
         // SAFETY: the kernel has just made this descriptor for us, and descriptors fit an int.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) }),
     };
@@ -464,13 +454,13 @@ fn private_mount() -> Result<OwnedFd> {
     let fd = libc::c_long::from(context.as_raw_fd());
     // SAFETY: this command takes a descriptor, which is open, and ignores the null pointers.
     let made = unsafe {
-        libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, NOTHING, NOTHING, NOTHING)
+        libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_CREATE, UNUSED, UNUSED, UNUSED)
     };
     if made == -1 {
-        return Err(Error::last(FOLDER, "fsconfig"));
+        return Err(Error::last(DIRECTORY, "fsconfig"));
     }
     // SAFETY: it takes a descriptor, which is open, and flags.
-    let made = unsafe { libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, NOTHING) };
+    let made = unsafe { libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, UNUSED) };
     owned("fsmount", made)
 }
 

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::unistd::{Pid, geteuid, getpid};
 
-use super::{HIGHEST_PRIORITY, Queue, Received, Wait, alarm, check_buffer, check_message, within};
+use super::{HIGHEST_PRIORITY, Queue, Received, check_buffer, check_message, interrupt};
 use crate::error::{Error, Result};
-use crate::found::{Found, Handle};
-use crate::limits::{figure, may_exceed};
-use crate::sys::{Deadline, retry_libc};
-use crate::sysv::{Key, complete, ignore_gone, table};
+use crate::limits;
+use crate::object::{Object, Remover};
+use crate::sys::{self, Deadline, retry, retry_libc};
+use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
+use crate::wait::Wait;
 
 /// A System V message queue.
 ///
@@ -30,9 +31,9 @@ use crate::sysv::{Key, complete, ignore_gone, table};
 /// and [`receive_type`](Self::receive_type) use them to address one reader among several, such as replies
 /// by the pid of the client (TLPI section 46.8). Finding the best type is a walk through the queue.
 ///
-/// # Time-outs
+/// # Timeouts
 ///
-/// The kernel has none for these queues. [`Wait::For`] first tries without waiting; if that fails, it
+/// The kernel has none for these queues. [`Wait::AtMost`] first tries without waiting; if that fails, it
 /// sleeps in the ordinary call under a timer whose signal interrupts it. That takes one real-time
 /// signal of the process: the highest that has its default action at the first such wait. The signal goes to the
 /// waiting thread alone, is unblocked for the wait only, and its handler does nothing. Do not give the same
@@ -92,7 +93,7 @@ pub struct Status {
 }
 
 /// The type of a message with priority 0, and so the highest type that is a priority.
-const LOWEST: libc::c_long = HIGHEST_PRIORITY as libc::c_long + 1;
+const LOWEST_PRIORITY_TYPE: libc::c_long = HIGHEST_PRIORITY as libc::c_long + 1;
 
 /// The owner reads and writes.
 const MODE: libc::c_int = 0o600;
@@ -108,12 +109,13 @@ impl SysvQueue {
     /// or size of zero or of more than it allows.
     pub fn create(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
         let object = describe(key);
-        check_size(&object, message_size)?;
-        within(&object, "number of messages", capacity, 1, usize::MAX)?;
+        check_message_size(&object, message_size)?;
+        Error::check_range(&object, "number of messages", capacity as u64, 1..=u64::MAX)?;
         let bytes = capacity.saturating_mul(message_size);
-        let most = if may_exceed() { None } else { figure("kernel/msgmnb") };
-        let most = most.map_or(i32::MAX as usize, |most| most as usize);
-        within(&object, "bytes in the queue", bytes, 1, most)?;
+        let privileged = limits::may_exceed_queue_limits();
+        let most = if privileged { None } else { limits::value("kernel/msgmnb") };
+        let range = 1..=most.unwrap_or(i32::MAX as u64);
+        Error::check_range(&object, "bytes in the queue", bytes as u64, range)?;
 
         // Without any right for anybody, until it has its size: so others can tell it is not complete.
         let flags = libc::IPC_CREAT | libc::IPC_EXCL;
@@ -139,12 +141,12 @@ impl SysvQueue {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::OutOfRange`] for a size of zero or above the machine's limit; [`Error::Foreign`] when it
+    /// [`Error::OutOfRange`] for a size of zero or above the machine's limit; [`Error::Unusable`] when it
     /// cannot hold a message of this size, or when its creator has not completed it within a second.
     /// [`Key::PRIVATE`] leads to no existing queue: `ENOENT`.
     pub fn open(key: Key, message_size: usize) -> Result<Self> {
         let object = describe(key);
-        check_size(&object, message_size)?;
+        check_message_size(&object, message_size)?;
         if key == Key::PRIVATE {
             return Err(Error::system(object, "msgget", Errno::ENOENT));
         }
@@ -152,7 +154,7 @@ impl SysvQueue {
         // SAFETY: msgget takes two integers.
         let id = retry_libc(|| unsafe { libc::msgget(key.0, 0) })
             .map_err(|errno| Error::system(object, "msgget", errno))?;
-        Self::complete(id, key, message_size)
+        Self::open_complete(id, key, message_size)
     }
 
     /// Opens the queue with this identifier, which a peer made and told: the way to a
@@ -162,8 +164,8 @@ impl SysvQueue {
     ///
     /// As [`open`](Self::open), with [`Error::Closed`] when there is none.
     pub fn from_id(id: i32, message_size: usize) -> Result<Self> {
-        check_size(&format!("queue with id {id}"), message_size)?;
-        Self::complete(id, Key::PRIVATE, message_size)
+        check_message_size(&format!("queue with id {id}"), message_size)?;
+        Self::open_complete(id, Key::PRIVATE, message_size)
     }
 
     /// Opens the queue with this key, or makes it if there is none. [`is_creator`](Self::is_creator)
@@ -171,27 +173,17 @@ impl SysvQueue {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Foreign`] when it exists with room
+    /// As [`create`](Self::create) and [`open`](Self::open), and [`Error::Unusable`] when it exists with room
     /// for another number of bytes.
     pub fn create_or_open(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
-        // Between the two calls somebody may make it, or remove it.
-        loop {
-            match Self::create(key, capacity, message_size) {
-                Err(error) if error.errno() == Some(Errno::EEXIST) => {}
-                result => return result,
-            }
-            let queue = match Self::open(key, message_size) {
-                Err(Error::Closed { .. }) => continue,
-                Err(error) if error.errno() == Some(Errno::ENOENT) => continue,
-                result => result?,
-            };
-            let (has, wanted) = (queue.status()?.most_bytes, capacity.saturating_mul(message_size));
-            if has == wanted {
-                return Ok(queue);
-            }
-            let reason = format!("it is for {has} bytes, and {wanted} were asked for");
-            return Err(Error::Foreign { object: queue.object.clone(), reason });
+        let create = || Self::create(key, capacity, message_size);
+        let queue = sys::create_or_open(create, || Self::open(key, message_size))?;
+        let (has, wanted) = (queue.status()?.most_bytes, capacity.saturating_mul(message_size));
+        if has == wanted {
+            return Ok(queue);
         }
+        let reason = format!("it is for {has} bytes, and {wanted} were asked for");
+        Err(Error::unusable(&queue.object, reason))
     }
 
     /// Destroys the queue with this key and the messages in it, whoever made it.
@@ -210,10 +202,10 @@ impl SysvQueue {
     }
 
     /// Waits until the creator of `id` has completed it, and checks that messages of this size fit.
-    fn complete(id: libc::c_int, key: Key, message_size: usize) -> Result<Self> {
+    fn open_complete(id: libc::c_int, key: Key, message_size: usize) -> Result<Self> {
         let mut queue = Self::with(id, key, 0, message_size, None);
         let mut denied = None;
-        let bytes = complete(|| match queue.stat() {
+        let bytes = wait_complete(|| match queue.stat() {
             Ok(data) if data.msg_perm.mode & 0o600 != 0 => Ok(Some(data.msg_qbytes as usize)),
             Ok(_) => Ok(None),
             Err(error) if error.errno() == Some(Errno::EACCES) => {
@@ -222,9 +214,9 @@ impl SysvQueue {
             }
             Err(error) => Err(error),
         })?;
-        let foreign = |reason| Error::Foreign { object: queue.object.clone(), reason };
+        let unusable = |reason: String| Error::unusable(&queue.object, reason);
         match (bytes, denied) {
-            (Some(bytes), _) if bytes < message_size => Err(foreign(format!(
+            (Some(bytes), _) if bytes < message_size => Err(unusable(format!(
                 "it holds {bytes} bytes, and a message may have {message_size}"
             ))),
             (Some(bytes), _) => {
@@ -232,7 +224,7 @@ impl SysvQueue {
                 Ok(queue)
             }
             (None, Some(error)) => Err(error),
-            (None, None) => Err(foreign("its creator has not completed it".to_owned())),
+            (None, None) => Err(unusable("its creator has not completed it".to_owned())),
         }
     }
 
@@ -285,14 +277,14 @@ impl SysvQueue {
             Ok(0) | Err(_) => None,
             Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
         };
-        let somebody = |pid| (pid != 0).then_some(pid);
+        let known = |pid| (pid != 0).then_some(pid);
         Ok(Status {
             messages: data.msg_qnum as usize,
             bytes: data.__msg_cbytes as usize,
             most_bytes: data.msg_qbytes as usize,
-            last_sender: somebody(data.msg_lspid),
+            last_sender: known(data.msg_lspid),
             last_sent: at(data.msg_stime),
-            last_receiver: somebody(data.msg_lrpid),
+            last_receiver: known(data.msg_lrpid),
             last_received: at(data.msg_rtime),
             owner: data.msg_perm.uid,
         })
@@ -304,7 +296,7 @@ impl SysvQueue {
     ///
     /// As [`Queue::send`]; [`Error::OutOfRange`] for a type below 1.
     pub fn send_type(&self, message: &[u8], kind: i32, wait: Wait) -> Result<()> {
-        self.in_use()?;
+        self.check_open()?;
         check_message(&self.object, message, self.message_size, 0)?;
         self.check_type(kind)?;
         self.send_as(message, libc::c_long::from(kind), wait)
@@ -321,7 +313,7 @@ impl SysvQueue {
         select: Select,
         wait: Wait,
     ) -> Result<(usize, i32)> {
-        self.in_use()?;
+        self.check_open()?;
         check_buffer(&self.object, buffer, self.message_size)?;
         let (number, flags) = match select {
             Select::Any => (0, 0),
@@ -344,10 +336,10 @@ impl SysvQueue {
     /// # Errors
     ///
     /// [`Error::System`] when the kernel's table below `/proc/sysvipc` cannot be read.
-    pub fn list() -> Result<Vec<Found>> {
+    pub fn list() -> Result<Vec<Object>> {
         let user = geteuid().as_raw();
-        let rows = table("msg")?;
-        let found = rows.iter().filter(|row| row.belongs_to(user)).map(|row| Found {
+        let rows = proc_table("msg")?;
+        let objects = rows.iter().filter(|row| row.belongs_to(user)).map(|row| Object {
             mechanism: "System V queue",
             name: Key(row.int("key")).to_string(),
             id: Some(row.int("msqid")),
@@ -358,15 +350,18 @@ impl SysvQueue {
                 .filter(|pid| *pid != 0)
                 .collect(),
             open_in: Vec::new(),
-            handle: Handle::SysvQueue(row.int("msqid")),
+            remover: {
+                let id = row.int("msqid");
+                Remover::new(move || remove_id(id))
+            },
         });
-        Ok(found.collect())
+        Ok(objects.collect())
     }
 
     fn check_type(&self, kind: i32) -> Result<()> {
         // A negative one is reported as zero: the error's figures have no sign.
-        let given = usize::try_from(kind).unwrap_or(0);
-        within(&self.object, "message type", given, 1, i32::MAX as usize)
+        let given = u64::try_from(kind).unwrap_or(0);
+        Error::check_range(&self.object, "message type", given, 1..=i32::MAX as u64)
     }
 
     fn stat(&self) -> Result<libc::msqid_ds> {
@@ -378,7 +373,7 @@ impl SysvQueue {
             .map_err(|errno| self.refused("msgctl", errno))
     }
 
-    fn in_use(&self) -> Result<()> {
+    fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Relaxed) {
             true => Err(Error::Closed { object: self.object.clone() }),
             false => Ok(()),
@@ -392,7 +387,7 @@ impl SysvQueue {
         match errno {
             Errno::EIDRM | Errno::EINVAL => Error::Closed { object },
             Errno::EAGAIN | Errno::ENOMSG => Error::WouldBlock { object },
-            Errno::E2BIG => Error::Foreign {
+            Errno::E2BIG => Error::Unusable {
                 object,
                 reason: format!("the next message is longer than {} bytes", self.message_size),
             },
@@ -409,7 +404,7 @@ impl SysvQueue {
                 let text = envelope.add(1).cast::<u8>();
                 text.copy_from_nonoverlapping(message.as_ptr(), message.len());
             }
-            self.waiting(wait, "msgsnd", |flags| {
+            self.call_with_wait(wait, "msgsnd", |flags| {
                 // SAFETY: a type and `message.len()` bytes were written to `envelope`, which lives
                 // through the call.
                 match unsafe { libc::msgsnd(self.id, envelope.cast(), message.len(), flags) } {
@@ -428,7 +423,7 @@ impl SysvQueue {
         wait: Wait,
     ) -> Result<(usize, libc::c_long)> {
         envelope(self.message_size, |envelope| {
-            let length = self.waiting(wait, "msgrcv", |wait| {
+            let length = self.call_with_wait(wait, "msgrcv", |wait| {
                 let flags = flags | wait;
                 let (to, most) = (envelope.cast(), self.message_size);
                 // SAFETY: `envelope` has room for a word and `message_size` bytes, and lives through
@@ -447,21 +442,21 @@ impl SysvQueue {
     }
 
     /// Calls `call` with the flags that make it wait, or not.
-    fn waiting<T>(
+    fn call_with_wait<T>(
         &self,
         wait: Wait,
         name: &'static str,
         mut call: impl FnMut(libc::c_int) -> nix::Result<T>,
     ) -> Result<T> {
-        let mut once = |flags| crate::sys::retry(|| call(flags));
+        let mut once = |flags| retry(|| call(flags));
         let result = match wait {
             Wait::Forever => once(0),
-            Wait::No => once(libc::IPC_NOWAIT),
-            Wait::For(timeout) => match once(libc::IPC_NOWAIT) {
+            Wait::Never => once(libc::IPC_NOWAIT),
+            Wait::AtMost(timeout) => match once(libc::IPC_NOWAIT) {
                 // The queue is full or empty: it takes time.
                 Err(Errno::EAGAIN | Errno::ENOMSG) => {
                     let deadline = Deadline::monotonic(timeout);
-                    alarm::until(&deadline, &self.object, || call(0))?
+                    interrupt::call_until(&deadline, &self.object, || call(0))?
                 }
                 result => result,
             },
@@ -472,16 +467,16 @@ impl SysvQueue {
 
 impl Queue for SysvQueue {
     fn send(&self, message: &[u8], priority: u32, wait: Wait) -> Result<()> {
-        self.in_use()?;
+        self.check_open()?;
         check_message(&self.object, message, self.message_size, priority)?;
-        self.send_as(message, LOWEST - libc::c_long::from(priority), wait)
+        self.send_as(message, LOWEST_PRIORITY_TYPE - libc::c_long::from(priority), wait)
     }
 
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<Received> {
-        self.in_use()?;
+        self.check_open()?;
         check_buffer(&self.object, buffer, self.message_size)?;
-        let (length, kind) = self.receive_as(buffer, -LOWEST, 0, wait)?;
-        Ok(Received { length, priority: u32::try_from(LOWEST - kind).unwrap_or(0) })
+        let (length, kind) = self.receive_as(buffer, -LOWEST_PRIORITY_TYPE, 0, wait)?;
+        Ok(Received { length, priority: u32::try_from(LOWEST_PRIORITY_TYPE - kind).unwrap_or(0) })
     }
 
     fn message_size(&self) -> usize {
@@ -493,12 +488,12 @@ impl Queue for SysvQueue {
     }
 
     fn qsize(&self) -> Result<usize> {
-        self.in_use()?;
+        self.check_open()?;
         Ok(self.stat()?.msg_qnum as usize)
     }
 
     fn full(&self) -> Result<bool> {
-        self.in_use()?;
+        self.check_open()?;
         let data = self.stat()?;
         let most = data.msg_qbytes as usize;
         // The kernel lets the messages be no more than the bytes, for the sake of empty ones.
@@ -521,7 +516,7 @@ impl Drop for SysvQueue {
 }
 
 /// Destroys the queue with this identifier; one that is gone is no error.
-pub(crate) fn remove_id(id: libc::c_int) -> Result<()> {
+fn remove_id(id: libc::c_int) -> Result<()> {
     // SAFETY: IPC_RMID takes no data.
     let result = retry_libc(|| unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) });
     ignore_gone(result)
@@ -532,9 +527,9 @@ fn describe(key: Key) -> String {
     format!("queue with {key}")
 }
 
-fn check_size(object: &str, message_size: usize) -> Result<()> {
-    let most = figure("kernel/msgmax").map_or(i32::MAX as usize, |most| most as usize);
-    within(object, "message length in bytes", message_size, 1, most)
+fn check_message_size(object: &str, message_size: usize) -> Result<()> {
+    let most = limits::value("kernel/msgmax").unwrap_or(i32::MAX as u64);
+    Error::check_range(object, "message length in bytes", message_size as u64, 1..=most)
 }
 
 /// Runs `work` on a buffer as `msgsnd` and `msgrcv` want it: a word for the type, then room for `bytes`

@@ -26,12 +26,12 @@
 //! [`SysvSemaphore::keep`] prevent it. A named semaphore loses its name only: who has it open uses it
 //! to the end. A System V semaphore is destroyed at once, and whoever waits for it gets
 //! [`Error::Closed`]. A shared one has no name and goes away with its last user. A creator that was killed
-//! leaves its semaphore behind: [`list`] finds it, and [`Found::remove`] removes it.
+//! leaves its semaphore behind: [`list`] finds it, and [`Object::remove`](crate::Object::remove) removes it.
 //!
 //! # When a peer dies
 //!
 //! A POSIX semaphore does not know who holds it. If a holder is killed, the unit is lost: the others wait
-//! for ever, or until their time-out, which is the only defence. A System V semaphore with
+//! for ever, or until their timeout, which is the only defence. A System V semaphore with
 //! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends. What the dead
 //! process was doing meanwhile is not set right: the data that the semaphore protects may be half changed.
 //!
@@ -75,14 +75,12 @@ mod sysv;
 
 use std::time::Duration;
 
-pub use crate::found::Found;
 pub use posix::NamedSemaphore;
-pub(crate) use posix::unlink_same;
 pub use shared::SharedSemaphore;
-pub(crate) use sysv::remove_id;
 pub use sysv::{OnDeath, SysvSemaphore};
 
 use crate::error::{Error, Result};
+use crate::object::Object;
 
 /// A counting semaphore; see the [module](self) for the kinds.
 ///
@@ -185,19 +183,19 @@ impl<S: Semaphore> Drop for Guard<'_, S> {
 /// # Errors
 ///
 /// As [`NamedSemaphore::list`] and [`SysvSemaphore::list`].
-pub fn list() -> Result<Vec<Found>> {
-    let mut found = NamedSemaphore::list()?;
-    found.extend(SysvSemaphore::list()?);
-    Ok(found)
+pub fn list() -> Result<Vec<Object>> {
+    let mut objects = NamedSemaphore::list()?;
+    objects.extend(SysvSemaphore::list()?);
+    Ok(objects)
 }
 
-/// The error of a value that the mechanism cannot hold.
-fn out_of_range(object: &str, given: u64, most: u32) -> Error {
-    Error::OutOfRange {
-        object: object.to_owned(),
-        what: "semaphore value",
-        given,
-        least: 0,
-        most: u64::from(most),
-    }
+/// Refuses a value that the mechanism cannot hold.
+fn check_value(object: &str, given: u64, most: u32) -> Result<()> {
+    Error::check_range(object, "semaphore value", given, 0..=most.into())
+}
+
+/// The error of a release at the highest value.
+fn overflow(object: &str, most: u32) -> Error {
+    let (object, given, most) = (object.to_owned(), u64::from(most) + 1, most.into());
+    Error::OutOfRange { object, quantity: "semaphore value", given, least: 0, most }
 }

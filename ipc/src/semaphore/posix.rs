@@ -12,27 +12,28 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::{Pid, geteuid, getpid};
 
-use super::{Semaphore, out_of_range};
+use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
-use crate::found::{Found, Handle, Identity, open_files};
-use crate::sys::{Deadline, posix_name, retry_libc};
+use crate::file::{FileIdentity, open_files};
+use crate::object::{Object, Remover};
+use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
 
 /// `SEM_VALUE_MAX` on Linux.
-pub(super) const HIGHEST: u32 = i32::MAX as u32;
+pub(super) const MAX_VALUE: u32 = i32::MAX as u32;
 
 /// Where the C library keeps named semaphores, as files called `sem.NAME` (shm_overview(7)).
-const FOLDER: &str = "/dev/shm";
+const DIRECTORY: &str = "/dev/shm";
 
 /// The operations on a POSIX semaphore, wherever it lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Raw(NonNull<libc::sem_t>);
+pub(super) struct RawSemaphore(NonNull<libc::sem_t>);
 
 // SAFETY: the functions of sem_overview(7) may be called on one semaphore by any thread at any time.
-unsafe impl Send for Raw {}
+unsafe impl Send for RawSemaphore {}
 // SAFETY: as above.
-unsafe impl Sync for Raw {}
+unsafe impl Sync for RawSemaphore {}
 
-impl Raw {
+impl RawSemaphore {
     /// # Safety
     ///
     /// `semaphore` is initialised, and stays mapped for as long as the result is used.
@@ -71,7 +72,7 @@ impl Raw {
         // SAFETY: by the contract of `new`.
         match retry_libc(|| unsafe { libc::sem_post(self.0.as_ptr()) }) {
             Ok(_) => Ok(()),
-            Err(Errno::EOVERFLOW) => Err(out_of_range(object, u64::from(HIGHEST) + 1, HIGHEST)),
+            Err(Errno::EOVERFLOW) => Err(overflow(object, MAX_VALUE)),
             Err(errno) => Err(Error::system(object, "sem_post", errno)),
         }
     }
@@ -90,16 +91,16 @@ impl Raw {
 /// A POSIX semaphore with a name: a small file in `/dev/shm` that all its users map.
 ///
 /// Its value survives its users. When a holder is killed, the unit is lost: see the
-/// [module](super#when-a-peer-dies). Time-outs are measured on the wall clock, as POSIX prescribes.
+/// [module](super#when-a-peer-dies). Timeouts are measured on the wall clock, as POSIX prescribes.
 #[derive(Debug)]
 pub struct NamedSemaphore {
-    raw: Raw,
+    raw: RawSemaphore,
     name: CString,
     /// How errors call it.
     object: String,
     /// Who removes the name, and the file that it must still mean. The pid, so that a forked copy of the
     /// creator does not.
-    creator: Option<(Pid, Identity)>,
+    creator: Option<(Pid, FileIdentity)>,
 }
 
 impl NamedSemaphore {
@@ -110,18 +111,17 @@ impl NamedSemaphore {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above 2,147,483,647;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn create(name: &str, value: u32) -> Result<Self> {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
-        if value > HIGHEST {
-            return Err(out_of_range(&object, u64::from(value), HIGHEST));
-        }
+        check_value(&object, value.into(), MAX_VALUE)?;
         let (flags, mode) = (libc::O_CREAT | libc::O_EXCL, 0o600 as libc::c_uint);
         // The file gets its name when it is complete, so nobody opens half a semaphore.
         // SAFETY: the name ends with a NUL; a mode and a value follow O_CREAT as sem_open(3) wants.
-        let raw = opened(&object, || unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })?;
-        let creator = identity(&name)?.map(|identity| (getpid(), identity));
+        let raw =
+            open_raw(&object, || unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })?;
+        let creator = file_identity(&name)?.map(|identity| (getpid(), identity));
         Ok(Self { raw, name, object, creator })
     }
 
@@ -130,15 +130,15 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Foreign`] when the file of that name is no semaphore; [`Error::Name`].
+    /// [`Error::Unusable`] when the file of that name is no semaphore; [`Error::InvalidName`].
     pub fn open(name: &str) -> Result<Self> {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
         // The C library maps whatever it finds, and a file that is too short would kill us on the first
         // touch.
-        identity(&name)?;
+        file_identity(&name)?;
         // SAFETY: the name ends with a NUL; nothing follows when O_CREAT is not given.
-        let raw = opened(&object, || unsafe { libc::sem_open(name.as_ptr(), 0) })?;
+        let raw = open_raw(&object, || unsafe { libc::sem_open(name.as_ptr(), 0) })?;
         Ok(Self { raw, name, object, creator: None })
     }
 
@@ -149,18 +149,7 @@ impl NamedSemaphore {
     ///
     /// As [`create`](Self::create) and [`open`](Self::open).
     pub fn create_or_open(name: &str, value: u32) -> Result<Self> {
-        // Between the two calls somebody may make it, or remove it. O_CREAT without O_EXCL would do both
-        // in one call, but would not tell who the creator is.
-        loop {
-            match Self::create(name, value) {
-                Err(error) if error.errno() == Some(Errno::EEXIST) => {}
-                result => return result,
-            }
-            match Self::open(name) {
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                result => return result,
-            }
-        }
+        sys::create_or_open(|| Self::create(name, value), || Self::open(name))
     }
 
     /// Removes the name, whoever made it. Those who have the semaphore open may use it on.
@@ -168,7 +157,7 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Name`].
+    /// [`Error::InvalidName`].
     pub fn remove(name: &str) -> Result<()> {
         let name = posix_name("semaphore", name)?;
         // SAFETY: the name ends with a NUL.
@@ -200,24 +189,24 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] when `/dev/shm` cannot be read.
-    pub fn list() -> Result<Vec<Found>> {
-        let entries = match fs::read_dir(FOLDER) {
+    pub fn list() -> Result<Vec<Object>> {
+        let entries = match fs::read_dir(DIRECTORY) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| failed(FOLDER, "opendir", &error))?,
+            entries => entries.map_err(|error| Error::io(DIRECTORY, "opendir", &error))?,
         };
         let user = geteuid().as_raw();
         let users = open_files();
-        let found = entries.flatten().filter_map(|entry| {
+        let objects = entries.flatten().filter_map(|entry| {
             let file_name = entry.file_name();
             let name = CString::new([b"/", file_name.as_bytes().strip_prefix(b"sem.")?].concat());
             let name = name.ok()?;
             // One that is removed meanwhile is not found.
             let metadata = entry.metadata().ok()?;
-            if metadata.uid() != user || no_semaphore(&metadata).is_some() {
+            if metadata.uid() != user || rejection_reason(&metadata).is_some() {
                 return None;
             }
-            let identity = Identity::of(&metadata);
-            Some(Found {
+            let identity = FileIdentity::of(&metadata);
+            Some(Object {
                 mechanism: "POSIX semaphore",
                 name: name.to_string_lossy().into_owned(),
                 id: None,
@@ -225,10 +214,10 @@ impl NamedSemaphore {
                 bytes: metadata.len(),
                 last_users: Vec::new(),
                 open_in: users.get(&identity).into_iter().flatten().copied().collect(),
-                handle: Handle::PosixSemaphore(name, identity),
+                remover: Remover::new(move || unlink_if_same(&name, identity)),
             })
         });
-        Ok(found.collect())
+        Ok(objects.collect())
     }
 }
 
@@ -260,7 +249,7 @@ impl Drop for NamedSemaphore {
             && pid == getpid()
         {
             // Nobody is there to hear of a failure; `list` finds what stays.
-            let _ = unlink_same(&self.name, identity);
+            let _ = unlink_if_same(&self.name, identity);
         }
         // SAFETY: `sem_open` gave this address, and this value alone uses it: the C library counts the
         // times that a process opens one name.
@@ -270,9 +259,9 @@ impl Drop for NamedSemaphore {
 
 /// Removes the name if it still means the semaphore with this identity: somebody may have removed it and
 /// made another with the same name.
-pub(crate) fn unlink_same(name: &CStr, is: Identity) -> Result<()> {
-    match fs::symlink_metadata(path(name)) {
-        Ok(metadata) if Identity::of(&metadata) != is => return Ok(()),
+fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
+    match fs::symlink_metadata(file_path(name)) {
+        Ok(metadata) if FileIdentity::of(&metadata) != identity => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
@@ -283,32 +272,32 @@ pub(crate) fn unlink_same(name: &CStr, is: Identity) -> Result<()> {
     }
 }
 
-fn opened(object: &str, mut open: impl FnMut() -> *mut libc::sem_t) -> Result<Raw> {
-    let opened = crate::sys::retry(|| match NonNull::new(open()) {
+fn open_raw(object: &str, mut open: impl FnMut() -> *mut libc::sem_t) -> Result<RawSemaphore> {
+    let opened = retry(|| match NonNull::new(open()) {
         Some(semaphore) => Ok(semaphore),
         None => Err(Errno::last()), // SEM_FAILED is the null pointer.
     });
     match opened {
         // SAFETY: the C library gives the address of an initialised semaphore, mapped until sem_close.
-        Ok(semaphore) => Ok(unsafe { Raw::new(semaphore) }),
+        Ok(semaphore) => Ok(unsafe { RawSemaphore::new(semaphore) }),
         Err(errno) => Err(Error::system(object, "sem_open", errno)),
     }
 }
 
 /// The file behind the name; `None` if there is none, an error if it is no semaphore.
-fn identity(name: &CStr) -> Result<Option<Identity>> {
-    match fs::symlink_metadata(path(name)) {
-        Ok(metadata) => match no_semaphore(&metadata) {
-            None => Ok(Some(Identity::of(&metadata))),
-            Some(reason) => Err(Error::Foreign { object: describe(name), reason }),
+fn file_identity(name: &CStr) -> Result<Option<FileIdentity>> {
+    match fs::symlink_metadata(file_path(name)) {
+        Ok(metadata) => match rejection_reason(&metadata) {
+            None => Ok(Some(FileIdentity::of(&metadata))),
+            Some(reason) => Err(Error::unusable(describe(name), reason)),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(describe(name), "lstat", &error)),
+        Err(error) => Err(Error::io(describe(name), "lstat", &error)),
     }
 }
 
 /// Why a file cannot be a semaphore.
-fn no_semaphore(metadata: &fs::Metadata) -> Option<String> {
+fn rejection_reason(metadata: &fs::Metadata) -> Option<String> {
     let expected = size_of::<libc::sem_t>() as u64;
     match metadata.len() {
         _ if !metadata.is_file() => Some("it is not a regular file".to_owned()),
@@ -317,13 +306,9 @@ fn no_semaphore(metadata: &fs::Metadata) -> Option<String> {
     }
 }
 
-fn path(name: &CStr) -> PathBuf {
+fn file_path(name: &CStr) -> PathBuf {
     let bare = &name.to_bytes()[1..];
-    PathBuf::from(FOLDER).join(OsStr::from_bytes(&[b"sem.", bare].concat()))
-}
-
-fn failed(object: impl Into<String>, call: &'static str, error: &std::io::Error) -> Error {
-    Error::system(object, call, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    PathBuf::from(DIRECTORY).join(OsStr::from_bytes(&[b"sem.", bare].concat()))
 }
 
 fn describe(name: &CStr) -> String {

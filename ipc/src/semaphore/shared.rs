@@ -15,8 +15,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::ftruncate;
 
-use super::posix::{HIGHEST, Raw};
-use super::{Semaphore, out_of_range};
+use super::posix::{MAX_VALUE, RawSemaphore};
+use super::{Semaphore, check_value};
 use crate::error::{Error, Result};
 use crate::sys::retry;
 
@@ -28,10 +28,10 @@ use crate::sys::retry;
 /// anyway. [`of_process`](Self::of_process) opens it by the numbers of the process and the descriptor.
 ///
 /// The memory cannot be shortened (it is sealed, see memfd_create(2)), so no peer can make an access
-/// fail. Time-outs are measured on the wall clock, as POSIX prescribes.
+/// fail. Timeouts are measured on the wall clock, as POSIX prescribes.
 #[derive(Debug)]
 pub struct SharedSemaphore {
-    placed: NonNull<Placed>,
+    layout: NonNull<Layout>,
     memory: OwnedFd,
     /// How errors call it.
     object: String,
@@ -39,7 +39,7 @@ pub struct SharedSemaphore {
 
 /// What the memory holds.
 #[repr(C)]
-struct Placed {
+struct Layout {
     /// [`MAGIC`], written last.
     magic: AtomicU64,
     semaphore: UnsafeCell<libc::sem_t>,
@@ -48,7 +48,7 @@ struct Placed {
 /// "ipc sem" and the version of the layout.
 const MAGIC: u64 = u64::from_be_bytes(*b"ipc sem\x01");
 
-const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<Placed>()).unwrap();
+const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<Layout>()).unwrap();
 
 // SAFETY: the mapping belongs to the value, and what is in it is atomic or a semaphore, which any thread
 // may use at any time.
@@ -64,9 +64,7 @@ impl SharedSemaphore {
     /// [`Error::OutOfRange`] for a value above 2,147,483,647; [`Error::System`].
     pub fn create(value: u32) -> Result<Self> {
         let object = "new shared semaphore";
-        if value > HIGHEST {
-            return Err(out_of_range(object, u64::from(value), HIGHEST));
-        }
+        check_value(object, value.into(), MAX_VALUE)?;
         let refused = |call| move |errno| Error::system(object, call, errno);
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let memory = memfd_create(c"ipc semaphore", flags).map_err(refused("memfd_create"))?;
@@ -75,13 +73,13 @@ impl SharedSemaphore {
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).map_err(refused("fcntl"))?;
         let shared = Self::map(memory)?;
         // SAFETY: nobody else has this memory yet, which is zeroed, large enough and aligned.
-        let placed = unsafe { shared.placed.as_ref() };
+        let layout = unsafe { shared.layout.as_ref() };
         // SAFETY: as above; sem_init wants no more.
-        if unsafe { libc::sem_init(placed.semaphore.get(), 1, value) } == -1 {
+        if unsafe { libc::sem_init(layout.semaphore.get(), 1, value) } == -1 {
             return Err(Error::last(&shared.object, "sem_init"));
         }
         // Release: whoever sees the mark sees the semaphore complete.
-        placed.magic.store(MAGIC, Ordering::Release);
+        layout.magic.store(MAGIC, Ordering::Release);
         Ok(shared)
     }
 
@@ -90,29 +88,28 @@ impl SharedSemaphore {
     ///
     /// # Errors
     ///
-    /// [`Error::Foreign`] when it is something else; [`Error::System`] when it cannot be mapped for
+    /// [`Error::Unusable`] when it is something else; [`Error::System`] when it cannot be mapped for
     /// writing.
     pub fn from_fd(memory: OwnedFd) -> Result<Self> {
         let object = describe(&memory);
-        let foreign =
-            |reason: &str| Error::Foreign { object: object.clone(), reason: reason.to_owned() };
+        let unusable = |reason: &str| Error::unusable(&object, reason);
         // Only a sealed memory cannot be shortened after the look at its size.
         match fcntl(&memory, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_truncate) {
             Ok(seals) if seals.contains(SealFlag::F_SEAL_SHRINK) => {}
-            Ok(_) => return Err(foreign("its memory is not sealed against shortening")),
-            Err(Errno::EINVAL) => return Err(foreign("it is not a memfd")),
+            Ok(_) => return Err(unusable("its memory is not sealed against shortening")),
+            Err(Errno::EINVAL) => return Err(unusable("it is not a memfd")),
             Err(errno) => return Err(Error::system(&object, "fcntl", errno)),
         }
         let stat = nix::sys::stat::fstat(&memory)
             .map_err(|errno| Error::system(&object, "fstat", errno))?;
         if usize::try_from(stat.st_size) != Ok(SIZE.get()) {
-            return Err(foreign("its memory has another size"));
+            return Err(unusable("its memory has another size"));
         }
         let shared = Self::map(memory)?;
-        // SAFETY: the mapping is as large as `Placed`, and `magic` is valid with any bits.
-        let magic = unsafe { &(*shared.placed.as_ptr()).magic }.load(Ordering::Acquire);
+        // SAFETY: the mapping is as large as `Layout`, and `magic` is valid with any bits.
+        let magic = unsafe { &(*shared.layout.as_ptr()).magic }.load(Ordering::Acquire);
         if magic != MAGIC {
-            return Err(foreign("its memory does not begin with the mark of a semaphore"));
+            return Err(unusable("its memory does not begin with the mark of a semaphore"));
         }
         Ok(shared)
     }
@@ -132,10 +129,7 @@ impl SharedSemaphore {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         match OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path) {
             Ok(file) => Self::from_fd(file.into()),
-            Err(error) => {
-                let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-                Err(Error::system(path, "open", errno))
-            }
+            Err(error) => Err(Error::io(path, "open", &error)),
         }
     }
 
@@ -145,17 +139,17 @@ impl SharedSemaphore {
         // SAFETY: the kernel chooses the address, so no other memory is touched.
         let mapped = unsafe { mmap(None, SIZE, protection, MapFlags::MAP_SHARED, &memory, 0) };
         match mapped {
-            Ok(address) => Ok(Self { placed: address.cast(), memory, object }),
+            Ok(address) => Ok(Self { layout: address.cast(), memory, object }),
             Err(errno) => Err(Error::system(object, "mmap", errno)),
         }
     }
 
-    fn raw(&self) -> Raw {
-        // SAFETY: the mapping is as large as `Placed` and lives as long as `self`.
-        let placed = unsafe { self.placed.as_ref() };
+    fn raw(&self) -> RawSemaphore {
+        // SAFETY: the mapping is as large as `Layout` and lives as long as `self`.
+        let layout = unsafe { self.layout.as_ref() };
         // SAFETY: `create` has initialised the semaphore, or `from_fd` has seen the mark that it is. A
         // cell's address is not null.
-        unsafe { Raw::new(NonNull::new_unchecked(placed.semaphore.get())) }
+        unsafe { RawSemaphore::new(NonNull::new_unchecked(layout.semaphore.get())) }
     }
 }
 
@@ -192,7 +186,7 @@ impl Drop for SharedSemaphore {
     fn drop(&mut self) {
         // No sem_destroy: others may be waiting for it, and on Linux it does nothing.
         // SAFETY: `map` made the mapping with this size, and no reference into it outlives `self`.
-        let _ = unsafe { munmap(self.placed.cast(), SIZE.get()) };
+        let _ = unsafe { munmap(self.layout.cast(), SIZE.get()) };
     }
 }
 

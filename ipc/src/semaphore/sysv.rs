@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, geteuid, getpid};
 
-use super::{Semaphore, out_of_range};
+use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
-use crate::found::{Found, Handle};
-use crate::sys::{Deadline, retry, retry_libc};
-use crate::sysv::{Key, complete, ignore_gone, table};
+use crate::object::{Object, Remover};
+use crate::sys::{self, Deadline, retry, retry_libc, timespec};
+use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
 
 unsafe extern "C" {
     /// semop(2); glibc and musl have it, the crate `libc` does not.
@@ -48,7 +47,7 @@ pub enum OnDeath {
 /// would find a wrong one (TLPI section 47.5). The kernel's help is `sem_otime`, which stays zero
 /// until the first `semop`: the creator sets the value by `semop`, and openers wait until the time is not
 /// zero. A creator killed between the two calls leaves an object that never becomes usable; an opener
-/// finds this out after a second, with [`Error::Foreign`].
+/// finds this out after a second, with [`Error::Unusable`].
 ///
 /// # When the holder dies
 ///
@@ -76,10 +75,7 @@ impl SysvSemaphore {
     /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above what the kernel says
     /// it can hold (`SEMVMX`, 32,767).
     pub fn create(key: Key, value: u32, on_death: OnDeath) -> Result<Self> {
-        let most = highest();
-        if value > most {
-            return Err(out_of_range(&describe(key), u64::from(value), most));
-        }
+        check_value(&describe(key), value.into(), max_value())?;
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | MODE;
         // SAFETY: semget takes three integers.
         let id = retry_libc(|| unsafe { libc::semget(key.0, 1, flags) })
@@ -97,7 +93,7 @@ impl SysvSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Foreign`] when it is a set of several, or when its creator has not completed it within a
+    /// [`Error::Unusable`] when it is a set of several, or when its creator has not completed it within a
     /// second. [`Key::PRIVATE`] leads to no existing semaphore: `ENOENT`.
     pub fn open(key: Key, on_death: OnDeath) -> Result<Self> {
         if key == Key::PRIVATE {
@@ -106,7 +102,7 @@ impl SysvSemaphore {
         // SAFETY: semget takes three integers.
         let id = retry_libc(|| unsafe { libc::semget(key.0, 0, MODE) })
             .map_err(|errno| Error::system(describe(key), "semget", errno))?;
-        Self::complete(id, key, on_death)
+        Self::open_complete(id, key, on_death)
     }
 
     /// Opens the semaphore with this identifier, which a peer made and told: the way to a
@@ -116,7 +112,7 @@ impl SysvSemaphore {
     ///
     /// As [`open`](Self::open), with [`Error::Closed`] when there is none.
     pub fn from_id(id: i32, on_death: OnDeath) -> Result<Self> {
-        Self::complete(id, Key::PRIVATE, on_death)
+        Self::open_complete(id, Key::PRIVATE, on_death)
     }
 
     /// Opens the semaphore with this key, or makes it with `value` if there is none.
@@ -126,18 +122,8 @@ impl SysvSemaphore {
     ///
     /// As [`create`](Self::create) and [`open`](Self::open).
     pub fn create_or_open(key: Key, value: u32, on_death: OnDeath) -> Result<Self> {
-        // Between the two calls somebody may make it, or remove it.
-        loop {
-            match Self::create(key, value, on_death) {
-                Err(error) if error.errno() == Some(Errno::EEXIST) => {}
-                result => return result,
-            }
-            match Self::open(key, on_death) {
-                Err(Error::Closed { .. }) => {}
-                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                result => return result,
-            }
-        }
+        let create = || Self::create(key, value, on_death);
+        sys::create_or_open(create, || Self::open(key, on_death))
     }
 
     /// Destroys the semaphore with this key, whoever made it.
@@ -156,19 +142,19 @@ impl SysvSemaphore {
     }
 
     /// Waits until the creator of `id` has given it its value.
-    fn complete(id: libc::c_int, key: Key, on_death: OnDeath) -> Result<Self> {
+    fn open_complete(id: libc::c_int, key: Key, on_death: OnDeath) -> Result<Self> {
         let semaphore = Self::with(id, key, on_death, None);
-        let foreign = |reason| Error::Foreign { object: semaphore.object.clone(), reason };
-        let ready = complete(|| {
+        let unusable = |reason: String| Error::unusable(&semaphore.object, reason);
+        let ready = wait_complete(|| {
             let data = semaphore.stat()?;
             match data.sem_nsems {
                 1 => Ok((data.sem_otime != 0).then_some(())),
-                others => Err(foreign(format!("it is a set of {others} semaphores"))),
+                others => Err(unusable(format!("it is a set of {others} semaphores"))),
             }
         })?;
         match ready {
             Some(()) => Ok(semaphore),
-            None => Err(foreign("its creator has not given it a value".to_owned())),
+            None => Err(unusable("its creator has not given it a value".to_owned())),
         }
     }
 
@@ -209,7 +195,7 @@ impl SysvSemaphore {
     ///
     /// See [`Semaphore`].
     pub fn waiting(&self) -> Result<u32> {
-        self.ask(libc::GETNCNT)
+        self.query(libc::GETNCNT)
     }
 
     /// The process that used it last; it may be gone.
@@ -218,7 +204,7 @@ impl SysvSemaphore {
     ///
     /// See [`Semaphore`].
     pub fn last_user(&self) -> Result<Option<i32>> {
-        let pid = self.ask(libc::GETPID)?;
+        let pid = self.query(libc::GETPID)?;
         Ok(i32::try_from(pid).ok().filter(|pid| *pid != 0))
     }
 
@@ -227,17 +213,17 @@ impl SysvSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] when the kernel's table below `/proc/sysvipc` cannot be read.
-    pub fn list() -> Result<Vec<Found>> {
+    pub fn list() -> Result<Vec<Object>> {
         let user = geteuid().as_raw();
-        let rows = table("sem")?;
-        let found = rows.iter().filter(|row| row.belongs_to(user)).map(|row| {
+        let rows = proc_table("sem")?;
+        let objects = rows.iter().filter(|row| row.belongs_to(user)).map(|row| {
             let (id, count) = (row.int("semid"), row.int("nsems"));
             // SAFETY: GETPID takes no data.
             let last = |index| unsafe { libc::semctl(id, index, libc::GETPID) };
             let mut last_users: Vec<i32> = (0..count).map(last).filter(|pid| *pid > 0).collect();
             last_users.sort_unstable();
             last_users.dedup();
-            Found {
+            Object {
                 mechanism: "System V semaphore",
                 name: Key(row.int("key")).to_string(),
                 id: Some(id),
@@ -245,13 +231,13 @@ impl SysvSemaphore {
                 bytes: u64::try_from(count).unwrap_or(0) * 2, // The kernel's `semval` is a short.
                 last_users,
                 open_in: Vec::new(),
-                handle: Handle::SysvSemaphore(id),
+                remover: Remover::new(move || remove_id(id)),
             }
         });
-        Ok(found.collect())
+        Ok(objects.collect())
     }
 
-    fn ask(&self, command: libc::c_int) -> Result<u32> {
+    fn query(&self, command: libc::c_int) -> Result<u32> {
         // SAFETY: the commands that this is called with take no data.
         match retry_libc(|| unsafe { libc::semctl(self.id, 0, command) }) {
             Ok(answer) => Ok(u32::try_from(answer).unwrap_or(0)),
@@ -283,7 +269,7 @@ impl SysvSemaphore {
                 None => unsafe { libc::semop(self.id, &raw mut operation, 1) },
                 Some(deadline) => {
                     // The time is relative, so after a signal only the rest is left.
-                    let left = TimeSpec::from_duration(deadline.left());
+                    let left = timespec(deadline.left());
                     // SAFETY: as above, and the time lives through the call.
                     unsafe { semtimedop(self.id, &raw mut operation, 1, left.as_ref()) }
                 }
@@ -292,7 +278,7 @@ impl SysvSemaphore {
         })
     }
 
-    fn undo(&self) -> libc::c_int {
+    fn undo_flag(&self) -> libc::c_int {
         match self.on_death {
             OnDeath::Undo => libc::SEM_UNDO,
             OnDeath::Keep => 0,
@@ -305,7 +291,7 @@ impl SysvSemaphore {
         match errno {
             Errno::EIDRM | Errno::EINVAL => Error::Closed { object },
             Errno::EAGAIN => Error::WouldBlock { object },
-            Errno::ERANGE => out_of_range(&object, u64::from(highest()) + 1, highest()),
+            Errno::ERANGE => overflow(&object, max_value()),
             _ => Error::system(object, call, errno),
         }
     }
@@ -313,28 +299,28 @@ impl SysvSemaphore {
 
 impl Semaphore for SysvSemaphore {
     fn acquire(&self) -> Result<()> {
-        self.operate(-1, self.undo(), None).map_err(|errno| self.refused("semop", errno))
+        self.operate(-1, self.undo_flag(), None).map_err(|errno| self.refused("semop", errno))
     }
 
     fn try_acquire(&self) -> Result<()> {
-        self.operate(-1, self.undo() | libc::IPC_NOWAIT, None)
+        self.operate(-1, self.undo_flag() | libc::IPC_NOWAIT, None)
             .map_err(|errno| self.refused("semop", errno))
     }
 
     fn acquire_timeout(&self, timeout: Duration) -> Result<()> {
         let deadline = Deadline::monotonic(timeout);
-        match self.operate(-1, self.undo(), Some(&deadline)) {
+        match self.operate(-1, self.undo_flag(), Some(&deadline)) {
             Err(Errno::EAGAIN) => Err(deadline.passed(&self.object)),
             result => result.map_err(|errno| self.refused("semtimedop", errno)),
         }
     }
 
     fn release(&self) -> Result<()> {
-        self.operate(1, self.undo(), None).map_err(|errno| self.refused("semop", errno))
+        self.operate(1, self.undo_flag(), None).map_err(|errno| self.refused("semop", errno))
     }
 
     fn get_value(&self) -> Result<u32> {
-        self.ask(libc::GETVAL)
+        self.query(libc::GETVAL)
     }
 }
 
@@ -349,7 +335,7 @@ impl Drop for SysvSemaphore {
 }
 
 /// Destroys the semaphore with this identifier; one that is gone is no error.
-pub(crate) fn remove_id(id: libc::c_int) -> Result<()> {
+fn remove_id(id: libc::c_int) -> Result<()> {
     // SAFETY: IPC_RMID takes no data.
     let result = retry_libc(|| unsafe { libc::semctl(id, 0, libc::IPC_RMID) });
     ignore_gone(result)
@@ -357,7 +343,7 @@ pub(crate) fn remove_id(id: libc::c_int) -> Result<()> {
 }
 
 /// The highest value of a semaphore, as the kernel tells it (`SEMVMX`).
-fn highest() -> u32 {
+fn max_value() -> u32 {
     // SAFETY: all bytes zero are a valid seminfo, which is integers.
     let mut info: libc::seminfo = unsafe { std::mem::zeroed() };
     let argument = Semun { info: &raw mut info };

@@ -1,13 +1,13 @@
-//! Who a process is, in one word that fits an atomic.
+//! The identity of a process, in one word that fits an atomic.
 //!
 //! A process number alone is not enough: it is given to another process soon after. So the word holds the
-//! time of the start as well, in ticks since the machine started, as `/proc/PID/stat` tells it
+//! time of the start as well, in ticks since the machine started, as `/proc/PID/stat` has it
 //! (proc_pid_stat(5), field 22): 22 bits of number, which is as much as Linux gives out, and 42 of time.
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-/// In the place of an identity: it was there, and left in good order.
+/// In place of an identity: the process has left in good order.
 pub(crate) const GONE: u64 = u64::MAX;
 
 const PID_BITS: u32 = 22;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_told_from_the_dead_and_from_heirs_of_their_number() {
+    fn dead_process_is_not_alive() {
         let own = own();
         assert!(is_alive(own) && is_own(own));
         assert_eq!(pid(own), nix::unistd::getpid().as_raw());

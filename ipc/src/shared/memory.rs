@@ -1,13 +1,11 @@
-//! A mapping, and the header that tells what is in it.
+//! A segment, mapped: made, opened, and removed.
 
 use std::ffi::{CString, c_void};
 use std::fmt;
-use std::mem::offset_of;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -19,104 +17,10 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Pid, ftruncate, getpid};
 
-use super::identity;
+use super::header::{self, Header};
+use super::location::{KIND, Location};
 use crate::error::{Error, Result};
 use crate::sys::{posix_name, retry, retry_libc};
-
-/// Where shared memory is, or is to be.
-///
-/// A plain string is a POSIX name, a descriptor is a memfd that somebody passed on. As text
-/// ([`Memory::address`] writes it, [`FromStr`] reads it) it is an argument for a child.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Place {
-    /// POSIX shared memory, `/name`: lives until its name is removed and the last mapping is gone.
-    Posix(String),
-    /// Memory without a name, sealed against shrinking; the text is for people. Only to create: others get
-    /// at it by its descriptor.
-    Memfd(String),
-    /// Memory behind a descriptor: passed over a socket, inherited, or found as `/proc/PID/fd/N`. Only
-    /// to open.
-    Descriptor(OwnedFd),
-    /// A System V segment by its key. Key 0 (`IPC_PRIVATE`) makes one that is found by its number only.
-    SystemV(i32),
-    /// A System V segment by the number that the kernel gave it. Only to open.
-    SystemVId(i32),
-}
-
-impl From<&str> for Place {
-    fn from(name: &str) -> Self {
-        Self::Posix(name.to_owned())
-    }
-}
-
-impl From<&String> for Place {
-    fn from(name: &String) -> Self {
-        Self::Posix(name.clone())
-    }
-}
-
-impl From<String> for Place {
-    fn from(name: String) -> Self {
-        Self::Posix(name)
-    }
-}
-
-impl From<OwnedFd> for Place {
-    fn from(descriptor: OwnedFd) -> Self {
-        Self::Descriptor(descriptor)
-    }
-}
-
-impl FromStr for Place {
-    type Err = Error;
-
-    /// Reads what [`Memory::address`] wrote: `/name`, `/proc/PID/fd/N`, `sysv:NUMBER`.
-    fn from_str(address: &str) -> Result<Self> {
-        if let Some(number) = address.strip_prefix("sysv:") {
-            return number.parse().map(Self::SystemVId).map_err(|_| Error::Name {
-                name: address.to_owned(),
-                kind: KIND,
-                reason: "a number must follow sysv:",
-            });
-        }
-        if address.starts_with("/proc/") {
-            let file = std::fs::OpenOptions::new().read(true).write(true).open(address);
-            let reason = |error: std::io::Error| {
-                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL))
-            };
-            return file
-                .map(|file| Self::Descriptor(file.into()))
-                .map_err(|error| Error::system(address, "open", reason(error)));
-        }
-        Ok(Self::from(address))
-    }
-}
-
-/// What names are of, in errors.
-const KIND: &str = "shared memory object";
-
-/// "ipc", version of the layout, as the first eight bytes.
-pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"ipc\0shm\x01");
-const VERSION: u32 = 1;
-/// Longest description of what a segment holds.
-const HOLDS: usize = 24;
-
-/// What stands at the beginning of every segment. Everything else of it begins at [`Memory::CONTENT`].
-#[repr(C)]
-pub(super) struct Header {
-    magic: AtomicU64,
-    version: AtomicU32,
-    /// Set last, so that nobody works with a half-made segment.
-    ready: AtomicU32,
-    size: AtomicU64,
-    /// See [`identity`].
-    creator: AtomicU64,
-    /// Text, padded with zeros.
-    holds: [AtomicU64; HOLDS / 8],
-    /// What the type in it needs to know: a length, a size of slots.
-    facts: [AtomicU64; 3],
-}
 
 /// A segment of shared memory, mapped into this process.
 ///
@@ -127,10 +31,10 @@ pub struct Memory {
     size: usize,
     object: String,
     origin: Origin,
-    /// Who removes the name.
+    /// The process that removes the name.
     creator: Option<Pid>,
     /// Not to be unmapped, since the kernel still has an address in it.
-    leak: AtomicBool,
+    keep_mapped: AtomicBool,
 }
 
 enum Origin {
@@ -151,135 +55,81 @@ unsafe impl Sync for Memory {}
 /// # Safety
 ///
 /// The implementor is such a type.
-pub(crate) unsafe trait Shared: Sync {}
+pub unsafe trait Shared: Sync {}
 
 // SAFETY: an atomic, any bits.
 unsafe impl Shared for AtomicU32 {}
 // SAFETY: an atomic, any bits.
 unsafe impl Shared for AtomicU64 {}
-// SAFETY: atomics only.
-unsafe impl Shared for Header {}
 
 impl Memory {
-    /// Where the content begins: behind the header, on a line of its own.
-    pub(crate) const CONTENT: usize = 128;
+    /// Where the content begins.
+    pub(crate) const CONTENT: usize = header::CONTENT;
 
     /// Makes a segment with `content` bytes behind the header, all zero; `fill` completes it before anybody
     /// else accepts it.
     pub(crate) fn create(
-        place: Place,
+        location: Location,
         holds: &str,
         content: u64,
         facts: [u64; 3],
         fill: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<Arc<Self>> {
-        debug_assert!(holds.len() <= HOLDS);
         let header = Self::CONTENT as u64;
-        let most = (isize::MAX as u64) - header;
-        if content > most {
-            return Err(Error::OutOfRange {
-                object: "shared memory".to_owned(),
-                what: "size in bytes",
-                given: content,
-                least: 1,
-                most,
-            });
-        }
+        let range = 0..=isize::MAX as u64 - header;
+        Error::check_range("shared memory", "size in bytes", content, range)?;
         let size = (header + content) as usize;
-        let memory = match place {
-            Place::Posix(name) => Self::create_posix(&name, size)?,
-            Place::Memfd(label) => Self::create_memfd(&label, size)?,
-            Place::SystemV(key) => Self::create_system_v(key, size)?,
-            Place::Descriptor(_) | Place::SystemVId(_) => {
-                return Err(Error::Name {
-                    name: format!("{place:?}"),
+        let memory = match location {
+            Location::Posix(name) => Self::create_posix(&name, size)?,
+            Location::Memfd(label) => Self::create_memfd(&label, size)?,
+            Location::SystemV(key) => Self::create_system_v(key, size)?,
+            Location::Descriptor(_) | Location::SystemVId(_) => {
+                return Err(Error::InvalidName {
+                    name: format!("{location:?}"),
                     kind: KIND,
                     reason: "it is there already, and can be opened only",
                 });
             }
         };
-        let header = memory.header();
-        header.creator.store(identity::own(), Ordering::Relaxed);
-        header.magic.store(MAGIC, Ordering::Relaxed);
-        header.version.store(VERSION, Ordering::Relaxed);
-        header.size.store(size as u64, Ordering::Relaxed);
-        for (word, value) in header.holds.iter().zip(words(holds)) {
-            word.store(value, Ordering::Relaxed);
-        }
-        for (word, value) in header.facts.iter().zip(facts) {
-            word.store(value, Ordering::Relaxed);
-        }
+        memory.header().begin(size, holds, facts);
         fill(&memory)?;
-        header.ready.store(1, Ordering::Release);
+        memory.header().complete();
         Ok(Arc::new(memory))
     }
 
     /// Maps a segment that exists, if it is whole and holds what is expected.
-    pub(crate) fn open(place: Place, holds: &str) -> Result<(Arc<Self>, [u64; 3])> {
-        let memory = match place {
-            Place::Posix(name) => Self::open_posix(&name)?,
-            Place::Descriptor(descriptor) => {
+    pub(crate) fn open(location: Location, holds: &str) -> Result<(Arc<Self>, [u64; 3])> {
+        let memory = match location {
+            Location::Posix(name) => Self::open_posix(&name)?,
+            Location::Descriptor(descriptor) => {
                 let object = format!("shared memory of descriptor {descriptor:?}");
                 Self::map(object, Origin::Descriptor(descriptor), None)?
             }
-            Place::SystemV(0) => {
-                return Err(Error::Name {
+            Location::SystemV(0) => {
+                return Err(Error::InvalidName {
                     name: "0".to_owned(),
                     kind: KIND,
                     reason: "segments without a key are found by their number only",
                 });
             }
-            Place::SystemV(key) => {
+            Location::SystemV(key) => {
                 // SAFETY: no memory is passed.
                 let id = retry_libc(|| unsafe { libc::shmget(key, 0, 0) })
                     .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
                 Self::attach_system_v(id, None)?
             }
-            Place::SystemVId(id) => Self::attach_system_v(id, None)?,
-            Place::Memfd(label) => {
-                return Err(Error::Name {
+            Location::SystemVId(id) => Self::attach_system_v(id, None)?,
+            Location::Memfd(label) => {
+                return Err(Error::InvalidName {
                     name: label,
                     kind: KIND,
                     reason: "a memfd has no name to be found by: pass its descriptor",
                 });
             }
         };
-        let facts = memory.check(holds)?;
+        let facts = memory.header().check(memory.size, holds);
+        let facts = facts.map_err(|reason| memory.unusable(reason))?;
         Ok((Arc::new(memory), facts))
-    }
-
-    /// Whether the header is that of a whole segment of a living creator that holds `holds`.
-    fn check(&self, holds: &str) -> Result<[u64; 3]> {
-        let header = self.header();
-        if header.magic.load(Ordering::Relaxed) != MAGIC {
-            return Err(self.foreign("it was not made by this library"));
-        }
-        let version = header.version.load(Ordering::Relaxed);
-        if version != VERSION {
-            return Err(self.foreign(format!("its layout is version {version}, not {VERSION}")));
-        }
-        let creator = header.creator.load(Ordering::Relaxed);
-        let left = !identity::is_alive(creator);
-        if header.ready.load(Ordering::Acquire) != 1 {
-            let of = if left { "its creator died over it" } else { "try again" };
-            return Err(self.foreign(format!("it is not complete: {of}")));
-        }
-        if left {
-            let creator = identity::pid(creator);
-            return Err(
-                self.foreign(format!("it is stale: process {creator}, its creator, is gone"))
-            );
-        }
-        let size = header.size.load(Ordering::Relaxed);
-        if size != self.size as u64 {
-            let found = self.size;
-            return Err(self.foreign(format!("it has {found} bytes, and was made with {size}")));
-        }
-        let found = header.holds();
-        if found != holds {
-            return Err(self.foreign(format!("it holds {found:?}, not {holds:?}")));
-        }
-        Ok(std::array::from_fn(|at| header.facts[at].load(Ordering::Relaxed)))
     }
 
     fn create_posix(name: &str, size: usize) -> Result<Self> {
@@ -313,7 +163,7 @@ impl Memory {
         // The kernel puts "memfd:" before it, and wants it short.
         if label.len() > 240 || label.contains('\0') {
             let reason = "it is longer than 240 bytes, or contains a NUL byte";
-            return Err(Error::Name { name: label.to_owned(), kind: KIND, reason });
+            return Err(Error::InvalidName { name: label.to_owned(), kind: KIND, reason });
         }
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(label, flags)
@@ -333,7 +183,7 @@ impl Memory {
         let memory = Self::attach_system_v(id, Some(getpid()));
         if memory.is_err() {
             // Ours since a moment, and useless.
-            remove_system_v(id);
+            let _ = remove_system_v(id);
         }
         memory
     }
@@ -345,7 +195,7 @@ impl Memory {
         };
         let stat = fstat(descriptor).map_err(|errno| Error::system(&object, "fstat", errno))?;
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(Error::Foreign { object, reason: "it is no memory".to_owned() });
+            return Err(Error::Unusable { object, reason: "it is no memory".to_owned() });
         }
         let size = usize::try_from(stat.st_size).unwrap_or_default();
         let length = long_enough(&object, size)?;
@@ -361,7 +211,14 @@ impl Memory {
             )
         }
         .map_err(|errno| Error::system(&object, "mmap", errno))?;
-        Ok(Self { base: base.cast(), size, object, origin, creator, leak: AtomicBool::new(false) })
+        Ok(Self {
+            base: base.cast(),
+            size,
+            object,
+            origin,
+            creator,
+            keep_mapped: AtomicBool::new(false),
+        })
     }
 
     fn attach_system_v(id: i32, creator: Option<Pid>) -> Result<Self> {
@@ -378,11 +235,11 @@ impl Memory {
         let base = NonNull::new(base.cast::<u8>())
             .filter(|base| base.as_ptr() as isize != -1)
             .ok_or_else(|| Error::last(&object, "shmat"))?;
-        let leak = AtomicBool::new(false);
-        Ok(Self { base, size, object, origin: Origin::SystemV(id), creator, leak })
+        let keep_mapped = AtomicBool::new(false);
+        Ok(Self { base, size, object, origin: Origin::SystemV(id), creator, keep_mapped })
     }
 
-    pub(super) fn header(&self) -> &Header {
+    fn header(&self) -> &Header {
         // SAFETY: no mapping is made of less than a header; it is aligned to a page; the header is made of
         // atomics, for which any bits are valid.
         unsafe { self.base.cast::<Header>().as_ref() }
@@ -395,7 +252,7 @@ impl Memory {
         match bytes.and_then(|bytes| bytes.checked_add(offset)) {
             // SAFETY: `offset` is not beyond the mapping.
             Some(end) if end <= self.size => Ok(unsafe { self.base.add(offset) }.cast()),
-            _ => Err(self.foreign("it is smaller than what it should hold")),
+            _ => Err(self.unusable("it is smaller than what it should hold")),
         }
     }
 
@@ -429,11 +286,11 @@ impl Memory {
 
     /// Leaves the mapping in place when this is dropped.
     pub(crate) fn keep_mapped(&self) {
-        self.leak.store(true, Ordering::Relaxed);
+        self.keep_mapped.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn foreign(&self, reason: impl Into<String>) -> Error {
-        Error::Foreign { object: self.object.clone(), reason: reason.into() }
+    pub(crate) fn unusable(&self, reason: impl Into<String>) -> Error {
+        Error::Unusable { object: self.object.clone(), reason: reason.into() }
     }
 
     /// What errors call it: its name, or a description.
@@ -486,28 +343,10 @@ impl Memory {
                 }
             }
             Origin::Descriptor(_) => {}
-            Origin::SystemV(id) => remove_system_v(*id),
+            Origin::SystemV(id) => {
+                let _ = remove_system_v(*id);
+            }
         }
-    }
-}
-
-impl Header {
-    /// Magic, creator and content of a header that was read instead of mapped.
-    pub(super) fn peek(bytes: &[u8; Memory::CONTENT]) -> Option<(u64, u64, String)> {
-        let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let holds = bytes.get(offset_of!(Self, holds)..)?.get(..HOLDS)?;
-        let holds = holds.split(|&byte| byte == 0).next()?;
-        Some((
-            word(offset_of!(Self, magic))?,
-            word(offset_of!(Self, creator))?,
-            String::from_utf8_lossy(holds).into_owned(),
-        ))
-    }
-
-    pub(super) fn holds(&self) -> String {
-        let words = self.holds.iter().map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-        let bytes: Vec<u8> = words.flatten().take_while(|&byte| byte != 0).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -517,7 +356,7 @@ impl Drop for Memory {
         if self.creator == Some(getpid()) {
             self.remove_name();
         }
-        if *self.leak.get_mut() {
+        if *self.keep_mapped.get_mut() {
             return;
         }
         // SAFETY: the mapping is this value's own, and every reference into it holds an `Arc` of this value.
@@ -556,9 +395,10 @@ impl<T: ?Sized> Part<T> {
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
+}
 
-    /// A second reference to the same.
-    pub(crate) fn again(&self) -> Self {
+impl<T: ?Sized> Clone for Part<T> {
+    fn clone(&self) -> Self {
         Self { at: self.at, memory: Arc::clone(&self.memory) }
     }
 }
@@ -574,34 +414,18 @@ impl<T: ?Sized> Deref for Part<T> {
     }
 }
 
-/// The text in words, padded with zeros.
-fn words(text: &str) -> [u64; HOLDS / 8] {
-    let mut bytes = [0; HOLDS];
-    bytes[..text.len()].copy_from_slice(text.as_bytes());
-    std::array::from_fn(|at| {
-        u64::from_le_bytes(bytes[at * 8..][..8].try_into().expect("eight bytes"))
-    })
-}
-
 fn long_enough(object: &str, size: usize) -> Result<NonZeroUsize> {
-    NonZeroUsize::new(size).filter(|size| size.get() >= Memory::CONTENT).ok_or_else(|| {
-        Error::Foreign {
-            object: object.to_owned(),
-            reason: format!("it has {size} bytes, less than a header"),
-        }
-    })
+    NonZeroUsize::new(size)
+        .filter(|size| size.get() >= Memory::CONTENT)
+        .ok_or_else(|| Error::unusable(object, format!("it has {size} bytes, less than a header")))
 }
 
 /// Gives the object its size, and the memory for it: without the second call, a `/dev/shm` that is full
 /// would be met later, as SIGBUS.
 fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
-    let size = libc::off_t::try_from(size).map_err(|_| Error::OutOfRange {
-        object: object.to_owned(),
-        what: "size in bytes",
-        given: size as u64,
-        least: 1,
-        most: libc::off_t::MAX as u64,
-    })?;
+    let range = 1..=libc::off_t::MAX as u64;
+    Error::check_range(object, "size in bytes", size as u64, range)?;
+    let size = size as libc::off_t;
     retry(|| ftruncate(descriptor, size))
         .map_err(|errno| Error::system(object, "ftruncate", errno))?;
     retry(|| posix_fallocate(descriptor, 0, size))
@@ -612,7 +436,7 @@ fn key_name(key: i32) -> String {
     format!("System V segment of key {key:#x}")
 }
 
-pub(super) fn remove_system_v(id: i32) {
+pub(super) fn remove_system_v(id: i32) -> nix::Result<()> {
     // SAFETY: IPC_RMID takes no buffer.
-    unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }

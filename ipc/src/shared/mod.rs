@@ -3,8 +3,8 @@
 //! # What it is
 //!
 //! The same physical pages mapped into several processes. What one writes, the others read, without a
-//! system call and without a copy through the kernel. [`Value`] and [`Array`] hold numbers, [`Ring`] and
-//! [`RingMany`] carry messages; [`lock`](crate::lock) and [`event`](crate::event) build on the same
+//! system call and without a copy through the kernel. [`Value`] and [`Array`] hold numbers, the [rings](ring)
+//! carry messages; [`lock`](crate::lock) and [`event`](crate::event) build on the same
 //! segments. ([TLPI](https://man7.org/tlpi/), chapters 48, 49 and 54; shm_overview(7), memfd_create(2), shmop(2).)
 //!
 //! ```
@@ -33,16 +33,16 @@
 //! course shows with its `Value` and no lock. Use [`Cell::fetch_add`], [`Cell::fetch_update`], or keep
 //! the cells in a [`Mutex`](crate::lock::Mutex) when several of them must change together.
 //!
-//! # Places, and the lifetime of their names
+//! # Locations, and the lifetime of their names
 //!
-//! | [`Place`] | name | lives until |
+//! | [`Location`] | name | lives until |
 //! |---|---|---|
 //! | POSIX | `/name` in `/dev/shm` | the name is removed *and* the last mapping is gone, or the machine stops |
 //! | memfd | none; a descriptor | the last descriptor and the last mapping are gone |
 //! | System V | a key, or a number | it is removed *and* the last process has detached, or the machine stops |
 //!
 //! The process that created an object removes its name when it drops it; others who have it mapped go on. If the
-//! creator is killed, a POSIX or System V name stays: [`list`] finds it, [`Found::remove`] removes it.
+//! creator is killed, a POSIX or System V name stays: [`list`] finds it, [`Segment::remove`] removes it.
 //! A memfd leaves nothing behind, ever.
 //!
 //! Others get at an object by its name, or by its [address](Memory::address) as an argument when they are started.
@@ -54,7 +54,7 @@
 //! Each segment begins with a header: a magic number, a version, the size, the creator, what it holds, and a flag that is
 //! set last. A segment is opened only if all of it is right; a foreign one, one that is half-made, of
 //! another type, of another size, or left behind by a dead creator, is answered with
-//! [`Error::Foreign`](crate::Error::Foreign), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
+//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
 //!
 //! # SIGBUS
 //!
@@ -76,19 +76,21 @@
 //! Creating and opening: a handful of system calls. A cell: one atomic instruction, 1 ns when nobody else
 //! touches it and some 50 to 100 ns when another processor has just written it. Messages: see [`ring`].
 
-mod bell;
 mod cell;
-mod found;
+mod event_count;
+mod header;
 mod identity;
+mod location;
 mod memory;
 pub mod ring;
+mod segment;
 pub(crate) mod sync;
 mod value;
 
 pub use cell::{Cell, Integer, Scalar};
-pub use found::{Found, list};
-pub use memory::{Memory, Place};
-pub use ring::{Ring, RingMany, Wait};
+pub use location::Location;
+pub use memory::Memory;
+pub use segment::{Segment, list};
 pub use value::{Array, Value};
 
 pub(crate) use memory::{Part, Shared};

@@ -8,7 +8,7 @@ pub(crate) use crate::sys::Deadline;
 use nix::errno::Errno;
 
 /// Sleeps for as long as `word` is `expected`: until [`futex_wake`], until a signal comes, or until the
-/// deadline, which is told by `true`. May also return for no reason.
+/// deadline, when it returns `true`. May also return for no reason.
 ///
 /// futex(2). Not the private kind: the kernel finds the sleepers by the page, whatever the address
 /// at which a process has mapped it.

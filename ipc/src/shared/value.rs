@@ -3,13 +3,14 @@
 use std::ops::Deref;
 
 use super::cell::{Cell, Scalar};
-use super::memory::{Memory, Part, Place};
+use super::location::Location;
+use super::memory::{Memory, Part};
 use crate::error::{Error, Result};
 
 /// One number that processes share; it is used as a [`Cell`].
 ///
 /// ```
-/// use ipc::shared::{Place, Value};
+/// use ipc::shared::{Location, Value};
 ///
 /// let name = format!("/doc-value-{}", std::process::id());
 /// let sum = Value::create(name.as_str(), 0.5)?;
@@ -27,12 +28,12 @@ impl<T: Scalar> Value<T> {
     ///
     /// # Errors
     ///
-    /// `EEXIST` from the kernel if the name is taken; [`Error::Name`] if it is no name; the kernel's other
+    /// `EEXIST` from the kernel if the name is taken; [`Error::InvalidName`] if it is no name; the kernel's other
     /// reasons (no memory, no permission).
-    pub fn create(place: impl Into<Place>, value: T) -> Result<Self> {
+    pub fn create(location: impl Into<Location>, value: T) -> Result<Self> {
         let size = size_of::<Cell<T>>() as u64;
         let memory =
-            Memory::create(place.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
+            Memory::create(location.into(), &holds::<T>("value"), size, [1, 0, 0], |memory| {
                 memory.object::<Cell<T>>(Memory::CONTENT)?.set(value);
                 Ok(())
             })?;
@@ -43,11 +44,11 @@ impl<T: Scalar> Value<T> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` from the kernel if there is none; [`Error::Foreign`] if what is there was not made by this
+    /// `ENOENT` from the kernel if there is none; [`Error::Unusable`] if what is there was not made by this
     /// library, is not complete, holds something else, has another size, or was left behind by a process
     /// that is dead. Then nothing in it has been changed.
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
-        let (memory, _) = Memory::open(place.into(), &holds::<T>("value"))?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, _) = Memory::open(location.into(), &holds::<T>("value"))?;
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
 
@@ -70,11 +71,11 @@ impl<T: Scalar> Deref for Value<T> {
 /// A row of numbers that processes share; it is used as a slice of [`Cell`]s.
 ///
 /// ```
-/// use ipc::shared::{Array, Place};
+/// use ipc::shared::{Array, Location};
 ///
-/// let squares = Array::<u32>::create(Place::Memfd("squares".into()), 10)?;
+/// let squares = Array::<u32>::create(Location::Memfd("squares".into()), 10)?;
 /// // In another process, which was given this address or the descriptor:
-/// let same = Array::<u32>::open(squares.memory().address().parse::<Place>()?)?;
+/// let same = Array::<u32>::open(squares.memory().address().parse::<Location>()?)?;
 /// for (number, square) in (0..).zip(same.iter()) {
 ///     square.set(number * number);
 /// }
@@ -91,21 +92,13 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] for a length of zero or beyond all memory; else as for [`Value::create`].
-    pub fn create(place: impl Into<Place>, length: usize) -> Result<Self> {
-        let most = isize::MAX as u64 / 16;
-        if length == 0 || length as u64 > most {
-            return Err(Error::OutOfRange {
-                object: "array in shared memory".to_owned(),
-                what: "length",
-                given: length as u64,
-                least: 1,
-                most,
-            });
-        }
+    pub fn create(location: impl Into<Location>, length: usize) -> Result<Self> {
         let length = length as u64;
+        let range = 1..=isize::MAX as u64 / 16;
+        Error::check_range("array in shared memory", "length", length, range)?;
         let size = length * size_of::<Cell<T>>() as u64;
         let holds = holds::<T>("array");
-        let memory = Memory::create(place.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;
+        let memory = Memory::create(location.into(), &holds, size, [length, 0, 0], |_| Ok(()))?;
         Ok(Self(memory.parts(Memory::CONTENT, length)?))
     }
 
@@ -114,8 +107,8 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     ///
     /// As for [`Value::open`].
-    pub fn open(place: impl Into<Place>) -> Result<Self> {
-        let (memory, [length, ..]) = Memory::open(place.into(), &holds::<T>("array"))?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let (memory, [length, ..]) = Memory::open(location.into(), &holds::<T>("array"))?;
         Ok(Self(memory.parts(Memory::CONTENT, length)?))
     }
 
@@ -141,7 +134,7 @@ impl<T: Scalar + std::fmt::Debug> std::fmt::Debug for Array<T> {
     }
 }
 
-/// What the header says of it.
-fn holds<T: Scalar>(what: &str) -> String {
-    format!("{what} of {}", T::NAME)
+/// The content, as the header has it.
+fn holds<T: Scalar>(kind: &str) -> String {
+    format!("{kind} of {}", T::NAME)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Signal;
 use crate::error::{Error, Result};
+use crate::sys::timeval;
 
 /// Has the kernel send `SIGALRM` to this process once, `after` from now. Returns the time that was left of an
 /// alarm set before, which this one replaces.
@@ -29,7 +30,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), ipc::Error>(())
 /// ```
 pub fn alarm(after: Duration) -> Result<Option<Duration>> {
-    set(positive(after)?, Duration::ZERO)
+    set(check_positive(after)?, Duration::ZERO)
 }
 
 /// As [`alarm`], the first time `first` from now and then `every` so often, until [`alarm_cancel`].
@@ -40,7 +41,7 @@ pub fn alarm(after: Duration) -> Result<Option<Duration>> {
 ///
 /// [`Error::OutOfRange`]: one of the two is zero.
 pub fn alarm_every(first: Duration, every: Duration) -> Result<Option<Duration>> {
-    set(positive(first)?, positive(every)?)
+    set(check_positive(first)?, check_positive(every)?)
 }
 
 /// The time until the next `SIGALRM`, if an alarm is set.
@@ -71,17 +72,11 @@ pub fn alarm_cancel() -> Result<Option<Duration>> {
 
 const OBJECT: &str = "alarm";
 
-fn positive(time: Duration) -> Result<Duration> {
-    if !time.is_zero() {
-        return Ok(time);
-    }
-    Err(Error::OutOfRange {
-        object: format!("{OBJECT} ({})", Signal::ALRM),
-        what: "time in microseconds",
-        given: 0,
-        least: 1,
-        most: u64::MAX,
-    })
+fn check_positive(time: Duration) -> Result<Duration> {
+    let object = format!("{OBJECT} ({})", Signal::ALRM);
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Error::check_range(&object, "time in nanoseconds", nanoseconds, 1..=u64::MAX)?;
+    Ok(time)
 }
 
 fn set(first: Duration, every: Duration) -> Result<Option<Duration>> {
@@ -93,16 +88,6 @@ fn set(first: Duration, every: Duration) -> Result<Option<Duration>> {
     }
     // SAFETY: the call succeeded, so it has written the state of before.
     Ok(left(unsafe { before.assume_init_ref() }))
-}
-
-/// Rounds up: less than a microsecond would otherwise be zero, which means "off".
-fn timeval(time: Duration) -> libc::timeval {
-    // Beyond any calendar is the same as for ever, and must not overflow.
-    let time = time.min(Duration::from_secs(1 << 30)).saturating_add(Duration::from_nanos(999));
-    libc::timeval {
-        tv_sec: time.as_secs() as libc::time_t,
-        tv_usec: time.subsec_micros() as libc::suseconds_t,
-    }
 }
 
 fn left(timer: &libc::itimerval) -> Option<Duration> {

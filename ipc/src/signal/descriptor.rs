@@ -40,7 +40,7 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::System`]: too many open files
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::System`]: too many open files
     /// (`signalfd`).
     pub fn new(signals: impl Into<Signals>) -> Result<Self> {
         let blocked = Blocked::new(signals)?;
@@ -60,7 +60,7 @@ impl SignalFd {
     ///
     /// [`Error::System`]: `read`.
     pub fn read(&self) -> Result<Received> {
-        self.take(None)
+        self.read_until(None)
     }
 
     /// As [`read`](Self::read), for at most `timeout`.
@@ -69,7 +69,7 @@ impl SignalFd {
     ///
     /// [`Error::TimedOut`]: none came.
     pub fn read_timeout(&self, timeout: Duration) -> Result<Received> {
-        self.take(Some(Deadline::monotonic(timeout)))
+        self.read_until(Some(Deadline::monotonic(timeout)))
     }
 
     /// Takes a signal that is pending, and does not wait.
@@ -101,7 +101,7 @@ impl SignalFd {
         }
     }
 
-    fn take(&self, deadline: Option<Deadline>) -> Result<Received> {
+    fn read_until(&self, deadline: Option<Deadline>) -> Result<Received> {
         loop {
             match self.try_read() {
                 Err(Error::WouldBlock { object }) => {

@@ -92,8 +92,8 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
-    /// instruction at fault would just run again. [`Error::Foreign`]: this process has a [`Handler`] or
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
+    /// instruction at fault would just run again. [`Error::Unusable`]: this process has a [`Handler`] or
     /// [`Disposition`] for the signal already. [`Error::System`]: no descriptor to be had (`eventfd`).
     pub fn new(signal: Signal) -> Result<Self> {
         Self::with_flags(signal, libc::SA_RESTART)
@@ -112,7 +112,7 @@ impl Handler {
         if [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL].contains(&signal.number()) {
             let (name, kind) = (signal.to_string(), "signal to handle");
             let reason = "the instruction at fault would run again, without end";
-            return Err(Error::Name { name, kind, reason });
+            return Err(Error::InvalidName { name, kind, reason });
         }
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|errno| Error::system(signal.to_string(), "eventfd", errno))?;
@@ -138,7 +138,7 @@ impl Handler {
     ///
     /// [`Error::System`]: `read`.
     pub fn wait(&self) -> Result<u64> {
-        self.news(None)
+        self.wait_until(None)
     }
 
     /// As [`wait`](Self::wait), for at most `timeout`.
@@ -147,7 +147,7 @@ impl Handler {
     ///
     /// [`Error::TimedOut`]: it did not run.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u64> {
-        self.news(Some(Deadline::monotonic(timeout)))
+        self.wait_until(Some(Deadline::monotonic(timeout)))
     }
 
     /// The signal that it handles.
@@ -156,7 +156,7 @@ impl Handler {
         self.disposition.signal
     }
 
-    fn news(&self, deadline: Option<Deadline>) -> Result<u64> {
+    fn wait_until(&self, deadline: Option<Deadline>) -> Result<u64> {
         loop {
             match retry(|| self.wake.read()) {
                 Ok(runs) => return Ok(runs),
@@ -186,7 +186,7 @@ impl AsFd for Handler {
 ///
 /// # Errors
 ///
-/// [`Error::Name`]: `SIGKILL` or `SIGSTOP`. [`Error::Foreign`]: this process has a [`Handler`] or
+/// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`. [`Error::Unusable`]: this process has a [`Handler`] or
 /// [`Disposition`] for the signal already.
 ///
 /// ```
@@ -229,12 +229,12 @@ impl Disposition {
         flags: c_int,
         prepare: impl FnOnce(&Slot),
     ) -> Result<Self> {
-        signal.changeable(kind)?;
+        signal.check_changeable(kind)?;
         let mut new = Self { signal, before: None };
         if new.slot().taken.swap(true, SeqCst) {
             std::mem::forget(new); // its drop would free what somebody else has taken
-            let (object, reason) = (signal.to_string(), "this process has a guard for it already");
-            return Err(Error::Foreign { object, reason: reason.to_owned() });
+            let reason = "this process has a guard for it already";
+            return Err(Error::unusable(signal.to_string(), reason));
         }
         prepare(new.slot());
         // SAFETY: `sigaction` consists of numbers, for which all zeroes are valid: no flags, an empty mask.

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::{Received, Signal};
 use crate::error::{Error, Result};
-use crate::sys::{Deadline, retry_libc};
+use crate::sys::{Deadline, retry_libc, timespec};
 
 /// A set of signals.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +22,7 @@ impl Signals {
     pub fn all() -> Self {
         (1..=libc::SIGRTMAX())
             .filter_map(|number| Signal::new(number).ok())
-            .filter(|signal| signal.changeable("set").is_ok())
+            .filter(|signal| signal.check_changeable("set").is_ok())
             .collect()
     }
 
@@ -62,8 +62,8 @@ impl Signals {
             .collect()
     }
 
-    pub(super) fn changeable(self, kind: &'static str) -> Result<Self> {
-        self.iter().try_for_each(|signal| signal.changeable(kind).map(drop))?;
+    pub(super) fn check_changeable(self, kind: &'static str) -> Result<Self> {
+        self.iter().try_for_each(|signal| signal.check_changeable(kind).map(drop))?;
         Ok(self)
     }
 
@@ -133,9 +133,9 @@ impl Blocked {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`]: `SIGKILL` or `SIGSTOP` is among them.
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them.
     pub fn new(signals: impl Into<Signals>) -> Result<Self> {
-        let signals = signals.into().changeable("signal to block")?;
+        let signals = signals.into().check_changeable("signal to block")?;
         let mut before = MaybeUninit::uninit();
         // SAFETY: the first set is initialised; the second is written by the call.
         let failed = unsafe {
@@ -170,10 +170,9 @@ impl Blocked {
     /// [`Error::TimedOut`]: no handler ran.
     pub fn pause_timeout(&self, timeout: Duration) -> Result<()> {
         let deadline = Deadline::monotonic(timeout);
-        let left: libc::timespec =
-            *nix::sys::time::TimeSpec::from_duration(deadline.left()).as_ref();
+        let left = timespec(deadline.left());
         // SAFETY: no descriptors are passed, and the time and the mask are initialised.
-        let ended = unsafe { libc::ppoll(ptr::null_mut(), 0, &left, &self.open_mask()) };
+        let ended = unsafe { libc::ppoll(ptr::null_mut(), 0, left.as_ref(), &self.open_mask()) };
         if ended == 0 {
             return Err(deadline.passed(self.signals.describe()));
         }
@@ -198,7 +197,7 @@ impl Blocked {
     ///
     /// [`Error::System`]: `sigtimedwait`.
     pub fn wait(&self) -> Result<Received> {
-        self.take(None)
+        self.take_until(None)
     }
 
     /// As [`wait`](Self::wait), for at most `timeout`.
@@ -207,7 +206,7 @@ impl Blocked {
     ///
     /// [`Error::TimedOut`]: none came.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Received> {
-        self.take(Some(Deadline::monotonic(timeout)))
+        self.take_until(Some(Deadline::monotonic(timeout)))
     }
 
     /// Takes a pending one, and does not wait.
@@ -262,14 +261,14 @@ impl Blocked {
         }
     }
 
-    fn take(&self, deadline: Option<Deadline>) -> Result<Received> {
+    fn take_until(&self, deadline: Option<Deadline>) -> Result<Received> {
         let set = self.signals.to_sigset();
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         let taken = retry_libc(|| match &deadline {
             // SAFETY: the set is initialised, and `info` has room for what the call writes.
             None => unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) },
             Some(deadline) => {
-                let left = nix::sys::time::TimeSpec::from_duration(deadline.left());
+                let left = timespec(deadline.left());
                 // SAFETY: as above, and the time is initialised.
                 unsafe { libc::sigtimedwait(&set, info.as_mut_ptr(), left.as_ref()) }
             }

@@ -17,17 +17,17 @@ use crate::sys::{self, Deadline, retry_libc};
 /// Sends `signal` to the process `pid`.
 ///
 /// The process may have ended in the meantime, and another one have got its pid. Only for a child that was
-/// not yet waited for is that impossible. [`Target`] is the way for all others.
+/// not yet waited for is that impossible. [`PidFd`] is the way for all others.
 ///
 /// # Errors
 ///
-/// [`Error::Closed`]: there is no such process. [`Error::Name`]: `pid` is not positive; such numbers mean
+/// [`Error::Closed`]: there is no such process. [`Error::InvalidName`]: `pid` is not positive; such numbers mean
 /// groups, or everybody. [`Error::System`]: not allowed (`kill`).
 pub fn send(pid: i32, signal: Signal) -> Result<()> {
-    one(pid)?;
+    check_pid(pid)?;
     // SAFETY: `kill` takes two numbers and touches no memory.
     retry_libc(|| unsafe { libc::kill(pid, signal.number()) })
-        .map_err(|errno| error(process(pid), "kill", errno))?;
+        .map_err(|errno| error(describe(pid), "kill", errno))?;
     Ok(())
 }
 
@@ -35,12 +35,12 @@ pub fn send(pid: i32, signal: Signal) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Closed`]: the group has no members. [`Error::Name`]: `group` is not above 1 (0 is the caller's own
+/// [`Error::Closed`]: the group has no members. [`Error::InvalidName`]: `group` is not above 1 (0 is the caller's own
 /// group, and 1 would be everybody). [`Error::System`]: not allowed for any of them (`killpg`).
 pub fn send_group(group: i32, signal: Signal) -> Result<()> {
     if group <= 1 {
         let reason = "the number of a group is above 1";
-        return Err(Error::Name { name: group.to_string(), kind: "process group", reason });
+        return Err(Error::InvalidName { name: group.to_string(), kind: "process group", reason });
     }
     // SAFETY: `killpg` takes two numbers and touches no memory.
     retry_libc(|| unsafe { libc::killpg(group, signal.number()) })
@@ -75,10 +75,10 @@ pub fn queue(pid: i32, signal: Signal, value: i32) -> Result<()> {
         // Missing in the `libc` crate; POSIX, and in glibc and musl alike.
         fn sigqueue(pid: libc::pid_t, signal: c_int, value: libc::sigval) -> c_int;
     }
-    one(pid)?;
+    check_pid(pid)?;
     // SAFETY: `sigqueue` takes its arguments by value and touches no memory.
     retry_libc(|| unsafe { sigqueue(pid, signal.number(), sigval(value)) })
-        .map_err(|errno| error(process(pid), "sigqueue", errno))?;
+        .map_err(|errno| error(describe(pid), "sigqueue", errno))?;
     Ok(())
 }
 
@@ -89,35 +89,35 @@ pub fn queue(pid: i32, signal: Signal, value: i32) -> Result<()> {
 /// process (start time, program) after opening.
 ///
 /// ```
-/// use ipc::signal::{Signal, Target};
+/// use ipc::signal::{PidFd, Signal};
 /// use std::process::{Command, Stdio};
 ///
 /// let mut child = Command::new("cat").stdin(Stdio::piped()).spawn()?;
-/// let target = Target::open(child.id().cast_signed())?;
-/// target.send(Signal::TERM)?;
+/// let process = PidFd::open(child.id().cast_signed())?;
+/// process.send(Signal::TERM)?;
 /// child.wait()?;
-/// assert!(matches!(target.send(Signal::TERM), Err(ipc::Error::Closed { .. })));
+/// assert!(matches!(process.send(Signal::TERM), Err(ipc::Error::Closed { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Target {
+pub struct PidFd {
     fd: OwnedFd,
     pid: i32,
 }
 
-impl Target {
+impl PidFd {
     /// Takes hold of the process that has the number `pid` now.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: there is no such process. [`Error::Name`]: `pid` is not positive.
+    /// [`Error::Closed`]: there is no such process. [`Error::InvalidName`]: `pid` is not positive.
     /// [`Error::System`]: `pidfd_open`.
     pub fn open(pid: i32) -> Result<Self> {
-        one(pid)?;
+        check_pid(pid)?;
         // SAFETY: `pidfd_open` takes two numbers and touches no memory.
         let fd =
             retry_libc(|| unsafe { libc::syscall(libc::SYS_pidfd_open, c_long::from(pid), 0) })
-                .map_err(|errno| error(process(pid), "pidfd_open", errno))?;
+                .map_err(|errno| error(describe(pid), "pidfd_open", errno))?;
         // SAFETY: the call has just made this descriptor (close-on-exec), and nobody else knows it.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd as c_int) }, pid })
     }
@@ -181,7 +181,7 @@ impl Target {
     /// [`Error::TimedOut`]: it lives on.
     pub fn wait_end(&self, timeout: Duration) -> Result<()> {
         let deadline = Deadline::monotonic(timeout);
-        sys::ready(&process(self.pid), self.fd.as_fd(), PollFlags::POLLIN, Some(&deadline))
+        sys::ready(&describe(self.pid), self.fd.as_fd(), PollFlags::POLLIN, Some(&deadline))
     }
 
     fn deliver(&self, signal: Signal, info: *const libc::siginfo_t) -> Result<()> {
@@ -190,27 +190,27 @@ impl Target {
             // SAFETY: `info` is null or points to a whole `siginfo_t` that the call only reads.
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, info, 0) }
         })
-        .map_err(|errno| error(process(self.pid), "pidfd_send_signal", errno))?;
+        .map_err(|errno| error(describe(self.pid), "pidfd_send_signal", errno))?;
         Ok(())
     }
 }
 
-impl AsFd for Target {
+impl AsFd for PidFd {
     /// Readable once the process has ended, for a poller.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-fn one(pid: i32) -> Result<()> {
+fn check_pid(pid: i32) -> Result<()> {
     if pid > 0 {
         return Ok(());
     }
     let reason = "zero and negative numbers mean groups";
-    Err(Error::Name { name: pid.to_string(), kind: "process", reason })
+    Err(Error::InvalidName { name: pid.to_string(), kind: "process", reason })
 }
 
-fn process(pid: i32) -> String {
+fn describe(pid: i32) -> String {
     format!("process {pid}")
 }
 

@@ -14,7 +14,8 @@ use crate::sys::retry_libc;
 
 /// The room for a name in `sockaddr_un`, of which a path needs one byte for its end and an abstract name one
 /// for its beginning.
-const LONGEST: usize = size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - 1;
+const MAX_LENGTH: usize =
+    size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - 1;
 
 /// The name of a local socket.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -32,19 +33,22 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: it is longer. [`Error::Name`]: it is empty or contains a NUL.
+    /// [`Error::OutOfRange`]: it is longer. [`Error::InvalidName`]: it is empty or contains a NUL.
     pub fn path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
-        let refuse =
-            |reason| Error::Name { name: path.display().to_string(), kind: "socket", reason };
+        let refuse = |reason| Error::InvalidName {
+            name: path.display().to_string(),
+            kind: "socket",
+            reason,
+        };
         if bytes.is_empty() {
             return Err(refuse("it is empty"));
         }
         if bytes.contains(&0) {
             return Err(refuse("it contains a NUL byte"));
         }
-        within(&path.display().to_string(), "path of a socket in bytes", bytes.len())?;
+        check_length(&path.display().to_string(), "path of a socket in bytes", bytes.len())?;
         Ok(Self(Name::Path(path.to_owned())))
     }
 
@@ -53,14 +57,18 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: it is longer. [`Error::Name`]: it is empty.
+    /// [`Error::OutOfRange`]: it is longer. [`Error::InvalidName`]: it is empty.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self> {
         let name = name.as_ref();
         let text = name.escape_ascii().to_string();
         if name.is_empty() {
-            return Err(Error::Name { name: text, kind: "abstract socket", reason: "it is empty" });
+            return Err(Error::InvalidName {
+                name: text,
+                kind: "abstract socket",
+                reason: "it is empty",
+            });
         }
-        within(&text, "abstract name in bytes", name.len())?;
+        check_length(&text, "abstract name in bytes", name.len())?;
         Ok(Self(Name::Abstract(name.into())))
     }
 
@@ -89,7 +97,7 @@ impl Address {
     }
 
     /// No name: to bind to it means to get one from the kernel.
-    pub(super) fn any() -> Self {
+    pub(super) fn unnamed() -> Self {
         Self(Name::Unnamed)
     }
 
@@ -183,10 +191,6 @@ pub(super) fn local(fd: BorrowedFd<'_>) -> nix::Result<Address> {
     Address::from_c(&address, length)
 }
 
-fn within(object: &str, what: &'static str, given: usize) -> Result<()> {
-    if given <= LONGEST {
-        return Ok(());
-    }
-    let (given, most) = (given as u64, LONGEST as u64);
-    Err(Error::OutOfRange { object: object.to_owned(), what, given, least: 1, most })
+fn check_length(object: &str, quantity: &'static str, given: usize) -> Result<()> {
+    Error::check_range(object, quantity, given as u64, 1..=MAX_LENGTH as u64)
 }

@@ -9,14 +9,15 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{Backlog, SockFlag, SockType, accept4, listen};
 
-use super::bound::{self, Bound};
+use super::bind::bind;
 use super::{Address, Socket, socket};
 use crate::error::{Error, Result};
+use crate::file::OwnedPath;
 use crate::sys::{self, Deadline, retry};
 
 /// A stream of bytes in both directions.
 ///
-/// Reading gives 0 at the end. Bytes do not keep the boundaries of the writes they came in. Time-outs and
+/// Reading gives 0 at the end. Bytes do not keep the boundaries of the writes they came in. Timeouts and
 /// non-blocking calls: [`Socket::set_wait`]. `&Stream` can be read and written, too.
 #[derive(Debug)]
 pub struct Stream {
@@ -112,10 +113,8 @@ impl Packets {
     /// [`Error::Closed`]: the peer is gone. [`Error::System`]: `EMSGSIZE`, it is larger than the socket's
     /// buffer. [`Error::TimedOut`], [`Error::WouldBlock`]: see [`Socket::set_wait`].
     pub fn send(&self, message: &[u8]) -> Result<()> {
-        if message.is_empty() {
-            let (object, what) = (self.object.to_string(), "message in bytes");
-            return Err(Error::OutOfRange { object, what, given: 0, least: 1, most: u64::MAX });
-        }
+        let range = 1..=u64::MAX;
+        Error::check_range(&self.object, "message in bytes", message.len() as u64, range)?;
         self.send_bytes(message).map(drop)
     }
 
@@ -182,7 +181,7 @@ macro_rules! listener {
         #[derive(Debug)]
         pub struct $type {
             // Dropped first: while the name is there, somebody answers to it, or it can be replaced.
-            bound: Option<Bound>,
+            path: Option<OwnedPath>,
             socket: Socket,
         }
 
@@ -195,13 +194,13 @@ macro_rules! listener {
             ///
             /// # Errors
             ///
-            /// [`Error::System`] with `EADDRINUSE`: another process has it. [`Error::Foreign`]: the path
+            /// [`Error::System`] with `EADDRINUSE`: another process has it. [`Error::Unusable`]: the path
             /// belongs to something that is no socket. [`Error::WouldBlock`]: another process is just
-            /// replacing the stale path, or holds a lock (`flock`) on its folder. [`Error::System`]: no
-            /// permission, no such folder (`bind`).
+            /// replacing the stale path, or holds a lock (`flock`) on its directory. [`Error::System`]: no
+            /// permission, no such directory (`bind`).
             pub fn bind(address: &Address) -> Result<Self> {
-                let (socket, bound) = listen_at($kind, address)?;
-                Ok(Self { bound, socket })
+                let (socket, path) = listen_at($kind, address)?;
+                Ok(Self { path, socket })
             }
 
             /// Waits for the next connection and accepts it.
@@ -234,7 +233,7 @@ macro_rules! listener {
             /// The path that is removed when this is dropped, if it has one.
             #[must_use]
             pub fn path(&self) -> Option<&std::path::Path> {
-                self.bound.as_ref().map(Bound::path)
+                self.path.as_ref().map(OwnedPath::path)
             }
         }
 
@@ -256,15 +255,15 @@ listener!(
     PacketListener, SockType::SeqPacket, Packets
 );
 
-fn listen_at(kind: SockType, address: &Address) -> Result<(Socket, Option<Bound>)> {
+fn listen_at(kind: SockType, address: &Address) -> Result<(Socket, Option<OwnedPath>)> {
     let socket = Socket::open(kind, address.to_string())?;
-    let bound = bound::bind(&socket, address)?;
+    let path = bind(&socket, address)?;
     listen(&socket, Backlog::MAXALLOWABLE).map_err(|errno| socket.error("listen", errno))?;
     // Between `poll` and `accept` somebody else who shares the listener can take the connection.
     let flags = nix::fcntl::OFlag::O_NONBLOCK;
     nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFL(flags))
         .map_err(|errno| socket.error("fcntl", errno))?;
-    Ok((socket, bound))
+    Ok((socket, path))
 }
 
 fn accept(listener: &Socket, timeout: Option<Duration>) -> Result<Socket> {

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::sys::socket::{SockType, setsockopt, sockopt};
 
-use super::bound::{self, Bound};
-use super::{Address, Credentials, Socket, Wait, message, socket};
+use super::bind::bind;
+use super::{Address, Credentials, Socket, message, socket};
 use crate::error::{Error, Result};
+use crate::file::OwnedPath;
 use crate::sys::retry;
+use crate::wait::Wait;
 
 /// Messages without a connection: each has its own receiver, and tells its sender's name.
 ///
@@ -19,28 +21,28 @@ use crate::sys::retry;
 /// ```
 /// use ipc::socket::{Address, Datagram};
 ///
-/// let post = Address::abstract_name(format!("ipc-doc-post-{}", std::process::id()))?;
-/// let server = Datagram::bind(&post)?;
+/// let address = Address::abstract_name(format!("ipc-doc-post-{}", std::process::id()))?;
+/// let server = Datagram::bind(&address)?;
 /// let client = Datagram::bind_any()?; // a name of the kernel's choice, to be answered to
-/// client.send_to(b"question", &post)?;
+/// client.send_to(b"question", &address)?;
 /// let mut buffer = [0; 64];
-/// let letter = server.receive(&mut buffer)?;
-/// server.send_to(b"answer", &letter.from.expect("the client has a name"))?;
+/// let received = server.receive(&mut buffer)?;
+/// server.send_to(b"answer", &received.from.expect("the client has a name"))?;
 /// assert_eq!(client.receive(&mut buffer)?.length, 6);
 /// # Ok::<(), ipc::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Datagram {
     // Dropped first, as with a listener.
-    bound: Option<Bound>,
+    path: Option<OwnedPath>,
     socket: Socket,
     /// The kernel has been asked for the senders' credentials.
-    vouched: AtomicBool,
+    passes_credentials: AtomicBool,
 }
 
 /// What was received, besides the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct ReceivedDatagram {
     /// The number of bytes; 0 is a message like any other.
     pub length: usize,
     /// The sender's name, if it has bound one.
@@ -58,8 +60,8 @@ impl Datagram {
     /// As [`Listener::bind`](super::Listener::bind).
     pub fn bind(address: &Address) -> Result<Self> {
         let socket = Socket::open(SockType::Datagram, address.to_string())?;
-        let bound = bound::bind(&socket, address)?;
-        Ok(Self { bound, socket, vouched: AtomicBool::new(false) })
+        let path = bind(&socket, address)?;
+        Ok(Self { path, socket, passes_credentials: AtomicBool::new(false) })
     }
 
     /// A socket with an abstract name that the kernel chooses, so that it can be answered.
@@ -69,7 +71,7 @@ impl Datagram {
     /// [`Error::System`]: too many open files (`socket`), no name free (`bind`).
     pub fn bind_any() -> Result<Self> {
         let socket = Self::unbound()?;
-        Address::any().bind(socket.as_fd()).map_err(|errno| socket.error("bind", errno))?;
+        Address::unnamed().bind(socket.as_fd()).map_err(|errno| socket.error("bind", errno))?;
         let object = socket.address()?.to_string();
         Ok(Self::new(Socket::new(socket.socket.fd, object)))
     }
@@ -124,12 +126,12 @@ impl Datagram {
             };
             Errno::result(sent)
         };
-        let sent = match self.sending_wait() {
+        let sent = match self.send_wait() {
             // A socket without a connection is always ready to be written, however full the receiver is.
             Wait::AtMost(timeout) => {
-                self.limited("sendto", timeout, || attempt(libc::MSG_NOSIGNAL))
+                self.call_with_timeout("sendto", timeout, || attempt(libc::MSG_NOSIGNAL))
             }
-            _ => self.sending("sendto", |flags| retry(|| attempt(flags))),
+            _ => self.send_with_wait("sendto", |flags| retry(|| attempt(flags))),
         };
         match sent {
             Ok(_) => Ok(()),
@@ -154,19 +156,19 @@ impl Datagram {
     ///
     /// [`Error::OutOfRange`]: the message is larger than `buffer`, and is lost. [`Error::TimedOut`],
     /// [`Error::WouldBlock`]: see [`Socket::set_wait`]. [`Error::System`]: `recvfrom`, `recvmsg`.
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<Letter> {
-        if !self.vouched.load(Ordering::Relaxed) {
-            let (bytes, from) = self.receiving("recvfrom", |flags| {
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<ReceivedDatagram> {
+        if !self.passes_credentials.load(Ordering::Relaxed) {
+            let (bytes, from) = self.receive_with_wait("recvfrom", |flags| {
                 message::receive_from(self.as_fd(), &mut *buffer, flags | libc::MSG_TRUNC)
             })?;
-            let length = self.whole(bytes, buffer.len())?;
-            return Ok(Letter { length, from, credentials: None });
+            let length = self.check_length(bytes, buffer.len())?;
+            return Ok(ReceivedDatagram { length, from, credentials: None });
         }
-        let got = self.receiving("recvmsg", |flags| {
+        let got = self.receive_with_wait("recvmsg", |flags| {
             message::receive(self.as_fd(), &mut *buffer, flags | libc::MSG_TRUNC)
         })?;
-        let length = self.whole(got.bytes, buffer.len())?;
-        Ok(Letter { length, from: got.from, credentials: got.credentials })
+        let length = self.check_length(got.bytes, buffer.len())?;
+        Ok(ReceivedDatagram { length, from: got.from, credentials: got.credentials })
     }
 
     /// Has the kernel tell with every message who sent it.
@@ -179,18 +181,18 @@ impl Datagram {
     pub fn receive_credentials(&self) -> Result<()> {
         setsockopt(&self.socket, sockopt::PassCred, &true)
             .map_err(|errno| self.error("setsockopt", errno))?;
-        self.vouched.store(true, Ordering::Relaxed);
+        self.passes_credentials.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// The path that is removed when this is dropped, if it has one.
     #[must_use]
     pub fn path(&self) -> Option<&std::path::Path> {
-        self.bound.as_ref().map(Bound::path)
+        self.path.as_ref().map(OwnedPath::path)
     }
 
     fn new(socket: Socket) -> Self {
-        Self { bound: None, socket, vouched: AtomicBool::new(false) }
+        Self { path: None, socket, passes_credentials: AtomicBool::new(false) }
     }
 }
 

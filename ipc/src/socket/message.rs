@@ -7,7 +7,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use super::{Address, Credentials, MOST_DESCRIPTORS};
+use super::{Address, Credentials, MAX_DESCRIPTORS};
 use crate::sys::retry;
 
 /// Room for as many descriptors as the kernel sends, and for credentials.
@@ -17,7 +17,7 @@ use crate::sys::retry;
 const ROOM: usize = {
     // SAFETY: the macro only calculates.
     unsafe {
-        libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<c_int>()) as u32) as usize
+        libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<c_int>()) as u32) as usize
             + libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize
     }
 };
@@ -30,7 +30,7 @@ union Control {
 }
 
 /// What came.
-pub(super) struct Got {
+pub(super) struct Received {
     /// The length of the message, which can be more than there was room for.
     pub(super) bytes: usize,
     pub(super) descriptors: Vec<OwnedFd>,
@@ -57,7 +57,7 @@ pub(super) fn send(
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
     // SAFETY: `control` is large and aligned enough for one header and `length` bytes, since there are at
-    // most `MOST_DESCRIPTORS`; a `BorrowedFd` is a C `int` by its documented layout.
+    // most `MAX_DESCRIPTORS`; a `BorrowedFd` is a C `int` by its documented layout.
     unsafe {
         header.msg_controllen = libc::CMSG_SPACE(length) as usize;
         let first = libc::CMSG_FIRSTHDR(&header);
@@ -78,7 +78,11 @@ pub(super) fn send(
 }
 
 /// One `recvmsg`. Whatever descriptors it brings are owned when this returns.
-pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> nix::Result<Got> {
+pub(super) fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: c_int,
+) -> nix::Result<Received> {
     let mut control = MaybeUninit::<Control>::uninit();
     let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: `sockaddr_un` and `msghdr` consist of numbers and pointers, for which all zeroes are valid.
@@ -95,7 +99,7 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> ni
         let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
         Errno::result(got).map(isize::unsigned_abs)
     })?;
-    let mut got = Got {
+    let mut got = Received {
         bytes: length,
         descriptors: Vec::new(),
         credentials: None,
@@ -121,8 +125,12 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: c_int) -> ni
             }
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
                 // SAFETY: the message has the length of the structure, which consists of numbers.
-                let who = unsafe { data.cast::<libc::ucred>().read_unaligned() };
-                got.credentials = Some(Credentials { pid: who.pid, uid: who.uid, gid: who.gid });
+                let credentials = unsafe { data.cast::<libc::ucred>().read_unaligned() };
+                got.credentials = Some(Credentials {
+                    pid: credentials.pid,
+                    uid: credentials.uid,
+                    gid: credentials.gid,
+                });
             }
             _ => {}
         }

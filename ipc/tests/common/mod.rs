@@ -1,23 +1,63 @@
-//! Starting a peer, waiting for what it says, and waiting for what becomes true.
+//! Starting a peer, reading what it prints, and waiting for a state.
+
+#![allow(dead_code)] // Every test binary uses another part of this module.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Asks again and again until there is an answer.
+use nix::poll::{PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Longer than anything here takes: only a test that hangs reaches it.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Polls until there is a result.
 ///
 /// Whatever a test closes may stay open for a moment: a child that another test of the same process has just forked holds
 /// copies of all descriptors until it becomes another program.
-#[allow(dead_code)] // Not every test binary has to wait.
-pub fn until<T>(mut answer: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
-        if let Some(answer) = answer() {
-            return answer;
+        if let Some(result) = attempt() {
+            return result;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing has come of it");
+        assert!(begun.elapsed() < TEST_TIMEOUT, "nothing has come of it");
         std::thread::yield_now();
     }
+}
+
+/// Waits until the kernel shows the process asleep.
+pub fn wait_asleep(pid: i32) {
+    wait_for(|| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let state = stat.rsplit(')').next().unwrap().trim_start();
+        assert!(!state.starts_with('Z'), "{stat}");
+        state.starts_with('S').then_some(())
+    });
+}
+
+/// Waits until the thread of `/proc/TASK` is inside the system call, not on its way there.
+pub fn wait_in_call(task: &str, call: i64) {
+    let (file, number) = (format!("/proc/{task}/syscall"), format!("{call} "));
+    wait_for(|| {
+        std::fs::read_to_string(&file).is_ok_and(|now| now.starts_with(&number)).then_some(())
+    });
+}
+
+/// Sends signals until only a zombie is left: a wait that restarted at each signal would never end.
+/// The pause between two signals is a poll of nothing.
+pub fn signal_until_ended(pid: i32, signal: Signal) {
+    wait_for(|| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let ended = stat.contains(") Z ");
+        if !ended {
+            let _ = poll(&mut [], PollTimeout::from(20_u8));
+            kill(Pid::from_raw(pid), signal).unwrap();
+        }
+        ended.then_some(())
+    });
 }
 
 /// A peer of the test; killed and reaped when it is dropped.
@@ -28,12 +68,11 @@ pub struct Peer {
     stdout: BufReader<ChildStdout>,
 }
 
-#[allow(dead_code)] // Every test binary uses another part of this module.
 impl Peer {
-    /// Starts `ipc_peer MODULE WHAT ARGUMENTS`.
-    pub fn start(module: &str, what: &str, arguments: &[&str]) -> Self {
+    /// Starts `ipc_peer MODULE ROLE ARGUMENTS`.
+    pub fn start(module: &str, role: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ipc_peer"))
-            .args([module, what])
+            .args([module, role])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,13 +91,13 @@ impl Peer {
     }
 
     /// Writes to the peer's standard input.
-    pub fn tell(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("it is open until the peer is finished");
         stdin.write_all(bytes).expect("the peer reads");
     }
 
     /// Sends the peer a line.
-    pub fn say(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("the peer was not told to end");
         // In one piece: the peer may end as soon as it has what it can act upon.
         stdin.write_all(format!("{line}\n").as_bytes()).expect("the peer reads");

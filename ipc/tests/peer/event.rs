@@ -2,21 +2,22 @@
 //! - `set EVENT`: sets it.
 //! - `wait_and_clear PING PONG TIMES`: waits for one event, clears it, and sets the other.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
+use crate::print_line;
 use ipc::event::Event;
-use ipc::shared::Place;
+use ipc::shared::Location;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let event = |at: usize| Event::open(arguments[at].parse::<Place>()?);
-    match what {
+pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let event = |at: usize| Event::open(arguments[at].parse::<Location>()?);
+    match role {
         "wait" => {
             let event = event(0)?;
             let mut input = std::io::stdin().lock();
             for _ in 0..arguments[1].parse()? {
-                say("waiting")?;
+                print_line("waiting")?;
                 event.wait();
-                say("released")?;
+                print_line("released")?;
                 if input.read_line(&mut String::new())? == 0 {
                     return Ok(());
                 }
@@ -34,10 +35,4 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::E
         other => return Err(format!("nothing called {other:?}").into()),
     }
     Ok(())
-}
-
-fn say(line: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
 }

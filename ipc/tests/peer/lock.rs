@@ -4,20 +4,19 @@
 //! - `hold_file PATH`, `hold_file_shared PATH`: takes a file lock.
 //! - `add_file LOCK FILE TIMES`: adds one to the number in a file, in two steps, under a file lock.
 
-use std::io::{Read, Write};
-
+use crate::{print_line, wait_for_eof};
 use ipc::lock::{Condition, FileLock, Mutex};
-use ipc::shared::Place;
+use ipc::shared::Location;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let mutex = || Mutex::<i64>::open(arguments[0].parse::<Place>()?);
-    match what {
+pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let mutex = || Mutex::<i64>::open(arguments[0].parse::<Location>()?);
+    match role {
         "hold" => {
             let mutex = mutex()?;
             let guard = mutex.lock()?;
             guard[0].set(1);
-            say("held")?;
-            until_the_end()?;
+            print_line("held")?;
+            wait_for_eof()?;
             guard[1].set(1);
         }
         "add" => {
@@ -30,26 +29,26 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::E
         }
         "wait" => {
             let mutex = mutex()?;
-            let filled = Condition::open(arguments[1].parse::<Place>()?)?;
+            let filled = Condition::open(arguments[1].parse::<Location>()?)?;
             let guard = mutex.lock()?;
             // Still locked: whoever reads this line and then locks does so when this one waits.
-            say("waiting")?;
+            print_line("waiting")?;
             let guard = filled.wait_while(guard, |basket| basket[0].get() == 0)?;
             guard[0].fetch_sub(1);
             drop(guard);
-            say("got one")?;
+            print_line("got one")?;
         }
         "hold_file" => {
             let mut lock = FileLock::open(&arguments[0])?;
             let _held = lock.lock()?;
-            say("held")?;
-            until_the_end()?;
+            print_line("held")?;
+            wait_for_eof()?;
         }
         "hold_file_shared" => {
             let mut lock = FileLock::open(&arguments[0])?;
             let _held = lock.lock_shared()?;
-            say("held")?;
-            until_the_end()?;
+            print_line("held")?;
+            wait_for_eof()?;
         }
         "add_file" => {
             let mut lock = FileLock::open(&arguments[0])?;
@@ -62,14 +61,4 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::E
         other => return Err(format!("nothing called {other:?}").into()),
     }
     Ok(())
-}
-
-fn say(line: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
-}
-
-fn until_the_end() -> std::io::Result<()> {
-    std::io::stdin().lock().read_to_end(&mut Vec::new()).map(drop)
 }

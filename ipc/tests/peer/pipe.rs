@@ -3,21 +3,21 @@
 use std::io::{Read, Write, stdin};
 use std::os::fd::AsFd;
 
+use crate::{next_line, read_interrupted, wait_for_eof};
 use ipc::pipe::{PIPE_BUF, Reader, Writer};
-use ipc::signal::{Blocked, Handler, Signal};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub fn run(what: &str, arguments: &[String]) -> Outcome {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
     let argument = |index: usize| arguments.get(index).ok_or("an argument is missing");
-    match what {
+    match role {
         "hold" => hold(argument(0)?),
         "read" => read(argument(0)?),
         "write" => write(argument(0)?, argument(1)?),
         "hammer" => hammer(argument(0)?, argument(1)?, argument(2)?, argument(3)?),
         "interrupted" => interrupted(),
         "descriptors" => descriptors(),
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
@@ -25,7 +25,7 @@ pub fn run(what: &str, arguments: &[String]) -> Outcome {
 fn hold(path: &str) -> Outcome {
     let _writer = Writer::try_open(path)?;
     println!("open");
-    until_told()
+    wait_for_eof()
 }
 
 /// Opens for reading, waiting for a writer, and prints everything.
@@ -45,7 +45,7 @@ fn write(path: &str, text: &str) -> Outcome {
     let mut writer = Writer::open(path)?;
     println!("open");
     writer.write_all(text.as_bytes())?;
-    until_told()
+    wait_for_eof()
 }
 
 /// Writes `count` blocks of `size` times the same letter, each in one call.
@@ -55,33 +55,20 @@ fn hammer(path: &str, letter: &str, size: &str, count: &str) -> Outcome {
     // Waits for the reader, so that all writers begin together.
     let mut writer = Writer::open(path)?;
     println!("open");
-    stdin().read_line(&mut String::new())?;
+    next_line()?;
     for _ in 0..count {
         if size <= PIPE_BUF { writer.write_atomic(&block)? } else { writer.write_all(&block)? }
     }
     Ok(())
 }
 
-/// Reads its standard input while signals interrupt it, by a handler without `SA_RESTART`.
+/// Reads its standard input while signals interrupt it.
 fn interrupted() -> Outcome {
     let mut reader = Reader::from_fd(stdin().as_fd().try_clone_to_owned()?)?;
-    let handler = Handler::interrupting(Signal::USR1)?;
-    std::thread::scope(|scope| {
-        let blocked = Blocked::new([Signal::USR1])?; // the thread inherits this
-        scope.spawn(|| {
-            let mut seen = 0;
-            // What was reported counts, not `count`, which may be ahead of it.
-            while seen < 3 {
-                seen += handler.wait().unwrap_or(3);
-                println!("handled");
-            }
-        });
-        drop(blocked);
-        println!("reading");
+    read_interrupted(|| {
         let mut buffer = [0; 64];
         let length = reader.read(&mut buffer)?;
-        println!("{}", buffer[..length].escape_ascii());
-        Ok(())
+        Ok(buffer[..length].escape_ascii().to_string())
     })
 }
 
@@ -98,10 +85,5 @@ fn descriptors() -> Outcome {
         }
     }
     println!("inherited {found:?}");
-    until_told()
-}
-
-fn until_told() -> Outcome {
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }

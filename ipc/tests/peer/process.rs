@@ -26,8 +26,8 @@ pub fn init() {
     ]);
 }
 
-pub fn run(what: &str, arguments: &[String]) -> Outcome {
-    match what {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
+    match role {
         // Programs that a test starts itself.
         "exit" => std::process::exit(arguments[0].parse()?),
         "hang" => hang(),
@@ -84,7 +84,7 @@ fn descriptors(_: &[String]) -> Outcome {
     for entry in fs::read_dir("/proc/self/fd")? {
         numbers.push(entry?.file_name().to_string_lossy().parse::<i32>()?);
     }
-    // The one that read the folder is closed by now.
+    // The one that read the directory is closed by now.
     numbers.retain(|number| fs::read_link(format!("/proc/self/fd/{number}")).is_ok());
     numbers.sort_unstable();
     println!("{numbers:?}");
@@ -144,13 +144,13 @@ fn exits() -> Outcome {
 /// A parent with every kind of child; prints the pids of those that must not outlive it.
 fn family() -> Outcome {
     let daemon = Process::new("hang").daemon(true).start()?;
-    let foreign =
+    let third_party =
         Process::command("/proc/self/exe").args(["process", "hang"]).daemon(true).start()?;
     let entries = Pool::new("worker", 2)?;
     let programs =
         Pool::command(std::env::current_exe()?).arg("process").arg("worker").workers(2).start()?;
     // All workers are in the middle of something.
-    let mut all = vec![daemon.pid(), foreign.pid()];
+    let mut all = vec![daemon.pid(), third_party.pid()];
     let path = std::env::temp_dir().join(format!("ipc-family-{}", std::process::id()));
     let listener = UnixListener::bind(&path)?;
     let mut under_way = Vec::new();
@@ -249,12 +249,12 @@ fn leave() -> Outcome {
     use ipc::Key;
     use ipc::queue::{PosixQueue, Queue, SysvQueue};
     use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SysvSemaphore};
-    use ipc::shared::{Place, Value};
+    use ipc::shared::{Location, Value};
     let name = |what: &str| format!("/ipc-leave-{}-{what}", std::process::id());
     let queue = PosixQueue::create(&name("queue"), 1, 8)?;
     let semaphore = NamedSemaphore::create(&name("semaphore"), 1)?;
     let value = Value::create(name("value"), 1_u32)?;
-    let segment = Value::create(Place::SystemV(0), 1_u32)?;
+    let segment = Value::create(Location::SystemV(0), 1_u32)?;
     let messages = SysvQueue::create(Key::PRIVATE, 1, 8)?;
     messages.put(b"message")?;
     let set = SysvSemaphore::create(Key::PRIVATE, 1, OnDeath::Keep)?;
@@ -292,7 +292,7 @@ fn worker() -> Outcome {
         })
         .job("stdin", |(): ()| stdin().read_to_end(&mut Vec::new()).ok())
         .bytes("reverse", |input| input.iter().rev().copied().collect())
-        .bytes("blow up", |_| vec![0; process::MESSAGE_LIMIT + 1])
+        .bytes("blow up", |_| vec![0; process::frame::MESSAGE_LIMIT + 1])
         .serve()?;
     Ok(())
 }

@@ -2,25 +2,26 @@
 
 use std::error::Error;
 use std::io::{Read, stdin};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::{count_sigusr1, wait_for_eof};
 use ipc::Key;
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SigSet, Signal};
 
 /// Room for this many messages of this many bytes, in all queues of the tests.
 const CAPACITY: usize = 8;
 const SIZE: usize = 64;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [kind, name, rest @ ..] = arguments else {
-        return Err("usage: queue WHAT KIND NAME [ARGUMENT...]".into());
+        return Err("usage: queue ROLE KIND NAME [ARGUMENT...]".into());
     };
     // Those that wait for the test cannot watch their input meanwhile.
     set_pdeathsig(Signal::SIGKILL)?;
-    match what {
+    match role {
         "put" => put(&*open(kind, name)?, rest),
         "write" => write(&*open(kind, name)?, rest),
         "get" => get(&*open(kind, name)?, rest),
@@ -28,7 +29,7 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "abandon" => abandon(kind, name),
         "notified" => notified(name),
         "ordinary" => ordinary(name),
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
@@ -42,7 +43,7 @@ fn open(kind: &str, name: &str) -> ipc::Result<Box<dyn Queue>> {
 /// Puts one message in, as soon as it is told to by the end of its input.
 fn put(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
     println!("ready");
-    stdin().read_to_end(&mut Vec::new())?;
+    wait_for_eof()?;
     queue.put(rest[0].as_bytes())?;
     println!("put");
     Ok(())
@@ -64,19 +65,13 @@ fn write(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
 
 /// Waits for one message, for `SECONDS` or for ever, with a handler for SIGUSR1 that has calls interrupted.
 fn get(queue: &dyn Queue, rest: &[String]) -> Result<(), Box<dyn Error>> {
-    static SIGNALS: AtomicU32 = AtomicU32::new(0);
-    extern "C" fn count(_: libc::c_int) {
-        SIGNALS.fetch_add(1, Ordering::Relaxed);
-    }
-    let handler = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing but add to an atomic number.
-    unsafe { sigaction(Signal::SIGUSR1, &handler)? };
+    let signals = count_sigusr1()?;
     println!("ready");
     let message = match rest {
         [seconds] => queue.get_timeout(Duration::from_secs(seconds.parse()?)),
         _ => queue.get(),
     };
-    let signals = SIGNALS.load(Ordering::Relaxed);
+    let signals = signals.load(Ordering::Relaxed);
     match message {
         Ok(message) => println!("{} after {signals}", String::from_utf8(message)?),
         Err(ipc::Error::Closed { .. }) => println!("closed after {signals}"),
@@ -100,8 +95,7 @@ fn create(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
         Ok(_) => println!("made"),
         Err(error) => println!("{:?}", error.errno()),
     }
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Makes a queue with a message in it, and waits to be killed.
@@ -112,8 +106,7 @@ fn abandon(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
     };
     queue.put(b"orphan")?;
     println!("made");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Sleeps until a signal announces messages, and prints them; again and again.

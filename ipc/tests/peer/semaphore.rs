@@ -4,21 +4,22 @@
 use std::error::Error;
 use std::io::{Read, stdin};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::{count_sigusr1, wait_for_eof};
 use ipc::Key;
 use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::Signal;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [kind, name, rest @ ..] = arguments else {
-        return Err("usage: semaphore WHAT KIND NAME [ARGUMENT...]".into());
+        return Err("usage: semaphore ROLE KIND NAME [ARGUMENT...]".into());
     };
     // Those that wait for the test cannot watch their input meanwhile.
     set_pdeathsig(Signal::SIGKILL)?;
-    match what {
+    match role {
         "acquire" => acquire(&*open(kind, name)?, rest),
         "hold" => hold(&*open(kind, name)?),
         "release" => Ok(open(kind, name)?.release()?),
@@ -30,7 +31,7 @@ pub fn run(what: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
             println!("opened");
             Ok(())
         }
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
@@ -48,19 +49,13 @@ fn open(kind: &str, name: &str) -> Result<Box<dyn Semaphore>, Box<dyn Error>> {
 
 /// Acquires, within `SECONDS` or without a limit, with a handler for SIGUSR1 that has calls interrupted.
 fn acquire(semaphore: &dyn Semaphore, rest: &[String]) -> Result<(), Box<dyn Error>> {
-    static SIGNALS: AtomicU32 = AtomicU32::new(0);
-    extern "C" fn count(_: libc::c_int) {
-        SIGNALS.fetch_add(1, Ordering::Relaxed);
-    }
-    let handler = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing but add to an atomic number.
-    unsafe { sigaction(Signal::SIGUSR1, &handler)? };
+    let signals = count_sigusr1()?;
     println!("ready");
     let result = match rest {
         [seconds] => semaphore.acquire_timeout(Duration::from_secs(seconds.parse()?)),
         _ => semaphore.acquire(),
     };
-    let signals = SIGNALS.load(Ordering::Relaxed);
+    let signals = signals.load(Ordering::Relaxed);
     match result {
         Ok(()) => println!("acquired after {signals}"),
         Err(ipc::Error::Closed { .. }) => println!("closed after {signals}"),
@@ -73,8 +68,7 @@ fn acquire(semaphore: &dyn Semaphore, rest: &[String]) -> Result<(), Box<dyn Err
 fn hold(semaphore: &dyn Semaphore) -> Result<(), Box<dyn Error>> {
     semaphore.acquire()?;
     println!("held");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Adds one to the number in `FILE` for `TIMES` times, each time under the semaphore: read, then write.
@@ -110,8 +104,7 @@ fn create(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
         Ok(semaphore) => println!("made {}", semaphore.get_value()?),
         Err(error) => println!("{:?}", error.errno()),
     }
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }
 
 /// Makes a semaphore, and waits to be killed.
@@ -121,6 +114,5 @@ fn abandon(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
         _ => Box::new(SysvSemaphore::create(Key::of_name(name)?, 1, OnDeath::Undo)?),
     };
     println!("made");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }

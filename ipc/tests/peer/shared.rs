@@ -7,16 +7,18 @@
 //! - `get RING COUNT`: takes messages out, and says each; with COUNT 0, holds the end and takes nothing.
 
 use std::error::Error;
-use std::io::{BufRead, Read, Write};
+use std::io::BufRead;
 
-use ipc::shared::{Place, Ring, RingMany, Value};
+use crate::{print_line, wait_for_eof};
+use ipc::shared::ring::{Ring, RingMany};
+use ipc::shared::{Location, Value};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-pub fn run(what: &str, arguments: &[String]) -> Result<()> {
-    let place = || -> Result<Place> { Ok(arguments[0].parse()?) };
+pub fn run(role: &str, arguments: &[String]) -> Result<()> {
+    let place = || -> Result<Location> { Ok(arguments[0].parse()?) };
     let number = |at: usize| -> Result<u64> { Ok(arguments[at].parse()?) };
-    match what {
+    match role {
         "add" => {
             let value = Value::<u64>::open(place()?)?;
             for _ in 0..number(1)? {
@@ -26,26 +28,26 @@ pub fn run(what: &str, arguments: &[String]) -> Result<()> {
         "add_in_two_steps" => {
             let value = Value::<u64>::open(place()?)?;
             let read = value.get();
-            say("read")?;
+            print_line("read")?;
             std::io::stdin().lock().read_line(&mut String::new())?;
             value.set(read + 1);
         }
         "abandon" => {
-            let place = if arguments[0] == "system v" { Place::SystemV(0) } else { place()? };
+            let place = if arguments[0] == "system v" { Location::SystemV(0) } else { place()? };
             let value = Value::create(place, 1_u32)?;
-            say(&value.memory().address())?;
-            until_the_end()?;
+            print_line(&value.memory().address())?;
+            wait_for_eof()?;
         }
         "put" => {
             let mut sender = Ring::open(place()?)?.sender()?;
-            say("here")?;
+            print_line("here")?;
             for count in 0..number(1)? {
                 sender.put(&message(number(2)?, count))?;
             }
         }
         "put_many" => {
             let mut sender = RingMany::open(place()?)?.sender()?;
-            say("here")?;
+            print_line("here")?;
             for count in 0..number(1)? {
                 sender.put(&message(number(2)?, count))?;
             }
@@ -62,13 +64,13 @@ pub fn run(what: &str, arguments: &[String]) -> Result<()> {
         }
         "get" => {
             let mut receiver = Ring::open(place()?)?.receiver()?;
-            say("here")?;
+            print_line("here")?;
             let mut message = Vec::new();
             for _ in 0..number(1)? {
                 receiver.get(&mut message)?;
-                say(&String::from_utf8_lossy(&message))?;
+                print_line(&String::from_utf8_lossy(&message))?;
             }
-            until_the_end()?;
+            wait_for_eof()?;
         }
         other => return Err(format!("nothing called {other:?}").into()),
     }
@@ -85,18 +87,7 @@ fn message(sender: u64, count: u64) -> Vec<u8> {
     message
 }
 
-fn say(line: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    Ok(stdout.flush()?)
-}
-
 fn stop() -> Result<()> {
-    say("in the middle")?;
-    until_the_end()
-}
-
-fn until_the_end() -> Result<()> {
-    std::io::stdin().lock().read_to_end(&mut Vec::new())?;
-    Ok(())
+    print_line("in the middle")?;
+    wait_for_eof()
 }

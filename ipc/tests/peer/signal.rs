@@ -1,9 +1,10 @@
 //! Processes that signals are sent to, and what they make of them.
 
-use std::io::{Read, Write, stdin};
+use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::{next_line, wait_for_eof};
 use ipc::Error;
 use ipc::pipe;
 use ipc::signal::{
@@ -13,8 +14,8 @@ use ipc::signal::{
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub fn run(what: &str, arguments: &[String]) -> Outcome {
-    match what {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
+    match role {
         "wait" => wait(),
         "race" => race(),
         "pause" => pause(),
@@ -26,14 +27,14 @@ pub fn run(what: &str, arguments: &[String]) -> Outcome {
         "alarm" => alarms(),
         "churn" => churn(),
         "storm" => storm(arguments),
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
 /// A target.
 fn wait() -> Outcome {
     println!("ready");
-    until_told()
+    wait_for_eof()
 }
 
 /// Checks, is held up between the check and the pause, and pauses.
@@ -119,8 +120,8 @@ fn mask() -> Outcome {
 fn restore() -> Outcome {
     {
         let handler = Handler::new(Signal::USR1)?;
-        assert!(matches!(Handler::new(Signal::USR1), Err(Error::Foreign { .. })));
-        assert!(matches!(ignore(Signal::USR1), Err(Error::Foreign { .. })));
+        assert!(matches!(Handler::new(Signal::USR1), Err(Error::Unusable { .. })));
+        assert!(matches!(ignore(Signal::USR1), Err(Error::Unusable { .. })));
         raise(Signal::USR1)?;
         assert_eq!((handler.count(), handler.wait()?), (1, 1));
         let late = handler.wait_timeout(Duration::from_millis(1));
@@ -197,15 +198,5 @@ fn storm(arguments: &[String]) -> Outcome {
     let pid = arguments.first().ok_or("a pid is missing")?.parse()?;
     println!("ready");
     std::thread::spawn(move || while send(pid, Signal::USR1).is_ok() {});
-    until_told()
-}
-
-fn next_line() -> Outcome {
-    stdin().read_line(&mut String::new())?;
-    Ok(())
-}
-
-fn until_told() -> Outcome {
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    wait_for_eof()
 }

@@ -1,17 +1,17 @@
 //! Servers, clients and receivers of descriptors.
 
 use std::fs::File;
-use std::io::{Read, Write, stdin};
+use std::io::{Read, Write};
 
+use crate::{next_line, read_interrupted, wait_for_eof};
 use ipc::Error;
-use ipc::signal::{Blocked, Handler, Signal};
 use ipc::socket::{Address, Datagram, Listener, Stream};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub fn run(what: &str, arguments: &[String]) -> Outcome {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
     let address = || -> Result<Address, Box<dyn std::error::Error>> {
         let name = arguments.first().ok_or("an address is missing")?;
         Ok(match name.strip_prefix('@') {
@@ -19,7 +19,7 @@ pub fn run(what: &str, arguments: &[String]) -> Outcome {
             None => Address::path(name)?,
         })
     };
-    match what {
+    match role {
         "listen" => listen(&address()?),
         "race" => race(&address()?),
         "connect" => connect(&address()?),
@@ -28,7 +28,7 @@ pub fn run(what: &str, arguments: &[String]) -> Outcome {
         "starved" => starved(&address()?),
         "interrupted" => interrupted(&address()?),
         "descriptors" => descriptors(),
-        _ => Err(format!("nothing called {what:?}").into()),
+        _ => Err(format!("nothing called {role:?}").into()),
     }
 }
 
@@ -44,19 +44,19 @@ fn listen(address: &Address) -> Outcome {
 /// Binds when it is told to.
 fn race(address: &Address) -> Outcome {
     println!("ready");
-    stdin().read_line(&mut String::new())?;
+    next_line()?;
     match Listener::bind(address) {
         Ok(_listener) => {
             println!("bound");
-            until_told()
+            wait_for_eof()
         }
         Err(Error::WouldBlock { .. }) => {
             println!("refused");
-            until_told()
+            wait_for_eof()
         }
         Err(error) if error.errno() == Some(nix::errno::Errno::EADDRINUSE) => {
             println!("refused");
-            until_told()
+            wait_for_eof()
         }
         Err(error) => Err(error.into()),
     }
@@ -66,7 +66,7 @@ fn race(address: &Address) -> Outcome {
 fn connect(address: &Address) -> Outcome {
     let _stream = Stream::connect(address)?;
     println!("connected");
-    until_told()
+    wait_for_eof()
 }
 
 /// Sends one message.
@@ -74,7 +74,7 @@ fn datagram(address: &Address) -> Outcome {
     let socket = Datagram::bind_any()?;
     socket.send_to(b"from a peer", address)?;
     println!("{}", socket.address()?);
-    until_told()
+    wait_for_eof()
 }
 
 /// Takes at most one descriptor per message, and tells what became of it.
@@ -106,7 +106,7 @@ fn receive(address: &Address) -> Outcome {
 fn starved(address: &Address) -> Outcome {
     let stream = Stream::connect(address)?;
     println!("ready");
-    stdin().read_line(&mut String::new())?;
+    next_line()?;
     let before = open_descriptors()?;
     let free = File::open("/dev/null")?;
     let lowest = std::os::fd::AsRawFd::as_raw_fd(&free);
@@ -120,29 +120,16 @@ fn starved(address: &Address) -> Outcome {
     println!("leaked {}", open_descriptors()? - before);
     let (length, got) = stream.receive_descriptors(&mut buffer, 100)?;
     println!("{} {}", buffer[..length].escape_ascii(), got.len());
-    until_told()
+    wait_for_eof()
 }
 
-/// Reads from the stream while signals interrupt it, by a handler without `SA_RESTART`.
+/// Reads from the stream while signals interrupt it.
 fn interrupted(address: &Address) -> Outcome {
     let mut stream = Stream::connect(address)?;
-    let handler = Handler::interrupting(Signal::USR1)?;
-    std::thread::scope(|scope| {
-        let blocked = Blocked::new([Signal::USR1])?; // the thread inherits this
-        scope.spawn(|| {
-            let mut seen = 0;
-            // What was reported counts, not `count`, which may be ahead of it.
-            while seen < 3 {
-                seen += handler.wait().unwrap_or(3);
-                println!("handled");
-            }
-        });
-        drop(blocked);
-        println!("reading");
+    read_interrupted(|| {
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        println!("{text}");
-        Ok(())
+        Ok(text)
     })
 }
 
@@ -157,14 +144,9 @@ fn descriptors() -> Outcome {
     }
     found.sort();
     println!("inherited {found:?}");
-    until_told()
+    wait_for_eof()
 }
 
 fn open_descriptors() -> std::io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/fd")?.count())
-}
-
-fn until_told() -> Outcome {
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
 }

@@ -1,12 +1,7 @@
 // check: network.masks
 // mistake: the mask has its ones at the end
-// lab:fill network
+// lab:replace network
+    let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+// lab:with
     let mask = if length == 32 { u32::MAX } else { (1u32 << length) - 1 };
-    let first = u32::from_be_bytes(address) & mask;
-    Network {
-        mask: mask.to_be_bytes(),
-        first: first.to_be_bytes(),
-        last: (first | !mask).to_be_bytes(),
-        addresses: 1 << (32 - length),
-    }
 // lab:end

@@ -1,11 +1,8 @@
 // check: record.packed
 // mistake: a name that is too long is cut without a word
-// lab:fill pack
-    let mut name = record.name.clone();
-    name.resize(4, 0);
-    let mut bytes = record.kind.to_be_bytes().to_vec();
-    bytes.extend(record.number.to_be_bytes());
-    bytes.extend(name);
-    bytes.extend(record.value.to_be_bytes());
-    Some(bytes)
+// lab:replace pack
+    if name.len() > 4 {
+        return None;
+    }
+// lab:with
 // lab:end

@@ -1,5 +1,5 @@
 // way: everything in pieces of a few bytes, with a limit on each loop
-// lab:fill converse
+// lab:fill serve-blocking
     loop {
         while !session.output()?.is_empty() {
             let piece = session.output()?;
@@ -55,8 +55,8 @@
     Ok(())
 // lab:end
 // lab:fill list
-        let folder = self.existing(path)?;
-        let entries = match fs::read_dir(&folder) {
+        let directory = self.existing(path)?;
+        let entries = match fs::read_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(Refusal("not-a-directory", "this is not a folder"));
             }
@@ -66,7 +66,7 @@
         let names: std::collections::BTreeSet<_> = names?;
         let mut body = Vec::new();
         for name in names {
-            body.extend(self.row(&folder.join(name)).unwrap_or_default().into_bytes());
+            body.extend(self.row(&directory.join(name)).unwrap_or_default().into_bytes());
         }
         self.output = format!("OK {}\n", body.len()).into_bytes();
         self.output.append(&mut body);

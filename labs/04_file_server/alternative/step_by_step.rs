@@ -1,39 +1,39 @@
 // way: every component of a path is looked at by itself, and the new file is linked before the name is changed
 // lab:fill existing
-        let mut place = self.root.clone();
+        let mut found = self.root.clone();
         for component in relative(path)?.components() {
-            place.push(component);
-            if place.is_symlink() {
-                place = place.canonicalize()?;
-                if place != self.root && !place.ancestors().any(|folder| folder == self.root) {
+            found.push(component);
+            if found.is_symlink() {
+                found = found.canonicalize()?;
+                if found != self.root && !found.ancestors().any(|directory| directory == self.root) {
                     return Err(Refusal("bad-path", "a link leads out of the served folder"));
                 }
             }
         }
-        place.metadata()?;
-        Ok(place)
+        found.metadata()?;
+        Ok(found)
 // lab:end
 // lab:fill begin
         let mut real = root.to_owned();
-        for component in folder.components() {
+        for component in directory.components() {
             real = real.join(component).canonicalize()?;
             if !real.starts_with(root) {
                 return Err(Refusal("bad-path", "the path leads out of the served folder"));
             }
         }
-        let place = real.join(name);
-        match place.symlink_metadata() {
+        let destination = real.join(name);
+        match destination.symlink_metadata() {
             Ok(found) if found.is_dir() => return Err(Refusal("not-a-file", "this is a folder")),
             _ => {}
         }
         let partial = root.join(unique());
         let file = File::options().write(true).create_new(true).open(&partial)?;
-        Ok(Upload { file, partial, place })
+        Ok(Upload { file, partial, destination })
 // lab:end
 // lab:fill finish
         // The disk has the file before the name means it.
         self.file.sync_all()?;
-        fs::rename(&self.partial, &self.place)?;
+        fs::rename(&self.partial, &self.destination)?;
         Ok(())
 // lab:end
 // lab:fill line
@@ -70,7 +70,7 @@
                 continue;
             }
         };
-        match converse(&stream, root).and_then(|()| part(&stream)) {
+        match serve_client(&stream, root).and_then(|()| lingering_close(&stream)) {
             Ok(()) => {}
             Err(error) => eprintln!("{client}: {error}"),
         }

@@ -1,5 +1,5 @@
 // way: `write_all` and `read_exact`, and the file in memory at once
-// lab:fill converse
+// lab:fill serve-blocking
     while !session.is_over() {
         let output = session.output()?.to_vec();
         if !output.is_empty() {

@@ -3,6 +3,6 @@
 // lab:fill upload
     let length = file.metadata()?.len();
     writeln!(stream, "PUT {path} {length}")?;
-    exactly(length, &mut file, stream)?;
+    copy_exactly(length, &mut file, stream)?;
     stream.write_all(b"##")
 // lab:end

@@ -3,8 +3,8 @@
 // lab:fill serve
     for stream in listener.incoming() {
         let stream = stream?;
-        converse(&stream, root)?;
-        let _ = part(&stream);
+        serve_client(&stream, root)?;
+        let _ = lingering_close(&stream);
     }
     Ok(())
 // lab:end

@@ -1,12 +1,12 @@
 // check: list.entries
 // mistake: the length of a listing is counted in characters
 // lab:fill list
-        let folder = self.existing(path)?;
-        if !folder.is_dir() {
+        let directory = self.existing(path)?;
+        if !directory.is_dir() {
             return Err(Refusal("not-a-directory", "this is not a folder"));
         }
         let mut rows = std::collections::BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
             rows.extend(self.row(&entry.path()).map(|row| (entry.file_name(), row)));
         }

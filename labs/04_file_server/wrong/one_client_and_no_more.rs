@@ -2,6 +2,6 @@
 // mistake: after the first client the server is done
 // lab:fill serve
     let (stream, _) = listener.accept()?;
-    converse(&stream, root)?;
-    part(&stream)
+    serve_client(&stream, root)?;
+    lingering_close(&stream)
 // lab:end

@@ -1,19 +1,19 @@
 // check: put.atomic
 // mistake: the upload is written over the old file at once
 // lab:fill begin
-        let folder = root.join(folder).canonicalize()?;
-        if !folder.starts_with(root) {
+        let directory = root.join(directory).canonicalize()?;
+        if !directory.starts_with(root) {
             return Err(Refusal("bad-path", "the path leads out of the served folder"));
         }
-        let place = folder.join(name);
-        if place.is_dir() && !place.is_symlink() {
+        let destination = directory.join(name);
+        if destination.is_dir() && !destination.is_symlink() {
             return Err(Refusal("not-a-file", "this is a folder"));
         }
-        if place.is_symlink() {
-            fs::remove_file(&place)?;
+        if destination.is_symlink() {
+            fs::remove_file(&destination)?;
         }
-        let file = File::create(&place)?;
-        Ok(Upload { file, partial: place.clone(), place })
+        let file = File::create(&destination)?;
+        Ok(Upload { file, partial: destination.clone(), destination })
 // lab:end
 // lab:fill finish
         std::mem::forget(self);

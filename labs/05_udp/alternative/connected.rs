@@ -1,7 +1,7 @@
 // way: the socket is connected, so the kernel keeps strangers out; the wait doubles with each try
 // lab:fill call
     self.socket.connect(self.server)?;
-    let id = self.fresh_id();
+    let id = self.next_id();
     let request = wire::ask(id, words);
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     let mut timeout = self.timeout;
@@ -35,7 +35,7 @@
     Ok(None)
 // lab:end
 // lab:fill accept
-    if datagram.cut {
+    if datagram.truncated {
         return None;
     }
     match wire::parse_answer(&datagram.bytes) {

@@ -3,7 +3,7 @@
     let mut buffer = [0; MAX + 1];
     match socket.recv_from(&mut buffer)? {
         (n, std::net::SocketAddr::V4(from)) => {
-            Ok(Datagram { from, bytes: buffer[..n.min(MAX)].to_vec(), cut: n > MAX })
+            Ok(Datagram { from, bytes: buffer[..n.min(MAX)].to_vec(), truncated: n > MAX })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

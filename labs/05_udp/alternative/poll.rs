@@ -22,7 +22,7 @@
     let host = std::net::Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr));
     let from = SocketAddrV4::new(host, u16::from_be(from.sin_port));
     let got = got as usize;
-    Ok(Datagram { from, bytes: buffer[..got.min(MAX)].to_vec(), cut: got > MAX })
+    Ok(Datagram { from, bytes: buffer[..got.min(MAX)].to_vec(), truncated: got > MAX })
 // lab:end
 // lab:fill receive-until
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

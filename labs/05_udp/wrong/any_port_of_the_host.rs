@@ -1,7 +1,7 @@
 // check: accept.stranger
 // mistake: only the host is compared, so another program there may answer as the server
 // lab:fill accept
-    if datagram.from.ip() != self.server.ip() || datagram.cut {
+    if datagram.from.ip() != self.server.ip() || datagram.truncated {
         return None;
     }
     let (answered, words) = wire::parse_answer(&datagram.bytes)?;

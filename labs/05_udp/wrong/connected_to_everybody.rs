@@ -1,18 +1,12 @@
 // check: discover.broadcast
 // mistake: the socket is connected to the broadcast address, from which no answer ever comes
-// lab:fill gather
+// lab:replace gather
+    socket.send_to(&wire::ask(id, "HELLO"), to)?;
+// lab:with
     socket.connect(to)?;
     socket.send(&wire::ask(id, "HELLO"))?;
-    let deadline = Instant::now() + wait;
-    let mut known = std::collections::HashSet::new();
-    while let Some(datagram) = udp::receive_until(socket, deadline)? {
-        if let Some((answered, words)) = wire::parse_answer(&datagram.bytes)
-            && let Some(name) = words.strip_prefix("HERE ")
-            && answered == id
-            && known.insert(datagram.from)
-        {
-            found(datagram.from, name);
-        }
-    }
-    Ok(())
+// lab:end
+// lab:replace gather
+            && !datagram.truncated
+// lab:with
 // lab:end

@@ -4,7 +4,7 @@
     let mut buffer = [0; MAX];
     match socket.recv_from(&mut buffer)? {
         (n, std::net::SocketAddr::V4(from)) => {
-            Ok(Datagram { from, bytes: buffer[..n].to_vec(), cut: false })
+            Ok(Datagram { from, bytes: buffer[..n].to_vec(), truncated: false })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

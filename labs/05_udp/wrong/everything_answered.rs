@@ -4,8 +4,8 @@
     let Some((id, words)) = wire::parse_ask(&datagram.bytes) else {
         return Some(wire::answer(0, "ERR this is no request"));
     };
-    if datagram.cut {
+    if datagram.truncated {
         return Some(wire::answer(id, "ERR too long"));
     }
-    self.once(datagram.from, id, words)
+    self.execute_once(datagram.from, id, words)
 // lab:end

@@ -1,7 +1,7 @@
 // check: accept.junk
 // mistake: each datagram that is no answer ends the try, and the next one begins at once
 // lab:fill call
-    let id = self.fresh_id();
+    let id = self.next_id();
     for _ in 0..self.tries {
         self.socket.send_to(&wire::ask(id, words), self.server)?;
         let deadline = Instant::now() + self.timeout;

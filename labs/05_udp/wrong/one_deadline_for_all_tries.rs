@@ -1,7 +1,7 @@
 // check: loss.gives_up
 // mistake: the deadline of the first try is that of all, so the later ones do not wait
 // lab:fill call
-    let id = self.fresh_id();
+    let id = self.next_id();
     let deadline = Instant::now() + self.timeout;
     for _ in 0..self.tries {
         self.socket.send_to(&wire::ask(id, words), self.server)?;

@@ -1,7 +1,7 @@
 // check: loss.gives_up
 // mistake: asks again as long as there is no answer
 // lab:fill call
-    let id = self.fresh_id();
+    let id = self.next_id();
     loop {
         self.socket.send_to(&wire::ask(id, words), self.server)?;
         let deadline = Instant::now() + self.timeout;

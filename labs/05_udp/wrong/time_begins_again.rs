@@ -1,7 +1,7 @@
 // check: accept.junk
 // mistake: every datagram that is no answer begins the time-out again
 // lab:fill call
-    let id = self.fresh_id();
+    let id = self.next_id();
     for _ in 0..self.tries {
         self.socket.send_to(&wire::ask(id, words), self.server)?;
         while let Some(datagram) =

@@ -1,5 +1,5 @@
 // way: the types of nix
-// lab:fill begin
+// lab:fill spawn
     // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Child => {
@@ -10,12 +10,12 @@
         nix::unistd::ForkResult::Parent { child } => Ok(child.as_raw()),
     }
 // lab:end
-// lab:fill bury
+// lab:fill wait
     use nix::sys::wait::{WaitStatus, waitpid};
     loop {
         match waitpid(nix::unistd::Pid::from_raw(child), None) {
-            Ok(WaitStatus::Exited(_, code)) => return Ok(Fate::Exit(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Fate::Killed(signal as i32)),
+            Ok(WaitStatus::Exited(_, code)) => return Ok(Outcome::Exit(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Outcome::Killed(signal as i32)),
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,6 +1,6 @@
 // check: fates.each_its_own
 // mistake: whichever child ends first is taken for the one that was asked for
-// lab:fill bury
+// lab:fill wait
     let _ = child;
     let mut status = 0;
     match unsafe { libc::waitpid(-1, &mut status, 0) } {

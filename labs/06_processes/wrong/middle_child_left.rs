@@ -1,7 +1,7 @@
 // check: orphan.no_middle_child
 // mistake: nobody waits for the process between the two
 // lab:fill orphan
-    begin(|| match begin(work) {
+    spawn(|| match spawn(work) {
         Ok(_) => 0,
         Err(_) => 1,
     })?;

@@ -1,9 +1,9 @@
 // check: orphan.adopted
 // mistake: the process between the two waits for the grandchild
 // lab:fill orphan
-    begin(|| match begin(work) {
+    spawn(|| match spawn(work) {
         Ok(child) => {
-            let _ = bury(child);
+            let _ = wait_for(child);
             0
         }
         Err(_) => 1,

@@ -1,5 +1,5 @@
 // check: fates.signals
 // mistake: whoever is killed by a signal is said to have ended by itself
 // lab:fill decode
-    Fate::Exit(libc::WEXITSTATUS(status))
+    Outcome::Exit(libc::WEXITSTATUS(status))
 // lab:end

@@ -1,6 +1,6 @@
 // check: orphan.adopted
 // mistake: one fork, so the process is a child like any other
 // lab:fill orphan
-    begin(work)?;
+    spawn(work)?;
     Ok(())
 // lab:end

@@ -1,5 +1,5 @@
 // check: fates.exit_codes
 // mistake: the status is taken for the exit code
 // lab:fill decode
-    Fate::Exit(status)
+    Outcome::Exit(status)
 // lab:end

@@ -4,13 +4,13 @@
     let action = SigAction::new(SigHandler::Handler(on_alarm), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing.
     unsafe { signal::sigaction(Signal::SIGALRM, &action) }?;
-    let until = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     // If the first comes too early, another comes soon.
-    ring(limit, Duration::from_millis(2))?;
+    set_timer(limit, Duration::from_millis(2))?;
     let outcome = loop {
         match unistd::read(io::stdin(), buffer) {
             Ok(count) => break Ok(Some(count)),
-            Err(Errno::EINTR) if Instant::now() >= until => break Ok(None),
+            Err(Errno::EINTR) if Instant::now() >= deadline => break Ok(None),
             Err(Errno::EINTR) => {}
             Err(error) => break Err(error.into()),
         }
@@ -28,24 +28,24 @@
         // SAFETY: the handler does nothing.
         unsafe { signal::sigaction(signal, &action) }?;
     }
-    let mut asleep = before;
-    asleep.remove(Signal::SIGCHLD);
-    asleep.remove(Signal::SIGALRM);
-    let until = Instant::now() + limit;
+    let mut wait_mask = before;
+    wait_mask.remove(Signal::SIGCHLD);
+    wait_mask.remove(Signal::SIGALRM);
+    let deadline = Instant::now() + limit;
     alarm(limit)?;
     let outcome = loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::Exited(_, code) => break Some(Outcome::Exit(code)),
             WaitStatus::Signaled(_, signal, _) => break Some(Outcome::Killed(signal as i32)),
-            _ if Instant::now() >= until => break None,
-            _ => asleep.suspend()?,
+            _ if Instant::now() >= deadline => break None,
+            _ => wait_mask.suspend()?,
         }
     };
     alarm(Duration::ZERO)?;
     before.thread_set_mask()?;
     Ok(outcome)
 // lab:end
-// lab:fill begin
+// lab:fill spawn
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { unistd::fork() } {

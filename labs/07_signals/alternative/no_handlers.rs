@@ -12,13 +12,13 @@
     Ok(before.thread_set_mask()?)
 // lab:end
 // lab:fill read
-    let until = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     loop {
         let mut fd = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
-        let left = until.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         // SAFETY: `fd` is one entry, as the call is told, and lives through it.
         match Errno::result(unsafe { libc::poll(&mut fd, 1, left.as_millis() as i32) }) {
-            Ok(0) if Instant::now() < until => {}
+            Ok(0) if Instant::now() < deadline => {}
             Ok(0) => return Ok(None),
             Ok(_) => return Ok(Some(unistd::read(io::stdin(), buffer)?)),
             Err(Errno::EINTR) => {}
@@ -30,9 +30,9 @@
     // SAFETY: this call takes integers.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
     let descriptor = Errno::result(descriptor)? as i32;
-    let until = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     let ready = loop {
-        let left = until.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         let left = left.as_micros().div_ceil(1000) as i32;
         let mut fd = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
         // SAFETY: `fd` is one entry, as the call is told, and lives through it.
@@ -60,7 +60,7 @@
 // lab:fill handler
 static DESCRIPTOR: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
 // lab:end
-// lab:fill watch
+// lab:fill install
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGUSR1]);
     signals.thread_block()?;
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
@@ -72,7 +72,7 @@ static DESCRIPTOR: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::
 // lab:fill serve
     let signals = DESCRIPTOR.load(Ordering::Relaxed);
     let mut stop = false;
-    while !stop || desk.busy() {
+    while !stop || service.busy() {
         let mut fds = [signals, 0].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
         // SAFETY: `fds` has two entries, as the call is told, and lives through it.
         if unsafe { libc::poll(fds.as_mut_ptr(), 2, -1) } < 0 {
@@ -86,10 +86,10 @@ static DESCRIPTOR: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::
             while unsafe { libc::read(signals, (&raw mut info).cast(), size) } == size as isize {
                 match info.ssi_signo as i32 {
                     libc::SIGTERM => stop = true,
-                    _ => desk.report()?,
+                    _ => service.report()?,
                 }
             }
-        } else if fds[1].revents != 0 && !desk.step()? {
+        } else if fds[1].revents != 0 && !service.step()? {
             return Ok(());
         }
     }

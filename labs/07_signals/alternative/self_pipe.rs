@@ -2,7 +2,7 @@
 // lab:fill wait
     use std::sync::atomic::{AtomicI32, Ordering};
     static BELL: AtomicI32 = AtomicI32::new(-1);
-    extern "C" fn ring(_: libc::c_int) {
+    extern "C" fn wake(_: libc::c_int) {
         // SAFETY: errno is this thread's; write is async-signal-safe, and its byte is in a constant.
         unsafe {
             let errno = *libc::__errno_location();
@@ -15,7 +15,7 @@
     // SAFETY: the array has room for the two descriptors.
     nix::errno::Errno::result(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) })?;
     BELL.store(ends[1], Ordering::Relaxed);
-    let action = SigAction::new(SigHandler::Handler(ring), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(SigHandler::Handler(wake), SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: what the handler does is async-signal-safe: it loads an atomic, calls write, and restores errno.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
     while !ready() {
@@ -48,7 +48,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 // lab:end
-// lab:fill watch
+// lab:fill install
     let mut ends = [0; 2];
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
     // SAFETY: the array has room for the two descriptors.
@@ -65,9 +65,9 @@ extern "C" fn on_signal(signal: libc::c_int) {
 // lab:fill serve
     loop {
         if REPORT.swap(false, Ordering::Relaxed) {
-            desk.report()?;
+            service.report()?;
         }
-        if STOP.load(Ordering::Relaxed) && !desk.busy() {
+        if STOP.load(Ordering::Relaxed) && !service.busy() {
             return Ok(());
         }
         let bell = PIPE[0].load(Ordering::Relaxed);
@@ -80,7 +80,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let mut bytes = [0u8; 4096];
             // SAFETY: `bytes` has room for 4096 bytes and lives through the call.
             while unsafe { libc::read(bell, bytes.as_mut_ptr().cast(), 4096) } > 0 {}
-        } else if fds[1].revents != 0 && !desk.step()? {
+        } else if fds[1].revents != 0 && !service.step()? {
             return Ok(());
         }
     }

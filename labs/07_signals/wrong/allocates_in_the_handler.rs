@@ -15,7 +15,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
     }
 }
 // lab:end
-// lab:fill watch
+// lab:fill install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
         unsafe { sigaction(signal, &action) }?;

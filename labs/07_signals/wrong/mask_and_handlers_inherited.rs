@@ -1,6 +1,6 @@
 // check: limit.clean_start
 // mistake: the child keeps the handlers, the ignored signals and the mask of the program
-// lab:fill begin
+// lab:fill spawn
     match unsafe { unistd::fork() }? {
         ForkResult::Child => {
             let _ = unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));

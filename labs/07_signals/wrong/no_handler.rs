@@ -1,10 +1,10 @@
 // check: wait.woken
 // mistake: nobody catches the signal, and its default action ends the program
 // lab:fill wait
-    let mut asleep = SigSet::thread_get_mask()?;
-    asleep.remove(Signal::SIGUSR1);
+    let mut wait_mask = SigSet::thread_get_mask()?;
+    wait_mask.remove(Signal::SIGUSR1);
     while !ready() {
-        asleep.suspend()?;
+        wait_mask.suspend()?;
     }
     Ok(())
 // lab:end

@@ -1,6 +1,6 @@
 // check: limit.clean_start
 // mistake: every signal is put back to its default action, but the mask is inherited
-// lab:fill begin
+// lab:fill spawn
     match unsafe { unistd::fork() }? {
         ForkResult::Child => {
             let _ = unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));

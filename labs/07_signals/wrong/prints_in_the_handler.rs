@@ -1,18 +1,12 @@
 // check: handler.print
 // mistake: the handler prints, with a lock that the interrupted code may hold
-// lab:fill handler
-static STOP: AtomicBool = AtomicBool::new(false);
-static REPORT: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn on_signal(signal: libc::c_int) {
+// lab:replace handler
+    match signal {
+// lab:with
     println!("signal {signal}");
     match signal {
-        libc::SIGTERM => STOP.store(true, Ordering::Relaxed),
-        _ => REPORT.store(true, Ordering::Relaxed),
-    }
-}
 // lab:end
-// lab:fill watch
+// lab:fill install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
         unsafe { sigaction(signal, &action) }?;

@@ -1,6 +1,6 @@
 // check: stop.idle
 // mistake: SA_RESTART: the read begins again, and the flag is looked at after the next request
-// lab:fill watch
+// lab:fill install
     let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
         unsafe { sigaction(signal, &action) }?;
@@ -10,12 +10,12 @@
 // lab:fill serve
     loop {
         if REPORT.swap(false, Ordering::Relaxed) {
-            desk.report()?;
+            service.report()?;
         }
-        if STOP.load(Ordering::Relaxed) && !desk.busy() {
+        if STOP.load(Ordering::Relaxed) && !service.busy() {
             return Ok(());
         }
-        if !desk.step()? {
+        if !service.step()? {
             return Ok(());
         }
     }

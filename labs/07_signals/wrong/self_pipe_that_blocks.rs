@@ -9,7 +9,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
     unsafe { libc::write(PIPE[1].load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
 }
 // lab:end
-// lab:fill watch
+// lab:fill install
     let mut ends = [0; 2];
     Errno::result(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
     PIPE[0].store(ends[0], Ordering::Relaxed);
@@ -22,7 +22,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
 // lab:end
 // lab:fill serve
     let mut stop = false;
-    while !stop || desk.busy() {
+    while !stop || service.busy() {
         let mut fds = [PIPE[0].load(Ordering::Relaxed), 0]
             .map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
         if unsafe { libc::poll(fds.as_mut_ptr(), 2, -1) } < 0 {
@@ -34,9 +34,9 @@ extern "C" fn on_signal(signal: libc::c_int) {
             let bytes = &bytes[..count.max(0) as usize];
             stop |= bytes.contains(&(libc::SIGTERM as u8));
             if bytes.contains(&(libc::SIGUSR1 as u8)) {
-                desk.report()?;
+                service.report()?;
             }
-        } else if fds[1].revents != 0 && !desk.step()? {
+        } else if fds[1].revents != 0 && !service.step()? {
             return Ok(());
         }
     }

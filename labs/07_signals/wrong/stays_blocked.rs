@@ -3,11 +3,11 @@
 // lab:fill wait
     extern "C" fn wake(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(wake), SaFlags::empty(), SigSet::empty());
-    let mut asleep = SigSet::from(Signal::SIGUSR1).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let mut wait_mask = SigSet::from(Signal::SIGUSR1).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
-    asleep.remove(Signal::SIGUSR1);
+    wait_mask.remove(Signal::SIGUSR1);
     while !ready() {
-        asleep.suspend()?;
+        wait_mask.suspend()?;
     }
     Ok(())
 // lab:end

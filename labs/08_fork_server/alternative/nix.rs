@@ -3,19 +3,19 @@
     // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Child => {
-            let code = guarded(work);
+            let code = catch_panic(work);
             // SAFETY: it takes an integer and does not return.
             unsafe { libc::_exit(code) }
         }
         nix::unistd::ForkResult::Parent { child } => Ok(child.as_raw()),
     }
 // lab:end
-// lab:fill rest
+// lab:fill reap-all
     use nix::sys::wait::{WaitStatus, wait};
     loop {
         match wait() {
-            Ok(WaitStatus::Exited(_, code)) => note(code << 8),
-            Ok(WaitStatus::Signaled(_, signal, _)) => note(signal as i32),
+            Ok(WaitStatus::Exited(_, code)) => record(code << 8),
+            Ok(WaitStatus::Signaled(_, signal, _)) => record(signal as i32),
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(nix::Error::ECHILD) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -40,13 +40,13 @@
 // lab:fill serve
     let _ = listener;
     let own = stream.as_raw_fd() as u32;
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         // SAFETY: these calls take integers. The child ends by `_exit`, so nobody closes these descriptors again.
         unsafe {
             libc::syscall(libc::SYS_close_range, 3, own - 1, 0);
             libc::syscall(libc::SYS_close_range, own + 1, u32::MAX, 0);
         }
-        i32::from(converse(&stream, root).is_err())
+        i32::from(serve_client(&stream, root).is_err())
     });
     if child.is_err() {
         let _ = nix::sys::socket::send(

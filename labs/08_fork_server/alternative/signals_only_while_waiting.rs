@@ -1,5 +1,5 @@
 // way: SIGCHLD is blocked, except in ppoll while there is nothing else to do
-// lab:fill watch
+// lab:fill prepare
     extern "C" fn on_sigchld(_: libc::c_int) {
         // Nothing: to wake the ppoll is enough, and the loop reaps.
     }
@@ -51,7 +51,7 @@
         let reply = answer(root, &bytes[..count]);
         i32::from(socket.send_to(reply.as_bytes(), client).is_err())
     };
-    if children::begin(work).is_err() {
+    if children::spawn(work).is_err() {
         let _ = socket.send_to(b"ERR busy no process for this request", client);
     }
     Ok(())

@@ -1,6 +1,6 @@
 // check: children.goes_on
 // mistake: accept ends with EINTR when a child ends, and the server with it
-// lab:fill watch
+// lab:fill prepare
     extern "C" fn on_sigchld(_: libc::c_int) {
         reap();
     }

@@ -8,7 +8,7 @@
             outcome => break outcome?,
         }
     };
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         if socket.connect(client).is_err() {
             return 1;
         }

@@ -7,7 +7,7 @@
             let _ = (&stream).write_all(b"ERR busy no process for this client\n");
         }
         0 => {
-            let _ = converse(&stream, root);
+            let _ = serve_client(&stream, root);
         }
         _ => {}
     }

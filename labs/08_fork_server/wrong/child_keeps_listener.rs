@@ -2,7 +2,7 @@
 // mistake: the child keeps the listening socket
 // lab:fill serve
     let _ = listener.as_raw_fd();
-    let child = children::begin(|| match converse(&stream, root) {
+    let child = children::spawn(|| match serve_client(&stream, root) {
         Ok(()) => 0,
         Err(_) => 1,
     });

@@ -9,7 +9,7 @@
             outcome => break outcome?,
         }
     };
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         let reply = answer(root, &bytes[..count]);
         i32::from(socket.send_to(reply.as_bytes(), client).is_err())
     });

@@ -1,9 +1,9 @@
 // check: children.count
 // mistake: in the end it waits for one child, and leaves the others
-// lab:fill rest
+// lab:fill reap-all
     let mut status = 0;
     if unsafe { libc::waitpid(-1, &mut status, 0) } > 0 {
-        note(status);
+        record(status);
     }
     Ok(())
 // lab:end

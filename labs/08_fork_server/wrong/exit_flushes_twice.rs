@@ -3,7 +3,7 @@
 // lab:fill fork
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => std::process::exit(guarded(work)),
+        0 => std::process::exit(catch_panic(work)),
         child => Ok(child),
     }
 // lab:end

@@ -1,9 +1,9 @@
 // check: serve.no_process
 // mistake: a fork that fails ends the whole server
 // lab:fill serve
-    children::begin(|| {
+    children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(_) => 1,
         }

@@ -3,7 +3,7 @@
 // lab:fill fork
     let child = unsafe { libc::fork() };
     if child <= 0 {
-        let code = guarded(work);
+        let code = catch_panic(work);
         unsafe { libc::_exit(code) }
     }
     Ok(child)

@@ -1,6 +1,6 @@
 // check: children.no_zombies
 // mistake: nobody waits for the children before the end
-// lab:fill watch
+// lab:fill prepare
     Ok(())
 // lab:end
 // lab:fill reap

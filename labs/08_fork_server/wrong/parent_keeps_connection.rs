@@ -3,9 +3,9 @@
 // lab:fill serve
     use std::os::fd::{FromRawFd, IntoRawFd};
     let connection = stream.into_raw_fd();
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&unsafe { TcpStream::from_raw_fd(connection) }, root) {
+        match serve_client(&unsafe { TcpStream::from_raw_fd(connection) }, root) {
             Ok(()) => 0,
             Err(_) => 1,
         }

@@ -1,6 +1,6 @@
 // check: lines.goes_on
 // mistake: the handler is installed without SA_RESTART, and recv_from ends with EINTR when a child ends
-// lab:fill watch
+// lab:fill prepare
     extern "C" fn on_sigchld(_: libc::c_int) {
         reap();
     }
@@ -14,7 +14,7 @@
 // lab:fill request
     let mut bytes = [0; REQUEST_MAX];
     let (count, client) = socket.recv_from(&mut bytes)?;
-    children::begin(|| {
+    children::spawn(|| {
         let reply = answer(root, &bytes[..count]);
         i32::from(socket.send_to(reply.as_bytes(), client).is_err())
     })?;

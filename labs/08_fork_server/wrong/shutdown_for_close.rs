@@ -1,9 +1,9 @@
 // check: serve.protocol
 // mistake: the parent shuts the connection down instead of closing its copy, which ends it for the child, too
 // lab:fill serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(_) => 1,
         }

@@ -1,9 +1,9 @@
 // check: serve.last_first
 // mistake: the server waits until the child has ended, and only then accepts the next client
 // lab:fill serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(_) => 1,
         }

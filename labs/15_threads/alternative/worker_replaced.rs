@@ -4,7 +4,7 @@
 struct Shared {
     capacity: usize,
     queue: Mutex<Queue>,
-    bell: Condvar,
+    changed: Condvar,
     gone: Condvar,
 }
 
@@ -33,8 +33,8 @@ impl Drop for Watch {
 // lab:end
 // lab:fill pool-start
         let queue = Mutex::new(Queue { alive: workers, ..Queue::default() });
-        let (bell, gone) = (Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { capacity, queue, bell, gone });
+        let (changed, gone) = (Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { capacity, queue, changed, gone });
         for _ in 0..workers {
             let watch = Watch(shared.clone());
             thread::Builder::new().spawn(move || work(&watch.0))?;
@@ -44,7 +44,7 @@ impl Drop for Watch {
 // lab:fill pool-finish
         let mut queue = self.shared.queue.lock().unwrap();
         queue.closed = true;
-        self.shared.bell.notify_all();
+        self.shared.changed.notify_all();
         while queue.alive > 0 {
             queue = self.shared.gone.wait(queue).unwrap();
         }
@@ -53,7 +53,7 @@ impl Drop for Watch {
     loop {
         let mut queue = shared.queue.lock().unwrap();
         while queue.clients.is_empty() && !queue.closed {
-            queue = shared.bell.wait(queue).unwrap();
+            queue = shared.changed.wait(queue).unwrap();
         }
         let Some(client) = queue.clients.pop_front() else { break };
         drop(queue);

@@ -8,7 +8,7 @@
     fn next(shared: &Shared) -> Option<Client> {
         let mut queue = shared.queue.lock().unwrap();
         if queue.clients.is_empty() && !queue.closed {
-            queue = shared.bell.wait(queue).unwrap();
+            queue = shared.changed.wait(queue).unwrap();
         }
         queue.clients.pop_front()
     }

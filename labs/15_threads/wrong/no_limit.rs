@@ -2,9 +2,9 @@
 // mistake: a thread for every client, however many come
 // lab:fill thread-offer
         *self.state.busy.lock().unwrap() += 1;
-        let place = Place(self.state.clone());
+        let permit = Permit(self.state.clone());
         thread::spawn(move || {
-            let _place = place;
+            let _permit = permit;
             client.serve();
         });
         Ok(())

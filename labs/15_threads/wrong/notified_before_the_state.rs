@@ -4,7 +4,7 @@
         if self.shared.queue.lock().unwrap().clients.len() >= self.shared.capacity {
             return Err(client);
         }
-        self.shared.bell.notify_one();
+        self.shared.changed.notify_one();
         self.shared.queue.lock().unwrap().clients.push_back(client);
         Ok(())
 // lab:end

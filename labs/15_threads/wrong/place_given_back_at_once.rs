@@ -7,9 +7,9 @@
         }
         *busy += 1;
         drop(busy);
-        let place = Place(self.state.clone());
+        let permit = Permit(self.state.clone());
         thread::spawn(move || {
-            let _ = place;
+            let _ = permit;
             client.serve();
         });
         Ok(())

@@ -11,7 +11,7 @@
         thread::spawn(move || {
             client.serve();
             *state.busy.lock().unwrap() -= 1;
-            state.left.notify_all();
+            state.finished.notify_all();
         });
         Ok(())
 // lab:end

@@ -11,7 +11,7 @@
             if let Some(client) = queue.clients.pop_front() {
                 return Some(client);
             }
-            queue = shared.bell.wait(queue).unwrap();
+            queue = shared.changed.wait(queue).unwrap();
         }
         None
     }

@@ -2,6 +2,6 @@
 // mistake: the queue takes whoever comes
 // lab:fill pool-offer
         self.shared.queue.lock().unwrap().clients.push_back(client);
-        self.shared.bell.notify_one();
+        self.shared.changed.notify_one();
         Ok(())
 // lab:end

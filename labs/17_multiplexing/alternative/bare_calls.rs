@@ -6,7 +6,7 @@
         loop {
             // SAFETY: all zero is the empty set.
             let mut sets: [libc::fd_set; 2] = unsafe { std::mem::zeroed() };
-            let number = door.as_fd().as_raw_fd();
+            let number = listener.as_fd().as_raw_fd();
             // SAFETY: this number and those in the table are below FD_SETSIZE.
             unsafe { libc::FD_SET(number, &mut sets[0]) };
             for (number, client) in &table {
@@ -29,10 +29,10 @@
             let is_in = |number: RawFd, set: usize| unsafe { libc::FD_ISSET(number, &sets[set]) };
             table.retain(|number, client| {
                 let ready = Ready { input: is_in(*number, 0), output: is_in(*number, 1) };
-                client.turn(ready) != Turn::Over
+                client.advance(ready) != Progress::Finished
             });
             if is_in(number, 0) {
-                door.admit(&mut clients, LIMIT);
+                listener.accept_all(&mut clients, LIMIT);
                 let new = clients.drain(..);
                 table.extend(new.map(|client| (client.as_fd().as_raw_fd(), client)));
             }
@@ -40,7 +40,7 @@
 // lab:end
 // lab:fill poll
         use std::os::fd::AsRawFd;
-        let number = door.as_fd().as_raw_fd();
+        let number = listener.as_fd().as_raw_fd();
         let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut list = vec![entry(number)];
         loop {
@@ -55,16 +55,16 @@
                 let broken = place.revents & (libc::POLLERR | libc::POLLHUP) != 0;
                 let input = broken || place.revents & libc::POLLIN != 0;
                 let output = broken || place.revents & libc::POLLOUT != 0;
-                let turn = client.turn(Ready { input, output });
+                let progress = client.advance(Ready { input, output });
                 place.events = if client.wants().input { libc::POLLIN } else { libc::POLLOUT };
-                if turn == Turn::Over {
+                if progress == Progress::Finished {
                     clients.swap_remove(index - 1);
                     list.swap_remove(index);
                 }
             }
             if list[0].revents != 0 {
                 let before = clients.len();
-                door.admit(&mut clients, RawFd::MAX);
+                listener.accept_all(&mut clients, RawFd::MAX);
                 list.extend(clients[before..].iter().map(|client| entry(client.as_fd().as_raw_fd())));
             }
         }

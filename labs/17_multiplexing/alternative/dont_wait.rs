@@ -14,7 +14,7 @@
             Ok(count) => self.session.received(&bytes[..count]),
             Err(_) => {
                 let error = io::Error::last_os_error();
-                return if is_for_later(&error) { Ok(false) } else { Err(error) };
+                return if would_block(&error) { Ok(false) } else { Err(error) };
             }
         }
         Ok(true)
@@ -31,7 +31,7 @@
             Ok(count) => self.session.sent(count),
             Err(_) => {
                 let error = io::Error::last_os_error();
-                return if is_for_later(&error) { Ok(false) } else { Err(error) };
+                return if would_block(&error) { Ok(false) } else { Err(error) };
             }
         }
         Ok(true)

@@ -1,4 +1,4 @@
 // check: door.never_waits
 // mistake: the listening socket is left in blocking mode
-// lab:fill door
+// lab:fill listener
 // lab:end

@@ -6,7 +6,7 @@
         match self.stream.read(&mut bytes) {
             Ok(0) => self.session.ended(),
             Ok(count) => self.session.received(&bytes[..count]),
-            Err(error) if is_for_later(&error) => continue,
+            Err(error) if would_block(&error) => continue,
             Err(error) => return Err(error),
         }
         return Ok(true);

@@ -1,6 +1,6 @@
 // check: client.reset
 // mistake: the error of one connection ends the server
-// lab:fill turn
+// lab:fill advance
         let mut moved = false;
         if ready.input && self.wants().input {
             moved = self.receive().expect("read");
@@ -9,8 +9,8 @@
             moved |= self.send().expect("write");
         }
         match moved {
-            _ if self.session.is_over() => Turn::Over,
-            true => Turn::Something,
-            false => Turn::Nothing,
+            _ if self.session.is_over() => Progress::Finished,
+            true => Progress::Moved,
+            false => Progress::None,
         }
 // lab:end

@@ -3,8 +3,8 @@
 // lab:fill select
         use std::os::fd::AsRawFd;
         let (mut input, mut output) = (FdSet::new(), FdSet::new());
-        input.insert(door.as_fd());
-        let mut highest = door.as_fd().as_raw_fd() + 1;
+        input.insert(listener.as_fd());
+        let mut highest = listener.as_fd().as_raw_fd() + 1;
         for client in &clients {
             let wants = client.wants();
             if wants.input {
@@ -26,10 +26,10 @@
                 output: told && output.contains(socket),
             });
         }
-        let somebody_came = input.contains(door.as_fd());
+        let accepts = input.contains(listener.as_fd());
         let mut ready = ready.into_iter();
-        clients.retain_mut(|client| ready.next().is_none_or(|r| client.turn(r) != Turn::Over));
-        if somebody_came {
-            door.admit(&mut clients, LIMIT);
+        clients.retain_mut(|client| ready.next().is_none_or(|r| client.advance(r) != Progress::Finished));
+        if accepts {
+            listener.accept_all(&mut clients, LIMIT);
         }
 // lab:end

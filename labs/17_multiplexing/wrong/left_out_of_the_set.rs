@@ -4,7 +4,7 @@
         use std::os::fd::AsRawFd;
         // Made anew each time: select leaves in the sets only what is ready.
         let (mut input, mut output) = (FdSet::new(), FdSet::new());
-        input.insert(door.as_fd());
+        input.insert(listener.as_fd());
         for client in &clients {
             if client.as_fd().as_raw_fd() >= LIMIT {
                 continue;
@@ -31,10 +31,10 @@
             }
             ready.push(Ready { input: input.contains(socket), output: output.contains(socket) });
         }
-        let somebody_came = input.contains(door.as_fd());
+        let accepts = input.contains(listener.as_fd());
         let mut ready = ready.into_iter();
-        clients.retain_mut(|client| ready.next().is_none_or(|r| client.turn(r) != Turn::Over));
-        if somebody_came {
-            door.admit(&mut clients, RawFd::MAX);
+        clients.retain_mut(|client| ready.next().is_none_or(|r| client.advance(r) != Progress::Finished));
+        if accepts {
+            listener.accept_all(&mut clients, RawFd::MAX);
         }
 // lab:end

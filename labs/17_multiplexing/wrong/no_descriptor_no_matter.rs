@@ -1,10 +1,10 @@
 // check: poll.no_descriptors
 // mistake: EMFILE is taken for "nobody there", and the listening socket stays ready
-// lab:fill admit
+// lab:fill accept
         let mut came = false;
         // Some at a time: those who are here already have their turns, too.
         for _ in 0..64 {
-            match self.listener.accept() {
+            match self.socket.accept() {
                 Ok((stream, _)) if stream.as_raw_fd() >= limit => refuse(stream),
                 Ok((stream, _)) => match Client::new(stream, &self.root) {
                     Ok(client) => clients.push(client),

@@ -2,7 +2,7 @@
 // mistake: hang-ups are looked up by number after new clients were let in, of whom one has that number now
 // lab:fill poll
         use std::os::fd::AsRawFd;
-        let mut list = vec![libc::pollfd { fd: door.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        let mut list = vec![libc::pollfd { fd: listener.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         for client in &clients {
             let wants = client.wants();
             let events = if wants.input { libc::POLLIN } else { libc::POLLOUT };
@@ -19,13 +19,13 @@
             let Some(index) = clients.iter().position(by_number(entry.fd)) else { continue };
             let input = entry.revents & libc::POLLIN != 0;
             let output = entry.revents & libc::POLLOUT != 0;
-            if clients[index].turn(Ready { input, output }) == Turn::Over {
+            if clients[index].advance(Ready { input, output }) == Progress::Finished {
                 clients.remove(index);
             }
         }
         // ... then whoever comes, ...
         if list[0].revents != 0 {
-            door.admit(&mut clients, RawFd::MAX);
+            listener.accept_all(&mut clients, RawFd::MAX);
         }
         // ... and at last whoever has gone.
         for entry in list[1..].iter().filter(|entry| entry.revents & broken != 0) {

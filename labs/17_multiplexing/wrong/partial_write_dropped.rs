@@ -5,7 +5,7 @@
         let length = output.len();
         match self.stream.write(output) {
             Ok(_) => self.session.sent(length),
-            Err(error) if is_for_later(&error) => return Ok(false),
+            Err(error) if would_block(&error) => return Ok(false),
             Err(error) => return Err(error),
         }
         Ok(true)

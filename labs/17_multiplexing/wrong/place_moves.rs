@@ -2,7 +2,7 @@
 // mistake: a client is taken out of the list while answers are left, which then meet the wrong clients
 // lab:fill poll
         use std::os::fd::AsRawFd;
-        let mut list = vec![libc::pollfd { fd: door.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        let mut list = vec![libc::pollfd { fd: listener.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         for client in &clients {
             let wants = client.wants();
             let events = if wants.input { libc::POLLIN } else { libc::POLLOUT };
@@ -23,11 +23,11 @@
             }
             let gone = answer & broken != 0;
             let ready = Ready { input: answer & libc::POLLIN != 0, output: answer & libc::POLLOUT != 0 };
-            if gone || clients[index - 1].turn(ready) == Turn::Over {
+            if gone || clients[index - 1].advance(ready) == Progress::Finished {
                 clients.remove(index - 1);
             }
         }
         if list[0].revents != 0 {
-            door.admit(&mut clients, RawFd::MAX);
+            listener.accept_all(&mut clients, RawFd::MAX);
         }
 // lab:end

@@ -3,9 +3,9 @@
 // lab:fill select
         let mut known = 0;
         let mut input = FdSet::new();
-        let door_number = door.as_fd().as_raw_fd();
+        let door_number = listener.as_fd().as_raw_fd();
         use std::os::fd::{AsRawFd, BorrowedFd};
-        // SAFETY: the door stays open.
+        // SAFETY: the listener stays open.
         let door_fd = unsafe { BorrowedFd::borrow_raw(door_number) };
         input.insert(door_fd);
         loop {
@@ -23,10 +23,10 @@
             clients.retain_mut(|client| {
                 let socket = client.as_fd();
                 let (i, o) = (input.contains(socket), output.contains(socket));
-                client.turn(Ready { input: i, output: o }) != Turn::Over
+                client.advance(Ready { input: i, output: o }) != Progress::Finished
             });
             if input.contains(door_fd) {
-                door.admit(&mut clients, LIMIT);
+                listener.accept_all(&mut clients, LIMIT);
             }
         }
 // lab:end

@@ -1,23 +1,23 @@
 //! The commands of authors and instructors, which need the references.
 
-use super::{Desk, Problem, lock_file, progress_line, say_swept};
-use labs::export::{Plan, instructor, lenders, student};
-use labs::grader::adopt_orphans;
-use labs::manifest::{Lab, files_below};
-use labs::verify::{Changed, Matrix, Scope, changed, consistency, lay_out, table, verify};
-use labs::{bench, home, root, skeleton};
+use super::{Cli, CliError, lock_file, progress_line, report_swept};
+use labs::export::{Plan, instructor, required, student};
+use labs::grader::become_subreaper;
+use labs::lab::Lab;
+use labs::verify::{Changed, Matrix, Scope, changed, matrix_table, verify, write_packages};
+use labs::{bench, labs_directory, skeleton, workspace_root};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-impl Desk {
+impl Cli {
     /// A student's copy has no references to hold anything against.
-    fn authors_only(&self, command: &str) -> Result<(), Problem> {
+    fn authors_only(&self, command: &str) -> Result<(), CliError> {
         if self.labs.iter().all(Lab::has_reference) {
             return Ok(());
         }
-        Err(Problem::Usage(format!(
+        Err(CliError::Usage(format!(
             "`lab {command}` needs the instructor's copy: this one is a student's and has no references"
         )))
     }
@@ -28,14 +28,14 @@ impl Desk {
         base: Option<&str>,
         repeat: u32,
         file: Option<&Path>,
-    ) -> Result<ExitCode, Problem> {
+    ) -> Result<ExitCode, CliError> {
         self.authors_only("verify")?;
         let mut chosen: Vec<&Lab> = match numbers {
             [] => self.labs.iter().collect(),
             numbers => numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?,
         };
         if let Some(base) = base {
-            match changed(&self.labs, &root(), base)? {
+            match changed(&self.labs, &workspace_root(), base)? {
                 Changed::All(why) => println!("all labs: {why}"),
                 Changed::Labs(names) => {
                     chosen.retain(|lab| names.contains(&lab.name()));
@@ -43,39 +43,41 @@ impl Desk {
                 }
             }
         }
-        adopt_orphans()?;
-        say_swept();
-        let workshop = workshop();
-        fs::create_dir_all(&workshop)?;
-        let _lock = lock_file(&workshop.join("lock"), "another `lab verify` is under way")?;
+        become_subreaper()?;
+        report_swept();
+        let directory = verify_directory();
+        fs::create_dir_all(&directory)?;
+        let _lock = lock_file(&directory.join("lock"), "another `lab verify` is under way")?;
         let scope = if file.is_some() { Scope::All } else { Scope::Declared };
         let mut text = String::from(MATRIX_HEAD);
         let mut bad = false;
         let begun = Instant::now();
-        let (mut wrongs, mut rights) = (0, 0);
+        let mut sums = (0, 0);
         for lab in &chosen {
             let mut matrix = Matrix::new();
             let name = lab.name();
             let begun = Instant::now();
-            let mut say = |what: &str| progress_line(&format!("{name}: {what}"));
-            let complaints = verify(lab, &workshop, repeat, scope, &mut matrix, &mut say)?;
+            let mut progress = |what: &str| progress_line(&format!("{name}: {what}"));
+            let complaints = verify(lab, &directory, repeat, scope, &mut matrix, &mut progress)?;
             progress_line("");
-            let wrong = lab.fillings("wrong")?.len();
-            let alternatives = lab.fillings("alternative")?.len();
+            let mutants = lab.mutants()?.len();
+            let alternatives = lab.alternatives()?.len();
             let what = if complaints.is_empty() { "ok" } else { "BAD" };
             println!(
-                "{what:<4} {name}: {wrong} wrong, {alternatives} alternatives, {:.1} s",
+                "{what:<4} {name}: {mutants} mutants, {alternatives} alternatives, {:.1} s",
                 begun.elapsed().as_secs_f64()
             );
             complaints.iter().for_each(|complaint| println!("     {complaint}"));
             bad |= !complaints.is_empty();
-            (wrongs, rights) = (wrongs + wrong, rights + alternatives);
+            sums = (sums.0 + mutants, sums.1 + alternatives);
             text += "\n";
-            text += &table(lab, &matrix);
+            text += &matrix_table(lab, &matrix);
         }
         println!(
-            "{} labs, {wrongs} wrong programs, {rights} alternatives, each reference {repeat} times: {:.1} s",
+            "{} labs, {} mutants, {} alternatives, each reference {repeat} times: {:.1} s",
             chosen.len(),
+            sums.0,
+            sums.1,
             begun.elapsed().as_secs_f64()
         );
         if let Some(file) = file {
@@ -84,51 +86,27 @@ impl Desk {
         Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    pub(super) fn starters(&self, check: bool) -> Result<ExitCode, Problem> {
-        self.authors_only("starters")?;
-        let mut bad = false;
-        for lab in &self.labs {
-            for complaint in consistency(lab)? {
-                println!("{}: {complaint}", lab.name());
-                bad = true;
-            }
-            let wanted = lab.starter()?;
-            let home = lab.folder.join("starter");
-            if check {
-                let found = files_below(&home)?;
-                if found != wanted {
-                    println!(
-                        "{}: the starter is not what the reference makes it: cargo lab starters",
-                        lab.name()
-                    );
-                    bad = true;
-                }
-            } else {
-                write_starter(lab)?;
-            }
-        }
-        Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-    }
-
-    pub(super) fn new_lab(&self, number: &str, name: &str) -> Result<ExitCode, Problem> {
+    pub(super) fn new_lab(&self, number: &str, name: &str) -> Result<ExitCode, CliError> {
         self.authors_only("new")?;
         let digits = number.len() == 2 && number.bytes().all(|byte| byte.is_ascii_digit());
         let word = name.starts_with(|char: char| char.is_ascii_lowercase())
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !digits || !word {
             let how = "a lab has a number of two digits and a name of small letters: cargo lab new 09 chat_room";
-            return Err(Problem::Usage(how.into()));
+            return Err(CliError::Usage(how.into()));
         }
         if let Some(lab) = self.labs.iter().find(|lab| lab.number() == number) {
-            return Err(Problem::Usage(format!("there is a lab {number} already: {}", lab.name())));
+            return Err(CliError::Usage(format!(
+                "there is a lab {number} already: {}",
+                lab.name()
+            )));
         }
-        let folder = skeleton::make(&home(), number, name)?;
-        write_starter(&Lab::load(&folder)?)?;
-        println!("{} is there, in its smallest form.", folder.display());
+        let directory = skeleton::make(&labs_directory(), number, name)?;
+        println!("{} is there, in its smallest form.", directory.display());
         println!(
             "  write  reference/src, then checks.rs and lab.toml, then wrong/ and alternative/, then the guides"
         );
-        println!("  then   cargo lab starters && cargo lab verify {number}");
+        println!("  then   cargo lab verify {number}");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -138,10 +116,10 @@ impl Desk {
         instructors: Option<&Path>,
         numbers: &[String],
         (bare, vendor): (bool, bool),
-    ) -> Result<ExitCode, Problem> {
+    ) -> Result<ExitCode, CliError> {
         self.authors_only("export")?;
         if let Some(place) = instructors {
-            let files = instructor(&root(), place)?;
+            let files = instructor(&workspace_root(), place)?;
             println!("{}: {files} files, with every solution", place.display());
         }
         if let Some(place) = students {
@@ -152,13 +130,13 @@ impl Desk {
                     numbers.iter().map(|number| self.find(number)).collect::<Result<_, _>>()?
                 }
             };
-            for lender in lenders(&self.labs, &chosen)? {
-                println!("{} comes along: others go on with it", lender.name());
-                chosen.push(lender);
+            for lab in required(&self.labs, &chosen) {
+                println!("{} comes along: others build on it", lab.name());
+                chosen.push(lab);
             }
             chosen.sort_by_key(|lab| lab.name());
             chosen.dedup_by_key(|lab| lab.name());
-            let (root, all, chosen) = (&root(), &self.labs, &chosen[..]);
+            let (root, all, chosen) = (&workspace_root(), &self.labs, &chosen[..]);
             student(&Plan { root, all, chosen, bare, vendor }, place)?;
             let how = if vendor { "builds without a network" } else { "needs a network to build" };
             println!("{}: {} labs, no solutions, {how}", place.display(), chosen.len());
@@ -167,32 +145,21 @@ impl Desk {
     }
 }
 
-fn write_starter(lab: &Lab) -> Result<(), Problem> {
-    let home = lab.folder.join("starter");
-    let _ = fs::remove_dir_all(&home);
-    for (path, text) in lab.starter()? {
-        let path = home.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(&home))?;
-        fs::write(path, text)?;
-    }
-    Ok(())
-}
-
 const MATRIX_HEAD: &str = "\
 # What catches what
 
-Written by `cargo lab verify --matrix labs/MATRIX.md`: every wrong program of every lab with the checks that caught it. The one
+Written by `cargo lab verify --matrix labs/MATRIX.md`: every mutant of every lab with the checks that caught it. The one
 that is meant for it stands in bold.
 ";
 
 /// Builds the server of a lab's reference and puts it at `place`.
-pub(super) fn reference_server(lab: &Lab, place: &Path) -> Result<(), Problem> {
-    let workshop = workshop();
-    let package = workshop.join(lab.name()).join("bench");
-    lay_out(&lab.reference()?, &package)?;
-    Ok(bench::build_server(&package, &workshop.join("target"), place)?)
+pub(super) fn reference_server(lab: &Lab, place: &Path) -> Result<(), CliError> {
+    let directory = verify_directory();
+    let packages = directory.join(lab.name()).join("bench");
+    write_packages(&lab.reference()?, &packages)?;
+    Ok(bench::build_server(&packages.join(lab.name()), &directory.join("target"), place)?)
 }
 
-pub(super) fn workshop() -> PathBuf {
-    root().join("target/lab-verify")
+pub(super) fn verify_directory() -> PathBuf {
+    workspace_root().join("target/lab-verify")
 }

@@ -3,7 +3,9 @@
 use benches::Placement;
 use benches::load::engine::{self, RunError};
 use benches::load::verdict::Bounds;
-use benches::load::workload::{Arrivals, Course, Law, Lifetime, Mix, Protocol, Sizes, Workload};
+use benches::load::workload::{
+    Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
+};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,7 +58,7 @@ pub struct Flags {
     #[arg(long, value_name = "LEVELS[:S]", value_parser = steps, conflicts_with = "ramp", help_heading = "Workload")]
     steps: Option<Growth>,
     /// A load that rises (or falls) evenly: 1:200:20 goes from 1 connection to 200 in 20 seconds, with --rate or
-    /// --arrivals from 1 request per second to 200. Reported in ten stretches: see at which load latency
+    /// --arrivals from 1 request per second to 200. Reported in ten phases: see at which load latency
     /// begins to climb
     #[arg(long, value_name = "FROM:TO:S", value_parser = ramp, help_heading = "Workload")]
     ramp: Option<Growth>,
@@ -70,10 +72,10 @@ pub struct Flags {
     #[arg(long, value_name = "VERB=N,...", value_parser = mix, help_heading = "Workload")]
     mix: Option<Mix>,
     /// Sizes of the files, as many names of each: 4KiB,64KiB,1MiB. Small ones measure the cost of a request,
-    /// large ones that of a byte. Or a law from which the size of every file is drawn, by the seed:
+    /// large ones that of a byte. Or a distribution from which the size of every file is drawn, by the seed:
     /// lognormal:median=8K,sigma=1.5,files=200 (most files of a disk) or pareto:min=1K,alpha=1.2 (a few are
     /// very large); max=SIZE cuts the tail [default: 16MiB] and files=N is --names [default: 4KiB]
-    #[arg(long, value_name = "BYTES,...|LAW", value_parser = sizes, help_heading = "Workload")]
+    #[arg(long, value_name = "BYTES,...|DISTRIBUTION", value_parser = sizes, help_heading = "Workload")]
     sizes: Option<Files>,
     /// How many files there are [default: 64]
     #[arg(long, value_name = "N", help_heading = "Workload")]
@@ -116,7 +118,7 @@ pub struct Flags {
     /// Write everything as JSON; a run in steps as a comparison in which every step is a case
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
-    /// Write the course of the run, a row for each tenth of a second
+    /// Write the time series of the run, a row for each tenth of a second
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub csv: Option<PathBuf>,
     /// Write what came of the run, a row for it or for each of its steps
@@ -133,7 +135,7 @@ pub struct Flags {
 /// What `--steps` and `--ramp` say.
 #[derive(Clone)]
 struct Growth {
-    course: Course,
+    profile: Profile,
     duration: Option<Duration>,
 }
 
@@ -189,12 +191,12 @@ impl Flags {
         set(&mut workload.slow_rate, self.slow_rate.as_ref());
         set(&mut workload.seed, self.seed.as_ref());
         set(&mut workload.timeout, self.timeout.as_ref());
-        if let Some(Growth { course, duration }) = self.steps.as_ref().or(self.ramp.as_ref()) {
-            workload.course = course.clone();
+        if let Some(Growth { profile, duration }) = self.steps.as_ref().or(self.ramp.as_ref()) {
+            workload.profile = profile.clone();
             set(&mut workload.duration, duration.as_ref());
         }
         let rate = self.rate.or(workload.arrivals.rate());
-        let growing = workload.course != Course::Steady;
+        let growing = workload.profile != Profile::Steady;
         match (self.arrivals, rate) {
             (None, Some(rate)) if self.rate.is_some() => {
                 workload.arrivals = match workload.arrivals {
@@ -231,7 +233,7 @@ impl Flags {
         if self.no_null_run {
             return Ok(None);
         }
-        let ceiling = placement.at_client(|| engine::null_ceiling(workload))?;
+        let ceiling = placement.on_client_core(|| engine::null_ceiling(workload))?;
         Ok(Some(ceiling.per_cpu_second))
     }
 }
@@ -262,20 +264,25 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a number of bytes, such as 4096, 4KiB or 1MiB".into())
 }
 
-/// A list of sizes, or a law.
+/// A list of sizes, or a distribution.
 fn sizes(text: &str) -> Result<Files, String> {
-    let Some((law, words)) = text.split_once(':') else {
+    let Some((distribution, words)) = text.split_once(':') else {
         let list: Result<Vec<u64>, String> = text.split(',').map(size).collect();
         return Ok(Files { sizes: list?.into(), names: None });
     };
-    let (mut smallest, mut shape, mut max, mut names) = (None, None, Law::LARGEST, None);
-    let (first, second) = match law {
+    let (mut smallest, mut shape, mut max, mut names) = (None, None, Distribution::LARGEST, None);
+    let (first, second) = match distribution {
         "lognormal" => ("median", "sigma"),
         "pareto" => ("min", "alpha"),
-        _ => return Err(format!("no law {law:?}; there are lognormal and pareto")),
+        _ => {
+            return Err(format!(
+                "no distribution {distribution:?}; there are lognormal and pareto"
+            ));
+        }
     };
     for word in words.split(',') {
-        let wrong = || format!("{word:?} does not belong to {law}:{first}=SIZE,{second}=X");
+        let wrong =
+            || format!("{word:?} does not belong to {distribution}:{first}=SIZE,{second}=X");
         let (name, value) = word.split_once('=').ok_or_else(wrong)?;
         match name {
             name if name == first => smallest = Some(size(value)?),
@@ -285,13 +292,13 @@ fn sizes(text: &str) -> Result<Files, String> {
             _ => return Err(wrong()),
         }
     }
-    let missing = || format!("a law needs both: {law}:{first}=SIZE,{second}=X");
+    let missing = || format!("a distribution needs both: {distribution}:{first}=SIZE,{second}=X");
     let (smallest, shape) = (smallest.ok_or_else(missing)?, shape.ok_or_else(missing)?);
-    let law = match law {
-        "lognormal" => Law::Lognormal { median: smallest, sigma: shape, max },
-        _ => Law::Pareto { min: smallest, alpha: shape, max },
+    let distribution = match distribution {
+        "lognormal" => Distribution::Lognormal { median: smallest, sigma: shape, max },
+        _ => Distribution::Pareto { min: smallest, alpha: shape, max },
     };
-    Ok(Files { sizes: Sizes::Law(law), names })
+    Ok(Files { sizes: Sizes::Distribution(distribution), names })
 }
 
 fn steps(text: &str) -> Result<Growth, String> {
@@ -303,7 +310,7 @@ fn steps(text: &str) -> Result<Growth, String> {
         word.trim().parse().map_err(|_| format!("{word:?} is no level; 1,4,16,64:5 is right"))
     };
     let levels: Result<Vec<f64>, String> = levels.split(',').map(level).collect();
-    Ok(Growth { course: Course::Steps { levels: levels? }, duration: each })
+    Ok(Growth { profile: Profile::Steps { levels: levels? }, duration: each })
 }
 
 fn ramp(text: &str) -> Result<Growth, String> {
@@ -311,7 +318,7 @@ fn ramp(text: &str) -> Result<Growth, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let [from, to, length] = parts[..] else { return Err(wrong()) };
     let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
-    Ok(Growth { course: Course::Ramp { from, to }, duration: Some(seconds(length)?) })
+    Ok(Growth { profile: Profile::Ramp { from, to }, duration: Some(seconds(length)?) })
 }
 
 fn mix(text: &str) -> Result<Mix, String> {
@@ -349,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_mixes_and_lifetimes() {
+    fn sizes_mixes_lifetimes_are_parsed() {
         assert_eq!(size("4KiB"), Ok(4096));
         assert_eq!(size("7"), Ok(7));
         assert_eq!(size("4K"), Ok(4096));
@@ -363,14 +370,15 @@ mod tests {
     }
 
     #[test]
-    fn laws_of_sizes() {
+    fn size_distributions_are_parsed() {
         let files =
             sizes("lognormal:median=8K,sigma=1.5,files=200").unwrap_or_else(|e| panic!("{e}"));
-        let law = Law::Lognormal { median: 8192, sigma: 1.5, max: Law::LARGEST };
-        assert_eq!((files.sizes, files.names), (Sizes::Law(law), Some(200)));
+        let distribution =
+            Distribution::Lognormal { median: 8192, sigma: 1.5, max: Distribution::LARGEST };
+        assert_eq!((files.sizes, files.names), (Sizes::Distribution(distribution), Some(200)));
         let files = sizes("pareto:min=1K,alpha=1.2,max=1M").unwrap_or_else(|e| panic!("{e}"));
-        let law = Law::Pareto { min: 1024, alpha: 1.2, max: 1 << 20 };
-        assert_eq!((files.sizes, files.names), (Sizes::Law(law), None));
+        let distribution = Distribution::Pareto { min: 1024, alpha: 1.2, max: 1 << 20 };
+        assert_eq!((files.sizes, files.names), (Sizes::Distribution(distribution), None));
         let files = sizes("1,4KiB").unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(files.sizes, vec![1, 4096].into());
         for wrong in [
@@ -388,13 +396,13 @@ mod tests {
     }
 
     #[test]
-    fn steps_and_ramps() {
+    fn steps_and_ramps_are_parsed() {
         let growth = steps("1,4,16:2.5").unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(growth.course, Course::Steps { levels: vec![1.0, 4.0, 16.0] });
+        assert_eq!(growth.profile, Profile::Steps { levels: vec![1.0, 4.0, 16.0] });
         assert_eq!(growth.duration, Some(Duration::from_millis(2500)));
         assert_eq!(steps("7").map(|growth| growth.duration), Ok(None));
         let growth = ramp("1:200:20").unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(growth.course, Course::Ramp { from: 1.0, to: 200.0 });
+        assert_eq!(growth.profile, Profile::Ramp { from: 1.0, to: 200.0 });
         assert_eq!(growth.duration, Some(Duration::from_secs(20)));
         assert!(steps("1,x").is_err() && steps("").is_err() && steps("1:y").is_err());
         assert!(ramp("1:2").is_err() && ramp("1:2:3:4").is_err() && ramp("a:2:3").is_err());

@@ -1,9 +1,10 @@
 //! What is seen while it runs: one line on a terminal, nothing in a pipe.
 
 use benches::load::engine::Watcher;
-use benches::load::observe::{self, Observer};
-use benches::load::recording::{Interval, Latencies, Totals};
-use benches::load::workload::{Stretch, Workload};
+use benches::load::latencies::Latencies;
+use benches::load::recording::{Interval, Totals};
+use benches::load::sampler::{self, Sampler};
+use benches::load::workload::{Phase, Workload};
 use benches::text;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ const EVERY: usize = 5;
 
 /// The one who watches.
 pub struct Live {
-    observer: Option<Observer>,
+    sampler: Option<Sampler>,
     /// When the warm-up was over, that of the first step.
     origin: Option<Instant>,
     /// The length of what is measured at a time, in seconds.
@@ -31,15 +32,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// For a run of this workload; with an observer, the server is shown as well.
-    pub fn new(observer: Option<Observer>, workload: &Workload) -> Live {
+    /// For a run of this workload; with a sampler, the server is shown as well.
+    pub fn new(sampler: Option<Sampler>, workload: &Workload) -> Live {
         Live {
             terminal: text::terminal_width(),
-            observer,
+            sampler,
             origin: None,
             length: workload.duration.as_secs_f64(),
             step: String::new(),
-            steps: workload.stretches().len(),
+            steps: workload.phases().len(),
             intervals: 0,
             done: 0,
             drawn: 0.0,
@@ -47,12 +48,12 @@ impl Live {
         }
     }
 
-    /// Clears the line; gives back the observer, and when the warm-up was over.
-    pub fn end(self) -> (Option<Observer>, Option<Instant>) {
+    /// Clears the line; gives back the sampler, and when the warm-up was over.
+    pub fn end(self) -> (Option<Sampler>, Option<Instant>) {
         if self.terminal.is_some() {
             eprint!("\r\x1b[K");
         }
-        (self.observer, self.origin)
+        (self.sampler, self.origin)
     }
 
     fn draw(&self, parts: &[Part]) {
@@ -65,7 +66,7 @@ impl Live {
     }
 
     fn server(&self) -> Option<Part> {
-        let sample = self.observer.as_ref().and_then(Observer::latest)?;
+        let sample = self.sampler.as_ref().and_then(Sampler::latest)?;
         let memory = (sample.pss + sample.page_tables + sample.kernel_stacks) as f64;
         let mib = memory / 1024.0 / 1024.0;
         let (processes, threads) = (sample.processes, sample.threads);
@@ -116,24 +117,24 @@ impl Watcher for Live {
     fn started(&mut self, at: Instant) {
         self.origin.get_or_insert(at);
         (self.intervals, self.done, self.drawn) = (0, 0, 0.0);
-        if let Some(observer) = &self.observer {
-            observer.look_at_threads();
+        if let Some(sampler) = &self.sampler {
+            sampler.sample_threads();
         }
     }
 
-    fn stretch(&mut self, number: usize, stretch: &Stretch) {
-        self.length = stretch.workload.duration.as_secs_f64();
+    fn phase(&mut self, number: usize, phase: &Phase) {
+        self.length = phase.workload.duration.as_secs_f64();
         if self.steps > 1 {
-            self.step = format!("{}/{} ({:.0})", number + 1, self.steps, stretch.to);
+            self.step = format!("{}/{} ({:.0})", number + 1, self.steps, phase.to);
         }
         self.draw(&[part(self.step.clone()), ("warming up".into(), "warming up".into())]);
     }
 
     fn ended(&mut self) {
-        if let Some(observer) = &self.observer
+        if let Some(sampler) = &self.sampler
             && self.steps > 1
         {
-            observer.look_at_threads();
+            sampler.sample_threads();
         }
     }
 
@@ -150,12 +151,12 @@ impl Watcher for Live {
 
     fn interval(&mut self, interval: &Interval, _: &Totals, errors: &BTreeMap<String, u64>) {
         // While all clients are still there.
-        let period = observe::PERIOD.as_secs_f64();
+        let period = sampler::PERIOD.as_secs_f64();
         let (from, to) = (self.length - 1.5 * period, self.length - 0.5 * period);
-        if let Some(observer) = &self.observer
+        if let Some(sampler) = &self.sampler
             && (from..to).contains(&interval.at)
         {
-            observer.look_at_all();
+            sampler.sample_all();
         }
         self.done += interval.done;
         if self.is_due() {
@@ -183,7 +184,7 @@ mod tests {
     use super::{fitting, part};
 
     #[test]
-    fn a_line_is_never_broken() {
+    fn line_fits_terminal_width() {
         let parts = ["10.0 s", "", "70.2 k/s", "p50 1.00 ms"].map(|text| part(text.into()));
         assert_eq!(fitting(&parts, 29), "10.0 s  70.2 k/s  p50 1.00 ms");
         assert_eq!(fitting(&parts, 28), "10.0s 70.2k/s p501.00ms");

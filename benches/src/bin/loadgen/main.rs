@@ -3,7 +3,7 @@
 //! ```text
 //! cargo loadgen --addr HOST:PORT --root DIR      against a server that is running and serves DIR
 //! cargo loadgen --serve thread_server            against one of ours, started for it and watched
-//! cargo loadgen compare                          all models, beside each other
+//! cargo loadgen compare                          all models, in interleaved rounds
 //! cargo loadgen compare OLD.json NEW.json        which differences between two files are shown
 //! cargo loadgen knee --serve thread_server       the highest rate within a bound
 //! cargo loadgen picture FILE.json -o FILE.svg    the picture of a comparison, for a README
@@ -12,13 +12,14 @@
 mod flags;
 mod live;
 
-use benches::load::compare::{self, Failure};
+use benches::load::compare;
 use benches::load::engine::{self, Run, RunError, Target};
-use benches::load::observe::{self, Observer};
+use benches::load::failure::Failure;
 use benches::load::recording::{ErrorKind, Recording};
 use benches::load::report::{self, Comparison};
-use benches::load::workload::{Course, Sizes, Workload};
-use benches::load::{content, diff, knee, verdict};
+use benches::load::sampler::Sampler;
+use benches::load::workload::{Profile, Sizes, Workload};
+use benches::load::{content, diff, knee, process, sampled_run, verdict};
 use benches::{Placement, tether};
 use clap::error::ErrorKind as ClapError;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -33,25 +34,25 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Puts load on a file server and tells how it bears it
+/// Put load on a file server and measure it
 #[derive(Parser)]
 #[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
 struct CommandLine {
     #[command(subcommand)]
-    other: Option<Other>,
+    command: Option<Command>,
     #[command(flatten)]
     flags: Flags,
 }
 
 #[derive(Subcommand)]
-enum Other {
-    /// Several servers under the same cases, in interleaved rounds
+enum Command {
+    /// Compare several servers under the same cases, in interleaved rounds
     Compare(compare::Options),
-    /// Which differences between two comparisons are shown, which are not
+    /// Show which differences between two comparisons the rounds show
     Diff(diff::Options),
-    /// The highest rate that a server bears within a bound of latency
+    /// Find the highest rate that a server keeps up within a bound of latency
     Knee(knee::Options),
-    /// Draws a comparison that was written as JSON: an SVG that is right on light and dark ground
+    /// Draw a comparison from its JSON, as an SVG for light and dark backgrounds
     Picture(Picture),
 }
 
@@ -67,18 +68,18 @@ struct Picture {
 
 fn main() -> ExitCode {
     tether::tie();
-    if let Some(code) = compare::role() {
+    if let Some(code) = process::role() {
         return code;
     }
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => return refuse(&error),
     };
-    let result = match &line.other {
-        Some(Other::Compare(options)) => return compare::main(options),
-        Some(Other::Diff(options)) => return diff::main(options),
-        Some(Other::Knee(options)) => return knee::main(options),
-        Some(Other::Picture(options)) => picture(options),
+    let result = match &line.command {
+        Some(Command::Compare(options)) => return compare::main(options, benches::ipc::chapters),
+        Some(Command::Diff(options)) => return diff::main(options),
+        Some(Command::Knee(options)) => return knee::main(options),
+        Some(Command::Picture(options)) => picture(options),
         None => load(&line.flags),
     };
     result.unwrap_or_else(|failure| failure.report("loadgen"))
@@ -105,7 +106,7 @@ fn unusable(why: impl ToString) -> Failure {
 /// Draws what is kept in a file.
 fn picture(options: &Picture) -> Result<ExitCode, Failure> {
     let comparison = diff::read(&options.file)?;
-    if report::html::levels(&comparison) < 2 {
+    if report::levels(&comparison) < 2 {
         let file = options.file.display();
         return Err(unusable(format!(
             "{file}: nothing to draw against: it has no case under several numbers of connections"
@@ -119,10 +120,10 @@ fn picture(options: &Picture) -> Result<ExitCode, Failure> {
 /// Runs the load that the flags ask for.
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
-    engine::check(&workload).map_err(unusable)?;
-    compare::raise_descriptor_limit();
+    workload.validate().map_err(unusable)?;
+    process::raise_descriptor_limit();
     let folder = tempfile::Builder::new().prefix("loadgen-").tempdir().map_err(unusable)?;
-    let stop = compare::stop_when_interrupted(folder.path().to_owned())?;
+    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
     let placement = Placement::choose();
     let root = flags.root.clone();
     let root = match &flags.serve {
@@ -135,11 +136,11 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     }
     let (server, target) = match (&flags.serve, &flags.addr) {
         (Some(name), _) => {
-            let contender = compare::contender(name)?;
+            let variant = compare::variant(name)?;
             let root = root.as_deref().unwrap_or(Path::new("."));
             let clients = workload.most_connections();
-            let server = compare::start_ours(contender, root, clients, placement)?;
-            let target = Target { addr: server.addr(), name: contender.label.into() };
+            let server = process::serve(variant, root, clients, placement)?;
+            let target = Target { addr: server.addr(), name: variant.label.into() };
             (Some(server), target)
         }
         (None, Some(addr)) => {
@@ -147,7 +148,7 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
             (None, Target { addr, name: addr.to_string() })
         }
         (None, None) => {
-            return Err(unusable("whom shall it load? Give --addr HOST:PORT or --serve MODEL"));
+            return Err(unusable("no server to load: give --addr HOST:PORT or --serve MODEL"));
         }
     };
     let target = Target { name: flags.name.clone().unwrap_or(target.name), ..target };
@@ -162,16 +163,16 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         }
         (None, None) => None,
     };
-    let observer = watched
-        .map(|pid| observe::observe(pid, placement))
+    let sampler = watched
+        .map(|pid| Sampler::start(pid, placement))
         .transpose()
         .map_err(|error| unusable(format!("the server cannot be watched: {error}")))?;
     let ceiling = flags.ceiling(&workload, placement).map_err(failed)?;
     let words = match &server {
         Some(_) => placement.to_string(),
-        None => placement.beside(flags.pid),
+        None => placement.with_external_server(flags.pid),
     };
-    let measured = measure(&workload, &target, (placement, words), &stop, observer)?;
+    let measured = measure(&workload, &target, (placement, words), &stop, sampler)?;
     conclude(flags, &workload, measured, ceiling)
 }
 
@@ -180,21 +181,21 @@ fn measure(
     target: &Target,
     (placement, words): (Placement, String),
     stop: &AtomicBool,
-    observer: Option<Observer>,
+    sampler: Option<Sampler>,
 ) -> Result<Vec<Recording>, Failure> {
-    let mut live = Live::new(observer, workload);
-    let environment = compare::environment(words);
+    let mut live = Live::new(sampler, workload);
+    let environment = sampled_run::environment(words);
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
-    let result = placement.at_client(|| engine::run_stretches(run));
-    let (observer, origin) = live.end();
+    let result = placement.on_client_core(|| engine::run_phases(run));
+    let (sampler, origin) = live.end();
     let mut recordings = result.map_err(failed)?;
-    if let Some(observer) = observer {
-        let mut observed = observer.finish(origin.unwrap_or_else(Instant::now));
+    if let Some(sampler) = sampler {
+        let mut series = sampler.finish(origin.unwrap_or_else(Instant::now));
         for recording in &mut recordings {
-            recording.empty = Some(observed.first);
-            recording.samples = match workload.course {
-                Course::Steady => std::mem::take(&mut observed.samples),
-                _ => observed.between(recording.since, recording.since + recording.seconds),
+            recording.empty = Some(series.first);
+            recording.samples = match workload.profile {
+                Profile::Steady => std::mem::take(&mut series.samples),
+                _ => series.between(recording.since, recording.since + recording.seconds),
             };
         }
     }
@@ -214,17 +215,17 @@ fn conclude(
 ) -> Result<ExitCode, Failure> {
     recordings.iter_mut().for_each(|run| verdict::judge(run, &flags.bounds(), ceiling));
     let all = Comparison::alone(workload, &recordings, ceiling);
-    let alone = match (&workload.course, &recordings[..]) {
-        (Course::Steady, [recording]) => Some(recording),
+    let alone = match (&workload.profile, &recordings[..]) {
+        (Profile::Steady, [recording]) => Some(recording),
         _ => None,
     };
     println!("{}", all.environment.placement);
     match alone {
-        Some(recording) => println!("{}", report::table::recording(recording)),
-        None => println!("{}", report::table::course(&all)),
+        Some(recording) => println!("{}", report::terminal::recording(recording)),
+        None => println!("{}", report::terminal::course(&all)),
     }
-    if let Sizes::Law(_) = workload.sizes {
-        println!("{}", report::table::files(workload));
+    if let Sizes::Distribution(_) = workload.sizes {
+        println!("{}", report::terminal::files(workload));
     }
     if let Some(ceiling) = ceiling {
         println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
@@ -251,20 +252,20 @@ fn conclude(
         for (recording, case) in recordings.iter().zip(&all.cases) {
             let path = match alone {
                 Some(_) => path.clone(),
-                None => beside(path, &case.name),
+                None => step_file(path, &case.name),
             };
             report::write(&path, &report::hgrm::log(&recording.response_time))?;
         }
     }
     if let Some(path) = &flags.html {
-        report::write(path, &report::html::page(&all, &[]))?;
+        report::write(path, &report::page(&all, &[], &[]))?;
     }
     let ended = recordings.iter().any(verdict::server_ended);
     Ok(if ended { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// `run.hgrm` of a step: `run-step-16.hgrm`.
-fn beside(path: &Path, step: &str) -> PathBuf {
+fn step_file(path: &Path, step: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     path.with_file_name(format!("{stem}-{step}{extension}"))
@@ -294,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_is_consistent() {
         CommandLine::command().debug_assert();
     }
 }

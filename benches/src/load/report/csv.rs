@@ -1,7 +1,7 @@
 //! Runs and their course as CSV (RFC 4180), for spreadsheets and plotting programs. An empty field is a figure
 //! that there is not.
 
-use super::{Comparison, Figure, Recording, errors};
+use super::{Comparison, Metric, Recording, errors};
 use std::fmt::Write as _;
 
 const RUN: &str = "case,server,round,seconds,done,rate,service_p50_ns,service_p99_ns,\
@@ -51,7 +51,7 @@ fn run_row(
     match run {
         None => fields.resize(RUN.split(',').count(), String::new()),
         Some(run) => {
-            let figure = |figure: Figure| figure.of(run).map_or(String::new(), |v| v.to_string());
+            let metric = |metric: Metric| metric.of(run).map_or(String::new(), |v| v.to_string());
             let service = |percentile: f64| match run.service_time.0.is_empty() {
                 true => String::new(),
                 false => run.service_time.percentile(percentile).to_string(),
@@ -59,25 +59,25 @@ fn run_row(
             fields.extend([
                 run.seconds.to_string(),
                 run.totals.done.to_string(),
-                figure(Figure::Rate),
+                metric(Metric::Rate),
                 service(50.0),
                 service(99.0),
-                figure(Figure::P50),
-                figure(Figure::P90),
-                figure(Figure::P99),
-                figure(Figure::P999),
-                figure(Figure::Max),
+                metric(Metric::P50),
+                metric(Metric::P90),
+                metric(Metric::P99),
+                metric(Metric::P999),
+                metric(Metric::Max),
                 errors(run).to_string(),
                 run.totals.dropped.to_string(),
                 run.totals.clients_served.to_string(),
                 run.totals.connections_asked.to_string(),
                 run.totals.connections_made.to_string(),
                 run.generator.share.to_string(),
-                figure(Figure::Switches),
-                figure(Figure::Cpu),
-                figure(Figure::Memory),
-                figure(Figure::PerClient),
-                figure(Figure::Fairness),
+                metric(Metric::Switches),
+                metric(Metric::Cpu),
+                metric(Metric::Memory),
+                metric(Metric::PerClient),
+                metric(Metric::Fairness),
                 ceiling.map_or(String::new(), |ceiling| ceiling.to_string()),
                 field(&run.invalid.join("; ")),
             ]);

@@ -1,6 +1,6 @@
 //! The percentile log of HdrHistogram, which its plotters and wrk2's readers understand. Values are in milliseconds.
 
-use crate::load::recording::Latencies;
+use crate::load::latencies::Latencies;
 use std::fmt::Write as _;
 
 /// How many lines there are for every halving of what is left.

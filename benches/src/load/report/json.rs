@@ -1,7 +1,8 @@
-//! Recordings and comparisons as JSON: what other programs read, and what `diff` compares months later.
+//! Recordings and comparisons as JSON, for other programs and for `diff` months later.
 
 use super::{Comparison, SCHEMA};
-use crate::load::recording::{self, Latencies, Recording};
+use crate::load::latencies::Latencies;
+use crate::load::recording::{self, Recording};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -84,13 +85,16 @@ fn write(what: &impl Serialize) -> io::Result<String> {
 }
 
 fn read<T: DeserializeOwned>(json: &str, schema: u32, what: &str) -> Result<T, String> {
-    let value: Value = serde_json::from_str(json).map_err(|error| format!("no JSON: {error}"))?;
+    let value: Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
     match value.get("schema").and_then(Value::as_u64) {
-        Some(found) if found == u64::from(schema) => {}
+        // Keys of earlier versions are read as aliases.
+        Some(found) if (1..=u64::from(schema)).contains(&found) => {}
         Some(found) => {
-            return Err(format!("a {what} of schema {found}; this program reads schema {schema}"));
+            return Err(format!(
+                "a {what} of schema {found}; this program reads schemas 1 to {schema}"
+            ));
         }
-        None => return Err(format!("no {what}: it has no schema")),
+        None => return Err(format!("not a {what}: it has no schema")),
     }
-    serde_json::from_value(value).map_err(|error| format!("no {what}: {error}"))
+    serde_json::from_value(value).map_err(|error| format!("not a {what}: {error}"))
 }

@@ -2,7 +2,8 @@
 //! same plot is right in light and in dark. Every series has its own marker beside its own colour, and its name
 //! stands at its end.
 
-use super::{Lane, NONE, Strip};
+use super::{Lane, NONE, Timeline};
+use crate::text::{digits, escape, plain};
 use std::fmt::Write as _;
 
 /// How many series have a look of their own; with more, looks repeat with another dash.
@@ -14,24 +15,6 @@ const LETTER: f64 = 7.1;
 /// The same where names stand, which are bold and may have capitals.
 const BOLD_LETTER: f64 = 7.9;
 const LINE: f64 = 16.0;
-
-/// Text that cannot be taken for markup, with what no XML may hold taken out.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
 
 /// An axis: what it measures, from where to where, and where it is labelled.
 #[derive(Clone, Debug)]
@@ -484,11 +467,10 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
 const LANES: usize = 64;
 
 /// What the workers of a server did and when.
-pub fn strip(about: About, strip: &Strip, end_us: u64) -> String {
+pub fn timeline(about: About, timeline: &Timeline, end_us: u64) -> String {
     let end = end_us.max(1) as f64 / 1e3;
-    let time =
-        Axis { high: end, ..Axis::linear("milliseconds", std::iter::once(end), super::plain) };
-    let lanes: Vec<&Lane> = busy(strip).take(LANES).collect();
+    let time = Axis { high: end, ..Axis::linear("milliseconds", std::iter::once(end), plain) };
+    let lanes: Vec<&Lane> = busy(timeline).take(LANES).collect();
     let left = name_room(lanes.iter().map(|lane| lane.name.as_str()));
     let (full, top, each) = (1040.0, 10.0, 19.0);
     let width = full - left - 24.0;
@@ -506,13 +488,13 @@ pub fn strip(about: About, strip: &Strip, end_us: u64) -> String {
 }
 
 /// The lanes in which anything happened.
-fn busy(strip: &Strip) -> impl Iterator<Item = &Lane> {
-    strip.lanes.iter().filter(|lane| !lane.spans.is_empty())
+fn busy(timeline: &Timeline) -> impl Iterator<Item = &Lane> {
+    timeline.lanes.iter().filter(|lane| !lane.spans.is_empty())
 }
 
 /// How many lanes in which something happened are too many to be drawn.
-pub fn undrawn(strip: &Strip) -> usize {
-    busy(strip).count().saturating_sub(LANES)
+pub fn undrawn(timeline: &Timeline) -> usize {
+    busy(timeline).count().saturating_sub(LANES)
 }
 
 fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64) {
@@ -528,8 +510,8 @@ fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64)
             lane.name,
             span.request,
             span.kind,
-            super::digits(span.start_us as f64 / 1e3),
-            super::digits(span.end_us as f64 / 1e3)
+            digits(span.start_us as f64 / 1e3),
+            digits(span.end_us as f64 / 1e3)
         );
         let _ = write!(
             svg,
@@ -744,12 +726,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_is_escaped() {
-        assert_eq!(escape("<a href='x'>&\"\u{0}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}");
-    }
-
-    #[test]
-    fn axes_hold_their_values_between_round_numbers() {
+    fn axes_end_at_round_numbers() {
         let axis = Axis::linear("", [0.0, 87.0].into_iter(), |v| v.to_string());
         assert_eq!((axis.low, axis.high), (0.0, 100.0));
         let axis = Axis::log("", [3.0, 4_000.0].into_iter(), |v| v.to_string());
@@ -760,7 +737,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_keep_their_distance() {
+    fn labels_do_not_overlap() {
         let places = apart(&[50.0, 51.0, 52.0, 100.0, 100.0], 0.0, 100.0);
         let mut sorted = places.clone();
         sorted.sort_by(f64::total_cmp);

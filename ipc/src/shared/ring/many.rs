@@ -1,16 +1,16 @@
 //! The ring of many senders and one receiver: slots of one size, each with its state.
 //!
 //! After Vyukov's bounded queue ("Bounded MPMC queue", 1024cores.net), in which each slot carries a sequence
-//! number that says whose turn it is. There a sender first takes a ticket and then writes its slot; if it is
-//! killed in between, nobody knows, and the receiver waits for ever. Here a sender claims the slot itself,
+//! number. There a sender first takes a ticket and then writes its slot; if it is killed in between, the
+//! receiver waits for ever. Here a sender claims the slot itself,
 //! in one exchange that writes the turn *and the claimer* into the slot's state; the common tail is only
-//! advanced afterwards, by whoever comes first. So the owner of every unfinished slot is known, and
+//! advanced afterwards, by the sender that comes first. So the owner of every unfinished slot is known, and
 //! the receiver passes over it when that owner is dead.
 //!
 //! A checksum over turn, length and bytes guards the rest: bytes that changed after the sender summed
 //! them are counted and not delivered.
 
-use super::single::Line;
+use super::base::{Got, Indices, Store};
 use super::sync::{AtomicU64, Ordering};
 
 const FREE: u64 = 0;
@@ -21,39 +21,14 @@ const KIND_BITS: u32 = 2;
 const OWNER_BITS: u32 = 8;
 
 /// How many senders may be attached at a time.
-pub const SENDERS: usize = 64;
+pub(crate) const SENDERS: usize = 64;
 
-/// What all sides know of each other. All zero is its initial state.
-#[repr(C)]
-pub struct Control {
-    /// The next ticket, or the one before it.
-    pub tail: Line<AtomicU64>,
-    /// Tickets that the receiver is through with.
-    pub head: Line<AtomicU64>,
-}
+/// The words of a slot before its message: state, length, checksum.
+const HEADER: u64 = 24;
 
-/// A slot: a state, the length and the checksum of its message, and the bytes. All zero at first.
-pub trait Store {
-    /// The state of slot `index`.
-    fn state(&self, index: u64) -> &AtomicU64;
-    /// The length of the message in slot `index`.
-    fn length(&self, index: u64) -> &AtomicU64;
-    /// Its checksum.
-    fn checksum(&self, index: u64) -> &AtomicU64;
-
-    /// Copies a message in.
-    ///
-    /// # Safety
-    ///
-    /// It is not longer than a slot, and the caller has claimed this one.
-    unsafe fn copy_in(&self, index: u64, message: &[u8]);
-
-    /// Copies `length` bytes out, in the place of what `into` held.
-    ///
-    /// # Safety
-    ///
-    /// `length` is not more than a slot has, and the slot is full.
-    unsafe fn copy_out(&self, index: u64, length: usize, into: &mut Vec<u8>);
+/// The bytes of a slot for messages of up to `longest` bytes.
+pub(crate) fn stride(longest: u64) -> u64 {
+    (longest + HEADER).next_multiple_of(64)
 }
 
 #[inline]
@@ -71,22 +46,46 @@ fn owner_of(state: u64) -> usize {
     ((state >> KIND_BITS) & ((1 << OWNER_BITS) - 1)) as usize
 }
 
-/// How many slots there are: a power of two, at least 2.
+/// The slots: each has a state, the length and the checksum of its message, and the bytes.
 #[derive(Clone, Copy)]
 pub struct Slots {
     mask: u64,
     shift: u32,
+    stride: u64,
 }
 
 impl Slots {
-    pub fn new(count: u64) -> Self {
+    /// `count` is a power of two, at least 2.
+    pub fn new(count: u64, longest: u64) -> Self {
         debug_assert!(count.is_power_of_two() && count >= 2);
-        Self { mask: count - 1, shift: count.trailing_zeros() }
+        Self { mask: count - 1, shift: count.trailing_zeros(), stride: stride(longest) }
     }
 
     #[inline]
-    fn index(self, ticket: u64) -> u64 {
-        ticket & self.mask
+    fn state<S: Store>(self, store: &S, ticket: u64) -> &AtomicU64 {
+        self.word(store, ticket, 0)
+    }
+
+    #[inline]
+    fn length<S: Store>(self, store: &S, ticket: u64) -> &AtomicU64 {
+        self.word(store, ticket, 8)
+    }
+
+    #[inline]
+    fn checksum<S: Store>(self, store: &S, ticket: u64) -> &AtomicU64 {
+        self.word(store, ticket, 16)
+    }
+
+    #[inline]
+    fn word<S: Store>(self, store: &S, ticket: u64, at: u64) -> &AtomicU64 {
+        // SAFETY: the mask keeps the slot within the store, which has room for all; strides are multiples of 64,
+        // and a slot begins with three words.
+        unsafe { store.word(self.offset(ticket) + at) }
+    }
+
+    #[inline]
+    fn offset(self, ticket: u64) -> u64 {
+        (ticket & self.mask) * self.stride
     }
 
     #[inline]
@@ -106,158 +105,151 @@ impl Slots {
     }
 }
 
-/// A slot that the caller owns until it publishes it.
+/// A slot that the sender owns until it publishes it.
 #[derive(Debug)]
 pub struct Claim {
     ticket: u64,
+}
+
+/// A sender's side.
+pub struct Writer {
+    slots: Slots,
     owner: usize,
 }
 
-/// Claims the next slot for sender number `owner`, if there is a free one.
-#[inline]
-pub fn claim(slots: Slots, control: &Control, store: &impl Store, owner: usize) -> Option<Claim> {
-    let tail = &control.tail.0;
-    let advance = |from: u64| {
-        let next = from.wrapping_add(1);
-        // A failure means that another has done it, and tells how far.
-        match tail.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => next,
-            Err(now) => now,
-        }
-    };
-    let mut ticket = tail.load(Ordering::Relaxed);
-    loop {
-        let lap = slots.lap(ticket);
-        let slot = store.state(slots.index(ticket));
-        let (free, mine) = (state(lap, 0, FREE), state(lap, owner, CLAIMED));
-        let found = slot.load(Ordering::Relaxed);
-        if found == free {
-            // Acquire: the receiver has read the last message out before this one is written.
-            if slot.compare_exchange(free, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                advance(ticket);
-                return Some(Claim { ticket, owner });
+impl Writer {
+    /// That of sender number `owner`.
+    pub fn new(slots: Slots, owner: usize) -> Self {
+        Self { slots, owner }
+    }
+
+    /// Claims the next slot, if there is a free one.
+    #[inline]
+    pub fn claim(&self, indices: &Indices, store: &impl Store) -> Option<Claim> {
+        let tail = &indices.tail.0;
+        let advance = |from: u64| {
+            let next = from.wrapping_add(1);
+            // A failure means that another has done it, and returns how far.
+            match tail.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => next,
+                Err(now) => now,
             }
-        } else if lap_of(found) == slots.lap_before(ticket) {
-            return None; // The message of the last round is still there: the ring is full.
-        } else {
-            // Somebody else's, who may have been killed before it could advance the tail: help.
-            ticket = advance(ticket);
+        };
+        let mut ticket = tail.load(Ordering::Relaxed);
+        loop {
+            let lap = self.slots.lap(ticket);
+            let slot = self.slots.state(store, ticket);
+            let (free, mine) = (state(lap, 0, FREE), state(lap, self.owner, CLAIMED));
+            let found = slot.load(Ordering::Relaxed);
+            if found == free {
+                // Acquire: the receiver has read the last message out before this one is written.
+                if slot.compare_exchange(free, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    advance(ticket);
+                    return Some(Claim { ticket });
+                }
+            } else if lap_of(found) == self.slots.lap_before(ticket) {
+                return None; // The message of the last round is still there: the ring is full.
+            } else {
+                // Another sender's, which may have been killed before it could advance the tail: help.
+                ticket = advance(ticket);
+            }
         }
     }
-}
 
-/// Writes a message, which fits, into a claimed slot.
-#[inline]
-pub fn fill(slots: Slots, store: &impl Store, claim: &Claim, message: &[u8]) {
-    let index = slots.index(claim.ticket);
-    // SAFETY: the caller has checked the length; the slot is claimed.
-    unsafe { store.copy_in(index, message) };
-    store.length(index).store(message.len() as u64, Ordering::Relaxed);
-    store.checksum(index).store(checksum(claim.ticket, message), Ordering::Relaxed);
-}
+    /// Writes a message, which fits, into a claimed slot.
+    #[inline]
+    pub fn fill(&self, store: &impl Store, claim: &Claim, message: &[u8]) {
+        let (slots, ticket) = (self.slots, claim.ticket);
+        // SAFETY: the caller has checked the length; the slot is claimed.
+        unsafe { store.copy_in(slots.offset(ticket) + HEADER, message) };
+        slots.length(store, ticket).store(message.len() as u64, Ordering::Relaxed);
+        slots.checksum(store, ticket).store(checksum(ticket, message), Ordering::Relaxed);
+    }
 
-/// Hands a filled slot to the receiver. `false` if it was taken away meanwhile, since this process was
-/// thought dead.
-#[inline]
-pub fn publish(slots: Slots, store: &impl Store, claim: Claim) -> bool {
-    let lap = slots.lap(claim.ticket);
-    store
-        .state(slots.index(claim.ticket))
-        .compare_exchange(
-            state(lap, claim.owner, CLAIMED),
-            state(lap, claim.owner, FULL),
-            Ordering::Release,
-            Ordering::Relaxed,
-        )
-        .is_ok()
+    /// Hands a filled slot to the receiver. `false` if the receiver has passed over it, since it took this
+    /// process for dead.
+    #[inline]
+    pub fn publish(&self, store: &impl Store, claim: Claim) -> bool {
+        let lap = self.slots.lap(claim.ticket);
+        let (claimed, full) = (state(lap, self.owner, CLAIMED), state(lap, self.owner, FULL));
+        let state = self.slots.state(store, claim.ticket);
+        state.compare_exchange(claimed, full, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// Whether sender number `owner` has a slot that it has not finished. Of a dead one only: the living go on
 /// claiming.
-pub fn has_claims(slots: Slots, store: &impl Store, owner: usize) -> bool {
+pub(crate) fn has_claims(slots: Slots, store: &impl Store, owner: usize) -> bool {
     (0..=slots.mask).any(|index| {
-        let found = store.state(index).load(Ordering::Acquire);
+        let found = slots.state(store, index).load(Ordering::Acquire);
         found == state(lap_of(found), owner, CLAIMED)
     })
-}
-
-/// What a look into the ring brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Got {
-    Message,
-    Nothing,
-    /// The next slot is claimed by a sender who is not done.
-    Unfinished,
-    /// There was a message, but not the one that was sent. It is out of the ring.
-    Torn,
 }
 
 /// The receiver's side.
 pub struct Reader {
     slots: Slots,
+    longest: usize,
     head: u64,
 }
 
 impl Reader {
     /// Goes on where the last receiver stopped: what it got but did not finish getting comes again.
-    pub fn new(slots: Slots, control: &Control, store: &impl Store) -> Self {
-        let mut head = control.head.0.load(Ordering::Acquire);
-        // One that died between giving the slot free and writing its index.
-        let found = store.state(slots.index(head)).load(Ordering::Acquire);
+    ///
+    /// `longest` is the room of a slot, in bytes.
+    pub fn new(slots: Slots, longest: usize, indices: &Indices, store: &impl Store) -> Self {
+        let mut head = indices.head.0.load(Ordering::Acquire);
+        // The last one died between releasing the slot and writing its index.
+        let found = slots.state(store, head).load(Ordering::Acquire);
         if lap_of(found) == slots.lap_after(head) {
             head = head.wrapping_add(1);
         }
-        Self { slots, head }
+        Self { slots, longest, head }
     }
 
-    /// Takes the next message out, if there is one. `longest` is what a slot holds, in bytes.
+    /// Takes the next message out, if there is one that is finished.
     #[inline]
-    pub fn get(
-        &mut self,
-        control: &Control,
-        store: &impl Store,
-        longest: usize,
-        into: &mut Vec<u8>,
-    ) -> Got {
-        let (index, lap) = (self.slots.index(self.head), self.slots.lap(self.head));
-        let found = store.state(index).load(Ordering::Acquire);
+    pub fn get(&mut self, indices: &Indices, store: &impl Store, into: &mut Vec<u8>) -> Got {
+        let (slots, ticket) = (self.slots, self.head);
+        let lap = slots.lap(ticket);
+        let found = slots.state(store, ticket).load(Ordering::Acquire);
         if found == state(lap, 0, FREE) || lap_of(found) != lap {
             return Got::Nothing;
         }
         if found == state(lap, owner_of(found), CLAIMED) {
-            return Got::Unfinished;
+            return Got::Nothing;
         }
-        let length = store.length(index).load(Ordering::Relaxed) as usize;
-        let mut whole = length <= longest;
+        let length = slots.length(store, ticket).load(Ordering::Relaxed) as usize;
+        let mut whole = length <= self.longest;
         if whole {
             // SAFETY: not more than a slot has; the slot is full, and nobody else empties it.
-            unsafe { store.copy_out(index, length, into) };
-            whole = checksum(self.head, into) == store.checksum(index).load(Ordering::Relaxed);
+            unsafe { store.copy_out(slots.offset(ticket) + HEADER, length, into) };
+            whole = checksum(ticket, into) == slots.checksum(store, ticket).load(Ordering::Relaxed);
         }
-        store.state(index).store(self.next_lap(), Ordering::Release);
-        self.advance(control);
+        slots.state(store, ticket).store(self.next_lap(), Ordering::Release);
+        self.advance(indices);
         if whole { Got::Message } else { Got::Torn }
     }
 
     /// The number of the sender who has claimed the next slot and not finished it, if there is one.
     pub fn unfinished(&self, store: &impl Store) -> Option<usize> {
         let lap = self.slots.lap(self.head);
-        let found = store.state(self.slots.index(self.head)).load(Ordering::Acquire);
+        let found = self.slots.state(store, self.head).load(Ordering::Acquire);
         let owner = owner_of(found);
         (found == state(lap, owner, CLAIMED)).then_some(owner)
     }
 
     /// Passes over the slot that sender number `owner`, who is dead, has not finished. `false` if it has
     /// been finished after all.
-    pub fn skip(&mut self, control: &Control, store: &impl Store, owner: usize) -> bool {
-        let (index, lap) = (self.slots.index(self.head), self.slots.lap(self.head));
-        let claimed = state(lap, owner, CLAIMED);
-        let skipped = store
-            .state(index)
+    pub fn skip(&mut self, indices: &Indices, store: &impl Store, owner: usize) -> bool {
+        let claimed = state(self.slots.lap(self.head), owner, CLAIMED);
+        let skipped = self
+            .slots
+            .state(store, self.head)
             .compare_exchange(claimed, self.next_lap(), Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if skipped {
-            self.advance(control);
+            self.advance(indices);
         }
         skipped
     }
@@ -269,9 +261,9 @@ impl Reader {
     }
 
     #[inline]
-    fn advance(&mut self, control: &Control) {
+    fn advance(&mut self, indices: &Indices) {
         self.head = self.head.wrapping_add(1);
-        control.head.0.store(self.head, Ordering::Release);
+        indices.head.0.store(self.head, Ordering::Release);
     }
 }
 
@@ -281,7 +273,7 @@ impl Reader {
 /// wyhash: fast, and any change of the bytes changes it but for one case in 2^64 or so. It detects
 /// accidents, not forgers.
 #[inline]
-pub fn checksum(ticket: u64, message: &[u8]) -> u64 {
+pub(crate) fn checksum(ticket: u64, message: &[u8]) -> u64 {
     const KEY: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
     let fold = |left: u64, right: u64| {
         let product = u128::from(left) * u128::from(right);

@@ -6,7 +6,7 @@
 //! travels together with the message (Giacomoni et al., "FastForward for efficient pipeline parallelism",
 //! 2008). For that the word must read zero until the record is whole, so the sender clears the word that
 //! follows a record before it publishes the record. The receiver's index is read by the sender only
-//! when the place that it knows of is used up.
+//! when the room that it has seen is used up.
 //!
 //! A record: a word, then the message, padded to a multiple of eight. The word: in its upper half the position
 //! of the record in units of eight bytes, which detects a receiver that lost its way; in its lower half a
@@ -16,7 +16,8 @@
 //! A sender that is killed before it has published leaves nothing that a receiver sees. So this ring needs
 //! no checksum, and has none.
 
-use super::sync::{AtomicU64, Ordering};
+use super::base::{Got, Indices, Store};
+use super::sync::Ordering;
 
 const THERE: u32 = 1 << 31;
 const SKIP: u32 = 1 << 30;
@@ -25,45 +26,8 @@ const LENGTH: u32 = SKIP - 1;
 /// The word before each message.
 const WORD: u64 = 8;
 
-/// A cache line of its own, and its neighbour's too, since the processor fetches lines in pairs.
-#[repr(C, align(128))]
-pub struct Line<T>(pub T);
-
-/// What both sides know of each other. All zero is its initial state.
-#[repr(C)]
-pub struct Control {
-    /// Bytes put since the beginning; written by the sender, read by the next one.
-    pub tail: Line<AtomicU64>,
-    /// Bytes got since the beginning; written by the receiver.
-    pub head: Line<AtomicU64>,
-}
-
-/// The circle of bytes. Offsets of words are multiples of eight.
-pub trait Store {
-    /// The word at `offset`.
-    ///
-    /// # Safety
-    ///
-    /// It lies within the circle.
-    unsafe fn word(&self, offset: u64) -> &AtomicU64;
-
-    /// Copies a message in.
-    ///
-    /// # Safety
-    ///
-    /// All of it lies within the circle, and the other side does not touch these bytes meanwhile.
-    unsafe fn copy_in(&self, offset: u64, message: &[u8]);
-
-    /// Copies a message out, in the place of what `into` held.
-    ///
-    /// # Safety
-    ///
-    /// As for [`copy_in`](Self::copy_in).
-    unsafe fn copy_out(&self, offset: u64, length: usize, into: &mut Vec<u8>);
-}
-
-/// The longest message that always finds a place in an empty ring, wherever its indices stand.
-pub fn longest(capacity: u64) -> u64 {
+/// The longest message that always fits into an empty ring, wherever its indices stand.
+pub(crate) fn longest(capacity: u64) -> u64 {
     capacity / 2 - WORD
 }
 
@@ -78,7 +42,7 @@ fn word(position: u64, low: u32) -> u64 {
     ((position >> 3) << 32) | u64::from(low)
 }
 
-/// The sender's side, and what only it knows.
+/// The sender's side, and its own state.
 pub struct Writer {
     capacity: u64,
     tail: u64,
@@ -90,9 +54,9 @@ pub struct Writer {
 
 impl Writer {
     /// Goes on where the last sender stopped. `capacity` is a power of two, at least 64.
-    pub fn new(capacity: u64, control: &Control, store: &impl Store) -> Self {
-        let head = control.head.0.load(Ordering::Acquire);
-        let mut tail = control.tail.0.load(Ordering::Acquire);
+    pub fn new(capacity: u64, indices: &Indices, store: &impl Store) -> Self {
+        let head = indices.head.0.load(Ordering::Acquire);
+        let mut tail = indices.tail.0.load(Ordering::Acquire);
         // A sender that died right after it published has not written its index.
         loop {
             let offset = tail & (capacity - 1);
@@ -110,11 +74,11 @@ impl Writer {
         Self { capacity, tail, head, withheld: (0, 0) }
     }
 
-    /// Writes a message into the ring, without publishing it. `false` if there is no place for it now.
+    /// Writes a message into the ring, without publishing it. `false` if there is no room for it now.
     ///
     /// The message must not be longer than [`longest`].
     #[inline]
-    pub fn stage(&mut self, control: &Control, store: &impl Store, message: &[u8]) -> bool {
+    pub fn stage(&mut self, indices: &Indices, store: &impl Store, message: &[u8]) -> bool {
         debug_assert!(message.len() as u64 <= longest(self.capacity));
         let mask = self.capacity - 1;
         let need = record(message.len());
@@ -124,7 +88,7 @@ impl Writer {
         // The word after the record is cleared, so it must be free too.
         let end = self.tail.wrapping_add(skip + need);
         if end.wrapping_add(WORD).wrapping_sub(self.head) > self.capacity {
-            self.head = control.head.0.load(Ordering::Acquire);
+            self.head = indices.head.0.load(Ordering::Acquire);
             if end.wrapping_add(WORD).wrapping_sub(self.head) > self.capacity {
                 return false;
             }
@@ -159,23 +123,14 @@ impl Writer {
 
     /// Publishes all that was staged, with one write.
     #[inline]
-    pub fn publish(&mut self, control: &Control, store: &impl Store) {
+    pub fn publish(&mut self, indices: &Indices, store: &impl Store) {
         let (offset, word) = std::mem::take(&mut self.withheld);
         if word != 0 {
             // SAFETY: an offset of a record within the circle.
             unsafe { store.word(offset) }.store(word, Ordering::Release);
-            control.tail.0.store(self.tail, Ordering::Release);
+            indices.tail.0.store(self.tail, Ordering::Release);
         }
     }
-}
-
-/// What a look into the ring brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Got {
-    Message,
-    Nothing,
-    /// What is there was not written by this algorithm.
-    Broken,
 }
 
 /// The receiver's side.
@@ -186,14 +141,14 @@ pub struct Reader {
 
 impl Reader {
     /// Goes on where the last receiver stopped: what it got but did not finish getting comes again.
-    pub fn new(capacity: u64, control: &Control) -> Self {
-        // Whoever damaged the index does not make this side read a word across the end.
-        Self { capacity, head: control.head.0.load(Ordering::Acquire) & !(WORD - 1) }
+    pub fn new(capacity: u64, indices: &Indices) -> Self {
+        // A damaged index does not make this side read a word across the end.
+        Self { capacity, head: indices.head.0.load(Ordering::Acquire) & !(WORD - 1) }
     }
 
     /// Takes the next message out, if there is one.
     #[inline]
-    pub fn get(&mut self, control: &Control, store: &impl Store, into: &mut Vec<u8>) -> Got {
+    pub fn get(&mut self, indices: &Indices, store: &impl Store, into: &mut Vec<u8>) -> Got {
         loop {
             let offset = self.head & (self.capacity - 1);
             let room = self.capacity - offset;
@@ -208,7 +163,7 @@ impl Reader {
                 return Got::Broken;
             }
             if low & SKIP != 0 {
-                // Not given free on its own: the record behind it does so in one write.
+                // Not released on its own: the record behind it does so in one write.
                 self.head = self.head.wrapping_add(room);
                 continue;
             }
@@ -220,7 +175,7 @@ impl Reader {
             // `head` is beyond them.
             unsafe { store.copy_out(offset + WORD, length, into) };
             self.head = self.head.wrapping_add(need);
-            control.head.0.store(self.head, Ordering::Release);
+            indices.head.0.store(self.head, Ordering::Release);
             return Got::Message;
         }
     }

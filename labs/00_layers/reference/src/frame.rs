@@ -20,7 +20,7 @@ pub enum Protocol {
     Udp,
 }
 
-/// Who talks to whom, and how: the 5-tuple that tells one connection from all others.
+/// The 5-tuple that tells one connection from all others: the protocol, and address and port of both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Association {
     pub protocol: Protocol,
@@ -28,7 +28,7 @@ pub struct Association {
     pub destination: SocketAddrV4,
 }
 
-/// Why a frame cannot be taken apart.
+/// Why a frame cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// It ends before a header, or before what a header announces.
@@ -47,8 +47,8 @@ const ETHERNET: usize = 14;
 /// The type of IPv4.
 const TYPE_IPV4: u16 = 0x0800;
 
-/// Takes a frame apart.
-pub fn take_apart(frame: &[u8]) -> Result<(Layers, Association), Error> {
+/// Parses a frame.
+pub fn parse(frame: &[u8]) -> Result<(Layers, Association), Error> {
     let kind = number(frame, 12)?;
     if kind != TYPE_IPV4 {
         return Err(Error::NotIpv4);
@@ -101,7 +101,7 @@ fn transport_length(protocol: Protocol, segment: &[u8]) -> Result<usize, Error> 
     // lab:end
 }
 
-/// Who talks to whom. `segment` is what `packet` carries.
+/// The addresses and ports of `packet`, whose payload is `segment`.
 fn association(protocol: Protocol, packet: &[u8], segment: &[u8]) -> Result<Association, Error> {
     // lab:hole association
     let address = |at: usize| {

@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         match from_hex(line?.trim()) {
             None => println!("error not-hexadecimal"),
-            Some(bytes) => match frame::take_apart(&bytes) {
+            Some(bytes) => match frame::parse(&bytes) {
                 Ok((layers, association)) => println!("{layers} {association}"),
                 Err(error) => println!("error {error}"),
             },

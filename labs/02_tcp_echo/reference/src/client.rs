@@ -15,13 +15,13 @@ fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["options"] => options(),
-        [address] => talk(address),
+        [address] => send_input(address),
         [address, count] => compare(address, count.parse().map_err(io::Error::other)?),
         _ => Err(io::Error::other("usage: client HOST:PORT [COUNT], or client options")),
     }
 }
 
-fn talk(address: &str) -> io::Result<()> {
+fn send_input(address: &str) -> io::Result<()> {
     let mut input = Vec::new();
     io::stdin().lock().read_to_end(&mut input)?;
     io::stdout().lock().write_all(&ask(address, &input)?)

@@ -38,7 +38,7 @@ fn reply(stream: &mut impl BufRead) -> io::Result<u64> {
 }
 
 /// Copies exactly `length` bytes. Fewer are an error.
-fn exactly(length: u64, from: &mut impl Read, into: &mut impl Write) -> io::Result<()> {
+fn copy_exactly(length: u64, from: &mut impl Read, into: &mut impl Write) -> io::Result<()> {
     // lab:hole exactly
     match io::copy(&mut from.take(length), into)? {
         copied if copied == length => Ok(()),
@@ -54,7 +54,7 @@ fn upload(mut file: File, path: &str, stream: &mut impl Write) -> io::Result<()>
     // lab:hole upload
     let length = file.metadata()?.len();
     writeln!(stream, "PUT {path} {length}")?;
-    exactly(length, &mut file, stream)
+    copy_exactly(length, &mut file, stream)
     // lab:stub // The server counts bytes: the length must be right, and nothing but the file may follow.
     // lab:stub todo!("PUT, the path, the length, and then the bytes of the file")
     // lab:end
@@ -70,7 +70,7 @@ fn run(words: &[&str]) -> io::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(address)?);
     let sent = match (words, file) {
         (["list"], _) => writeln!(stream.get_mut(), "LIST"),
-        (["list", folder], _) => writeln!(stream.get_mut(), "LIST {folder}"),
+        (["list", directory], _) => writeln!(stream.get_mut(), "LIST {directory}"),
         (["get", path, ..], _) => writeln!(stream.get_mut(), "GET {path}"),
         (["put", _, path], Some(file)) => upload(file, path, stream.get_mut()),
         _ => writeln!(stream.get_mut(), "QUIT"),
@@ -81,12 +81,12 @@ fn run(words: &[&str]) -> io::Result<()> {
     match words {
         ["get", _, name] => {
             let mut file = File::create(name)?;
-            exactly(length, &mut stream, &mut file).inspect_err(|_| {
+            copy_exactly(length, &mut stream, &mut file).inspect_err(|_| {
                 // Half a file is worse than none.
                 let _ = fs::remove_file(name);
             })
         }
-        _ => exactly(length, &mut stream, &mut io::stdout().lock()),
+        _ => copy_exactly(length, &mut stream, &mut io::stdout().lock()),
     }
 }
 

@@ -1,25 +1,23 @@
 //! A file server for one client at a time: `server --root DIR --addr HOST:PORT`.
 //!
-//! What is said to a client is made in `session.rs`, and `converse.rs` moves the bytes; this file accepts.
+//! `session.rs` makes the replies, and `blocking.rs` moves the bytes: they are the library `lab04`. This file accepts.
 
-mod converse;
-mod session;
-
+use lab04::serve_blocking;
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 // lab:canary bittern-04-server
-/// Serves one client to the end of the conversation.
-fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+/// Serves one client until its session is over.
+fn serve_client(stream: &TcpStream, root: &Path) -> io::Result<()> {
     // What is written goes out at once, and does not wait for the acknowledgement of what was written before.
     stream.set_nodelay(true)?;
-    converse::converse(stream, root)
+    serve_blocking(stream, root)
 }
 
 /// Closes a connection without destroying what was sent last: to close a socket that has unread input resets the connection.
-fn part(mut stream: &TcpStream) -> io::Result<()> {
+fn lingering_close(mut stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     let until = Instant::now() + Duration::from_secs(1);
     let mut bytes = [0; 16 * 1024];
@@ -40,15 +38,15 @@ fn serve(listener: TcpListener, root: &Path) -> io::Result<()> {
     // lab:hole serve
     for stream in listener.incoming() {
         let served = stream.and_then(|stream| {
-            converse(&stream, root)?;
-            part(&stream)
+            serve_client(&stream, root)?;
+            lingering_close(&stream)
         });
         if let Err(error) = served {
             eprintln!("a client was lost: {error}");
         }
     }
     Ok(())
-    // lab:stub // `converse` with each client, then `part`. Whose error is it if a client is gone?
+    // lab:stub // `serve_client`, then `lingering_close`. Whose error is it if a client is gone?
     // lab:stub todo!("accept, serve, and go on")
     // lab:end
 }

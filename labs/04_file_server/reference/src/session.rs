@@ -1,4 +1,4 @@
-//! One client's conversation in the file protocol, without a socket: bytes come in, bytes go out.
+//! One client's session in the file protocol, without a socket: bytes come in, bytes go out.
 //!
 //! Nothing in here waits, so every server can use it, however it waits: one client at a time, a process or a
 //! thread for each client, or one thread that asks the kernel who is ready.
@@ -37,7 +37,7 @@ const FILE_MAX: u64 = 1 << 30;
 /// The names of files that are not complete begin with it. Nobody can ask for such a name.
 const PARTIAL: &str = ".partial-";
 
-/// One client's conversation.
+/// One client's session.
 pub struct Session {
     root: PathBuf,
     input: Vec<u8>,
@@ -78,7 +78,7 @@ impl From<io::Error> for Refusal {
 }
 
 impl Session {
-    /// A conversation about the files below `root`.
+    /// A session that serves the files below `root`.
     pub fn new(root: &Path) -> io::Result<Session> {
         let root = root.canonicalize()?;
         let (input, output) = (Vec::new(), Vec::new());
@@ -98,7 +98,6 @@ impl Session {
     }
 
     /// Whether more input is of use now. While a reply waits to be sent, it is not.
-    #[allow(dead_code, reason = "only a server that waits for several clients at once has to ask")]
     pub fn wants_input(&self) -> bool {
         self.output.is_empty()
             && !self.ended
@@ -128,7 +127,7 @@ impl Session {
         }
     }
 
-    /// Whether the conversation has come to its end, and all that there was to send is sent.
+    /// Whether the session is over, and all output is sent.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over) && self.output.is_empty()
     }
@@ -197,7 +196,7 @@ impl Session {
                 self.output.extend_from_slice(b"OK 0\n");
                 self.state = State::Over;
                 Ok(())
-                // lab:stub todo!("answer, and end this conversation")
+                // lab:stub todo!("answer, and end this session")
                 // lab:end
             }
             ("LIST" | "GET" | "QUIT", _) => {
@@ -215,7 +214,7 @@ impl Session {
         }
     }
 
-    /// The place of an existing file or folder that a client names, below the root.
+    /// The real path of an existing file or directory that a client names; it is below the root.
     fn existing(&self, path: &str) -> Result<PathBuf> {
         // lab:hole existing
         let found = self.root.join(relative(path)?).canonicalize()?;
@@ -230,12 +229,12 @@ impl Session {
 
     fn list(&mut self, path: &str) -> Result<()> {
         // lab:hole list
-        let folder = self.existing(path)?;
-        if !folder.is_dir() {
+        let directory = self.existing(path)?;
+        if !directory.is_dir() {
             return Err(Refusal("not-a-directory", "this is not a folder"));
         }
         let mut rows = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
             rows.extend(self.row(&entry.path()).map(|row| (entry.file_name(), row)));
         }
@@ -252,11 +251,11 @@ impl Session {
     /// The line of an entry in a listing, with its end; None for what is not listed.
     fn row(&self, entry: &Path) -> Option<String> {
         let name = entry.file_name()?.as_bytes();
-        let place = entry.canonicalize().ok().filter(|place| place.starts_with(&self.root))?;
+        let real = entry.canonicalize().ok().filter(|real| real.starts_with(&self.root))?;
         if name.starts_with(PARTIAL.as_bytes()) || name.iter().any(u8::is_ascii_control) {
             return None;
         }
-        let (metadata, name) = (place.metadata().ok()?, encode(name));
+        let (metadata, name) = (real.metadata().ok()?, encode(name));
         let time = metadata.modified().ok()?.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         match metadata.file_type() {
             kind if kind.is_file() => Some(format!("f {} {time} {name}\n", metadata.len())),
@@ -267,11 +266,11 @@ impl Session {
 
     /// The head of the reply goes out at once; the file follows in pieces, see `refill`.
     fn get(&mut self, path: &str) -> Result<()> {
-        let place = self.existing(path)?;
-        if !place.metadata()?.is_file() {
+        let found = self.existing(path)?;
+        if !found.metadata()?.is_file() {
             return Err(Refusal("not-a-file", "this is not a file"));
         }
-        let file = File::open(place)?;
+        let file = File::open(found)?;
         let size = file.metadata()?.len();
         self.output.extend_from_slice(format!("OK {size}\n").as_bytes());
         self.state = State::Sending(file, size);
@@ -348,39 +347,39 @@ impl Session {
 /// A file that is not complete.
 struct Upload {
     file: File,
-    /// Where it is until then.
+    /// Its path until then.
     partial: PathBuf,
-    /// Where it will be.
-    place: PathBuf,
+    /// Its path afterwards.
+    destination: PathBuf,
 }
 
 impl Upload {
     fn begin(root: &Path, path: &Path) -> Result<Upload> {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Refusal("not-a-file", "this is the served folder itself"));
         };
         // lab:hole begin
-        let folder = root.join(folder).canonicalize()?;
-        if !folder.starts_with(root) {
+        let directory = root.join(directory).canonicalize()?;
+        if !directory.starts_with(root) {
             return Err(Refusal("bad-path", "the path leads out of the served folder"));
         }
-        let place = folder.join(name);
-        let kind = place.symlink_metadata().map(|metadata| metadata.file_type());
+        let destination = directory.join(name);
+        let kind = destination.symlink_metadata().map(|metadata| metadata.file_type());
         if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_symlink()) {
             return Err(Refusal("not-a-file", "there is something else of this name"));
         }
-        let partial = folder.join(unique());
+        let partial = directory.join(unique());
         let file = File::create_new(&partial)?;
-        Ok(Upload { file, partial, place })
-        // lab:stub // `unique` gives a name that nobody can ask for. May the folder be a link, and the place a folder?
-        // lab:stub todo!("a new file under a name of its own, beside the place where it will go")
+        Ok(Upload { file, partial, destination })
+        // lab:stub // `unique` returns a name that no client can ask for. May the directory be a link, and the destination a directory?
+        // lab:stub todo!("a new file under a name of its own, next to its destination")
         // lab:end
     }
 
-    /// The file is complete: puts it into its place.
+    /// Renames the complete file to its destination.
     fn finish(self) -> Result<()> {
         // lab:hole finish
-        fs::rename(&self.partial, &self.place)?;
+        fs::rename(&self.partial, &self.destination)?;
         Ok(())
         // lab:stub // Whoever reads meanwhile sees the old file or the new one, never a mixture.
         // lab:stub todo!("the new file takes the place of the old one")
@@ -411,7 +410,7 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| plain && short && *number <= i64::MAX as u64)
 }
 
-/// The name of a folder may end with a slash.
+/// The name of a directory may end with a slash.
 fn without_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some(rest) if !rest.is_empty() && !rest.ends_with('/') => rest,
@@ -419,12 +418,12 @@ fn without_slash(path: &str) -> &str {
     }
 }
 
-/// The place that a client's path names, seen from the root: its components, decoded and looked at one by one.
+/// A client's path relative to the root: its components, decoded and checked one by one.
 fn relative(path: &str) -> Result<PathBuf> {
     let bad = Refusal("bad-path", "a component of the path is not allowed");
-    let mut place = PathBuf::new();
+    let mut result = PathBuf::new();
     if path == "/" {
-        return Ok(place);
+        return Ok(result);
     }
     for component in path.strip_prefix('/').unwrap_or(path).split('/') {
         let Some(name) = decode(component) else { return Err(bad) };
@@ -439,9 +438,9 @@ fn relative(path: &str) -> Result<PathBuf> {
         // lab:stub // `name` is what %XX stood for. Which names lead somewhere else, and which bytes have no business in one?
         // lab:stub todo!("return Err(bad) for a name that is not allowed");
         // lab:end
-        place.push(OsStr::from_bytes(&name));
+        result.push(OsStr::from_bytes(&name));
     }
-    Ok(place)
+    Ok(result)
 }
 
 /// The bytes that a component stands for.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use udp::Datagram;
 
-/// Who asks.
+/// The client.
 #[derive(Debug)]
 struct Client {
     socket: UdpSocket,
@@ -36,15 +36,15 @@ impl Client {
     }
 
     /// A number that no request has had before, and higher than all of them.
-    fn fresh_id(&mut self) -> u64 {
+    fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
 
-    /// Asks, and gives the words of the answer; nothing if every try was in vain.
+    /// Sends a request until it is answered. Returns the words of the answer; `None` if no try was answered.
     fn call(&mut self, words: &str) -> io::Result<Option<String>> {
         // lab:hole call
-        let id = self.fresh_id();
+        let id = self.next_id();
         let request = wire::ask(id, words);
         for _ in 0..self.tries {
             self.socket.send_to(&request, self.server)?;
@@ -65,7 +65,7 @@ impl Client {
     /// The words of a datagram, if it is the answer to the request `id`.
     fn accept(&self, datagram: &Datagram, id: u64) -> Option<String> {
         // lab:hole accept
-        if datagram.from != self.server || datagram.cut {
+        if datagram.from != self.server || datagram.truncated {
             return None;
         }
         let (answered, words) = wire::parse_answer(&datagram.bytes)?;

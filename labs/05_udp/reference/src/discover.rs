@@ -14,7 +14,7 @@ use std::net::{SocketAddrV4, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Asks everybody at the address `to`, and tells `found` of each server once, for as long as `wait`.
+/// Sends a question to every server at the address `to`, and calls `found` once for each that answers within `wait`.
 fn gather(
     socket: &UdpSocket,
     to: SocketAddrV4,
@@ -30,7 +30,7 @@ fn gather(
         if let Some((answered, words)) = wire::parse_answer(&datagram.bytes)
             && let Some(name) = words.strip_prefix("HERE ")
             && answered == id
-            && !datagram.cut
+            && !datagram.truncated
             && known.insert(datagram.from)
         {
             found(datagram.from, name);

@@ -15,23 +15,23 @@ use std::net::{SocketAddrV4, UdpSocket};
 use std::process::ExitCode;
 use udp::Datagram;
 
-/// How many clients are remembered; beyond that, the one who has been silent for longest is forgotten.
+/// How many clients are remembered; beyond that, the one whose last request is oldest is forgotten.
 const CLIENTS_MAX: usize = 1024;
 
-/// The counter, and who has asked what.
+/// The counter, and the last request of each client.
 #[derive(Debug, Default)]
 struct Service {
     counter: i64,
     clients: HashMap<SocketAddrV4, Last>,
-    turns: u64,
+    clock: u64,
 }
 
-/// The last request of a client that was carried out, and what it was answered.
+/// The last request of a client that was executed, and its answer.
 #[derive(Debug)]
 struct Last {
     id: u64,
     answer: Vec<u8>,
-    turn: u64,
+    last_used: u64,
 }
 
 /// Answers one datagram after the other, whatever comes, for as long as the socket works.
@@ -56,18 +56,18 @@ impl Service {
     fn handle(&mut self, datagram: &Datagram) -> Option<Vec<u8>> {
         // lab:hole handle
         let (id, words) = wire::parse_ask(&datagram.bytes)?;
-        if datagram.cut {
+        if datagram.truncated {
             return Some(wire::answer(id, "ERR too long"));
         }
-        self.once(datagram.from, id, words)
-        // lab:stub // A request is carried out by `once`, unless it was cut. What is no request at all is not answered:
+        self.execute_once(datagram.from, id, words)
+        // lab:stub // `execute_once` executes a request, unless it was truncated. What is no request at all is not answered:
         // lab:stub // what would two servers do that answer each other's complaints?
         // lab:stub todo!("what to answer to this datagram")
         // lab:end
     }
 
-    /// Carries a request out unless that has been done before, and gives the answer to it.
-    fn once(&mut self, from: SocketAddrV4, id: u64, words: &str) -> Option<Vec<u8>> {
+    /// Executes a request unless that has been done before, and returns its answer.
+    fn execute_once(&mut self, from: SocketAddrV4, id: u64, words: &str) -> Option<Vec<u8>> {
         // lab:hole once
         match self.clients.get(&from) {
             // Its answer was lost, or the network has made two of it.
@@ -81,11 +81,11 @@ impl Service {
         Some(answer)
         // lab:stub // `execute` adds, as often as it is called. The same request may come twice, because its answer was
         // lab:stub // lost, and an old one may come late. `remember` and `self.clients` are there for you.
-        // lab:stub todo!("carry a request out once")
+        // lab:stub todo!("execute a request once")
         // lab:end
     }
 
-    /// Carries a request out.
+    /// Executes a request.
     fn execute(&mut self, words: &str) -> String {
         let (verb, number) = words.split_once(' ').unwrap_or((words, ""));
         match (verb, number.parse::<i64>()) {
@@ -105,13 +105,13 @@ impl Service {
     /// Keeps the last answer to a client.
     fn remember(&mut self, from: SocketAddrV4, id: u64, answer: Vec<u8>) {
         if self.clients.len() >= CLIENTS_MAX && !self.clients.contains_key(&from) {
-            let silent = self.clients.iter().min_by_key(|(_, last)| last.turn);
-            if let Some(silent) = silent.map(|(client, _)| *client) {
-                self.clients.remove(&silent);
+            let oldest = self.clients.iter().min_by_key(|(_, last)| last.last_used);
+            if let Some(oldest) = oldest.map(|(client, _)| *client) {
+                self.clients.remove(&oldest);
             }
         }
-        self.turns += 1;
-        self.clients.insert(from, Last { id, answer, turn: self.turns });
+        self.clock += 1;
+        self.clients.insert(from, Last { id, answer, last_used: self.clock });
     }
 }
 

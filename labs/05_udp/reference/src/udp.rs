@@ -12,12 +12,12 @@ use std::time::Instant;
 /// What has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Who sent it.
+    /// The address of its sender.
     pub from: SocketAddrV4,
     /// Its bytes, but no more than [`MAX`].
     pub bytes: Vec<u8>,
     /// Whether there were more, which are lost.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 /// Receives one datagram, and waits for it as long as the socket does.
@@ -26,17 +26,17 @@ pub fn receive(socket: &UdpSocket) -> io::Result<Datagram> {
     use nix::sys::socket::{MsgFlags, SockaddrIn, recvmsg};
     use std::os::fd::AsRawFd;
     let mut buffer = [0; MAX];
-    let (bytes, from, cut) = {
+    let (bytes, from, truncated) = {
         let mut pieces = [io::IoSliceMut::new(&mut buffer)];
         let no_flags = MsgFlags::empty();
         let got = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut pieces, None, no_flags)?;
         (got.bytes, got.address, got.flags.contains(MsgFlags::MSG_TRUNC))
     };
     let from = from.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Datagram { from: from.into(), bytes: buffer[..bytes].to_vec(), cut })
+    Ok(Datagram { from: from.into(), bytes: buffer[..bytes].to_vec(), truncated })
     // lab:stub // What does the kernel do with the rest of a datagram that is longer than your buffer, and how do you
     // lab:stub // get to know of it? (`recv_from` of the standard library does not tell.)
-    // lab:stub todo!("receive a datagram, and say whether it was cut")
+    // lab:stub todo!("receive a datagram, and report whether it was truncated")
     // lab:end
 }
 
@@ -46,7 +46,7 @@ pub fn receive_until(socket: &UdpSocket, deadline: Instant) -> io::Result<Option
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            // To the kernel a time-out of zero is none at all.
+            // To the kernel a timeout of zero is none at all.
             return Ok(None);
         }
         socket.set_read_timeout(Some(left))?;
@@ -58,7 +58,7 @@ pub fn receive_until(socket: &UdpSocket, deadline: Instant) -> io::Result<Option
             Err(error) => return Err(error),
         }
     }
-    // lab:stub // A socket has a time-out for reading, and there is poll. What comes back when the time is up? What is
+    // lab:stub // A socket has a timeout for reading, and there is poll. What comes back when the time is up? What is
     // lab:stub // left to do when somebody presses Ctrl-Z, then fg?
     // lab:stub todo!("receive a datagram before the deadline")
     // lab:end

@@ -1,14 +1,14 @@
-//! Lab 06: processes that are begun, watched and buried. There is nothing to do in this file.
+//! Lab 06: processes that are started, waited for and reaped. There is nothing to do in this file.
 //!
 //! ```sh
-//! processes fates exit:3 kill:9 exit:0    # children with these fates, and how they ended
+//! processes fates exit:3 kill:9 exit:0    # children that end like this, and how they ended
 //! processes family 5                      # children that end when you press Enter; the parent lives on
-//! processes orphan                        # a grandchild that is nobody's business any more
+//! processes orphan                        # a grandchild that another process adopts
 //! ```
 
-mod family;
+mod children;
 
-use family::Fate;
+use children::Outcome;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.first().map(String::as_str) {
         Some("fates") => fates(&words[1..]),
-        Some("family") if words.len() == 2 => family_of(&words[1]),
+        Some("family") if words.len() == 2 => family(&words[1]),
         Some("orphan") => orphan(),
         _ => Err(io::Error::other("usage: fates FATE..., family N, orphan")),
     };
@@ -29,32 +29,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Children with these fates, all at once, and then how each has ended.
+/// Children that end like this, all at once, and then how each has ended.
 fn fates(words: &[String]) -> io::Result<()> {
     // Without the end of a line it stays in the buffer of this process, and of every copy of it.
     print!("begun ");
     let mut children = Vec::new();
     for word in words {
-        let fate = match word.split_once(':') {
-            Some(("exit", code)) => Fate::Exit(number(code)?),
-            Some(("kill", signal)) => Fate::Killed(number(signal)?),
+        let outcome = match word.split_once(':') {
+            Some(("exit", code)) => Outcome::Exit(number(code)?),
+            Some(("kill", signal)) => Outcome::Killed(number(signal)?),
             _ => {
                 return Err(io::Error::other(format!("{word}: expected exit:CODE or kill:SIGNAL")));
             }
         };
-        children.push(family::begin(move || meet(fate))?);
+        children.push(children::spawn(move || end_as(outcome))?);
     }
     for child in children {
-        println!("{}", family::bury(child)?);
+        println!("{}", children::wait_for(child)?);
     }
     Ok(())
 }
 
 /// What a child of `fates` does.
-fn meet(fate: Fate) -> i32 {
-    match fate {
-        Fate::Exit(code) => code,
-        Fate::Killed(signal) => {
+fn end_as(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Exit(code) => code,
+        Outcome::Killed(signal) => {
             // SAFETY: these calls take integers.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
@@ -66,11 +66,11 @@ fn meet(fate: Fate) -> i32 {
 }
 
 /// Children that end all at once, of a parent that goes on without them.
-fn family_of(count: &str) -> io::Result<()> {
-    family::bury_as_they_die()?;
+fn family(count: &str) -> io::Result<()> {
+    children::reap_automatically()?;
     let (read, write) = pipe()?;
     for _ in 0..number(count)? {
-        family::begin(move || {
+        children::spawn(move || {
             // Until the parent's end is closed: this copy of it must not keep it open.
             // SAFETY: the buffer is one byte long; the descriptors are this process's.
             unsafe {
@@ -81,33 +81,33 @@ fn family_of(count: &str) -> io::Result<()> {
             0
         })?;
     }
-    say("ready")?;
+    print_line("ready")?;
     let mut lines = io::stdin().lock().lines();
     lines.next();
     // SAFETY: nothing else uses this descriptor.
     unsafe { libc::close(write) };
-    say("closed")?;
+    print_line("closed")?;
     // The parent has other things to do than to wait for children.
     for line in lines {
-        say(&format!("you said {}", line?))?;
+        print_line(&format!("you said {}", line?))?;
     }
     Ok(())
 }
 
 /// A grandchild that prints its number and lives until its input ends.
 fn orphan() -> io::Result<()> {
-    family::orphan(|| {
-        let _ = say(&format!("orphan {}", std::process::id()));
+    children::orphan(|| {
+        let _ = print_line(&format!("orphan {}", std::process::id()));
         let _ = io::stdin().lock().lines().next();
         0
     })?;
-    say(&format!("parent {}", std::process::id()))?;
+    print_line(&format!("parent {}", std::process::id()))?;
     // SAFETY: pause takes nothing.
     unsafe { libc::pause() };
     Ok(())
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()

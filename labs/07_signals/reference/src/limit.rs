@@ -36,14 +36,14 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// As alarm(2), which counts in whole seconds: sends SIGALRM to this process after this time, once, instead of what was
-/// to ring before. With `Duration::ZERO` nothing will ring any more.
+/// As alarm(2), which counts in whole seconds: sends SIGALRM to this process once, after this time, in place of an alarm that was
+/// set before. `Duration::ZERO` cancels the alarm.
 pub fn alarm(after: Duration) -> io::Result<()> {
-    ring(after, Duration::ZERO)
+    set_timer(after, Duration::ZERO)
 }
 
-/// The same, and then again and again, every so often.
-pub fn ring(after: Duration, every: Duration) -> io::Result<()> {
+/// The same, and then again after each interval `every`.
+pub fn set_timer(after: Duration, every: Duration) -> io::Result<()> {
     let time = |time: Duration| libc::timeval {
         tv_sec: time.as_secs() as libc::time_t,
         tv_usec: time.subsec_micros().into(),
@@ -55,28 +55,28 @@ pub fn ring(after: Duration, every: Duration) -> io::Result<()> {
 }
 
 /// Reads from standard input, as read(2) does, if something comes within `limit`, which is not zero. `None`: it was too
-/// late. Other signals change nothing. No alarm is left that could ring later.
+/// late. Other signals change nothing. No alarm is left that could expire later.
 pub fn read_in_time(buffer: &mut [u8], limit: Duration) -> io::Result<Option<usize>> {
     // lab:hole read
-    static RANG: AtomicBool = AtomicBool::new(false);
+    static EXPIRED: AtomicBool = AtomicBool::new(false);
     extern "C" fn on_alarm(_: libc::c_int) {
-        RANG.store(true, Ordering::Relaxed);
+        EXPIRED.store(true, Ordering::Relaxed);
     }
     let action = SigAction::new(SigHandler::Handler(on_alarm), SaFlags::empty(), SigSet::empty());
-    // The alarm may ring before anybody reads: blocked, it is kept until then.
+    // The alarm may expire before the read begins: blocked, the signal stays pending until then.
     let before = SigSet::from(Signal::SIGALRM).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     // SAFETY: the handler stores into an atomic.
     unsafe { signal::sigaction(Signal::SIGALRM, &action) }?;
-    RANG.store(false, Ordering::Relaxed);
-    let mut asleep = before;
-    asleep.remove(Signal::SIGALRM);
+    EXPIRED.store(false, Ordering::Relaxed);
+    let mut wait_mask = before;
+    wait_mask.remove(Signal::SIGALRM);
     alarm(limit)?;
     let stdin = io::stdin();
     let outcome = loop {
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut fds, None, Some(asleep)) {
+        match ppoll(&mut fds, None, Some(wait_mask)) {
             Ok(_) => break unistd::read(&stdin, buffer).map(Some),
-            Err(Errno::EINTR) if RANG.load(Ordering::Relaxed) => break Ok(None),
+            Err(Errno::EINTR) if EXPIRED.load(Ordering::Relaxed) => break Ok(None),
             Err(Errno::EINTR) => {}
             Err(error) => break Err(error),
         }
@@ -84,7 +84,7 @@ pub fn read_in_time(buffer: &mut [u8], limit: Duration) -> io::Result<Option<usi
     alarm(Duration::ZERO)?;
     before.thread_set_mask()?;
     Ok(outcome?)
-    // lab:stub // With an alarm: what if it rings before you read? And if the line came in time: who stops the alarm?
+    // lab:stub // With an alarm: what if it expires before you read? And if the line came in time: who stops the alarm?
     // lab:stub let _ = (buffer, limit);
     // lab:stub todo!("read, but not for ever")
     // lab:end
@@ -92,20 +92,20 @@ pub fn read_in_time(buffer: &mut [u8], limit: Duration) -> io::Result<Option<usi
 
 /// Runs `work` in a process of its own, but not for longer than `limit`.
 pub fn run(limit: Duration, work: impl FnOnce() -> i32) -> io::Result<Outcome> {
-    let child = begin(work)?;
+    let child = spawn(work)?;
     match wait_in_time(child, limit)? {
         Some(outcome) => Ok(outcome),
         None => {
-            end(child)?;
+            terminate(child)?;
             Ok(Outcome::TimedOut)
         }
     }
 }
 
-/// Begins a child, in a process group of its own, that does `work` and ends with the code that it gives. Whatever this
+/// Starts a child, in a process group of its own, that does `work` and exits with the code that it returns. Whatever this
 /// program does with signals, in the child none is blocked and each has its default action.
-fn begin(work: impl FnOnce() -> i32) -> io::Result<Pid> {
-    // lab:hole begin
+fn spawn(work: impl FnOnce() -> i32) -> io::Result<Pid> {
+    // lab:hole spawn
     // No signal is to meet a handler of this program's in the child.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // SAFETY: this process has one thread, so the child may do whatever it could.
@@ -140,7 +140,7 @@ fn begin(work: impl FnOnce() -> i32) -> io::Result<Pid> {
 /// signals come, and however many: it is no error, and the limit stays where it is.
 fn wait_in_time(child: Pid, limit: Duration) -> io::Result<Option<Outcome>> {
     // lab:hole wait-in-time
-    let until = Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     // Blocked, SIGCHLD is kept until sigtimedwait takes it. So none is lost between the look and the wait.
     let ended = SigSet::from(Signal::SIGCHLD);
     let before = ended.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -153,7 +153,7 @@ fn wait_in_time(child: Pid, limit: Duration) -> io::Result<Option<Outcome>> {
             Ok(_) => {}
             Err(error) => break Err(error),
         }
-        let left = until.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break Ok(None);
         }
@@ -175,8 +175,8 @@ fn wait_in_time(child: Pid, limit: Duration) -> io::Result<Option<Outcome>> {
 
 /// Ends a child and all that it has started: asks its group with SIGTERM, gives the child [`GRACE`] to end in order, and then kills
 /// whatever is left. No zombie stays.
-fn end(child: Pid) -> io::Result<()> {
-    // lab:hole end
+fn terminate(child: Pid) -> io::Result<()> {
+    // lab:hole terminate
     // Errors say that nobody is left in the group, which is just what is wanted.
     let _ = signal::killpg(child, Signal::SIGTERM);
     let ended = wait_in_time(child, GRACE)?;

@@ -8,13 +8,13 @@
 //! signals serve                     # requests from standard input; SIGUSR1 reports, SIGTERM stops
 //! ```
 
-mod desk;
 mod limit;
+mod service;
 mod stop;
 mod wait;
 
-use desk::{Desk, say};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use service::{Service, print_line};
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 #[global_allocator]
-static HEAP: desk::Heap = desk::Heap;
+static HEAP: service::Heap = service::Heap;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -51,17 +51,17 @@ fn main() -> ExitCode {
 
 /// Waits for a file, and shows each look.
 fn wait_for(file: &str) -> io::Result<()> {
-    say("begun")?;
-    press_enter();
+    print_line("begun")?;
+    wait_for_enter();
     wait::wait_until(|| {
         let there = Path::new(file).exists();
-        let _ = say(if there { "looked: there" } else { "looked: not there" });
+        let _ = print_line(if there { "looked: there" } else { "looked: not there" });
         // Here is time for anything to happen: what was seen is already past. Enter goes on.
-        press_enter();
+        wait_for_enter();
         there
     })?;
-    say("come")?;
-    press_enter();
+    print_line("come")?;
+    wait_for_enter();
     Ok(())
 }
 
@@ -73,38 +73,44 @@ fn read(time: &str, times: usize) -> io::Result<()> {
     for _ in 0..times {
         match limit::read_in_time(&mut buffer, limit)? {
             Some(count) => {
-                say(&format!("read {}", String::from_utf8_lossy(&buffer[..count]).trim_end()))?;
+                print_line(&format!(
+                    "read {}",
+                    String::from_utf8_lossy(&buffer[..count]).trim_end()
+                ))?;
             }
             None => late += 1,
         }
     }
-    say(&format!("too late {late}"))?;
-    // No more than one call, and no patience with whoever interrupts it.
+    print_line(&format!("too late {late}"))?;
+    // No more than one call: a signal that interrupts it is an error.
     let count = nix::unistd::read(io::stdin(), &mut buffer)?;
-    say(&format!("later work {}", String::from_utf8_lossy(&buffer[..count]).trim_end()))
+    print_line(&format!("later work {}", String::from_utf8_lossy(&buffer[..count]).trim_end()))
 }
 
 /// Runs a command that may take so long, and says what came of it.
 fn limited(time: &str, command: &[&str]) -> io::Result<()> {
     let limit = duration(time)?;
-    signals_of_its_own()?;
+    set_signal_dispositions()?;
     let outcome = limit::run(limit, || match command {
         ["self"] => show_signals(),
         _ => execute(command),
     })?;
-    say(&outcome.to_string())?;
-    press_enter();
+    print_line(&outcome.to_string())?;
+    wait_for_enter();
     Ok(())
 }
 
-/// As most programs, this one has its ways with signals: it takes note of SIGTERM and of SIGUSR1, which interrupt what it
+/// As most programs, this one handles signals: it catches SIGTERM and SIGUSR1, which interrupt what it
 /// waits for; it ignores SIGHUP (and SIGPIPE, as all programs in Rust do), and blocks SIGUSR2.
-fn signals_of_its_own() -> io::Result<()> {
-    extern "C" fn take_note(_: libc::c_int) {}
-    let note = SigHandler::Handler(take_note);
-    let ways =
-        [(Signal::SIGTERM, note), (Signal::SIGUSR1, note), (Signal::SIGHUP, SigHandler::SigIgn)];
-    for (signal, handler) in ways {
+fn set_signal_dispositions() -> io::Result<()> {
+    extern "C" fn on_signal(_: libc::c_int) {}
+    let caught = SigHandler::Handler(on_signal);
+    let dispositions = [
+        (Signal::SIGTERM, caught),
+        (Signal::SIGUSR1, caught),
+        (Signal::SIGHUP, SigHandler::SigIgn),
+    ];
+    for (signal, handler) in dispositions {
         let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing.
         unsafe { sigaction(signal, &action) }?;
@@ -124,21 +130,21 @@ fn show_signals() -> i32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let lines = status.lines().filter(|line| line.starts_with("Sig") && !line.starts_with("SigQ"));
     for line in lines {
-        let _ = say(line);
+        let _ = print_line(line);
     }
     0
 }
 
 /// Serves requests until there are no more, or until SIGTERM.
 fn serve() -> io::Result<()> {
-    stop::watch()?;
-    say("ready")?;
-    let mut desk = Desk::default();
-    stop::serve(&mut desk)?;
-    say(&format!("bye {}", desk.served()))
+    stop::install_handlers()?;
+    print_line("ready")?;
+    let mut service = Service::default();
+    stop::serve(&mut service)?;
+    print_line(&format!("bye {}", service.served()))
 }
 
-fn press_enter() {
+fn wait_for_enter() {
     let _ = io::stdin().read_line(&mut String::new());
 }
 

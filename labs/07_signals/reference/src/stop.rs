@@ -1,7 +1,7 @@
 //! A server that reports on SIGUSR1, and on SIGTERM finishes what it has begun, and ends.
 
 // lab:canary curlew-07-stop
-use crate::desk::Desk;
+use crate::service::Service;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -31,8 +31,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
 // lab:end
 
 /// From now on SIGTERM and SIGUSR1 do not end this program. They may come at any time, in whatever number.
-pub fn watch() -> io::Result<()> {
-    // lab:hole watch
+pub fn install_handlers() -> io::Result<()> {
+    // lab:hole install
     let signals = [Signal::SIGTERM, Signal::SIGUSR1];
     // Blocked, they come only where `serve` waits for them, and interrupt nothing else.
     SigSet::from_iter(signals).thread_block()?;
@@ -47,31 +47,31 @@ pub fn watch() -> io::Result<()> {
     // lab:end
 }
 
-/// Serves the requests of `desk`, step by step, to the end of its input. After a SIGUSR1 it reports, soon. After a
+/// Serves the requests of `service`, step by step, to the end of its input. After a SIGUSR1 it reports, soon. After a
 /// SIGTERM it still finishes the request in hand, begins no other, and returns; at once if it has none in hand, though
 /// no request may ever come again. A second SIGTERM changes nothing.
-pub fn serve(desk: &mut Desk) -> io::Result<()> {
+pub fn serve(service: &mut Service) -> io::Result<()> {
     // lab:hole serve
-    let mut asleep = SigSet::thread_get_mask()?;
-    asleep.remove(Signal::SIGTERM);
-    asleep.remove(Signal::SIGUSR1);
+    let mut wait_mask = SigSet::thread_get_mask()?;
+    wait_mask.remove(Signal::SIGTERM);
+    wait_mask.remove(Signal::SIGUSR1);
     let stdin = io::stdin();
     loop {
         if REPORT.swap(false, Ordering::Relaxed) {
-            desk.report()?;
+            service.report()?;
         }
-        if STOP.load(Ordering::Relaxed) && !desk.busy() {
+        if STOP.load(Ordering::Relaxed) && !service.busy() {
             return Ok(());
         }
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut fds, None, Some(asleep)) {
-            Ok(_) if !desk.step()? => return Ok(()),
+        match ppoll(&mut fds, None, Some(wait_mask)) {
+            Ok(_) if !service.step()? => return Ok(()),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    // lab:stub // `desk.step()` waits for input. A signal just before it begins to wait is noticed by nobody.
-    // lab:stub let _ = desk;
+    // lab:stub // `service.step()` waits for input. A signal just before it begins to wait is noticed by nobody.
+    // lab:stub let _ = service;
     // lab:stub todo!("serve until it is time to stop")
     // lab:end
 }

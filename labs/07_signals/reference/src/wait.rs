@@ -16,11 +16,11 @@ pub fn wait_until(mut ready: impl FnMut() -> bool) -> io::Result<()> {
     let before = SigSet::from(Signal::SIGUSR1).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     // SAFETY: the handler does nothing. It is there because the signal would otherwise end the program.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
-    let mut asleep = before;
-    asleep.remove(Signal::SIGUSR1);
+    let mut wait_mask = before;
+    wait_mask.remove(Signal::SIGUSR1);
     while !ready() {
         // Lets the signal through and sleeps, both in one step; blocks it again before it returns.
-        asleep.suspend()?;
+        wait_mask.suspend()?;
     }
     Ok(before.thread_set_mask()?)
     // lab:stub // If the signal comes between your look and your `pause`: who wakes you? man 2 sigsuspend.

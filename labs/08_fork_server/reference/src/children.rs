@@ -1,4 +1,4 @@
-//! The children of a server: begun, counted, and waited for. Both programs use it.
+//! The children of a server: started, counted, and waited for. Both programs use it.
 
 // lab:canary wagtail-08-children
 use std::io;
@@ -10,31 +10,31 @@ static SERVED: AtomicU32 = AtomicU32::new(0);
 static LOST: AtomicU32 = AtomicU32::new(0);
 
 /// Counts a child by the status that it has left: 0 is a client served, all else one lost. A signal handler may call it.
-pub fn note(status: libc::c_int) {
+pub fn record(status: libc::c_int) {
     let served = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
     let count = if served { &SERVED } else { &LOST };
     count.fetch_add(1, Relaxed);
 }
 
 /// How many children have served their client, and how many have not: of those that were waited for.
-pub fn tally() -> (u32, u32) {
+pub fn counts() -> (u32, u32) {
     (SERVED.load(Relaxed), LOST.load(Relaxed))
 }
 
-/// Does `work`; gives what it gives, or 101 if it panics. A child that panics must not unwind into the parent's code.
-pub fn guarded(work: impl FnOnce() -> i32) -> i32 {
+/// Does `work`. Returns its code, or 101 if it panics. A child that panics must not unwind into the parent's code.
+pub fn catch_panic(work: impl FnOnce() -> i32) -> i32 {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(101)
 }
 
-/// Begins a child that does `work` (see [`guarded`]) and ends with the code that it gives, without coming back
-/// from here. Gives the child's number, or why there is no child.
-pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
+/// Starts a child that does `work` (see [`catch_panic`]) and exits with its code, without returning
+/// from here. Returns the child's process ID, or why there is no child.
+pub fn spawn(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
     // lab:hole fork
     // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let code = guarded(work);
+            let code = catch_panic(work);
             // Not `exit`: it would write out what the parent has in its buffers, once more.
             // SAFETY: it takes an integer and does not return.
             unsafe { libc::_exit(code) }
@@ -47,9 +47,9 @@ pub fn begin(work: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
     // lab:end
 }
 
-/// Called once, before the first child is begun.
-pub fn watch() -> io::Result<()> {
-    // lab:hole watch
+/// Called once, before the first child is started.
+pub fn prepare() -> io::Result<()> {
+    // lab:hole prepare
     extern "C" fn on_sigchld(_: libc::c_int) {
         // SAFETY: errno is this thread's. What `reap` calls is async-signal-safe: waitpid, and atomic counters.
         unsafe {
@@ -79,20 +79,20 @@ pub fn reap() {
     let mut status = 0;
     // SAFETY: `status` is a number of the right type and lives through the call.
     while unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) } > 0 {
-        note(status);
+        record(status);
     }
     // lab:stub // Nothing yet: look at `ps` after a client has gone.
     // lab:end
 }
 
 /// Waits until no child is left, and notes each.
-pub fn rest() -> io::Result<()> {
-    // lab:hole rest
+pub fn reap_all() -> io::Result<()> {
+    // lab:hole reap-all
     loop {
         let mut status = 0;
         // SAFETY: `status` is a number of the right type and lives through the call.
         if unsafe { libc::waitpid(-1, &mut status, 0) } > 0 {
-            note(status);
+            record(status);
             continue;
         }
         let error = io::Error::last_os_error();

@@ -39,23 +39,23 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let socket = UdpSocket::bind(options.address)?;
-    children::watch()?;
-    options::announce(socket.local_addr()?)?;
+    children::prepare()?;
+    options::print_address(socket.local_addr()?)?;
     let mut requests = 0;
     while options.count != Some(requests) {
         children::reap();
-        next_request(&socket, &options.root)?;
+        serve_next_request(&socket, &options.root)?;
         requests += 1;
     }
-    children::rest()?;
-    let (served, lost) = children::tally();
+    children::reap_all()?;
+    let (served, lost) = children::counts();
     println!("served {served}, lost {lost}");
     Ok(())
 }
 
 /// Waits for a request and has a child of its own answer it (see [`answer`]), without waiting for that child. If there
 /// can be no child, the client is told: `ERR busy MESSAGE`. Only what would go wrong for ever is an error.
-fn next_request(socket: &UdpSocket, root: &Path) -> io::Result<()> {
+fn serve_next_request(socket: &UdpSocket, root: &Path) -> io::Result<()> {
     // lab:hole request
     let mut bytes = [0; REQUEST_MAX];
     // The parent receives: there is one socket for all, and two who read from it take each other's requests.
@@ -65,7 +65,7 @@ fn next_request(socket: &UdpSocket, root: &Path) -> io::Result<()> {
             outcome => break outcome?,
         }
     };
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         let reply = answer(root, &bytes[..count]);
         match socket.send_to(reply.as_bytes(), client) {
             Ok(_) => 0,

@@ -41,7 +41,7 @@ fn usage(word: &str) -> io::Error {
 }
 
 /// The first line of output: where the program can be reached.
-pub fn announce(address: SocketAddr) -> io::Result<()> {
+pub fn print_address(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on {address}")?;
     stdout.flush()

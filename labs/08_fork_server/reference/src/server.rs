@@ -7,11 +7,9 @@
 
 // lab:canary wagtail-08-server
 mod children;
-mod converse;
 mod options;
-#[allow(dead_code, reason = "one of its functions is for servers that do not block")]
-mod session;
 
+use lab04::serve_blocking;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
     sockopt::ReuseAddr,
@@ -35,8 +33,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let listener = listen_on(options.address)?;
-    children::watch()?;
-    options::announce(listener.local_addr()?)?;
+    children::prepare()?;
+    options::print_address(listener.local_addr()?)?;
     // The end of this line comes at the end, so it stays in the buffer of this process, and in every copy of it.
     print!("clients:");
     let mut clients = 0;
@@ -49,8 +47,8 @@ fn run(options: &Options) -> io::Result<()> {
         serve(&listener, stream, &options.root);
         clients += 1;
     }
-    children::rest()?;
-    let (served, lost) = children::tally();
+    children::reap_all()?;
+    let (served, lost) = children::counts();
     println!("\nserved {served}, lost {lost}");
     Ok(())
 }
@@ -78,10 +76,10 @@ fn next_client(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 /// conversation came to its end, and with 1 if not. If there can be no child, the client is told: `ERR busy MESSAGE`.
 fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     // lab:hole serve
-    let child = children::begin(|| {
+    let child = children::spawn(|| {
         // SAFETY: the child ends by `_exit`, so nobody uses this descriptor or closes it again.
         unsafe { libc::close(listener.as_raw_fd()) };
-        match converse(&stream, root) {
+        match serve_client(&stream, root) {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("server: a client was lost: {error}");
@@ -100,10 +98,10 @@ fn serve(listener: &TcpListener, stream: TcpStream, root: &Path) {
     // lab:end
 }
 
-/// One client's conversation, from the first byte to the last.
-fn converse(stream: &TcpStream, root: &Path) -> io::Result<()> {
+/// Serves one client until its session is over.
+fn serve_client(stream: &TcpStream, root: &Path) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    converse::converse(stream, root)
+    serve_blocking(stream, root)
 }
 
 /// A listening socket. That of std has room for no more than 128 clients that are not accepted yet.

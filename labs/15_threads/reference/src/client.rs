@@ -1,7 +1,7 @@
 //! One client: its connection, and what is to be done for it. There is nothing to do in this file.
 
-use crate::converse::converse;
-use crate::stats::{self, Stats};
+use crate::stats::{Stats, serve_and_count};
+use lab04::serve_blocking;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// The one at the other end of `stream`, who will be served what is below `root`.
+    /// The client at the other end of `stream`, which is served the files below `root`.
     pub fn new(stream: TcpStream, root: &Path, stats: &Arc<Stats>) -> Client {
         Client { stream, root: root.to_owned(), stats: stats.clone() }
     }
 
     /// Serves it to its end, which may take as long as the client likes. **It may panic.**
     pub fn serve(self) {
-        stats::serve(&self, &self.stats);
+        serve_and_count(|| self.run_session(), &self.stats);
     }
 
-    /// Tells it that there is no room.
+    /// Refuses it: replies that there is no room.
     pub fn refuse(self) {
         let mut stream = &self.stream;
         let _ = stream.write_all(b"ERR busy no room for another client\n");
@@ -39,28 +39,25 @@ impl Client {
         let _ = stream.read(&mut [0; 4096]);
     }
 
-    /// The conversation from the first byte to the last. Gives how many bytes were sent. **It may panic.**
-    pub fn converse(&self) -> u64 {
+    /// Runs the session from the first byte to the last. Returns how many bytes were sent. **It may panic.**
+    fn run_session(&self) -> u64 {
         let mut sent = 0;
-        if let Err(error) = self.talk(&mut sent) {
+        let stream = CountingStream { stream: &self.stream, sent: &mut sent };
+        let served = self.stream.set_nodelay(true);
+        if let Err(error) = served.and_then(|()| serve_blocking(stream, &self.root)) {
             eprintln!("a client was lost: {error}");
         }
         sent
     }
-
-    fn talk(&self, sent: &mut u64) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
-        converse(Counted { stream: &self.stream, sent }, &self.root)
-    }
 }
 
 /// A connection that counts what is sent, and has the defect.
-struct Counted<'a> {
+struct CountingStream<'a> {
     stream: &'a TcpStream,
     sent: &'a mut u64,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountingStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         if buffer[..count].windows(DEFECT.len()).any(|word| word == DEFECT) {
@@ -70,7 +67,7 @@ impl Read for Counted<'_> {
     }
 }
 
-impl Write for Counted<'_> {
+impl Write for CountingStream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.stream.write(bytes)?;
         *self.sent += count as u64;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// How many steps the numbers of a range take in all to come down to 1, where an even one is halved and an odd one
 /// becomes 3n + 1 (Collatz). The job of a range is the sum of the jobs of its parts.
 pub fn work(range: Range<u64>) -> u64 {
-    hold(&range);
+    wait_if_held(&range);
     range.map(steps).sum()
 }
 
@@ -20,8 +20,8 @@ fn steps(mut number: u64) -> u64 {
     steps
 }
 
-/// With `LAB_HOLD` in the environment, every part of the job says that it has begun, and waits for a line of input.
-fn hold(range: &Range<u64>) {
+/// With `LAB_HOLD` in the environment, every part of the job prints that it has begun, and waits for a line of input.
+fn wait_if_held(range: &Range<u64>) {
     static HOLD: OnceLock<bool> = OnceLock::new();
     if *HOLD.get_or_init(|| std::env::var_os("LAB_HOLD").is_some()) {
         let mut stdout = io::stdout().lock();

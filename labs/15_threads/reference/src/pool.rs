@@ -17,12 +17,12 @@ pub struct Pool {
 }
 
 // lab:hole pool-shared
-/// What the workers and the one who gives them clients have in common.
+/// What the workers share with the thread that accepts.
 struct Shared {
     capacity: usize,
     queue: Mutex<Queue>,
-    /// Rung when the queue has changed.
-    bell: Condvar,
+    /// Notified when the queue has changed.
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Queue {
     clients: VecDeque<Client>,
     closed: bool,
 }
-// lab:stub /// What the workers and the one who gives them clients have in common.
+// lab:stub /// What the workers share with the thread that accepts.
 // lab:stub struct Shared {}
 // lab:end
 
@@ -38,8 +38,8 @@ impl Pool {
     /// `workers` threads, which begin at once. Beside the clients that they serve, `capacity` may wait.
     pub fn start(workers: usize, capacity: usize) -> io::Result<Pool> {
         // lab:hole pool-start
-        let (queue, bell) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { capacity, queue, bell });
+        let (queue, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { capacity, queue, changed });
         let start = |n| {
             let shared = shared.clone();
             thread::Builder::new().name(format!("worker-{n}")).spawn(move || work(&shared))
@@ -50,8 +50,8 @@ impl Pool {
         // lab:end
     }
 
-    /// Gives this client to the pool, and does not wait until it is served. Where `capacity` clients wait already, it is
-    /// given back, and will be told that there is no room. (To wait until there is room is right as well.)
+    /// Hands this client to the pool, and does not wait until it is served. Where `capacity` clients wait already, it is
+    /// returned, and will be refused. (To wait until there is room is right as well.)
     pub fn offer(&self, client: Client) -> Result<(), Client> {
         // lab:hole pool-offer
         let mut queue = self.shared.queue.lock().unwrap();
@@ -60,7 +60,7 @@ impl Pool {
         }
         queue.clients.push_back(client);
         drop(queue);
-        self.shared.bell.notify_one();
+        self.shared.changed.notify_one();
         Ok(())
         // lab:stub // First the state, then the notification. Which of the two needs the lock?
         // lab:stub todo!("put the client into the queue, unless it is full, and wake a worker")
@@ -71,7 +71,7 @@ impl Pool {
     pub fn finish(self) {
         // lab:hole pool-finish
         self.shared.queue.lock().unwrap().closed = true;
-        self.shared.bell.notify_all();
+        self.shared.changed.notify_all();
         for worker in self.workers {
             let _ = worker.join();
         }
@@ -101,7 +101,7 @@ fn work(shared: &Shared) {
             if queue.closed {
                 return None;
             }
-            queue = shared.bell.wait(queue).unwrap();
+            queue = shared.changed.wait(queue).unwrap();
         }
     }
     // lab:stub // Who else needs the lock while you serve? And what does a panic in `client.serve()` end?

@@ -8,9 +8,7 @@
 //! SIGTERM or SIGINT: it takes no more clients, serves those that it has to their end, says how many they were, and ends.
 
 mod client;
-mod converse;
 mod pool;
-mod session;
 mod stats;
 mod sync;
 mod threads;
@@ -32,24 +30,24 @@ use std::thread;
 use std::time::Duration;
 use threads::Threads;
 
-/// The threads that serve.
-enum Crew {
+/// How clients are served.
+enum Model {
     Threads(Threads),
     Pool(Pool),
 }
 
-impl Crew {
+impl Model {
     fn offer(&self, client: Client) -> Result<(), Client> {
         match self {
-            Crew::Threads(threads) => threads.offer(client),
-            Crew::Pool(pool) => pool.offer(client),
+            Model::Threads(threads) => threads.offer(client),
+            Model::Pool(pool) => pool.offer(client),
         }
     }
 
     fn finish(self) {
         match self {
-            Crew::Threads(threads) => threads.finish(),
-            Crew::Pool(pool) => pool.finish(),
+            Model::Threads(threads) => threads.finish(),
+            Model::Pool(pool) => pool.finish(),
         }
     }
 }
@@ -74,23 +72,23 @@ fn main() -> io::Result<()> {
 
     let listener = listen(options.address)?;
     let stats = Arc::new(Stats::default());
-    let crew = match &options.model[..] {
-        "thread" => Crew::Threads(Threads::start(options.limit)),
-        "pool" => Crew::Pool(Pool::start(options.workers, options.queue)?),
+    let model = match &options.model[..] {
+        "thread" => Model::Threads(Threads::start(options.limit)),
+        "pool" => Model::Pool(Pool::start(options.workers, options.queue)?),
         other => return Err(io::Error::other(format!("--model {other}: expected thread or pool"))),
     };
-    say(&format!("listening on {}", listener.local_addr()?))?;
-    accept(&listener, &signals, &crew, &options.root, &stats)?;
+    print_line(&format!("listening on {}", listener.local_addr()?))?;
+    accept(&listener, &signals, &model, &options.root, &stats)?;
     drop(listener);
-    crew.finish();
-    say(&format!("served {} clients, {} bytes", stats.clients(), stats.bytes()))
+    model.finish();
+    print_line(&format!("served {} clients, {} bytes", stats.clients(), stats.bytes()))
 }
 
-/// Takes clients and gives them to the crew until a signal comes.
+/// Accepts clients and hands them to the model until a signal comes.
 fn accept(
     listener: &TcpListener,
     signals: &SignalFd,
-    crew: &Crew,
+    model: &Model,
     root: &Path,
     stats: &Arc<Stats>,
 ) -> io::Result<()> {
@@ -110,7 +108,7 @@ fn accept(
         match listener.accept() {
             Ok((stream, _)) => {
                 let client = Client::new(stream, root, stats);
-                if let Err(client) = crew.offer(client) {
+                if let Err(client) = model.offer(client) {
                     client.refuse();
                 }
             }
@@ -163,7 +161,7 @@ fn options() -> io::Result<Options> {
     Ok(options)
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()

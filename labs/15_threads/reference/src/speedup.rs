@@ -21,12 +21,12 @@ fn split(range: Range<u64>, threads: u64) -> u64 {
     // lab:hole split
     let length = range.end.saturating_sub(range.start);
     // Where part `n` begins; rounded, so that no number is lost.
-    let border =
+    let bound =
         |n: u64| range.start + (u128::from(length) * u128::from(n) / u128::from(threads)) as u64;
     thread::scope(|scope| {
         // All are started before the first is waited for.
         let parts: Vec<_> = (0..threads)
-            .map(|n| (border(n), border(n + 1)))
+            .map(|n| (bound(n), bound(n + 1)))
             .map(|(from, to)| scope.spawn(move || work(from..to)))
             .collect();
         parts.into_iter().map(|part| part.join().unwrap()).sum()

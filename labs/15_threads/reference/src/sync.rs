@@ -6,8 +6,8 @@
 //! | `LAB_SYNC=` | what happens |
 //! |---|---|
 //! | `spurious` | `Condvar::wait` returns without a notification, again and again |
-//! | `early` | who has notified pauses: the woken thread is there first |
-//! | `late` | who was woken, has loaded a value or wants a lock pauses: others are there first |
+//! | `early` | a thread that has notified pauses: the woken thread runs first |
+//! | `late` | a thread that was woken, has loaded a value or wants a lock pauses: others run first |
 //!
 //! A right program works all the same, only slower.
 
@@ -18,25 +18,25 @@ use std::thread;
 use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
-    Usual,
+enum Disturbance {
+    None,
     Spurious,
     Early,
     Late,
 }
 
-fn mood() -> Mood {
-    static MOOD: OnceLock<Mood> = OnceLock::new();
-    *MOOD.get_or_init(|| match std::env::var("LAB_SYNC").as_deref() {
-        Ok("spurious") => Mood::Spurious,
-        Ok("early") => Mood::Early,
-        Ok("late") => Mood::Late,
-        _ => Mood::Usual,
+fn disturbance() -> Disturbance {
+    static DISTURBANCE: OnceLock<Disturbance> = OnceLock::new();
+    *DISTURBANCE.get_or_init(|| match std::env::var("LAB_SYNC").as_deref() {
+        Ok("spurious") => Disturbance::Spurious,
+        Ok("early") => Disturbance::Early,
+        Ok("late") => Disturbance::Late,
+        _ => Disturbance::None,
     })
 }
 
-fn dawdle(when: Mood, millis: u64) {
-    if mood() == when {
+fn delay_if(when: Disturbance, millis: u64) {
+    if disturbance() == when {
         thread::park_timeout(Duration::from_millis(millis));
     }
 }
@@ -53,7 +53,7 @@ impl<T> Mutex<T> {
 
     /// Waits until it has the lock. An error if a thread has panicked while it held it.
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        dawdle(Mood::Late, 2);
+        delay_if(Disturbance::Late, 2);
         guarded(&self.0, self.0.lock())
     }
 }
@@ -102,16 +102,16 @@ impl Condvar {
     /// Gives the lock back, waits, and takes it again. It may return without a notification.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let MutexGuard { mutex, guard } = guard;
-        if mood() == Mood::Spurious {
+        if disturbance() == Disturbance::Spurious {
             let woken = self.0.wait_timeout(guard, Duration::from_millis(1));
             let woken = woken.map(|(guard, _)| guard);
             return guarded(mutex, woken.map_err(|poison| PoisonError::new(poison.into_inner().0)));
         }
         let woken = self.0.wait(guard);
-        if mood() == Mood::Late {
+        if disturbance() == Disturbance::Late {
             // It is awake, and has the lock not before others have had it.
             drop(woken);
-            dawdle(Mood::Late, 50);
+            delay_if(Disturbance::Late, 50);
             return guarded(mutex, mutex.lock());
         }
         guarded(mutex, woken)
@@ -132,13 +132,13 @@ impl Condvar {
     /// Wakes one that waits now, if there is one.
     pub fn notify_one(&self) {
         self.0.notify_one();
-        dawdle(Mood::Early, 30);
+        delay_if(Disturbance::Early, 30);
     }
 
     /// Wakes all that wait now.
     pub fn notify_all(&self) {
         self.0.notify_all();
-        dawdle(Mood::Early, 30);
+        delay_if(Disturbance::Early, 30);
     }
 }
 
@@ -155,7 +155,7 @@ impl AtomicU64 {
     /// What it is now; the next moment it may be another.
     pub fn load(&self, order: Ordering) -> u64 {
         let value = self.0.load(order);
-        dawdle(Mood::Late, 50);
+        delay_if(Disturbance::Late, 50);
         value
     }
 

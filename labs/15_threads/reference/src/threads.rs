@@ -17,16 +17,16 @@ pub struct Threads {
 #[derive(Default)]
 struct State {
     busy: Mutex<usize>,
-    left: Condvar,
+    finished: Condvar,
 }
 
-/// One of the places, taken. It is given back in whatever way its thread ends.
-struct Place(Arc<State>);
+/// The right to run one thread. It is returned in whatever way its thread ends.
+struct Permit(Arc<State>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         *self.0.busy.lock().unwrap() -= 1;
-        self.0.left.notify_all();
+        self.0.finished.notify_all();
     }
 }
 // lab:stub /// What the threads and the one that starts them have in common: how many there are, for example.
@@ -41,7 +41,7 @@ impl Threads {
     }
 
     /// Starts a thread that serves this client, and does not wait for it. With `limit` threads at work, the client is
-    /// given back, and will be told that there is no room. (To wait until there is room is right as well.)
+    /// returned, and will be refused. (To wait until there is room is right as well.)
     pub fn offer(&self, client: Client) -> Result<(), Client> {
         // lab:hole thread-offer
         let mut busy = self.state.busy.lock().unwrap();
@@ -50,11 +50,11 @@ impl Threads {
         }
         *busy += 1;
         drop(busy);
-        let place = Place(self.state.clone());
+        let permit = Permit(self.state.clone());
         // Not `thread::spawn`, which panics where the system has no thread left. Then the closure is dropped, and with
-        // it the place and the client.
+        // it the permit and the client.
         let started = thread::Builder::new().spawn(move || {
-            let _place = place;
+            let _permit = permit;
             client.serve();
         });
         if let Err(error) = started {
@@ -71,7 +71,7 @@ impl Threads {
         // lab:hole thread-finish
         let mut busy = self.state.busy.lock().unwrap();
         while *busy > 0 {
-            busy = self.state.left.wait(busy).unwrap();
+            busy = self.state.finished.wait(busy).unwrap();
         }
         // lab:stub // The program ends when `main` returns. What happens to the other threads then?
         // lab:stub todo!("wait for the threads")

@@ -1,7 +1,7 @@
 //! The server's side of one connection, on a socket that never makes it wait.
 
 // lab:canary sandpiper-17-client
-use crate::session::Session;
+use lab04::Session;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,15 +16,15 @@ pub struct Ready {
     pub output: bool,
 }
 
-/// What came of a client's turn.
+/// What [`Client::advance`] has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// There was nothing that could be done.
-    Nothing,
-    /// Bytes have come or gone.
-    Something,
-    /// The client is gone, or has to go: it is dropped, which closes its socket.
-    Over,
+pub enum Progress {
+    /// No byte could be moved.
+    None,
+    /// Bytes were received or sent.
+    Moved,
+    /// The session is over, or the connection is broken: the client is to be dropped, which closes its socket.
+    Finished,
 }
 
 /// One client.
@@ -54,7 +54,7 @@ impl Client {
         Ok(Client { stream, session: Session::new(root)? })
     }
 
-    /// What this client's socket has to be ready for, for the next step of the conversation.
+    /// What this client's socket has to be ready for, for the next step of the session.
     pub fn wants(&self) -> Ready {
         // lab:hole wants
         // One or the other: an idle socket has room nearly always, so who waits for room without need does not wait.
@@ -65,10 +65,10 @@ impl Client {
         // lab:end
     }
 
-    /// Gives this client its turn: does what it `wants` and is `ready` for, a bounded amount of it. Whatever fails,
+    /// Does what this client `wants` and is `ready` for, a bounded amount of it. Whatever fails,
     /// fails for this client alone.
-    pub fn turn(&mut self, ready: Ready) -> Turn {
-        // lab:hole turn
+    pub fn advance(&mut self, ready: Ready) -> Progress {
+        // lab:hole advance
         let mut moved = Ok(false);
         if ready.input && self.wants().input {
             moved = self.receive();
@@ -78,12 +78,12 @@ impl Client {
             moved = self.send().map(|sent| sent || matches!(moved, Ok(true)));
         }
         match moved {
-            _ if self.session.is_over() => Turn::Over,
-            Ok(true) => Turn::Something,
-            Ok(false) => Turn::Nothing,
+            _ if self.session.is_over() => Progress::Finished,
+            Ok(true) => Progress::Moved,
+            Ok(false) => Progress::None,
             Err(error) => {
                 eprintln!("a client was lost: {error}");
-                Turn::Over
+                Progress::Finished
             }
         }
         // lab:stub // receive and send below do the work. What becomes of their errors? When is the client over?
@@ -92,14 +92,14 @@ impl Client {
         // lab:end
     }
 
-    /// Reads once. Gives whether anything came: bytes, or the end.
+    /// Reads once. Returns whether anything came: bytes, or the end.
     fn receive(&mut self) -> io::Result<bool> {
         // lab:hole read
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => self.session.ended(),
             Ok(count) => self.session.received(&bytes[..count]),
-            Err(error) if is_for_later(&error) => return Ok(false),
+            Err(error) if would_block(&error) => return Ok(false),
             Err(error) => return Err(error),
         }
         Ok(true)
@@ -108,7 +108,7 @@ impl Client {
         // lab:end
     }
 
-    /// Writes once. Gives whether anything went.
+    /// Writes once. Returns whether anything was sent.
     fn send(&mut self) -> io::Result<bool> {
         // lab:hole write
         let output = self.session.output()?;
@@ -117,7 +117,7 @@ impl Client {
         }
         match self.stream.write(output) {
             Ok(count) => self.session.sent(count),
-            Err(error) if is_for_later(&error) => return Ok(false),
+            Err(error) if would_block(&error) => return Ok(false),
             Err(error) => return Err(error),
         }
         Ok(true)
@@ -127,7 +127,7 @@ impl Client {
     }
 }
 
-/// Whether this is no failure at all: not now, but perhaps later.
-fn is_for_later(error: &io::Error) -> bool {
+/// Whether the call can be repeated later: it would block, or a signal interrupted it.
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -7,13 +7,12 @@
 //! ```
 
 mod client;
-mod door;
+mod listener;
 mod poll;
 mod select;
-mod session;
 mod spin;
 
-use door::Door;
+use listener::Listener;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -54,12 +53,12 @@ fn serve() -> io::Result<()> {
     raise_limit();
     reserve(reserved)?;
     let address = listener.local_addr()?;
-    let door = Door::open(listener, root)?;
+    let listener = Listener::new(listener, root)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on {address}")?;
     stdout.flush()?;
     drop(stdout);
-    serve(door)
+    serve(listener)
 }
 
 fn wrong(what: &str) -> io::Error {

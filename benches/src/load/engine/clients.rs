@@ -1,0 +1,174 @@
+//! All clients of a run, and in which order they take requests.
+
+use super::client::{Client, Stage};
+use crate::load::recording::Totals;
+use crate::load::workload::{Arrivals, Lifetime, Profile, Workload};
+use std::collections::VecDeque;
+use std::mem;
+use std::ops::{Index, IndexMut};
+
+/// How long a client waits after an error before it connects again, in nanoseconds.
+const BACK_OFF: u64 = 100_000_000;
+
+/// All clients of a run, by number.
+pub(super) struct Clients {
+    all: Vec<Client>,
+    /// Those that can take a request, in an open loop.
+    ready: VecDeque<u32>,
+    /// Those that rest, and until when.
+    resting: VecDeque<(u64, u32)>,
+    slow: Vec<u32>,
+    /// The pipelining depth.
+    depth: usize,
+    /// So many of them are to work: the first ones.
+    active: usize,
+    /// So many of the active ones have begun to connect.
+    started: usize,
+    /// How many have a connection.
+    pub(super) open: usize,
+    /// How many have begun a connection that is not made yet.
+    pub(super) connecting: usize,
+}
+
+impl Clients {
+    /// The clients of `workload`; so many of them are to work as its first phase has.
+    pub(super) fn new(workload: &Workload) -> Clients {
+        let count = workload.most_connections();
+        let share = workload.slow_share;
+        let slow = (share * count as f64).ceil() as usize;
+        let steady = workload.profile == Profile::Steady;
+        // Where clients are added, slow ones are among those that are added.
+        let is_slow = |client: usize| match steady {
+            true => client < slow,
+            false => (share * client as f64).floor() < (share * (client + 1) as f64).floor(),
+        };
+        let active = match (workload.arrivals, workload.phases().first()) {
+            (Arrivals::Closed, Some(first)) => first.from as usize,
+            _ => count,
+        };
+        let per_request = workload.lifetime == Lifetime::PerRequest;
+        Clients {
+            all: (0..count).map(|client| Client::new(is_slow(client))).collect(),
+            ready: VecDeque::with_capacity(count),
+            resting: VecDeque::new(),
+            slow: (0..count as u32).filter(|client| is_slow(*client as usize)).collect(),
+            depth: if per_request { 1 } else { workload.pipelining },
+            active,
+            started: active,
+            open: 0,
+            connecting: 0,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The numbers of the slow ones.
+    pub(super) fn slow(&self) -> &[u32] {
+        &self.slow
+    }
+
+    pub(super) fn can_take(&self, client: usize) -> bool {
+        self.all[client].can_take(self.depth)
+    }
+
+    /// Queues a client for the next request of an open loop, if it can take one.
+    pub(super) fn queue(&mut self, client: usize) {
+        if self.can_take(client) && !self.all[client].queued {
+            self.all[client].queued = true;
+            self.ready.push_back(client as u32);
+        }
+    }
+
+    /// The client that takes the next request of an open loop, if any can.
+    pub(super) fn take_ready(&mut self) -> Option<usize> {
+        while let Some(client) = self.ready.pop_front() {
+            let client = client as usize;
+            self.all[client].queued = false;
+            if self.can_take(client) {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// Has a client rest after an error.
+    pub(super) fn rest(&mut self, client: usize, now: u64) {
+        self.all[client].stage = Stage::Resting;
+        self.resting.push_back((now + BACK_OFF, client as u32));
+    }
+
+    /// The next client that has rested long enough; it may be used again.
+    pub(super) fn take_rested(&mut self, now: u64) -> Option<usize> {
+        let (_, client) = self.resting.pop_front_if(|(until, _)| *until <= now)?;
+        self.all[client as usize].stage = Stage::Closed;
+        Some(client as usize)
+    }
+
+    /// Sets how many clients are to work; returns how many there were.
+    pub(super) fn resize(&mut self, clients: usize) -> usize {
+        self.started = self.started.min(clients);
+        mem::replace(&mut self.active, clients)
+    }
+
+    /// The next active client that has not begun to connect; it is taken to have begun now.
+    pub(super) fn start_next(&mut self) -> Option<usize> {
+        (self.started < self.active).then(|| {
+            self.started += 1;
+            self.started - 1
+        })
+    }
+
+    pub(super) fn all_started(&self) -> bool {
+        self.started == self.active
+    }
+
+    /// Begins to count finished requests.
+    pub(super) fn reset_finished(&mut self) {
+        self.all.iter_mut().for_each(|client| client.finished = 0);
+    }
+
+    /// How many requests each of the first `count` clients has finished.
+    pub(super) fn finished(&self, count: usize) -> Vec<u64> {
+        self.all[..count].iter().map(|client| client.finished).collect()
+    }
+
+    /// `totals` with the counts of connections and clients. In a ramp, a client that still connects is not
+    /// counted as refused.
+    pub(super) fn count_into(&self, totals: Totals, ramp: bool) -> Totals {
+        let asked = totals.connections_asked;
+        let clients = || self.all.iter().take(asked as usize);
+        // A client that was never needed was not refused.
+        let tried =
+            |client: &&Client| client.generation > 0 || client.stage == Stage::Connecting && !ramp;
+        let unmade = clients().filter(tried).filter(|client| !client.made).count() as u64;
+        Totals {
+            connections_made: asked.saturating_sub(unmade),
+            clients_served: clients().filter(|client| client.finished > 0).count() as u64,
+            ..totals
+        }
+    }
+}
+
+impl Index<usize> for Clients {
+    type Output = Client;
+
+    fn index(&self, client: usize) -> &Client {
+        &self.all[client]
+    }
+}
+
+impl IndexMut<usize> for Clients {
+    fn index_mut(&mut self, client: usize) -> &mut Client {
+        &mut self.all[client]
+    }
+}

@@ -1,0 +1,208 @@
+//! Tables of figures as rows of text, for the page and for the terminal.
+
+use super::notes::Notes;
+use super::sweeps::{closed, level};
+use super::{Case, Comparison, Metric, NONE, Recording, ServerResult, Timeline};
+use crate::load::stats::{Difference, Direction, Ratio};
+use crate::text::{self, digits, nanos, whole};
+
+/// Stands beside a rate that is above half of what the generator itself can do.
+pub const NEAR: &str = "^";
+
+/// Whether a rate is so near to what the generator can do that the generator may be what is seen.
+pub fn is_near(case: &Case, rate: Option<f64>) -> bool {
+    matches!((case.ceiling, rate), (Some(ceiling), Some(rate)) if rate > 0.5 * ceiling)
+}
+
+/// A rate, marked where it is near to what the generator itself can do.
+pub fn rate_cell(case: &Case, rate: Option<f64>) -> String {
+    let mark = if is_near(case, rate) { NEAR } else { "" };
+    Metric::Rate.show(rate) + mark
+}
+
+/// What the generator itself can do, and what that means for the others.
+pub fn ceiling_note(ceiling: f64) -> String {
+    format!(
+        "The generator itself can do {} of these (null run). A rate above half of that is marked {NEAR}: the generator may be its limit.",
+        text::rate(ceiling)
+    )
+}
+
+/// The columns of a case's table, between the server and its mark.
+pub(super) const COLUMNS: [Metric; 9] = [
+    Metric::P50,
+    Metric::P99,
+    Metric::P999,
+    Metric::Max,
+    Metric::Errors,
+    Metric::Served,
+    Metric::Switches,
+    Metric::Cpu,
+    Metric::Memory,
+];
+
+/// The table of a case; the first row is its head. No server is ever left out.
+pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
+    let baseline = comparison.baseline_of(case).unwrap_or_default();
+    let mut head = vec!["server".to_owned(), "rate".to_owned(), format!("to {baseline}")];
+    head.extend(COLUMNS.iter().map(|metric| metric.heading().to_owned()));
+    head.push("rounds".to_owned());
+    head.push("mark".to_owned());
+    let mut rows = vec![head];
+    for result in &case.results {
+        let ratio = match result.server == baseline {
+            true => "1".to_owned(),
+            false => ratio_text(case.ratio(Metric::Rate, &result.server, baseline)),
+        };
+        let mut row =
+            vec![result.server.clone(), rate_cell(case, result.median(Metric::Rate)), ratio];
+        row.extend(COLUMNS.iter().map(|metric| metric.show(result.median(*metric))));
+        row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
+        row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
+        rows.push(row);
+    }
+    rows
+}
+
+/// A ratio and its interval, or that no difference is shown, in a few words.
+pub(crate) fn ratio_text(ratio: Option<Ratio>) -> String {
+    let Some(ratio) = ratio else { return NONE.to_owned() };
+    let Some((low, high)) = ratio.interval else {
+        return format!("{} × (one round: no interval)", digits(ratio.value));
+    };
+    let interval = format!("{} to {}", digits(low), digits(high));
+    match ratio.difference() {
+        Difference::Shown(Direction::Higher | Direction::Lower) => {
+            format!("{} × ({interval})", digits(ratio.value))
+        }
+        Difference::NotShown => format!("no difference shown ({interval})"),
+    }
+}
+
+/// Every server, with its number and what came of it in a case.
+pub(super) fn entries<'a>(
+    servers: &'a [&'a str],
+    case: &'a Case,
+) -> impl Iterator<Item = (usize, &'a str, Option<&'a ServerResult>)> {
+    servers.iter().enumerate().map(|(look, &name)| (look, name, case.result(name)))
+}
+
+/// A metric of every server in every case of a sweep.
+pub(super) fn of_sweep(
+    servers: &[&str],
+    sweep: &[&Case],
+    metric: Metric,
+    notes: &Notes,
+) -> Vec<Vec<String>> {
+    let head = sweep.iter().map(|case| whole(level(case)));
+    let what = match sweep.first().is_none_or(|case| closed(case)) {
+        true => "connections",
+        false => "planned per second",
+    };
+    let mut rows = vec![std::iter::once(what.to_owned()).chain(head).collect::<Vec<_>>()];
+    for server in servers {
+        let cells = sweep.iter().map(|case| {
+            let value = case.result(server).and_then(|r| r.median(metric));
+            marked(cell(metric, value, case), server, case, notes)
+        });
+        rows.push(std::iter::once((*server).to_owned()).chain(cells).collect());
+    }
+    if metric == Metric::Rate && sweep.iter().any(|case| case.ceiling.is_some()) {
+        let ceilings = sweep.iter().map(|case| metric.show(case.ceiling));
+        rows.push(std::iter::once("the generator itself".to_owned()).chain(ceilings).collect());
+    }
+    rows
+}
+
+fn cell(metric: Metric, value: Option<f64>, case: &Case) -> String {
+    match metric {
+        Metric::Rate => rate_cell(case, value),
+        _ => metric.show(value),
+    }
+}
+
+/// A cell with its mark, if it needs one, and the number of the note that says why.
+fn marked(text: String, server: &str, case: &Case, notes: &Notes) -> String {
+    let invalid = case.result(server).is_some_and(ServerResult::is_invalid);
+    let mark = if invalid && text != NONE { " !" } else { "" };
+    format!("{text}{mark}{}", notes.mark(server, case))
+}
+
+/// Several metrics of every server in a case.
+pub(super) fn of_metrics(
+    servers: &[&str],
+    case: &Case,
+    metrics: &[Metric],
+    notes: &Notes,
+) -> Vec<Vec<String>> {
+    let head = metrics.iter().map(|metric| metric.heading().to_owned());
+    let mut rows = vec![std::iter::once("server".to_owned()).chain(head).collect::<Vec<_>>()];
+    for (_, name, result) in entries(servers, case) {
+        let cells = metrics.iter().enumerate().map(|(n, metric)| {
+            let text = cell(*metric, result.and_then(|r| r.median(*metric)), case);
+            // Once in a row is enough.
+            if n == 0 { marked(text, name, case, notes) } else { text }
+        });
+        rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+    }
+    rows
+}
+
+/// A metric of every server, and its ratio to the baseline.
+pub(super) fn of_ratios(
+    comparison: &Comparison,
+    servers: &[&str],
+    case: &Case,
+    metric: Metric,
+    notes: &Notes,
+) -> Vec<Vec<String>> {
+    let baseline = comparison.baseline_of(case).unwrap_or_default();
+    let heading = metric.heading().to_owned();
+    let mut rows =
+        vec![vec!["server".to_owned(), heading, format!("to {baseline}"), "pairs".to_owned()]];
+    for (_, name, result) in entries(servers, case) {
+        let ratio = case.ratio(metric, name, baseline).filter(|_| name != baseline);
+        let text = cell(metric, result.and_then(|r| r.median(metric)), case);
+        rows.push(vec![
+            name.to_owned(),
+            marked(text, name, case, notes),
+            if name == baseline { "1".to_owned() } else { ratio_text(ratio) },
+            ratio.map_or(NONE.to_owned(), |r| r.rounds.to_string()),
+        ]);
+    }
+    rows
+}
+
+/// What each tenth of a second of some runs came to.
+pub(super) fn of_intervals(runs: &[&Recording]) -> Vec<Vec<String>> {
+    let head = ["at, s", "done", "errors", "p50", "p99", "max"].map(str::to_owned).to_vec();
+    let all = runs.iter().flat_map(|run| run.intervals.iter().map(|i| (run.since + i.at, i)));
+    let rows = all.map(|(at, i)| {
+        vec![
+            digits(at),
+            whole(i.done as f64),
+            whole(i.errors as f64),
+            nanos(i.p50 as f64),
+            nanos(i.p99 as f64),
+            nanos(i.max as f64),
+        ]
+    });
+    std::iter::once(head).chain(rows).collect()
+}
+
+/// The spans of a timeline, the first 400 of them.
+pub(super) fn of_timeline(timeline: &Timeline) -> Vec<Vec<String>> {
+    let spans =
+        timeline.lanes.iter().flat_map(|lane| lane.spans.iter().map(move |span| (lane, span)));
+    let head = ["worker", "request", "what", "from", "to"].map(str::to_owned).to_vec();
+    let rows = spans.take(400).map(|(lane, span)| {
+        vec![
+            lane.name.clone(),
+            span.request.to_string(),
+            span.kind.clone(),
+            nanos(span.start_us as f64 * 1e3),
+            nanos(span.end_us as f64 * 1e3),
+        ]
+    });
+    std::iter::once(head).chain(rows).collect()
+}

@@ -1,0 +1,164 @@
+//! The HTTP side of a session: what a request asks for, and the replies that only HTTP has.
+
+use super::body::{AfterReply, FileRange, PutRefusal, inline_length};
+use super::job::{FileWork, ListFormat};
+use super::{Protocol, ResponseOptions, Session};
+use crate::http::{self, Decision, Expect, Method, Parsed};
+use crate::protocol::{Code, RelPath};
+use crate::store::{Failure, Opened};
+
+/// Room for the header of a reply, in bytes.
+const HEADER_CAPACITY: usize = 512;
+
+impl Session {
+    /// Takes one request off the input, if a whole header is there, and begins the reply.
+    pub(super) fn take_http_request(&mut self) -> bool {
+        match http::parse(self.input.data()) {
+            Parsed::Partial => return false,
+            Parsed::Invalid { status, reason } => {
+                tracing::debug!(peer = %self.peer, status, reason, "malformed request");
+                if let Some(trace) = &mut self.trace {
+                    trace.begin_request(self.input.data());
+                }
+                let bytes = self.http_error(status, reason, ResponseOptions::default());
+                self.reply(bytes, AfterReply::Close);
+            }
+            Parsed::Complete { request, header_len } => {
+                if tracing::enabled!(tracing::Level::DEBUG) {
+                    let header = &self.input.data()[..header_len];
+                    let line = header.split(|&b| b == b'\r').next().unwrap_or_default();
+                    tracing::debug!(peer = %self.peer, request = %line.escape_ascii(), "request");
+                }
+                if let Some(trace) = &mut self.trace {
+                    trace.begin_request(self.input.data());
+                }
+                self.input.consume(header_len);
+                self.answer_http(&request);
+            }
+        }
+        true
+    }
+
+    fn answer_http(&mut self, request: &http::Request) {
+        let length = request.length.unwrap_or(0);
+        let is_put = request.method == Method::Put;
+        self.protocol = Protocol::Http(ResponseOptions {
+            // Only an upload has a body worth reading; after any other one the framing is not trusted.
+            keep_alive: request.keep_alive && (is_put || length == 0),
+            is_last: !request.keep_alive && (is_put || length == 0),
+            is_head: request.method == Method::Head,
+            json: request.wants_json,
+        });
+        if request.expect == Expect::Other {
+            self.close_after_reply();
+            return self.refuse_http(417, "unknown expectation");
+        }
+        if is_put {
+            return self.answer_put(request, length);
+        }
+        if length > self.service.settings().max_file_size {
+            return self.refuse(Code::TooLarge, true);
+        }
+        match request.method {
+            Method::Get | Method::Head => self.try_answer(|session| session.fetch(request)),
+            Method::Options => {
+                let mut bytes = Vec::new();
+                let keep_alive = self.response_options().keep_alive;
+                http::write_options(&mut bytes, keep_alive, self.is_read_only());
+                self.reply(bytes, self.after_reply());
+            }
+            Method::NotAllowed => self.refuse_http(405, "this method is not served here"),
+            Method::Unknown | Method::Put => self.refuse_http(501, "unknown method"),
+        }
+    }
+
+    fn answer_put(&mut self, request: &http::Request, length: u64) {
+        if request.length.is_none() {
+            self.close_after_reply();
+            return self.refuse_http(411, "an upload needs a Content-Length");
+        }
+        let expects_continue = request.expect == Expect::Continue;
+        let path = match request.cross_origin_refusal(self.service.settings().host.as_deref()) {
+            Some(reason) => Err(PutRefusal::Http(403, reason)),
+            None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from),
+        };
+        self.begin_put(length, path, expects_continue, |store, path| {
+            request.permits_put(store.stat(path).as_ref())
+        });
+    }
+
+    /// Answers `GET` and `HEAD`.
+    fn fetch(&mut self, request: &http::Request) -> Result<(), Failure> {
+        let path = request.path.clone()?;
+        match self.service.store().open_any(&path)? {
+            Opened::Directory(directory) => {
+                let format = if request.wants_json {
+                    ListFormat::Json
+                } else {
+                    ListFormat::Page(request.view)
+                };
+                self.offload(FileWork::List { path: path.directory(), directory, format });
+                Ok(())
+            }
+            Opened::File(file, stat) => {
+                let path = path.file()?;
+                let decision = request.decide(&stat);
+                let (offset, remaining) = match decision {
+                    Decision::Full => (0, stat.size),
+                    Decision::Partial { offset, length } => (offset, length),
+                    _ => (0, 0),
+                };
+                let remaining = if request.method == Method::Head { 0 } else { remaining };
+                let mut bytes = Vec::with_capacity(HEADER_CAPACITY + inline_length(remaining));
+                let keep_alive = self.response_options().keep_alive;
+                http::write_file_header(&mut bytes, request, &path, &stat, &decision, keep_alive);
+                self.reply_range(bytes, FileRange { file, offset, remaining })
+            }
+        }
+    }
+
+    /// Has the connection close after the reply, whatever the client wants.
+    pub(super) fn close_after_reply(&mut self) {
+        if let Protocol::Http(options) = &mut self.protocol {
+            options.keep_alive = false;
+        }
+    }
+
+    /// Refuses what only HTTP can ask for; the connection stays open if the client wants that.
+    pub(super) fn refuse_http(&mut self, status: u16, reason: &str) {
+        let bytes = self.http_error(status, reason, self.response_options());
+        self.reply(bytes, self.after_reply());
+    }
+
+    pub(super) fn http_error(
+        &self,
+        status: u16,
+        reason: &str,
+        ResponseOptions { is_head, keep_alive, .. }: ResponseOptions,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        http::write_error(&mut bytes, status, reason, is_head, keep_alive, self.is_read_only());
+        bytes
+    }
+
+    /// Replies with a document: a directory as a page or as JSON.
+    pub(super) fn reply_document(&mut self, mut document: Vec<u8>) {
+        let options = self.response_options();
+        let mut bytes = Vec::with_capacity(HEADER_CAPACITY);
+        let length = document.len() as u64;
+        http::write_document_header(&mut bytes, length, options.json, options.keep_alive);
+        if !options.is_head {
+            // In front of the document, since a large listing is better moved than held twice.
+            document.splice(..0, bytes);
+            bytes = document;
+        }
+        self.reply(bytes, self.after_reply());
+    }
+
+    fn response_options(&self) -> ResponseOptions {
+        match self.protocol {
+            Protocol::Http(options) => options,
+            Protocol::Unknown | Protocol::File => ResponseOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A record of which thread worked for which connection when, for `--trace FILE`.
+//!
+//! The file has the trace event format of Chrome, so that it opens in Perfetto and `chrome://tracing`: an
+//! array with one event a line, without the closing bracket, which the format makes optional. So the file of a server that was killed
+//! is valid, too. The lines of a file:
+//!
+//! | name | kind | where | when |
+//! |---|---|---|---|
+//! | `clock` | metadata | | the start of the server by `CLOCK_MONOTONIC`; all times count from it |
+//! | `accept`, `busy` | instant | acceptor | a connection was accepted, or refused |
+//! | `connection N` | slice | worker | the connection has this worker for itself, in the models where that is so |
+//! | `connection N` | async | connection | from the first worker to the end |
+//! | `dispatch` | async | connection | from the hand-off until the worker has begun: a start, or time in a queue. If the worker went on to a request at once, it is in the slice of that: `waited`, in microseconds, ends where the slice begins |
+//! | the request line | slice | worker | a worker is busy with the request, which may include reading it; a request that waits in between has several |
+//! | the request line | async | connection | the whole of a request that had several |
+//! | `first byte`, `finish` | instant | worker | of the reply; `cut` means that the connection was lost before its end. A small reply is sent in one piece: its slice has `at_once`, and both are its end |
+//! | `job ...` | slice | helper | offloaded file work |
+//!
+//! # What it costs
+//!
+//! A session of a server that does not trace has a null pointer to look at. Otherwise events are
+//! formatted into one buffer for the process, which is written out when it is full or its oldest line
+//! has waited for a while. The lock is only held to format: a full buffer is replaced by an empty one before it is
+//! written. Every write is of whole lines and appends, so processes share the file without
+//! tearing each other's lines.
+
+mod lines;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use session::SessionTrace;
+
+use lines::{Buffer, Lines};
+use rustix::process::getpid;
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// How long the oldest line waits, if other events come meanwhile, in nanoseconds.
+const MAX_AGE: u64 = 200_000_000;
+
+/// A moment by the clock of a trace; without a trace there is only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The moment as a number, for an atomic.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The moment of this number.
+    pub fn from_bits(bits: u64) -> Moment {
+        Moment(bits)
+    }
+}
+
+/// A trace file that is being written; a clone is another handle to the same.
+#[derive(Clone, Debug)]
+pub struct Trace(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    /// By the system's monotonic clock, in nanoseconds.
+    start: u64,
+    model: String,
+    connections: AtomicU32,
+    /// Numbers connections where several processes accept.
+    counter: OnceLock<Counter>,
+    buffer: Mutex<Buffer>,
+    lost: AtomicU64,
+}
+
+/// Returns the number of the next connection.
+struct Counter(Box<dyn Fn() -> u32 + Send + Sync>);
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counter")
+    }
+}
+
+impl Trace {
+    /// Creates the file at `path`, or truncates it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created or written, or another server is writing its trace there.
+    pub fn create(path: &Path, model: &str) -> io::Result<Trace> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        if file.metadata()?.is_file() {
+            // Not so for a pipe or a terminal. The lock belongs to the opened file, so a forked child has
+            // it too, and it is gone when the last of them is.
+            file.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "another server is writing its trace there",
+                ),
+                TryLockError::Error(error) => error,
+            })?;
+            file.set_len(0)?;
+        }
+        let start = monotonic();
+        let mut header = Vec::new();
+        let pid = getpid().as_raw_pid();
+        let tid = gettid().as_raw_pid();
+        // The only line without a comma before it.
+        writeln!(
+            header,
+            "[\n{{\"ph\":\"M\",\"name\":\"clock\",\"ts\":0,\"pid\":{pid},\"tid\":{tid},\
+             \"args\":{{\"clock\":\"CLOCK_MONOTONIC\",\"start_ns\":\"{start}\"}}}}"
+        )?;
+        (&file).write_all(&header)?;
+        let mut buffer = Buffer::new();
+        buffer.name_process(model);
+        Ok(Trace(Arc::new(Shared {
+            file,
+            start,
+            model: model.to_owned(),
+            connections: AtomicU32::new(0),
+            counter: OnceLock::new(),
+            buffer: Mutex::new(buffer),
+            lost: AtomicU64::new(0),
+        })))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Moment {
+        Moment(monotonic().saturating_sub(self.0.start).max(1))
+    }
+
+    /// Writes out what is buffered.
+    pub fn flush(&self) {
+        self.0.write_out(self.0.lock());
+    }
+
+    /// Writes out what is buffered at the end of a process, and logs how many events are missing.
+    pub fn end(&self) {
+        self.flush();
+        let lost = self.lost();
+        if lost > 0 {
+            tracing::warn!("the trace lacks {lost} events of this process");
+        }
+    }
+
+    /// Drops the parent's unwritten lines, which the parent writes, and names this process. A forked child must call
+    /// this first.
+    pub fn forked(&self) {
+        let mut buffer = self.0.lock();
+        buffer.restart();
+        buffer.name_process(&format!("{} child", self.0.model));
+    }
+
+    /// Has `next` number the connections, from 1 up: for several processes that accept, each of which would begin
+    /// with 1 by itself. Later calls change nothing.
+    pub fn number_by(&self, next: impl Fn() -> u32 + Send + Sync + 'static) {
+        let _ = self.0.counter.set(Counter(Box::new(next)));
+    }
+
+    /// How many events could not be written.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// Records that the connection of `peer` was accepted. Returns its number in the trace, which
+    /// [`Session::numbered`](crate::Session::numbered) and [`refused`](Trace::refused) take.
+    #[inline(never)]
+    pub fn accepted(&self, peer: SocketAddr) -> u32 {
+        let number = match self.0.counter.get() {
+            Some(Counter(next)) => next(),
+            None => self.0.connections.fetch_add(1, Ordering::Relaxed) + 1,
+        };
+        let now = self.now();
+        self.record(now, |lines| {
+            lines.open("i", b"accept", now);
+            lines.text(",\"args\":{\"connection\":");
+            lines.number(u64::from(number));
+            lines.text(",\"peer\":\"");
+            lines.display(peer);
+            lines.text("\"}");
+            lines.close();
+        });
+        number
+    }
+
+    /// Records that the connection of this number was refused, because the server was at its limit.
+    #[inline(never)]
+    pub fn refused(&self, number: u32) {
+        let now = self.now();
+        self.record(now, |lines| {
+            lines.open("i", b"busy", now);
+            lines.connection(number);
+        });
+    }
+
+    /// Records work that has just ended.
+    #[inline(never)]
+    pub(crate) fn job(&self, name: &str, start: Moment) {
+        let now = self.now();
+        self.record(now, |lines| {
+            lines.open("X", name.as_bytes(), start);
+            lines.duration(start, now);
+            lines.close();
+        });
+    }
+
+    /// Adds lines for something that was seen `now`.
+    #[inline(never)]
+    fn record(&self, now: Moment, write: impl FnOnce(&mut Lines<'_>)) {
+        let mut buffer = self.0.lock();
+        if buffer.failed {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        write(&mut buffer.lines(now));
+        if buffer.is_due(now, MAX_AGE) {
+            self.0.write_out(buffer);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        // A line that a panic has left unfinished is the worst that can be in there, and no code that can
+        // panic runs under this lock.
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes whole lines in one call, without the lock. The first write that fails is the last: what it may have
+    /// left is then the end of this process's part, and serving goes on.
+    #[inline(never)]
+    fn write_out(&self, mut buffer: MutexGuard<'_, Buffer>) {
+        if buffer.bytes.is_empty() {
+            return;
+        }
+        let (bytes, lines) = buffer.take();
+        drop(buffer);
+        let outcome = loop {
+            match (&self.file).write(&bytes) {
+                Ok(n) if n == bytes.len() => break Ok(()),
+                Ok(_) => break Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        let mut buffer = self.lock();
+        buffer.put_back(bytes);
+        if let Err(error) = outcome {
+            self.lost.fetch_add(lines, Ordering::Relaxed);
+            if !std::mem::replace(&mut buffer.failed, true) {
+                tracing::warn!("the trace ends here: {error}");
+            }
+        }
+    }
+}
+
+/// For a process that passes it on: it stays open in a forked child.
+impl AsFd for Trace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.write_out(self.lock());
+    }
+}
+
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}

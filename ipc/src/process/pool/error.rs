@@ -1,0 +1,112 @@
+//! Why a job has no result.
+
+use std::time::Duration;
+
+use crate::process::Exit;
+
+/// Why a job has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The worker died with the job in hand, or just before it began it. The job is not tried again, since
+    /// it may have done half of its work, and may be the reason. The worker is replaced.
+    #[error("job {job}: worker {worker} ({pid}) died in it: {exit}")]
+    Died {
+        /// The name of the job.
+        job: String,
+        /// The name of the worker.
+        worker: String,
+        /// The pid that the worker had.
+        pid: i32,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// The job itself failed: it panicked, its input could not be read, its output was too large.
+    #[error("job {job}: failed in worker {worker} ({pid}): {text}")]
+    Failed {
+        /// The name of the job.
+        job: String,
+        /// The name of the worker.
+        worker: String,
+        /// The pid of the worker, which goes on.
+        pid: i32,
+        /// What went wrong.
+        text: String,
+    },
+    /// The workers know of no such job.
+    #[error("job {job}: unknown to worker {worker} ({pid})")]
+    Unknown {
+        /// The name of the job.
+        job: String,
+        /// The name of the worker.
+        worker: String,
+        /// The pid of the worker.
+        pid: i32,
+    },
+    /// The name or the input is larger than a frame allows. Nothing was sent.
+    #[error("job {job}: {part} of {bytes} bytes, at most {limit} are allowed")]
+    TooLarge {
+        /// The name of the job.
+        job: String,
+        /// The part that is too large.
+        part: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The largest size allowed.
+        limit: usize,
+    },
+    /// Input or output does not have the form that the caller's types say.
+    #[error("job {job}: {text}")]
+    Form {
+        /// The name of the job.
+        job: String,
+        /// What does not fit.
+        text: String,
+    },
+    /// What the worker sent is no answer. It was killed and is replaced.
+    #[error("job {job}: worker {worker} ({pid}) sent {text}")]
+    Protocol {
+        /// The name of the job.
+        job: String,
+        /// The name of the worker.
+        worker: String,
+        /// The pid that the worker had.
+        pid: i32,
+        /// What it sent.
+        text: String,
+    },
+    /// No worker is left: each ended again and again before it took a job, so that the pool gave up
+    /// replacing them.
+    #[error("pool {pool}: no worker stays alive; the last one, {worker}: {reason}")]
+    NoWorkers {
+        /// The name of the pool.
+        pool: String,
+        /// The name of the last worker.
+        worker: String,
+        /// How it ended, or why it could not be started.
+        reason: String,
+    },
+    /// The pool takes no more jobs: it was closed.
+    #[error("pool {pool}: closed, it takes no more jobs")]
+    Closed {
+        /// The name of the pool.
+        pool: String,
+    },
+    /// The pool was terminated, or dropped, before the job was done.
+    #[error("job {job}: the pool was terminated before it was done")]
+    Terminated {
+        /// The name of the job.
+        job: String,
+    },
+    /// The time that the caller was ready to wait has passed; what was waited for goes on.
+    #[error("{subject}: not done within {waited:?}")]
+    TimedOut {
+        /// The pool or the job that was waited for.
+        subject: String,
+        /// The time that the caller allowed.
+        waited: Duration,
+    },
+}
+
+/// The result of everything that a pool does.
+pub(super) type Outcome<T> = Result<T, PoolError>;

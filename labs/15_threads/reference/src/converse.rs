@@ -1,1 +1,0 @@
-../../../04_file_server/reference/src/converse.rs

@@ -1,0 +1,390 @@
+//! Accepts connections: every rule that holds when a client arrives, and none about waiting for it.
+//!
+//! - A client above the limit on connections is told `busy`.
+//! - When the system has no descriptor or memory for a client (EMFILE, ENFILE, ENOBUFS, ENOMEM), a spare
+//!   descriptor is spent to tell it `busy`; failing that, accepting pauses, longer each time.
+//! - A connection that died before it was accepted is not an error.
+//! - When the listening socket is shut down, that is the shutdown request.
+
+use crate::handle::ConnectionHandle;
+use crate::limit::{ConnectionPermit, Registry};
+use crate::listen::set_inherited_options;
+use file_service::protocol::{Code, error_line};
+use file_service::{Service, Session};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags, acceptfrom_with, recv, send};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a refused client may take to read that it was refused.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+
+/// How many refused clients may linger at once; beyond it the oldest is cut.
+const REFUSED_AT_ONCE: usize = 64;
+
+/// How often a refused client is read from at each visit.
+const REFUSAL_READS: usize = 4;
+
+/// How often refused clients are read from by a loop that does not watch them.
+const REFUSAL_TICK: Duration = Duration::from_millis(2);
+
+/// The first and the longest pause when the system has no descriptor or memory for a connection.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// A timeout that has passed.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// Accepts, refuses and backs off. It never waits, unless its listening socket is left to block.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// None after the shutdown request.
+    listener: Option<TcpListener>,
+    service: Service,
+    registry: Arc<Registry>,
+    /// The flags of accepted sockets.
+    flags: SocketFlags,
+    refused: VecDeque<(Arc<ConnectionHandle>, Instant)>,
+    /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room.
+    spare: Option<OwnedFd>,
+    /// The spare descriptor is the socket of a client that was refused.
+    scarce: bool,
+    pause: Duration,
+    paused_until: Option<Instant>,
+}
+
+/// The outcome of an attempt to accept a client.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A client.
+    Connection(Connection),
+    /// A client that was refused, or has gone: there may be more.
+    Retry,
+    /// There is no client. Try again when the listening socket is readable; and at this time, if there is
+    /// one, for the sake of refused clients and of the spare descriptor.
+    Empty(Option<Instant>),
+    /// The system lacks what a client needs: do not watch the listening socket before this time.
+    Pause(Instant),
+    /// Shutdown was requested: no client will come any more.
+    Shutdown,
+}
+
+impl Acceptor {
+    /// Creates an acceptor of blocking sockets that starts no thread, for a process that forks.
+    ///
+    /// [`Incoming`](crate::Incoming) has the constructors for the other models.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses an option of the socket.
+    pub fn new(listener: TcpListener, service: &Service) -> io::Result<Acceptor> {
+        // Again, for a listener that does not come from `listen_for`.
+        set_inherited_options(&listener, service)?;
+        Ok(Acceptor::over(Some(listener), service, Arc::default(), SocketFlags::CLOEXEC))
+    }
+
+    /// Creates an acceptor without a listening socket, for [`Acceptor::adopt`] alone.
+    pub fn without_listener(service: &Service) -> Acceptor {
+        Acceptor::over(None, service, Arc::default(), SocketFlags::CLOEXEC)
+    }
+
+    fn over(
+        listener: Option<TcpListener>,
+        service: &Service,
+        registry: Arc<Registry>,
+        flags: SocketFlags,
+    ) -> Acceptor {
+        let spare = if listener.is_some() { spare_descriptor() } else { None };
+        Acceptor {
+            listener,
+            service: service.clone(),
+            registry,
+            flags,
+            refused: VecDeque::new(),
+            spare,
+            scarce: false,
+            pause: BACK_OFF.0,
+            paused_until: None,
+        }
+    }
+
+    /// Accepts non-blocking sockets from now on.
+    pub(crate) fn with_non_blocking_sockets(mut self) -> Acceptor {
+        self.flags |= SocketFlags::NONBLOCK;
+        self
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Returns another acceptor for another thread: one listening socket, one limit, one shutdown.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a descriptor.
+    pub fn share(&self) -> io::Result<Acceptor> {
+        let listener = self.listener.as_ref().map(TcpListener::try_clone).transpose()?;
+        let registry = Arc::clone(&self.registry);
+        Ok(Acceptor::over(listener, &self.service, registry, self.flags))
+    }
+
+    /// The listening socket, for a loop that watches it; `None` after the shutdown request.
+    pub fn listener(&self) -> Option<&TcpListener> {
+        self.listener.as_ref()
+    }
+
+    /// The service that the connections get.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Accepts a connection, if a client is there.
+    pub fn try_accept(&mut self) -> Accepted {
+        self.visit_refused();
+        if let Some(until) = self.paused_until.filter(|until| Instant::now() < *until) {
+            return Accepted::Pause(until);
+        }
+        let Some(listener) = &self.listener else { return Accepted::Shutdown };
+        let outcome = acceptfrom_with(listener, self.flags);
+        self.settle(outcome)
+    }
+
+    /// Takes over a socket that the kernel has accepted for this process by a completion, or the error of
+    /// the attempt.
+    pub fn accept_completed(&mut self, outcome: Result<OwnedFd, Errno>) -> Accepted {
+        self.visit_refused();
+        self.settle(outcome.map(|socket| {
+            let peer = rustix::net::getpeername(&socket).ok().flatten();
+            (socket, peer)
+        }))
+    }
+
+    /// Takes over a connection that another process has accepted, under its `number` in the trace. Returns
+    /// `None` if the limit allows no more.
+    pub fn adopt(&mut self, socket: OwnedFd, number: u32) -> Option<Connection> {
+        let peer = peer_of(rustix::net::getpeername(&socket).ok().flatten());
+        let handle = Arc::new(ConnectionHandle::new(socket.into(), peer, number));
+        self.admit(&handle).map(|permit| Connection { permit, handle })
+    }
+
+    fn admit(&self, handle: &Arc<ConnectionHandle>) -> Option<ConnectionPermit> {
+        self.registry.admit(handle, self.service.settings().max_connections)
+    }
+
+    /// Decides what follows from an attempt to accept.
+    fn settle(&mut self, outcome: Result<(OwnedFd, Option<SocketAddrAny>), Errno>) -> Accepted {
+        match outcome {
+            Ok((socket, peer)) => {
+                self.pause = BACK_OFF.0;
+                self.replace_spare();
+                let peer = peer_of(peer);
+                let number = self.service.trace().map_or(0, |trace| trace.accepted(peer));
+                let handle = Arc::new(ConnectionHandle::new(socket.into(), peer, number));
+                match self.admit(&handle) {
+                    Some(permit) => {
+                        tracing::info!(%peer, "connected");
+                        Accepted::Connection(Connection { permit, handle })
+                    }
+                    None => {
+                        self.refuse(handle);
+                        Accepted::Retry
+                    }
+                }
+            }
+            // The client has gone after all, or another process has accepted it.
+            Err(Errno::AGAIN) => {
+                // Where several accept, the next client may be another's, and the spare descriptor stay away.
+                self.replace_spare();
+                Accepted::Empty(self.retry_at())
+            }
+            Err(Errno::INTR | Errno::CONNABORTED) => Accepted::Retry,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                // A client in the backlog would otherwise wake the loop again at once, without end.
+                if self.refuse_with_spare() { Accepted::Retry } else { self.back_off() }
+            }
+            // The listening socket was shut down.
+            Err(Errno::INVAL) => {
+                self.close();
+                self.registry.begin_shutdown(self.service.settings().drain_timeout);
+                Accepted::Shutdown
+            }
+            // An error of one connection (EPROTO, ENETDOWN, EPERM from a firewall) is not a reason to stop;
+            // an error of every connection must not make the loop spin.
+            Err(errno) => {
+                tracing::warn!("accept: {errno}");
+                self.back_off()
+            }
+        }
+    }
+
+    /// Closes the listening socket and cuts refused clients.
+    pub fn close(&mut self) {
+        self.listener = None;
+        self.refused.clear();
+    }
+
+    /// Waits until the last connection has ended. The watchdog ends the process if that takes longer than
+    /// the drain timeout.
+    pub fn wait_until_empty(&self) {
+        self.registry.wait_until_empty(Duration::MAX);
+    }
+
+    // ---- Refusals ----
+
+    /// Tells a client that there is no room for it, and lets it read that before it is cut.
+    ///
+    /// Takes the handle alone, since the connection may be lost, in a thread that could not be started.
+    pub fn refuse(&mut self, handle: Arc<ConnectionHandle>) {
+        if let Some(trace) = self.service.trace() {
+            trace.refused(handle.number());
+        }
+        if send_busy(&handle, handle.peer()) && !has_ended(&handle) {
+            if self.refused.len() == REFUSED_AT_ONCE {
+                self.refused.pop_front();
+            }
+            self.refused.push_back((handle, Instant::now() + REFUSAL_LINGER));
+        }
+    }
+
+    /// The sockets of refused clients, for a loop that watches them; see [`Acceptor::visit_refused`].
+    pub fn refused(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.refused.iter().map(|(handle, _)| handle.as_fd())
+    }
+
+    /// Reads what refused clients still send, so that no reset hits their refusal, and closes those that
+    /// have read it. Returns when to call again, if any are left, for a loop that does not watch them.
+    pub fn visit_refused(&mut self) -> Option<Instant> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        self.refused.retain(|(handle, until)| !has_ended(handle) && now < *until);
+        (!self.refused.is_empty()).then(|| now + REFUSAL_TICK)
+    }
+
+    /// Returns when to try again without a client: while refused clients linger, and while the spare
+    /// descriptor is away.
+    pub fn retry_at(&self) -> Option<Instant> {
+        let scarce = self.scarce.then(|| Instant::now() + REFUSAL_LINGER);
+        let refused = self.refused.front().map(|(_, until)| *until);
+        refused.into_iter().chain(scarce).min()
+    }
+
+    /// Spends the spare descriptor to tell a client that there is no room; it would otherwise wait unseen in
+    /// the backlog. Returns whether that could be done.
+    fn refuse_with_spare(&mut self) -> bool {
+        let Some(listener) = &self.listener else {
+            return false;
+        };
+        // A listening socket that blocks would have us wait here, if the client has gone meanwhile.
+        if poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&NOW))
+            .is_ok_and(|ready| ready == 0)
+        {
+            return false;
+        }
+        drop(self.spare.take());
+        match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                let peer = peer_of(peer);
+                tracing::warn!("no descriptor for {peer}");
+                let _ = send_busy(&socket, peer) && has_ended(&socket);
+                // The refused client's descriptor is the next spare one: if it had to be opened again,
+                // another thread could be faster, and all later clients would go unanswered.
+                self.spare = Some(socket);
+                self.scarce = true;
+                true
+            }
+            Err(_) => {
+                self.spare = spare_descriptor();
+                false
+            }
+        }
+    }
+
+    /// Opens the spare descriptor again where a refused client's socket stands for it, if there is room.
+    fn replace_spare(&mut self) {
+        if self.scarce
+            && let Some(spare) = spare_descriptor()
+        {
+            self.spare = Some(spare);
+            self.scarce = false;
+        }
+    }
+
+    /// Pauses for a little while, longer each time.
+    fn back_off(&mut self) -> Accepted {
+        let until = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(BACK_OFF.1);
+        self.paused_until = Some(until);
+        Accepted::Pause(until)
+    }
+}
+
+/// A client that was accepted. Dropped, it gives its permit back and then closes its socket, in this order:
+/// a client that sees the close may connect again at once.
+#[derive(Debug)]
+pub struct Connection {
+    permit: ConnectionPermit,
+    handle: Arc<ConnectionHandle>,
+}
+
+impl Connection {
+    /// Returns a session at the beginning of its conversation with this client.
+    pub fn session(&self, service: &Service) -> Session {
+        self.handle.session(service)
+    }
+
+    /// The connection as the watchdog and the shutdown see it.
+    pub fn handle(&self) -> &Arc<ConnectionHandle> {
+        &self.handle
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        self.handle.socket()
+    }
+
+    /// Closes this process's copy of the socket and keeps the permit, for a parent whose child serves.
+    pub fn into_permit(self) -> ConnectionPermit {
+        self.permit.forget_handle();
+        self.permit
+    }
+}
+
+fn spare_descriptor() -> Option<OwnedFd> {
+    File::open("/dev/null").ok().map(OwnedFd::from)
+}
+
+fn peer_of(addr: Option<SocketAddrAny>) -> SocketAddr {
+    let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    addr.and_then(|addr| SocketAddr::try_from(addr).ok()).unwrap_or(unknown)
+}
+
+/// Sends the refusal and ends our side, without waiting; returns whether the client can read it.
+fn send_busy(socket: impl AsFd, peer: SocketAddr) -> bool {
+    tracing::info!(%peer, "busy");
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    send(&socket, error_line(Code::Busy).as_bytes(), flags).is_ok()
+        && rustix::net::shutdown(&socket, rustix::net::Shutdown::Write).is_ok()
+}
+
+/// Discards some of what a refused client has sent; returns whether the client is gone.
+///
+/// Not all of it: a client that sends faster than we read would hold up the accept loop.
+fn has_ended(socket: impl AsFd) -> bool {
+    let mut scratch = [0; 4096];
+    for _ in 0..REFUSAL_READS {
+        match recv(&socket, &mut scratch[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return true,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return errno != Errno::AGAIN,
+        }
+    }
+    false
+}

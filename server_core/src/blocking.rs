@@ -1,0 +1,93 @@
+//! The driver of the blocking models: one session over one blocking socket, on the calling thread.
+
+use crate::timeout::timeout_until;
+use file_service::{Interest, Session, Socket, Step, Transport};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// Holds one conversation from beginning to end over a blocking socket.
+///
+/// The socket's own timeouts, which [`crate::listen_for`] has set, make every blocking call return now and
+/// then, so that the session's deadline is looked at.
+pub fn serve_blocking(session: Session, socket: &TcpStream) {
+    serve_blocking_with(session, socket, |_| {});
+}
+
+/// Holds one conversation like [`serve_blocking`], and calls `observe` whenever the session has gone as far
+/// as it could: at least once after every request that is not followed by another at once.
+pub fn serve_blocking_with(
+    mut session: Session,
+    socket: &TcpStream,
+    mut observe: impl FnMut(&Session),
+) {
+    let mut transport = BlockingSocket(Socket(socket));
+    session.begin_exclusive_worker();
+    loop {
+        let step = session.advance(&mut transport);
+        observe(&session);
+        match step {
+            // A client whose request has arrived already goes first. When this thread runs again its own next
+            // request has often arrived, too, so that it need not sleep and be woken.
+            Step::Idle => rustix::thread::sched_yield(),
+            Step::Wait(interest) => {
+                if !wait(socket, interest, session.deadline()).unwrap_or(false) {
+                    session.expire();
+                }
+            }
+            Step::Yield => {}
+            Step::Offload(job) => session.resume(job.run()),
+            Step::Closed => return session.end_exclusive_worker(),
+        }
+    }
+}
+
+/// A blocking TCP socket: its calls wait, at most for the socket's own timeout.
+#[derive(Debug)]
+struct BlockingSocket<'a>(Socket<'a>);
+
+impl Transport for BlockingSocket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+
+    fn read_before(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        if wait(self.0.0, Interest::Read, deadline)? {
+            self.0.read(buffer)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        self.0.write(bytes, more)
+    }
+
+    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        self.0.send_file(file, offset, length)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.finish()
+    }
+}
+
+/// Waits until `socket` is ready; returns whether it is before `deadline`.
+fn wait(socket: &impl AsFd, interest: Interest, deadline: Instant) -> io::Result<bool> {
+    let flags = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    loop {
+        let timeout = timeout_until(deadline);
+        match poll(&mut [PollFd::new(socket, flags)], timeout.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

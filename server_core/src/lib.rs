@@ -1,0 +1,60 @@
+//! What all servers share and no client sees: accepting, limits, deadlines, shutdown, launch.
+//!
+//! What one client gets is in [`file_service`]; how many clients get it at once is the question that a model
+//! answers, in a crate of its own. Between the two is this crate. It knows neither the protocol nor any model.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `launch` | from the command line to `run`: options, log, the listening socket |
+//! | `listen` | listening sockets, and what accepted sockets inherit from them |
+//! | `acceptor` | accepts, refuses, backs off; never waits |
+//! | `incoming` | the iterator over the acceptor, for a loop with nothing else to wait for |
+//! | `handle` | a connection as the watchdog and the shutdown see it: its deadline is here |
+//! | `limit` | the limit on connections, and the registry of those that are alive |
+//! | `shutdown` | the signals, the drain timeout, the watchdog |
+//! | `blocking` | the driver of the blocking models, one short loop |
+//! | `slab`, `waker`, `helpers`, `timeout` | for event loops: clients by key, a wake-up, threads for slow file work |
+//!
+//! A server is these few lines, and its model is the one in the loop:
+//!
+//! ```no_run
+//! use file_service::Service;
+//! use server_core::{Incoming, serve_blocking};
+//! use std::{io, net::TcpListener};
+//!
+//! pub fn run(listener: TcpListener, service: Service) -> io::Result<()> {
+//!     for connection in Incoming::blocking(listener, &service)? {
+//!         // The model: here, one client at a time.
+//!         serve_blocking(connection.session(&service), connection.socket());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod blocking;
+mod handle;
+mod helpers;
+mod incoming;
+mod launch;
+mod limit;
+mod listen;
+mod shutdown;
+mod slab;
+mod timeout;
+mod waker;
+
+pub use acceptor::{Accepted, Acceptor, Connection};
+pub use blocking::{serve_blocking, serve_blocking_with};
+pub use handle::ConnectionHandle;
+pub use helpers::{HELPERS, Helpers, Outcomes};
+pub use incoming::Incoming;
+pub use launch::{Endpoint, NoOptions, launch, launch_from, parse_count};
+pub use limit::{ConnectionPermit, SharedLimit};
+pub use listen::{listen, listen_for};
+pub use shutdown::{ShutdownSignals, deadline_tick, exit};
+pub use slab::{Key, Slab};
+pub use timeout::timeout_until;
+pub use waker::Waker;
