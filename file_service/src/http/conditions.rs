@@ -2,7 +2,7 @@
 //! only a part, should get.
 
 use super::text::{now, push_hex};
-use crate::store::Stat;
+use crate::store::{Existing, Stat};
 use std::time::UNIX_EPOCH;
 
 /// What the response to a `GET` or `HEAD` of a file is.
@@ -62,9 +62,13 @@ pub(super) fn decide(
 }
 
 /// Whether a `PUT` may replace the existing file, or create it where none exists; otherwise 412.
-pub(super) fn permits_put(conditions: Option<&Conditions>, existing: Option<&Stat>) -> bool {
+pub(super) fn permits_put(conditions: Option<&Conditions>, existing: &Existing) -> bool {
     let Some(conditions) = conditions else {
         return true;
+    };
+    let existing = match existing {
+        Existing::File(stat) => Some(stat),
+        Existing::Nothing | Existing::Other => None,
     };
     let etag = existing.map(Etag::of);
     if !conditions.is_unchanged(existing.zip(etag.as_ref())) {

@@ -8,6 +8,7 @@
 //! | `origin` | which pages may write |
 //! | `conditions` | conditional requests, ranges, entity tags |
 //! | `request` | the parser of a request header |
+//! | `media` | what a file is by its name, and whether a browser may show it |
 //! | `page` | a directory as a page and as JSON |
 //! | `response` | response headers, and short responses |
 //!
@@ -16,6 +17,7 @@
 //! refused and the connection closes; nothing is repaired.
 
 mod conditions;
+mod media;
 mod origin;
 mod page;
 mod request;

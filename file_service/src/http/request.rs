@@ -3,7 +3,7 @@
 use super::conditions::{self, Conditions, Decision, RangeSpec};
 use super::origin::{self, PageOrigin};
 use crate::protocol::{Code, RelPath};
-use crate::store::Stat;
+use crate::store::{Existing, Stat};
 
 /// The longest header: request line, fields and the empty line.
 const MAX_HEADER: usize = 16 * 1024;
@@ -78,7 +78,7 @@ impl Request {
     }
 
     /// Whether this `PUT` may replace the existing file, or create it where none exists.
-    pub(crate) fn permits_put(&self, existing: Option<&Stat>) -> bool {
+    pub(crate) fn permits_put(&self, existing: &Existing) -> bool {
         conditions::permits_put(self.conditions.as_deref(), existing)
     }
 }

@@ -53,6 +53,19 @@ pub(super) fn push_hex(number: u64, out: &mut [u8]) -> usize {
     digits
 }
 
+/// Ends a field that was begun by hand, or a header.
+pub(super) fn end_line(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field. Control bytes are dropped from its value, so that none can end the field.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
+    end_line(out);
+}
+
 /// Encodes a path for an URL: all but the unreserved characters of RFC 3986 and the slashes between
 /// components, which also leaves nothing that means something in HTML.
 pub(super) fn push_url(url: &mut String, path: &[u8]) {

@@ -1,8 +1,9 @@
 //! The HTTP side of a session: what a request asks for, and the replies that only HTTP has.
 
-use super::body::{AfterReply, FileRange, PutRefusal, inline_length};
+use super::body::PutRefusal;
 use super::job::{FileWork, ListFormat};
-use super::{Protocol, ResponseOptions, Session};
+use super::reply::{FileRange, inline_length};
+use super::{AfterReply, Protocol, ResponseOptions, Session};
 use crate::http::{self, Decision, Expect, Method, Parsed};
 use crate::protocol::{Code, RelPath};
 use crate::store::{Failure, Opened};
@@ -83,7 +84,7 @@ impl Session {
             None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from),
         };
         self.begin_put(length, path, expects_continue, |store, path| {
-            request.permits_put(store.stat(path).as_ref())
+            request.permits_put(&store.existing(path))
         });
     }
 

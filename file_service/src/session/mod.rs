@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `mod` | the phases of a conversation, the requests of the file protocol, closing |
 //! | `input` | the buffer of bytes that are not parsed yet |
-//! | `body` | replies, ranges of files, uploads |
+//! | `reply` | replies on their way out, ranges of files |
+//! | `body` | uploads on their way in |
 //! | `http` | the requests of HTTP |
 //! | `job` | file work that may take long |
 
@@ -18,18 +19,20 @@ mod body;
 mod http;
 mod input;
 mod job;
+mod reply;
 
 pub(crate) use job::listing;
 pub use job::{Job, Outcome};
 
 use crate::protocol::{BadRequest, Code, MAX_LINE, Request};
 use crate::service::Service;
-use crate::store;
+use crate::store::{self, Upload};
 use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
-use body::{AfterReply, FileRange, PutRefusal, Reply, RequestBody, inline_length, ok_line};
+use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
 use job::{FileWork, ListFormat};
+use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -154,6 +157,39 @@ enum Phase {
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
     Linger,
     Closed,
+}
+
+/// Bytes on their way out, then perhaps a range of a file.
+#[derive(Debug)]
+struct Reply {
+    bytes: Vec<u8>,
+    sent: usize,
+    range: Option<FileRange>,
+    then: AfterReply,
+}
+
+/// What the session does when a reply is sent.
+#[derive(Debug)]
+enum AfterReply {
+    NextRequest,
+    Receive(Box<RequestBody>),
+    Close,
+}
+
+/// The body of a request on its way in.
+#[derive(Debug)]
+struct RequestBody {
+    remaining: u64,
+    sink: Sink,
+    /// Allocated by the first read that needs it.
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Store(Upload),
+    /// The reply is decided; the body is read to its end so that the connection stays usable.
+    Discard(Reply),
 }
 
 /// What one call of [`Session::advance`] may still do.

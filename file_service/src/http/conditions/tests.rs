@@ -1,5 +1,6 @@
 use super::super::request::{Parsed, Request, parse};
 use super::*;
+use crate::store::Existing;
 use proptest::prelude::*;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -239,8 +240,8 @@ fn upload_conditions_permit_or_refuse() {
         (&[("If-Match", tag), ("If-None-Match", "*")], false, false),
     ] {
         let request = request("PUT", fields);
-        assert_eq!(request.permits_put(Some(&old)), replaces, "{fields:?} replaces");
-        assert_eq!(request.permits_put(None), creates, "{fields:?} creates");
+        assert_eq!(request.permits_put(&Existing::File(old)), replaces, "{fields:?} replaces");
+        assert_eq!(request.permits_put(&Existing::Nothing), creates, "{fields:?} creates");
     }
 }
 
@@ -278,6 +279,6 @@ proptest! {
         let stat = Stat { mtime, ..stat(100) };
         let _ = request("GET", &[(name, &value), ("Range", "bytes=0-1")]).decide(&stat);
         let put = request("PUT", &[(name, &value)]);
-        let _ = (put.permits_put(Some(&stat)), put.permits_put(None));
+        let _ = (put.permits_put(&Existing::File(stat)), put.permits_put(&Existing::Nothing));
     }
 }

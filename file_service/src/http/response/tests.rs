@@ -1,5 +1,7 @@
 use super::super::request::{Parsed, parse};
 use super::*;
+use crate::http::media::{COMMON_TYPES, UNKNOWN_TYPE, is_harmless, media_type};
+use crate::http::text::push_url;
 use crate::protocol::Code;
 use std::time::SystemTime;
 

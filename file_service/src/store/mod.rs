@@ -1,0 +1,359 @@
+//! The served directory.
+//!
+//! Every path is resolved by the kernel below one root descriptor (`openat2` with `RESOLVE_BENEATH`),
+//! so neither `..` nor a link nor a race with a rename can leave it. A file becomes visible whole: an upload is
+//! written to an anonymous file (`O_TMPFILE`) until it is committed, or, where the file system does not support
+//! that, to a temporary file next to its destination.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod` | opening, listing and hashing what is there |
+//! | `stat` | the metadata that replies need |
+//! | `upload` | a new file, from its first byte to its name |
+//! | `leftovers` | what killed servers left, and its removal |
+
+mod leftovers;
+mod stat;
+mod upload;
+
+pub use stat::Stat;
+pub use upload::Upload;
+
+use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use stat::{stat_at, stat_fd};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// How often a resolution that raced with a rename is tried before it is given up.
+const RESOLVE_ATTEMPTS: usize = 32;
+
+/// How much of a file `HASH` reads at a time, in bytes.
+const HASH_CHUNK: usize = 256 * 1024;
+
+/// Why the store did not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code of the reply.
+    pub code: Code,
+    /// The error for the log, where the code alone does not identify it.
+    pub detail: Option<io::Error>,
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Failure {
+        Failure { code, detail: None }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Failure {
+        let code = match errno {
+            Errno::NOENT | Errno::NOTDIR => Code::NotFound,
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Code::Denied,
+            // EXDEV: the path leaves the root. ELOOP: links in a circle, or a magic link.
+            Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => {
+                Code::BadPath
+            }
+            // A socket, or a device without a driver.
+            Errno::NXIO | Errno::NODEV | Errno::ISDIR => Code::NotAFile,
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Code::NoSpace,
+            _ => {
+                return Failure { code: Code::Internal, detail: Some(errno.into()) };
+            }
+        };
+        code.into()
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match Errno::from_io_error(&error) {
+            Some(errno) => errno.into(),
+            None => Failure { code: Code::Internal, detail: Some(error) },
+        }
+    }
+}
+
+/// The kinds of entries in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// A file or a directory; a link counts as what it points to.
+    pub kind: Kind,
+    /// Length in bytes; 0 for a directory.
+    pub size: u64,
+    /// Time of the last change, in whole seconds since 1970.
+    pub mtime: i64,
+    /// The name as it is on disk.
+    pub name: Vec<u8>,
+}
+
+/// What a path names.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A regular file, open for reading.
+    File(File, Stat),
+    /// A directory, open for listing.
+    Directory(OwnedFd),
+}
+
+/// What the name of an upload stands for before it is stored, as preconditions see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// The name is free.
+    Nothing,
+    /// A regular file, or a link to one.
+    File(Stat),
+    /// Anything else: it exists, and no entity tag is its own.
+    Other,
+}
+
+/// The served directory.
+#[derive(Debug)]
+pub struct Store {
+    root: OwnedFd,
+    writable: bool,
+    sync: bool,
+    anonymous: bool,
+}
+
+impl Store {
+    /// Opens `root`, and removes what killed servers left there.
+    ///
+    /// `sync` has every upload reach the disk before it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// `root` is not a directory, or it may not be read.
+    pub fn open(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        let root = rustix::fs::open(
+            root,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let store = Store { root, writable, sync, anonymous: true };
+        if writable {
+            store.reclaim_root()?;
+        }
+        Ok(store)
+    }
+
+    /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
+    pub fn without_anonymous_files(self) -> Store {
+        Store { anonymous: false, ..self }
+    }
+
+    /// Whether uploads are taken.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether an upload is flushed to disk when it is committed, which may take long.
+    pub(crate) fn is_synchronous(&self) -> bool {
+        self.sync
+    }
+
+    /// Opens whatever `path` names, without ever blocking on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
+        // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = self.resolve(path.as_bytes(), flags)?;
+        let (kind, stat) = stat_fd(fd.as_fd())?;
+        match kind {
+            FileType::RegularFile => Ok(Opened::File(fd.into(), stat)),
+            FileType::Directory => Ok(Opened::Directory(fd)),
+            _ => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotAFile`] for anything else, and the system's errors.
+    pub fn open_file(&self, path: &RelPath) -> Result<(File, Stat), Failure> {
+        match self.open_any(path)? {
+            Opened::File(file, stat) => Ok((file, stat)),
+            Opened::Directory(_) => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Opens a directory for listing.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotADirectory`] for anything else, and the system's errors.
+    pub fn open_directory(&self, path: &RelPath) -> Result<OwnedFd, Failure> {
+        match self.open_any(path) {
+            Ok(Opened::Directory(fd)) => Ok(fd),
+            Ok(Opened::File(..)) | Err(Failure { code: Code::NotAFile, .. }) => {
+                Err(Code::NotADirectory.into())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
+    ///
+    /// Left out is what no request could fetch: special files, links that lead outside or nowhere,
+    /// names with control bytes, and uploads in progress.
+    ///
+    /// # Errors
+    ///
+    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
+    /// not an error.
+    pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
+        self.list_at_most(usize::MAX, directory, fd)
+    }
+
+    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
+    pub(crate) fn list_at_most(
+        &self,
+        most: usize,
+        directory: &RelPath,
+        fd: OwnedFd,
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut entries = Vec::new();
+        let mut leftovers = Vec::new();
+        for entry in Dir::read_from(&fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if is_upload_name(name) {
+                leftovers.push(name.to_vec());
+            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
+                entries.extend(self.entry(directory, fd.as_fd(), name, entry.file_type()));
+                if entries.len() > most {
+                    return Err(Code::TooLarge.into());
+                }
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if self.writable {
+            for name in leftovers {
+                self.reclaim(fd.as_fd(), &name);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn entry(
+        &self,
+        directory: &RelPath,
+        fd: BorrowedFd<'_>,
+        name: &[u8],
+        kind: FileType,
+    ) -> Option<Entry> {
+        // Most entries are files and directories. A link must be resolved below the root, not below its directory.
+        let (kind, stat) = match kind {
+            FileType::RegularFile | FileType::Directory | FileType::Unknown => {
+                stat_at(fd, name).ok()?
+            }
+            FileType::Symlink => {
+                (FileType::Symlink, Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 })
+            }
+            _ => return None,
+        };
+        let (kind, stat) = if kind == FileType::Symlink {
+            let path = join(directory.as_bytes(), name);
+            stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
+        } else {
+            (kind, stat)
+        };
+        let (kind, size) = match kind {
+            FileType::RegularFile => (Kind::File, stat.size),
+            FileType::Directory => (Kind::Directory, 0),
+            _ => return None,
+        };
+        Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
+    }
+
+    /// What a `PUT` would replace, for preconditions.
+    pub(crate) fn existing(&self, path: &RelPath) -> Existing {
+        match self.open_any(path) {
+            Ok(Opened::File(_, stat)) => Existing::File(stat),
+            Ok(Opened::Directory(_)) => Existing::Other,
+            Err(_) => Existing::Nothing,
+        }
+    }
+
+    /// Resolves `path` below the root, and nowhere else.
+    fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        resolve(self.root.as_fd(), path, flags, ResolveFlags::empty())
+    }
+}
+
+/// The descriptor of the root, which a forked child must keep.
+impl AsFd for Store {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// The SHA-256 of the whole file, as 64 hex digits and a line feed.
+///
+/// # Errors
+///
+/// The system's errors.
+pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; HASH_CHUNK];
+    let mut offset = 0;
+    loop {
+        match rustix::io::pread(file, &mut chunk[..], offset) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&chunk[..n]);
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let mut text: Vec<u8> =
+        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn resolve(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    more: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
+    let mut attempts = 0;
+    loop {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+            // A rename somewhere raced with a `..` in a link, or a signal came.
+            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+}

@@ -1,0 +1,46 @@
+//! The metadata of a file that replies need.
+
+use rustix::fs::{AtFlags, FileType, StatxFlags, statat, statx};
+use rustix::io::Errno;
+use std::os::fd::BorrowedFd;
+
+/// The metadata of a file that replies need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Length in bytes.
+    pub size: u64,
+    /// Time of the last change, in whole seconds since 1970 (rounded down).
+    pub mtime: i64,
+    /// The rest of that time, in nanoseconds.
+    pub mtime_nsec: u32,
+    /// The inode: a replaced file has another one.
+    pub ino: u64,
+}
+
+pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
+    let mask = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::INO;
+    let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
+    Ok((
+        FileType::from_raw_mode(u32::from(stat.stx_mode)),
+        Stat {
+            size: stat.stx_size,
+            mtime: stat.stx_mtime.tv_sec,
+            mtime_nsec: stat.stx_mtime.tv_nsec,
+            ino: stat.stx_ino,
+        },
+    ))
+}
+
+/// The same of a name in a directory; a link is not followed.
+pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((
+        FileType::from_raw_mode(stat.st_mode),
+        Stat {
+            size: stat.st_size.try_into().unwrap_or(0),
+            mtime: stat.st_mtime,
+            mtime_nsec: stat.st_mtime_nsec.try_into().unwrap_or(0),
+            ino: stat.st_ino,
+        },
+    ))
+}
