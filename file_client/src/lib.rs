@@ -19,10 +19,12 @@
 //! | `args` | the command line, which is also the grammar of the prompt |
 //! | `commands` | what each command does, file by file |
 //! | `transfer` | one download, one upload, each with its verification |
+//! | `destination` | where a download lands: a file that is replaced, a device or FIFO that is written into |
+//! | `partial` | what `--resume` keeps of a download |
 //! | `names` | which names a pattern means, and which are safe to use here |
 //! | `remote` | the connection, made again when the server has closed it |
 //! | `prompt`, `complete`, `words` | the interactive side: lines, Tab, quoting |
-//! | `interrupt` | Ctrl-C ends the transfer first and the program only after |
+//! | `interrupt` | a signal ends the transfer first and the program only after |
 //! | `failure`, `text`, `progress` | exit codes and messages, numbers for people, the bar |
 
 #![forbid(unsafe_code)]
@@ -30,9 +32,11 @@
 mod args;
 mod commands;
 mod complete;
+mod destination;
 mod failure;
 mod interrupt;
 mod names;
+mod partial;
 mod progress;
 mod prompt;
 mod remote;

@@ -1,0 +1,224 @@
+//! Where a download ends up: a regular file that is replaced at the end, or a device, a FIFO and
+//! the like that is written into.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::libc::{ELOOP, O_NOCTTY, O_TMPFILE};
+use rustix::fs::{AtFlags, CWD, XattrFlags, fremovexattr, fsetxattr, getxattr, linkat};
+use tempfile::TempPath;
+
+use crate::failure::Failure;
+use crate::interrupt;
+
+/// As many symbolic links in a row as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// The extended attribute that holds a file's access control list.
+const ACL: &str = "system.posix_acl_access";
+
+/// What a path stands for, its symbolic links followed.
+pub(crate) enum Destination {
+    /// A regular file, or none yet.
+    File(Place),
+    /// Anything else that bytes can be written into.
+    Stream(Stream),
+}
+
+/// Where a regular file is, or will be.
+pub(crate) struct Place {
+    path: PathBuf,
+    /// The file that is there now.
+    old: Option<Metadata>,
+}
+
+/// A device, a FIFO, or another process's open file by its name in `/proc`.
+pub(crate) struct Stream {
+    path: PathBuf,
+    is_fifo: bool,
+}
+
+/// A file without a name, where the file system has such files; else one with a temporary name,
+/// which goes away with this value.
+pub(crate) struct Temporary {
+    pub(crate) file: File,
+    name: Option<TempPath>,
+}
+
+impl Destination {
+    /// Finds out what `path` stands for.
+    ///
+    /// A symbolic link stands for what it points to, whether that exists or not, so that the link stays.
+    /// A link of `/proc`, where `/dev/stdout` leads, stands for a file that is open already.
+    pub(crate) fn of(path: &Path) -> Result<Destination, Failure> {
+        let failed = |error: io::Error| Failure::of_file("write", path, &error);
+        let mut path = path.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            let found = match fs::symlink_metadata(&path) {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Destination::File(Place { path, old: None }));
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            let kind = found.file_type();
+            if kind.is_symlink() && !is_of_proc(&found) {
+                let target = fs::read_link(&path).map_err(failed)?;
+                path = parent(&path).join(target);
+            } else if kind.is_file() {
+                return Ok(Destination::File(Place { path, old: Some(found) }));
+            } else if kind.is_dir() {
+                return Err(failed(ErrorKind::IsADirectory.into()));
+            } else {
+                let is_fifo = fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo());
+                return Ok(Destination::Stream(Stream { path, is_fifo }));
+            }
+        }
+        Err(failed(io::Error::from_raw_os_error(ELOOP)))
+    }
+}
+
+impl Place {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last component of the path.
+    pub(crate) fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        parent(&self.path)
+    }
+
+    /// The same for two paths of one file, as far as can be told.
+    pub(crate) fn identity(&self) -> PathBuf {
+        let directory = fs::canonicalize(self.directory());
+        directory.map_or_else(|_| self.path.clone(), |directory| directory.join(self.name()))
+    }
+
+    /// The mode for a file that is to land here: the usual one for a new file, else private until the access of
+    /// the old file is known to hold for it.
+    pub(crate) fn mode(&self) -> u32 {
+        if self.old.is_some() { 0o600 } else { 0o666 }
+    }
+
+    /// A temporary file in this place's directory, since only there a rename is sure to work.
+    pub(crate) fn temporary(&self) -> Result<Temporary, Failure> {
+        let directory = self.directory();
+        let anonymous = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .mode(self.mode())
+            .custom_flags(O_TMPFILE)
+            .open(directory);
+        // It gets its name by the link that /proc has to it.
+        if let Ok(file) = anonymous
+            && fs::symlink_metadata(proc_name(&file)).is_ok()
+        {
+            return Ok(Temporary { file, name: None });
+        }
+        let (file, name) = named()
+            .permissions(Permissions::from_mode(self.mode()))
+            .tempfile_in(directory)
+            .map_err(|error| Failure::of_file("write into", directory, &error))?
+            .into_parts();
+        Ok(Temporary { file, name: Some(name) })
+    }
+
+    /// Puts `temporary` here, in one step that replaces what is here.
+    pub(crate) fn land(&self, temporary: Temporary) -> Result<(), Failure> {
+        let land = || {
+            self.keep_access(&temporary.file)?;
+            let name = match temporary.name {
+                Some(name) => name,
+                // A link never replaces a file, so it goes by way of a temporary name.
+                None => named()
+                    .make_in(self.directory(), |name| {
+                        let source = proc_name(&temporary.file);
+                        Ok(linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+                    })?
+                    .into_temp_path(),
+            };
+            name.persist(&self.path).map_err(|error| error.error)
+        };
+        land().map_err(|error| Failure::of_file("save", &self.path, &error))
+    }
+
+    /// Gives `new` the mode and the access control list of the file that it replaces and, where that is
+    /// permitted, its owner and group. Where the group or the list cannot be kept, the group may only do
+    /// what all others may. Like a write into the old file, this does not keep set-user-ID and set-group-ID.
+    pub(crate) fn keep_access(&self, new: &File) -> io::Result<()> {
+        let Some(old) = &self.old else { return Ok(()) };
+        let owned = new.metadata()?;
+        if owned.uid() != old.uid() {
+            let _ = fchown(new, Some(old.uid()), None);
+        }
+        let kept_group = owned.gid() == old.gid() || fchown(new, None, Some(old.gid())).is_ok();
+        let mut mode = old.mode() & 0o777;
+        if !copy_acl(&self.path, new) || !kept_group {
+            mode &= 0o707 | (mode & 0o007) << 3;
+        }
+        new.set_permissions(Permissions::from_mode(mode))
+    }
+}
+
+impl Stream {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it for writing. The opening of a FIFO waits for a reader; a signal ends the wait, and the
+    /// caller then finds it in [`interrupt::signal`].
+    pub(crate) fn open(&self) -> Result<File, Failure> {
+        let mut options = OpenOptions::new();
+        options.write(true).truncate(true).custom_flags(O_NOCTTY);
+        let opened = match self.is_fifo {
+            true => interrupt::open_fifo(&self.path, &options),
+            false => options.open(&self.path),
+        };
+        opened.map_err(|error| Failure::of_file("write", &self.path, &error))
+    }
+}
+
+/// The directory of a file. An empty one is spelled out, for system calls do not take it.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn is_of_proc(link: &Metadata) -> bool {
+    fs::symlink_metadata("/proc/self").is_ok_and(|proc| proc.dev() == link.dev())
+}
+
+fn proc_name(file: &File) -> OsString {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn named() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".file_client-");
+    builder
+}
+
+/// Gives `new` the access control list of the file `old`, or none if that has none. Returns whether
+/// this is true then.
+fn copy_acl(old: &Path, new: &File) -> bool {
+    // The kernel's limit on the value of an extended attribute.
+    let mut list = vec![0; 65_536];
+    match getxattr(old, ACL, &mut list[..]) {
+        Ok(length) => fsetxattr(new, ACL, &list[..length], XattrFlags::empty()).is_ok(),
+        // None here, or a file system without them. A new file may have inherited one.
+        Err(_) => {
+            let _ = fremovexattr(new, ACL);
+            true
+        }
+    }
+}
