@@ -149,12 +149,7 @@ fn get(
     }
 }
 
-fn fetch(
-    remote: &mut Remote,
-    name: &OsStr,
-    target: &Path,
-    resume: bool,
-) -> Result<(), Failure> {
+fn fetch(remote: &mut Remote, name: &OsStr, target: &Path, resume: bool) -> Result<(), Failure> {
     match Destination::of(target)? {
         Destination::File(place) if resume => transfer::resume(remote, name, &place),
         Destination::File(place) => transfer::download(remote, name, &place),

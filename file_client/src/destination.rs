@@ -110,23 +110,27 @@ impl Place {
 
     /// A temporary file in this place's directory, since only there a rename is sure to work.
     pub(crate) fn temporary(&self) -> Result<Temporary, Failure> {
-        let directory = self.directory();
-        let anonymous = OpenOptions::new()
+        self.anonymous()
+            .or_else(|_| self.named())
+            .map_err(|error| Failure::of_file("write into", self.directory(), &error))
+    }
+
+    fn anonymous(&self) -> io::Result<Temporary> {
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .mode(self.mode())
             .custom_flags(O_TMPFILE)
-            .open(directory);
-        // It gets its name by the link that /proc has to it.
-        if let Ok(file) = anonymous
-            && fs::symlink_metadata(proc_name(&file)).is_ok()
-        {
-            return Ok(Temporary { file, name: None });
-        }
-        let (file, name) = named()
+            .open(self.directory())?;
+        // Through this link it will get its name.
+        fs::symlink_metadata(proc_name(&file))?;
+        Ok(Temporary { file, name: None })
+    }
+
+    fn named(&self) -> io::Result<Temporary> {
+        let (file, name) = temporary_names()
             .permissions(Permissions::from_mode(self.mode()))
-            .tempfile_in(directory)
-            .map_err(|error| Failure::of_file("write into", directory, &error))?
+            .tempfile_in(self.directory())?
             .into_parts();
         Ok(Temporary { file, name: Some(name) })
     }
@@ -138,7 +142,7 @@ impl Place {
             let name = match temporary.name {
                 Some(name) => name,
                 // A link never replaces a file, so it goes by way of a temporary name.
-                None => named()
+                None => temporary_names()
                     .make_in(self.directory(), |name| {
                         let source = proc_name(&temporary.file);
                         Ok(linkat(CWD, source, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
@@ -202,7 +206,7 @@ fn proc_name(file: &File) -> OsString {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-fn named() -> tempfile::Builder<'static, 'static> {
+fn temporary_names() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".file_client-");
     builder
@@ -220,5 +224,110 @@ fn copy_acl(old: &Path, new: &File) -> bool {
             let _ = fremovexattr(new, ACL);
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::setxattr;
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    fn place(path: &Path) -> Place {
+        match Destination::of(path) {
+            Ok(Destination::File(place)) => place,
+            Ok(Destination::Stream(_)) => panic!("{} is a stream", path.display()),
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    /// Lands "new" at `path`.
+    fn land(path: &Path) {
+        let place = place(path);
+        let mut temporary = place.temporary().unwrap();
+        temporary.file.write_all(b"new").unwrap();
+        place.land(temporary).unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn links_lead_to_their_file() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = outer.path().join("d");
+        fs::create_dir(&directory).unwrap();
+        symlink("d/../second", outer.path().join("first")).unwrap();
+        symlink(directory.join("file"), outer.path().join("second")).unwrap();
+        let found = place(&outer.path().join("first"));
+        assert_eq!(found.path(), directory.join("file"));
+        assert!(found.old.is_none());
+        assert_eq!(found.identity(), place(&outer.path().join("d/../d/file")).identity());
+
+        symlink("loop", outer.path().join("loop")).unwrap();
+        assert!(Destination::of(&outer.path().join("loop")).is_err());
+        assert!(Destination::of(&directory).is_err());
+        symlink("/proc/self/fd/0", outer.path().join("open")).unwrap();
+        assert!(matches!(
+            Destination::of(&outer.path().join("open")),
+            Ok(Destination::Stream(Stream { path, .. })) if path == Path::new("/proc/self/fd/0")
+        ));
+    }
+
+    #[test]
+    fn named_temporary_lands_alike() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        for mode in [0o600, 0o751] {
+            fs::write(&path, "old").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let place = place(&path);
+            for temporary in [place.named().unwrap(), place.temporary().unwrap()] {
+                place.land(temporary).unwrap();
+                assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+            }
+        }
+        drop(place(&path).named().unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn access_list_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::write(&path, "old").unwrap();
+        // Version 2; then tag, permissions and number of each entry: the owner and user 12345 may
+        // read and write, the group nothing, the mask is rw, others nothing.
+        let mut list = vec![2, 0, 0, 0];
+        for (tag, permissions, id) in [
+            (1u16, 6u16, u32::MAX),
+            (2, 6, 12345),
+            (4, 0, u32::MAX),
+            (16, 6, u32::MAX),
+            (32, 0, u32::MAX),
+        ] {
+            list.extend(tag.to_le_bytes());
+            list.extend(permissions.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        if let Err(error) = setxattr(&path, ACL, &list, XattrFlags::empty()) {
+            eprintln!("SKIPPED access_list_is_kept: no access control lists here: {error}");
+            return;
+        }
+        land(&path);
+        let mut kept = [0; 256];
+        let length = getxattr(&path, ACL, &mut kept[..]).unwrap();
+        assert_eq!(kept[..length], list);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+
+        // A list that new files inherit is not one that the old file had.
+        let inherited = "system.posix_acl_default";
+        setxattr(directory.path(), inherited, &list, XattrFlags::empty()).unwrap();
+        let plain = directory.path().join("b");
+        fs::write(&plain, "old").unwrap();
+        rustix::fs::removexattr(&plain, ACL).unwrap();
+        fs::set_permissions(&plain, Permissions::from_mode(0o640)).unwrap();
+        land(&plain);
+        assert!(getxattr(&plain, ACL, &mut kept[..]).is_err());
+        assert_eq!(fs::metadata(&plain).unwrap().permissions().mode() & 0o777, 0o640);
     }
 }

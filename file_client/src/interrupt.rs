@@ -113,7 +113,12 @@ pub(crate) fn register_socket(socket: io::Result<impl Into<OwnedFd>>) {
 /// Opens the FIFO `path` for writing, as soon as it has a reader. A signal ends the wait: the
 /// caller then finds it in [`signal`].
 pub(crate) fn open_fifo(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    state().fifo = Some(path.to_path_buf());
+    let mut before = state();
+    if before.signal.is_some() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    before.fifo = Some(path.to_path_buf());
+    drop(before);
     let opened = options.open(path);
     let mut state = state();
     (state.fifo, state.reader) = (None, None);

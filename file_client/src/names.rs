@@ -195,8 +195,8 @@ fn escape_names(pattern: &str) -> String {
     let mut directory = Some(String::new());
     let components = pattern.split('/').map(|component| {
         let path = directory.take().map(|path| path + component);
-        let is_name =
-            parse(component).is_none() || path.as_ref().is_some_and(|path| Path::new(path).is_dir());
+        let is_name = parse(component).is_none()
+            || path.as_ref().is_some_and(|path| Path::new(path).is_dir());
         directory = path.filter(|_| is_name).map(|path| path + "/");
         if is_name { Pattern::escape(component) } else { component.to_string() }
     });

@@ -33,7 +33,7 @@ impl Partial {
     ///
     /// The file cannot be opened, is not one that this client began, or is in use by another client.
     pub(crate) fn open(addr: &str, remote_name: &OsStr, place: &Place) -> Result<Partial, Failure> {
-        let path = place.directory().join(name(addr, remote_name, place.name()));
+        let path = place.path().with_file_name(name(addr, remote_name, place.name()));
         let failed = |error: &io::Error| Failure::of_file("write", &path, error);
         let file = OpenOptions::new()
             .read(true)

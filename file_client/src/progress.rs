@@ -11,11 +11,8 @@ use crate::text::printable;
 ///
 /// `to_terminal` says that the file itself goes to a terminal, where the bar would be in its way.
 pub(crate) fn bar(name: &OsStr, to_terminal: bool) -> ProgressBar {
-    let target = if to_terminal {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
+    let target =
+        if to_terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(None, target);
     set_style(&bar, "{bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left");
     bar.set_prefix(printable(name.as_encoded_bytes()));

@@ -163,9 +163,8 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
         let message = format!("cannot read {}: not a regular file", show(file));
         return Err(Failure::Refused(message));
     }
-    let (mut source, length) = File::open(file)
-        .and_then(content)
-        .map_err(|error| unreadable(&error))?;
+    let (mut source, length) =
+        File::open(file).and_then(content).map_err(|error| unreadable(&error))?;
 
     let client = remote.client()?;
     let bar = progress::bar(file.file_name().unwrap_or(name), false);
