@@ -5,14 +5,19 @@
 //! file_client --addr HOST:PORT list --json
 //! file_client get 'logs/*.txt' -o backup/       quoted: the server's names are matched
 //! file_client get big.iso --resume              goes on where an earlier try stopped
+//! file_client get video.mkv -o -                standard output; a device or FIFO works, too
 //! file_client put report.pdf --to incoming
 //! file_client --udp get notes.txt               by datagram, asked until answered
 //! echo 'hash big.iso' | file_client             commands from a pipe
 //! ```
 //!
-//! What arrives is verified: a download lands under its name, by a rename, only after the server's
-//! `HASH` agreed with the bytes received, and an upload is confirmed the same way. Of a server that does not know
-//! `HASH` at all, what arrives is taken as it is, and a line on standard error says so.
+//! What arrives is verified. A download lands under its name, by a rename, only after the server's
+//! `HASH` agreed with the bytes received, and an upload is confirmed the same way. Where a
+//! server does not know `HASH`, nothing is verified, and a line on standard error says so.
+//!
+//! Until it lands, a download has no name where the file system permits that, so nothing is left of it
+//! however the client ends. With `--resume` it is in a partial file whose name holds a hash of the
+//! server's address and of both names; no file of another name is continued or removed.
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -102,8 +102,7 @@ fn parse(component: &str) -> Option<Pattern> {
 fn is_on_server(remote: &mut Remote, name: &OsStr) -> Result<bool, Failure> {
     match remote.source()?.find(name) {
         Ok(()) => Ok(true),
-        // A small server of somebody's own may not know how to send a part of a file: then its
-        // listing decides.
+        // Some small servers know no `GET` of a part of a file. Then the listing decides.
         Err(client::Error::Refused { .. } | client::Error::Protocol(_)) => Ok(false),
         Err(error) => Err(Failure::of_server(&show(name), error)),
     }

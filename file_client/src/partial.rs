@@ -109,7 +109,7 @@ fn name(addr: &str, remote_name: &OsStr, local_name: &OsStr) -> OsString {
     }
     let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let mut name = match local_name.to_str() {
-        Some(name) => name[..name.floor_char_boundary(NAME_LENGTH)].as_bytes().to_vec(),
+        Some(name) => name.as_bytes()[..name.floor_char_boundary(NAME_LENGTH)].to_vec(),
         None => local_name.as_bytes().iter().copied().take(NAME_LENGTH).collect(),
     };
     name.extend_from_slice(format!(".{hash}.part").as_bytes());

@@ -4,13 +4,15 @@ mod fake;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 
 use fake::{Fake, Twist, ok, sha256};
+use nix::libc::O_TMPFILE;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -618,6 +620,22 @@ fn signals_leave_no_partial_file() {
         let directory = directory();
         let output = interrupted(signal, &["get", "a", "b"], &directory);
         assert_fails(&output, 128 + signal, &["interrupted"]);
+        assert!(names(&directory).is_empty(), "{:?}", names(&directory));
+    }
+}
+
+/// No program can clean up after these, so there must be nothing to clean up.
+#[test]
+fn killed_client_leaves_nothing() {
+    let directory = directory();
+    let anonymous = fs::OpenOptions::new().write(true).custom_flags(O_TMPFILE).open(&directory);
+    if let Err(error) = anonymous {
+        eprintln!("SKIPPED killed_client_leaves_nothing: no anonymous files here: {error}");
+        return;
+    }
+    for signal in [Signal::SIGKILL, Signal::SIGILL] {
+        let output = interrupted(signal as i32, &["get", "a"], &directory);
+        assert_eq!(output.status.signal(), Some(signal as i32));
         assert!(names(&directory).is_empty(), "{:?}", names(&directory));
     }
 }
