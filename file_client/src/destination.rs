@@ -32,8 +32,8 @@ pub(crate) enum Destination {
 /// Where a regular file is, or will be.
 pub(crate) struct Place {
     path: PathBuf,
-    /// The file that is there now.
-    old: Option<Metadata>,
+    /// Whether nothing was there when this was found out.
+    is_new: bool,
 }
 
 /// A device, a FIFO, or another process's open file by its name in `/proc`.
@@ -61,7 +61,7 @@ impl Destination {
             let found = match fs::symlink_metadata(&path) {
                 Ok(found) => found,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Ok(Destination::File(Place { path, old: None }));
+                    return Ok(Destination::File(Place { path, is_new: true }));
                 }
                 Err(error) => return Err(failed(error)),
             };
@@ -70,7 +70,7 @@ impl Destination {
                 let target = fs::read_link(&path).map_err(failed)?;
                 path = parent(&path).join(target);
             } else if kind.is_file() {
-                return Ok(Destination::File(Place { path, old: Some(found) }));
+                return Ok(Destination::File(Place { path, is_new: false }));
             } else if kind.is_dir() {
                 return Err(failed(ErrorKind::IsADirectory.into()));
             } else {
@@ -105,7 +105,7 @@ impl Place {
     /// The mode for a file that is to land here: the usual one for a new file, else private until the access of
     /// the old file is known to hold for it.
     pub(crate) fn mode(&self) -> u32 {
-        if self.old.is_some() { 0o600 } else { 0o666 }
+        if self.is_new { 0o666 } else { 0o600 }
     }
 
     /// A temporary file in this place's directory, since only there a rename is sure to work.
@@ -157,8 +157,17 @@ impl Place {
     /// Gives `new` the mode and the access control list of the file that it replaces and, where that is
     /// permitted, its owner and group. Where the group or the list cannot be kept, the group may only do
     /// what all others may. Like a write into the old file, this does not keep set-user-ID and set-group-ID.
+    ///
+    /// # Errors
+    ///
+    /// The mode cannot be set, or what is to be replaced is no longer a regular file.
     pub(crate) fn keep_access(&self, new: &File) -> io::Result<()> {
-        let Some(old) = &self.old else { return Ok(()) };
+        let old = match fs::symlink_metadata(&self.path) {
+            Ok(old) if old.is_file() => old,
+            Ok(_) => return Err(io::Error::other("it is no longer a regular file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let owned = new.metadata()?;
         if owned.uid() != old.uid() {
             let _ = fchown(new, Some(old.uid()), None);
@@ -167,6 +176,10 @@ impl Place {
         let mut mode = old.mode() & 0o777;
         if !copy_acl(&self.path, new) || !kept_group {
             mode &= 0o707 | (mode & 0o007) << 3;
+        }
+        // Some file systems have no modes to set, and every file has the same.
+        if new.metadata()?.mode() & 0o7777 == mode {
+            return Ok(());
         }
         new.set_permissions(Permissions::from_mode(mode))
     }
@@ -260,7 +273,7 @@ mod tests {
         symlink(directory.join("file"), outer.path().join("second")).unwrap();
         let found = place(&outer.path().join("first"));
         assert_eq!(found.path(), directory.join("file"));
-        assert!(found.old.is_none());
+        assert!(found.is_new);
         assert_eq!(found.identity(), place(&outer.path().join("d/../d/file")).identity());
 
         symlink("loop", outer.path().join("loop")).unwrap();
@@ -287,6 +300,18 @@ mod tests {
             }
         }
         drop(place(&path).named().unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn link_made_meanwhile_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        let place = place(&path);
+        let temporary = place.temporary().unwrap();
+        symlink("elsewhere", &path).unwrap();
+        assert!(place.land(temporary).is_err());
+        assert!(path.is_symlink());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

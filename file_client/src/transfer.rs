@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
 use crate::destination::{Place, Stream};
-use crate::failure::{Failure, eprint_line, reason};
+use crate::failure::{Failure, eprint_line};
 use crate::interrupt;
 use crate::names::show;
 use crate::partial::Partial;
@@ -54,10 +54,8 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, place: &Place) -> Result
     let addr = remote.addr().to_string();
     let source = remote.source()?;
     let mut partial = Partial::open(&addr, name, place)?;
-    let path = show(partial.path());
-    let unusable = |doing: &str, error: &io::Error| {
-        Failure::Refused(format!("cannot {doing} {path}: {}", reason(error)))
-    };
+    let path = partial.path().to_path_buf();
+    let unusable = |doing: &str, error: &io::Error| Failure::of_file(doing, &path, error);
     let bar = progress::bar(name, false);
 
     let mut sink = Hashing::new(&mut partial.file);
@@ -82,15 +80,17 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, place: &Place) -> Result
             {
                 bar.finish_and_clear();
                 eprint_line(&format!(
-                    "{path}: {} kept, --resume goes on from there",
+                    "{}: {} kept, --resume goes on from there",
+                    show(&path),
                     format_size(arrived)
                 ));
                 Failure::Interrupted(signal)
             }
             error if arrived == 0 => Failure::Broken(format!("{what}: {error}; try again")),
             error => Failure::Broken(format!(
-                "{what}: {error}; {} kept in {path}, --resume goes on from there",
-                format_size(arrived)
+                "{what}: {error}; {} kept in {}, --resume goes on from there",
+                format_size(arrived),
+                show(&path)
             )),
         });
     }
@@ -101,7 +101,7 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, place: &Place) -> Result
             doubt.failure(&what, "the part was thrown away, start again")
         }
         VerificationError::NoHash(_) => {
-            doubt.failure(&what, &format!("kept in {path}, --resume tries again"))
+            doubt.failure(&what, &format!("kept in {}, --resume tries again", show(&path)))
         }
     })?;
     partial.land(place)?;
