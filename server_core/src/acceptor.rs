@@ -477,3 +477,6 @@ fn has_ended(socket: impl AsFd) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;
