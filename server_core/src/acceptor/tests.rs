@@ -6,7 +6,7 @@ const LINE: &str = "ERR busy no room for another client now, try again later\n";
 
 /// An acceptor that never blocks, and its address.
 fn acceptor() -> (Acceptor, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = crate::listen("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
     let store = Store::open(&std::env::temp_dir(), false, false).unwrap();
