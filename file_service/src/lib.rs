@@ -7,6 +7,7 @@
 //! | [`store`] | the served directory: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
 //! | [`transport`] | what a session needs of a byte stream; TCP sockets as such a stream |
+//! | [`busy`] | the refusal of a client for which there is no room |
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
 //! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
 //! | [`client`] | a blocking client |
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod busy;
 pub mod client;
 pub mod datagram;
 mod http;

@@ -7,6 +7,7 @@
 //! | `text` | dates, numbers and names as text |
 //! | `origin` | which pages may write |
 //! | `conditions` | conditional requests, ranges, entity tags |
+//! | `opening` | whether the first bytes of a connection are HTTP |
 //! | `request` | the parser of a request header |
 //! | `media` | what a file is by its name, and whether a browser may show it |
 //! | `page` | a directory as a page and as JSON |
@@ -18,6 +19,7 @@
 
 mod conditions;
 mod media;
+mod opening;
 mod origin;
 mod page;
 mod request;
@@ -25,6 +27,7 @@ mod response;
 mod text;
 
 pub(crate) use conditions::Decision;
+pub(crate) use opening::{Opening, opening, opening_so_far};
 pub(crate) use page::{ServerInfo, json, page};
 pub(crate) use request::{Expect, Method, Parsed, Request, View, is_request_line, parse};
 pub(crate) use response::{

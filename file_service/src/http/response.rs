@@ -116,7 +116,7 @@ fn write_header(
 
 /// Appends a whole response that refuses a request, with `line` as the reason.
 ///
-/// 405 lists what is allowed instead.
+/// 405 lists what is allowed instead, and 503 says when to try again.
 pub(crate) fn write_error(
     out: &mut Vec<u8>,
     status: u16,
@@ -125,10 +125,10 @@ pub(crate) fn write_error(
     keep_alive: bool,
     read_only: bool,
 ) {
-    write_text(out, status, line, is_head, keep_alive, |out| {
-        if status == 405 {
-            field(out, "Allow", allowed(read_only));
-        }
+    write_text(out, status, line, is_head, keep_alive, |out| match status {
+        405 => field(out, "Allow", allowed(read_only)),
+        503 => field(out, "Retry-After", "1"),
+        _ => {}
     });
 }
 

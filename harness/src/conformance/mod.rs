@@ -8,6 +8,7 @@
 //! each on a folder and a port of its own, so that cases may run side by side in any order. What
 //! the protocol leaves open, no case asserts.
 
+mod busy;
 mod deadlines;
 mod framing;
 mod get;
@@ -262,7 +263,7 @@ catalogue! { $
         http_head_of_a_dribbling_client: Nothing,
     }
     limits {
-        /// Above `--max-connections`: `busy` at once, unasked; the others are served.
+        /// Above `--max-connections`: `busy`, unasked; the others are served.
         more_clients_than_allowed: Clients(4),
         /// A refused client that talks before it listens reads `busy`, not a reset.
         busy_is_no_reset: Clients(2),
@@ -292,6 +293,20 @@ catalogue! { $
         a_child_that_is_killed: ProcessPerClient,
         /// Children whose parent is killed end in bounded time.
         children_whose_parent_is_killed: ProcessPerClient,
+    }
+    busy {
+        /// HTTP: 503 with `Retry-After`, whole and without a reset, whatever follows the first line.
+        an_http_client_gets_503: Clients(2),
+        /// A first line of HTTP that comes in pieces, or in part: 503.
+        an_http_request_in_pieces: Clients(2),
+        /// A first line that is not HTTP, or none: the line of the file protocol.
+        others_get_the_line: Clients(2),
+        /// A client that sends nothing gets the line when the wait for a first line is over.
+        a_silent_client_gets_the_line: Clients(2),
+        /// Refused clients that are silent delay nobody, however many they are.
+        silent_clients_hold_nobody_up: Clients(2),
+        /// `curl` understands the refusal.
+        curl_shows_503: Clients(2),
     }
     lifecycle {
         /// The first line of output, and nothing before it.
