@@ -9,8 +9,7 @@ use std::os::fd::BorrowedFd;
 pub struct Stat {
     /// Length in bytes.
     pub size: u64,
-    /// Time of the last change of the content, in whole seconds since 1970 (rounded down). Anybody who may write the
-    /// file can set it.
+    /// Time of the last change of the content, in whole seconds since 1970 (rounded down). The file's owner can set it.
     pub mtime: i64,
     /// The rest of that time, in nanoseconds.
     pub mtime_nsec: u32,
@@ -18,7 +17,7 @@ pub struct Stat {
     pub ctime: i64,
     /// The rest of that time, in nanoseconds.
     pub ctime_nsec: u32,
-    /// The inode's number. The file system may give it to another file once this one is gone.
+    /// The inode's number. The file system may give it to another file once this one is removed.
     pub ino: u64,
     /// The device of the file system.
     pub dev: u64,

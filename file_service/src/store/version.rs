@@ -74,24 +74,24 @@ impl VersionRule {
     }
 }
 
-/// Whether every later change of the file, and every later file under its number, has other metadata.
+/// Whether every later change of the file, and every later file with its inode number, has other metadata.
 ///
-/// The rule leans on the change time (ctime), which every write, truncation, rename, removal and setting of other times
-/// renews, and which nobody can set. `before` was read before `stat`, so any change that `stat` does not show is
-/// stamped with the time `before` or a later one: a time that is older cannot come again. Read after `stat`, the clock
-/// would prove nothing: the file may change between the two, and the reader may have been preempted for long.
-/// One tick would be enough for that. The second one allows for a processor that sees a new tick late.
+/// The rule relies on the change time (ctime): every write, truncation, rename, removal and setting of a time
+/// renews it, and nobody can set it. `before` was read before `stat`. Therefore the kernel stamps any change that
+/// `stat` does not show with the time `before` or a later one, and an older time cannot come again. A clock that is
+/// read after `stat` proves nothing: the file may change between the two, and the reader may be preempted for long.
+/// One tick is enough for this argument. The second one allows for a processor that sees a new tick late.
 ///
-/// - A file system that keeps whole seconds needs two of them. It is known by its times: 0 nanoseconds.
-/// - Multigrain timestamps need no wait. `stat` has marked the time as read, so the next change of this inode gets a
-///   finer, later one. Nor does a later file under the same number get this time: the inode was still linked,
-///   so it has been stamped more finely when it was removed, and no stamp of the system is older than the finest one
-///   before it. A file that is removed already may have been stamped before it was read, hence the wait for it.
+/// - A file system that keeps whole seconds needs two of them. Its times have 0 nanoseconds.
+/// - Multigrain timestamps need no wait. `stat` marks the time as read, so the kernel stamps the next change of this
+///   inode with a finer, later one. A later file with the same number does not get this time either: the
+///   removal of the inode was such a change, and no later stamp is older than the finest one before it. A file that
+///   was removed before `stat` may have been stamped without the mark, so it waits like the others.
 ///
-/// What remains: writers through a mapping, whose changes are stamped once and not each time; a write that was under way,
-/// since it is stamped before it copies; a clock that is set back; a power failure that keeps a change
-/// and loses its stamp; and, with multigrain timestamps, an inode that leaves memory within the tick of its change,
-/// and with it the mark.
+/// What remains: changes through a shared mapping, which the kernel does not stamp one by one; a write that is under
+/// way, which it stamps before it copies; a clock that is set back; a loss of power that keeps a change and loses its
+/// stamp. With multigrain timestamps also an inode that leaves the kernel's memory, and with it the mark, within the
+/// tick of its change; and a removal in the few instructions between the link count and the time of one `statx`.
 fn is_settled(stat: &Stat, change_time: ChangeTime, before: CoarseTime, two_ticks: i128) -> bool {
     let has_whole_seconds = stat.ctime_nsec == 0;
     if change_time == ChangeTime::Multigrain && stat.is_linked && !has_whole_seconds {
