@@ -82,8 +82,11 @@ pub(super) fn validators(subject: &Subject) {
     assert_ne!(tagged(&mut conn, "/a.txt").1, tag);
 }
 
+/// Gives the file `f` another content.
+type Change = fn(&Root, &str);
+
 /// The ways in which other programs change a file and hide it: size and time are the same afterwards.
-const DISGUISES: [(&str, fn(&Root, &str)); 3] = [
+const DISGUISES: [(&str, Change); 3] = [
     ("rewritten in place", |root, content| root.write("f", content)),
     ("removed and made again", |root, content| {
         fs::remove_file(root.join("f")).expect("to remove the file");
@@ -140,7 +143,7 @@ pub(super) fn if_range_never_joins_versions(subject: &Subject) {
     let server = subject.start(&[]);
     let root = server.root();
     let mut conn = server.connect();
-    let uploaded: (&str, fn(&Root, &str)) = ("left to a PUT", |_, _| ());
+    let uploaded: (&str, Change) = ("left to a PUT", |_, _| ());
     for (how, change) in DISGUISES.into_iter().chain([uploaded]) {
         let (old, new) = (content(1), content(2));
         root.write("f", &old);
