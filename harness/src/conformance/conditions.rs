@@ -6,28 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use super::get::oddities;
-use super::http::{request, stays_http};
+use super::http::{request, stays_http, tagged};
 use super::{http_get, http_put};
-use crate::wire::{Conn, Response};
-use crate::{Root, Subject, wait};
-
-/// Asks for a file until it has a tag, and returns the response and the tag.
-///
-/// A server may withhold the tag of a file that has just changed, since a file system may not be able to tell the next
-/// change from this one.
-#[track_caller]
-pub(super) fn tagged(conn: &mut Conn, target: &str) -> (Response, String) {
-    let mut found = None;
-    wait::eventually("an ETag", || {
-        let response = conn.http(http_get(target)).expect(200);
-        let tag = response.field("etag").map(str::to_string);
-        found = tag.map(|tag| (response, tag));
-        found.is_some()
-    });
-    let (response, tag) = found.expect("a response with a tag");
-    assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"'), "{tag}");
-    (response, tag)
-}
+use crate::wire::Conn;
+use crate::{Root, Subject};
 
 /// A tag that stands for the bytes. A server need not give one, and does not where it does not know the file
 /// system.

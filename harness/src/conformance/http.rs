@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use super::conditions::tagged;
 use super::get::oddities;
 use super::{http_get, http_put, noise};
 use crate::wire::{Conn, Response, show};
-use crate::{Server, Subject, oracles};
+use crate::{Server, Subject, oracles, wait};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -21,6 +20,24 @@ pub(super) fn request(method: &str, target: &str, fields: &[&str]) -> Vec<u8> {
 #[track_caller]
 pub(super) fn stays_http(conn: &mut Conn) {
     conn.http(http_get("/surely-not-there")).expect(404);
+}
+
+/// Asks for a file until it has a tag, and returns the response and the tag.
+///
+/// A server may withhold the tag of a file that has just changed, since a file system may not be able to tell the next
+/// change from this one.
+#[track_caller]
+pub(super) fn tagged(conn: &mut Conn, target: &str) -> (Response, String) {
+    let mut found = None;
+    wait::eventually("an ETag", || {
+        let response = conn.http(http_get(target)).expect(200);
+        let tag = response.field("etag").map(str::to_string);
+        found = tag.map(|tag| (response, tag));
+        found.is_some()
+    });
+    let (response, tag) = found.expect("a response with a tag");
+    assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"'), "{tag}");
+    (response, tag)
 }
 
 pub(super) fn files(subject: &Subject) {
