@@ -4,7 +4,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `text` | dates, numbers and names as text |
+//! | `text` | numbers and names as text |
+//! | `date` | dates, written and read |
 //! | `origin` | which pages may write |
 //! | `conditions` | conditional requests, ranges, entity tags |
 //! | `opening` | whether the first bytes of a connection are HTTP |
@@ -18,6 +19,7 @@
 //! refused and the connection closes; nothing is repaired.
 
 mod conditions;
+mod date;
 mod media;
 mod opening;
 mod origin;
@@ -31,5 +33,6 @@ pub(crate) use opening::{Opening, opening, opening_so_far};
 pub(crate) use page::{ServerInfo, json, page};
 pub(crate) use request::{Expect, Method, Parsed, Request, View, is_request_line, parse};
 pub(crate) use response::{
-    CONTINUE, write_document_header, write_error, write_file_header, write_options, write_stored,
+    CONTINUE, write_document_header, write_error, write_file_header, write_listing_decision,
+    write_options, write_stored,
 };

@@ -1,9 +1,9 @@
 //! Request headers: where one ends, whether it is well formed, and what it asks for.
 
-use super::conditions::{self, Conditions, Decision, RangeSpec};
+use super::conditions::{self, Conditions, Decision, MALFORMED_LIST, RangeSpec};
 use super::origin::{self, PageOrigin};
 use crate::protocol::{Code, RelPath};
-use crate::store::{Existing, Stat};
+use crate::store::{Existing, Version};
 
 /// The longest header: request line, fields and the empty line.
 const MAX_HEADER: usize = 16 * 1024;
@@ -72,9 +72,20 @@ impl Request {
     }
 
     /// Decides the response to this `GET` or `HEAD` of a file.
-    pub(crate) fn decide(&self, stat: &Stat) -> Decision {
+    pub(crate) fn decide(&self, version: &Version) -> Decision {
         let range = self.range.filter(|_| self.method == Method::Get);
-        conditions::decide(range, self.conditions.as_deref(), stat)
+        conditions::decide(range, self.conditions.as_deref(), version)
+    }
+
+    /// Decides the response to this `GET` or `HEAD` of a directory.
+    pub(crate) fn decide_listing(&self) -> Decision {
+        conditions::decide_listing(self.conditions.as_deref())
+    }
+
+    /// Returns why the conditions of this `PUT` cannot be judged, unless they can.
+    pub(crate) fn malformed_condition(&self) -> Option<&'static str> {
+        let conditions = self.conditions.as_ref()?;
+        conditions.has_malformed_list().then_some(MALFORMED_LIST)
     }
 
     /// Whether this `PUT` may replace the existing file, or create it where none exists.

@@ -1,12 +1,13 @@
 //! Response headers, and whole responses where the body is a line of text.
 
-use super::conditions::{Decision, Etag};
+use super::conditions::{Decision, Etag, MALFORMED_LIST};
+use super::date::{WRITABLE_DATES, http_date, now};
 use super::media::content_type;
 use super::page::{JSON_TYPE, PAGE_POLICY, PAGE_TYPE};
 use super::request::{Method, Request};
-use super::text::{end_line, field, http_date, now, push_decimal};
+use super::text::{end_line, field, push_decimal};
 use crate::protocol::RelPath;
-use crate::store::Stat;
+use crate::store::Version;
 
 /// The interim answer to a client that waits before it sends its body.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -21,34 +22,28 @@ pub(crate) fn write_file_header(
     out: &mut Vec<u8>,
     request: &Request,
     path: &RelPath,
-    stat: &Stat,
+    version: &Version,
     decision: &Decision,
     keep_alive: bool,
 ) {
     let is_head = request.method == Method::Head;
+    let size = version.stat.size;
     let (status, length) = match *decision {
-        Decision::Full => (200, stat.size),
+        Decision::Full => (200, size),
         Decision::Partial { length, .. } => (206, length),
         Decision::NotModified => {
             let now = begin_header(out, 304, keep_alive);
-            validators(out, stat, now);
+            validators(out, version, now);
             return end_line(out);
         }
-        Decision::PreconditionFailed => {
-            return write_text(
-                out,
-                412,
-                "the file is another version",
-                is_head,
-                keep_alive,
-                |_| (),
-            );
+        Decision::Malformed | Decision::PreconditionFailed => {
+            return write_failed_condition(out, decision, is_head, keep_alive);
         }
         Decision::Unsatisfiable => {
             let line = "the range is beyond the end of the file";
             return write_text(out, 416, line, is_head, keep_alive, |out| {
                 out.extend_from_slice(b"Content-Range: bytes */");
-                push_decimal(out, stat.size);
+                push_decimal(out, size);
                 end_line(out);
             });
         }
@@ -63,19 +58,43 @@ pub(crate) fn write_file_header(
         // A part is never empty, so there is a last byte.
         push_decimal(out, offset + (length - 1));
         out.push(b'/');
-        push_decimal(out, stat.size);
+        push_decimal(out, size);
         end_line(out);
     }
-    validators(out, stat, now);
+    validators(out, version, now);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\r\n");
 }
 
+/// Appends the whole response to a `GET` or `HEAD` of a directory whose listing is not to be sent.
+pub(crate) fn write_listing_decision(
+    out: &mut Vec<u8>,
+    decision: &Decision,
+    is_head: bool,
+    keep_alive: bool,
+) {
+    match decision {
+        Decision::NotModified => write_header(out, 304, "", 0, keep_alive, &LISTING_CACHING),
+        _ => write_failed_condition(out, decision, is_head, keep_alive),
+    }
+}
+
+fn write_failed_condition(out: &mut Vec<u8>, decision: &Decision, is_head: bool, keep_alive: bool) {
+    let (status, line) = match decision {
+        Decision::Malformed => (400, MALFORMED_LIST),
+        _ => (412, "the precondition does not hold"),
+    };
+    write_text(out, status, line, is_head, keep_alive, |_| ());
+}
+
+/// Which form a listing has depends on `Accept`, and a directory may change at any time.
+const LISTING_CACHING: [(&str, &str); 2] = [("Vary", "Accept"), ("Cache-Control", "no-cache")];
+
 /// Appends the header of a directory, as JSON or as a page, of which `length` bytes follow.
 pub(crate) fn write_document_header(out: &mut Vec<u8>, length: u64, json: bool, keep_alive: bool) {
-    // Which form it is depends on `Accept`, and a directory may change at any time.
+    let [vary, cache_control] = LISTING_CACHING;
     let fields = [
-        ("Vary", "Accept"),
-        ("Cache-Control", "no-cache"),
+        vary,
+        cache_control,
         ("Referrer-Policy", "same-origin"),
         ("Content-Security-Policy", if json { "default-src 'none'" } else { &PAGE_POLICY }),
     ];
@@ -190,13 +209,20 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
     end_line(out);
 }
 
-fn validators(out: &mut Vec<u8>, stat: &Stat, now: i64) {
-    out.extend_from_slice(b"Last-Modified: ");
-    // A time in the future is sent as now, as RFC 9110 requires.
-    out.extend_from_slice(&http_date(stat.mtime.min(now)));
-    out.extend_from_slice(b"\r\nETag: ");
-    out.extend_from_slice(Etag::of(stat).as_bytes());
-    end_line(out);
+fn validators(out: &mut Vec<u8>, version: &Version, now: i64) {
+    // A time in the future is sent as now, as RFC 9110 requires. One that no date can express is not sent, since
+    // another date would be compared wrongly.
+    let modified = version.stat.mtime.min(now);
+    if WRITABLE_DATES.contains(&modified) {
+        out.extend_from_slice(b"Last-Modified: ");
+        out.extend_from_slice(&http_date(modified));
+        end_line(out);
+    }
+    if let Some(etag) = Etag::to_send(version) {
+        out.extend_from_slice(b"ETag: ");
+        out.extend_from_slice(etag.as_bytes());
+        end_line(out);
+    }
 }
 
 /// Returns the phrase next to the number. It may be empty, as it is for a status that is not used here.

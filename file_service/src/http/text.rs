@@ -1,42 +1,6 @@
-//! Dates, numbers and names as the text of a response.
+//! Numbers and names as the text of a response.
 
-use crate::human::UtcDateTime;
 use crate::protocol::percent_encode;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Seconds since the epoch.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`; times outside the years 1970 to 9999 are moved to the nearest
-/// end.
-pub(super) fn http_date(seconds: i64) -> [u8; 29] {
-    const LAST: i64 = 253_402_300_799;
-    const DAYS: &[u8; 21] = b"SunMonTueWedThuFriSat";
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let utc = UtcDateTime::from_unix(seconds.clamp(0, LAST));
-    let mut date = *b"Sun, 00 Jan 0000 00:00:00 GMT";
-    let day = usize::from(utc.weekday) * 3;
-    let month = usize::from(utc.month - 1) * 3;
-    date[0..3].copy_from_slice(&DAYS[day..day + 3]);
-    date[8..11].copy_from_slice(&MONTHS[month..month + 3]);
-    let (century, year) = ((utc.year / 100) as u8, (utc.year % 100) as u8);
-    let pairs = [
-        (5, utc.day),
-        (12, century),
-        (14, year),
-        (17, utc.hour),
-        (20, utc.minute),
-        (23, utc.second),
-    ];
-    for (at, number) in pairs {
-        date[at] = b'0' + number / 10;
-        date[at + 1] = b'0' + number % 10;
-    }
-    date
-}
 
 /// Without the machinery of `format!`, which would be a good part of the cost of a header.
 pub(super) fn push_decimal(out: &mut Vec<u8>, number: u64) {
@@ -105,21 +69,8 @@ pub(super) fn push_text(html: &mut String, name: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     proptest! {
-        #[test]
-        fn date_equals_that_of_httpdate(seconds in 0..253_402_300_800i64) {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds.cast_unsigned());
-            let expected = httpdate::fmt_http_date(time);
-            prop_assert_eq!(&http_date(seconds)[..], expected.into_bytes());
-        }
-
-        #[test]
-        fn any_time_has_a_date(seconds in any::<i64>()) {
-            http_date(seconds);
-        }
-
         #[test]
         fn hex_equals_that_of_format(number in any::<u64>(), shift in 0..64u32) {
             let number = number >> shift;

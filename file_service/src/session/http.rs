@@ -6,7 +6,7 @@ use super::reply::{FileRange, inline_length};
 use super::{AfterReply, Protocol, ResponseOptions, Session};
 use crate::http::{self, Decision, Expect, Method, Parsed};
 use crate::protocol::{Code, RelPath};
-use crate::store::{Failure, Opened};
+use crate::store::{CoarseTime, Failure, Opened};
 
 /// Room for the header of a reply, in bytes.
 const HEADER_CAPACITY: usize = 512;
@@ -79,9 +79,14 @@ impl Session {
             return self.refuse_http(411, "an upload needs a Content-Length");
         }
         let expects_continue = request.expect == Expect::Continue;
-        let path = match request.cross_origin_refusal(self.service.settings().host.as_deref()) {
-            Some(reason) => Err(PutRefusal::Http(403, reason)),
-            None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from),
+        let path = if let Some(reason) =
+            request.cross_origin_refusal(self.service.settings().host.as_deref())
+        {
+            Err(PutRefusal::Http(403, reason))
+        } else if let Some(reason) = request.malformed_condition() {
+            Err(PutRefusal::Http(400, reason))
+        } else {
+            request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from)
         };
         self.begin_put(length, path, expects_continue, |store, path| {
             request.permits_put(&store.existing(path))
@@ -91,8 +96,18 @@ impl Session {
     /// Answers `GET` and `HEAD`.
     fn fetch(&mut self, request: &http::Request) -> Result<(), Failure> {
         let path = request.path.clone()?;
-        match self.service.store().open_any(&path)? {
+        let store = self.service.store();
+        let before = CoarseTime::now();
+        match store.open_any(&path)? {
             Opened::Directory(directory) => {
+                let decision = request.decide_listing();
+                if decision != Decision::Full {
+                    let ResponseOptions { is_head, keep_alive, .. } = self.response_options();
+                    let mut bytes = Vec::new();
+                    http::write_listing_decision(&mut bytes, &decision, is_head, keep_alive);
+                    self.reply(bytes, self.after_reply());
+                    return Ok(());
+                }
                 let format = if request.wants_json {
                     ListFormat::Json
                 } else {
@@ -103,7 +118,8 @@ impl Session {
             }
             Opened::File(file, stat) => {
                 let path = path.file()?;
-                let decision = request.decide(&stat);
+                let version = store.version(&file, stat, before);
+                let decision = request.decide(&version);
                 let (offset, remaining) = match decision {
                     Decision::Full => (0, stat.size),
                     Decision::Partial { offset, length } => (offset, length),
@@ -112,7 +128,9 @@ impl Session {
                 let remaining = if request.method == Method::Head { 0 } else { remaining };
                 let mut bytes = Vec::with_capacity(HEADER_CAPACITY + inline_length(remaining));
                 let keep_alive = self.response_options().keep_alive;
-                http::write_file_header(&mut bytes, request, &path, &stat, &decision, keep_alive);
+                http::write_file_header(
+                    &mut bytes, request, &path, &version, &decision, keep_alive,
+                );
                 self.reply_range(bytes, FileRange { file, offset, remaining })
             }
         }

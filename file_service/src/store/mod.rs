@@ -9,15 +9,18 @@
 //! |---|---|
 //! | `mod` | opening, listing and hashing what is there |
 //! | `stat` | the metadata that replies need |
+//! | `version` | how far metadata identify a content |
 //! | `upload` | a new file, from its first byte to its name |
 //! | `leftovers` | what killed servers left, and its removal |
 
 mod leftovers;
 mod stat;
 mod upload;
+mod version;
 
 pub use stat::Stat;
 pub use upload::Upload;
+pub(crate) use version::{CoarseTime, Version};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
@@ -28,6 +31,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use version::VersionRule;
 
 /// How often a resolution that raced with a rename is tried before it is given up.
 const RESOLVE_ATTEMPTS: usize = 32;
@@ -116,7 +120,7 @@ pub(crate) enum Existing {
     /// The name is free.
     Nothing,
     /// A regular file, or a link to one.
-    File(Stat),
+    File(Version),
     /// Anything else: it exists, and no entity tag is its own.
     Other,
 }
@@ -128,6 +132,7 @@ pub struct Store {
     writable: bool,
     sync: bool,
     anonymous: bool,
+    version_rule: VersionRule,
 }
 
 impl Store {
@@ -144,7 +149,8 @@ impl Store {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let store = Store { root, writable, sync, anonymous: true };
+        let version_rule = VersionRule::of_root(root.as_fd())?;
+        let store = Store { root, writable, sync, anonymous: true, version_rule };
         if writable {
             store.reclaim_root()?;
         }
@@ -265,20 +271,19 @@ impl Store {
         kind: FileType,
     ) -> Option<Entry> {
         // Most entries are files and directories. A link must be resolved below the root, not below its directory.
-        let (kind, stat) = match kind {
+        let found = match kind {
             FileType::RegularFile | FileType::Directory | FileType::Unknown => {
-                stat_at(fd, name).ok()?
+                Some(stat_at(fd, name).ok()?)
             }
-            FileType::Symlink => {
-                (FileType::Symlink, Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 })
-            }
+            FileType::Symlink => None,
             _ => return None,
         };
-        let (kind, stat) = if kind == FileType::Symlink {
-            let path = join(directory.as_bytes(), name);
-            stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
-        } else {
-            (kind, stat)
+        let (kind, stat) = match found {
+            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat),
+            _ => {
+                let path = join(directory.as_bytes(), name);
+                stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
+            }
         };
         let (kind, size) = match kind {
             FileType::RegularFile => (Kind::File, stat.size),
@@ -288,10 +293,16 @@ impl Store {
         Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
     }
 
+    /// Judges the metadata of an open file as a version of it. They were read after the clock showed `before`.
+    pub(crate) fn version(&self, file: &File, stat: Stat, before: CoarseTime) -> Version {
+        self.version_rule.judge(file, stat, before)
+    }
+
     /// What a `PUT` would replace, for preconditions.
     pub(crate) fn existing(&self, path: &RelPath) -> Existing {
+        let before = CoarseTime::now();
         match self.open_any(path) {
-            Ok(Opened::File(_, stat)) => Existing::File(stat),
+            Ok(Opened::File(file, stat)) => Existing::File(self.version(&file, stat, before)),
             Ok(Opened::Directory(_)) => Existing::Other,
             Err(_) => Existing::Nothing,
         }

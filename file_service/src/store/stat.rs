@@ -1,6 +1,6 @@
 //! The metadata of a file that replies need.
 
-use rustix::fs::{AtFlags, FileType, StatxFlags, statat, statx};
+use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statat, statx};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
@@ -9,16 +9,30 @@ use std::os::fd::BorrowedFd;
 pub struct Stat {
     /// Length in bytes.
     pub size: u64,
-    /// Time of the last change, in whole seconds since 1970 (rounded down).
+    /// Time of the last change of the content, in whole seconds since 1970 (rounded down). The file's owner can set it.
     pub mtime: i64,
     /// The rest of that time, in nanoseconds.
     pub mtime_nsec: u32,
-    /// The inode: a replaced file has another one.
+    /// Time of the last change of the inode, in whole seconds since 1970 (rounded down). Nobody can set it.
+    pub ctime: i64,
+    /// The rest of that time, in nanoseconds.
+    pub ctime_nsec: u32,
+    /// The inode's number. The file system may give it to another file once this one is removed.
     pub ino: u64,
+    /// The device of the file system.
+    pub dev: u64,
+    /// Whether the file has a name, and is not removed.
+    pub is_linked: bool,
 }
 
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
-    let mask = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::INO;
+    // The device comes without being asked for.
+    let mask = StatxFlags::TYPE
+        | StatxFlags::SIZE
+        | StatxFlags::MTIME
+        | StatxFlags::CTIME
+        | StatxFlags::INO
+        | StatxFlags::NLINK;
     let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
     Ok((
         FileType::from_raw_mode(u32::from(stat.stx_mode)),
@@ -26,7 +40,11 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
             size: stat.stx_size,
             mtime: stat.stx_mtime.tv_sec,
             mtime_nsec: stat.stx_mtime.tv_nsec,
+            ctime: stat.stx_ctime.tv_sec,
+            ctime_nsec: stat.stx_ctime.tv_nsec,
             ino: stat.stx_ino,
+            dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            is_linked: stat.stx_nlink > 0,
         },
     ))
 }
@@ -40,7 +58,11 @@ pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileTyp
             size: stat.st_size.try_into().unwrap_or(0),
             mtime: stat.st_mtime,
             mtime_nsec: stat.st_mtime_nsec.try_into().unwrap_or(0),
+            ctime: stat.st_ctime,
+            ctime_nsec: stat.st_ctime_nsec.try_into().unwrap_or(0),
             ino: stat.st_ino,
+            dev: stat.st_dev,
+            is_linked: stat.st_nlink > 0,
         },
     ))
 }

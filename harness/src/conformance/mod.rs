@@ -9,6 +9,7 @@
 //! the protocol leaves open, no case asserts.
 
 mod busy;
+mod conditions;
 mod deadlines;
 mod framing;
 mod get;
@@ -355,8 +356,6 @@ catalogue! { $
         pipelining: Nothing,
         /// Single ranges: 206, 416, or ignored where they are none.
         ranges: Nothing,
-        /// `ETag`, `Last-Modified`, and 304.
-        conditional_requests: Nothing,
         /// `PUT` creates and replaces.
         uploads: Nothing,
         /// `PUT` refused: the status, and a conversation that stays in step.
@@ -401,6 +400,24 @@ catalogue! { $
         half_close: Nothing,
         /// A file that shrinks while it is sent: a short body and the end.
         a_file_that_shrinks: Nothing,
+    }
+    conditions {
+        /// `ETag`, `Last-Modified`, and 304.
+        validators: Nothing,
+        /// A file that is replaced or rewritten, with its size and time put back: never an old tag again.
+        old_tags_stay_old: Nothing,
+        /// `If-Range` joins no two versions, neither by tag nor by date.
+        if_range_never_joins_versions: Nothing,
+        /// All three forms of dates, those before 1970, and second 60; what is no date is ignored.
+        all_forms_of_dates: Nothing,
+        /// `Last-Modified` before 1970 is the true one.
+        a_file_older_than_1970: Nothing,
+        /// `PUT` with a malformed list of entity tags: 400, and nothing is stored.
+        malformed_lists_of_tags: Nothing,
+        /// A listing exists and has no tag and no date.
+        listings: Nothing,
+        /// 400, 404 and 409 win over 412 and 304; these win over 416.
+        the_order_of_refusals: Nothing,
     }
 }
 
