@@ -33,6 +33,7 @@ pub mod store;
 pub mod trace;
 pub mod transport;
 
+pub use http::begins_http;
 pub use service::{Model, Service, Settings};
 pub use session::{Job, Outcome, Session, Step};
 pub use store::Store;

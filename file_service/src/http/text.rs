@@ -1,8 +1,13 @@
-//! Dates, numbers and names as the text of a response.
+//! Dates, numbers and names as the text of a response, and the characters of a name in a request.
 
 use crate::human::UtcDateTime;
 use crate::protocol::percent_encode;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Whether `byte` may stand in the name of a method, of a field or of a transfer coding.
+pub(super) fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
 
 /// Seconds since the epoch.
 pub(super) fn now() -> i64 {
