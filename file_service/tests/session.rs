@@ -150,6 +150,33 @@ fn too_large() -> Vec<Vec<u8>> {
     texts.map(String::into_bytes).into()
 }
 
+/// Conversations made of pieces of requests, most of which are refused somewhere.
+fn conversations() -> impl Strategy<Value = Vec<u8>> {
+    let fragment = prop_oneof![
+        2 => Just("GET /small HTTP/1.1\r\n"),
+        2 => Just("PUT /new HTTP/1.1\r\n"),
+        1 => Just("PUT /no/x HTTP/1.1\r\n"),
+        1 => proptest::sample::select(vec![
+            "GET /small HTTP/1.2\r\n", "GET / HTTP/2.0\r\n", "POST / HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n",
+        ]),
+        3 => Just("Host: x\r\n"),
+        3 => Just("\r\n"),
+        2 => Just("Transfer-Encoding: chunked\r\n"),
+        1 => Just("Content-Length: 3\r\n"),
+        1 => proptest::sample::select(vec![
+            "A : b\r\n", "A: b\n", " folded\r\n", "\n", "\r", "Content-Range: x\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n", "Connection: close\r\n",
+        ]),
+        3 => proptest::sample::select(vec![
+            "abc", "3\r\nabc\r\n", "0\r\n\r\n", "0\r\n", "3\r\nabcd\r\n", "1;x\r\na\r\n", "ffffffffff\r\n",
+        ]),
+        2 => proptest::sample::select(vec![
+            "GET small\n", "GET small 1 1\r\n", "PUT new 3\nabc", "PUT new x\n", "QUIT\n", "NONSENSE\n",
+        ]),
+    ];
+    proptest::collection::vec(fragment, 0..16).prop_map(|parts| parts.concat().into_bytes())
+}
+
 fn root() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("small"), "abc").unwrap();
@@ -195,6 +222,24 @@ proptest! {
         let whole = without_dates(run(&service, &input, vec![usize::MAX]));
         prop_assert_eq!(without_dates(run(&service, &input, pieces)), whole);
         prop_assert!(!root.path().join("new").exists());
+    }
+
+    #[test]
+    fn any_cut_gives_same_conversation(
+        input in conversations(),
+        pieces in proptest::collection::vec(prop_oneof![1usize..4, 1usize..60], 1..10),
+    ) {
+        let mut outcomes = [vec![usize::MAX], vec![1], pieces].map(|pieces| {
+            let root = root();
+            let replies = without_dates(run(&service(root.path()), &input, pieces));
+            (replies, std::fs::read(root.path().join("new")).ok())
+        });
+        for (replies, _) in &mut outcomes {
+            // It is made of the inode, too.
+            replies.retain(|line| !line.starts_with("ETag:"));
+        }
+        prop_assert_eq!(&outcomes[0], &outcomes[1]);
+        prop_assert_eq!(&outcomes[0], &outcomes[2]);
     }
 
     #[test]

@@ -133,7 +133,9 @@ impl Session {
             let outcome = match &read {
                 Ok(n) => {
                     let (taken, outcome) = body.take(&mut buffer[..*n]);
-                    self.input.push(&buffer[taken..*n]);
+                    if taken < *n {
+                        self.input.push(&buffer[taken..*n]);
+                    }
                     outcome
                 }
                 Err(_) => Ok(()),
@@ -251,8 +253,8 @@ impl RequestBody {
         }
     }
 
-    /// Takes what `bytes` hold of the body, and changes them at will. Returns how many of them it took: all unless the
-    /// body ends or is refused.
+    /// Takes what `bytes` hold of the body. Returns how many of them it took: all unless the body ends or is refused.
+    /// They may have been moved.
     fn take(&mut self, bytes: &mut [u8]) -> (usize, Result<(), BodyError>) {
         match &mut self.framing {
             Framing::Length(remaining) => {
@@ -269,6 +271,7 @@ impl RequestBody {
         }
     }
 
+    /// Takes chunks and counts the bytes in `taken`, also where they are refused.
     fn take_chunks(&mut self, bytes: &mut [u8], taken: &mut usize) -> Result<(), BodyError> {
         // The content that is not written yet.
         let mut pending = 0..0;

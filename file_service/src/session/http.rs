@@ -21,6 +21,7 @@ impl Session {
             self.empty_line_skipped = true;
             if self.input.is_empty() {
                 self.in_header = false;
+                self.input.shrink();
                 self.deadline = Instant::now() + self.service.settings().idle_timeout;
             }
         }

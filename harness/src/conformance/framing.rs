@@ -266,6 +266,8 @@ pub(super) fn mixed_http_stream() -> Vec<u8> {
     stream.extend(http_get("/a"));
     stream.extend(b"PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab\r\n");
     stream.extend(b"HEAD /up HTTP/1.1\r\nHost: h\r\n\r\n");
+    stream.extend(b"PUT /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.extend(b"1\r\na\r\n2;x\r\n\r\n\r\n0\r\n\r\n\r\nGET /up HTTP/1.1\r\nHost: h\r\n\r\n");
     stream.extend(b"GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     stream
 }
