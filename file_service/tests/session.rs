@@ -347,6 +347,30 @@ fn expired_session_replies_in_its_protocol() {
 }
 
 #[test]
+fn requests_are_counted_once() {
+    let root = root();
+    let service = service(root.path());
+    let get = "GET /small HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (input, expected) in [
+        ("".to_owned(), 0),
+        ("GET sm".to_owned(), 0),
+        ("GET small\nGET small\n".to_owned(), 2),
+        ("\r\n".to_owned(), 1),
+        ("\r\nGET small\n".to_owned(), 2),
+        (format!("\r\n{get}"), 1),
+        (format!("{get}\r\n{get}\r\n"), 2),
+        (format!("{get}\r\n\r\n"), 2),
+        ("POST / b HTTP/1.1\r\nGET small\n".to_owned(), 1),
+        ("PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx".to_owned(), 1),
+    ] {
+        let mut script = Script::new(input.as_bytes(), vec![usize::MAX]);
+        let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+        while !matches!(session.advance(&mut script), Step::Closed) {}
+        assert_eq!(session.requests(), expected, "{input:?}");
+    }
+}
+
+#[test]
 fn header_deadline_counts_from_first_byte() {
     let root = root();
     let settings = Settings { header_timeout: Duration::from_secs(5), ..Settings::default() };
