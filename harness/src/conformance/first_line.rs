@@ -70,6 +70,7 @@ pub(super) fn versions(subject: &Subject) {
             assert_eq!(response.body, b"hello");
             assert_eq!(response.field("connection"), Some("keep-alive"));
         }
+        drop(conn);
         ends_with(&server, format!("GET /a HTTP/{version}\r\n\r\n"), 400);
     }
     for version in ["0.9", "2.0", "9.9"] {
@@ -143,12 +144,14 @@ pub(super) fn an_empty_line_at_the_beginning(subject: &Subject) {
     let mut conn = server.connect();
     quiet(&mut conn);
     assert_eq!(conn.http(http_get("/a")).expect(200).body, b"hello");
+    drop(conn);
     let mut conn = server.connect();
     quiet(&mut conn);
     conn.send("GET a\n");
     assert_eq!(conn.reply().code(), "bad-command");
     assert_eq!(conn.reply().ok(), b"hello");
     refused(&mut conn, "\r", "bad-command");
+    drop(conn);
     // Once the connection is at its end, nothing can follow.
     for rest in ["", "\r", "GET /a HTTP/1.1", "GET a"] {
         let mut conn = server.connect();
@@ -183,6 +186,7 @@ pub(super) fn an_empty_line_between_requests(subject: &Subject) {
         assert!(matches!(conn.response(true).status, 201 | 204));
         assert_eq!(conn.response(true).expect(200).body, b"hello");
     }
+    drop(conn);
     for extra in ["\r\n\r\n", "\n", "\r\r\n", " \r\n"] {
         let mut conn = server.connect();
         conn.send([&put[..], extra.as_bytes(), &http_get("/a")].concat());
@@ -265,6 +269,7 @@ pub(super) fn the_host_in_the_target(subject: &Subject) {
         conn.http(http_get(target)).expect(400);
     }
     assert_eq!(conn.http(http_get("http://other.example/a")).expect(200).body, b"hello");
+    drop(conn);
     // `Host` is of no use then, and has to be there all the same.
     for fields in ["", "Host: a/b\r\n", "Host: h\r\nHost: h\r\n"] {
         ends_with(&server, format!("GET http://h/a HTTP/1.1\r\n{fields}\r\n"), 400);
