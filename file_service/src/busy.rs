@@ -2,32 +2,30 @@
 //!
 //! Such a client has no session. Its socket is the business of the server crates.
 
-use crate::http::{self, Opening};
+use crate::http::{self, FirstLine, begins_http, first_line};
 use crate::protocol::{Code, error_line};
 
 /// Returns the whole reply, or `None` while more bytes of the client may decide in which protocol it is due.
 ///
 /// After at most 8,192 bytes there is a reply.
 pub fn reply(first_bytes: &[u8]) -> Option<Vec<u8>> {
-    http::opening(first_bytes).map(reply_to)
+    match first_line(first_bytes) {
+        FirstLine::Undecided => None,
+        FirstLine::File | FirstLine::Http => Some(reply_so_far(first_bytes)),
+    }
 }
 
 /// Returns the whole reply to a client that is not waited for any longer.
 pub fn reply_so_far(first_bytes: &[u8]) -> Vec<u8> {
-    reply_to(http::opening_so_far(first_bytes))
-}
-
-fn reply_to(opening: Opening) -> Vec<u8> {
     let code = Code::Busy;
-    match opening {
-        Opening::Other => error_line(code).into_bytes(),
-        Opening::Http { is_head } => {
-            let mut response = Vec::new();
-            let line = format!("{code}: {}", code.message());
-            http::write_error(&mut response, code.http_status(), &line, is_head, false, false);
-            response
-        }
+    if !begins_http(first_bytes) {
+        return error_line(code).into_bytes();
     }
+    let line = format!("{code}: {}", code.message());
+    let is_head = first_bytes.trim_ascii_start().starts_with(b"HEAD ");
+    let mut response = Vec::new();
+    http::write_error(&mut response, code.http_status(), &line, is_head, false, false);
+    response
 }
 
 #[cfg(test)]
@@ -50,6 +48,7 @@ mod tests {
         assert_eq!(body, "busy: no room for another client now, try again later\n");
         let head = reply(b"HEAD / HTTP/1.1\r\n").unwrap();
         assert!(head.contains("Content-Length: 54\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(reply(b"\r\nHEAD / HTTP/1.1\r\n").unwrap().ends_with("\r\n\r\n"));
         assert!(reply_so_far(b"GET /x").starts_with(b"HTTP/1.1 503 "));
     }
 }

@@ -90,6 +90,93 @@ const HTTP_CONVERSATION: &[u8] =
     b"GET /small HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\nPUT /put HTTP/1.1\r\nHost: x\r\n\
     Content-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
 
+/// Conversations of which each ends in a refusal that closes, or in a request whose end is missing.
+const REFUSED: [&[u8]; 33] = [
+    b"PUT a x\nGET small\n",
+    b"\r\n",
+    b"\r\nGET sm",
+    b"\r\nGET small\nQUIT\n",
+    b"\r\n\r\nGET /small HTTP/1.1\r\n",
+    b"\n\r\nGET small\n",
+    b"\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"\r\n\nGET / HTTP/1.1\r\n",
+    b"GET /a b HTTP/1.1\r\nPUT new 3\nabc",
+    b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+    b"G@T / HTTP/1.1\r\nHost: x\n",
+    b"GET / HTTP/1.1\nA : b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\n folded\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\nA : b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\nTransfer-Encoding: chunked\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA : b\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\nA : b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n folded\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\n",
+    b"GET / HTTP/1.1\r\nA: b\rc\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nA: \x01\nB\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX y\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\nabc",
+    b"PUT /no/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx\r\n",
+    b"PUT /no/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET a\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\n\r\n3\r\nabc",
+    b"PUT /small HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/3\r\n\r\nx\r\nx\r\n\r\n",
+    b"PUT /new HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n",
+];
+
+/// Conversations that a limit ends.
+fn too_large() -> Vec<Vec<u8>> {
+    let x = |n| "x".repeat(n);
+    let head = "GET / HTTP/1.1\r\nHost: x\r\n";
+    let texts = [
+        x(5000),
+        format!("\r\n{}\r\nGET small\n", x(4095)),
+        format!("GET /{}\nGET small\n", x(5000)),
+        format!("\r\nGET /{}\nGET small\n", x(5000)),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", x(6000)),
+        format!("POST /{} HTTP/1.1\r\nPUT new 3\nabc", x(9000)),
+        format!("\r\nPOST /{} HTTP/1.1\r\nPUT new 3\nabc", x(9000)),
+        format!("{head}{}\r\n", "X: y\r\n".repeat(101)),
+        format!("{head}{}X : y\r\n\r\n", "X: y\r\n".repeat(99)),
+        format!("{head}{}X: y\n\r\n", "X: y\r\n".repeat(100)),
+        format!("{head}X: {}\r\n\r\n", x(17_000)),
+        format!("{head}X: {}\r\nX : y\r\nX: {}\r\n\r\n", x(9000), x(9000)),
+        format!("{head}X: {}\r\nX: {}\nX: {}\r\n\r\n", x(9000), x(7000), x(9000)),
+        format!("{head}X : {}\r\n\r\n", x(17_000)),
+    ];
+    texts.map(String::into_bytes).into()
+}
+
+/// Conversations made of pieces of requests, most of which are refused somewhere.
+fn conversations() -> impl Strategy<Value = Vec<u8>> {
+    let fragment = prop_oneof![
+        2 => Just("GET /small HTTP/1.1\r\n"),
+        2 => Just("PUT /new HTTP/1.1\r\n"),
+        1 => Just("PUT /no/x HTTP/1.1\r\n"),
+        1 => proptest::sample::select(vec![
+            "GET /small HTTP/1.2\r\n", "GET / HTTP/2.0\r\n", "POST / HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n",
+        ]),
+        3 => Just("Host: x\r\n"),
+        3 => Just("\r\n"),
+        2 => Just("Transfer-Encoding: chunked\r\n"),
+        1 => Just("Content-Length: 3\r\n"),
+        1 => proptest::sample::select(vec![
+            "A : b\r\n", "A: b\n", " folded\r\n", "\n", "\r", "Content-Range: x\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n", "Connection: close\r\n",
+        ]),
+        3 => proptest::sample::select(vec![
+            "abc", "3\r\nabc\r\n", "0\r\n\r\n", "0\r\n", "3\r\nabcd\r\n", "1;x\r\na\r\n", "ffffffffff\r\n",
+        ]),
+        2 => proptest::sample::select(vec![
+            "GET small\n", "GET small 1 1\r\n", "PUT new 3\nabc", "PUT new x\n", "QUIT\n", "NONSENSE\n",
+        ]),
+    ];
+    proptest::collection::vec(fragment, 0..16).prop_map(|parts| parts.concat().into_bytes())
+}
+
 fn root() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("small"), "abc").unwrap();
@@ -127,6 +214,65 @@ proptest! {
     }
 
     #[test]
+    fn any_cut_gives_same_limit_refusal(
+        input in proptest::sample::select(too_large()),
+        pieces in proptest::collection::vec(prop_oneof![1usize..300, 1usize..9000], 1..10),
+    ) {
+        let root = root();
+        let service = service(root.path());
+        let whole = without_dates(run(&service, &input, vec![usize::MAX]));
+        prop_assert_eq!(without_dates(run(&service, &input, pieces)), whole);
+        prop_assert!(!root.path().join("new").exists());
+    }
+
+    #[test]
+    fn any_cut_gives_same_conversation(
+        input in conversations(),
+        pieces in proptest::collection::vec(prop_oneof![1usize..4, 1usize..60], 1..10),
+    ) {
+        let mut outcomes = [vec![usize::MAX], vec![1], pieces].map(|pieces| {
+            let root = root();
+            let replies = without_dates(run(&service(root.path()), &input, pieces));
+            (replies, std::fs::read(root.path().join("new")).ok())
+        });
+        for (replies, _) in &mut outcomes {
+            // It is made of the inode, too.
+            replies.retain(|line| !line.starts_with("ETag:"));
+        }
+        prop_assert_eq!(&outcomes[0], &outcomes[1]);
+        prop_assert_eq!(&outcomes[0], &outcomes[2]);
+    }
+
+    #[test]
+    fn any_chunking_stores_same_file(
+        data in proptest::collection::vec(any::<u8>(), 0..30_000),
+        chunks in proptest::collection::vec(prop_oneof![1usize..20, 1usize..20_000], 1..10),
+        pieces in proptest::collection::vec(prop_oneof![1usize..8, 1usize..5000, Just(1 << 20)], 1..20),
+    ) {
+        let root = root();
+        let mut input = Vec::new();
+        for path in ["put", "no/put"] {
+            let (mut rest, mut sizes) = (&data[..], chunks.iter().cycle());
+            let fields = "Host: x\r\nTransfer-Encoding: chunked";
+            input.extend(format!("PUT /{path} HTTP/1.1\r\n{fields}\r\n\r\n").bytes());
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+                input.extend(format!("{:x}\r\n", now.len()).bytes());
+                input.extend([now, b"\r\n"].concat());
+                rest = later;
+            }
+            input.extend(b"0\r\n\r\n");
+        }
+        input.extend(b"HEAD /put HTTP/1.1\r\nHost: x\r\n\r\n");
+        let replies = String::from_utf8(run(&service(root.path()), &input, pieces)).unwrap();
+        let statuses: Vec<_> = replies.lines().filter(|line| line.starts_with("HTTP/")).collect();
+        prop_assert_eq!(
+            statuses, ["HTTP/1.1 201 Created", "HTTP/1.1 404 Not Found", "HTTP/1.1 200 OK"]
+        );
+        prop_assert!(std::fs::read(root.path().join("put")).unwrap() == data);
+    }
+
+    #[test]
     fn any_input_ends_the_session(input in proptest::collection::vec(any::<u8>(), 0..3000)) {
         let root = root();
         run(&service(root.path()), &input, vec![7, 400]);
@@ -147,6 +293,25 @@ fn split_at_any_byte_gives_same_replies() {
     for at in 1..CONVERSATION.len() {
         assert!(run(&service, CONVERSATION, vec![1 << 20, at]) == whole, "split at {at}");
     }
+}
+
+#[test]
+fn cut_anywhere_gives_same_refusal() {
+    let root = root();
+    let service = service(root.path());
+    for input in REFUSED {
+        let whole = without_dates(run(&service, input, vec![usize::MAX]));
+        let text = whole.concat();
+        assert!(["ERR ", "HTTP/1.1 4", "HTTP/1.1 5"].iter().any(|refusal| text.contains(refusal)));
+        for at in 1..input.len() {
+            let cut = without_dates(run(&service, input, vec![1 << 20, at]));
+            assert_eq!(cut, whole, "{} cut at {at}", input.escape_ascii());
+        }
+        let bytewise = without_dates(run(&service, input, vec![1]));
+        assert_eq!(bytewise, whole, "{}", input.escape_ascii());
+        assert!(!root.path().join("new").exists(), "{}", input.escape_ascii());
+    }
+    assert_eq!(std::fs::read(root.path().join("small")).unwrap(), b"abc");
 }
 
 /// Returns the replies of a session that has received `input` when its deadline passes.
@@ -173,9 +338,37 @@ fn expired(input: &[u8]) -> Vec<u8> {
 fn expired_session_replies_in_its_protocol() {
     assert!(expired(b"").starts_with(b"ERR timeout "));
     assert!(expired(b"GET sm").starts_with(b"ERR timeout "));
+    let held_back = expired(b"\r\nGET /sm HT");
+    assert!(held_back.starts_with(b"ERR bad-command "), "{}", held_back.escape_ascii());
+    assert!(held_back.split(|&b| b == b'\n').nth(1).unwrap().starts_with(b"ERR timeout "));
+    assert!(expired(b"\r\nGET /sm HTTP/1.1\r\nHo").starts_with(b"HTTP/1.1 408 "));
     assert!(expired(b"GET /sm HTTP/1.1\r\nHo").starts_with(b"HTTP/1.1 408 "));
     let cut_upload = expired(b"PUT cut 1000\nabc");
     assert!(cut_upload.starts_with(b"ERR timeout "), "{}", cut_upload.escape_ascii());
+}
+
+#[test]
+fn requests_are_counted_once() {
+    let root = root();
+    let service = service(root.path());
+    let get = "GET /small HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (input, expected) in [
+        ("".to_owned(), 0),
+        ("GET sm".to_owned(), 0),
+        ("GET small\nGET small\n".to_owned(), 2),
+        ("\r\n".to_owned(), 1),
+        ("\r\nGET small\n".to_owned(), 2),
+        (format!("\r\n{get}"), 1),
+        (format!("{get}\r\n{get}\r\n"), 2),
+        (format!("{get}\r\n\r\n"), 2),
+        ("POST / b HTTP/1.1\r\nGET small\n".to_owned(), 1),
+        ("PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx".to_owned(), 1),
+    ] {
+        let mut script = Script::new(input.as_bytes(), vec![usize::MAX]);
+        let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+        while !matches!(session.advance(&mut script), Step::Closed) {}
+        assert_eq!(session.requests(), expected, "{input:?}");
+    }
 }
 
 #[test]

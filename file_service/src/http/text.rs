@@ -1,6 +1,11 @@
-//! Numbers and names as the text of a response.
+//! Numbers and names as the text of a response, and the characters of a name in a request.
 
 use crate::protocol::percent_encode;
+
+/// Whether `byte` may stand in the name of a method, of a field or of a transfer coding.
+pub(super) fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
 
 /// Without the machinery of `format!`, which would be a good part of the cost of a header.
 pub(super) fn push_decimal(out: &mut Vec<u8>, number: u64) {

@@ -1,8 +1,8 @@
 //! Uploads on their way in.
 
 use super::job::FileWork;
-use super::{AfterReply, Budget, Phase, Protocol, Reply, RequestBody, Session, Sink, Step};
-use crate::http;
+use super::{AfterReply, Budget, Framing, Phase, Protocol, RequestBody, Session, Sink, Step};
+use crate::http::{self, Part, Violation};
 use crate::protocol::{Code, RelPath};
 use crate::store::{Failure, Store, Upload};
 use crate::transport::{Interest, Transport};
@@ -15,11 +15,32 @@ const UPLOAD_CHUNK: u64 = 1 << 20;
 /// How much of a discarded body is read at a time, in bytes.
 const DISCARD_CHUNK: u64 = 64 * 1024;
 
+/// How much of a chunked body is read at a time where its end may be near, in bytes: so much may be read of the
+/// requests behind it.
+const CHUNKED_READ: u64 = 64 * 1024;
+
+/// From this size on, in bytes, the content of a chunk is written from where it was read. Smaller pieces are first moved
+/// together, since a write for each of them would cost more.
+const SEPARATE_WRITE: usize = 4 * 1024;
+
 /// Why an upload does not begin.
 pub(super) enum PutRefusal {
     Failure(Failure),
     /// A status and its reason: only HTTP has conditions and origins.
     Http(u16, &'static str),
+}
+
+/// Why a body is not taken any further.
+enum BodyError {
+    /// It cannot be stored. What follows is still part of it.
+    Store(Failure),
+    Framing(Violation),
+}
+
+impl From<Failure> for BodyError {
+    fn from(failure: Failure) -> BodyError {
+        BodyError::Store(failure)
+    }
 }
 
 impl From<Code> for PutRefusal {
@@ -32,12 +53,14 @@ impl Session {
     /// Begins an upload, in either protocol, or refuses it. The checks have the order of `PROTOCOL.md`.
     pub(super) fn begin_put(
         &mut self,
-        length: u64,
+        framing: Framing,
         path: Result<RelPath, PutRefusal>,
         expects_continue: bool,
         precondition: impl FnOnce(&Store, &RelPath) -> bool,
     ) {
-        if length > self.service.settings().max_file_size {
+        if let Framing::Length(length) = framing
+            && length > self.service.settings().max_file_size
+        {
             return self.refuse(Code::TooLarge, true);
         }
         let upload = match self.open_upload(path, precondition) {
@@ -52,16 +75,12 @@ impl Session {
                     PutRefusal::Failure(failure) => self.fail(failure),
                 }
                 if !expects_continue {
-                    self.discard_body(length);
+                    self.discard_body(framing);
                 }
                 return;
             }
         };
-        let body = Box::new(RequestBody {
-            remaining: length,
-            sink: Sink::Store(upload),
-            buffer: Vec::new(),
-        });
+        let body = RequestBody::new(framing, Sink::Store(upload));
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
         if expects_continue && self.input.is_empty() {
             self.reply(http::CONTINUE.to_vec(), AfterReply::Receive(body));
@@ -87,9 +106,9 @@ impl Session {
     }
 
     /// Reads the body of a refused upload to its end, and sends the refusal, which is the current reply, after it.
-    fn discard_body(&mut self, length: u64) {
+    fn discard_body(&mut self, framing: Framing) {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Request) {
-            Phase::Reply(reply) => Phase::Receive(RequestBody::discarded(length, reply)),
+            Phase::Reply(reply) => Phase::Receive(RequestBody::new(framing, Sink::Discard(reply))),
             other => other,
         };
     }
@@ -103,14 +122,26 @@ impl Session {
         let Phase::Receive(body) = &mut self.phase else {
             return Continue(());
         };
-        if body.remaining == 0 {
+        if matches!(body.framing, Framing::Complete | Framing::Length(0)) {
             self.end_body();
             return Continue(());
         }
-        let stored = if self.input.is_empty() {
-            let buffer = body.buffer();
-            let wanted = buffer.len();
-            match transport.read(buffer) {
+        let outcome = if self.input.is_empty() {
+            let mut buffer = body.take_buffer();
+            let wanted = body.read_size().min(buffer.len() as u64) as usize;
+            let read = transport.read(&mut buffer[..wanted]);
+            let outcome = match &read {
+                Ok(n) => {
+                    let (taken, outcome) = body.take(&mut buffer[..*n]);
+                    if taken < *n {
+                        self.input.push(&buffer[taken..*n]);
+                    }
+                    outcome
+                }
+                Err(_) => Ok(()),
+            };
+            body.buffer = buffer;
+            match read {
                 Ok(0) => {
                     // Cut short. Dropping the upload removes it before the client sees the close.
                     self.phase = Phase::Closed;
@@ -119,26 +150,45 @@ impl Session {
                 Ok(n) => {
                     self.socket_drained = n < wanted;
                     budget.bytes = budget.bytes.saturating_sub(n as u64);
-                    body.store_buffer(n)
                 }
                 Err(error) => return self.transport_failed(error, Interest::Read),
             }
+            outcome
         } else {
-            let data = self.input.data();
-            let taken = data.len().min(usize::try_from(body.remaining).unwrap_or(usize::MAX));
-            let stored = body.store(&data[..taken]);
+            let (taken, outcome) = body.take(self.input.data_mut());
             self.input.consume(taken);
-            stored
+            outcome
         };
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
-        if let Err(failure) = stored {
-            // The rest is read and discarded, so that the client can read the refusal and send its next request.
-            let remaining = body.remaining;
-            self.phase = Phase::Request; // drops the upload
-            self.fail(failure);
-            self.discard_body(remaining);
+        if let Err(error) = outcome {
+            self.end_refused_body(error);
         }
         Continue(())
+    }
+
+    /// Drops what was stored of a body, and begins to refuse it.
+    fn end_refused_body(&mut self, error: BodyError) {
+        let Phase::Receive(body) = std::mem::replace(&mut self.phase, Phase::Request) else {
+            return;
+        };
+        match error {
+            BodyError::Store(failure) => {
+                // The rest is read and discarded, so that the client can read the refusal and send its next request.
+                let RequestBody { framing, sink, .. } = *body;
+                drop(sink);
+                self.fail(failure);
+                self.discard_body(framing);
+            }
+            BodyError::Framing(Violation::TooLarge) => {
+                drop(body);
+                self.refuse(Code::TooLarge, true);
+            }
+            BodyError::Framing(Violation::Malformed(reason)) => {
+                drop(body);
+                self.close_after_reply();
+                self.refuse_http(400, reason);
+            }
+        }
     }
 
     /// Stores a body that is complete, or sends the reply that was decided before it came.
@@ -174,37 +224,89 @@ impl Session {
 }
 
 impl RequestBody {
-    fn discarded(remaining: u64, reply: Reply) -> Box<RequestBody> {
-        Box::new(RequestBody { remaining, sink: Sink::Discard(reply), buffer: Vec::new() })
+    fn new(framing: Framing, sink: Sink) -> Box<RequestBody> {
+        Box::new(RequestBody { framing, sink, buffer: Vec::new() })
     }
 
-    /// Returns a buffer to read into, no longer than the rest of the body.
-    fn buffer(&mut self) -> &mut [u8] {
+    /// Takes the buffer out, which the caller puts back.
+    fn take_buffer(&mut self) -> Vec<u8> {
         if self.buffer.is_empty() {
             let chunk = match self.sink {
                 Sink::Store(_) => UPLOAD_CHUNK,
                 Sink::Discard(_) => DISCARD_CHUNK,
             };
-            self.buffer = vec![0; self.remaining.min(chunk) as usize];
+            let length = match self.framing {
+                Framing::Length(remaining) => remaining.min(chunk),
+                Framing::Chunked(_) | Framing::Complete => chunk,
+            };
+            self.buffer = vec![0; length as usize];
         }
-        let wanted = self.remaining.min(self.buffer.len() as u64) as usize;
-        &mut self.buffer[..wanted]
+        std::mem::take(&mut self.buffer)
     }
 
-    /// Stores the first `n` bytes of the buffer.
-    fn store_buffer(&mut self, n: usize) -> Result<(), Failure> {
-        self.remaining -= n as u64;
-        match &mut self.sink {
-            Sink::Store(upload) => upload.write(&self.buffer[..n]),
-            Sink::Discard(_) => Ok(()),
+    /// Returns how much may be read at once, in bytes.
+    fn read_size(&self) -> u64 {
+        match &self.framing {
+            Framing::Length(remaining) => *remaining,
+            Framing::Chunked(decoder) => decoder.least_rest().max(CHUNKED_READ),
+            Framing::Complete => 0,
         }
     }
 
-    fn store(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.remaining -= bytes.len() as u64;
-        match &mut self.sink {
-            Sink::Store(upload) => upload.write(bytes),
-            Sink::Discard(_) => Ok(()),
+    /// Takes what `bytes` hold of the body. Returns how many of them it took: all unless the body ends or is refused.
+    /// They may have been moved.
+    fn take(&mut self, bytes: &mut [u8]) -> (usize, Result<(), BodyError>) {
+        match &mut self.framing {
+            Framing::Length(remaining) => {
+                let taken = bytes.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                *remaining -= taken as u64;
+                (taken, self.sink.write(&bytes[..taken]).map_err(BodyError::from))
+            }
+            Framing::Chunked(_) => {
+                let mut taken = 0;
+                let outcome = self.take_chunks(bytes, &mut taken);
+                (taken, outcome)
+            }
+            Framing::Complete => (0, Ok(())),
+        }
+    }
+
+    /// Takes chunks and counts the bytes in `taken`, also where they are refused.
+    fn take_chunks(&mut self, bytes: &mut [u8], taken: &mut usize) -> Result<(), BodyError> {
+        // The content that is not written yet.
+        let mut pending = 0..0;
+        while let Framing::Chunked(decoder) = &mut self.framing
+            && *taken < bytes.len()
+        {
+            let part = decoder.next(&bytes[*taken..]).map_err(BodyError::Framing)?;
+            let start = *taken;
+            match part {
+                Part::Framing(n) => *taken += n,
+                Part::End(n) => {
+                    *taken += n;
+                    self.framing = Framing::Complete;
+                }
+                Part::Content(n) => {
+                    *taken += n;
+                    if pending.is_empty() || n >= SEPARATE_WRITE {
+                        self.sink.write(&bytes[pending])?;
+                        pending = start..*taken;
+                    } else {
+                        bytes.copy_within(start..*taken, pending.end);
+                        pending.end += n;
+                    }
+                }
+            }
+        }
+        Ok(self.sink.write(&bytes[pending])?)
+    }
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Sink::Store(upload) if !bytes.is_empty() => upload.write(bytes),
+            Sink::Store(_) | Sink::Discard(_) => Ok(()),
         }
     }
 }

@@ -3,15 +3,31 @@
 use super::body::PutRefusal;
 use super::job::{FileWork, ListFormat};
 use super::reply::{FileRange, inline_length};
-use super::{AfterReply, Protocol, ResponseOptions, Session};
-use crate::http::{self, Decision, Expect, Method, Parsed};
+use super::{AfterReply, Framing, Protocol, ResponseOptions, Session};
+use crate::http::{self, Body, Decision, Decoder, Expect, Method, Parsed, begins_with_empty_line};
 use crate::protocol::{Code, RelPath};
 use crate::store::{CoarseTime, Failure, Opened};
+use std::time::Instant;
 
 /// Room for the header of a reply, in bytes.
 const HEADER_CAPACITY: usize = 512;
 
 impl Session {
+    /// Drops one empty line before a request: some clients send one after a body, which is not part of that. Returns
+    /// whether more has arrived.
+    pub(super) fn skip_empty_line(&mut self) -> bool {
+        if !self.empty_line_skipped && begins_with_empty_line(self.input.data()) {
+            self.input.consume(2);
+            self.empty_line_skipped = true;
+            if self.input.is_empty() {
+                self.in_header = false;
+                self.input.shrink();
+                self.deadline = Instant::now() + self.service.settings().idle_timeout;
+            }
+        }
+        !self.input.is_empty()
+    }
+
     /// Takes one request off the input, if a whole header is there, and begins the reply.
     pub(super) fn take_http_request(&mut self) -> bool {
         match http::parse(self.input.data()) {
@@ -41,12 +57,12 @@ impl Session {
     }
 
     fn answer_http(&mut self, request: &http::Request) {
-        let length = request.length.unwrap_or(0);
+        let has_body = !matches!(request.body, Body::None | Body::Length(0));
         let is_put = request.method == Method::Put;
         self.protocol = Protocol::Http(ResponseOptions {
             // Only an upload has a body worth reading; after any other one the framing is not trusted.
-            keep_alive: request.keep_alive && (is_put || length == 0),
-            is_last: !request.keep_alive && (is_put || length == 0),
+            keep_alive: request.keep_alive && (is_put || !has_body),
+            is_last: !request.keep_alive && (is_put || !has_body),
             is_head: request.method == Method::Head,
             json: request.wants_json,
         });
@@ -55,9 +71,11 @@ impl Session {
             return self.refuse_http(417, "unknown expectation");
         }
         if is_put {
-            return self.answer_put(request, length);
+            return self.answer_put(request);
         }
-        if length > self.service.settings().max_file_size {
+        if let Body::Length(length) = request.body
+            && length > self.service.settings().max_file_size
+        {
             return self.refuse(Code::TooLarge, true);
         }
         match request.method {
@@ -73,22 +91,27 @@ impl Session {
         }
     }
 
-    fn answer_put(&mut self, request: &http::Request, length: u64) {
-        if request.length.is_none() {
-            self.close_after_reply();
-            return self.refuse_http(411, "an upload needs a Content-Length");
-        }
+    fn answer_put(&mut self, request: &http::Request) {
+        let settings = self.service.settings();
+        let framing = match request.body {
+            Body::Length(length) => Framing::Length(length),
+            Body::Chunked => Framing::Chunked(Decoder::new(settings.max_file_size)),
+            Body::None => {
+                self.close_after_reply();
+                return self.refuse_http(411, "an upload needs a Content-Length or chunks");
+            }
+        };
         let expects_continue = request.expect == Expect::Continue;
-        let path = if let Some(reason) =
-            request.cross_origin_refusal(self.service.settings().host.as_deref())
-        {
+        let path = if let Some(reason) = request.cross_origin_refusal(settings.host.as_deref()) {
             Err(PutRefusal::Http(403, reason))
+        } else if request.has_content_range {
+            Err(PutRefusal::Http(400, "a part of a file cannot be stored, send all of it"))
         } else if let Some(reason) = request.malformed_condition() {
             Err(PutRefusal::Http(400, reason))
         } else {
             request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from)
         };
-        self.begin_put(length, path, expects_continue, |store, path| {
+        self.begin_put(framing, path, expects_continue, |store, path| {
             request.permits_put(&store.existing(path))
         });
     }

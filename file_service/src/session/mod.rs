@@ -24,7 +24,8 @@ mod reply;
 pub(crate) use job::listing;
 pub use job::{Job, Outcome};
 
-use crate::protocol::{BadRequest, Code, MAX_LINE, Request};
+use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
+use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
 use crate::service::Service;
 use crate::store::{self, Upload};
 use crate::trace::{Moment, SessionTrace};
@@ -116,6 +117,8 @@ pub struct Session {
     socket_drained: bool,
     /// The deadline is that of a request line or header that has begun.
     in_header: bool,
+    /// The empty line that may come before a request of HTTP has come.
+    empty_line_skipped: bool,
     protocol: Protocol,
     phase: Phase,
     deadline: Instant,
@@ -179,10 +182,20 @@ enum AfterReply {
 /// The body of a request on its way in.
 #[derive(Debug)]
 struct RequestBody {
-    remaining: u64,
+    framing: Framing,
     sink: Sink,
     /// Allocated by the first read that needs it.
     buffer: Vec<u8>,
+}
+
+/// What of a body is still to come.
+#[derive(Debug)]
+enum Framing {
+    /// So many bytes.
+    Length(u64),
+    Chunked(Decoder),
+    /// Nothing.
+    Complete,
 }
 
 #[derive(Debug)]
@@ -215,6 +228,7 @@ impl Session {
             input: InputBuffer::default(),
             socket_drained: false,
             in_header: false,
+            empty_line_skipped: false,
             protocol: Protocol::Unknown,
             phase: Phase::Request,
             deadline: Instant::now() + service.settings().idle_timeout,
@@ -306,7 +320,11 @@ impl Session {
         tracing::debug!(peer = %self.peer, "deadline passed");
         match &self.phase {
             Phase::Request | Phase::Receive(_) => {
-                let reply = self.refusal(Code::Timeout, true);
+                let mut reply = self.refusal(Code::Timeout, true);
+                if self.holds_empty_line() {
+                    self.requests += 1;
+                    reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
+                }
                 self.phase = Phase::Reply(reply);
                 self.deadline = Instant::now() + LINGER;
             }
@@ -333,6 +351,7 @@ impl Session {
             }
             if self.take_request() {
                 self.in_header = false;
+                self.empty_line_skipped = false;
                 self.requests += 1;
                 budget.requests -= 1;
                 return Continue(());
@@ -359,6 +378,11 @@ impl Session {
             transport.read(buffer)
         };
         match outcome {
+            // No HTTP follows any more, so the empty line is a request of the file protocol.
+            Ok(0) if self.holds_empty_line() => {
+                self.protocol = Protocol::File;
+                self.socket_drained = false;
+            }
             // What came before the end has been answered; the beginning of a request is not a request.
             Ok(0) => self.phase = Phase::Closed,
             Ok(n) => {
@@ -372,8 +396,15 @@ impl Session {
 
     /// Takes one request off the input, if it is complete, and begins the reply. Returns whether it was.
     fn take_request(&mut self) -> bool {
+        if matches!(self.protocol, Protocol::Unknown) {
+            self.protocol = match first_line(self.input.data()) {
+                FirstLine::Undecided => return false,
+                FirstLine::File => Protocol::File,
+                FirstLine::Http => Protocol::Http(ResponseOptions::default()),
+            };
+        }
         if matches!(self.protocol, Protocol::Http(_)) {
-            return self.take_http_request();
+            return self.skip_empty_line() && self.take_http_request();
         }
         let data = self.input.data();
         let line = match memchr::memchr(b'\n', &data[..data.len().min(MAX_LINE)]) {
@@ -387,11 +418,6 @@ impl Session {
                 return true;
             }
         };
-        if matches!(self.protocol, Protocol::Unknown) && crate::http::is_request_line(line) {
-            self.protocol = Protocol::Http(ResponseOptions::default());
-            return self.take_http_request();
-        }
-        self.protocol = Protocol::File;
         tracing::debug!(peer = %self.peer, request = %line.escape_ascii(), "request");
         if let Some(trace) = &mut self.trace {
             trace.begin_request(line);
@@ -401,6 +427,12 @@ impl Session {
         self.input.consume(length);
         self.answer(request);
         true
+    }
+
+    /// Whether an empty line has come first, and what follows it does not yet show whether it is a request.
+    fn holds_empty_line(&self) -> bool {
+        matches!((&self.phase, self.protocol), (Phase::Request, Protocol::Unknown))
+            && begins_with_empty_line(self.input.data())
     }
 
     /// Begins the reply to a request of the file protocol.
@@ -431,7 +463,8 @@ impl Session {
                 session.reply_range(bytes, FileRange { file, offset, remaining: length })
             }),
             Ok(Request::Put { path, length }) => {
-                self.begin_put(length, path.map_err(PutRefusal::from), false, |_, _| true);
+                let path = path.map_err(PutRefusal::from);
+                self.begin_put(Framing::Length(length), path, false, |_, _| true);
             }
         }
     }

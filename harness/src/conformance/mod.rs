@@ -8,9 +8,11 @@
 //! each on a folder and a port of its own, so that cases may run side by side in any order. What
 //! the protocol leaves open, no case asserts.
 
+mod bodies;
 mod busy;
 mod conditions;
 mod deadlines;
+mod first_line;
 mod framing;
 mod get;
 mod http;
@@ -132,7 +134,7 @@ catalogue! { $
         a_request_during_a_blocked_reply: Nothing,
         /// A stream of requests cut in two at every byte: the same replies.
         every_split_gives_the_same_replies: Nothing,
-        /// The same for HTTP.
+        /// The same for HTTP, and for whatever either protocol refuses.
         every_split_gives_the_same_responses: Nothing,
         /// Every byte read by itself: the same replies, in both protocols.
         one_byte_at_a_time: Nothing,
@@ -170,6 +172,48 @@ catalogue! { $
         what_is_forbidden: Nothing,
         /// A full disk: `no-space`, 507; the old file stays, the room comes back.
         a_full_disk: PrivateMount,
+    }
+    first_line {
+        /// What is nearly HTTP is refused as HTTP; fields and body of a foreign page are not executed.
+        nearly_http_is_refused: Nothing,
+        /// HTTP/1.2 and above are answered as 1.1; other major versions are 505.
+        versions: Nothing,
+        /// First lines near 4,096 and 8,192 bytes, in either protocol.
+        long_lines: Nothing,
+        /// An empty line at the beginning: skipped before HTTP, else `bad-command`.
+        an_empty_line_at_the_beginning: Nothing,
+        /// One empty line before a later request of HTTP is skipped; a second one is 400.
+        an_empty_line_between_requests: Nothing,
+        /// An empty line that nothing follows is answered at the deadline of a header.
+        an_empty_line_and_nothing_else: Nothing,
+        /// An empty line behind a request of HTTP does not begin another.
+        an_empty_line_keeps_a_client_idle: Nothing,
+        /// Neither protocol turns into the other.
+        protocols_do_not_change: Nothing,
+        /// The host of an absolute target counts, not `Host`, for what a page may write.
+        the_host_in_the_target: Nothing,
+    }
+    bodies {
+        /// Chunked uploads of every size, in chunks of every size, with extensions and trailers.
+        chunked_uploads: Nothing,
+        /// A request behind a chunked body is the next one, however it is cut.
+        requests_behind_chunks: Nothing,
+        /// `Expect: 100-continue` before chunks.
+        chunks_on_demand: Nothing,
+        /// Malformed chunks: 400, closes, nothing stored, nothing behind them answered.
+        malformed_chunks: Nothing,
+        /// Chunks above `--max-file-size`: 413, closes, nothing stored.
+        chunks_above_the_limit: Nothing,
+        /// A refused chunked upload is read to its end.
+        refused_chunks_are_read_to_their_end: Nothing,
+        /// Chunks that end too early, or stop: nothing stored.
+        chunks_cut_short_leave_nothing: Nothing,
+        /// All other codings: 400 or 501, closes.
+        transfer_codings: Nothing,
+        /// A chunked body of another method is not executed.
+        chunks_of_other_methods: Nothing,
+        /// `PUT` with `Content-Range`: 400, the old content stays.
+        a_part_is_not_stored: Nothing,
     }
     list {
         /// Sizes, times, kinds, and the order of bytes.
@@ -388,11 +432,11 @@ catalogue! { $
         folders_as_json: Nothing,
         /// Malformed heads: 400, closes, nothing smuggled behind them is answered.
         malformed_heads: Nothing,
-        /// Ambiguous or malformed lengths, transfer encodings: 400 or 501, closes.
+        /// Ambiguous or malformed lengths and transfer codings: 400 or 501, closes.
         ambiguous_lengths: Nothing,
         /// More than 16 KiB or 100 fields: 431.
         heads_too_large: Nothing,
-        /// A later request line of more than 8,192 bytes: 414.
+        /// A request line of more than 8,192 bytes: 414.
         targets_too_long: Nothing,
         /// Both protocols work on the same files.
         one_store: Nothing,
