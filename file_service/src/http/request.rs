@@ -57,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) wants_json: bool,
     /// What the query asks for.
     pub(crate) view: View,
+    /// The host as the client names it, kept only for one that asks for `text/html` by name, as browsers do.
+    pub(crate) host: Option<Box<[u8]>>,
     /// The page that sent the request, if a browser names it. Boxed because few requests have one.
     page_origin: Option<Box<PageOrigin>>,
     /// The part of the file wanted; `None` also where the standard has the field ignored.
@@ -395,6 +397,7 @@ impl<'a> Fields<'a> {
                 None => Refusal(501, "transfer codings are not served, send a Content-Length"),
             });
         }
+        let host = self.host.filter(|_| self.accept.names_html()).map(Box::from);
         let page_origin = (self.origin.is_some() || self.site.is_some()).then(|| {
             let host = self.host.unwrap_or_default().to_vec();
             Box::new(PageOrigin { host, origin: self.origin, site: self.site })
@@ -403,6 +406,7 @@ impl<'a> Fields<'a> {
             method,
             path: parse_target(method, target),
             view: View::of(target),
+            host,
             page_origin,
             keep_alive: !self.close && (version_11 || self.keep_alive),
             length: self.length,
@@ -506,8 +510,11 @@ impl Accept {
     fn wants_json(&self) -> bool {
         let html = self.html.into_iter().flatten().next().unwrap_or(0);
         // Between a name and a wildcard of equal weight, the name is what was meant.
-        let named_html = self.html[0].is_some();
-        self.json > html || (self.json > 0 && self.json == html && !named_html)
+        self.json > html || (self.json > 0 && self.json == html && !self.names_html())
+    }
+
+    fn names_html(&self) -> bool {
+        self.html[0].is_some()
     }
 }
 
