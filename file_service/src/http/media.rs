@@ -1,7 +1,7 @@
 //! What a file is by its name, and whether a browser may show it.
 
-use super::text::{end_line, field, push_url};
-use crate::protocol::RelPath;
+use super::text::{end_line, field};
+use crate::protocol::{RelPath, push_url};
 
 /// The type of a file by its name, and whether a browser is to save it: `download`, or what it might run.
 pub(super) fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {

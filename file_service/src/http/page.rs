@@ -12,9 +12,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::request::{Sort, View};
-use super::text::{push_name, push_text, push_url, write_to};
+use super::text::{push_name, push_text, write_to};
 use crate::human::{UtcDateTime, format_size};
-use crate::protocol::RelPath;
+use crate::protocol::{RelPath, push_url};
 use crate::store::{Entry, Kind};
 
 /// The media type of [`page`].

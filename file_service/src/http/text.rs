@@ -67,18 +67,6 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     end_line(out);
 }
 
-/// Encodes a path for an URL: all but the unreserved characters of RFC 3986 and the slashes between
-/// components, which also leaves nothing that means something in HTML.
-pub(super) fn push_url(url: &mut String, path: &[u8]) {
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.extend(percent_encode(byte).map(char::from));
-        }
-    }
-}
-
 /// Shows a name as HTML text, which may stand in an attribute. What is not UTF-8, what is invisible and what could
 /// change the order of the text around it becomes U+FFFD.
 pub(super) fn push_text(html: &mut String, name: &[u8]) {

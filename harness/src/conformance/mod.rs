@@ -15,6 +15,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod list;
+mod page;
 mod paths;
 mod put;
 
@@ -386,6 +387,20 @@ catalogue! { $
         half_close: Nothing,
         /// A file that shrinks while it is sent: a short body and the end.
         a_file_that_shrinks: Nothing,
+    }
+    page {
+        /// Who follows every link meets each file and each folder once, and no query.
+        a_mirror_meets_everything_once: Nothing,
+        /// Sorting and saving are buttons, which need no script.
+        buttons_sort_and_save: Nothing,
+        /// JSON: `encoded` is distinct for each entry and leads to it by either protocol.
+        json_names_are_exact: Nothing,
+        /// Types that were registered of late, of files that are harmless.
+        types_are_those_of_the_registry: Nothing,
+        /// Spaces, invisible characters and bytes that are not UTF-8 can be told apart.
+        different_names_look_different: Nothing,
+        /// How to upload without scripts, with the page's own address, where uploads are taken.
+        uploads_without_scripts_are_explained: Nothing,
     }
 }
 

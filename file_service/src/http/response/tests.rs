@@ -1,8 +1,7 @@
 use super::super::request::{Parsed, parse};
 use super::*;
 use crate::http::media::{LONGEST_EXTENSION, TYPES, UNKNOWN_TYPE, is_harmless, media_type};
-use crate::http::text::push_url;
-use crate::protocol::Code;
+use crate::protocol::{Code, push_url};
 use std::time::SystemTime;
 
 const MTIME: i64 = 784_111_777;
