@@ -25,7 +25,7 @@ pub(super) fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {
 /// Whether a browser that follows the type runs nothing when it shows the file, or only ever saves it.
 ///
 /// The list has the harmless types: a browser saves what is missing here instead of showing it. XML is missing in
-/// every form, since a document of any XML type may hold elements of XHTML or SVG, whose scripts run.
+/// every form, since a document of any XML type may hold elements of XHTML or SVG and their scripts.
 pub(super) fn is_harmless(media: &str) -> bool {
     const EXACT: &[&str] = &[
         UNKNOWN_TYPE,

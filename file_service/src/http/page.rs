@@ -288,9 +288,9 @@ fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
     html.push_str("</td></tr>\n");
 }
 
-/// How to upload where no script runs: a command with the address of the directory.
+/// Appends how to upload where no script runs: a command with the address of the directory.
 fn push_upload_hint(html: &mut String, base: &str, host: Option<&[u8]>) {
-    // A person may paste the command into a shell, so that nothing that a shell could expand may stand in it.
+    // A person may paste the command into a shell, which must find nothing to expand in it.
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(b);
     let host = host.filter(|host| !host.is_empty() && host.iter().all(is_plain));
     html.push_str("<noscript><p class=\"hint\">Without scripts, this page cannot upload. To upload a file into this folder: <code>curl -T FILE &quot;http://");

@@ -67,18 +67,18 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     end_line(out);
 }
 
-/// Shows a name as HTML text, which may stand in an attribute. What is not UTF-8, what is invisible and what could
-/// change the order of the text around it becomes U+FFFD.
+/// Appends a name as HTML text, which may stand in an attribute. U+FFFD replaces bytes that are not UTF-8, invisible
+/// characters and characters that change the order of the text around them.
 pub(super) fn push_text(html: &mut String, name: &[u8]) {
     for char in String::from_utf8_lossy(name).chars() {
         push_char(html, if is_hidden(char) { char::REPLACEMENT_CHARACTER } else { char });
     }
 }
 
-/// Shows a name as the content of an HTML element, so that names which differ look different.
+/// Appends a name as the content of an HTML element, so that names which differ look different.
 ///
-/// The text is that of [`push_text`]. Marks around it (`<i>`, which the style draws) make visible what text alone does
-/// not show: what U+FFFD stands for, and spaces that are not single ASCII spaces between two other characters.
+/// The text is that of [`push_text`]. `<i>`, which the style draws, marks each U+FFFD with what it stands for, and each
+/// space that is not a single ASCII space between two other characters.
 pub(super) fn push_name(html: &mut String, name: &[u8]) {
     // The ends of a name count as spaces: a space next to them is as hard to see as one of two.
     let mut after_space = true;

@@ -389,17 +389,17 @@ catalogue! { $
         a_file_that_shrinks: Nothing,
     }
     page {
-        /// Who follows every link meets each file and each folder once, and no query.
-        a_mirror_meets_everything_once: Nothing,
-        /// Sorting and saving are buttons, which need no script.
+        /// A program that follows every link fetches each file and each folder once, without a query.
+        mirror_fetches_each_entry_once: Nothing,
+        /// Buttons sort and save; they need no script.
         buttons_sort_and_save: Nothing,
         /// JSON: `encoded` is distinct for each entry and leads to it by either protocol.
         json_names_are_exact: Nothing,
-        /// Types that were registered of late, of files that are harmless.
-        types_are_those_of_the_registry: Nothing,
-        /// Spaces, invisible characters and bytes that are not UTF-8 can be told apart.
+        /// Types registered in the last ten years, for files that run nothing.
+        types_follow_the_registry: Nothing,
+        /// The page marks odd spaces, invisible characters and bytes that are not UTF-8.
         different_names_look_different: Nothing,
-        /// How to upload without scripts, with the page's own address, where uploads are taken.
+        /// Where uploads are taken, the page shows how to upload to its address without scripts.
         uploads_without_scripts_are_explained: Nothing,
     }
 }

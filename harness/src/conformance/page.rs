@@ -1,4 +1,4 @@
-//! What programs and people are given of a folder: links, forms, names, types.
+//! The page and the JSON of a folder: links, buttons, names; and the types of files.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -68,7 +68,7 @@ fn crawl(conn: &mut Conn, start: &str) -> (BTreeMap<String, String>, BTreeMap<St
     (pages, linked)
 }
 
-pub(super) fn a_mirror_meets_everything_once(subject: &Subject) {
+pub(super) fn mirror_fetches_each_entry_once(subject: &Subject) {
     let server = subject.start(&[]);
     a_tree(server.root());
     let mut conn = server.connect();
@@ -81,12 +81,12 @@ pub(super) fn a_mirror_meets_everything_once(subject: &Subject) {
     for file in files {
         assert_eq!(linked[file], 1, "links to {file}");
     }
-    // What only a script or a person asks for is nothing that a crawler follows.
+    // A crawler finds no query and no form that leads elsewhere.
     for (target, html) in met {
         assert!(!html.contains(" action="), "{target}: {html}");
         assert!(values(&html, "href").iter().all(|link| !link.contains('?')), "{target}");
     }
-    // A mirror that begins in another order keeps it, and meets everything once as well.
+    // A mirror that begins in another order keeps it, and fetches everything once as well.
     let (met, _) = crawl(&mut conn, "/t/?sort=size&order=desc");
     let plain: Vec<&str> =
         met.keys().map(|target| target.split('?').next().unwrap_or_default()).collect();
@@ -139,7 +139,7 @@ pub(super) fn json_names_are_exact(subject: &Subject) {
     for entry in entries {
         let text = |key: &str| entry[key].as_str().unwrap_or_else(|| panic!("{key} of {entry}"));
         let (name, encoded) = (text("name"), text("encoded"));
-        // The encoded name leads to the file that bears it, by either protocol.
+        // The encoded name leads to the file, by either protocol.
         let content = conn.http(http_get(&format!("/{encoded}"))).expect(200).body;
         assert_eq!(String::from_utf8_lossy(&content), name, "{entry}");
         let reply = server.connect().ask(format!("GET {encoded}"));
@@ -152,7 +152,7 @@ pub(super) fn json_names_are_exact(subject: &Subject) {
     assert_eq!(found, names);
 }
 
-pub(super) fn types_are_those_of_the_registry(subject: &Subject) {
+pub(super) fn types_follow_the_registry(subject: &Subject) {
     let server = subject.start(&[]);
     let mut conn = server.connect();
     for (name, expected) in [
@@ -177,7 +177,7 @@ pub(super) fn types_are_those_of_the_registry(subject: &Subject) {
         server.root().write(name, "x");
         let response = conn.http(http_get(&format!("/{name}"))).expect(200);
         assert_eq!(response.field("content-type"), Some(expected), "{name}");
-        // None of them is a document that could run a script.
+        // None of them can run a script, so a browser may show it.
         assert_eq!(response.field("content-disposition"), None, "{name}");
     }
 }
@@ -192,7 +192,7 @@ pub(super) fn different_names_look_different(subject: &Subject) {
     server.root().write(OsStr::from_bytes(b"a\xfeb"), "x");
     let html = page(&mut server.connect(), "/");
     let rows = between(&html, "<tbody>", "</tbody>");
-    // Whatever the style does about white space, the markup alone tells them apart.
+    // The markup alone distinguishes them, whatever the style does about white space.
     let collapse = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown = rows.split("<bdi>").skip(1).filter_map(|row| row.split("</bdi>").next());
     let mut shown: Vec<String> = shown.map(collapse).collect();
@@ -214,7 +214,7 @@ pub(super) fn uploads_without_scripts_are_explained(subject: &Subject) {
         let command = format!("curl -T FILE \"http://{address}/d%20e/\"");
         assert!(hint.contains(&command), "{hint}");
     }
-    // Nothing that a shell would run gets into the command.
+    // A host that a shell would expand does not get into the command.
     let html = conn.http(browser_get("/", "$(id)")).expect(200).body;
     let html = String::from_utf8(html).expect("UTF-8");
     assert!(html.contains("curl -T FILE") && !html.contains("$(id)"), "{html}");
