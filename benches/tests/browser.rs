@@ -795,5 +795,8 @@ fn pictures() {
             page.eval("document.body.classList.add('over')");
             page.picture(&shots.join(format!("{model}-{name}-drop.png")));
         }
+        page.run_scripts(false);
+        page.open(&url(server, "/labs/"));
+        page.picture(&shots.join(format!("{model}-plain.png")));
     });
 }
