@@ -84,7 +84,7 @@ pub(crate) enum Command {
     List {
         /// Which one; the served root if absent.
         dir: Option<OsString>,
-        /// Print a JSON array of objects with name, kind, size and mtime.
+        /// Print a JSON array of objects with name, encoded (the exact name, percent-encoded), kind, size and mtime.
         #[arg(long)]
         json: bool,
     },

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use file_service::client::{Entry, Kind};
+use file_service::protocol::push_url;
 use serde_json::json;
 
 use crate::args::Command;
@@ -95,8 +96,8 @@ fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     Ok(())
 }
 
-/// One object per line, so that both `jq` and `grep` are at ease. JSON knows only Unicode: a byte
-/// of a name that is none becomes U+FFFD.
+/// One object per line, so that both `jq` and `grep` are at ease. JSON holds only Unicode: in `name` a byte that is
+/// not UTF-8 becomes U+FFFD, while `encoded` is exact, as a path or in a URL.
 fn write_json(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     out.write_all(b"[")?;
     for (index, entry) in entries.iter().enumerate() {
@@ -104,8 +105,11 @@ fn write_json(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
             Kind::File => "file",
             Kind::Directory => "directory",
         };
+        let mut encoded = String::new();
+        push_url(&mut encoded, entry.name.as_encoded_bytes());
         let object = json!({
             "name": entry.name.to_string_lossy(),
+            "encoded": encoded,
             "kind": kind,
             "size": entry.size,
             "mtime": entry.mtime,

@@ -108,12 +108,23 @@ fn list_json_prints_entries() {
     assert_success(&output);
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = serde_json::json!([
-        {"name": "a \"b", "kind": "file", "size": 2, "mtime": 1_700_000_000},
-        {"name": "sub", "kind": "directory", "size": 0, "mtime": 1_700_000_000},
+        {"name": "a \"b", "encoded": "a%20%22b", "kind": "file", "size": 2, "mtime": 1_700_000_000},
+        {"name": "sub", "encoded": "sub", "kind": "directory", "size": 0, "mtime": 1_700_000_000},
     ]);
     assert_eq!(listed, expected);
     let output = run(&server, &directory(), &["list", "nothing", "--json"]);
     assert_eq!(stdout(&output), "[]\n");
+}
+
+#[test]
+fn json_names_are_distinct() {
+    let server =
+        Fake::twisted(&[], |_, _| Twist::Reply(ok(b"f 1 0 %25FF\nf 1 0 %FE\nf 1 0 %FF\n")));
+    let output = run(&server, &directory(), &["list", "--json"]);
+    assert_success(&output);
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names = [0, 1, 2].map(|at| [&listed[at]["name"], &listed[at]["encoded"]]);
+    assert_eq!(names, [["%FF", "%25FF"], ["\u{fffd}", "%FE"], ["\u{fffd}", "%FF"]]);
 }
 
 #[test]

@@ -244,6 +244,18 @@ pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a path as it stands in a URL: all but the unreserved characters of RFC 3986 and the slashes between
+/// components is encoded. That is a path of the file protocol too, and nothing in it means something in HTML.
+pub fn push_url(url: &mut String, path: &[u8]) {
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.extend(percent_encode(byte).map(char::from));
+        }
+    }
+}
+
 pub(crate) fn percent_encode(byte: u8) -> [u8; 3] {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     [b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]

@@ -60,6 +60,8 @@ pub(crate) struct Request {
     pub(crate) wants_json: bool,
     /// What the query asks for.
     pub(crate) view: View,
+    /// The host as the client names it, kept only for one that asks for `text/html` by name, as browsers do.
+    pub(crate) host: Option<Box<[u8]>>,
     /// The page that sent the request, if a browser names it. Boxed because few requests have one.
     page_origin: Option<Box<PageOrigin>>,
     /// The part of the file wanted; `None` also where the standard has the field ignored.
@@ -436,9 +438,9 @@ impl<'a> Fields<'a> {
                 Body::Chunked
             }
         };
+        // The host in the target counts, and Host only where the target has none.
+        let host = split_absolute(target).map(|(authority, _)| authority).or(self.host);
         let page_origin = (self.origin.is_some() || self.site.is_some()).then(|| {
-            // The host in the target counts, and Host only where the target has none.
-            let host = split_absolute(target).map(|(authority, _)| authority).or(self.host);
             let host = host.unwrap_or_default().to_vec();
             Box::new(PageOrigin { host, origin: self.origin, site: self.site })
         });
@@ -446,6 +448,7 @@ impl<'a> Fields<'a> {
             method,
             path: parse_target(method, target),
             view: View::of(target),
+            host: host.filter(|_| self.accept.names_html()).map(Box::from),
             page_origin,
             keep_alive: !self.close && (version_11 || self.keep_alive),
             body,
@@ -574,8 +577,11 @@ impl Accept {
     fn wants_json(&self) -> bool {
         let html = self.html.into_iter().flatten().next().unwrap_or(0);
         // Between a name and a wildcard of equal weight, the name is what was meant.
-        let named_html = self.html[0].is_some();
-        self.json > html || (self.json > 0 && self.json == html && !named_html)
+        self.json > html || (self.json > 0 && self.json == html && !self.names_html())
+    }
+
+    fn names_html(&self) -> bool {
+        self.html[0].is_some()
     }
 }
 

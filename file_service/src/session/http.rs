@@ -134,7 +134,7 @@ impl Session {
                 let format = if request.wants_json {
                     ListFormat::Json
                 } else {
-                    ListFormat::Page(request.view)
+                    ListFormat::Page { view: request.view, host: request.host.clone() }
                 };
                 self.offload(FileWork::List { path: path.directory(), directory, format });
                 Ok(())

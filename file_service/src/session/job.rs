@@ -24,10 +24,10 @@ pub(super) enum FileWork {
     Commit(Upload),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum ListFormat {
     Lines,
-    Page(http::View),
+    Page { view: http::View, host: Option<Box<[u8]>> },
     Json,
 }
 
@@ -65,8 +65,8 @@ impl Job {
             FileWork::List { path, directory, format } => {
                 self.service.store().list(&path, directory).map(|entries| match format {
                     ListFormat::Lines => Output::Text(listing(&entries)),
-                    ListFormat::Page(view) => {
-                        let server = server_info(&self.service);
+                    ListFormat::Page { view, host } => {
+                        let server = server_info(&self.service, host.as_deref());
                         Output::Document(http::page(&path, entries, view, server))
                     }
                     ListFormat::Json => Output::Document(http::json(&entries)),
@@ -98,11 +98,12 @@ impl Session {
 }
 
 /// What the page of a directory shows of its server.
-fn server_info(service: &Service) -> http::ServerInfo<'_> {
+fn server_info<'a>(service: &'a Service, host: Option<&'a [u8]>) -> http::ServerInfo<'a> {
     let settings = service.settings();
     http::ServerInfo {
         model: settings.model.as_ref().map(|model| (model.name, model.unit)),
         upload_limit: service.store().is_writable().then_some(settings.max_file_size),
+        host,
     }
 }
 

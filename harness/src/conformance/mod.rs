@@ -19,6 +19,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod list;
+mod page;
 mod paths;
 mod put;
 
@@ -462,6 +463,20 @@ catalogue! { $
         listings: Nothing,
         /// 400, 404 and 409 win over 412 and 304; these win over 416.
         the_order_of_refusals: Nothing,
+    }
+    page {
+        /// A program that follows every link fetches each file and each folder once, without a query.
+        mirror_fetches_each_entry_once: Nothing,
+        /// Buttons sort and save; they need no script.
+        buttons_sort_and_save: Nothing,
+        /// JSON: `encoded` is distinct for each entry and leads to it by either protocol.
+        json_names_are_exact: Nothing,
+        /// Types registered in the last ten years, for files that run nothing.
+        types_follow_the_registry: Nothing,
+        /// The page marks odd spaces, invisible characters and bytes that are not UTF-8.
+        different_names_look_different: Nothing,
+        /// Where uploads are taken, the page shows how to upload to its address without scripts.
+        uploads_without_scripts_are_explained: Nothing,
     }
 }
 
