@@ -113,7 +113,7 @@ impl Session {
                 let mut bytes = Vec::with_capacity(HEADER_CAPACITY + inline_length(remaining));
                 let keep_alive = self.response_options().keep_alive;
                 http::write_file_header(&mut bytes, request, &path, &stat, &decision, keep_alive);
-                self.reply_range(bytes, FileRange { file, offset, remaining })
+                self.reply_range(bytes, FileRange::new(file, offset, remaining))
             }
         }
     }

@@ -428,7 +428,7 @@ impl Session {
                 let rest = stat.size.checked_sub(offset).ok_or(Code::BadRange)?;
                 let length = length.map_or(rest, |length| length.min(rest));
                 let bytes = ok_line(length, inline_length(length));
-                session.reply_range(bytes, FileRange { file, offset, remaining: length })
+                session.reply_range(bytes, FileRange::new(file, offset, length))
             }),
             Ok(Request::Put { path, length }) => {
                 self.begin_put(length, path.map_err(PutRefusal::from), false, |_, _| true);
@@ -536,4 +536,6 @@ impl Transport for ScriptedTransport<'_> {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset(&mut self) {}
 }

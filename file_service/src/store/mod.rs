@@ -9,9 +9,11 @@
 //! |---|---|
 //! | `mod` | opening, listing and hashing what is there |
 //! | `stat` | the metadata that replies need |
+//! | `filesystem` | file systems whose sizes mean nothing |
 //! | `upload` | a new file, from its first byte to its name |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod filesystem;
 mod leftovers;
 mod stat;
 mod upload;
@@ -20,6 +22,7 @@ pub use stat::Stat;
 pub use upload::Upload;
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use filesystem::RootMount;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -125,6 +128,7 @@ pub(crate) enum Existing {
 #[derive(Debug)]
 pub struct Store {
     root: OwnedFd,
+    mount: RootMount,
     writable: bool,
     sync: bool,
     anonymous: bool,
@@ -144,7 +148,8 @@ impl Store {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let store = Store { root, writable, sync, anonymous: true };
+        let mount = RootMount::of(root.as_fd())?;
+        let store = Store { root, mount, writable, sync, anonymous: true };
         if writable {
             store.reclaim_root()?;
         }
@@ -170,16 +175,39 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
+    /// [`Code::NotAFile`] for what is neither a directory nor a regular file of a known size, and the system's errors.
     pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
         // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve(path.as_bytes(), flags)?;
-        let (kind, stat) = stat_fd(fd.as_fd())?;
+        let (kind, stat, mount) = stat_fd(fd.as_fd())?;
         match kind {
-            FileType::RegularFile => Ok(Opened::File(fd.into(), stat)),
+            FileType::RegularFile => {
+                let stat = self.check_size(fd.as_fd(), stat, mount)?;
+                Ok(Opened::File(fd.into(), stat))
+            }
             FileType::Directory => Ok(Opened::Directory(fd)),
             _ => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Refuses a file whose size is a fiction: a reply must begin with a length. Returns the file's metadata.
+    fn check_size(
+        &self,
+        fd: BorrowedFd<'_>,
+        stat: Stat,
+        mount: Option<u64>,
+    ) -> Result<Stat, Failure> {
+        if self.mount.is_pseudo(fd, mount) {
+            return Err(fiction("a file of a pseudo file system has no size"));
+        }
+        if stat.size > 0 || !filesystem::has_content(fd) {
+            return Ok(stat);
+        }
+        // Perhaps somebody has begun to write it in between.
+        match stat_fd(fd)? {
+            (_, Stat { size: 0, .. }, _) => Err(fiction("the file has size 0 and is not empty")),
+            (_, stat, _) => Ok(stat),
         }
     }
 
@@ -212,8 +240,8 @@ impl Store {
 
     /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
     ///
-    /// Left out is what no request could fetch: special files, links that lead outside or nowhere,
-    /// names with control bytes, and uploads in progress.
+    /// Left out is what no request could fetch: special files, files of pseudo file systems, links that lead
+    /// outside or nowhere, names with control bytes, and uploads in progress.
     ///
     /// # Errors
     ///
@@ -236,13 +264,15 @@ impl Store {
     ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
+        let is_pseudo = filesystem::is_pseudo(fd.as_fd());
         for entry in Dir::read_from(&fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
             } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                entries.extend(self.entry(directory, fd.as_fd(), name, entry.file_type()));
+                let kind = entry.file_type();
+                entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
                 if entries.len() > most {
                     return Err(Code::TooLarge.into());
                 }
@@ -261,6 +291,7 @@ impl Store {
         &self,
         directory: &RelPath,
         fd: BorrowedFd<'_>,
+        is_pseudo: bool,
         name: &[u8],
         kind: FileType,
     ) -> Option<Entry> {
@@ -274,13 +305,15 @@ impl Store {
             }
             _ => return None,
         };
-        let (kind, stat) = if kind == FileType::Symlink {
-            let path = join(directory.as_bytes(), name);
-            stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
+        let (kind, stat, is_pseudo) = if kind == FileType::Symlink {
+            let target = self.resolve(&join(directory.as_bytes(), name), OFlags::PATH).ok()?;
+            let (kind, stat, mount) = stat_fd(target.as_fd()).ok()?;
+            (kind, stat, self.mount.is_pseudo(target.as_fd(), mount))
         } else {
-            (kind, stat)
+            (kind, stat, is_pseudo)
         };
         let (kind, size) = match kind {
+            FileType::RegularFile if is_pseudo => return None,
             FileType::RegularFile => (Kind::File, stat.size),
             FileType::Directory => (Kind::Directory, 0),
             _ => return None,
@@ -334,6 +367,11 @@ pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
         hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
     text.push(b'\n');
     Ok(text)
+}
+
+/// The refusal of a file whose size is a fiction.
+fn fiction(reason: &str) -> Failure {
+    Failure { code: Code::NotAFile, detail: Some(io::Error::other(reason)) }
 }
 
 fn resolve(

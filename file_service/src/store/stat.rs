@@ -17,9 +17,15 @@ pub struct Stat {
     pub ino: u64,
 }
 
-pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
-    let mask = StatxFlags::TYPE | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::INO;
+/// The kind, the metadata, and the number of the mount, where the kernel numbers mounts (Linux 5.8).
+pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat, Option<u64>), Errno> {
+    let mask = StatxFlags::TYPE
+        | StatxFlags::SIZE
+        | StatxFlags::MTIME
+        | StatxFlags::INO
+        | StatxFlags::MNT_ID;
     let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
+    let has_mount = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
     Ok((
         FileType::from_raw_mode(u32::from(stat.stx_mode)),
         Stat {
@@ -28,10 +34,11 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
             mtime_nsec: stat.stx_mtime.tv_nsec,
             ino: stat.stx_ino,
         },
+        has_mount.then_some(stat.stx_mnt_id),
     ))
 }
 
-/// The same of a name in a directory; a link is not followed.
+/// The kind and the metadata of a name in a directory; a link is not followed.
 pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
     let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok((
