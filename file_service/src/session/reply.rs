@@ -276,3 +276,36 @@ pub(super) fn ok_line(n: u64, more: usize) -> Vec<u8> {
 pub(super) fn inline_length(length: u64) -> usize {
     if length <= INLINE_MAX { length as usize } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorter_file_is_no_piece() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"12345").unwrap();
+        let range = |offset, length| FileRange::new(file.try_clone().unwrap(), offset, length);
+        for (offset, length, is_whole) in [(1, 4, true), (5, 0, true), (1, 5, false), (9, 1, false)]
+        {
+            let mut bytes = b"header".to_vec();
+            assert_eq!(range(offset, length).read_piece(&mut bytes, 100), Ok(is_whole));
+            assert_eq!(range(offset, length).copy_piece(&mut bytes), Ok(is_whole));
+        }
+        let mut bytes = b"header ".to_vec();
+        assert_eq!(range(1, 4).read_piece(&mut bytes, 3), Ok(true));
+        assert_eq!(bytes, b"header 234");
+    }
+
+    #[test]
+    fn copy_of_cleared_bytes_is_rejected() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"12345").unwrap();
+        // The piece can be read, and the end of the range is gone by then.
+        let mut range = FileRange::new(file.try_clone().unwrap(), 0, 100_000);
+        file.set_len(70_000).unwrap();
+        assert_eq!(range.copy_piece(&mut Vec::new()), Ok(false));
+        file.set_len(100_000).unwrap();
+        assert_eq!(range.copy_piece(&mut Vec::new()), Ok(true));
+    }
+}
