@@ -64,6 +64,10 @@ impl Transport for Script<'_> {
         self.finished = true;
         Ok(())
     }
+
+    fn reset(&mut self) {
+        panic!("a file that stays as it is is sent whole");
+    }
 }
 
 fn service(root: &Path) -> Service {
@@ -415,6 +419,8 @@ impl Transport for CountingTransport {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset(&mut self) {}
 }
 
 /// Returns how often the session reads until it closes or waits, and whether it closes.
@@ -446,4 +452,116 @@ fn last_request_closes_without_lingering() {
         "a request without a host is refused, and closes"
     );
     assert!(!reads("QUIT\n").1);
+}
+
+/// A client for whom a file shrinks after so many of its bytes have been sent.
+struct ShrinkingTransport<'a> {
+    input: &'a [u8],
+    file: File,
+    /// After how many bytes of output, and to what size.
+    cut: (usize, u64),
+    output: Vec<u8>,
+    has_room: bool,
+    was_reset: bool,
+}
+
+impl ShrinkingTransport<'_> {
+    fn sent(&mut self) {
+        if self.output.len() >= self.cut.0 {
+            self.file.set_len(self.cut.1).unwrap();
+        }
+    }
+}
+
+impl Transport for ShrinkingTransport<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.input, buffer)
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        self.sent();
+        Ok(bytes.len())
+    }
+
+    /// Hands out zeros for what has been cut off, as pages that wait in a socket are.
+    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        let length = length.min(100_000) as usize;
+        let read = file.read_at(&mut vec![0; length], *offset)?;
+        if read > 0 {
+            self.output.resize(self.output.len() + length, 0);
+            *offset += length as u64;
+            self.sent();
+        }
+        Ok(if read > 0 { length } else { 0 })
+    }
+
+    fn ensure_room(&mut self) -> io::Result<()> {
+        self.has_room = !self.has_room;
+        if self.has_room { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.was_reset = true;
+    }
+}
+
+/// Requests a file of 300,000 bytes that is cut to a size after so many bytes. Returns the reply without its first line,
+/// and whether it ends in a reset.
+fn shrinking(request: &str, copy: bool, cut: (usize, u64)) -> (Vec<u8>, bool) {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("f");
+    std::fs::write(&path, vec![b'A'; 300_000]).unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    let settings = Settings { copy, ..Settings::default() };
+    let service = Service::new(Store::open(root.path(), false, false).unwrap(), settings);
+    let (input, output) = (request.as_bytes(), Vec::new());
+    let mut client =
+        ShrinkingTransport { input, file, cut, output, has_room: true, was_reset: false };
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut waits = 0;
+    while !matches!(session.advance(&mut client), Step::Closed) {
+        waits += 1;
+        assert!(waits < 100, "the session does not end");
+    }
+    let header = client.output.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    (client.output.split_off(header), client.was_reset)
+}
+
+#[test]
+fn shrunk_file_ends_in_reset() {
+    for after in [1, 100_000, 200_000, 234_000] {
+        for size in [0, 1000, 150_000, 299_999] {
+            let (body, was_reset) = shrinking("GET f\n", false, (after, size));
+            assert!(was_reset, "cut to {size} after {after}");
+            assert!(body.len() <= 300_000 - 65_536, "{} after {after}", body.len());
+        }
+    }
+}
+
+#[test]
+fn change_beyond_range_is_ignored() {
+    for copy in [false, true] {
+        let (body, was_reset) = shrinking("GET f 0 200000\n", copy, (1, 200_000));
+        assert_eq!((body.len(), was_reset), (200_000, false));
+        let (body, was_reset) = shrinking("GET f 99 200001\n", copy, (1, 200_099));
+        assert!(was_reset && body.len() < 200_001);
+    }
+}
+
+#[test]
+fn copied_bytes_are_the_files() {
+    for after in [1, 65_537, 200_000, 262_145] {
+        for size in [0, 1000, 65_536, 150_000, 299_999] {
+            let (body, was_reset) = shrinking("GET f\n", true, (after, size));
+            assert!(was_reset, "cut to {size} after {after}");
+            assert!(body.len() < 300_000 && body.iter().all(|&byte| byte == b'A'));
+        }
+    }
+    let (body, was_reset) = shrinking("GET f\n", true, (usize::MAX, 0));
+    assert!(body == vec![b'A'; 300_000] && !was_reset);
 }

@@ -54,6 +54,9 @@ pub struct ServerOptions {
     /// How long transfers may go on after SIGTERM or SIGINT, in seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = parse_seconds_or_none)]
     pub drain_timeout: Duration,
+    /// Read files into memory and send them from there: a file that is truncated meanwhile never shows zeros
+    #[arg(long)]
+    pub copy: bool,
     /// Record who does what when in FILE, for trace viewers such as Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -260,6 +263,7 @@ fn prepare<E: Endpoint<O>, O>(
             header_timeout: options.header_timeout,
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
+            copy: options.copy,
             host: host_of(&options.addr),
             model: Some(*model),
         },

@@ -154,7 +154,7 @@ impl Session {
                 http::write_file_header(
                     &mut bytes, request, &path, &version, &decision, keep_alive,
                 );
-                self.reply_range(bytes, FileRange { file, offset, remaining })
+                self.reply_range(bytes, FileRange::new(file, offset, remaining))
             }
         }
     }

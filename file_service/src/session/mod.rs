@@ -460,7 +460,7 @@ impl Session {
                 let rest = stat.size.checked_sub(offset).ok_or(Code::BadRange)?;
                 let length = length.map_or(rest, |length| length.min(rest));
                 let bytes = ok_line(length, inline_length(length));
-                session.reply_range(bytes, FileRange { file, offset, remaining: length })
+                session.reply_range(bytes, FileRange::new(file, offset, length))
             }),
             Ok(Request::Put { path, length }) => {
                 let path = path.map_err(PutRefusal::from);
@@ -569,4 +569,6 @@ impl Transport for ScriptedTransport<'_> {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset(&mut self) {}
 }

@@ -4,8 +4,9 @@ use super::{AfterReply, Budget, Phase, Protocol, Reply, ResponseOptions, Session
 use crate::protocol::{self, Code};
 use crate::store::Failure;
 use crate::transport::{Interest, Transport};
+use rustix::io::Errno;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::ops::ControlFlow::{self, Continue};
 use std::time::Instant;
 
@@ -15,12 +16,21 @@ use std::time::Instant;
 /// and sendfile a quarter less at 16 KiB; the crossing depends on the machine.
 const INLINE_MAX: u64 = 8 * 1024;
 
+/// How much of a longer transfer is held back until the file is measured again, in bytes. What sendfile has
+/// handed out cannot be recalled, and a truncation clears it; without its end the reply is at least never whole.
+const LAST_PIECE: u64 = 64 * 1024;
+
+/// How much of a file is read at a time where files are copied, in bytes.
+const COPIED_PIECE: u64 = 64 * 1024;
+
 /// The part of a file that is still to be sent.
 #[derive(Debug)]
 pub(super) struct FileRange {
     pub(super) file: File,
     pub(super) offset: u64,
     pub(super) remaining: u64,
+    /// What went with the header has been sent, and more than that is under way.
+    has_begun: bool,
 }
 
 impl Session {
@@ -87,27 +97,28 @@ impl Session {
     }
 
     /// Replies with the header in `bytes` and a range of a file: in one piece if that is small.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or has shrunk since it was measured.
     pub(super) fn reply_range(
         &mut self,
         mut bytes: Vec<u8>,
         mut range: FileRange,
     ) -> Result<(), Failure> {
-        let mut then = self.after_reply();
-        if range.remaining <= INLINE_MAX {
-            let whole = bytes.len() as u64 + range.remaining;
-            while (bytes.len() as u64) < whole {
-                if range.read_to(&mut bytes)? == 0 {
-                    // The file shrank after it was measured: a short body, then the end.
-                    then = AfterReply::Close;
-                    break;
-                }
-            }
-            // The buffer may have had room for more than was asked for.
-            bytes.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
-            self.reply(bytes, then);
+        let is_whole = if self.service.settings().copy {
+            range.copy_piece(&mut bytes)?
         } else {
-            self.begin_reply(Reply { bytes, sent: 0, range: Some(range), then });
+            range.remaining > INLINE_MAX || range.read_piece(&mut bytes, INLINE_MAX)?
+        };
+        if !is_whole {
+            // Nothing is sent yet, so the client can still be told.
+            let detail = Some(io::Error::other("the file has shrunk while it was read"));
+            return Err(Failure { code: Code::Internal, detail });
         }
+        let range = (range.remaining > 0).then_some(range);
+        let then = self.after_reply();
+        self.begin_reply(Reply { bytes, sent: 0, range, then });
         Ok(())
     }
 
@@ -121,10 +132,11 @@ impl Session {
             return Continue(());
         };
         let outcome = if reply.sent < reply.bytes.len() {
-            let more = reply.range.is_some();
+            let more = reply.range.as_ref().is_some_and(|range| range.remaining > 0);
             let outcome = transport.write(&reply.bytes[reply.sent..], more);
             if let Some(trace) = &mut self.trace
                 && reply.sent == 0
+                && !reply.range.as_ref().is_some_and(|range| range.has_begun)
                 && let Ok(n) = outcome
                 && !matches!(reply.then, AfterReply::Receive(_))
             {
@@ -133,16 +145,27 @@ impl Session {
             reply.sent += *outcome.as_ref().unwrap_or(&0);
             outcome
         } else if let Some(range) = reply.range.as_mut().filter(|range| range.remaining > 0) {
-            let outcome = transport.send_file(&range.file, &mut range.offset, range.remaining);
-            range.remaining -= *outcome.as_ref().unwrap_or(&0) as u64;
-            outcome
+            if self.service.settings().copy {
+                reply.bytes.clear();
+                reply.sent = 0;
+                range.has_begun = true;
+                match range.copy_piece(&mut reply.bytes) {
+                    Ok(true) => return Continue(()),
+                    Ok(false) => Ok(0),
+                    Err(errno) => Err(errno.into()),
+                }
+            } else {
+                range.send_piece(transport)
+            }
         } else {
             return self.end_reply(transport);
         };
         match outcome {
             Ok(0) => {
-                // The file shrank under way. The client sees a short body.
-                self.close(transport);
+                // An orderly end would need a body of the promised length.
+                tracing::info!(peer = %self.peer, "reset: the file has shrunk while it was sent");
+                transport.reset();
+                self.phase = Phase::Closed;
                 Continue(())
             }
             Ok(n) => {
@@ -183,17 +206,61 @@ impl Session {
 }
 
 impl FileRange {
-    /// Appends as much of the range as `bytes` has room for. Returns the number of bytes read; 0 means that the file
-    /// ends.
-    fn read_to(&mut self, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
-        let room = rustix::buffer::spare_capacity(bytes);
-        // The plain read is for the commonest request of all: a small file from its beginning.
-        let n = match self.offset {
-            0 => rustix::io::read(&self.file, room)?,
-            offset => rustix::io::pread(&self.file, room, offset)?,
-        };
-        self.offset += n as u64;
+    pub(super) fn new(file: File, offset: u64, length: u64) -> FileRange {
+        FileRange { file, offset, remaining: length, has_begun: false }
+    }
+
+    /// Appends the next bytes of the range to `bytes`, at most `most`. Returns false if the file ends before.
+    fn read_piece(&mut self, bytes: &mut Vec<u8>, most: u64) -> Result<bool, Errno> {
+        let start = bytes.len();
+        let length = self.remaining.min(most);
+        bytes.reserve_exact(length as usize);
+        while ((bytes.len() - start) as u64) < length {
+            let offset = self.offset + (bytes.len() - start) as u64;
+            let room = rustix::buffer::spare_capacity(bytes);
+            // The plain read is for the commonest request of all: a small file from its beginning.
+            let n = match offset {
+                0 => rustix::io::read(&self.file, room)?,
+                offset => rustix::io::pread(&self.file, room, offset)?,
+            };
+            if n == 0 {
+                return Ok(false);
+            }
+        }
+        bytes.truncate(start + length as usize); // there may have been room for more
+        self.offset += length;
+        self.remaining -= length;
+        Ok(true)
+    }
+
+    /// Appends the next bytes of the range to `bytes`, in which no truncation can clear them. Returns false if
+    /// the file has shrunk: then a truncation may have cleared them before they were read.
+    fn copy_piece(&mut self, bytes: &mut Vec<u8>) -> Result<bool, Errno> {
+        Ok(self.read_piece(bytes, COPIED_PIECE)? && !self.has_shrunk()?)
+    }
+
+    /// Hands the next pages of the file to `transport`. Returns the number of bytes; 0 means that the file has
+    /// shrunk.
+    fn send_piece(&mut self, transport: &mut impl Transport) -> io::Result<usize> {
+        let mut length = self.remaining;
+        if length > LAST_PIECE {
+            length -= LAST_PIECE;
+        } else if self.has_begun {
+            transport.ensure_room()?;
+            if self.has_shrunk()? {
+                return Ok(0);
+            }
+        }
+        let n = transport.send_file(&self.file, &mut self.offset, length)?;
+        self.remaining -= n as u64;
+        self.has_begun = true;
         Ok(n)
+    }
+
+    /// Whether the file ends before the range does.
+    fn has_shrunk(&self) -> Result<bool, Errno> {
+        let size = rustix::fs::fstat(&self.file)?.st_size;
+        Ok(u64::try_from(size).unwrap_or(0) < self.offset + self.remaining)
     }
 }
 
@@ -208,4 +275,37 @@ pub(super) fn ok_line(n: u64, more: usize) -> Vec<u8> {
 /// Returns how much of a body goes into the reply's own buffer.
 pub(super) fn inline_length(length: u64) -> usize {
     if length <= INLINE_MAX { length as usize } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorter_file_is_no_piece() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"12345").unwrap();
+        let range = |offset, length| FileRange::new(file.try_clone().unwrap(), offset, length);
+        for (offset, length, is_whole) in [(1, 4, true), (5, 0, true), (1, 5, false), (9, 1, false)]
+        {
+            let mut bytes = b"header".to_vec();
+            assert_eq!(range(offset, length).read_piece(&mut bytes, 100), Ok(is_whole));
+            assert_eq!(range(offset, length).copy_piece(&mut bytes), Ok(is_whole));
+        }
+        let mut bytes = b"header ".to_vec();
+        assert_eq!(range(1, 4).read_piece(&mut bytes, 3), Ok(true));
+        assert_eq!(bytes, b"header 234");
+    }
+
+    #[test]
+    fn copy_of_cleared_bytes_is_rejected() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"12345").unwrap();
+        // The piece can be read, and the end of the range is gone by then.
+        let mut range = FileRange::new(file.try_clone().unwrap(), 0, 100_000);
+        file.set_len(70_000).unwrap();
+        assert_eq!(range.copy_piece(&mut Vec::new()), Ok(false));
+        file.set_len(100_000).unwrap();
+        assert_eq!(range.copy_piece(&mut Vec::new()), Ok(true));
+    }
 }

@@ -10,9 +10,11 @@
 //! | `mod` | opening, listing and hashing what is there |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
+//! | `filesystem` | what is known of file systems |
 //! | `upload` | a new file, from its first byte to its name |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod filesystem;
 mod leftovers;
 mod stat;
 mod upload;
@@ -23,6 +25,7 @@ pub use upload::Upload;
 pub(crate) use version::{CoarseTime, Version};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use filesystem::{FileSystem, FileSystems};
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -132,6 +135,7 @@ pub struct Store {
     writable: bool,
     sync: bool,
     anonymous: bool,
+    file_systems: FileSystems,
     version_rule: VersionRule,
 }
 
@@ -149,8 +153,9 @@ impl Store {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let version_rule = VersionRule::of_root(root.as_fd())?;
-        let store = Store { root, writable, sync, anonymous: true, version_rule };
+        let file_systems = FileSystems::below(root.as_fd())?;
+        let version_rule = VersionRule::new(file_systems);
+        let store = Store { root, writable, sync, anonymous: true, file_systems, version_rule };
         if writable {
             store.reclaim_root()?;
         }
@@ -176,16 +181,34 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Code::NotAFile`] for what is neither a regular file nor a directory, and the system's errors.
+    /// [`Code::NotAFile`] for what is neither a directory nor a regular file of a known size, and the system's errors.
     pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
         // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.resolve(path.as_bytes(), flags)?;
         let (kind, stat) = stat_fd(fd.as_fd())?;
         match kind {
-            FileType::RegularFile => Ok(Opened::File(fd.into(), stat)),
+            FileType::RegularFile => {
+                let stat = self.check_size(fd.as_fd(), stat)?;
+                Ok(Opened::File(fd.into(), stat))
+            }
             FileType::Directory => Ok(Opened::Directory(fd)),
             _ => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Refuses a file whose size is a fiction: a reply must begin with a length. Returns the file's metadata.
+    fn check_size(&self, fd: BorrowedFd<'_>, stat: Stat) -> Result<Stat, Failure> {
+        if self.file_systems.of(fd, &stat).is_pseudo {
+            return Err(fiction("a file of a pseudo file system has no size"));
+        }
+        if stat.size > 0 || !filesystem::has_content(fd) {
+            return Ok(stat);
+        }
+        // Perhaps somebody has begun to write it in between.
+        match stat_fd(fd)? {
+            (_, Stat { size: 0, .. }) => Err(fiction("the file has size 0 and is not empty")),
+            (_, stat) => Ok(stat),
         }
     }
 
@@ -218,8 +241,8 @@ impl Store {
 
     /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
     ///
-    /// Left out is what no request could fetch: special files, links that lead outside or nowhere,
-    /// names with control bytes, and uploads in progress.
+    /// Left out is what no request could fetch: special files, files of pseudo file systems, links that lead
+    /// outside or nowhere, names with control bytes, and uploads in progress.
     ///
     /// # Errors
     ///
@@ -242,13 +265,15 @@ impl Store {
     ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
+        let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
         for entry in Dir::read_from(&fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
             } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                entries.extend(self.entry(directory, fd.as_fd(), name, entry.file_type()));
+                let kind = entry.file_type();
+                entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
                 if entries.len() > most {
                     return Err(Code::TooLarge.into());
                 }
@@ -267,6 +292,7 @@ impl Store {
         &self,
         directory: &RelPath,
         fd: BorrowedFd<'_>,
+        is_pseudo: bool,
         name: &[u8],
         kind: FileType,
     ) -> Option<Entry> {
@@ -278,14 +304,16 @@ impl Store {
             FileType::Symlink => None,
             _ => return None,
         };
-        let (kind, stat) = match found {
-            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat),
+        let (kind, stat, is_pseudo) = match found {
+            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat, is_pseudo),
             _ => {
-                let path = join(directory.as_bytes(), name);
-                stat_fd(self.resolve(&path, OFlags::PATH).ok()?.as_fd()).ok()?
+                let target = self.resolve(&join(directory.as_bytes(), name), OFlags::PATH).ok()?;
+                let (kind, stat) = stat_fd(target.as_fd()).ok()?;
+                (kind, stat, self.file_systems.of(target.as_fd(), &stat).is_pseudo)
             }
         };
         let (kind, size) = match kind {
+            FileType::RegularFile if is_pseudo => return None,
             FileType::RegularFile => (Kind::File, stat.size),
             FileType::Directory => (Kind::Directory, 0),
             _ => return None,
@@ -345,6 +373,11 @@ pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
         hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
     text.push(b'\n');
     Ok(text)
+}
+
+/// The refusal of a file whose size is a fiction.
+fn fiction(reason: &str) -> Failure {
+    Failure { code: Code::NotAFile, detail: Some(io::Error::other(reason)) }
 }
 
 fn resolve(

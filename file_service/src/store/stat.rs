@@ -1,6 +1,6 @@
 //! The metadata of a file that replies need.
 
-use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statat, statx};
+use rustix::fs::{AtFlags, FileType, StatxFlags, statat, statx};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
@@ -19,21 +19,22 @@ pub struct Stat {
     pub ctime_nsec: u32,
     /// The inode's number. The file system may give it to another file once this one is removed.
     pub ino: u64,
-    /// The device of the file system.
-    pub dev: u64,
+    /// The number of the mount, where the kernel numbers mounts (Linux 5.8) and was asked by descriptor.
+    pub mount: Option<u64>,
     /// Whether the file has a name, and is not removed.
     pub is_linked: bool,
 }
 
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
-    // The device comes without being asked for.
     let mask = StatxFlags::TYPE
         | StatxFlags::SIZE
         | StatxFlags::MTIME
         | StatxFlags::CTIME
         | StatxFlags::INO
-        | StatxFlags::NLINK;
+        | StatxFlags::NLINK
+        | StatxFlags::MNT_ID;
     let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
+    let has_mount = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
     Ok((
         FileType::from_raw_mode(u32::from(stat.stx_mode)),
         Stat {
@@ -43,13 +44,13 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
             ctime: stat.stx_ctime.tv_sec,
             ctime_nsec: stat.stx_ctime.tv_nsec,
             ino: stat.stx_ino,
-            dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            mount: has_mount.then_some(stat.stx_mnt_id),
             is_linked: stat.stx_nlink > 0,
         },
     ))
 }
 
-/// The same of a name in a directory; a link is not followed.
+/// The kind and the metadata of a name in a directory; a link is not followed.
 pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
     let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok((
@@ -61,7 +62,7 @@ pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileTyp
             ctime: stat.st_ctime,
             ctime_nsec: stat.st_ctime_nsec.try_into().unwrap_or(0),
             ino: stat.st_ino,
-            dev: stat.st_dev,
+            mount: None,
             is_linked: stat.st_nlink > 0,
         },
     ))

@@ -1,10 +1,9 @@
 //! Versions of a file: how far its metadata identify its content.
 
-use super::stat::{Stat, stat_fd};
-use rustix::fs::fstatfs;
-use rustix::io::Errno;
+use super::filesystem::{ChangeTime, FileSystems};
+use super::stat::Stat;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// One version of a file, and what a validator made of its metadata is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,42 +29,23 @@ impl CoarseTime {
     }
 }
 
-/// How a file system stamps the time of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ChangeTime {
-    /// By the coarse clock, and more finely once somebody has read the previous time.
-    Multigrain,
-    /// By the coarse clock.
-    Coarse,
-    /// Perhaps by another machine's clock, or not at all: the file system is not known.
-    Unknown,
-}
-
 /// Judges versions of files below one root.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VersionRule {
-    /// The root's device. Most files are on it, and need no further system call.
-    device: u64,
-    change_time: ChangeTime,
+    file_systems: FileSystems,
     /// Two ticks of the coarse clock, in nanoseconds.
     two_ticks: i128,
 }
 
 impl VersionRule {
-    /// Finds out about the file system of `root`.
-    pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<VersionRule, Errno> {
-        let (_, stat) = stat_fd(root)?;
-        Ok(VersionRule {
-            device: stat.dev,
-            change_time: ChangeTime::of(root),
-            two_ticks: 2 * nanoseconds(clock_getres(ClockId::RealtimeCoarse)),
-        })
+    pub(super) fn new(file_systems: FileSystems) -> VersionRule {
+        let tick = nanoseconds(clock_getres(ClockId::RealtimeCoarse));
+        VersionRule { file_systems, two_ticks: 2 * tick }
     }
 
     /// Judges the metadata of an open file, which were read after the clock showed `before`.
     pub(super) fn judge(&self, file: impl AsFd, stat: Stat, before: CoarseTime) -> Version {
-        let change_time =
-            if stat.dev == self.device { self.change_time } else { ChangeTime::of(file.as_fd()) };
+        let change_time = self.file_systems.of(file.as_fd(), &stat).change_time;
         Version {
             stat,
             is_strong: change_time != ChangeTime::Unknown,
@@ -109,49 +89,6 @@ fn nanoseconds(time: Timespec) -> i128 {
     i128::from(time.tv_sec) * SECOND + i128::from(time.tv_nsec)
 }
 
-impl ChangeTime {
-    fn of(file: BorrowedFd<'_>) -> ChangeTime {
-        let Ok(file_system) = fstatfs(file) else {
-            return ChangeTime::Unknown;
-        };
-        let release = rustix::system::uname();
-        // The numbers have 32 bits, whatever the type of the field is.
-        ChangeTime::of_magic(file_system.f_type as u32, release.release().to_bytes())
-    }
-
-    /// `release` is the kernel's: `6.13.1-generic`.
-    fn of_magic(magic: u32, release: &[u8]) -> ChangeTime {
-        // From linux/magic.h. ext2, ext3 and ext4 have one number.
-        const EXT: u32 = 0xef53;
-        const XFS: u32 = 0x5846_5342;
-        const BTRFS: u32 = 0x9123_683e;
-        const TMPFS: u32 = 0x0102_1994;
-        const F2FS: u32 = 0xf2f5_2010;
-        const OVERLAYFS: u32 = 0x794c_7630;
-        const BCACHEFS: u32 = 0xca45_1a4e;
-        // From OpenZFS.
-        const ZFS: u32 = 0x2fc1_2fc1;
-        match magic {
-            EXT | XFS | BTRFS | TMPFS if has_multigrain_timestamps(release) => {
-                ChangeTime::Multigrain
-            }
-            EXT | XFS | BTRFS | TMPFS | F2FS | OVERLAYFS | BCACHEFS | ZFS => ChangeTime::Coarse,
-            _ => ChangeTime::Unknown,
-        }
-    }
-}
-
-/// Whether the kernel is Linux 6.13 or later.
-fn has_multigrain_timestamps(release: &[u8]) -> bool {
-    let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
-        std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok())
-    });
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= (6, 13),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +104,7 @@ mod tests {
             ctime: SECONDS,
             ctime_nsec: nanoseconds,
             ino: 42,
-            dev: 1,
+            mount: Some(1),
             is_linked: true,
         }
     }
@@ -227,62 +164,5 @@ mod tests {
             let now = CoarseTime(i128::from(SECONDS) * SECOND);
             assert_eq!(is_settled(&stat, ChangeTime::Coarse, now, 2 * TICK), expected);
         }
-    }
-
-    #[test]
-    fn file_system_decides_the_strength() {
-        let class = ChangeTime::of_magic;
-        for magic in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994] {
-            assert_eq!(class(magic, b"6.13.0"), ChangeTime::Multigrain);
-            assert_eq!(class(magic, b"6.12.99"), ChangeTime::Coarse);
-        }
-        for magic in [0xf2f5_2010, 0x794c_7630, 0xca45_1a4e, 0x2fc1_2fc1] {
-            assert_eq!(class(magic, b"6.13.0"), ChangeTime::Coarse);
-        }
-        // NFS, SMB, FUSE, 9p, ramfs, vfat, nothing.
-        for magic in [0x6969, 0xff53_4d42, 0x6573_5546, 0x0102_1997, 0x8584_58f6, 0x4d44, 0] {
-            assert_eq!(class(magic, b"6.13.0"), ChangeTime::Unknown);
-        }
-    }
-
-    #[test]
-    fn release_decides_about_multigrain() {
-        for (release, expected) in [
-            (&b"6.13"[..], true),
-            (b"6.13-rc1", true),
-            (b"6.13.0-1-generic", true),
-            (b"6.18.44", true),
-            (b"7.0", true),
-            (b"10.1", true),
-            (b"6.12.30", false),
-            (b"6.9", false),
-            (b"5.15.0-130", false),
-            (b"6", false),
-            (b"6.", false),
-            (b"linux", false),
-            (b"", false),
-            (b"99999999999.99999999999", false),
-        ] {
-            assert_eq!(has_multigrain_timestamps(release), expected, "{}", release.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn other_device_has_its_own_rule() {
-        let root = tempfile::tempdir().unwrap();
-        let directory = std::fs::File::open(root.path()).unwrap();
-        let rule = VersionRule::of_root(directory.as_fd()).unwrap();
-        assert!(rule.two_ticks > 0);
-        std::fs::write(root.path().join("a"), "hello").unwrap();
-        let file = std::fs::File::open(root.path().join("a")).unwrap();
-        let (_, stat) = stat_fd(file.as_fd()).unwrap();
-        assert!(stat.size == 5 && stat.is_linked && stat.dev == rule.device);
-        // A rule for another root asks the file's own file system, and comes to the same.
-        let elsewhere =
-            VersionRule { device: rule.device + 1, change_time: ChangeTime::Unknown, ..rule };
-        let later = CoarseTime(i128::MAX);
-        let version = rule.judge(&file, stat, later);
-        assert_eq!(elsewhere.judge(&file, stat, later), version);
-        assert!(version.is_settled);
     }
 }

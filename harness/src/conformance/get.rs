@@ -10,7 +10,7 @@ use crate::wire::{Conn, Reply};
 use crate::{Root, Subject};
 
 /// Sizes around every place where a server may change its way of sending.
-const SIZES: [usize; 14] = [
+pub(super) const SIZES: [usize; 14] = [
     0, 1, 2, 4095, 4096, 4097, 8192, 65_535, 65_536, 65_537, 131_072, 262_145, 1_048_576, 1_500_003,
 ];
 

@@ -22,6 +22,7 @@ mod list;
 mod page;
 mod paths;
 mod put;
+mod shrinking;
 
 use std::time::{Duration, Instant};
 
@@ -163,7 +164,7 @@ catalogue! { $
         hashes: Nothing,
         /// Folders, FIFOs, sockets and devices: `not-a-file` or `not-a-directory`, without blocking.
         only_regular_files_are_read: Nothing,
-        /// A file that shrinks while it is sent: a short body and the end, never padding.
+        /// A file that shrinks while it is sent: a short body, never padding.
         a_file_that_shrinks: Nothing,
         /// A file that is replaced while it is sent: the old one, whole.
         a_file_that_is_replaced: Nothing,
@@ -283,6 +284,20 @@ catalogue! { $
         order_of_checks: Nothing,
         /// `--max-file-size` in bytes, KiB, MiB, GiB; 1 GiB without it.
         size_limits_have_suffixes: Nothing,
+    }
+    shrinking {
+        /// 1 MiB, truncated while it is sent, in both protocols: short, and a reset.
+        a_truncated_download_is_reset: Nothing,
+        /// Whatever has not reached the socket when a file is truncated never makes a body whole.
+        what_is_held_back_is_not_padded: Nothing,
+        /// `--copy`: files of every size, truncated while they are sent: no byte that is not the file's.
+        copied_bytes_are_never_cleared: Nothing,
+        /// `--copy` changes nothing else: every size, every range.
+        copied_files_are_whole: Nothing,
+        /// Files whose size is a fiction: `not-a-file`, 409, and not listed; the log has the reason.
+        a_size_that_is_a_fiction: Nothing,
+        /// The same where such a file system is mounted below the root.
+        a_fiction_below_the_root: PrivateMount,
     }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.
@@ -443,7 +458,7 @@ catalogue! { $
         one_store: Nothing,
         /// After the client's FIN every complete request is answered.
         half_close: Nothing,
-        /// A file that shrinks while it is sent: a short body and the end.
+        /// A file that shrinks while it is sent: a short body.
         a_file_that_shrinks: Nothing,
     }
     conditions {

@@ -19,7 +19,7 @@ fn version(size: u64) -> Version {
         ctime: MTIME,
         ctime_nsec: 600,
         ino: 42,
-        dev: 1,
+        mount: Some(1),
         is_linked: true,
     };
     Version { stat, is_strong: true, is_settled: true }
@@ -77,7 +77,7 @@ fn tag_depends_on_the_version() {
         assert_ne!(tag_of(&Version { stat: other, ..same }), tag(), "{other:?}");
     }
     // A device may have another number after the next start.
-    assert_eq!(tag_of(&Version { stat: Stat { dev: 2, ..stat }, ..same }), tag());
+    assert_eq!(tag_of(&Version { stat: Stat { mount: None, ..stat }, ..same }), tag());
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn tag_has_room_for_any_number() {
         ctime: 0,
         ctime_nsec: 0,
         ino: 0,
-        dev: 0,
+        mount: None,
         is_linked: false,
     };
     assert_eq!(tag_of(&Version { stat: none, ..version(0) }), "\"0-0-0-0-0-0\"");

@@ -14,7 +14,7 @@ fn version(size: u64) -> Version {
         ctime: MTIME,
         ctime_nsec: 600,
         ino: 42,
-        dev: 1,
+        mount: Some(1),
         is_linked: true,
     };
     Version { stat, is_strong: true, is_settled: true }
