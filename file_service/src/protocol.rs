@@ -84,7 +84,9 @@ impl Code {
             Code::BadRange => ("bad-range", "the offset is beyond the end of the file", 416),
             Code::NotFound => ("not-found", "no such file or folder", 404),
             Code::Denied => ("denied", "the operating system refuses access", 403),
-            Code::NotAFile => ("not-a-file", "this is not a regular file, or its size is unknown", 409),
+            Code::NotAFile => {
+                ("not-a-file", "this is not a regular file, or its size is unknown", 409)
+            }
             Code::NotADirectory => ("not-a-directory", "this is not a folder", 409),
             Code::ReadOnly => ("read-only", "this server takes no uploads", 403),
             Code::TooLarge => ("too-large", "this is above the server's limit", 413),
