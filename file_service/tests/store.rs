@@ -2,6 +2,7 @@
 
 use file_service::Store;
 use file_service::protocol::{Code, RelPath};
+use file_service::store::{Landing, Upload};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -18,6 +19,14 @@ fn both_ways(test: impl Fn(&TempDir, Store)) {
         fs::create_dir(root.path().join("sub")).unwrap();
         let store = Store::open(root.path(), true, false).unwrap();
         test(&root, if named { store.without_anonymous_files() } else { store });
+    }
+}
+
+/// Lands an upload that nothing holds up. Returns whether its name is new.
+fn landed(upload: Upload) -> bool {
+    match upload.land().unwrap() {
+        Landing::Landed(landed) => landed.created,
+        landing => panic!("{landing:?}"),
     }
 }
 
@@ -48,7 +57,7 @@ fn committed_upload_becomes_visible_whole() {
                 let before = fs::read_to_string(root.path().join(name)).ok();
                 assert_eq!(before.as_deref(), (round == 1).then_some("old"));
                 upload.write(&content.as_bytes()[2..]).unwrap();
-                assert_eq!(upload.commit().unwrap(), round == 0);
+                assert_eq!(landed(upload), round == 0);
                 assert_eq!(fs::read_to_string(root.path().join(name)).unwrap(), *content);
             }
         }
@@ -119,7 +128,7 @@ fn second_server_keeps_locked_uploads() {
         for upload in [&mut top, &mut below] {
             upload.write(b"whole").unwrap();
         }
-        assert!(top.commit().unwrap() && below.commit().unwrap());
+        assert!(landed(top) && landed(below));
         assert_eq!(names(root.path()), ["sub", "top"]);
         assert_eq!(names(&root.path().join("sub")), ["below"]);
     });

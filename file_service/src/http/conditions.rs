@@ -2,7 +2,7 @@
 //! only a part, should get.
 
 use super::text::{now, push_hex};
-use crate::store::{Existing, Stat};
+use crate::store::{Existing, Precondition, Stat};
 use std::time::UNIX_EPOCH;
 
 /// What the response to a `GET` or `HEAD` of a file is.
@@ -66,11 +66,18 @@ pub(super) fn permits_put(conditions: Option<&Conditions>, existing: &Existing) 
     let Some(conditions) = conditions else {
         return true;
     };
+    let exists = *existing != Existing::Nothing;
     let existing = match existing {
         Existing::File(stat) => Some(stat),
         Existing::Nothing | Existing::Other => None,
     };
     let etag = existing.map(Etag::of);
+    // What has no tag of its own exists all the same.
+    if exists && etag.is_none() {
+        let is_star = |list: &Option<Vec<u8>>| list.as_deref() == Some(b"*");
+        return (conditions.if_match.is_none() || is_star(&conditions.if_match))
+            && !is_star(&conditions.if_none_match);
+    }
     if !conditions.is_unchanged(existing.zip(etag.as_ref())) {
         return false;
     }
@@ -119,6 +126,13 @@ impl Conditions {
         Some(slot(conditions.get_or_insert_default()))
     }
 
+    /// Whether any of the fields concerns a `PUT`.
+    pub(super) fn concern_put(&self) -> bool {
+        self.if_match.is_some()
+            || self.if_none_match.is_some()
+            || self.if_unmodified_since.is_some()
+    }
+
     /// `If-Match`, or else `If-Unmodified-Since`. Where there is no file, it has no date either and
     /// the latter does not count.
     fn is_unchanged(&self, existing: Option<(&Stat, &Etag)>) -> bool {
@@ -132,6 +146,12 @@ impl Conditions {
         } else {
             true
         }
+    }
+}
+
+impl Precondition for Conditions {
+    fn holds(&self, existing: &Existing) -> bool {
+        permits_put(Some(self), existing)
     }
 }
 

@@ -83,10 +83,22 @@ pub(crate) fn write_document_header(out: &mut Vec<u8>, length: u64, json: bool, 
     write_header(out, 200, media, length, keep_alive, &fields);
 }
 
-/// Appends the whole response to an upload that is in place, under a new name or an old one.
-pub(crate) fn write_stored(out: &mut Vec<u8>, created: bool, keep_alive: bool) {
-    let status = if created { 201 } else { 204 };
-    write_header(out, status, "", 0, keep_alive, &[]);
+/// Appends the whole response to an upload that is in place, under a new name or an old one, with the tag that
+/// the file has now, if that is known.
+pub(crate) fn write_stored(
+    out: &mut Vec<u8>,
+    created: bool,
+    stat: Option<&Stat>,
+    keep_alive: bool,
+) {
+    begin_header(out, if created { 201 } else { 204 }, keep_alive);
+    if created {
+        content_length(out, 0);
+    }
+    if let Some(stat) = stat {
+        etag(out, stat);
+    }
+    end_line(out);
 }
 
 /// Appends the header of any other response that is not a refusal.
@@ -194,7 +206,12 @@ fn validators(out: &mut Vec<u8>, stat: &Stat, now: i64) {
     out.extend_from_slice(b"Last-Modified: ");
     // A time in the future is sent as now, as RFC 9110 requires.
     out.extend_from_slice(&http_date(stat.mtime.min(now)));
-    out.extend_from_slice(b"\r\nETag: ");
+    end_line(out);
+    etag(out, stat);
+}
+
+fn etag(out: &mut Vec<u8>, stat: &Stat) {
+    out.extend_from_slice(b"ETag: ");
     out.extend_from_slice(Etag::of(stat).as_bytes());
     end_line(out);
 }

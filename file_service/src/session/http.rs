@@ -34,13 +34,13 @@ impl Session {
                     trace.begin_request(self.input.data());
                 }
                 self.input.consume(header_len);
-                self.answer_http(&request);
+                self.answer_http(request);
             }
         }
         true
     }
 
-    fn answer_http(&mut self, request: &http::Request) {
+    fn answer_http(&mut self, request: http::Request) {
         let length = request.length.unwrap_or(0);
         let is_put = request.method == Method::Put;
         self.protocol = Protocol::Http(ResponseOptions {
@@ -61,7 +61,7 @@ impl Session {
             return self.refuse(Code::TooLarge, true);
         }
         match request.method {
-            Method::Get | Method::Head => self.try_answer(|session| session.fetch(request)),
+            Method::Get | Method::Head => self.try_answer(|session| session.fetch(&request)),
             Method::Options => {
                 let mut bytes = Vec::new();
                 let keep_alive = self.response_options().keep_alive;
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    fn answer_put(&mut self, request: &http::Request, length: u64) {
+    fn answer_put(&mut self, mut request: http::Request, length: u64) {
         if request.length.is_none() {
             self.close_after_reply();
             return self.refuse_http(411, "an upload needs a Content-Length");
@@ -83,9 +83,7 @@ impl Session {
             Some(reason) => Err(PutRefusal::Http(403, reason)),
             None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from),
         };
-        self.begin_put(length, path, expects_continue, |store, path| {
-            request.permits_put(&store.existing(path))
-        });
+        self.begin_put(length, path, expects_continue, request.take_precondition());
     }
 
     /// Answers `GET` and `HEAD`.

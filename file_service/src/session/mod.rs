@@ -152,6 +152,8 @@ enum Phase {
     Receive(Box<RequestBody>),
     /// A job is to be handed out, or is out.
     Offloaded(Option<Job>),
+    /// A job is to be handed out again, after others have had their turn.
+    Retry(Job),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
@@ -285,6 +287,10 @@ impl Session {
                     Some(job) => Step::Offload(job),
                     None => Step::Wait(Interest::Read),
                 }),
+                Phase::Retry(_) => {
+                    self.retry();
+                    Break(Step::Yield)
+                }
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
@@ -311,7 +317,7 @@ impl Session {
                 self.deadline = Instant::now() + LINGER;
             }
             Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
-            Phase::Offloaded(_) | Phase::Closed => {}
+            Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
         }
     }
 
@@ -431,7 +437,7 @@ impl Session {
                 session.reply_range(bytes, FileRange { file, offset, remaining: length })
             }),
             Ok(Request::Put { path, length }) => {
-                self.begin_put(length, path.map_err(PutRefusal::from), false, |_, _| true);
+                self.begin_put(length, path.map_err(PutRefusal::from), false, None);
             }
         }
     }

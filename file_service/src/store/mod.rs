@@ -10,20 +10,26 @@
 //! | `mod` | opening, listing and hashing what is there |
 //! | `stat` | the metadata that replies need |
 //! | `upload` | a new file, from its first byte to its name |
+//! | `lock` | the locks of landings and temporaries |
+//! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
 mod leftovers;
+mod lock;
+mod marker;
 mod stat;
 mod upload;
 
 pub use stat::Stat;
-pub use upload::Upload;
+pub use upload::{Landed, Landing, Upload};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use lock::FileLocks;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::{stat_at, stat_fd};
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -121,6 +127,12 @@ pub(crate) enum Existing {
     Other,
 }
 
+/// What must hold of the existing file for an upload to land.
+pub(crate) trait Precondition: Debug + Send + Sync {
+    /// Whether it holds.
+    fn holds(&self, existing: &Existing) -> bool;
+}
+
 /// The served directory.
 #[derive(Debug)]
 pub struct Store {
@@ -128,6 +140,8 @@ pub struct Store {
     writable: bool,
     sync: bool,
     anonymous: bool,
+    exclusive_renames: bool,
+    locks: FileLocks,
 }
 
 impl Store {
@@ -139,12 +153,25 @@ impl Store {
     ///
     /// `root` is not a directory, or it may not be read.
     pub fn open(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Used)
+    }
+
+    /// Opens `root` as [`open`](Store::open) does on a file system without `flock`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_without_locks(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Absent)
+    }
+
+    fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
         let root = rustix::fs::open(
             root,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let store = Store { root, writable, sync, anonymous: true };
+        let store = Store { root, writable, sync, anonymous: true, exclusive_renames: true, locks };
         if writable {
             store.reclaim_root()?;
         }
@@ -154,6 +181,12 @@ impl Store {
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
     pub fn without_anonymous_files(self) -> Store {
         Store { anonymous: false, ..self }
+    }
+
+    /// Gives a temporary its name in two steps under a lock, as on a file system that supports neither
+    /// `RENAME_NOREPLACE` nor links.
+    pub fn without_exclusive_renames(self) -> Store {
+        Store { exclusive_renames: false, ..self }
     }
 
     /// Whether uploads are taken.
@@ -286,15 +319,6 @@ impl Store {
             _ => return None,
         };
         Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
-    }
-
-    /// What a `PUT` would replace, for preconditions.
-    pub(crate) fn existing(&self, path: &RelPath) -> Existing {
-        match self.open_any(path) {
-            Ok(Opened::File(_, stat)) => Existing::File(stat),
-            Ok(Opened::Directory(_)) => Existing::Other,
-            Err(_) => Existing::Nothing,
-        }
     }
 
     /// Resolves `path` below the root, and nowhere else.

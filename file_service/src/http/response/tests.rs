@@ -243,15 +243,21 @@ fn documents_and_uploads_have_their_fields() {
     for (created, status, length) in
         [(true, "HTTP/1.1 201 Created", Some("0")), (false, "HTTP/1.1 204 No Content", None)]
     {
-        let mut out = Vec::new();
-        write_stored(&mut out, created, false);
-        let response = Response::read(&out);
-        assert_eq!((&*response.status, &*response.body), (status, ""));
-        response.has(&[
-            ("Content-Length", length),
-            ("Content-Type", None),
-            ("Connection", Some("close")),
-        ]);
+        let stat = stat(9);
+        for known in [None, Some(&stat)] {
+            let mut out = Vec::new();
+            write_stored(&mut out, created, known, false);
+            let response = Response::read(&out);
+            assert_eq!((&*response.status, &*response.body), (status, ""));
+            let tag =
+                known.map(|stat| String::from_utf8(Etag::of(stat).as_bytes().to_vec()).unwrap());
+            response.has(&[
+                ("Content-Length", length),
+                ("Content-Type", None),
+                ("ETag", tag.as_deref()),
+                ("Connection", Some("close")),
+            ]);
+        }
     }
 }
 
