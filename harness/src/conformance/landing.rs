@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat};
 use rustix::io::Errno;
 
-use super::{http_get, http_put, noise, refused_put, stays};
+use super::{http_get, http_put, noise, stays};
 use crate::wait::eventually;
 use crate::wire::Conn;
 use crate::{Root, Server, Subject, oracles};
