@@ -134,6 +134,13 @@ fn meaning(outcome: Result<(), Errno>) -> Result<Claim, Errno> {
     }
 }
 
+/// Keeps tests that use the lock of the process apart.
+#[cfg(test)]
+pub(super) fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static TESTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TESTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +160,7 @@ mod tests {
 
     #[test]
     fn exclusive_landing_excludes_every_other() {
+        let _alone = alone();
         let home = tempfile::tempdir().unwrap();
         let directory = File::open(home.path()).unwrap();
         for locks in [FileLocks::Used, FileLocks::Absent] {

@@ -182,7 +182,7 @@ impl Upload {
                 return Ok(Naming::Named { created });
             }
         }
-        Err(Code::Internal.into())
+        Err(gave_up("a file that comes and goes has the name of the upload"))
     }
 
     fn permits(&self, existing: &Existing) -> bool {
@@ -316,7 +316,7 @@ impl Destination {
             }
             self.remove_temporary();
         }
-        Err(Code::Internal.into())
+        Err(gave_up("another process removes every temporary"))
     }
 
     /// Creates a marker for a fresh temporary name, and the name with `make`.
@@ -363,6 +363,10 @@ impl Drop for Destination {
     }
 }
 
+fn gave_up(why: &'static str) -> Failure {
+    Failure { code: Code::Internal, detail: Some(io::Error::other(why)) }
+}
+
 fn link_anonymous(file: &File, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
     match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
         // Older kernels want a capability for an empty path; the link in /proc does without.
@@ -384,3 +388,6 @@ fn fresh_name() -> Result<Vec<u8>, Errno> {
 fn new_file_mode() -> Mode {
     Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH
 }
+
+#[cfg(test)]
+mod tests;
