@@ -394,7 +394,7 @@ catalogue! { $
         /// Of two uploads that replace one version the second to finish is 412.
         replacements_of_one_version_race: Clients(2),
         /// A file that is created, replaced or removed during an upload fails its condition.
-        changes_during_an_upload_count: Clients(5),
+        changes_during_an_upload_count: Clients(4),
         /// A name exists whatever has it, whether the server can read it or not.
         existence_goes_by_name: Nothing,
         /// A condition on a link is judged by the tag that `GET` returns for it.
