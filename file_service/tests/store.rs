@@ -32,7 +32,7 @@ fn every_way(test: impl Fn(&TempDir, Open)) {
 }
 
 /// Lands an upload. Returns whether its name is new.
-fn landed(mut upload: Upload) -> bool {
+fn landed(mut upload: Box<Upload>) -> bool {
     loop {
         match upload.land().unwrap() {
             Landing::Landed(landed) => return landed.created,

@@ -76,7 +76,7 @@ impl Session {
         &self,
         path: Result<RelPath, PutRefusal>,
         precondition: Option<Box<dyn Precondition>>,
-    ) -> Result<Upload, PutRefusal> {
+    ) -> Result<Box<Upload>, PutRefusal> {
         if self.is_read_only() {
             return Err(Code::ReadOnly.into());
         }

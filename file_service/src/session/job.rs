@@ -35,7 +35,7 @@ pub(super) enum FileWork {
     },
     /// `wait` is set when a lock was held by another landing before.
     Land {
-        upload: Upload,
+        upload: Box<Upload>,
         wait: Option<LockWait>,
     },
 }
@@ -156,7 +156,7 @@ impl Session {
 
 /// Lands an upload, after the pause of its wait. The pauses are short, and each try is a job of its own: so many uploads
 /// that wait take turns with other jobs.
-fn land(upload: Upload, wait: Option<LockWait>) -> Result<Landing, Failure> {
+fn land(upload: Box<Upload>, wait: Option<LockWait>) -> Result<Landing, Failure> {
     if let Some(wait) = wait {
         wait.pause();
     }

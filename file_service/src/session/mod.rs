@@ -189,7 +189,7 @@ struct RequestBody {
 
 #[derive(Debug)]
 enum Sink {
-    Store(Upload),
+    Store(Box<Upload>),
     /// The reply is decided; the body is read to its end so that the connection stays usable.
     Discard(Reply),
 }

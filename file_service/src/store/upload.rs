@@ -33,7 +33,7 @@ impl Store {
     ///
     /// [`Code::ReadOnly`], [`Code::NotAFile`] where the path names a directory or a special file, and
     /// the system's errors.
-    pub fn begin_upload(&self, path: &RelPath) -> Result<Upload, Failure> {
+    pub fn begin_upload(&self, path: &RelPath) -> Result<Box<Upload>, Failure> {
         if !self.writable {
             return Err(Code::ReadOnly.into());
         }
@@ -61,11 +61,11 @@ impl Store {
             Some(file) => file,
             None => destination.create_temporary()?,
         };
-        Ok(Upload { file, destination, sync: self.sync, condition: None })
+        Ok(Box::new(Upload { file, destination, sync: self.sync, condition: None }))
     }
 }
 
-/// A file on its way in.
+/// A file on its way in. It is boxed, so that an idle session has no room for one.
 #[derive(Debug)]
 pub struct Upload {
     file: File,
@@ -83,7 +83,7 @@ pub enum Landing {
     /// The condition does not hold: nothing has changed, and nothing is left of the upload.
     ConditionFailed,
     /// Another landing has locked the directory: nothing has changed, and this upload may land later.
-    Locked(Upload),
+    Locked(Box<Upload>),
 }
 
 /// A file that has its name.
@@ -128,7 +128,7 @@ impl Upload {
     ///
     /// [`Code::NotAFile`] where a directory or a special file has the name by now, and the system's errors; then nothing
     /// has changed.
-    pub fn land(mut self) -> Result<Landing, Failure> {
+    pub fn land(mut self: Box<Upload>) -> Result<Landing, Failure> {
         if self.sync {
             self.file.sync_all()?;
         }
@@ -147,17 +147,19 @@ impl Upload {
 
     fn take_name(&mut self) -> Result<Naming, Failure> {
         let may_create = self.permits(&Existing::Nothing);
+        // Shared by landings that would replace any version; they need not wait for each other.
         let mut access = match self.condition {
             Some(_) => Access::Exclusive,
             None => Access::Shared,
         };
-        // Each further round means that the existing file was removed just now.
+        // A further round is needed where the name was taken at first and is free under the lock.
         for _ in 0..ATTEMPTS {
             let mut create_under_lock = false;
             if may_create {
                 match self.destination.take_free_name(&self.file) {
                     Ok(()) => return Ok(Naming::Named { created: true }),
                     Err(Errno::EXIST) => {}
+                    // The file system cannot do it in one step, so no other landing may come between two.
                     Err(Errno::OPNOTSUPP) => {
                         create_under_lock = true;
                         access = Access::Exclusive;

@@ -54,7 +54,7 @@ fn every_way(test: impl Fn(&Path, &Store)) {
     }
 }
 
-fn begin(store: &Store, path: &str, content: &str) -> Upload {
+fn begin(store: &Store, path: &str, content: &str) -> Box<Upload> {
     let mut upload = store.begin_upload(&RelPath::decode(path.as_bytes()).unwrap()).unwrap();
     upload.write(content.as_bytes()).unwrap();
     upload
