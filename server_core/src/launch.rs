@@ -66,6 +66,9 @@ pub struct ServerOptions {
     /// Write uploads to temporary names, as on a file system without O_TMPFILE
     #[arg(long, hide = true)]
     pub no_tmpfile: bool,
+    /// Use no file locks, as on a file system without flock
+    #[arg(long, hide = true)]
+    pub no_flock: bool,
 }
 
 /// Parses a count of at least 1.
@@ -247,7 +250,8 @@ fn prepare<E: Endpoint<O>, O>(
             options.max_connections
         );
     }
-    let store = Store::open(&options.root, !options.read_only, options.sync)
+    let open = if options.no_flock { Store::open_without_locks } else { Store::open };
+    let store = open(&options.root, !options.read_only, options.sync)
         .map_err(|error| Unusable(format!("cannot serve the folder {:?}", options.root), error))?;
     let store = if options.no_tmpfile { store.without_anonymous_files() } else { store };
     let trace = options.trace.as_ref().map(|path| {

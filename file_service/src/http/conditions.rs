@@ -3,7 +3,7 @@
 
 use super::date::{now, parse_date};
 use super::text::push_hex;
-use crate::store::{Existing, Stat, Version};
+use crate::store::{Existing, Precondition, Stat, Version};
 
 /// Why a condition is refused with 400.
 pub(super) const MALFORMED_LIST: &str = "a list of entity tags is malformed";
@@ -132,6 +132,13 @@ impl Conditions {
         Some(slot(conditions.get_or_insert_default()))
     }
 
+    /// Whether any of the fields concerns a `PUT`.
+    pub(super) fn concern_put(&self) -> bool {
+        self.if_match.is_some()
+            || self.if_none_match.is_some()
+            || self.if_unmodified_since.is_some()
+    }
+
     /// Whether a list of tags is malformed: a `PUT` is refused for it.
     pub(super) fn has_malformed_list(&self) -> bool {
         [&self.if_match, &self.if_none_match].into_iter().flatten().any(|list| is_malformed(list))
@@ -165,6 +172,12 @@ impl Conditions {
             }
             _ => true,
         }
+    }
+}
+
+impl Precondition for Conditions {
+    fn holds(&self, existing: &Existing) -> bool {
+        permits_put(Some(self), existing)
     }
 }
 

@@ -4,7 +4,9 @@ use super::conditions::{self, Conditions, Decision, MALFORMED_LIST, RangeSpec};
 use super::origin::{self, PageOrigin};
 use super::text::is_token_char;
 use crate::protocol::{Code, RelPath};
-use crate::store::{Existing, Version};
+#[cfg(test)]
+use crate::store::Existing;
+use crate::store::{Precondition, Version};
 
 /// The longest header: request line, fields and the empty line.
 const MAX_HEADER: usize = 16 * 1024;
@@ -93,7 +95,13 @@ impl Request {
         conditions.has_malformed_list().then_some(MALFORMED_LIST)
     }
 
+    /// Takes out what must hold of the existing file for this `PUT` to land, if the request has such conditions.
+    pub(crate) fn take_precondition(&mut self) -> Option<Box<dyn Precondition>> {
+        Some(self.conditions.take().filter(|conditions| conditions.concern_put())?)
+    }
+
     /// Whether this `PUT` may replace the existing file, or create it where none exists.
+    #[cfg(test)]
     pub(crate) fn permits_put(&self, existing: &Existing) -> bool {
         conditions::permits_put(self.conditions.as_deref(), existing)
     }

@@ -102,10 +102,22 @@ pub(crate) fn write_document_header(out: &mut Vec<u8>, length: u64, json: bool, 
     write_header(out, 200, media, length, keep_alive, &fields);
 }
 
-/// Appends the whole response to an upload that is in place, under a new name or an old one.
-pub(crate) fn write_stored(out: &mut Vec<u8>, created: bool, keep_alive: bool) {
-    let status = if created { 201 } else { 204 };
-    write_header(out, status, "", 0, keep_alive, &[]);
+/// Appends the whole response to an upload that is in place, under a new name or an old one, with the tag that
+/// the file has now, if that is known.
+pub(crate) fn write_stored(
+    out: &mut Vec<u8>,
+    created: bool,
+    version: Option<&Version>,
+    keep_alive: bool,
+) {
+    begin_header(out, if created { 201 } else { 204 }, keep_alive);
+    if created {
+        content_length(out, 0);
+    }
+    if let Some(version) = version {
+        etag(out, version);
+    }
+    end_line(out);
 }
 
 /// Appends the header of any other response that is not a refusal.
@@ -218,6 +230,11 @@ fn validators(out: &mut Vec<u8>, version: &Version, now: i64) {
         out.extend_from_slice(&http_date(modified));
         end_line(out);
     }
+    etag(out, version);
+}
+
+/// The tag, unless the file is too young for one.
+fn etag(out: &mut Vec<u8>, version: &Version) {
     if let Some(etag) = Etag::to_send(version) {
         out.extend_from_slice(b"ETag: ");
         out.extend_from_slice(etag.as_bytes());

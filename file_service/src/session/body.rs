@@ -1,10 +1,10 @@
 //! Uploads on their way in.
 
-use super::job::FileWork;
+use super::job::{FileWork, LockWait};
 use super::{AfterReply, Budget, Framing, Phase, Protocol, RequestBody, Session, Sink, Step};
 use crate::http::{self, Part, Violation};
 use crate::protocol::{Code, RelPath};
-use crate::store::{Failure, Store, Upload};
+use crate::store::{Failure, Landing, Precondition, Upload};
 use crate::transport::{Interest, Transport};
 use std::ops::ControlFlow::{self, Continue};
 use std::time::Instant;
@@ -42,6 +42,7 @@ impl From<Failure> for BodyError {
         BodyError::Store(failure)
     }
 }
+const CONDITION_FAILED: (u16, &str) = (412, "the precondition does not hold");
 
 impl From<Code> for PutRefusal {
     fn from(code: Code) -> PutRefusal {
@@ -56,7 +57,7 @@ impl Session {
         framing: Framing,
         path: Result<RelPath, PutRefusal>,
         expects_continue: bool,
-        precondition: impl FnOnce(&Store, &RelPath) -> bool,
+        precondition: Option<Box<dyn Precondition>>,
     ) {
         if let Framing::Length(length) = framing
             && length > self.service.settings().max_file_size
@@ -92,17 +93,20 @@ impl Session {
     fn open_upload(
         &self,
         path: Result<RelPath, PutRefusal>,
-        precondition: impl FnOnce(&Store, &RelPath) -> bool,
-    ) -> Result<Upload, PutRefusal> {
+        precondition: Option<Box<dyn Precondition>>,
+    ) -> Result<Box<Upload>, PutRefusal> {
         if self.is_read_only() {
             return Err(Code::ReadOnly.into());
         }
-        let path = path?;
         let store = self.service.store();
-        if !precondition(store, &path) {
-            return Err(PutRefusal::Http(412, "the precondition does not hold"));
+        let mut upload = store.begin_upload(&path?).map_err(PutRefusal::Failure)?;
+        if let Some(condition) = precondition
+            && !upload.require(condition).map_err(PutRefusal::Failure)?
+        {
+            let (status, reason) = CONDITION_FAILED;
+            return Err(PutRefusal::Http(status, reason));
         }
-        store.begin_upload(&path).map_err(PutRefusal::Failure)
+        Ok(upload)
     }
 
     /// Reads the body of a refused upload to its end, and sends the refusal, which is the current reply, after it.
@@ -199,25 +203,40 @@ impl Session {
         match body.sink {
             Sink::Discard(reply) => self.begin_reply(reply),
             Sink::Store(upload) if self.service.store().is_synchronous() => {
-                self.offload(FileWork::Commit(upload));
+                self.offload(FileWork::Land { upload, wait: None });
             }
-            Sink::Store(upload) => match upload.commit() {
-                Ok(created) => self.reply_committed(created),
+            Sink::Store(upload) => match upload.land() {
+                Ok(landing) => self.end_landing(landing, None),
                 Err(failure) => self.fail(failure),
             },
         }
     }
 
-    /// Acknowledges an upload.
-    pub(super) fn reply_committed(&mut self, created: bool) {
-        match self.protocol {
-            Protocol::Http(options) => {
+    /// Acknowledges or refuses an upload, or has it try again; `wait` is how long it has waited for a lock so far.
+    pub(super) fn end_landing(&mut self, landing: Landing, wait: Option<LockWait>) {
+        match landing {
+            Landing::Landed(landed) => {
+                let Protocol::Http(options) = self.protocol else {
+                    return self.reply(b"OK 0\n".to_vec(), AfterReply::NextRequest);
+                };
                 let mut bytes = Vec::new();
-                http::write_stored(&mut bytes, created, options.keep_alive);
+                let version = landed.version();
+                http::write_stored(
+                    &mut bytes,
+                    landed.created,
+                    version.as_ref(),
+                    options.keep_alive,
+                );
                 self.reply(bytes, self.after_reply());
             }
-            Protocol::Unknown | Protocol::File => {
-                self.reply(b"OK 0\n".to_vec(), AfterReply::NextRequest);
+            Landing::ConditionFailed => {
+                let (status, reason) = CONDITION_FAILED;
+                self.refuse_http(status, reason);
+            }
+            Landing::Locked(upload) => {
+                let timeout = self.service.settings().transfer_timeout;
+                let wait = wait.map_or_else(|| LockWait::begin(timeout), LockWait::next);
+                self.offload_later(FileWork::Land { upload, wait: Some(wait) });
             }
         }
     }

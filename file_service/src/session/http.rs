@@ -50,13 +50,13 @@ impl Session {
                     trace.begin_request(self.input.data());
                 }
                 self.input.consume(header_len);
-                self.answer_http(&request);
+                self.answer_http(request);
             }
         }
         true
     }
 
-    fn answer_http(&mut self, request: &http::Request) {
+    fn answer_http(&mut self, request: http::Request) {
         let has_body = !matches!(request.body, Body::None | Body::Length(0));
         let is_put = request.method == Method::Put;
         self.protocol = Protocol::Http(ResponseOptions {
@@ -79,7 +79,7 @@ impl Session {
             return self.refuse(Code::TooLarge, true);
         }
         match request.method {
-            Method::Get | Method::Head => self.try_answer(|session| session.fetch(request)),
+            Method::Get | Method::Head => self.try_answer(|session| session.fetch(&request)),
             Method::Options => {
                 let mut bytes = Vec::new();
                 let keep_alive = self.response_options().keep_alive;
@@ -91,7 +91,7 @@ impl Session {
         }
     }
 
-    fn answer_put(&mut self, request: &http::Request) {
+    fn answer_put(&mut self, mut request: http::Request) {
         let settings = self.service.settings();
         let framing = match request.body {
             Body::Length(length) => Framing::Length(length),
@@ -111,9 +111,7 @@ impl Session {
         } else {
             request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from)
         };
-        self.begin_put(framing, path, expects_continue, |store, path| {
-            request.permits_put(&store.existing(path))
-        });
+        self.begin_put(framing, path, expects_continue, request.take_precondition());
     }
 
     /// Answers `GET` and `HEAD`.

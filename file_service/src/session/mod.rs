@@ -155,6 +155,8 @@ enum Phase {
     Receive(Box<RequestBody>),
     /// A job is to be handed out, or is out.
     Offloaded(Option<Job>),
+    /// A job is to be handed out again, after others have had their turn.
+    Retry(Job),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
@@ -200,7 +202,7 @@ enum Framing {
 
 #[derive(Debug)]
 enum Sink {
-    Store(Upload),
+    Store(Box<Upload>),
     /// The reply is decided; the body is read to its end so that the connection stays usable.
     Discard(Reply),
 }
@@ -299,6 +301,10 @@ impl Session {
                     Some(job) => Step::Offload(job),
                     None => Step::Wait(Interest::Read),
                 }),
+                Phase::Retry(_) => {
+                    self.retry();
+                    Break(Step::Yield)
+                }
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
@@ -329,7 +335,7 @@ impl Session {
                 self.deadline = Instant::now() + LINGER;
             }
             Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
-            Phase::Offloaded(_) | Phase::Closed => {}
+            Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
         }
     }
 
@@ -464,7 +470,7 @@ impl Session {
             }),
             Ok(Request::Put { path, length }) => {
                 let path = path.map_err(PutRefusal::from);
-                self.begin_put(Framing::Length(length), path, false, |_, _| true);
+                self.begin_put(Framing::Length(length), path, false, None);
             }
         }
     }

@@ -12,24 +12,30 @@
 //! | `version` | how far metadata identify a content |
 //! | `filesystem` | what is known of file systems |
 //! | `upload` | a new file, from its first byte to its name |
+//! | `lock` | the locks of landings and temporaries |
+//! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
 mod filesystem;
 mod leftovers;
+mod lock;
+mod marker;
 mod stat;
 mod upload;
 mod version;
 
 pub use stat::Stat;
-pub use upload::Upload;
+pub use upload::{Landed, Landing, Upload};
 pub(crate) use version::{CoarseTime, Version};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
 use filesystem::{FileSystem, FileSystems};
+use lock::FileLocks;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::{stat_at, stat_fd};
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -128,6 +134,12 @@ pub(crate) enum Existing {
     Other,
 }
 
+/// What must hold of the existing file for an upload to land.
+pub(crate) trait Precondition: Debug + Send + Sync {
+    /// Whether it holds.
+    fn holds(&self, existing: &Existing) -> bool;
+}
+
 /// The served directory.
 #[derive(Debug)]
 pub struct Store {
@@ -137,6 +149,8 @@ pub struct Store {
     anonymous: bool,
     file_systems: FileSystems,
     version_rule: VersionRule,
+    exclusive_renames: bool,
+    locks: FileLocks,
 }
 
 impl Store {
@@ -148,6 +162,19 @@ impl Store {
     ///
     /// `root` is not a directory, or it may not be read.
     pub fn open(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Used)
+    }
+
+    /// Opens `root` as [`open`](Store::open) does on a file system without `flock`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_without_locks(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Absent)
+    }
+
+    fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
         let root = rustix::fs::open(
             root,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -155,7 +182,16 @@ impl Store {
         )?;
         let file_systems = FileSystems::below(root.as_fd())?;
         let version_rule = VersionRule::new(file_systems);
-        let store = Store { root, writable, sync, anonymous: true, file_systems, version_rule };
+        let store = Store {
+            root,
+            writable,
+            sync,
+            anonymous: true,
+            exclusive_renames: true,
+            locks,
+            file_systems,
+            version_rule,
+        };
         if writable {
             store.reclaim_root()?;
         }
@@ -165,6 +201,12 @@ impl Store {
     /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
     pub fn without_anonymous_files(self) -> Store {
         Store { anonymous: false, ..self }
+    }
+
+    /// Gives a temporary its name in two steps under a lock, as on a file system that supports neither
+    /// `RENAME_NOREPLACE` nor links.
+    pub fn without_exclusive_renames(self) -> Store {
+        Store { exclusive_renames: false, ..self }
     }
 
     /// Whether uploads are taken.
@@ -324,16 +366,6 @@ impl Store {
     /// Judges the metadata of an open file as a version of it. They were read after the clock showed `before`.
     pub(crate) fn version(&self, file: &File, stat: Stat, before: CoarseTime) -> Version {
         self.version_rule.judge(file, stat, before)
-    }
-
-    /// What a `PUT` would replace, for preconditions.
-    pub(crate) fn existing(&self, path: &RelPath) -> Existing {
-        let before = CoarseTime::now();
-        match self.open_any(path) {
-            Ok(Opened::File(file, stat)) => Existing::File(self.version(&file, stat, before)),
-            Ok(Opened::Directory(_)) => Existing::Other,
-            Err(_) => Existing::Nothing,
-        }
     }
 
     /// Resolves `path` below the root, and nowhere else.

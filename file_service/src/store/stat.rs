@@ -1,7 +1,8 @@
 //! The metadata of a file that replies need.
 
-use rustix::fs::{AtFlags, FileType, StatxFlags, statat, statx};
+use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::os::fd::BorrowedFd;
 
 /// The metadata of a file that replies need.
@@ -19,13 +20,23 @@ pub struct Stat {
     pub ctime_nsec: u32,
     /// The inode's number. The file system may give it to another file once this one is removed.
     pub ino: u64,
-    /// The number of the mount, where the kernel numbers mounts (Linux 5.8) and was asked by descriptor.
+    /// The number of the mount, where the kernel numbers mounts (Linux 5.8).
     pub mount: Option<u64>,
     /// Whether the file has a name, and is not removed.
     pub is_linked: bool,
 }
 
+/// The kind and the metadata of an open file.
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
+    stat(fd, c"", AtFlags::EMPTY_PATH)
+}
+
+/// The kind and the metadata of a name in a directory; a link is not followed.
+pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
+    stat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn stat(fd: BorrowedFd<'_>, name: impl Arg, flags: AtFlags) -> Result<(FileType, Stat), Errno> {
     let mask = StatxFlags::TYPE
         | StatxFlags::SIZE
         | StatxFlags::MTIME
@@ -33,7 +44,7 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
         | StatxFlags::INO
         | StatxFlags::NLINK
         | StatxFlags::MNT_ID;
-    let stat = statx(fd, c"", AtFlags::EMPTY_PATH, mask)?;
+    let stat = statx(fd, name, flags, mask)?;
     let has_mount = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
     Ok((
         FileType::from_raw_mode(u32::from(stat.stx_mode)),
@@ -46,24 +57,6 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<(FileType, Stat), Errno> {
             ino: stat.stx_ino,
             mount: has_mount.then_some(stat.stx_mnt_id),
             is_linked: stat.stx_nlink > 0,
-        },
-    ))
-}
-
-/// The kind and the metadata of a name in a directory; a link is not followed.
-pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileType, Stat), Errno> {
-    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok((
-        FileType::from_raw_mode(stat.st_mode),
-        Stat {
-            size: stat.st_size.try_into().unwrap_or(0),
-            mtime: stat.st_mtime,
-            mtime_nsec: stat.st_mtime_nsec.try_into().unwrap_or(0),
-            ctime: stat.st_ctime,
-            ctime_nsec: stat.st_ctime_nsec.try_into().unwrap_or(0),
-            ino: stat.st_ino,
-            mount: None,
-            is_linked: stat.st_nlink > 0,
         },
     ))
 }

@@ -16,6 +16,7 @@ mod first_line;
 mod framing;
 mod get;
 mod http;
+mod landing;
 mod lifecycle;
 mod limits;
 mod list;
@@ -492,6 +493,34 @@ catalogue! { $
         different_names_look_different: Nothing,
         /// Where uploads are taken, the page shows how to upload to its address without scripts.
         uploads_without_scripts_are_explained: Nothing,
+    }
+    landing {
+        /// Of two create-only uploads of one name the first to finish stays, and the other is 412.
+        create_only_uploads_race: Clients(2),
+        /// Of two uploads that replace one version the second to finish is 412.
+        replacements_of_one_version_race: Clients(2),
+        /// A file that is created, replaced or removed during an upload fails its condition.
+        changes_during_an_upload_count: Clients(4),
+        /// A name exists whatever has it, whether the server can read it or not.
+        existence_goes_by_name: Nothing,
+        /// A condition on a link is judged by the tag that `GET` returns for it.
+        a_link_has_the_tag_of_its_file: Nothing,
+        /// 400, 404 and 409 win over 412.
+        errors_come_before_conditions: Nothing,
+        /// The tag in the reply to a `PUT` is that of the stored file.
+        the_reply_to_an_upload_has_its_tag: Nothing,
+        /// Two servers on one root: no read-modify-write with `If-Match` is lost.
+        two_processes_lose_no_update: Nothing,
+        /// An upload waits for a lock, other clients do not, and then it lands.
+        a_held_lock_delays_only_its_uploads: Clients(3),
+        /// A lock that is held for the transfer timeout: `internal`, 500, and nothing left.
+        a_lock_kept_too_long_fails_the_upload: Nothing,
+        /// Without file locks uploads land, and no live upload is taken for a leftover.
+        uploads_land_without_locks: Clients(2),
+        /// A killed server's temporary behind a link is gone after the next start.
+        leftovers_behind_links_are_removed: Nothing,
+        /// The same below paths that no link's text can hold, where files can be replaced, too.
+        leftovers_below_long_paths_are_removed: Nothing,
     }
 }
 

@@ -380,15 +380,22 @@ fn documents_and_uploads_have_their_fields() {
     for (created, status, length) in
         [(true, "HTTP/1.1 201 Created", Some("0")), (false, "HTTP/1.1 204 No Content", None)]
     {
-        let mut out = Vec::new();
-        write_stored(&mut out, created, false);
-        let response = Response::read(&out);
-        assert_eq!((&*response.status, &*response.body), (status, ""));
-        response.has(&[
-            ("Content-Length", length),
-            ("Content-Type", None),
-            ("Connection", Some("close")),
-        ]);
+        let (settled, young) = (version(9), Version { is_settled: false, ..version(9) });
+        for known in [None, Some(&young), Some(&settled)] {
+            let mut out = Vec::new();
+            write_stored(&mut out, created, known, false);
+            let response = Response::read(&out);
+            assert_eq!((&*response.status, &*response.body), (status, ""));
+            let tag = known
+                .filter(|version| version.is_settled)
+                .map(|version| String::from_utf8(Etag::of(version).as_bytes().to_vec()).unwrap());
+            response.has(&[
+                ("Content-Length", length),
+                ("Content-Type", None),
+                ("ETag", tag.as_deref()),
+                ("Connection", Some("close")),
+            ]);
+        }
     }
 }
 
