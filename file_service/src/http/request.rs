@@ -310,7 +310,8 @@ fn parse_target(method: Method, target: &[u8]) -> Result<RelPath, Code> {
         return RelPath::decode(target);
     }
     let (authority, path) = split_absolute(target).ok_or(Code::BadPath)?;
-    if authority.is_empty() || !is_host(authority) {
+    // There may be a port without a host, which `is_host` allows, and RFC 9110, section 4.2.1, does not.
+    if authority.is_empty() || authority.starts_with(b":") || !is_host(authority) {
         return Err(Code::BadPath);
     }
     if path.is_empty() { Ok(RelPath::root()) } else { RelPath::decode(path) }

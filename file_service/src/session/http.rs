@@ -37,7 +37,7 @@ impl Session {
                 if let Some(trace) = &mut self.trace {
                     trace.begin_request(self.input.data());
                 }
-                let bytes = self.http_error(status, reason, ResponseOptions::default());
+                let bytes = self.http_error(status, reason, self.options_without_request());
                 self.reply(bytes, AfterReply::Close);
             }
             Parsed::Complete { request, header_len } => {
@@ -193,6 +193,12 @@ impl Session {
             bytes = document;
         }
         self.reply(bytes, self.after_reply());
+    }
+
+    /// Returns the options of a reply where no whole request is there. Whatever has the method `HEAD` gets no body.
+    pub(super) fn options_without_request(&self) -> ResponseOptions {
+        let is_head = self.input.data().starts_with(b"HEAD ");
+        ResponseOptions { is_head, ..ResponseOptions::default() }
     }
 
     fn response_options(&self) -> ResponseOptions {

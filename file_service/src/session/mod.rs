@@ -324,6 +324,10 @@ impl Session {
     /// Ends a session whose deadline has passed: with a reply where the client can still understand one.
     pub fn expire(&mut self) {
         tracing::debug!(peer = %self.peer, "deadline passed");
+        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
+            // Those of the last request do not concern this reply.
+            self.protocol = Protocol::Http(self.options_without_request());
+        }
         match &self.phase {
             Phase::Request | Phase::Receive(_) => {
                 let mut reply = self.refusal(Code::Timeout, true);

@@ -782,6 +782,11 @@ pub(super) fn malformed_heads(subject: &Subject) {
         conn.response(true).expect(400);
         conn.closed();
     }
+    // No response to `HEAD` has a body.
+    let mut conn = server.connect();
+    conn.send(b"HEAD /a HTTP/1.1\r\n\r\n");
+    conn.response(false).expect(400);
+    conn.closed();
     assert_eq!(server.root().names(), ["a"]);
 }
 

@@ -151,6 +151,7 @@ fn target_becomes_a_path() {
         "GET /%",
         "GET http://",
         "GET http:///a",
+        "GET http://:80/a",
         "GET http://u@h/a",
         "GET http://h/../a",
         "GET https://h/a",
