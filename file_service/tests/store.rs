@@ -3,8 +3,8 @@
 use file_service::Store;
 use file_service::protocol::{Code, RelPath};
 use file_service::store::{Landing, Upload};
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -78,6 +78,29 @@ fn committed_upload_becomes_visible_whole() {
         assert_eq!(names(root.path()), ["sub", "top"]);
         assert_eq!(names(&root.path().join("sub")), ["below"]);
     });
+}
+
+#[test]
+fn upload_without_flush_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("sub");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("a"), "old").unwrap();
+    // It may be written to and not read, so it cannot be opened for the flush.
+    fs::set_permissions(&directory, Permissions::from_mode(0o300)).unwrap();
+    if fs::read_dir(&directory).is_ok() {
+        eprintln!("SKIPPED upload_without_flush_changes_nothing: this user may read everything");
+        return;
+    }
+    let store = Store::open(root.path(), true, true).unwrap();
+    for name in ["sub/a", "sub/new"] {
+        let mut upload = store.begin_upload(&path(name)).unwrap();
+        upload.write(b"new").unwrap();
+        assert_eq!(upload.land().map(|_| ()).unwrap_err().code, Code::Denied);
+    }
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(names(&directory), ["a"]);
+    assert_eq!(fs::read(directory.join("a")).unwrap(), b"old");
 }
 
 #[test]

@@ -44,23 +44,30 @@ pub(super) enum FileWork {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LockWait {
     pause: Duration,
+    /// When the pause is over. It passes also while the job waits for a thread, so many waiting uploads do not add
+    /// their pauses up.
+    next_try: Instant,
     deadline: Instant,
 }
 
 impl LockWait {
     pub(super) fn begin(timeout: Duration) -> LockWait {
-        LockWait { pause: FIRST_PAUSE, deadline: Instant::now() + timeout }
+        let now = Instant::now();
+        LockWait { pause: FIRST_PAUSE, next_try: now + FIRST_PAUSE, deadline: now + timeout }
     }
 
     pub(super) fn next(self) -> LockWait {
-        LockWait { pause: (self.pause * 2).min(LONGEST_PAUSE), ..self }
+        let pause = (self.pause * 2).min(LONGEST_PAUSE);
+        LockWait { pause, next_try: Instant::now() + pause, ..self }
     }
 
-    /// Lets the pause pass, or what is left until the deadline.
+    /// Waits for the rest of the pause, but not beyond the deadline.
     fn pause(self) {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        // An interrupted pause is a shorter one.
-        let _ = poll(&mut [], Timespec::try_from(self.pause.min(left)).ok().as_ref());
+        let left = self.next_try.min(self.deadline).saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            // An interrupted pause is a shorter one.
+            let _ = poll(&mut [], Timespec::try_from(left).ok().as_ref());
+        }
     }
 
     fn is_over(self) -> bool {
@@ -196,4 +203,24 @@ pub(crate) fn listing(entries: &[Entry]) -> Vec<u8> {
         text.push(b'\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pause_passes_in_a_queue() {
+        let mut wait = LockWait::begin(Duration::from_secs(60));
+        for _ in 0..10 {
+            wait = wait.next();
+        }
+        assert_eq!(wait.pause, LONGEST_PAUSE);
+        wait.pause();
+        let start = Instant::now();
+        for _ in 0..100 {
+            wait.pause();
+        }
+        assert!(start.elapsed() < LONGEST_PAUSE, "{:?}", start.elapsed());
+    }
 }

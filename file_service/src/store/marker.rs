@@ -21,18 +21,23 @@ const MAX_LINKS: usize = 40;
 ///
 /// # Errors
 ///
-/// The system's errors, except where a directory takes no new names: there the next listing of the temporary's directory
-/// cleans up instead.
+/// The system's errors, except where a directory takes no new names or the file system has no symbolic links: there the
+/// next listing of the temporary's directory cleans up instead.
 pub(super) fn create(from: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<(), Errno> {
     let Some((piece, rest)) = cut(path, name) else {
         return Ok(());
     };
     match symlinkat(&join(piece, name)[..], from, name) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => return Ok(()),
+        Err(errno) if takes_no_marker(errno) => return Ok(()),
         Err(errno) => return Err(errno),
     }
     if rest.is_empty() { Ok(()) } else { create(directory(from, piece)?.as_fd(), rest, name) }
+}
+
+/// Whether the error means that a directory takes no new names, or its file system no symbolic links (SMB, FUSE).
+fn takes_no_marker(errno: Errno) -> bool {
+    matches!(errno, Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::OPNOTSUPP | Errno::NOSYS)
 }
 
 /// Removes the markers that [`create`] has created with the same arguments, the last one first.
@@ -134,6 +139,16 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn marker_errors_keep_their_meaning() {
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(takes_no_marker(errno), "{errno}");
+        }
+        for errno in [Errno::NOSPC, Errno::IO, Errno::NAMETOOLONG] {
+            assert!(!takes_no_marker(errno), "{errno}");
+        }
+    }
 
     #[test]
     fn long_path_is_cut_between_components() {

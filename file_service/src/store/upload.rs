@@ -132,20 +132,27 @@ impl Upload {
     /// # Errors
     ///
     /// [`Code::NotAFile`] where a directory or a special file has the name by now, and the system's errors; then nothing
-    /// has changed.
+    /// has changed. Only where the directory cannot be flushed to disk at the end, which is [`Code::Internal`], the
+    /// file has its name.
     pub fn land(mut self: Box<Upload>) -> Result<Landing, Failure> {
-        if self.sync {
+        // The name is part of the directory, so the directory must reach the disk too. It is opened first: where it may not
+        // be read, the upload is refused before anything has changed.
+        let flushed = if self.sync {
             self.file.sync_all()?;
-        }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Some(openat(&self.destination.directory, ".", flags, Mode::empty())?)
+        } else {
+            None
+        };
         let created = match self.take_name()? {
             Naming::Named { created } => created,
             Naming::ConditionFailed => return Ok(Landing::ConditionFailed),
             Naming::Locked => return Ok(Landing::Locked(self)),
         };
-        if self.sync {
-            // The name is part of the directory, so the directory must reach the disk too.
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            rustix::fs::fsync(openat(&self.destination.directory, ".", flags, Mode::empty())?)?;
+        if let Some(directory) = flushed {
+            // Whatever the error is, the request was not at fault, and the file has its name.
+            rustix::fs::fsync(directory)
+                .map_err(|errno| Failure { code: Code::Internal, detail: Some(errno.into()) })?;
         }
         Ok(Landing::Landed(Landed {
             created,
