@@ -4,7 +4,8 @@
 //! The default action would leave a temporary file behind. Here the signals are blocked in every
 //! thread, and a thread of its own reads them from a signalfd. While a command has a socket, the
 //! thread shuts that down: the transfer then fails like any other, cleans up, and finds the
-//! reason in [`take_signal`]. With nothing under way, the thread ends the process at once.
+//! reason in [`take_signal`]. A wait for the reader of a FIFO ends because the thread opens the FIFO
+//! for reading. With nothing under way, the thread ends the process at once.
 //! It also does so when the command is still not done after [`GRACE`], which means that the command
 //! waits for the reader of its output.
 //!
@@ -68,7 +69,7 @@ struct State {
     fifo: Option<PathBuf>,
     /// The reader that ends this wait.
     reader: Option<File>,
-    /// The signal that ended it.
+    /// The signal that ended the command.
     signal: Option<u8>,
 }
 

@@ -8,6 +8,9 @@ use crate::store::{Existing, Precondition, Stat, Version};
 /// Why a condition is refused with 400.
 pub(super) const MALFORMED_LIST: &str = "a list of entity tags is malformed";
 
+/// Why a request is refused with 412.
+pub(crate) const CONDITION_FAILED: &str = "the precondition does not hold";
+
 /// What the response to a `GET` or `HEAD` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {

@@ -4,7 +4,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `text` | numbers and names as text |
+//! | `text` | numbers and names as text, the characters of tokens |
 //! | `date` | dates, written and read |
 //! | `origin` | which pages may write |
 //! | `conditions` | conditional requests, ranges, entity tags |
@@ -31,7 +31,7 @@ mod response;
 mod text;
 
 pub(crate) use chunked::{Decoder, Part, Violation};
-pub(crate) use conditions::Decision;
+pub(crate) use conditions::{CONDITION_FAILED, Decision};
 pub(crate) use first_line::{FirstLine, begins_http, begins_with_empty_line, first_line};
 pub(crate) use page::{ServerInfo, json, page};
 pub(crate) use request::{Body, Expect, Method, Parsed, Request, View, parse};

@@ -4,8 +4,6 @@ use super::conditions::{self, Conditions, Decision, MALFORMED_LIST, RangeSpec};
 use super::origin::{self, PageOrigin};
 use super::text::is_token_char;
 use crate::protocol::{Code, RelPath};
-#[cfg(test)]
-use crate::store::Existing;
 use crate::store::{Precondition, Version};
 
 /// The longest header: request line, fields and the empty line.
@@ -102,7 +100,7 @@ impl Request {
 
     /// Whether this `PUT` may replace the existing file, or create it where none exists.
     #[cfg(test)]
-    pub(crate) fn permits_put(&self, existing: &Existing) -> bool {
+    pub(crate) fn permits_put(&self, existing: &crate::store::Existing) -> bool {
         conditions::permits_put(self.conditions.as_deref(), existing)
     }
 }
@@ -255,24 +253,18 @@ fn field_lines(bytes: &[u8]) -> (&[u8], AfterLines) {
     (&bytes[..start], AfterLines::Rest)
 }
 
-/// The three fields of a request line, not yet judged.
-struct Line<'a> {
-    method: &'a [u8],
-    target: &'a [u8],
-    version: &'a [u8],
+/// Splits a request line into method, target and version. `None` unless there are exactly three fields, none empty, with
+/// one space between them.
+fn split_line(line: &[u8]) -> Option<[&[u8]; 3]> {
+    let mut rest = line.split(|&b| b == b' ');
+    let fields = [rest.next()?, rest.next()?, rest.next()?];
+    (rest.next().is_none() && !fields.contains(&&b""[..])).then_some(fields)
 }
 
-/// `None` unless there are exactly three fields, none empty, with one space between them.
-fn split_line(line: &[u8]) -> Option<Line<'_>> {
-    let mut fields = line.split(|&b| b == b' ');
-    let (method, target, version) = (fields.next()?, fields.next()?, fields.next()?);
-    let whole = fields.next().is_none() && ![method, target, version].contains(&&b""[..]);
-    whole.then_some(Line { method, target, version })
-}
-
+/// Returns the method, the target, and whether the version is 1.1 or a higher minor one.
 fn parse_line(line: &[u8]) -> Result<(Method, &[u8], bool), Refusal> {
     let malformed = Refusal(400, "the request line is malformed");
-    let Some(Line { method, target, version }) = split_line(line) else {
+    let Some([method, target, version]) = split_line(line) else {
         return Err(malformed);
     };
     if !is_token(method) || target.iter().any(u8::is_ascii_control) {

@@ -1,6 +1,6 @@
 //! Response headers, and whole responses where the body is a line of text.
 
-use super::conditions::{Decision, Etag, MALFORMED_LIST};
+use super::conditions::{CONDITION_FAILED, Decision, Etag, MALFORMED_LIST};
 use super::date::{WRITABLE_DATES, http_date, now};
 use super::media::content_type;
 use super::page::{JSON_TYPE, PAGE_POLICY, PAGE_TYPE};
@@ -81,7 +81,7 @@ pub(crate) fn write_listing_decision(
 fn write_failed_condition(out: &mut Vec<u8>, decision: &Decision, is_head: bool, keep_alive: bool) {
     let (status, line) = match decision {
         Decision::Malformed => (400, MALFORMED_LIST),
-        _ => (412, "the precondition does not hold"),
+        _ => (412, CONDITION_FAILED),
     };
     write_text(out, status, line, is_head, keep_alive, |_| ());
 }

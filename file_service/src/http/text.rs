@@ -1,9 +1,9 @@
-//! Numbers and names as the text of a response, and the characters of a name in a request.
+//! Numbers and names as the text of a response, and the characters of a token in a request.
 
 use crate::protocol::percent_encode;
 use std::fmt::{Arguments, Write};
 
-/// Whether `byte` may stand in the name of a method, of a field or of a transfer coding.
+/// Whether `byte` may stand in a token: the name of a method, of a field or of a transfer coding.
 pub(super) fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

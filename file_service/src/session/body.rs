@@ -42,7 +42,6 @@ impl From<Failure> for BodyError {
         BodyError::Store(failure)
     }
 }
-const CONDITION_FAILED: (u16, &str) = (412, "the precondition does not hold");
 
 impl From<Code> for PutRefusal {
     fn from(code: Code) -> PutRefusal {
@@ -103,8 +102,7 @@ impl Session {
         if let Some(condition) = precondition
             && !upload.require(condition).map_err(PutRefusal::Failure)?
         {
-            let (status, reason) = CONDITION_FAILED;
-            return Err(PutRefusal::Http(status, reason));
+            return Err(PutRefusal::Http(412, http::CONDITION_FAILED));
         }
         Ok(upload)
     }
@@ -229,10 +227,7 @@ impl Session {
                 );
                 self.reply(bytes, self.after_reply());
             }
-            Landing::ConditionFailed => {
-                let (status, reason) = CONDITION_FAILED;
-                self.refuse_http(status, reason);
-            }
+            Landing::ConditionFailed => self.refuse_http(412, http::CONDITION_FAILED),
             Landing::Locked(upload) => {
                 let timeout = self.service.settings().transfer_timeout;
                 let wait = wait.map_or_else(|| LockWait::begin(timeout), LockWait::next);

@@ -26,9 +26,9 @@ const COPIED_PIECE: u64 = 64 * 1024;
 /// The part of a file that is still to be sent.
 #[derive(Debug)]
 pub(super) struct FileRange {
-    pub(super) file: File,
-    pub(super) offset: u64,
-    pub(super) remaining: u64,
+    file: File,
+    offset: u64,
+    remaining: u64,
     /// What went with the header has been sent, and more than that is under way.
     has_begun: bool,
 }

@@ -2,8 +2,8 @@
 //!
 //! Every path is resolved by the kernel below one root descriptor (`openat2` with `RESOLVE_BENEATH`),
 //! so neither `..` nor a link nor a race with a rename can leave it. A file becomes visible whole: an upload is
-//! written to an anonymous file (`O_TMPFILE`) until it is committed, or, where the file system does not support
-//! that, to a temporary file next to its destination.
+//! written to an anonymous file (`O_TMPFILE`) until it lands, or, where the file system does not support that, to a
+//! temporary file next to its destination.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -149,6 +149,7 @@ pub struct Store {
     anonymous: bool,
     file_systems: FileSystems,
     version_rule: VersionRule,
+    /// False only in tests, for a file system that supports neither `RENAME_NOREPLACE` nor links.
     exclusive_renames: bool,
     locks: FileLocks,
 }
@@ -203,18 +204,12 @@ impl Store {
         Store { anonymous: false, ..self }
     }
 
-    /// Gives a temporary its name in two steps under a lock, as on a file system that supports neither
-    /// `RENAME_NOREPLACE` nor links.
-    pub fn without_exclusive_renames(self) -> Store {
-        Store { exclusive_renames: false, ..self }
-    }
-
     /// Whether uploads are taken.
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
     }
 
-    /// Whether an upload is flushed to disk when it is committed, which may take long.
+    /// Whether an upload is flushed to disk when it lands, which may take long.
     pub(crate) fn is_synchronous(&self) -> bool {
         self.sync
     }

@@ -292,7 +292,7 @@ impl Destination {
             RenameFlags::NOREPLACE,
         ) {
             Ok(()) => self.forget_temporary(),
-            // NFS, for example, knows this flag not, but links.
+            // NFS, for example, supports links but not this flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 match linkat(directory, &temporary[..], directory, &self.name[..], AtFlags::empty())
                 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::get::oddities;
+use super::http::stays_http;
 use super::{begun, http_get, http_put, noise};
 use crate::wire::{Conn, show};
 use crate::{Server, Subject, oracles};
@@ -40,12 +41,6 @@ fn ends_with(mut conn: Conn, status: u16, sent: &[u8]) {
     let response = conn.response(true);
     assert_eq!(response.status, status, "{}: {response:?}", show(sent));
     conn.closed();
-}
-
-/// The connection still speaks HTTP and is in step.
-#[track_caller]
-fn stays_http(conn: &mut Conn) {
-    conn.http(http_get("/surely-not-there")).expect(404);
 }
 
 pub(super) fn chunked_uploads(subject: &Subject) {

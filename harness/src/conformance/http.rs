@@ -5,7 +5,7 @@ use std::fs;
 use super::get::oddities;
 use super::{http_get, http_put, noise};
 use crate::wire::{Conn, Response, show};
-use crate::{Server, Subject, oracles, wait};
+use crate::{Server, Subject, wait};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -918,17 +918,4 @@ pub(super) fn half_close(subject: &Subject) {
     // The unfinished request may be called malformed or be passed over.
     let rest = conn.rest();
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", show(&rest));
-}
-
-pub(super) fn a_file_that_shrinks(subject: &Subject) {
-    let server = subject.start(&[]);
-    let size = server.root().patterned("f", 24 << 20);
-    let mut conn = Conn::connect_narrow(server.address());
-    conn.send(http_get("/f"));
-    conn.bytes(100);
-    let file = fs::File::options().write(true).open(server.root().join("f")).expect("the file");
-    file.set_len(1000).expect("to shrink it");
-    conn.widen();
-    assert!(conn.drain() < size, "{size} bytes of a file that had shrunk");
-    assert!(oracles::until_read(&conn));
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::fs::{CWD, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat};
 use rustix::io::Errno;
 
-use super::{http_get, http_put, noise, stays};
-use crate::wait::eventually;
+use super::http::tagged;
+use super::{http_get, http_put, noise, stays, unprivileged};
 use crate::wire::Conn;
 use crate::{Root, Server, Subject, oracles};
 
@@ -43,22 +43,14 @@ fn finish(conn: &mut Conn, end: &str, status: u16) {
 }
 
 /// The condition that a file is the version that it is now: by its tag, where the file system allows a strong one, or by
-/// its date. A file that is too young for a tag has one a moment later.
+/// its date.
 #[track_caller]
 fn this_version(server: &Server, path: &str) -> String {
-    let mut condition = String::new();
-    eventually("the file has a tag", || {
-        let response = server.connect().http(http_get(&format!("/{path}"))).expect(200);
-        let Some(tag) = response.field("etag") else {
-            return false;
-        };
-        condition = match (tag.starts_with("W/"), response.field("last-modified")) {
-            (true, Some(date)) => format!("If-Unmodified-Since: {date}"),
-            _ => format!("If-Match: {tag}"),
-        };
-        true
-    });
-    condition
+    let (response, tag) = tagged(&mut server.connect(), &format!("/{path}"));
+    match (tag.starts_with("W/"), response.field("last-modified")) {
+        (true, Some(date)) => format!("If-Unmodified-Since: {date}"),
+        _ => format!("If-Match: {tag}"),
+    }
 }
 
 pub(super) fn create_only_uploads_race(subject: &Subject) {
@@ -131,14 +123,7 @@ pub(super) fn changes_during_an_upload_count(subject: &Subject) {
 
 pub(super) fn existence_goes_by_name(subject: &Subject) {
     let root = Arc::new(Root::new());
-    let mut launch = subject.launch().root(&root);
-    if rustix::process::geteuid().is_root() {
-        // The superuser may read everything.
-        root.open_to_all();
-        let copy = root.path().with_file_name("server");
-        fs::copy(subject.binary(), &copy).expect("a copy of the server");
-        launch = launch.binary(copy).user(65_534);
-    }
+    let launch = unprivileged(subject, &root);
     root.write("file", "file");
     root.write("d/inner", "inner");
     root.write("unreadable", "unreadable");

@@ -25,12 +25,14 @@ mod paths;
 mod put;
 mod shrinking;
 
+use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
 use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
-use crate::{Server, Subject, oracles};
+use crate::{Launch, Root, Server, Subject, oracles};
 
 /// One rule, and how to hold a server against it.
 #[derive(Clone, Copy)]
@@ -165,7 +167,7 @@ catalogue! { $
         hashes: Nothing,
         /// Folders, FIFOs, sockets and devices: `not-a-file` or `not-a-directory`, without blocking.
         only_regular_files_are_read: Nothing,
-        /// A file that shrinks while it is sent: a short body, never padding.
+        /// A file that shrinks while it is sent: a short body, then the shorter file.
         a_file_that_shrinks: Nothing,
         /// A file that is replaced while it is sent: the old one, whole.
         a_file_that_is_replaced: Nothing,
@@ -459,8 +461,6 @@ catalogue! { $
         one_store: Nothing,
         /// After the client's FIN every complete request is answered.
         half_close: Nothing,
-        /// A file that shrinks while it is sent: a short body.
-        a_file_that_shrinks: Nothing,
     }
     conditions {
         /// `ETag`, `Last-Modified`, and 304.
@@ -564,6 +564,19 @@ fn said_to_the_end(server: &Server, bytes: impl AsRef<[u8]>) -> Conn {
         }
     }
     panic!("the server stops reading before all is sent, {ATTEMPTS} times");
+}
+
+/// A launch of the server on `root` as a user who may not read everything. For the superuser that is somebody else, with a
+/// copy of the binary that this user can reach.
+fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
+    let launch = subject.launch().root(root);
+    if !rustix::process::geteuid().is_root() {
+        return launch;
+    }
+    root.open_to_all();
+    let copy = root.path().with_file_name("server");
+    fs::copy(subject.binary(), &copy).expect("a copy of the server");
+    launch.binary(copy).user(65_534)
 }
 
 /// The connection is still there and in step: the next reply is the one to the next request.
