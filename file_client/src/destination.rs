@@ -154,8 +154,8 @@ impl Place {
         land().map_err(|error| Failure::of_file("save", &self.path, &error))
     }
 
-    /// Gives `new` the mode and the access control list of the file that it replaces and, where that is
-    /// permitted, its owner and group. Where the group or the list cannot be kept, the group may only do
+    /// Sets the mode and the access control list of `new` to those of the file that it replaces and, where
+    /// that is permitted, its owner and group. Where the group or the list cannot be kept, the group may only do
     /// what all others may. Like a write into the old file, this does not keep set-user-ID and set-group-ID.
     ///
     /// # Errors
@@ -225,8 +225,8 @@ fn temporary_names() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// Gives `new` the access control list of the file `old`, or none if that has none. Returns whether
-/// this is true then.
+/// Copies the access control list of the file `old` to `new`, or removes that of `new` if `old` has none.
+/// Returns whether the two then agree.
 fn copy_acl(old: &Path, new: &File) -> bool {
     // The kernel's limit on the value of an extended attribute.
     let mut list = vec![0; 65_536];

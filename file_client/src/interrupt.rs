@@ -33,7 +33,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-/// How long a command that was told to end may take for that.
+/// How long a command may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Signals that keep their action: faults of the program itself, job control, and those that end

@@ -14,7 +14,8 @@ const ROUNDS: usize = 15;
 /// tag, and replaces exactly that version by a number that is one more. Panics if an increment is lost or done twice, or if
 /// anything but the file is left.
 ///
-/// Clients that count in other files of the directory, in the file protocol, take no condition and disturb nobody.
+/// Meanwhile other clients replace another file of the directory by the file protocol, so that landings without a
+/// condition lock the directory as well.
 pub fn counter(subjects: &[Subject], options: &[&str]) {
     let root = Arc::new(Root::new());
     root.write("d/counter", "0");

@@ -90,8 +90,8 @@ impl Decoder {
         Decoder { state: START, allowance: limit, extensions: 0, trailers: 0, trailer_fields: 0 }
     }
 
-    /// Returns how many bytes the rest of the body has at least, so that whoever reads no more than that does not read
-    /// beyond its end.
+    /// Returns the least number of bytes that the rest of the body can have. A caller that reads at most so many does not
+    /// read beyond the end of the body.
     pub(crate) fn least_rest(&self) -> u64 {
         match self.state {
             // After the content come CR LF, `0`, CR LF, CR LF.

@@ -63,30 +63,6 @@ pub(super) fn decide_listing(conditions: Option<&Conditions>) -> Decision {
     conditions.and_then(|conditions| conditions.decide(&Target::Untagged)).unwrap_or(Decision::Full)
 }
 
-/// Whether a `PUT` may replace the existing file, or create it where none exists; otherwise 412.
-pub(super) fn permits_put(conditions: Option<&Conditions>, existing: &Existing) -> bool {
-    let Some(conditions) = conditions else {
-        return true;
-    };
-    let etag;
-    let target = match existing {
-        Existing::Nothing => Target::Nothing,
-        Existing::Other => Target::Untagged,
-        Existing::File(version) => {
-            etag = Etag::of(version);
-            Target::File(&version.stat, &etag)
-        }
-    };
-    if !conditions.is_unchanged(&target) {
-        return false;
-    }
-    match &conditions.if_none_match {
-        None => true,
-        // A malformed list was meant to protect something.
-        Some(list) => is_listed(list, &target, Comparison::Weak) == Some(false),
-    }
-}
-
 /// What a condition is compared with.
 enum Target<'a> {
     /// Nothing exists under the name.
@@ -178,9 +154,26 @@ impl Conditions {
     }
 }
 
+/// Whether a `PUT` may replace what exists, or create a file where nothing does.
 impl Precondition for Conditions {
     fn holds(&self, existing: &Existing) -> bool {
-        permits_put(Some(self), existing)
+        let etag;
+        let target = match existing {
+            Existing::Nothing => Target::Nothing,
+            Existing::Other => Target::Untagged,
+            Existing::File(version) => {
+                etag = Etag::of(version);
+                Target::File(&version.stat, &etag)
+            }
+        };
+        if !self.is_unchanged(&target) {
+            return false;
+        }
+        match &self.if_none_match {
+            None => true,
+            // A malformed list was meant to protect something.
+            Some(list) => is_listed(list, &target, Comparison::Weak) == Some(false),
+        }
     }
 }
 

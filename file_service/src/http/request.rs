@@ -97,12 +97,6 @@ impl Request {
     pub(crate) fn take_precondition(&mut self) -> Option<Box<dyn Precondition>> {
         Some(self.conditions.take().filter(|conditions| conditions.concern_put())?)
     }
-
-    /// Whether this `PUT` may replace the existing file, or create it where none exists.
-    #[cfg(test)]
-    pub(crate) fn permits_put(&self, existing: &crate::store::Existing) -> bool {
-        conditions::permits_put(self.conditions.as_deref(), existing)
-    }
 }
 
 /// What the query of a target asks for. Unknown parameters are ignored.

@@ -17,7 +17,7 @@ pub(super) struct FileSystem {
 /// How a file system stamps the time of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChangeTime {
-    /// By the coarse clock, and more finely once somebody has read the previous time.
+    /// By the coarse clock, and more finely once a process has read the previous time.
     Multigrain,
     /// By the coarse clock.
     Coarse,

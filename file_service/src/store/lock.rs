@@ -36,7 +36,7 @@ pub(super) enum Claim {
     Unsupported,
 }
 
-/// Who else may land in a directory meanwhile.
+/// Which other landings in a directory the lock of one permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// No other landing that replaces a file.

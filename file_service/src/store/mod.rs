@@ -242,7 +242,7 @@ impl Store {
         if stat.size > 0 || !filesystem::has_content(fd) {
             return Ok(stat);
         }
-        // Perhaps somebody has begun to write it in between.
+        // Another process may have begun to write it in between.
         match stat_fd(fd)? {
             (_, Stat { size: 0, .. }) => Err(fiction("the file has size 0 and is not empty")),
             (_, stat) => Ok(stat),

@@ -127,7 +127,7 @@ impl Upload {
         Ok(holds)
     }
 
-    /// Gives the whole file its name, and replaces a file that has it.
+    /// Makes the whole file visible under its name, and replaces a file that has this name.
     ///
     /// # Errors
     ///
@@ -273,7 +273,7 @@ impl Destination {
         }
     }
 
-    /// Gives the file its name, which no other file has: EEXIST otherwise.
+    /// Makes the file visible under its name if no other file has it. Returns EEXIST otherwise.
     ///
     /// EOPNOTSUPP means that the file system supports no way to do this.
     fn take_free_name(&mut self, file: &File) -> Result<(), Errno> {
@@ -308,7 +308,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Gives the file its name, and replaces what has it.
+    /// Makes the file visible under its name, and replaces what has this name.
     fn replace(&mut self, file: &File) -> Result<(), Failure> {
         if self.temporary.is_none() {
             // A link never replaces, so the file needs a name that can be renamed. It is locked before it has one: no other
@@ -353,7 +353,7 @@ impl Destination {
         make: impl Fn(&Destination, &[u8]) -> Result<T, Errno>,
     ) -> Result<T, Failure> {
         if self.has_links {
-            // Without a real path the markers lead through the links: right, as long as nobody changes those.
+            // Without a real path the markers lead through the links, which is right as long as the links stay.
             let (root, directory) = (self.root.as_fd(), self.directory.as_fd());
             if let Ok(path) = marker::real_path(root, &self.parent, directory) {
                 self.parent = path;

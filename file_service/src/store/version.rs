@@ -16,6 +16,25 @@ pub(crate) struct Version {
     pub(crate) is_settled: bool,
 }
 
+#[cfg(test)]
+impl Version {
+    /// A version that was complete at `mtime`, for tests of what is made of it.
+    pub(crate) fn settled(size: u64, mtime: i64) -> Version {
+        let (ctime, mount) = (mtime, Some(1));
+        let stat = Stat {
+            size,
+            mtime,
+            mtime_nsec: 500,
+            ctime,
+            ctime_nsec: 600,
+            ino: 42,
+            mount,
+            is_linked: true,
+        };
+        Version { stat, is_strong: true, is_settled: true }
+    }
+}
+
 /// A reading of the clock that file systems stamp changes with, in nanoseconds since 1970.
 ///
 /// The kernel advances it once a tick, so all changes within a tick have the same time.

@@ -1,4 +1,4 @@
-//! A client for which there is no room is told so in the protocol of its first line.
+//! A server without room for a client refuses it in the protocol of the client's first line.
 
 use std::io;
 use std::process::Command;
@@ -132,7 +132,7 @@ pub(super) fn a_silent_client_gets_the_line(subject: &Subject) {
     stays(&mut inside);
 }
 
-pub(super) fn silent_clients_hold_nobody_up(subject: &Subject) {
+pub(super) fn silent_clients_delay_no_other(subject: &Subject) {
     let Some((server, mut inside)) = full(subject) else { return };
     eventually("a client is answered while others before it are waited for", || {
         let start = Instant::now();

@@ -261,7 +261,7 @@ pub(super) fn malformed_lists_of_tags(subject: &Subject) {
                 conn.http([&put[..], b"lost"].concat()).expect(400);
                 stays_http(&mut conn);
             }
-            // Whoever asks first is told first.
+            // A client that asks before it sends the body is refused before it sends it.
             let fields = [&field, "Content-Length: 4", "Expect: 100-continue"];
             conn.http(request("PUT", "/f", &fields)).expect(400);
             conn.closed();

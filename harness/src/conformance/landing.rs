@@ -303,7 +303,7 @@ pub(super) fn uploads_land_without_locks(subject: &Subject) {
                 assert_eq!(root.read(path), content.as_bytes());
             }
         }
-        // Nothing shows whether the server of an upload lives, so nobody removes it.
+        // A server cannot find out whether the server of an upload still runs, so it removes none.
         let mut conn = server.connect();
         conn.send("PUT d/live 4\nli");
         assert!(oracles::until_read(&conn));

@@ -367,8 +367,8 @@ catalogue! { $
         others_get_the_line: Clients(2),
         /// A client that sends nothing gets the line when the wait for a first line is over.
         a_silent_client_gets_the_line: Clients(2),
-        /// Refused clients that are silent delay nobody, however many they are.
-        silent_clients_hold_nobody_up: Clients(2),
+        /// Refused clients that are silent delay no other client, however many they are.
+        silent_clients_delay_no_other: Clients(2),
         /// `curl` understands the refusal.
         curl_shows_503: Clients(2),
     }
@@ -566,7 +566,7 @@ fn said_to_the_end(server: &Server, bytes: impl AsRef<[u8]>) -> Conn {
     panic!("the server stops reading before all is sent, {ATTEMPTS} times");
 }
 
-/// A launch of the server on `root` as a user who may not read everything. For the superuser that is somebody else, with a
+/// A launch of the server on `root` as a user who may not read everything. For the superuser that is another user, with a
 /// copy of the binary that this user can reach.
 fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
     let launch = subject.launch().root(root);

@@ -86,7 +86,7 @@ fn oldest_beyond_limit_is_told() {
 }
 
 #[test]
-fn nobody_waits_without_descriptors() {
+fn no_client_waits_without_descriptors() {
     let (mut acceptor, addr) = acceptor();
     let waiting = refused(&mut acceptor, addr, b"");
     for refused in &mut acceptor.refused {

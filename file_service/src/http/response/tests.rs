@@ -7,17 +7,7 @@ use crate::store::Stat;
 const MTIME: i64 = 784_111_777;
 
 fn version(size: u64) -> Version {
-    let stat = Stat {
-        size,
-        mtime: MTIME,
-        mtime_nsec: 500,
-        ctime: MTIME,
-        ctime_nsec: 600,
-        ino: 42,
-        mount: Some(1),
-        is_linked: true,
-    };
-    Version { stat, is_strong: true, is_settled: true }
+    Version::settled(size, MTIME)
 }
 
 fn request(head: &str) -> Request {
