@@ -230,12 +230,11 @@ fn a_file_that_ends_early_is_a_short_body() {
         conn.widen();
         let (body, was_reset) = conn.to_the_end();
         assert!(was_reset, "an orderly end after a file of {left} bytes");
-        let end = body.len();
         // sendfile passes on pages of the file itself, in which what is cut off is cleared. Bytes from
         // elsewhere are neither.
         let strange = body.iter().zip(pattern.iter().cycle()).position(|(a, b)| a != b && *a != 0);
         assert_eq!(strange, None, "bytes of something else after a file of {left} bytes");
-        assert!(end < size, "padding after a file of {left} bytes");
-        assert!(end as u64 >= left, "{end} bytes of {left}");
+        // How much arrives is open: the reset drops what the server's socket still holds.
+        assert!(body.len() < size, "padding after a file of {left} bytes");
     }
 }
