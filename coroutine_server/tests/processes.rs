@@ -102,7 +102,7 @@ fn a_killed_process_is_replaced_and_its_places_are_free() {
 fn want_of_descriptors_is_waited_out() {
     let server = server("2", &[]);
     let [first, second] = children(&server);
-    // Both serve: a process that still starts would end for want of a descriptor of its own.
+    // Wait until both processes serve: the limit would end a process that has not finished its start.
     drop(two_each(&server, first, second));
     server.limit_descriptors(3);
     send(first, Signal::KILL);

@@ -234,7 +234,7 @@ fn a_file_that_ends_early_is_a_short_body() {
         // elsewhere are neither.
         let strange = body.iter().zip(pattern.iter().cycle()).position(|(a, b)| a != b && *a != 0);
         assert_eq!(strange, None, "bytes of something else after a file of {left} bytes");
-        // How much arrives is open: the reset drops what the server's socket still holds.
+        // The reset may drop bytes that the server's socket still holds, so there is no lower bound.
         assert!(body.len() < size, "padding after a file of {left} bytes");
     }
 }
