@@ -55,9 +55,10 @@ pub struct Acceptor {
     flags: SocketFlags,
     /// By age.
     refused: VecDeque<Refused>,
-    /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room.
+    /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room. Another thread
+    /// can take its place meanwhile; then it is `None` until a descriptor is free again.
     spare: Option<OwnedFd>,
-    /// The spare descriptor is the socket of a client that was refused.
+    /// The spare descriptor is the socket of a client that was refused, or is missing.
     scarce: bool,
     pause: Duration,
     paused_until: Option<Instant>,
@@ -105,6 +106,7 @@ impl Acceptor {
         flags: SocketFlags,
     ) -> Acceptor {
         let spare = if listener.is_some() { spare_descriptor() } else { None };
+        let scarce = listener.is_some() && spare.is_none();
         Acceptor {
             listener,
             service: service.clone(),
@@ -112,7 +114,7 @@ impl Acceptor {
             flags,
             refused: VecDeque::new(),
             spare,
-            scarce: false,
+            scarce,
             pause: BACK_OFF.0,
             paused_until: None,
         }
@@ -188,6 +190,10 @@ impl Acceptor {
             Ok((socket, peer)) => {
                 self.pause = BACK_OFF.0;
                 self.replace_spare();
+                if self.spare.is_none() {
+                    self.refuse_and_keep(socket, peer);
+                    return Accepted::Retry;
+                }
                 let peer = peer_of(peer);
                 let number = self.service.trace().map_or(0, |trace| trace.accepted(peer));
                 let handle = Arc::new(ConnectionHandle::new(socket.into(), peer, number));
@@ -321,26 +327,31 @@ impl Acceptor {
         drop(self.spare.take());
         match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
-                let peer = peer_of(peer);
-                tracing::warn!("no descriptor for {peer}");
-                tracing::info!(%peer, "busy");
-                let mut first_bytes = Vec::new();
-                read_first_bytes(&socket, &mut first_bytes);
-                let _ = send_last(&socket, &busy::reply_so_far(&first_bytes)) && has_ended(&socket);
-                // The refused client's descriptor is the next spare one: if it had to be opened again,
-                // another thread could be faster, and all later clients would go unanswered.
-                self.spare = Some(socket);
-                self.scarce = true;
+                self.refuse_and_keep(socket, peer);
                 true
             }
             Err(_) => {
                 self.spare = spare_descriptor();
+                self.scarce = self.spare.is_none();
                 false
             }
         }
     }
 
-    /// Opens the spare descriptor again where a refused client's socket stands for it, if there is room.
+    /// Tells a client that there is no descriptor for it, and keeps its socket as the spare one. If the spare one had to
+    /// be opened again, another thread could be faster, and all later clients would go unanswered.
+    fn refuse_and_keep(&mut self, socket: OwnedFd, peer: Option<SocketAddrAny>) {
+        let peer = peer_of(peer);
+        tracing::warn!("no descriptor for {peer}");
+        tracing::info!(%peer, "busy");
+        let mut first_bytes = Vec::new();
+        read_first_bytes(&socket, &mut first_bytes);
+        let _ = send_last(&socket, &busy::reply_so_far(&first_bytes)) && has_ended(&socket);
+        self.spare = Some(socket);
+        self.scarce = true;
+    }
+
+    /// Opens the spare descriptor again where it is missing or is a refused client's socket, if there is room.
     fn replace_spare(&mut self) {
         if self.scarce
             && let Some(spare) = spare_descriptor()

@@ -189,6 +189,42 @@ pub(super) fn descriptors_run_out(subject: &Subject) {
     gives_back_all_but(&kinds, &server);
 }
 
+pub(super) fn lost_spare_descriptor_is_regained(subject: &Subject) {
+    let server = subject.start(&[]);
+    server.ask("LIST").ok();
+    server.limit_descriptors(64);
+    let mut clients: Vec<Conn> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        let _ = client.try_send("NONSENSE\n");
+    }
+    let mut served: Vec<Conn> = clients
+        .into_iter()
+        .filter_map(|mut client| client.reply().is("bad-command").then_some(client))
+        .collect();
+    // With more room a descriptor that was spent to refuse is opened again, above those of the clients.
+    server.limit_descriptors(1000);
+    served.extend((0..3).map(|_| {
+        let mut conn = server.connect();
+        assert!(conn.ask("NONSENSE").is("bad-command"));
+        conn
+    }));
+    // So it is lost when it is spent next: its number is not below the limit any more.
+    server.limit_descriptors(64);
+    let mut waiting = server.connect();
+    let _ = waiting.try_send("NONSENSE\n");
+    comes_to_rest(&server);
+    drop(served.remove(0));
+    // The descriptor that has become free is for refusals first, so nobody stays without an answer.
+    let mut later: Vec<Conn> = (0..5).map(|_| server.connect()).collect();
+    for client in &mut later {
+        let _ = client.try_send("NONSENSE\n");
+    }
+    for client in std::iter::once(&mut waiting).chain(&mut later) {
+        let reply = client.reply();
+        assert!(reply.is("bad-command") || reply.is("busy"), "{reply:?}");
+    }
+}
+
 pub(super) fn a_storm_of_short_connections(subject: &Subject) {
     let server = subject.start(&[]);
     server.root().write("a", "hello");

@@ -337,6 +337,8 @@ catalogue! { $
         descriptor_limits: Clients(6),
         /// No descriptors left: no spinning, everybody served or `busy`, full recovery.
         descriptors_run_out: Clients(100),
+        /// A spare descriptor that another use took away: clients are refused again as soon as one is free.
+        lost_spare_descriptor_is_regained: Clients(110),
         /// Hundreds of short connections: no zombies, no descriptors, no processes left.
         a_storm_of_short_connections: Nothing,
         /// Clients that vanish in mid-transfer: no death, nothing left.
