@@ -46,4 +46,8 @@ impl Transport for ReadySocket<'_> {
     fn finish(&mut self) -> io::Result<()> {
         Socket(self.0.get_ref().socket()).finish()
     }
+
+    fn reset(&mut self) {
+        Socket(self.0.get_ref().socket()).reset();
+    }
 }

@@ -133,6 +133,8 @@ impl Transport for Memory {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset(&mut self) {}
 }
 
 fn session(criterion: &mut Criterion, root: &Path) {

@@ -57,6 +57,15 @@ fn wait_for_note(page: &Page<'_>, note: &str) {
     ));
 }
 
+/// Waits until a file is saved that has not been waited for, and returns its name.
+fn wait_for_download(browser: &Browser) -> String {
+    let begun = browser.event("Browser.downloadWillBegin", |_| true);
+    browser.event("Browser.downloadProgress", |event| {
+        event["guid"] == begun["guid"] && event["state"] == "completed"
+    });
+    begun["suggestedFilename"].as_str().unwrap_or_default().to_owned()
+}
+
 fn assert_no_complaints(page: &Page<'_>) {
     assert_eq!(page.console_errors(), [""; 0]);
 }
@@ -76,12 +85,12 @@ fn folders_are_opened_and_sorted() {
         page.open(&url(server, "/"));
         assert_eq!(names(&page), ["docs", "a9.txt", "a10.txt", "b.txt"]);
         assert!(page.text("document.querySelector('#model').textContent").contains(model));
-        page.follow(|page| page.click("thead th:nth-child(2) a"));
+        page.follow(|page| page.click("#by-size"));
         assert_eq!(names(&page), ["docs", "a9.txt", "b.txt", "a10.txt"]);
         assert_eq!(page.text("document.querySelector('[aria-sort]').ariaSort"), "descending");
-        page.follow(|page| page.click("thead th:nth-child(2) a"));
+        page.follow(|page| page.click("#by-size"));
         assert_eq!(names(&page), ["docs", "a10.txt", "b.txt", "a9.txt"]);
-        page.follow(|page| page.click("thead th:nth-child(3) a"));
+        page.follow(|page| page.click("#by-date"));
         assert_eq!(names(&page), ["docs", "b.txt", "a9.txt", "a10.txt"]);
         page.follow(|page| page.click("tbody .d a"));
         page.follow(|page| page.click("tbody .d a"));
@@ -136,13 +145,9 @@ fn files_are_shown_or_saved() {
         page.open(&url(server, "/"));
         let saved = |act: &dyn Fn()| {
             act();
-            let begun = browser.event("Browser.downloadWillBegin", |_| true);
-            browser.event("Browser.downloadProgress", |event| {
-                event["guid"] == begun["guid"] && event["state"] == "completed"
-            });
-            begun["suggestedFilename"].as_str().unwrap_or_default().to_owned()
+            wait_for_download(browser)
         };
-        assert_eq!(saved(&|| page.click("a[href=\"/note.txt?download\"]")), "note.txt");
+        assert_eq!(saved(&|| page.click("button[formaction=\"/note.txt\"]")), "note.txt");
         assert_eq!(fs::read(folder.join("note.txt")).unwrap(), b"just a note");
         // What a browser could run is saved even if its name is clicked.
         let name = saved(&|| page.click("tbody th a[href$=\".html\"]"));
@@ -493,7 +498,8 @@ fn page_is_accessible_by_keyboard() {
         has("columnheader", "Download");
         has("rowheader", "inner.txt");
         has("link", "inner.txt");
-        has("link", "Download inner.txt");
+        has("button", "Download inner.txt");
+        has("button", "Name");
         has("link", "Files");
         has("button", "Upload files");
         has("status", "");
@@ -504,7 +510,7 @@ fn page_is_accessible_by_keyboard() {
             page.press("Tab");
             let stop = page.eval(
                 "(() => { const e = document.activeElement; const shown = e.id === 'pick' ? e.nextElementSibling : e;
-                 return [e.id || e.getAttribute('href'), getComputedStyle(shown).outlineStyle] })()",
+                 return [e.id || e.getAttribute('href') || e.getAttribute('formaction'), getComputedStyle(shown).outlineStyle] })()",
             );
             assert_eq!(stop[1], "solid", "{stop}");
             stops.push(stop[0].as_str().unwrap_or_default().to_owned());
@@ -513,12 +519,12 @@ fn page_is_accessible_by_keyboard() {
             "/",
             "/docs/",
             "pick",
-            "?sort=name&order=desc",
-            "?sort=size&order=desc",
-            "?sort=date&order=desc",
+            "by-name",
+            "by-size",
+            "by-date",
             "/docs/",
             "/docs/deep/inner.txt",
-            "/docs/deep/inner.txt?download",
+            "/docs/deep/inner.txt",
         ];
         assert_eq!(stops, expected);
         page.eval("document.querySelector('tbody .up a').focus()");
@@ -546,7 +552,18 @@ fn page_works_without_scripts() {
         assert!(text.contains("2023-11-14 22:13") && text.contains("(UTC)"));
         let accessible = page.accessibility_tree();
         assert!(!accessible.iter().any(|(_, name)| name.contains("Upload")), "{accessible:?}");
-        page.open(&url(server, "/?sort=size&order=desc"));
+        let hint = format!("curl -T FILE \"{}\"", url(server, "/"));
+        assert!(text.contains(&hint), "{text}");
+        // The buttons sort and save.
+        let press = |selector: &str| {
+            let document = page.call("DOM.getDocument", serde_json::json!({}));
+            let query =
+                serde_json::json!({"nodeId": document["root"]["nodeId"], "selector": selector});
+            let node = page.call("DOM.querySelector", query);
+            page.call("DOM.focus", serde_json::json!({"nodeId": node["nodeId"]}));
+            page.press("Enter");
+        };
+        page.follow(|_| press("#by-size"));
         let text = html();
         let place = |name: &str| text.find(&format!("<bdi>{name}</bdi>")).unwrap();
         assert!(
@@ -554,7 +571,99 @@ fn page_works_without_scripts() {
                 && place("a9.txt") < place("b.txt")
                 && place("b.txt") < place("a10.txt")
         );
+        let folder = browser.home().join(format!("{model}-plain"));
+        fs::create_dir(&folder).unwrap();
+        browser.save_into(&folder);
+        press("button[formaction=\"/b.txt\"]");
+        wait_for_download(browser);
+        assert_eq!(fs::read(folder.join("b.txt")).unwrap().len(), 2000);
         assert_no_complaints(&page);
+        // Where no uploads are taken, nothing is said of them.
+        let read_only = start(model, server.root(), "127.0.0.1:0", &["--read-only"]);
+        page.open(&url(&read_only, "/"));
+        assert!(!html().contains("curl"));
+    });
+}
+
+#[test]
+fn download_spares_running_uploads() {
+    with_each(&[], a_small_tree, |browser, server, model| {
+        let folder = browser.home().join(format!("{model}-during"));
+        fs::create_dir(&folder).unwrap();
+        browser.save_into(&folder);
+        let page = browser.page();
+        page.open(&url(server, "/"));
+        let line = serde_json::json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000});
+        page.call("Network.emulateNetworkConditions", line);
+        page.choose("#pick", &[&local(browser, "slow.bin", vec![7; 30_000_000])]);
+        page.until("document.querySelector('#jobs progress').value > 0");
+        // A form that is sent would have the browser ask whether to leave the page.
+        page.click("button[formaction=\"/b.txt\"]");
+        wait_for_download(browser);
+        assert_eq!(fs::read(folder.join("b.txt")).unwrap().len(), 2000);
+        page.click("#jobs .cancel");
+        wait_for_note(&page, "cancelled");
+    });
+}
+
+#[test]
+fn icons_keep_forced_colours_visible() {
+    with_each(&[], a_small_tree, |browser, server, _| {
+        let page = browser.page();
+        page.emulate(1200, 900, "forced");
+        page.open(&url(server, "/docs/"));
+        assert_eq!(page.eval("matchMedia('(forced-colors: active)').matches"), true);
+        server.root().write("docs/file", "x");
+        page.open(&url(server, "/docs/"));
+        let invisible = page.eval(
+            "(() => { const canvas = getComputedStyle(document.body).backgroundColor;
+               const icons = [...document.querySelectorAll('tbody a, tbody button')];
+               const shown = icons.map((e) => getComputedStyle(e, '::before').backgroundColor);
+               return [icons.length, shown.filter((c) => c === canvas || c === 'rgba(0, 0, 0, 0)')]; })()",
+        );
+        // The parent, a folder, a file and its download.
+        assert_eq!(invisible, serde_json::json!([4, []]));
+    });
+}
+
+#[test]
+fn different_names_look_different() {
+    let names = ["a b", "a  b", " a b", "a b ", "a\u{a0}b", "a\u{ad}b", "ab", " ", "  "];
+    let prepare = |root: &Root| {
+        for name in names {
+            root.write(name, name);
+        }
+    };
+    with_each(&[], prepare, |browser, server, model| {
+        let page = browser.page();
+        page.emulate(1000, 900, "light");
+        page.open(&url(server, "/"));
+        // Pixels of each name, in the order of the page.
+        let rows = page.eval("document.querySelectorAll('tbody bdi').length").as_u64().unwrap();
+        assert_eq!(rows, names.len() as u64);
+        let mut pictures = Vec::new();
+        for row in 0..rows {
+            let place = page.eval(&format!(
+                "(() => {{ const box = document.querySelectorAll('tbody bdi')[{row}].getBoundingClientRect();
+                   return [box.x, box.y, box.width]; }})()"
+            ));
+            let clip = serde_json::json!({
+                "x": place[0], "y": place[1], "width": 100, "height": 24, "scale": 1});
+            assert!(place[2].as_f64().unwrap() >= 4.0, "{place}");
+            let shot = page
+                .call("Page.captureScreenshot", serde_json::json!({"format": "png", "clip": clip}));
+            pictures.push(shot["data"].as_str().unwrap().to_owned());
+        }
+        pictures.sort();
+        pictures.dedup();
+        assert_eq!(pictures.len(), names.len(), "{model}: two names look the same");
+        // A name of one space can be clicked on; it has no type, and is saved.
+        let folder = browser.home().join(model);
+        fs::create_dir(&folder).unwrap();
+        browser.save_into(&folder);
+        page.click("a[href=\"/%20\"] bdi");
+        let begun = browser.event("Browser.downloadWillBegin", |_| true);
+        assert_eq!(begun["url"], url(server, "/%20"));
     });
 }
 
@@ -563,6 +672,7 @@ fn page_fits_phones_and_dark_mode() {
     let prepare = |root: &Root| {
         a_small_tree(root);
         root.write("a-very-long-name-without-any-space-".repeat(6), "x");
+        root.write("Characteristically incomprehensible.txt", "x");
         root.mkdir(&"deep/".repeat(30));
     };
     with_each(&[], prepare, |browser, server, _| {
@@ -588,6 +698,22 @@ fn page_fits_phones_and_dark_mode() {
                 );
                 assert_eq!(beyond, 0, "{path} at {width}");
             }
+            page.open(&url(server, "/"));
+            // No word that fits on a line is broken: each lies in one box.
+            let broken = page.eval(
+                "[...document.querySelectorAll('tbody bdi, nav bdi, caption, thead button, #model, .button')].flatMap((e) => {
+                   const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT).nextNode();
+                   return [...text.data.matchAll(/[^ -]+/g)].filter((word) => {
+                     const range = document.createRange();
+                     range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+                     return range.getClientRects().length > 1; }).map(String); })",
+            );
+            assert_eq!(broken, serde_json::json!([]), "at {width}");
+            // However it is laid out, it stays a table for a screen reader.
+            let accessible = page.accessibility_tree();
+            for role in ["table", "columnheader", "rowheader", "cell"] {
+                assert!(accessible.iter().any(|(r, _)| r == role), "no {role}: {accessible:?}");
+            }
         }
         assert_no_complaints(&page);
     });
@@ -612,6 +738,10 @@ fn pictures() {
             ("日本語のノート.txt", 5_120, 30),
             ("שלום עולם.txt", 96, 31),
             ("<b>not bold<b> & \"quoted\".html", 25, 55),
+            ("two  spaces.txt", 1, 56),
+            ("two spaces.txt", 2, 57),
+            (" ", 3, 58),
+            ("no-break\u{a0}space and\u{200b}invisible.txt", 4, 59),
             (
                 "a-name-that-is-so-long-that-it-does-not-fit-on-one-line-of-any-telephone-whatever-you-do.bin",
                 1 << 30,
@@ -629,13 +759,16 @@ fn pictures() {
     };
     with_each(&["--max-file-size", "40MiB"], prepare, |browser, server, model| {
         let page = browser.page();
-        for (name, width, height, scheme) in [
+        for (name, width, height, colours) in [
             ("light", 1100, 820, "light"),
             ("dark", 1100, 820, "dark"),
+            ("forced", 1100, 820, "forced"),
             ("phone", 390, 844, "light"),
             ("phone-dark", 390, 844, "dark"),
+            ("small", 320, 844, "light"),
+            ("small-forced", 320, 844, "forced"),
         ] {
-            page.emulate(width, height, scheme);
+            page.emulate(width, height, colours);
             page.open(&url(server, "/?sort=date&order=desc"));
             page.picture(&shots.join(format!("{model}-{name}.png")));
             page.choose("#pick", &[&local(browser, "README.md", "x")]);
@@ -662,5 +795,8 @@ fn pictures() {
             page.eval("document.body.classList.add('over')");
             page.picture(&shots.join(format!("{model}-{name}-drop.png")));
         }
+        page.run_scripts(false);
+        page.open(&url(server, "/labs/"));
+        page.picture(&shots.join(format!("{model}-plain.png")));
     });
 }

@@ -102,6 +102,8 @@ fn a_killed_process_is_replaced_and_its_places_are_free() {
 fn want_of_descriptors_is_waited_out() {
     let server = server("2", &[]);
     let [first, second] = children(&server);
+    // Wait until both processes serve: the limit would end a process that has not finished its start.
+    drop(two_each(&server, first, second));
     server.limit_descriptors(3);
     send(first, Signal::KILL);
     server.log_until("the reason", |log| log.contains("could not be started"));

@@ -46,7 +46,31 @@ Exit codes:
   1  the server refused, or a local file cannot be read or written
   2  wrong usage
   3  no connection, connection lost, or verification failed
+  128+N  ended by signal N
 With several files the rest is still done, and the first failure decides.";
+
+const HASH_HELP: &str = "\
+A name that exists is taken literally, even if it looks like a pattern.";
+
+const GET_HELP: &str = "\
+A name that exists is taken literally, even if it looks like a pattern.
+
+What FILE is decides what happens to it:
+  regular file    replaced in one step, when everything has arrived and is
+                  verified; it keeps its mode, its access control list and,
+                  where permitted, its owner and group. Further hard links of
+                  the old file keep the old content.
+  symbolic link   followed: the file it points to is replaced or created
+  device, FIFO    written into. The opening of a FIFO waits for a reader.
+Bytes written to a device, a FIFO or standard output cannot be taken back: if
+verification fails afterwards, an error says so.
+
+With --resume, NAME.HASH.part next to FILE keeps what arrived. HASH stands for
+the server's address, the file's name there and its name here.";
+
+const PUT_HELP: &str = "\
+A name that exists is taken literally, even if it looks like a pattern.
+Files whose content the kernel makes up, as in /proc, are stored as they read.";
 
 const PROMPT_HELP: &str = "\
 `help get` tells more about get. Names with spaces go in quotes: get 'my file.txt'.
@@ -60,23 +84,25 @@ pub(crate) enum Command {
     List {
         /// Which one; the served root if absent.
         dir: Option<OsString>,
-        /// Print a JSON array of objects with name, kind, size and mtime.
+        /// Print a JSON array of objects with name, encoded (the exact name, percent-encoded), kind, size and mtime.
         #[arg(long)]
         json: bool,
     },
     /// Fetch files; each lands under its name only when complete and verified.
+    #[command(after_help = GET_HELP)]
     Get {
         /// Names on the server; * ? and [...] match there.
         #[arg(required = true, value_name = "NAME")]
         names: Vec<OsString>,
-        /// Save as this file, or into this folder; - writes to standard output.
+        /// Save as FILE or into folder DIR; - is standard output.
         #[arg(short, long, value_name = "FILE|DIR")]
         output: Option<PathBuf>,
-        /// Keep what arrived in NAME.part, and go on from there next time.
+        /// Keep what arrived for the next try, and go on from it.
         #[arg(long)]
         resume: bool,
     },
     /// Store files, verified afterwards.
+    #[command(after_help = PUT_HELP)]
     Put {
         /// Local files; patterns that the shell left alone are matched here.
         #[arg(required = true, value_name = "FILE")]
@@ -89,6 +115,7 @@ pub(crate) enum Command {
         dir: Option<OsString>,
     },
     /// Print the SHA-256 of files, computed by the server.
+    #[command(after_help = HASH_HELP)]
     Hash {
         /// Names on the server; * ? and [...] match there.
         #[arg(required = true, value_name = "NAME")]

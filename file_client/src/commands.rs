@@ -6,9 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use file_service::client::{Entry, Kind};
+use file_service::protocol::push_url;
 use serde_json::json;
 
 use crate::args::Command;
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::names::{self, join, local_name, show};
@@ -52,7 +54,7 @@ impl Outcome {
     fn add(&mut self, result: Result<(), Failure>) -> bool {
         let failure = match (result, interrupt::take_signal()) {
             // Whatever it looked like, this was the cause.
-            (_, Some(signal)) => Failure::Interrupted(signal as u8),
+            (_, Some(signal)) => Failure::Interrupted(signal),
             (Err(failure), None) => failure,
             (Ok(()), None) => return false,
         };
@@ -94,8 +96,8 @@ fn write_table(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     Ok(())
 }
 
-/// One object per line, so that both `jq` and `grep` are at ease. JSON knows only Unicode: a byte
-/// of a name that is none becomes U+FFFD.
+/// One object per line, so that both `jq` and `grep` are at ease. JSON holds only Unicode: in `name` a byte that is
+/// not UTF-8 becomes U+FFFD, while `encoded` is exact, as a path or in a URL.
 fn write_json(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     out.write_all(b"[")?;
     for (index, entry) in entries.iter().enumerate() {
@@ -103,8 +105,11 @@ fn write_json(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
             Kind::File => "file",
             Kind::Directory => "directory",
         };
+        let mut encoded = String::new();
+        push_url(&mut encoded, entry.name.as_encoded_bytes());
         let object = json!({
             "name": entry.name.to_string_lossy(),
+            "encoded": encoded,
             "kind": kind,
             "size": entry.size,
             "mtime": entry.mtime,
@@ -121,7 +126,7 @@ fn get(
     resume: bool,
     outcome: &mut Outcome,
 ) {
-    let to_stdout = output == Some(Path::new("-"));
+    let to_stdout = output.is_some_and(|output| output.as_os_str() == "-");
     if to_stdout && resume {
         let message = "--resume needs a file: standard output keeps nothing".to_string();
         outcome.add(Err(Failure::Usage(message)));
@@ -140,12 +145,23 @@ fn get(
     for name in names {
         let result = name.and_then(|name| match targets.next() {
             None => transfer::print(remote, &name),
-            Some(target) if resume => transfer::resume(remote, &name, &target?),
-            Some(target) => transfer::download(remote, &name, &target?),
+            Some(target) => fetch(remote, &name, &target?, resume),
         });
         if outcome.add(result) {
             break;
         }
+    }
+}
+
+fn fetch(remote: &mut Remote, name: &OsStr, target: &Path, resume: bool) -> Result<(), Failure> {
+    match Destination::of(target)? {
+        Destination::File(place) if resume => transfer::resume(remote, name, &place),
+        Destination::File(place) => transfer::download(remote, name, &place),
+        Destination::Stream(stream) if resume => Err(Failure::Usage(format!(
+            "--resume needs a file: {} is not a regular one and keeps nothing",
+            show(stream.path())
+        ))),
+        Destination::Stream(stream) => transfer::write_into(remote, name, &stream),
     }
 }
 
@@ -174,6 +190,11 @@ fn targets(
         }
     };
     distinct(&names, |name| local_name(name).ok().map(OsStr::to_os_string))?;
+    // Links can lead two names to one file.
+    distinct(&names, |name| match Destination::of(&directory.join(local_name(name).ok()?)) {
+        Ok(Destination::File(place)) => Some(place.identity().into_os_string()),
+        _ => None,
+    })?;
     Ok(names.iter().map(|name| local_name(name).map(|local| directory.join(local))).collect())
 }
 

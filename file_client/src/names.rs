@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use file_service::client::{Entry, Kind};
+use file_service::client::{self, Entry, Kind};
 use glob::{MatchOptions, Pattern};
 
 use crate::failure::Failure;
@@ -18,7 +18,8 @@ const MATCHING: MatchOptions = MatchOptions {
     require_literal_leading_dot: true,
 };
 
-/// The files on the server that `names` mean, in order; a plain name means itself, unasked.
+/// The files on the server that `names` mean, in order. A name that is not a pattern means itself,
+/// unasked; so does one that is a pattern, if the server has a file of that name.
 ///
 /// Every name or match that is no use stands as its own failure, so that the others go ahead.
 pub(crate) fn on_server(remote: &mut Remote, names: &[OsString]) -> Vec<Result<OsString, Failure>> {
@@ -26,10 +27,14 @@ pub(crate) fn on_server(remote: &mut Remote, names: &[OsString]) -> Vec<Result<O
     for name in names {
         match name.to_str().filter(|name| is_pattern(name)) {
             None => found.push(Ok(name.clone())),
-            Some(pattern) => {
-                let result = match_on_server(remote, pattern, &mut found);
-                found.extend(result.err().map(Err));
-            }
+            Some(pattern) => match is_on_server(remote, name) {
+                Ok(true) => found.push(Ok(name.clone())),
+                Ok(false) => {
+                    let result = match_on_server(remote, pattern, &mut found);
+                    found.extend(result.err().map(Err));
+                }
+                Err(failure) => found.push(Err(failure)),
+            },
         }
         if matches!(found.last(), Some(Err(failure)) if failure.is_final()) {
             break;
@@ -83,13 +88,24 @@ pub(crate) fn is_safe(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && name.iter().all(|b| !b.is_ascii_control() && *b != b'/')
 }
 
-fn is_pattern(name: &str) -> bool {
-    name.contains(['*', '?', '['])
+/// Whether a path has a component that is a pattern.
+fn is_pattern(path: &str) -> bool {
+    path.split('/').any(|component| parse(component).is_some())
 }
 
-fn parse(pattern: &str) -> Result<Pattern, Failure> {
-    Pattern::new(pattern)
-        .map_err(|error| Failure::Usage(format!("pattern '{pattern}': {}", error.msg)))
+/// The component of a path as a pattern. One with a wildcard that makes no valid pattern, such as
+/// `[draft`, is a plain name.
+fn parse(component: &str) -> Option<Pattern> {
+    component.contains(['*', '?', '[']).then(|| Pattern::new(component).ok()).flatten()
+}
+
+fn is_on_server(remote: &mut Remote, name: &OsStr) -> Result<bool, Failure> {
+    match remote.source()?.find(name) {
+        Ok(()) => Ok(true),
+        // Some small servers know no `GET` of a part of a file. Then the listing decides.
+        Err(client::Error::Refused { .. } | client::Error::Protocol(_)) => Ok(false),
+        Err(error) => Err(Failure::of_server(&show(name), error)),
+    }
 }
 
 fn match_on_server(
@@ -102,12 +118,11 @@ fn match_on_server(
     // Level by level: the paths that match the components so far.
     let mut paths = vec![OsString::new()];
     for (level, component) in components.iter().enumerate() {
-        if !is_pattern(component) {
+        let Some(glob) = parse(component) else {
             paths.iter_mut().for_each(|path| *path = join(path, component.as_ref()));
             continue;
-        }
+        };
         let kind = if level + 1 == components.len() { Kind::File } else { Kind::Directory };
-        let glob = parse(component)?;
         let mut matched = Vec::new();
         for path in &paths {
             let what = format!("{}/", show(path));
@@ -150,7 +165,7 @@ fn matches(mut entries: Vec<Entry>, literal: &str, glob: &Pattern, kind: Kind) -
 
 fn match_on_this_machine(pattern: &str, found: &mut Vec<Result<PathBuf, Failure>>) {
     let before = found.len();
-    match glob::glob_with(pattern, MATCHING) {
+    match glob::glob_with(&escape_names(pattern), MATCHING) {
         Ok(paths) => {
             for path in paths {
                 match path {
@@ -170,6 +185,21 @@ fn match_on_this_machine(pattern: &str, found: &mut Vec<Result<PathBuf, Failure>
         let message = format!("no local file matches '{}'", show(Path::new(pattern)));
         found.push(Err(Failure::Refused(message)));
     }
+}
+
+/// `pattern` with those components escaped that are names: because they are not valid patterns, or
+/// because a local directory has this name.
+fn escape_names(pattern: &str) -> String {
+    // The path so far, as long as it means one directory only.
+    let mut directory = Some(String::new());
+    let components = pattern.split('/').map(|component| {
+        let path = directory.take().map(|path| path + component);
+        let is_name = parse(component).is_none()
+            || path.as_ref().is_some_and(|path| Path::new(path).is_dir());
+        directory = path.filter(|_| is_name).map(|path| path + "/");
+        if is_name { Pattern::escape(component) } else { component.to_string() }
+    });
+    components.collect::<Vec<String>>().join("/")
 }
 
 #[cfg(test)]
@@ -218,6 +248,15 @@ mod tests {
         assert_eq!(matched("a[1]", &["a1", "a[1]"]), ["a[1]"]);
         assert_eq!(matched("a[1]", &["a1", "a2"]), ["a1"]);
         assert_eq!(matched("*", &["../x"]), ["../x"], "to be reported, not ignored");
-        assert!(matches!(parse("a**b"), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn invalid_pattern_is_a_name() {
+        for name in ["[draft.txt", "a**b", "x[!.txt", "[].txt", "[d/in", "plain"] {
+            assert!(!is_pattern(name), "{name}");
+            assert_eq!(escape_names(name), Pattern::escape(name));
+        }
+        assert!(is_pattern("[d/*.txt") && is_pattern("a[1].txt"));
+        assert_eq!(escape_names("[d/*.txt"), "[[]d/*.txt");
     }
 }

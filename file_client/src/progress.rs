@@ -1,7 +1,6 @@
 //! The bar of one transfer: drawn on standard error where that is a terminal, else silent.
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -10,13 +9,10 @@ use crate::text::printable;
 
 /// A bar for the file `name`, without a length so far.
 ///
-/// `beside_output` says that the file itself goes to standard output.
-pub(crate) fn bar(name: &OsStr, beside_output: bool) -> ProgressBar {
-    let target = if beside_output && io::stdout().is_terminal() {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
+/// `to_terminal` says that the file itself goes to a terminal, where the bar would be in its way.
+pub(crate) fn bar(name: &OsStr, to_terminal: bool) -> ProgressBar {
+    let target =
+        if to_terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(None, target);
     set_style(&bar, "{bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left");
     bar.set_prefix(printable(name.as_encoded_bytes()));

@@ -8,7 +8,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use nix::sys::signal::Signal;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -19,6 +20,7 @@ use crate::commands;
 use crate::complete::Completion;
 use crate::failure::{REFUSED, USAGE, eprint_line, reason};
 use crate::remote::Remote;
+use crate::text::printable;
 use crate::words::split;
 
 /// Reads commands at a prompt until `quit` or Ctrl-D. What fails is told and changes nothing else.
@@ -63,7 +65,7 @@ pub(crate) fn interactive(mut remote: Remote) -> u8 {
         match perform(&mut remote.borrow_mut(), line.as_bytes(), true) {
             Next::Leave => break,
             // Ctrl-C has ended the transfer; any other signal means the program.
-            Next::Failed(code) if code == 128 + Signal::SIGTERM as u8 => return code,
+            Next::Failed(code) if code > 128 && code != 128 + Signal::SIGINT as u8 => return code,
             Next::Go | Next::Failed(_) => {}
         }
     }
@@ -115,6 +117,10 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
     }
     let command = match Line::try_parse_from(words) {
         Ok(line) => line.command,
+        Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
+            eprint_line(&unknown_command(&error));
+            return Next::Failed(USAGE);
+        }
         Err(error) => {
             let _ = error.print();
             // Help is an answer, not a failure.
@@ -133,6 +139,39 @@ fn perform(remote: &mut Remote, line: &[u8], interactive: bool) -> Next {
         0 => Next::Go,
         code => Next::Failed(code),
     }
+}
+
+/// The message about a line whose command does not exist: which one was meant, perhaps, and which exist.
+fn unknown_command(error: &clap::Error) -> String {
+    let unknown = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(unknown)) => unknown.as_str(),
+        _ => "",
+    };
+    let mut grammar = Line::command();
+    grammar.build();
+    let lower = unknown.to_lowercase();
+    // Parsed as a line of its own, for clap suggests nothing in `help lst`.
+    let alone = Line::try_parse_from([unknown]).err();
+    let meant = match alone.as_ref().and_then(|error| error.get(ContextKind::SuggestedSubcommand)) {
+        _ if grammar.find_subcommand(&lower).is_some() => Some(lower.as_str()),
+        // The most similar one is the last.
+        Some(ContextValue::Strings(similar)) => similar.last().map(String::as_str),
+        Some(ContextValue::String(similar)) => Some(similar.as_str()),
+        _ => None,
+    };
+    let commands: Vec<String> = grammar
+        .get_subcommands()
+        .map(|command| match command.get_visible_aliases().next() {
+            Some(alias) => format!("{} ({alias})", command.get_name()),
+            None => command.get_name().to_string(),
+        })
+        .collect();
+    format!(
+        "error: unknown command '{}'{}\nCommands: {}; `help` explains them",
+        printable(unknown.as_bytes()),
+        meant.map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default(),
+        commands.join(", ")
+    )
 }
 
 fn editor(remote: &Rc<RefCell<Remote>>) -> rustyline::Result<Editor<Completion, DefaultHistory>> {

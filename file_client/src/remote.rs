@@ -35,6 +35,9 @@ pub(crate) trait Source {
         progress: Progress<'_>,
     ) -> Result<u64, client::Error>;
 
+    /// Whether there is a file of this name that can be fetched: refused if not.
+    fn find(&mut self, name: &OsStr) -> Result<(), client::Error>;
+
     /// The SHA-256 of a file.
     fn hash(&mut self, name: &OsStr) -> Result<String, client::Error>;
 }
@@ -56,7 +59,7 @@ impl Remote {
             return self.client().map(|client| client as &mut dyn Source);
         }
         if let Some(signal) = interrupt::signal() {
-            return Err(Failure::Interrupted(signal as u8));
+            return Err(Failure::Interrupted(signal));
         }
         // Made new each time, for it may have been shut down, and a reply to its forerunner has another port.
         let client = DatagramClient::new(self.addr.as_str(), Some(self.timeout))
@@ -73,7 +76,7 @@ impl Remote {
             return Err(Failure::Usage(message.to_string()));
         }
         if let Some(signal) = interrupt::signal() {
-            return Err(Failure::Interrupted(signal as u8));
+            return Err(Failure::Interrupted(signal));
         }
         let client = match self.client.take() {
             Some(client) if !client.is_stale() => client,
@@ -162,6 +165,10 @@ impl Source for Client {
         Client::get_to(self, name, offset, sink, progress)
     }
 
+    fn find(&mut self, name: &OsStr) -> Result<(), client::Error> {
+        Client::get_range(self, name, 0, Some(0)).map(drop)
+    }
+
     fn hash(&mut self, name: &OsStr) -> Result<String, client::Error> {
         Client::hash(self, name)
     }
@@ -182,6 +189,10 @@ impl Source for DatagramClient {
         // What is too large to be verified is not worth fetching.
         DatagramClient::hash(self, name)?;
         DatagramClient::get_to(self, name, offset, sink, progress)
+    }
+
+    fn find(&mut self, name: &OsStr) -> Result<(), client::Error> {
+        DatagramClient::get_range(self, name, 0, 0).map(drop)
     }
 
     fn hash(&mut self, name: &OsStr) -> Result<String, client::Error> {

@@ -1,34 +1,37 @@
 //! One download, one upload, each with its verification.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Cursor, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use file_service::client;
 use file_service::human::format_size;
 use indicatif::ProgressBar;
-use nix::libc::O_NOFOLLOW;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
+use crate::destination::{Place, Stream};
 use crate::failure::{Failure, eprint_line};
 use crate::interrupt;
 use crate::names::show;
+use crate::partial::Partial;
 use crate::progress;
 use crate::remote::{Remote, Source};
 use crate::text::printable;
 
-/// Fetches `name` into the file `target`, which appears when everything is there and verified.
-pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
+/// A file that calls itself no longer than this is read before its length is announced: more than the
+/// largest page of a machine, which is the size that files of sysfs claim.
+const READ_AHEAD: u64 = 128 * 1024;
+
+/// Fetches `name` into `place`, where it appears when everything has arrived and is verified.
+pub(crate) fn download(remote: &mut Remote, name: &OsStr, place: &Place) -> Result<(), Failure> {
     let what = show(name);
     let source = remote.source()?;
-    let mut temporary = temporary_next_to(target)?;
+    let mut temporary = place.temporary()?;
     let bar = progress::bar(name, false);
-    let mut sink = Hashing::new(temporary.as_file_mut());
+    let mut sink = Hashing::new(&mut temporary.file);
     let received = receive(source, name, 0, &mut sink, &bar).map_err(|error| match error {
-        client::Error::Local(error) => Failure::of_file("write", target, &error),
+        client::Error::Local(error) => Failure::of_file("write", place.path(), &error),
         client::Error::Refused { .. }
         | client::Error::Connect(_)
         | client::Error::Unanswered { .. } => Failure::of_server(&what, error),
@@ -39,36 +42,38 @@ pub(crate) fn download(remote: &mut Remote, name: &OsStr, target: &Path) -> Resu
     let ours = sink.finish();
     verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "nothing was saved, try again"))?;
-    temporary.persist(target).map_err(|error| Failure::of_file("save", target, &error.error))?;
+    place.land(temporary)?;
     progress::finish(&bar, &format!("{what}: {} received and verified", format_size(received)));
     Ok(())
 }
 
-/// Fetches `name` like [`download`], but keeps what arrived in a `.part` file beside `target`, and
+/// Fetches `name` like [`download`], but keeps what arrived in a partial file next to `place`, and
 /// goes on from what an earlier try kept.
-pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result<(), Failure> {
+pub(crate) fn resume(remote: &mut Remote, name: &OsStr, place: &Place) -> Result<(), Failure> {
     let what = show(name);
-    let part = part_of(target);
+    let addr = remote.addr().to_string();
     let source = remote.source()?;
-    let mut file = open_part(&part)?;
+    let mut partial = Partial::open(&addr, name, place)?;
+    let path = partial.path().to_path_buf();
+    let unusable = |doing: &str, error: &io::Error| Failure::of_file(doing, &path, error);
     let bar = progress::bar(name, false);
 
-    let mut sink = Hashing::new(&mut file);
-    let kept = sink.hash_to_end().map_err(|error| Failure::of_file("read", &part, &error))?;
+    let mut sink = Hashing::new(&mut partial.file);
+    let kept = sink.hash_to_end().map_err(|error| unusable("read", &error))?;
     let mut result = receive(source, name, kept, &mut sink, &bar);
     if kept > 0 && result.as_ref().is_err_and(|error| error.code() == Some("bad-range")) {
         // The file has become shorter than its part: another file, so from the start.
-        sink.restart().map_err(|error| Failure::of_file("write", &part, &error))?;
+        sink.restart().map_err(|error| unusable("write", &error))?;
         result = receive(source, name, 0, &mut sink, &bar);
     }
     let ours = sink.finish();
     if let Err(error) = result {
-        let arrived = file.metadata().map_or(0, |meta| meta.len());
+        let arrived = partial.length();
         if arrived == 0 {
-            let _ = fs::remove_file(&part);
+            partial.remove();
         }
         return Err(match error {
-            client::Error::Local(error) => Failure::of_file("write", &part, &error),
+            client::Error::Local(error) => unusable("write", &error),
             client::Error::Refused { .. } => Failure::of_server(&what, error),
             _ if arrived > 0
                 && let Some(signal) = interrupt::signal() =>
@@ -76,48 +81,73 @@ pub(crate) fn resume(remote: &mut Remote, name: &OsStr, target: &Path) -> Result
                 bar.finish_and_clear();
                 eprint_line(&format!(
                     "{}: {} kept, --resume goes on from there",
-                    show(&part),
+                    show(&path),
                     format_size(arrived)
                 ));
-                Failure::Interrupted(signal as u8)
+                Failure::Interrupted(signal)
             }
             error if arrived == 0 => Failure::Broken(format!("{what}: {error}; try again")),
             error => Failure::Broken(format!(
                 "{what}: {error}; {} kept in {}, --resume goes on from there",
                 format_size(arrived),
-                show(&part)
+                show(&path)
             )),
         });
     }
 
     verify(source, name, &ours, &bar).map_err(|doubt| match doubt {
         VerificationError::Mismatch => {
-            let _ = fs::remove_file(&part);
+            partial.remove();
             doubt.failure(&what, "the part was thrown away, start again")
         }
         VerificationError::NoHash(_) => {
-            doubt.failure(&what, &format!("kept in {}, --resume tries again", show(&part)))
+            doubt.failure(&what, &format!("kept in {}, --resume tries again", show(&path)))
         }
     })?;
-    fs::rename(&part, target).map_err(|error| Failure::of_file("save", target, &error))?;
-    let total = file.metadata().map_or(0, |meta| meta.len());
-    progress::finish(&bar, &format!("{what}: {} received and verified", format_size(total)));
+    partial.land(place)?;
+    let total = format_size(partial.length());
+    progress::finish(&bar, &format!("{what}: {total} received and verified"));
     Ok(())
 }
 
-/// Fetches `name` into standard output. What turns out wrong is told, but cannot be taken back.
+/// Fetches `name` into standard output.
 pub(crate) fn print(remote: &mut Remote, name: &OsStr) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    let is_terminal = output.is_terminal();
+    copy_into(remote, name, &mut output, is_terminal, &Failure::of_output)
+}
+
+/// Fetches `name` into a device or a FIFO.
+pub(crate) fn write_into(
+    remote: &mut Remote,
+    name: &OsStr,
+    stream: &Stream,
+) -> Result<(), Failure> {
+    // First, for the reader of a FIFO may take longer than the server waits.
+    let mut output = stream.open()?;
+    let is_terminal = output.is_terminal();
+    let failed = |error: &io::Error| Failure::of_file("write", stream.path(), error);
+    copy_into(remote, name, &mut output, is_terminal, &failed)
+}
+
+/// Fetches `name` into `output`. What turns out wrong is reported, but cannot be taken back.
+fn copy_into(
+    remote: &mut Remote,
+    name: &OsStr,
+    output: &mut dyn Write,
+    is_terminal: bool,
+    failed: &dyn Fn(&io::Error) -> Failure,
+) -> Result<(), Failure> {
     let what = show(name);
     let source = remote.source()?;
-    let bar = progress::bar(name, true);
-    let mut output = io::stdout().lock();
-    let mut sink = Hashing::new(&mut output);
+    let bar = progress::bar(name, is_terminal);
+    let mut sink = Hashing::new(&mut *output);
     receive(source, name, 0, &mut sink, &bar).map_err(|error| match error {
-        client::Error::Local(error) => Failure::of_output(&error),
+        client::Error::Local(error) => failed(&error),
         error => Failure::of_server(&what, error),
     })?;
     let ours = sink.finish();
-    output.flush().map_err(|error| Failure::of_output(&error))?;
+    output.flush().map_err(|error| failed(&error))?;
     verify(source, name, &ours, &bar)
         .map_err(|doubt| doubt.failure(&what, "do not use what was written"))?;
     bar.finish_and_clear();
@@ -133,8 +163,8 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
         let message = format!("cannot read {}: not a regular file", show(file));
         return Err(Failure::Refused(message));
     }
-    let mut source = File::open(file).map_err(|error| unreadable(&error))?;
-    let length = source.metadata().map_err(|error| unreadable(&error))?.len();
+    let (mut source, length) =
+        File::open(file).and_then(content).map_err(|error| unreadable(&error))?;
 
     let client = remote.client()?;
     let bar = progress::bar(file.file_name().unwrap_or(name), false);
@@ -153,54 +183,33 @@ pub(crate) fn upload(remote: &mut Remote, file: &Path, name: &OsStr) -> Result<(
     Ok(())
 }
 
-/// The `.part` file of a target.
-fn part_of(target: &Path) -> PathBuf {
-    let mut part = OsString::from(target);
-    part.push(".part");
-    part.into()
-}
-
-/// A temporary in the target's folder, since only there a rename is sure to work. It goes away
-/// with its handle, and takes the permissions that any new file here would have.
-fn temporary_next_to(target: &Path) -> Result<NamedTempFile, Failure> {
-    let directory = match target.parent() {
-        Some(directory) if directory != Path::new("") => directory,
-        _ => Path::new("."),
-    };
-    tempfile::Builder::new()
-        .prefix(".file_client-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)
-        .map_err(|error| Failure::of_file("write into", directory, &error))
-}
-
-/// Opens or makes the `.part` file, for this process alone.
-fn open_part(part: &Path) -> Result<File, Failure> {
-    let failed = |error: &io::Error| Failure::of_file("write", part, error);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .custom_flags(O_NOFOLLOW)
-        .open(part)
-        .map_err(|error| failed(&error))?;
-    let opened = file.metadata().map_err(|error| failed(&error))?;
-    if !opened.is_file() {
-        return Err(Failure::Refused(format!("{} is not a regular file", show(part))));
+/// The bytes of a regular file, and their number.
+///
+/// The kernel makes up the content of some files, as in `/proc` and sysfs, and their size is 0 or a
+/// page. So what may be such a file is read before its length is announced.
+fn content(mut file: File) -> io::Result<(Box<dyn Read>, u64)> {
+    let length = file.metadata()?.len();
+    if length > READ_AHEAD {
+        return Ok((Box::new(file), length));
     }
-    let mine = match file.try_lock() {
-        // Another client may have landed it between the opening and the lock.
-        Ok(()) => fs::symlink_metadata(part)
-            .is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino())),
-        Err(TryLockError::WouldBlock) => false,
-        // A file system without locks: then there is none to respect.
-        Err(TryLockError::Error(_)) => true,
-    };
-    if !mine {
-        return Err(Failure::Refused(format!("{} is in use by another file_client", show(part))));
+    // Of a file that grows meanwhile, no more than it had.
+    let limit = if length == 0 { READ_AHEAD } else { length };
+    let mut start = Vec::with_capacity(usize::try_from(limit).unwrap_or_default());
+    (&mut file).take(limit).read_to_end(&mut start)?;
+    let read = start.len() as u64;
+    if length > 0 || read < limit {
+        return Ok((Box::new(Cursor::new(start)), read));
     }
-    Ok(file)
+    let mut whole = tempfile::tempfile()?;
+    whole.write_all(&start)?;
+    while start.len() as u64 == limit {
+        start.clear();
+        (&mut file).take(limit).read_to_end(&mut start)?;
+        whole.write_all(&start)?;
+    }
+    let length = whole.stream_position()?;
+    whole.rewind()?;
+    Ok((Box::new(whole), length))
 }
 
 /// Receives from `offset` on, and shows it.
@@ -267,12 +276,12 @@ impl VerificationError {
 }
 
 /// A file whose bytes are hashed on their way through.
-struct Hashing<'a, F> {
+struct Hashing<'a, F: ?Sized> {
     inner: &'a mut F,
     hash: Sha256,
 }
 
-impl<'a, F> Hashing<'a, F> {
+impl<'a, F: ?Sized> Hashing<'a, F> {
     fn new(inner: &'a mut F) -> Hashing<'a, F> {
         Hashing { inner, hash: Sha256::new() }
     }
@@ -299,7 +308,7 @@ impl Hashing<'_, File> {
     }
 }
 
-impl<F: Read> Read for Hashing<'_, F> {
+impl<F: Read + ?Sized> Read for Hashing<'_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.hash.update(&buffer[..n]);
@@ -307,7 +316,7 @@ impl<F: Read> Read for Hashing<'_, F> {
     }
 }
 
-impl<F: Write> Write for Hashing<'_, F> {
+impl<F: Write + ?Sized> Write for Hashing<'_, F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.inner.write(bytes)?;
         self.hash.update(&bytes[..n]);

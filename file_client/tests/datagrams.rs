@@ -139,9 +139,24 @@ fn every_command_works_by_datagram() {
     assert_success(&output);
     assert_eq!(stdout(&output), "hello\n");
 
-    fs::write(local.path().join("again.part"), &big[..50_000]).unwrap();
+    // A limit on the size of files cuts the first try short.
+    let again = server.command(&local, &["get", "big", "-o", "again", "--resume"]);
+    let cut = Command::new("sh")
+        .args(["-c", "ulimit -f 50; exec \"$@\"", "sh"])
+        .arg(again.get_program())
+        .args(again.get_args())
+        .current_dir(local.path())
+        .output()
+        .unwrap();
+    assert_eq!(cut.status.code(), Some(1));
     assert_success(&server.run(&local, &["get", "big", "-o", "again", "--resume"]));
     assert!(fs::read(local.path().join("again")).unwrap() == big);
+    assert_eq!(fs::read_dir(local.path()).unwrap().count(), 4);
+
+    fs::write(server.root.path().join("[ab]"), "brackets").unwrap();
+    fs::write(server.root.path().join("a"), "a").unwrap();
+    let output = server.run(&local, &["get", "[ab]", "[a-a]", "-o", "-"]);
+    assert_eq!(stdout(&output), "bracketsa");
 }
 
 #[test]

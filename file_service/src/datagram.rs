@@ -126,6 +126,11 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
                     Err(error) => return Err(error.into()),
                 }
             }
+            if service.settings().copy {
+                // What lies beyond the end by now may have been cleared before it was read.
+                let left = file.metadata()?.len().saturating_sub(offset);
+                filled = filled.min(usize::try_from(left).unwrap_or(usize::MAX));
+            }
             body.truncate(filled);
             body
         }

@@ -47,6 +47,23 @@ impl UtcDateTime {
             second: (rest % 60) as u8,
         }
     }
+
+    /// Returns the days from 1970 to a date, or `None` where the month does not have such a day. The inverse of
+    /// [`from_unix`](UtcDateTime::from_unix), Hinnant's `days_from_civil`.
+    ///
+    /// `year` must be at most a billion years away.
+    pub fn days(year: i64, month: u8, day: u8) -> Option<i64> {
+        if !(1..=12).contains(&month) {
+            return None;
+        }
+        let shifted = year - i64::from(month <= 2);
+        let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+        let day_of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        let date = UtcDateTime::from_unix(days * 86_400);
+        ((date.month, date.day) == (month, day)).then_some(days)
+    }
 }
 
 /// Formats a number of bytes in at most four digits and a unit: `17 B`, `1.5 KiB`, `3.0 GiB`.
@@ -100,7 +117,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn months_have_their_days() {
+        for (year, lengths) in [
+            (1900, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]),
+            (2000, [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]),
+            (2023, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]),
+            (2024, [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]),
+        ] {
+            for (month, length) in (1..).zip(lengths) {
+                for day in 0..=u8::MAX {
+                    let exists = (1..=length).contains(&day);
+                    assert_eq!(UtcDateTime::days(year, month, day).is_some(), exists);
+                }
+            }
+        }
+        assert_eq!(UtcDateTime::days(2000, 0, 1), None);
+        assert_eq!(UtcDateTime::days(2000, 13, 1), None);
+    }
+
     proptest! {
+        #[test]
+        fn days_invert_the_date(days in -400_000_000i64..400_000_000) {
+            let date = UtcDateTime::from_unix(days * 86_400);
+            prop_assert_eq!(UtcDateTime::days(date.year, date.month, date.day), Some(days));
+        }
+
         #[test]
         fn any_time_has_a_date(seconds in any::<i64>()) {
             let date = UtcDateTime::from_unix(seconds);

@@ -7,6 +7,7 @@
 //! | [`store`] | the served directory: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
 //! | [`transport`] | what a session needs of a byte stream; TCP sockets as such a stream |
+//! | [`busy`] | the refusal of a client for which there is no room |
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
 //! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
 //! | [`client`] | a blocking client |
@@ -16,12 +17,14 @@
 //!
 //! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
 //! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
-//! share, and the file locks by which the [`store`] tells a living upload from an abandoned one. The
+//! share, and the locks by which the [`store`] tells a living upload from an abandoned one and keeps a replacement from
+//! coming between a condition and the file that it permits. The
 //! trace also asks for the number and name of the calling thread, and locks its file. A test reads the sources
 //! (`harness/tests/structure.rs`).
 
 #![forbid(unsafe_code)]
 
+pub mod busy;
 pub mod client;
 pub mod datagram;
 mod http;

@@ -71,4 +71,6 @@ impl Transport for Stdio {
         // There is no half of a terminal to close. This way the session does not wait for its end.
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    fn reset(&mut self) {} // the program ends, and the reply is short
 }

@@ -84,7 +84,9 @@ impl Code {
             Code::BadRange => ("bad-range", "the offset is beyond the end of the file", 416),
             Code::NotFound => ("not-found", "no such file or folder", 404),
             Code::Denied => ("denied", "the operating system refuses access", 403),
-            Code::NotAFile => ("not-a-file", "this is not a regular file", 409),
+            Code::NotAFile => {
+                ("not-a-file", "this is not a regular file, or its size is unknown", 409)
+            }
             Code::NotADirectory => ("not-a-directory", "this is not a folder", 409),
             Code::ReadOnly => ("read-only", "this server takes no uploads", 403),
             Code::TooLarge => ("too-large", "this is above the server's limit", 413),
@@ -240,6 +242,18 @@ pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
         }
         for &byte in chunk.invalid() {
             out.extend(percent_encode(byte));
+        }
+    }
+}
+
+/// Appends a path as it stands in a URL: all but the unreserved characters of RFC 3986 and the slashes between
+/// components is encoded. That is a path of the file protocol too, and nothing in it means something in HTML.
+pub fn push_url(url: &mut String, path: &[u8]) {
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.extend(percent_encode(byte).map(char::from));
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Settings {
     pub transfer_timeout: Duration,
     /// How long transfers may go on after the order to stop.
     pub drain_timeout: Duration,
+    /// Whether files are read into memory and sent from there. The kernel's own way, sendfile, is cheaper,
+    /// but hands out pages whose bytes a truncation clears even while they wait in the socket.
+    pub copy: bool,
     /// The host in `--addr`: a browser may write to the server under this name, too.
     pub host: Option<String>,
     /// Who serves, for the page of a folder to show; none where a session has no server.
@@ -58,6 +61,7 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             transfer_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
+            copy: false,
             host: None,
             model: None,
         }

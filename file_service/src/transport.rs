@@ -1,7 +1,7 @@
 //! What a session needs of a connected byte stream, and sockets as such a stream.
 
 use rustix::fs::sendfile;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, send};
 use std::fs::File;
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -28,9 +28,20 @@ pub trait Transport {
     /// ends there.
     fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize>;
 
+    /// Would block while there is no room for a further write. A stream that waits within
+    /// [`send_file`](Transport::send_file) holds pages of the file meanwhile, so it must look first; the
+    /// others need not.
+    fn ensure_room(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Ends what is written; reading goes on. A transport that has taken bytes over and not sent them yet
     /// would block.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Ends both directions at once, so that the client sees an error and not an orderly end. What has been
+    /// written and not delivered may be lost. A stream that has no such end ends short.
+    fn reset(&mut self);
 }
 
 /// A direction of readiness.
@@ -66,5 +77,12 @@ impl Transport for Socket<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
+    }
+
+    fn reset(&mut self) {
+        // The end of a TCP connection by `connect` (connect(2), AF_UNSPEC) is a reset, and happens now:
+        // SO_LINGER would wait for the last descriptor of the socket, and for operations of a ring. Where it
+        // fails, the connection is gone already or will end short.
+        let _ = connect_unspec(self.0);
     }
 }

@@ -69,6 +69,8 @@ fn session_reply(service: &Service, line: &[u8]) -> Vec<u8> {
         fn finish(&mut self) -> io::Result<()> {
             Ok(())
         }
+
+        fn reset(&mut self) {}
     }
 
     let mut transport = MemoryTransport(line, Vec::new());
@@ -202,6 +204,17 @@ fn limits_are_exact() {
     // What was cut by the kernel has no LF, and is no less too long.
     assert_eq!(reply(&service, &request(65_507)[..MAX_REQUEST + 1]), "1 ERR line-too-long");
     assert_eq!(ask(&service, &request(65_507)[2..MAX_REQUEST + 3]), None);
+}
+
+#[test]
+fn fictitious_size_is_refused() {
+    let store = Store::open(std::path::Path::new("/proc/self"), false, false).unwrap();
+    let service = Service::new(store, Settings::default());
+    for request in ["GET status", "GET status 0 1", "HASH status"] {
+        assert_eq!(reply(&service, format!("7 {request}\n")), "7 ERR not-a-file");
+    }
+    let listing = reply(&service, "7 LIST\n");
+    assert!(listing.lines().skip(1).all(|line| line.starts_with("d ")), "{listing}");
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl ParentWait {
         loop {
             let accepting = !self.held && self.paused_until.is_none_or(|at| at <= Instant::now());
             let ready = self.poll(children, accepting);
+            self.acceptor.visit_refused();
             if ready.signal
                 && let Some(signal) = self.signals.read()
             {
@@ -84,7 +85,6 @@ impl ParentWait {
                 return Next::Shutdown;
             }
             if !accepting {
-                self.acceptor.visit_refused();
                 continue;
             }
             match self.acceptor.try_accept() {

@@ -327,14 +327,17 @@ impl Page<'_> {
         shown.map(|node| (text(&node["role"]), text(&node["name"]))).collect()
     }
 
-    /// Sets the width and height of the window in pixels of the page, and how the user likes their colours. A
-    /// narrow one is a telephone's, which has no mouse.
+    /// Sets the width and height of the window in pixels of the page, and the colours that the user prefers: `light`,
+    /// `dark`, or `forced` for those of the system alone. A narrow one is a telephone's, which has no mouse.
     #[track_caller]
-    pub fn emulate(&self, width: u32, height: u32, scheme: &str) {
+    pub fn emulate(&self, width: u32, height: u32, colours: &str) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", size);
         self.call("Emulation.setTouchEmulationEnabled", json!({"enabled": width < 600}));
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let features = match colours {
+            "forced" => json!([{"name": "forced-colors", "value": "active"}]),
+            scheme => json!([{"name": "prefers-color-scheme", "value": scheme}]),
+        };
         self.call("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 

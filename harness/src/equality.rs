@@ -9,8 +9,8 @@ use crate::{Root, Subject};
 /// with what the first one said. Panics at the first difference.
 ///
 /// Each server works on the same folder, brought back to the same state, times included, so that
-/// even listings and entity tags must agree. Only the `Date` field of HTTP is taken out, and of a folder's page the name
-/// of the server, with the length that depends on it.
+/// even listings must agree. Only the `Date` field of HTTP is taken out, the `ETag`, since nothing brings back the time
+/// at which a file was last touched, and of a folder's page the name of the server, with the length that depends on it.
 pub fn equality(subjects: &[Subject]) {
     let mut first: Option<(&Subject, Vec<Vec<u8>>)> = None;
     let root = Arc::new(Root::new());
@@ -120,7 +120,9 @@ fn comparable(replies: Vec<u8>) -> Vec<u8> {
         line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
     };
     let differs = |line: &[u8]| {
-        is(line, "date:") || is_page && (names_the_server(line) || is(line, "content-length:"))
+        is(line, "date:")
+            || is(line, "etag:")
+            || is_page && (names_the_server(line) || is(line, "content-length:"))
     };
     lines.into_iter().filter(|line| !differs(line)).collect::<Vec<_>>().concat()
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`conformance`](mod@conformance) | every rule of the protocol as a named case, and the macro that turns them into tests |
 //! | [`equality`](mod@equality) | the same bytes into every server, the same bytes out |
+//! | [`counter`](mod@counter) | several servers on one root, and no lost update |
 //! | [`Subject`] | what to test: a binary, its arguments, what its model can do |
 //! | [`Server`], [`Launch`], [`Root`] | a running server, how to start one, the folder it serves |
 //! | [`wire`] | a client that trusts nothing |
@@ -27,6 +28,7 @@
 
 pub mod browser;
 pub mod conformance;
+pub mod counter;
 pub mod equality;
 pub mod oracles;
 pub mod proc;
@@ -37,6 +39,7 @@ mod subject;
 pub mod wait;
 pub mod wire;
 
+pub use counter::counter;
 pub use equality::equality;
 pub use root::Root;
 pub use server::{Exit, Failure, Launch, Server};

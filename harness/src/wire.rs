@@ -225,6 +225,20 @@ impl Conn {
         }
     }
 
+    /// Takes everything up to the end of the connection; returns it, and whether that end was a reset.
+    #[track_caller]
+    pub fn to_the_end(&mut self) -> (Vec<u8>, bool) {
+        let was_reset = loop {
+            match self.try_fill() {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break true,
+                Err(e) => panic!("{e}; so far: {}", show(self.unread())),
+            }
+        };
+        (std::mem::take(&mut self.buffer).split_off(std::mem::take(&mut self.at)), was_reset)
+    }
+
     /// Takes what is left of a body of noise (`root::pattern`) and holds it against the
     /// original, `position` being where it goes on; gives the position where the connection or the
     /// body of `size` bytes ended.

@@ -71,21 +71,20 @@ impl Watch {
         self.seen = contents(&self.package);
     }
 
-    /// Waits until the files are not as they are known; returns whether they have changed; a signal that asks to end returns `false`.
+    /// Waits until the files differ from those that were marked as seen, or one of `signals` has arrived.
     ///
     /// # Errors
     ///
     /// The kernel refuses to wait.
-    pub fn wait_for_change(&mut self) -> io::Result<bool> {
-        let signals = TerminationSignals::block()?;
+    pub fn wait_for_change(&self, signals: &TerminationSignals) -> io::Result<()> {
         loop {
             if signals.arrived() {
-                return Ok(false);
+                return Ok(());
             }
             let now = contents(&self.package);
             // Between two names of one file there is none of it.
             if now != self.seen && !now.is_empty() {
-                return Ok(true);
+                return Ok(());
             }
             let Ok(events) = &self.events else {
                 wait(&[signals.as_fd()], POLLING)?;

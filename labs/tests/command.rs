@@ -419,16 +419,20 @@ fn watch_sees_saves(through: &[&str], args: &[&str], says: &str) {
     let watching = Watching::start(&cli, through, args);
     watching.shows(says);
     watching.shows("--only errors.others --seed");
-    // As many editors save: a new file takes the name of the old one.
-    let source = cli.folder.path().join("00_layers/src");
-    fs::write(source.join("main.rs~"), "fn main() { panic!(\"badger\"); }").unwrap();
-    fs::rename(source.join("main.rs~"), source.join("main.rs")).unwrap();
+    // Many editors save like this: a new file takes the name of the old one. A write in place could be seen half done and
+    // be built twice; a signal during the second build ends the command at once.
+    let save = |text| {
+        let source = cli.folder.path().join("00_layers/src");
+        fs::write(source.join("main.rs~"), text).unwrap();
+        fs::rename(source.join("main.rs~"), source.join("main.rs")).unwrap();
+    };
+    save("fn main() { panic!(\"badger\"); }");
     let text = watching.shows("as before:");
     assert!(text.contains("badger") && !text.contains("aardvark"), "{text}");
     // What does not compile is said, and the next save is tried again.
-    cli.write("fn main() { 1 }");
+    save("fn main() { 1 }");
     watching.shows("It does not compile");
-    cli.write("fn main() { panic!(\"cormorant\"); }");
+    save("fn main() { panic!(\"cormorant\"); }");
     watching.shows("cormorant");
     watching.ends();
 }

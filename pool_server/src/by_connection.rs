@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::pool;
+use crate::submit::submit;
 use file_service::{Service, Session};
 use server_core::{Connection, Incoming, serve_blocking};
 use std::io;
@@ -24,7 +25,7 @@ pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) ->
         let handle = Arc::clone(connection.handle());
         let session = connection.session(&service);
         // The model: the next free worker has this client until it leaves.
-        if pool.submit_within((connection, session), QUEUE_TIMEOUT).is_err() {
+        if submit(&*pool, (connection, session), QUEUE_TIMEOUT, &mut incoming).is_err() {
             incoming.refuse(handle);
         }
     }

@@ -17,6 +17,7 @@
 
 use crate::Options;
 use crate::pool::{self, Pool};
+use crate::submit::submit;
 use file_service::{Interest, Moment, Service, Session, Socket, Step};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
@@ -28,7 +29,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many events one `epoll_wait` returns.
 const BATCH: usize = 256;
@@ -51,10 +52,12 @@ pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) ->
         let pool = Arc::clone(&pool);
         thread::Builder::new().name("poller".into()).spawn(move || poller.run(&*pool))?;
     }
-    for connection in Incoming::non_blocking(listener, &service)? {
+    let mut incoming = Incoming::non_blocking(listener, &service)?;
+    while let Some(connection) = incoming.next() {
         let session = connection.session(&service);
+        let client = Arc::new(Client::new(connection, session));
         // The model: a ready client goes to the pool. A new one counts as ready, since most send at once.
-        pool.submit(Arc::new(Client::new(connection, session)));
+        let _ = submit(&*pool, client, Duration::MAX, &mut incoming); // it waits as long as it takes
     }
     Ok(())
 }

@@ -28,6 +28,7 @@
 mod by_connection;
 mod by_request;
 pub mod pool;
+mod submit;
 
 use file_service::{Model, Service};
 use std::io;

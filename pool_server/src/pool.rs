@@ -166,9 +166,10 @@ fn work_by_stealing<T>(shared: &Steal<T>, own: &Worker<T>, run: &dyn Fn(T) -> Op
             Some(work) => {
                 shared.room.release();
                 if let Some(again) = run(work) {
-                    // Behind everything else this worker has; the place it takes is not counted.
+                    // Behind what has come in meanwhile: in its own deque, work that is run again and again would keep this
+                    // worker from the common queue. The place it takes is not counted.
                     shared.room.force_acquire();
-                    own.push(again);
+                    shared.injector.push(again);
                 }
             }
             None if shared.work.is_closed() => return,
@@ -216,6 +217,9 @@ struct RayonPool<T> {
 }
 
 struct Rayon<T> {
+    /// A task runs whatever waits longest. A worker prefers its own tasks to those from outside, so tasks that had their
+    /// own work with them, and were spawned again and again, would keep new work waiting.
+    queue: Injector<T>,
     run: Box<dyn Fn(T) -> Option<T> + Send + Sync>,
     room: Semaphore,
 }
@@ -231,7 +235,8 @@ impl<T: Send + 'static> RayonPool<T> {
             .thread_name(|at| format!("worker {at}"))
             .build()
             .map_err(io::Error::other)?;
-        let shared = Arc::new(Rayon { run: Box::new(run), room: Semaphore::new(queue) });
+        let (room, queue) = (Semaphore::new(queue), Injector::new());
+        let shared = Arc::new(Rayon { queue, run: Box::new(run), room });
         Ok(RayonPool { pool, shared })
     }
 }
@@ -241,18 +246,25 @@ impl<T: Send + 'static> Pool<T> for RayonPool<T> {
         if !self.shared.room.acquire(deadline(timeout)) {
             return Err(work);
         }
+        self.shared.queue.push(work);
         let shared = Arc::clone(&self.shared);
-        self.pool.spawn_fifo(move || run_on_rayon(&shared, work));
+        self.pool.spawn_fifo(move || run_on_rayon(&shared));
         Ok(())
     }
 }
 
-fn run_on_rayon<T: Send + 'static>(shared: &Arc<Rayon<T>>, work: T) {
+fn run_on_rayon<T: Send + 'static>(shared: &Arc<Rayon<T>>) {
+    // There are as many tasks as there is work, so each finds some.
+    let found = std::iter::repeat_with(|| shared.queue.steal()).find(|steal| !steal.is_retry());
+    let Some(work) = found.and_then(|steal| steal.success()) else {
+        return;
+    };
     shared.room.release();
     if let Some(again) = (shared.run)(work) {
         shared.room.force_acquire();
+        shared.queue.push(again);
         let shared = Arc::clone(shared);
-        rayon::spawn_fifo(move || run_on_rayon(&shared, again));
+        rayon::spawn_fifo(move || run_on_rayon(&shared));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepts connections: every rule that holds when a client arrives, and none about waiting for it.
 //!
-//! - A client above the limit on connections is told `busy`.
+//! - A client above the limit on connections is told `busy`, in the protocol of its first line if that comes in
+//!   time.
 //! - When the system has no descriptor or memory for a client (EMFILE, ENFILE, ENOBUFS, ENOMEM), a spare
 //!   descriptor is spent to tell it `busy`; failing that, accepting pauses, longer each time.
 //! - A connection that died before it was accepted is not an error.
@@ -9,8 +10,7 @@
 use crate::handle::ConnectionHandle;
 use crate::limit::{ConnectionPermit, Registry};
 use crate::listen::set_inherited_options;
-use file_service::protocol::{Code, error_line};
-use file_service::{Service, Session};
+use file_service::{Service, Session, busy};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags, acceptfrom_with, recv, send};
@@ -22,16 +22,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long the refusal of a client waits for its first line, which decides the protocol.
+const FIRST_LINE_WAIT: Duration = Duration::from_millis(50);
+
 /// How long a refused client may take to read that it was refused.
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 
-/// How many refused clients may linger at once; beyond it the oldest is cut.
+/// How many refused clients may wait or linger at once; beyond it the oldest is told and cut.
 const REFUSED_AT_ONCE: usize = 64;
 
-/// How often a refused client is read from at each visit.
+/// How often a refused client is read from at each visit, and how many bytes at a time.
 const REFUSAL_READS: usize = 4;
+const REFUSAL_CHUNK: usize = 4096;
 
-/// How often refused clients are read from by a loop that does not watch them.
+/// How often refused clients are visited by a loop that does not watch them.
 const REFUSAL_TICK: Duration = Duration::from_millis(2);
 
 /// The first and the longest pause when the system has no descriptor or memory for a connection.
@@ -49,10 +53,12 @@ pub struct Acceptor {
     registry: Arc<Registry>,
     /// The flags of accepted sockets.
     flags: SocketFlags,
-    refused: VecDeque<(Arc<ConnectionHandle>, Instant)>,
-    /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room.
+    /// By age.
+    refused: VecDeque<Refused>,
+    /// A descriptor in reserve: closed, it lets one client be accepted and told that there is no room. Another thread
+    /// can take its place meanwhile; then it is `None` until a descriptor is free again.
     spare: Option<OwnedFd>,
-    /// The spare descriptor is the socket of a client that was refused.
+    /// The spare descriptor is the socket of a client that was refused, or is missing.
     scarce: bool,
     pause: Duration,
     paused_until: Option<Instant>,
@@ -100,6 +106,7 @@ impl Acceptor {
         flags: SocketFlags,
     ) -> Acceptor {
         let spare = if listener.is_some() { spare_descriptor() } else { None };
+        let scarce = listener.is_some() && spare.is_none();
         Acceptor {
             listener,
             service: service.clone(),
@@ -107,7 +114,7 @@ impl Acceptor {
             flags,
             refused: VecDeque::new(),
             spare,
-            scarce: false,
+            scarce,
             pause: BACK_OFF.0,
             paused_until: None,
         }
@@ -183,6 +190,10 @@ impl Acceptor {
             Ok((socket, peer)) => {
                 self.pause = BACK_OFF.0;
                 self.replace_spare();
+                if self.spare.is_none() {
+                    self.refuse_and_keep(socket, peer);
+                    return Accepted::Retry;
+                }
                 let peer = peer_of(peer);
                 let number = self.service.trace().map_or(0, |trace| trace.accepted(peer));
                 let handle = Arc::new(ConnectionHandle::new(socket.into(), peer, number));
@@ -201,10 +212,11 @@ impl Acceptor {
             Err(Errno::AGAIN) => {
                 // Where several accept, the next client may be another's, and the spare descriptor stay away.
                 self.replace_spare();
-                Accepted::Empty(self.retry_at())
+                Accepted::Empty(self.retry_unwatched_at())
             }
             Err(Errno::INTR | Errno::CONNABORTED) => Accepted::Retry,
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                self.tell_refused(); // none waits while descriptors are short
                 // A client in the backlog would otherwise wake the loop again at once, without end.
                 if self.refuse_with_spare() { Accepted::Retry } else { self.back_off() }
             }
@@ -223,9 +235,10 @@ impl Acceptor {
         }
     }
 
-    /// Closes the listening socket and cuts refused clients.
+    /// Closes the listening socket, and tells and cuts refused clients.
     pub fn close(&mut self) {
         self.listener = None;
+        self.tell_refused();
         self.refused.clear();
     }
 
@@ -239,41 +252,64 @@ impl Acceptor {
 
     /// Tells a client that there is no room for it, and lets it read that before it is cut.
     ///
+    /// A client whose first line has not come yet waits for that, until [`Acceptor::visit_refused`] finds it or
+    /// the time is over.
+    ///
     /// Takes the handle alone, since the connection may be lost, in a thread that could not be started.
     pub fn refuse(&mut self, handle: Arc<ConnectionHandle>) {
         if let Some(trace) = self.service.trace() {
             trace.refused(handle.number());
         }
-        if send_busy(&handle, handle.peer()) && !has_ended(&handle) {
-            if self.refused.len() == REFUSED_AT_ONCE {
-                self.refused.pop_front();
-            }
-            self.refused.push_back((handle, Instant::now() + REFUSAL_LINGER));
+        tracing::info!(peer = %handle.peer(), "busy");
+        let now = Instant::now();
+        let mut refused = Refused::new(handle, now);
+        let stays = if self.scarce { refused.tell(now) } else { refused.visit(now) };
+        if !stays {
+            return;
         }
+        if self.refused.len() == REFUSED_AT_ONCE
+            && let Some(mut oldest) = self.refused.pop_front()
+        {
+            oldest.tell(now);
+        }
+        self.refused.push_back(refused);
     }
 
     /// The sockets of refused clients, for a loop that watches them; see [`Acceptor::visit_refused`].
     pub fn refused(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.refused.iter().map(|(handle, _)| handle.as_fd())
+        self.refused.iter().map(|refused| refused.handle.as_fd())
     }
 
-    /// Reads what refused clients still send, so that no reset hits their refusal, and closes those that
-    /// have read it. Returns when to call again, if any are left, for a loop that does not watch them.
+    /// Tells refused clients whose first line has come, or has taken too long. Reads what the others still send,
+    /// so that no reset hits their refusal, and closes those that have read it. Returns when to call again, if any
+    /// are left, for a loop that does not watch them.
     pub fn visit_refused(&mut self) -> Option<Instant> {
         if self.refused.is_empty() {
             return None;
         }
         let now = Instant::now();
-        self.refused.retain(|(handle, until)| !has_ended(handle) && now < *until);
+        self.refused.retain_mut(|refused| refused.visit(now));
         (!self.refused.is_empty()).then(|| now + REFUSAL_TICK)
     }
 
-    /// Returns when to try again without a client: while refused clients linger, and while the spare
-    /// descriptor is away.
+    /// Returns when to try again without a client, for a loop that watches the refused ones: when the first of
+    /// these has waited or lingered long enough, and while the spare descriptor is away.
     pub fn retry_at(&self) -> Option<Instant> {
         let scarce = self.scarce.then(|| Instant::now() + REFUSAL_LINGER);
-        let refused = self.refused.front().map(|(_, until)| *until);
-        refused.into_iter().chain(scarce).min()
+        let refused = self.refused.iter().map(|refused| refused.until);
+        refused.chain(scarce).min()
+    }
+
+    /// The same for a loop that does not watch refused clients.
+    fn retry_unwatched_at(&self) -> Option<Instant> {
+        let visit = (!self.refused.is_empty()).then(|| Instant::now() + REFUSAL_TICK);
+        self.retry_at().into_iter().chain(visit).min()
+    }
+
+    /// Tells every refused client that waits for its first line, without that.
+    fn tell_refused(&mut self) {
+        let now = Instant::now();
+        self.refused.retain_mut(|refused| refused.tell(now));
     }
 
     /// Spends the spare descriptor to tell a client that there is no room; it would otherwise wait unseen in
@@ -291,23 +327,31 @@ impl Acceptor {
         drop(self.spare.take());
         match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
-                let peer = peer_of(peer);
-                tracing::warn!("no descriptor for {peer}");
-                let _ = send_busy(&socket, peer) && has_ended(&socket);
-                // The refused client's descriptor is the next spare one: if it had to be opened again,
-                // another thread could be faster, and all later clients would go unanswered.
-                self.spare = Some(socket);
-                self.scarce = true;
+                self.refuse_and_keep(socket, peer);
                 true
             }
             Err(_) => {
                 self.spare = spare_descriptor();
+                self.scarce = self.spare.is_none();
                 false
             }
         }
     }
 
-    /// Opens the spare descriptor again where a refused client's socket stands for it, if there is room.
+    /// Tells a client that there is no descriptor for it, and keeps its socket as the spare one. If the spare one had to
+    /// be opened again, another thread could be faster, and all later clients would go unanswered.
+    fn refuse_and_keep(&mut self, socket: OwnedFd, peer: Option<SocketAddrAny>) {
+        let peer = peer_of(peer);
+        tracing::warn!("no descriptor for {peer}");
+        tracing::info!(%peer, "busy");
+        let mut first_bytes = Vec::new();
+        read_first_bytes(&socket, &mut first_bytes);
+        let _ = send_last(&socket, &busy::reply_so_far(&first_bytes)) && has_ended(&socket);
+        self.spare = Some(socket);
+        self.scarce = true;
+    }
+
+    /// Opens the spare descriptor again where it is missing or is a refused client's socket, if there is room.
     fn replace_spare(&mut self) {
         if self.scarce
             && let Some(spare) = spare_descriptor()
@@ -323,6 +367,49 @@ impl Acceptor {
         self.pause = (self.pause * 2).min(BACK_OFF.1);
         self.paused_until = Some(until);
         Accepted::Pause(until)
+    }
+}
+
+/// A client that is refused: it waits for its first line, then it is told, then it lingers.
+#[derive(Debug)]
+struct Refused {
+    handle: Arc<ConnectionHandle>,
+    /// What has come of the first line; `None` once the client is told.
+    first_bytes: Option<Vec<u8>>,
+    /// When the wait or the lingering ends.
+    until: Instant,
+}
+
+impl Refused {
+    fn new(handle: Arc<ConnectionHandle>, now: Instant) -> Refused {
+        Refused { handle, first_bytes: Some(Vec::new()), until: now + FIRST_LINE_WAIT }
+    }
+
+    /// Does what can be done without waiting; returns whether the client stays.
+    fn visit(&mut self, now: Instant) -> bool {
+        let Some(first_bytes) = &mut self.first_bytes else {
+            return now < self.until && !has_ended(&self.handle);
+        };
+        let more = read_first_bytes(&self.handle, first_bytes);
+        match busy::reply(first_bytes) {
+            Some(reply) => self.send(&reply, now),
+            None if more && now < self.until => true,
+            None => self.tell(now),
+        }
+    }
+
+    /// Tells the client by what has come so far, unless it is told; returns whether it stays.
+    fn tell(&mut self, now: Instant) -> bool {
+        let Some(first_bytes) = &mut self.first_bytes else { return true };
+        read_first_bytes(&self.handle, first_bytes);
+        let reply = busy::reply_so_far(first_bytes);
+        self.send(&reply, now)
+    }
+
+    fn send(&mut self, reply: &[u8], now: Instant) -> bool {
+        self.first_bytes = None;
+        self.until = now + REFUSAL_LINGER;
+        send_last(&self.handle, reply) && !has_ended(&self.handle)
     }
 }
 
@@ -366,11 +453,24 @@ fn peer_of(addr: Option<SocketAddrAny>) -> SocketAddr {
     addr.and_then(|addr| SocketAddr::try_from(addr).ok()).unwrap_or(unknown)
 }
 
+/// Appends what a client has sent so far, or enough to decide by; returns whether more may come.
+fn read_first_bytes(socket: impl AsFd, first_bytes: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; REFUSAL_CHUNK];
+    for _ in 0..REFUSAL_READS {
+        match recv(&socket, &mut chunk[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return false,
+            Ok((length, _)) => first_bytes.extend_from_slice(&chunk[..length]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return errno == Errno::AGAIN,
+        }
+    }
+    true
+}
+
 /// Sends the refusal and ends our side, without waiting; returns whether the client can read it.
-fn send_busy(socket: impl AsFd, peer: SocketAddr) -> bool {
-    tracing::info!(%peer, "busy");
+fn send_last(socket: impl AsFd, reply: &[u8]) -> bool {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    send(&socket, error_line(Code::Busy).as_bytes(), flags).is_ok()
+    send(&socket, reply, flags).is_ok()
         && rustix::net::shutdown(&socket, rustix::net::Shutdown::Write).is_ok()
 }
 
@@ -378,7 +478,7 @@ fn send_busy(socket: impl AsFd, peer: SocketAddr) -> bool {
 ///
 /// Not all of it: a client that sends faster than we read would hold up the accept loop.
 fn has_ended(socket: impl AsFd) -> bool {
-    let mut scratch = [0; 4096];
+    let mut scratch = [0; REFUSAL_CHUNK];
     for _ in 0..REFUSAL_READS {
         match recv(&socket, &mut scratch[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => return true,
@@ -388,3 +488,6 @@ fn has_ended(socket: impl AsFd) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

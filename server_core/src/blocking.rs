@@ -2,7 +2,7 @@
 
 use crate::timeout::timeout_until;
 use file_service::{Interest, Session, Socket, Step, Transport};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -71,23 +71,42 @@ impl Transport for BlockingSocket<'_> {
         self.0.send_file(file, offset, length)
     }
 
+    fn ensure_room(&mut self) -> io::Result<()> {
+        if is_ready(self.0.0, Interest::Write, Some(&Timespec::default()))? {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.0.finish()
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 
 /// Waits until `socket` is ready; returns whether it is before `deadline`.
 fn wait(socket: &impl AsFd, interest: Interest, deadline: Instant) -> io::Result<bool> {
+    loop {
+        match is_ready(socket, interest, timeout_until(deadline).as_ref()) {
+            Err(Errno::INTR) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Waits until `socket` is ready; returns whether it is before `timeout` has passed.
+fn is_ready(
+    socket: &impl AsFd,
+    interest: Interest,
+    timeout: Option<&Timespec>,
+) -> Result<bool, Errno> {
     let flags = match interest {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
     };
-    loop {
-        let timeout = timeout_until(deadline);
-        match poll(&mut [PollFd::new(socket, flags)], timeout.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    Ok(poll(&mut [PollFd::new(socket, flags)], timeout)? > 0)
 }

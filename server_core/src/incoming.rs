@@ -68,7 +68,13 @@ impl Incoming {
         self.acceptor.refuse(handle);
     }
 
-    /// Waits for a client or for the shutdown, and meanwhile for refused clients to leave.
+    /// Attends to refused clients, for a loop that waits for something else than the next client; see
+    /// [`Acceptor::visit_refused`].
+    pub fn visit_refused(&mut self) -> Option<Instant> {
+        self.acceptor.visit_refused()
+    }
+
+    /// Waits for a client or for the shutdown, and meanwhile for refused clients to send or to leave.
     fn wait(&self) {
         let Some(listener) = self.acceptor.listener() else { return };
         let timeout = timeout_until(self.acceptor.retry_at());

@@ -54,6 +54,9 @@ pub struct ServerOptions {
     /// How long transfers may go on after SIGTERM or SIGINT, in seconds
     #[arg(long, value_name = "S", default_value = "10", value_parser = parse_seconds_or_none)]
     pub drain_timeout: Duration,
+    /// Read files into memory and send them from there: a file that is truncated meanwhile never shows zeros
+    #[arg(long)]
+    pub copy: bool,
     /// Record who does what when in FILE, for trace viewers such as Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -63,6 +66,9 @@ pub struct ServerOptions {
     /// Write uploads to temporary names, as on a file system without O_TMPFILE
     #[arg(long, hide = true)]
     pub no_tmpfile: bool,
+    /// Use no file locks, as on a file system without flock
+    #[arg(long, hide = true)]
+    pub no_flock: bool,
 }
 
 /// Parses a count of at least 1.
@@ -244,7 +250,8 @@ fn prepare<E: Endpoint<O>, O>(
             options.max_connections
         );
     }
-    let store = Store::open(&options.root, !options.read_only, options.sync)
+    let open = if options.no_flock { Store::open_without_locks } else { Store::open };
+    let store = open(&options.root, !options.read_only, options.sync)
         .map_err(|error| Unusable(format!("cannot serve the folder {:?}", options.root), error))?;
     let store = if options.no_tmpfile { store.without_anonymous_files() } else { store };
     let trace = options.trace.as_ref().map(|path| {
@@ -260,6 +267,7 @@ fn prepare<E: Endpoint<O>, O>(
             header_timeout: options.header_timeout,
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
+            copy: options.copy,
             host: host_of(&options.addr),
             model: Some(*model),
         },

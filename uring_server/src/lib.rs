@@ -22,7 +22,9 @@
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
 //!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
-//!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it.
+//!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it. With `--copy`
+//!   the session itself reads, since it must measure the file between the read and the send: then a piece that is not in
+//!   memory stops every client of the ring while the disk is read, as in the event loop.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
 //!   at most; a session yields after its share; and what a client has sent and nobody reads yet moves out
 //!   of the shared buffers at once.

@@ -517,4 +517,8 @@ impl Transport for Exchange<'_, '_> {
         // Not through the ring: this never waits, and a ring would give it to a thread.
         self.socket.shutdown(Shutdown::Write)
     }
+
+    fn reset(&mut self) {
+        Socket(self.socket).reset(); // ends what is under way, too
+    }
 }

@@ -228,13 +228,13 @@ fn a_file_that_ends_early_is_a_short_body() {
         file.set_len(left).expect("a shorter file");
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
         conn.widen();
-        let body = conn.rest();
-        let end = body.len();
+        let (body, was_reset) = conn.to_the_end();
+        assert!(was_reset, "an orderly end after a file of {left} bytes");
         // sendfile passes on pages of the file itself, in which what is cut off is cleared. Bytes from
         // elsewhere are neither.
         let strange = body.iter().zip(pattern.iter().cycle()).position(|(a, b)| a != b && *a != 0);
         assert_eq!(strange, None, "bytes of something else after a file of {left} bytes");
-        assert!(end < size, "padding after a file of {left} bytes");
-        assert!(end as u64 >= left, "{end} bytes of {left}");
+        // The reset may drop bytes that the server's socket still holds, so there is no lower bound.
+        assert!(body.len() < size, "padding after a file of {left} bytes");
     }
 }

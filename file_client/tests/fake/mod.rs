@@ -126,6 +126,7 @@ fn answer(request: &str, reader: &mut impl Read, files: &Mutex<Files>) -> std::i
         ("QUIT", _) => ok(b""),
         ("LIST", None) => ok(&listing(&files, path)),
         ("GET", Some(content)) => match content.get(number(2)..) {
+            Some(rest) if words.len() > 3 => ok(&rest[..rest.len().min(number(3))]),
             Some(rest) => ok(rest),
             None => b"ERR bad-range the offset is beyond the end of the file\n".to_vec(),
         },

@@ -1,16 +1,22 @@
 //! Validators, conditional requests and ranges: what a client that has an older version, or wants
 //! only a part, should get.
 
-use super::text::{now, push_hex};
-use crate::store::Stat;
-use std::time::UNIX_EPOCH;
+use super::date::{now, parse_date};
+use super::text::push_hex;
+use crate::store::{Existing, Precondition, Stat, Version};
 
-/// What the response to a `GET` or `HEAD` of a file is.
+/// Why a condition is refused with 400.
+pub(super) const MALFORMED_LIST: &str = "a list of entity tags is malformed";
+
+/// Why a request is refused with 412.
+pub(crate) const CONDITION_FAILED: &str = "the precondition does not hold";
+
+/// What the response to a `GET` or `HEAD` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The whole file: 200.
+    /// The whole file or listing: 200.
     Full,
-    /// A part of it, never an empty one: 206.
+    /// A part of a file, never an empty one: 206.
     Partial {
         /// The first byte.
         offset: u64,
@@ -19,62 +25,52 @@ pub(crate) enum Decision {
     },
     /// The client's copy is still good: 304.
     NotModified,
-    /// The file is not the one that the client means: 412.
+    /// A condition cannot be read: 400.
+    Malformed,
+    /// The file or listing is not the one that the client means: 412.
     PreconditionFailed,
     /// The part wanted lies beyond the end: 416.
     Unsatisfiable,
 }
 
-/// Decides the response to a `GET` or `HEAD` of this file, in the order of RFC 9110, section 13.2.2. Only a `GET` has a
-/// range.
+/// Decides the response to a `GET` or `HEAD` of this file, in the order of RFC 9110, section 13.2.2: the range comes
+/// after all conditions. Only a `GET` has a range.
 pub(super) fn decide(
     mut range: Option<RangeSpec>,
     conditions: Option<&Conditions>,
-    stat: &Stat,
+    version: &Version,
 ) -> Decision {
     if let Some(conditions) = conditions {
-        let etag = Etag::of(stat);
-        if !conditions.is_unchanged(Some((stat, &etag))) {
-            return Decision::PreconditionFailed;
-        }
-        let not_modified = match (&conditions.if_none_match, &conditions.if_modified_since) {
-            // A malformed list means nothing; the whole file is never wrong.
-            (Some(list), _) => is_listed(list, Some(&etag), Comparison::Weak) == Some(true),
-            (None, Some(date)) => parse_date(date).is_some_and(|date| stat.mtime <= date),
-            (None, None) => false,
-        };
-        if not_modified {
-            return Decision::NotModified;
+        let etag = Etag::of(version);
+        if let Some(decision) = conditions.decide(&Target::File(&version.stat, &etag)) {
+            return decision;
         }
         if let Some(validator) = &conditions.if_range
-            && !is_same_version(validator, stat, &etag)
+            && !is_same_version(validator, version, &etag)
         {
             range = None;
         }
     }
     match range {
         None => Decision::Full,
-        Some(range) => match range.within(stat.size) {
-            Some((offset, length)) => Decision::Partial { offset, length },
-            None => Decision::Unsatisfiable,
-        },
+        Some(range) => range.of_file(version.stat.size),
     }
 }
 
-/// Whether a `PUT` may replace the existing file, or create it where none exists; otherwise 412.
-pub(super) fn permits_put(conditions: Option<&Conditions>, existing: Option<&Stat>) -> bool {
-    let Some(conditions) = conditions else {
-        return true;
-    };
-    let etag = existing.map(Etag::of);
-    if !conditions.is_unchanged(existing.zip(etag.as_ref())) {
-        return false;
-    }
-    match &conditions.if_none_match {
-        None => true,
-        // A malformed list was meant to protect something.
-        Some(list) => is_listed(list, etag.as_ref(), Comparison::Weak) == Some(false),
-    }
+/// Decides the response to a `GET` or `HEAD` of a listing. It has no tag, no date and no ranges, so all that counts is
+/// that it exists.
+pub(super) fn decide_listing(conditions: Option<&Conditions>) -> Decision {
+    conditions.and_then(|conditions| conditions.decide(&Target::Untagged)).unwrap_or(Decision::Full)
+}
+
+/// What a condition is compared with.
+enum Target<'a> {
+    /// Nothing exists under the name.
+    Nothing,
+    /// Something that has neither tag nor date: `*` covers it, and no tag does.
+    Untagged,
+    /// A file.
+    File(&'a Stat, &'a Etag),
 }
 
 /// The values of the conditional fields as they came.
@@ -115,18 +111,68 @@ impl Conditions {
         Some(slot(conditions.get_or_insert_default()))
     }
 
-    /// `If-Match`, or else `If-Unmodified-Since`. Where there is no file, it has no date either and
-    /// the latter does not count.
-    fn is_unchanged(&self, existing: Option<(&Stat, &Etag)>) -> bool {
-        if let Some(list) = &self.if_match {
-            let etag = existing.map(|(_, etag)| etag);
-            is_listed(list, etag, Comparison::Strong) == Some(true)
-        } else if let Some(date) = &self.if_unmodified_since
-            && let Some((stat, _)) = existing
-        {
-            parse_date(date).is_none_or(|date| stat.mtime <= date)
-        } else {
-            true
+    /// Whether any of the fields concerns a `PUT`.
+    pub(super) fn concern_put(&self) -> bool {
+        self.if_match.is_some()
+            || self.if_none_match.is_some()
+            || self.if_unmodified_since.is_some()
+    }
+
+    /// Whether a list of tags is malformed: a `PUT` is refused for it.
+    pub(super) fn has_malformed_list(&self) -> bool {
+        [&self.if_match, &self.if_none_match].into_iter().flatten().any(|list| is_malformed(list))
+    }
+
+    /// Decides a `GET` or `HEAD`; `None` where no condition stands in its way.
+    fn decide(&self, target: &Target<'_>) -> Option<Decision> {
+        if self.if_match.as_ref().is_some_and(|list| is_malformed(list)) {
+            return Some(Decision::Malformed);
+        }
+        if !self.is_unchanged(target) {
+            return Some(Decision::PreconditionFailed);
+        }
+        let not_modified = match (&self.if_none_match, &self.if_modified_since, target) {
+            // A malformed list means nothing; the whole file is never wrong.
+            (Some(list), _, _) => is_listed(list, target, Comparison::Weak) == Some(true),
+            (None, Some(date), Target::File(stat, _)) => {
+                parse_date(date, now()).is_some_and(|date| stat.mtime <= date)
+            }
+            _ => false,
+        };
+        not_modified.then_some(Decision::NotModified)
+    }
+
+    /// `If-Match`, or else `If-Unmodified-Since`. The latter does not count where there is no date to compare.
+    fn is_unchanged(&self, target: &Target<'_>) -> bool {
+        match (&self.if_match, &self.if_unmodified_since, target) {
+            (Some(list), _, _) => is_listed(list, target, Comparison::Strong) == Some(true),
+            (None, Some(date), Target::File(stat, _)) => {
+                parse_date(date, now()).is_none_or(|date| stat.mtime <= date)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whether a `PUT` may replace what exists, or create a file where nothing does.
+impl Precondition for Conditions {
+    fn holds(&self, existing: &Existing) -> bool {
+        let etag;
+        let target = match existing {
+            Existing::Nothing => Target::Nothing,
+            Existing::Other => Target::Untagged,
+            Existing::File(version) => {
+                etag = Etag::of(version);
+                Target::File(&version.stat, &etag)
+            }
+        };
+        if !self.is_unchanged(&target) {
+            return false;
+        }
+        match &self.if_none_match {
+            None => true,
+            // A malformed list was meant to protect something.
+            Some(list) => is_listed(list, &target, Comparison::Weak) == Some(false),
         }
     }
 }
@@ -165,21 +211,21 @@ impl RangeSpec {
         }
     }
 
-    /// Offset and length of the part; `None` where no byte of a file of this size is in it.
-    ///
-    /// That is so for any range of an empty file: no `Content-Range` can describe nothing.
-    fn within(self, size: u64) -> Option<(u64, u64)> {
+    /// Decides about this range of a file of `size` bytes.
+    fn of_file(self, size: u64) -> Decision {
         let (offset, length) = match self {
             RangeSpec::From { first, last } => {
                 let end = last.map_or(size, |last| last.saturating_add(1).min(size));
                 (first, end.saturating_sub(first))
             }
+            // The last bytes of nothing are nothing. That can be satisfied, but `Content-Range` cannot express it.
+            RangeSpec::Suffix(1..) if size == 0 => return Decision::Full,
             RangeSpec::Suffix(length) => {
                 let length = length.min(size);
                 (size - length, length)
             }
         };
-        (length > 0).then_some((offset, length))
+        if length > 0 { Decision::Partial { offset, length } } else { Decision::Unsatisfiable }
     }
 }
 
@@ -194,21 +240,34 @@ fn parse_position(digits: &[u8]) -> Option<u64> {
     }))
 }
 
-/// The entity tag of a file: a strong one, since an upload never changes a file in place but puts
-/// a new one, with its own inode and time, where the old one was.
+/// The entity tag of a version of a file.
 pub(super) struct Etag {
     bytes: [u8; Etag::MAX],
     len: usize,
+    is_strong: bool,
 }
 
 impl Etag {
-    /// Two quotes, three hyphens, three numbers of 64 bits and one of 32.
-    const MAX: usize = 2 + 3 + 3 * 16 + 8;
+    /// `W/`, two quotes, five hyphens, four numbers of 64 bits and two of 32.
+    const MAX: usize = 2 + 2 + 5 + 4 * 16 + 2 * 8;
 
-    pub(super) fn of(stat: &Stat) -> Etag {
-        let mut etag = Etag { bytes: [0; Etag::MAX], len: 0 };
-        let numbers = [stat.mtime.cast_unsigned(), stat.mtime_nsec.into(), stat.size, stat.ino];
-        for (number, before) in numbers.into_iter().zip(*b"\"---") {
+    /// The tag to compare with.
+    pub(super) fn of(version: &Version) -> Etag {
+        let Version { stat, is_strong, .. } = *version;
+        let mut etag = Etag { bytes: [0; Etag::MAX], len: 0, is_strong };
+        if !is_strong {
+            etag.bytes[..2].copy_from_slice(b"W/");
+            etag.len = 2;
+        }
+        let numbers = [
+            stat.ino,
+            stat.size,
+            stat.mtime.cast_unsigned(),
+            stat.mtime_nsec.into(),
+            stat.ctime.cast_unsigned(),
+            stat.ctime_nsec.into(),
+        ];
+        for (number, before) in numbers.into_iter().zip(*b"\"-----") {
             etag.bytes[etag.len] = before;
             etag.len += 1 + push_hex(number, &mut etag.bytes[etag.len + 1..]);
         }
@@ -217,9 +276,20 @@ impl Etag {
         etag
     }
 
-    /// With its quotes.
+    /// The tag to send. `None` as long as the next change might leave it as it is.
+    pub(super) fn to_send(version: &Version) -> Option<Etag> {
+        version.is_settled.then(|| Etag::of(version))
+    }
+
+    /// As it is written in a field.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// The part with the quotes, which a weak tag shares with a strong one.
+    fn opaque(&self) -> &[u8] {
+        let tag = self.as_bytes();
+        if self.is_strong { tag } else { &tag[2..] }
     }
 }
 
@@ -230,12 +300,20 @@ enum Comparison {
     Weak,
 }
 
-/// Whether the list of tags, or `*`, covers the file, which has no tag where it does not exist.
-/// `None` where the list is malformed or empty.
-fn is_listed(list: &[u8], etag: Option<&Etag>, comparison: Comparison) -> Option<bool> {
+/// Whether a list of tags cannot be read, or is empty.
+fn is_malformed(list: &[u8]) -> bool {
+    is_listed(list, &Target::Nothing, Comparison::Weak).is_none()
+}
+
+/// Whether the list of tags, or `*`, covers the target. `None` where the list is malformed or empty.
+fn is_listed(list: &[u8], target: &Target<'_>, comparison: Comparison) -> Option<bool> {
     if list == b"*" {
-        return Some(etag.is_some());
+        return Some(!matches!(target, Target::Nothing));
     }
+    let etag = match target {
+        Target::File(_, etag) if etag.is_strong || comparison == Comparison::Weak => Some(*etag),
+        _ => None,
+    };
     let mut rest = list;
     let mut listed = None;
     loop {
@@ -251,7 +329,7 @@ fn is_listed(list: &[u8], etag: Option<&Etag>, comparison: Comparison) -> Option
         if !matches!(rest, [] | [b',', ..]) {
             return None;
         }
-        let equal = etag.is_some_and(|etag| etag.as_bytes() == tag);
+        let equal = etag.is_some_and(|etag| etag.opaque() == tag);
         let counts = !(weak && comparison == Comparison::Strong);
         listed = Some(listed == Some(true) || (equal && counts));
     }
@@ -272,20 +350,19 @@ fn take_tag(bytes: &[u8]) -> Option<(&[u8], bool, &[u8])> {
     Some((tag, weak, after))
 }
 
-/// `If-Range`: whether the client's part is of exactly this version.
-fn is_same_version(validator: &[u8], stat: &Stat, etag: &Etag) -> bool {
+/// `If-Range`: whether the client's part is certainly of exactly this version.
+fn is_same_version(validator: &[u8], version: &Version, etag: &Etag) -> bool {
+    if !version.is_strong {
+        return false;
+    }
     if let Some((tag, weak, after)) = take_tag(validator) {
         return !weak && after.is_empty() && tag == etag.as_bytes();
     }
-    // A date proves it only if the file cannot have changed again within the same second.
-    parse_date(validator).is_some_and(|date| date == stat.mtime && stat.mtime < now() - 1)
-}
-
-/// Seconds since the epoch of a date in any of the three forms of HTTP. A malformed one is to be
-/// ignored.
-fn parse_date(value: &[u8]) -> Option<i64> {
-    let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
-    i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+    // A client may send a date only if it got the file in a later second than the date's. If the inode has not changed
+    // after the second of the date, the client got this version; a time that was set back proves nothing.
+    let Stat { mtime, ctime, .. } = version.stat;
+    let now = now();
+    ctime == mtime && mtime < now - 1 && parse_date(validator, now) == Some(mtime)
 }
 
 #[cfg(test)]

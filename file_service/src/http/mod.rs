@@ -4,10 +4,14 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `text` | dates, numbers and names as text |
+//! | `text` | numbers and names as text, the characters of tokens |
+//! | `date` | dates, written and read |
 //! | `origin` | which pages may write |
 //! | `conditions` | conditional requests, ranges, entity tags |
+//! | `first_line` | which protocol a connection speaks |
 //! | `request` | the parser of a request header |
+//! | `chunked` | the decoder of a request body in chunks |
+//! | `media` | what a file is by its name, and whether a browser may show it |
 //! | `page` | a directory as a page and as JSON |
 //! | `response` | response headers, and short responses |
 //!
@@ -15,16 +19,23 @@
 //! played against each other (request smuggling), so whatever is malformed or has two readings is
 //! refused and the connection closes; nothing is repaired.
 
+mod chunked;
 mod conditions;
+mod date;
+mod first_line;
+mod media;
 mod origin;
 mod page;
 mod request;
 mod response;
 mod text;
 
-pub(crate) use conditions::Decision;
+pub(crate) use chunked::{Decoder, Part, Violation};
+pub(crate) use conditions::{CONDITION_FAILED, Decision};
+pub(crate) use first_line::{FirstLine, begins_http, begins_with_empty_line, first_line};
 pub(crate) use page::{ServerInfo, json, page};
-pub(crate) use request::{Expect, Method, Parsed, Request, View, is_request_line, parse};
+pub(crate) use request::{Body, Expect, Method, Parsed, Request, View, parse};
 pub(crate) use response::{
-    CONTINUE, write_document_header, write_error, write_file_header, write_options, write_stored,
+    CONTINUE, write_document_header, write_error, write_file_header, write_listing_decision,
+    write_options, write_stored,
 };

@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// What a browser sends about the page that a request comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PageOrigin {
-    /// The value of `Host`, empty where there is none.
+    /// The host and port of the target or else of `Host`, empty where there is none.
     pub(super) host: Vec<u8>,
     /// The value of `Origin`.
     pub(super) origin: Option<Vec<u8>>,

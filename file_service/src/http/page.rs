@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -13,9 +12,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::request::{Sort, View};
-use super::text::{push_text, push_url};
+use super::text::{push_name, push_text, write_to};
 use crate::human::{UtcDateTime, format_size};
-use crate::protocol::{RelPath, encode_name};
+use crate::protocol::{RelPath, push_url};
 use crate::store::{Entry, Kind};
 
 /// The media type of [`page`].
@@ -28,29 +27,33 @@ pub(super) const JSON_TYPE: &str = "application/json";
 const TEMPLATE: &str = include_str!("page.html");
 
 /// What the page may do: run its own script and use its own style, which are identified by their hashes, and
-/// talk to this server. Whatever a file name could smuggle into it is neither.
+/// talk to this server. Whatever a file name could smuggle into it is neither. A form may only lead to this server,
+/// which a form can ask for what a link can: `POST` is refused, and no form sends a `PUT`.
 pub(super) static PAGE_POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; img-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         source_hash(between(TEMPLATE, "<script>", "</script>")),
         source_hash(between(TEMPLATE, "<style>", "</style>")),
     )
 });
 
-/// What the pages of all directories of a server show of it.
+/// What the pages of a server show of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ServerInfo<'a> {
     /// The name of the model that serves, and its unit of concurrency.
     pub(crate) model: Option<(&'a str, &'a str)>,
     /// The largest upload in bytes; `None` where uploads are not taken.
     pub(crate) upload_limit: Option<u64>,
+    /// The `Host` by which the browser addressed the server, if it is known.
+    pub(crate) host: Option<&'a [u8]>,
 }
 
 /// Returns a directory as an HTML page.
 ///
 /// Links to entries are absolute, so that they hold whether or not the address of the page ends with a
-/// slash.
+/// slash. A program that follows every link fetches each entry once: other orders and downloads are behind
+/// buttons of forms.
 pub(crate) fn page(
     path: &RelPath,
     mut entries: Vec<Entry>,
@@ -90,6 +93,7 @@ pub(crate) fn page(
                 write_to(html, format_args!(" data-to=\"{base}\" data-most=\"{limit}\""));
             }
         }
+        "noscript" if server.upload_limit.is_some() => push_upload_hint(html, &base, server.host),
         "summary" => html.push_str(&summary(&entries)),
         "columns" => push_columns(html, view),
         "rows" => {
@@ -206,15 +210,15 @@ fn push_crumbs(html: &mut String, path: &RelPath, query: &str) {
         }
         html.push_str(query);
         html.push_str("\"><bdi>");
-        push_text(html, name);
+        push_name(html, name);
         html.push_str("</bdi></a></li>");
     }
     html.push_str("<li aria-current=\"page\"><bdi>");
-    push_text(html, if path.is_empty() { ROOT } else { &path[start..] });
+    push_name(html, if path.is_empty() { ROOT } else { &path[start..] });
     html.push_str("</bdi></li>");
 }
 
-/// The heads of the columns; a link sorts by its column, and the other way round if it is so already.
+/// The heads of the columns; a button sorts by its column, and the other way round if it is so already.
 fn push_columns(html: &mut String, view: View) {
     for (sort, key, title, descends) in [
         (Sort::Name, "name", "Name", false),
@@ -232,7 +236,13 @@ fn push_columns(html: &mut String, view: View) {
             write_to(html, format_args!(" aria-sort=\"{word}\""));
         }
         let order = if next_descends { "desc" } else { "asc" };
-        write_to(html, format_args!("><a href=\"?sort={key}&amp;order={order}\">{title}</a></th>"));
+        write_to(
+            html,
+            format_args!(
+                "><form><input type=\"hidden\" name=\"sort\" value=\"{key}\">\
+                 <button id=\"by-{key}\" name=\"order\" value=\"{order}\">{title}</button></form></th>"
+            ),
+        );
     }
 }
 
@@ -247,7 +257,7 @@ fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
         html.push_str(query);
     }
     html.push_str("\"><bdi>");
-    push_text(html, &entry.name);
+    push_name(html, &entry.name);
     html.push_str("</bdi></a></th>");
     if is_directory {
         html.push_str("<td></td>");
@@ -268,14 +278,24 @@ fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
         ),
     );
     if !is_directory {
-        html.push_str("<a class=\"get\" href=\"");
+        html.push_str("<button form=\"get\" name=\"download\" formaction=\"");
         html.push_str(base);
         push_url(html, &entry.name);
-        html.push_str("?download\" download aria-label=\"Download ");
+        html.push_str("\" aria-label=\"Download ");
         push_text(html, &entry.name);
-        html.push_str("\"></a>");
+        html.push_str("\"></button>");
     }
     html.push_str("</td></tr>\n");
+}
+
+/// Appends how to upload where no script runs: a command with the address of the directory.
+fn push_upload_hint(html: &mut String, base: &str, host: Option<&[u8]>) {
+    // A person may paste the command into a shell, which must find nothing to expand in it.
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(b);
+    let host = host.filter(|host| !host.is_empty() && host.iter().all(is_plain));
+    html.push_str("<noscript><p class=\"hint\">Without scripts, this page cannot upload. To upload a file into this folder: <code>curl -T FILE &quot;http://");
+    push_text(html, host.unwrap_or(b"HOST:PORT"));
+    write_to(html, format_args!("{base}&quot;</code></p></noscript>"));
 }
 
 /// `3 folders, 1 file, 4.5 MiB`.
@@ -321,11 +341,6 @@ fn source_hash(source: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(source)))
 }
 
-/// Writing to a `String` cannot fail.
-fn write_to(html: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = html.write_fmt(text);
-}
-
 /// `1,536 bytes`, for a tooltip.
 fn exact(bytes: u64) -> String {
     format!("{} byte{}", grouped(bytes), if bytes == 1 { "" } else { "s" })
@@ -344,15 +359,15 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns a directory as a JSON array of `{"name", "kind", "size", "mtime"}`, in the order of `entries`.
+/// Returns a directory as a JSON array of `{"name", "encoded", "kind", "size", "mtime"}`, in the order of `entries`.
 ///
-/// A JSON string holds only Unicode. A name that is UTF-8 stands as it is; one that is not stands
-/// percent-encoded as in the file protocol. A file whose name merely looks so encoded cannot be
-/// distinguished here; `LIST` encodes every name.
+/// A JSON string holds only Unicode, so `name` is for people: what is not UTF-8 is U+FFFD in it, and two entries may
+/// share a name. `encoded` is the exact name for a path or a URL, and no two entries share it.
 pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Item<'a> {
         name: Cow<'a, str>,
+        encoded: String,
         kind: &'static str,
         size: u64,
         mtime: i64,
@@ -362,15 +377,10 @@ pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
             Kind::File => ("file", entry.size),
             Kind::Directory => ("directory", 0),
         };
-        let name = match std::str::from_utf8(&entry.name) {
-            Ok(name) => Cow::Borrowed(name),
-            Err(_) => {
-                let mut encoded = Vec::with_capacity(3 * entry.name.len());
-                encode_name(&entry.name, &mut encoded);
-                Cow::Owned(String::from_utf8_lossy(&encoded).into_owned())
-            }
-        };
-        Item { name, kind, size, mtime: entry.mtime }
+        let mut encoded = String::with_capacity(entry.name.len());
+        push_url(&mut encoded, &entry.name);
+        let name = String::from_utf8_lossy(&entry.name);
+        Item { name, encoded, kind, size, mtime: entry.mtime }
     });
     let items: Vec<Item<'_>> = items.collect();
     // Strings and integers written to memory cannot fail.

@@ -1,9 +1,10 @@
 //! Request headers: where one ends, whether it is well formed, and what it asks for.
 
-use super::conditions::{self, Conditions, Decision, RangeSpec};
+use super::conditions::{self, Conditions, Decision, MALFORMED_LIST, RangeSpec};
 use super::origin::{self, PageOrigin};
+use super::text::is_token_char;
 use crate::protocol::{Code, RelPath};
-use crate::store::Stat;
+use crate::store::{Precondition, Version};
 
 /// The longest header: request line, fields and the empty line.
 const MAX_HEADER: usize = 16 * 1024;
@@ -16,7 +17,7 @@ const MAX_FIELDS: usize = 100;
 const INLINE_FIELDS: usize = 16;
 
 /// The longest request line, its CR and LF included.
-const MAX_REQUEST_LINE: usize = 8192;
+pub(super) const MAX_REQUEST_LINE: usize = 8192;
 
 /// What the bytes received so far amount to.
 #[derive(Debug)]
@@ -49,14 +50,18 @@ pub(crate) struct Request {
     pub(crate) path: Result<RelPath, Code>,
     /// Whether the client wants to send more requests on this connection.
     pub(crate) keep_alive: bool,
-    /// The length of the body, where it is given; there is no other kind of body.
-    pub(crate) length: Option<u64>,
+    /// Whether a body follows, and where it ends.
+    pub(crate) body: Body,
+    /// Whether the body is only a part of what the path names.
+    pub(crate) has_content_range: bool,
     /// What the client waits for before it sends the body.
     pub(crate) expect: Expect,
     /// Whether a directory is wanted as JSON rather than as a page.
     pub(crate) wants_json: bool,
     /// What the query asks for.
     pub(crate) view: View,
+    /// The host as the client names it, kept only for one that asks for `text/html` by name, as browsers do.
+    pub(crate) host: Option<Box<[u8]>>,
     /// The page that sent the request, if a browser names it. Boxed because few requests have one.
     page_origin: Option<Box<PageOrigin>>,
     /// The part of the file wanted; `None` also where the standard has the field ignored.
@@ -72,14 +77,25 @@ impl Request {
     }
 
     /// Decides the response to this `GET` or `HEAD` of a file.
-    pub(crate) fn decide(&self, stat: &Stat) -> Decision {
+    pub(crate) fn decide(&self, version: &Version) -> Decision {
         let range = self.range.filter(|_| self.method == Method::Get);
-        conditions::decide(range, self.conditions.as_deref(), stat)
+        conditions::decide(range, self.conditions.as_deref(), version)
     }
 
-    /// Whether this `PUT` may replace the existing file, or create it where none exists.
-    pub(crate) fn permits_put(&self, existing: Option<&Stat>) -> bool {
-        conditions::permits_put(self.conditions.as_deref(), existing)
+    /// Decides the response to this `GET` or `HEAD` of a directory.
+    pub(crate) fn decide_listing(&self) -> Decision {
+        conditions::decide_listing(self.conditions.as_deref())
+    }
+
+    /// Returns why the conditions of this `PUT` cannot be judged, unless they can.
+    pub(crate) fn malformed_condition(&self) -> Option<&'static str> {
+        let conditions = self.conditions.as_ref()?;
+        conditions.has_malformed_list().then_some(MALFORMED_LIST)
+    }
+
+    /// Takes out what must hold of the existing file for this `PUT` to land, if the request has such conditions.
+    pub(crate) fn take_precondition(&mut self) -> Option<Box<dyn Precondition>> {
+        Some(self.conditions.take().filter(|conditions| conditions.concern_put())?)
     }
 }
 
@@ -123,6 +139,17 @@ pub(crate) enum Method {
     Unknown,
 }
 
+/// How the end of a request's body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// There is no body.
+    None,
+    /// It has so many bytes.
+    Length(u64),
+    /// It comes in chunks, which a [`Decoder`](super::Decoder) takes apart.
+    Chunked,
+}
+
 /// What the client waits for before it sends the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
@@ -134,21 +161,12 @@ pub(crate) enum Expect {
     Other,
 }
 
-/// Whether the first line of a connection, without its LF, makes it an HTTP connection.
-///
-/// This only distinguishes the two protocols: [`parse`] checks the line.
-pub(crate) fn is_request_line(line: &[u8]) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    split_line(line).is_some_and(|line| {
-        is_token(line.method) && matches!(line.version, b"HTTP/1.0" | b"HTTP/1.1")
-    })
-}
-
 /// Reads one header. `input` begins with the first byte of a request line; it may end before the header
 /// does, or go on after it.
 ///
-/// Growing the input never turns [`Parsed::Invalid`] into anything else, so a violation is answered
-/// as soon as it can be seen.
+/// Lines are judged in their order, each when its end has come, and the limits at fixed positions. So the first
+/// violation decides, however much of the input is there, and growing the input never changes a
+/// [`Parsed::Invalid`].
 pub(crate) fn parse(input: &[u8]) -> Parsed {
     match parse_header(input) {
         Ok(Some((request, header_len))) => Parsed::Complete { request, header_len },
@@ -178,13 +196,13 @@ fn parse_header(input: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     let line = first[..lf].strip_suffix(b"\r").ok_or(BARE_LF)?;
     let (method, target, version_11) = parse_line(line)?;
 
-    let rest = &window[lf + 1..];
+    let (lines, then) = field_lines(&window[lf + 1..]);
     let mut few = [httparse::EMPTY_HEADER; INLINE_FIELDS];
     let mut many;
-    let outcome = match httparse::parse_headers(rest, &mut few) {
+    let outcome = match httparse::parse_headers(lines, &mut few) {
         Err(httparse::Error::TooManyHeaders) => {
             many = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
-            httparse::parse_headers(rest, &mut many)
+            httparse::parse_headers(lines, &mut many)
         }
         outcome => outcome,
     };
@@ -194,60 +212,64 @@ fn parse_header(input: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
         httparse::Error::HeaderValue => Refusal(400, "the value of a field is malformed"),
         _ => Refusal(400, "the head is malformed"),
     })?;
-    match status {
-        httparse::Status::Partial => {
-            all_lines_end_with_crlf(rest)?;
-            if window.len() == MAX_HEADER {
-                return Err(Refusal(431, "the head is longer than 16 KiB"));
-            }
-            Ok(None)
-        }
-        httparse::Status::Complete((taken, fields)) => {
-            all_lines_end_with_crlf(&rest[..taken])?;
+    match (status, then) {
+        (httparse::Status::Complete((taken, fields)), _) => {
             let request = Fields::collect(fields)?.into_request(method, target, version_11)?;
             Ok(Some((request, lf + 1 + taken)))
         }
+        (httparse::Status::Partial, AfterLines::BareLf) => Err(BARE_LF),
+        (httparse::Status::Partial, AfterLines::Rest) if window.len() == MAX_HEADER => {
+            Err(Refusal(431, "the head is longer than 16 KiB"))
+        }
+        (httparse::Status::Partial, AfterLines::Rest) => Ok(None),
     }
 }
 
-/// httparse takes a bare LF for the end of a line, and of the header.
-fn all_lines_end_with_crlf(bytes: &[u8]) -> Result<(), Refusal> {
+/// What follows the lines that [`field_lines`] returns.
+enum AfterLines {
+    /// A line that ends with a bare LF.
+    BareLf,
+    /// A line whose end is missing, or what comes after the header.
+    Rest,
+}
+
+/// Returns the complete lines that `bytes` begin with: up to the empty line, or to one that ends with a bare LF, which
+/// httparse would take for the end of a line.
+fn field_lines(bytes: &[u8]) -> (&[u8], AfterLines) {
+    let mut start = 0;
     for lf in memchr::memchr_iter(b'\n', bytes) {
-        if lf == 0 || bytes[lf - 1] != b'\r' {
-            return Err(BARE_LF);
+        match &bytes[start..lf] {
+            b"\r" => return (&bytes[..=lf], AfterLines::Rest),
+            [.., b'\r'] => start = lf + 1,
+            _ => return (&bytes[..start], AfterLines::BareLf),
         }
     }
-    Ok(())
+    (&bytes[..start], AfterLines::Rest)
 }
 
-/// The three fields of a request line, not yet judged.
-struct Line<'a> {
-    method: &'a [u8],
-    target: &'a [u8],
-    version: &'a [u8],
+/// Splits a request line into method, target and version. `None` unless there are exactly three fields, none empty, with
+/// one space between them.
+fn split_line(line: &[u8]) -> Option<[&[u8]; 3]> {
+    let mut rest = line.split(|&b| b == b' ');
+    let fields = [rest.next()?, rest.next()?, rest.next()?];
+    (rest.next().is_none() && !fields.contains(&&b""[..])).then_some(fields)
 }
 
-/// `None` unless there are exactly three fields, none empty, with one space between them.
-fn split_line(line: &[u8]) -> Option<Line<'_>> {
-    let mut fields = line.split(|&b| b == b' ');
-    let (method, target, version) = (fields.next()?, fields.next()?, fields.next()?);
-    let whole = fields.next().is_none() && ![method, target, version].contains(&&b""[..]);
-    whole.then_some(Line { method, target, version })
-}
-
+/// Returns the method, the target, and whether the version is 1.1 or a higher minor one.
 fn parse_line(line: &[u8]) -> Result<(Method, &[u8], bool), Refusal> {
     let malformed = Refusal(400, "the request line is malformed");
-    let Some(Line { method, target, version }) = split_line(line) else {
+    let Some([method, target, version]) = split_line(line) else {
         return Err(malformed);
     };
     if !is_token(method) || target.iter().any(u8::is_ascii_control) {
         return Err(malformed);
     }
     let version_11 = match version {
-        b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
+        // A higher minor version is answered as the highest that is spoken here.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => true,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            return Err(Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"));
+            return Err(Refusal(505, "only HTTP/1 is spoken here"));
         }
         _ => return Err(malformed),
     };
@@ -273,16 +295,21 @@ fn parse_target(method: Method, target: &[u8]) -> Result<RelPath, Code> {
     if target.starts_with(b"/") {
         return RelPath::decode(target);
     }
-    // The form for a proxy, which a server must understand as well. The host does not
-    // matter: this server has only one.
-    const SCHEME: &[u8] = b"http://";
-    let (scheme, rest) = target.split_at_checked(SCHEME.len()).ok_or(Code::BadPath)?;
-    let path = memchr::memchr(b'/', rest).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(path);
-    if !scheme.eq_ignore_ascii_case(SCHEME) || authority.is_empty() || !is_host(authority) {
+    let (authority, path) = split_absolute(target).ok_or(Code::BadPath)?;
+    // There may be a port without a host, which `is_host` allows, and RFC 9110, section 4.2.1, does not.
+    if authority.is_empty() || authority.starts_with(b":") || !is_host(authority) {
         return Err(Code::BadPath);
     }
     if path.is_empty() { Ok(RelPath::root()) } else { RelPath::decode(path) }
+}
+
+/// Splits a target in the form for a proxy, which a server must understand as well, behind its authority. `None` for any other
+/// form.
+fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    const SCHEME: &[u8] = b"http://";
+    let (scheme, rest) = target.split_at_checked(SCHEME.len())?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| rest.split_at(end))
 }
 
 impl View {
@@ -317,7 +344,8 @@ struct Fields<'a> {
     close: bool,
     keep_alive: bool,
     length: Option<u64>,
-    transfer_encoding: bool,
+    content_range: bool,
+    codings: Option<Vec<u8>>,
     expect_continue: bool,
     expect_other: bool,
     ranges: usize,
@@ -358,7 +386,9 @@ impl<'a> Fields<'a> {
                 return Err(Refusal(400, "two Content-Length fields differ"));
             }
         } else if is("Transfer-Encoding") {
-            self.transfer_encoding = true;
+            join(&mut self.codings, value);
+        } else if is("Content-Range") {
+            self.content_range = true;
         } else if is("Expect") {
             for token in list(value) {
                 let known = token.eq_ignore_ascii_case(b"100-continue");
@@ -389,23 +419,35 @@ impl<'a> Fields<'a> {
         if version_11 && self.host.is_none() {
             return Err(Refusal(400, "the Host field is missing"));
         }
-        if self.transfer_encoding {
-            return Err(match self.length {
-                Some(_) => Refusal(400, "both Content-Length and Transfer-Encoding"),
-                None => Refusal(501, "transfer codings are not served, send a Content-Length"),
-            });
-        }
+        let body = match (self.codings, self.length) {
+            (None, None) => Body::None,
+            (None, Some(length)) => Body::Length(length),
+            (Some(_), Some(_)) => {
+                return Err(Refusal(400, "both Content-Length and Transfer-Encoding"));
+            }
+            (Some(_), None) if !version_11 => {
+                return Err(Refusal(400, "HTTP/1.0 has no Transfer-Encoding"));
+            }
+            (Some(codings), None) => {
+                check_codings(&codings)?;
+                Body::Chunked
+            }
+        };
+        // The host in the target counts, and Host only where the target has none.
+        let host = split_absolute(target).map(|(authority, _)| authority).or(self.host);
         let page_origin = (self.origin.is_some() || self.site.is_some()).then(|| {
-            let host = self.host.unwrap_or_default().to_vec();
+            let host = host.unwrap_or_default().to_vec();
             Box::new(PageOrigin { host, origin: self.origin, site: self.site })
         });
         Ok(Request {
             method,
             path: parse_target(method, target),
             view: View::of(target),
+            host: host.filter(|_| self.accept.names_html()).map(Box::from),
             page_origin,
             keep_alive: !self.close && (version_11 || self.keep_alive),
-            length: self.length,
+            body,
+            has_content_range: self.content_range,
             expect: match (self.expect_other, self.expect_continue) {
                 (true, _) => Expect::Other,
                 // Interim answers came with 1.1; an older client would take one for the last.
@@ -431,6 +473,31 @@ fn join(kept: &mut Option<Vec<u8>>, value: &[u8]) {
     }
 }
 
+/// Refuses all transfer codings but a single `chunked`.
+fn check_codings(codings: &[u8]) -> Result<(), Refusal> {
+    let mut chunked = 0;
+    let mut others = 0;
+    let mut last_is_chunked = false;
+    for coding in list(codings) {
+        let name = coding.split(|&b| b == b';').next().unwrap_or_default().trim_ascii_end();
+        if !is_token(name) {
+            return Err(Refusal(400, "the Transfer-Encoding field is malformed"));
+        }
+        last_is_chunked = name.eq_ignore_ascii_case(b"chunked");
+        // It has no parameters.
+        if last_is_chunked && name.len() < coding.len() {
+            return Err(Refusal(400, "the Transfer-Encoding field is malformed"));
+        }
+        *if last_is_chunked { &mut chunked } else { &mut others } += 1;
+    }
+    match (last_is_chunked, chunked, others) {
+        (true, 1, 0) => Ok(()),
+        (true, 1, _) => Err(Refusal(501, "chunked is the only transfer coding served here")),
+        (true, ..) => Err(Refusal(400, "chunked is applied more than once")),
+        (false, ..) => Err(Refusal(400, "the last transfer coding is not chunked")),
+    }
+}
+
 /// The members of a comma-separated list, without the empty ones.
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
@@ -447,10 +514,9 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     (length <= i64::MAX as u64).then_some(length)
 }
 
-/// The characters of method names and field names.
+/// The form of method names and field names.
 fn is_token(word: &[u8]) -> bool {
-    let is_token_char = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    !word.is_empty() && word.iter().all(is_token_char)
+    !word.is_empty() && word.iter().copied().all(is_token_char)
 }
 
 /// `host [":" port]`, where the host may be empty. What it names is of no interest, but a strange
@@ -506,8 +572,11 @@ impl Accept {
     fn wants_json(&self) -> bool {
         let html = self.html.into_iter().flatten().next().unwrap_or(0);
         // Between a name and a wildcard of equal weight, the name is what was meant.
-        let named_html = self.html[0].is_some();
-        self.json > html || (self.json > 0 && self.json == html && !named_html)
+        self.json > html || (self.json > 0 && self.json == html && !self.names_html())
+    }
+
+    fn names_html(&self) -> bool {
+        self.html[0].is_some()
     }
 }
 

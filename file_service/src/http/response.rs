@@ -1,11 +1,13 @@
 //! Response headers, and whole responses where the body is a line of text.
 
-use super::conditions::{Decision, Etag};
+use super::conditions::{CONDITION_FAILED, Decision, Etag, MALFORMED_LIST};
+use super::date::{WRITABLE_DATES, http_date, now};
+use super::media::content_type;
 use super::page::{JSON_TYPE, PAGE_POLICY, PAGE_TYPE};
 use super::request::{Method, Request};
-use super::text::{http_date, now, push_decimal, push_url};
+use super::text::{end_line, field, push_decimal};
 use crate::protocol::RelPath;
-use crate::store::Stat;
+use crate::store::Version;
 
 /// The interim answer to a client that waits before it sends its body.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -20,34 +22,28 @@ pub(crate) fn write_file_header(
     out: &mut Vec<u8>,
     request: &Request,
     path: &RelPath,
-    stat: &Stat,
+    version: &Version,
     decision: &Decision,
     keep_alive: bool,
 ) {
     let is_head = request.method == Method::Head;
+    let size = version.stat.size;
     let (status, length) = match *decision {
-        Decision::Full => (200, stat.size),
+        Decision::Full => (200, size),
         Decision::Partial { length, .. } => (206, length),
         Decision::NotModified => {
             let now = begin_header(out, 304, keep_alive);
-            validators(out, stat, now);
+            validators(out, version, now);
             return end_line(out);
         }
-        Decision::PreconditionFailed => {
-            return write_text(
-                out,
-                412,
-                "the file is another version",
-                is_head,
-                keep_alive,
-                |_| (),
-            );
+        Decision::Malformed | Decision::PreconditionFailed => {
+            return write_failed_condition(out, decision, is_head, keep_alive);
         }
         Decision::Unsatisfiable => {
             let line = "the range is beyond the end of the file";
             return write_text(out, 416, line, is_head, keep_alive, |out| {
                 out.extend_from_slice(b"Content-Range: bytes */");
-                push_decimal(out, stat.size);
+                push_decimal(out, size);
                 end_line(out);
             });
         }
@@ -62,19 +58,43 @@ pub(crate) fn write_file_header(
         // A part is never empty, so there is a last byte.
         push_decimal(out, offset + (length - 1));
         out.push(b'/');
-        push_decimal(out, stat.size);
+        push_decimal(out, size);
         end_line(out);
     }
-    validators(out, stat, now);
+    validators(out, version, now);
     out.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n\r\n");
 }
 
+/// Appends the whole response to a `GET` or `HEAD` of a directory whose listing is not to be sent.
+pub(crate) fn write_listing_decision(
+    out: &mut Vec<u8>,
+    decision: &Decision,
+    is_head: bool,
+    keep_alive: bool,
+) {
+    match decision {
+        Decision::NotModified => write_header(out, 304, "", 0, keep_alive, &LISTING_CACHING),
+        _ => write_failed_condition(out, decision, is_head, keep_alive),
+    }
+}
+
+fn write_failed_condition(out: &mut Vec<u8>, decision: &Decision, is_head: bool, keep_alive: bool) {
+    let (status, line) = match decision {
+        Decision::Malformed => (400, MALFORMED_LIST),
+        _ => (412, CONDITION_FAILED),
+    };
+    write_text(out, status, line, is_head, keep_alive, |_| ());
+}
+
+/// Which form a listing has depends on `Accept`, and a directory may change at any time.
+const LISTING_CACHING: [(&str, &str); 2] = [("Vary", "Accept"), ("Cache-Control", "no-cache")];
+
 /// Appends the header of a directory, as JSON or as a page, of which `length` bytes follow.
 pub(crate) fn write_document_header(out: &mut Vec<u8>, length: u64, json: bool, keep_alive: bool) {
-    // Which form it is depends on `Accept`, and a directory may change at any time.
+    let [vary, cache_control] = LISTING_CACHING;
     let fields = [
-        ("Vary", "Accept"),
-        ("Cache-Control", "no-cache"),
+        vary,
+        cache_control,
         ("Referrer-Policy", "same-origin"),
         ("Content-Security-Policy", if json { "default-src 'none'" } else { &PAGE_POLICY }),
     ];
@@ -82,10 +102,22 @@ pub(crate) fn write_document_header(out: &mut Vec<u8>, length: u64, json: bool, 
     write_header(out, 200, media, length, keep_alive, &fields);
 }
 
-/// Appends the whole response to an upload that is in place, under a new name or an old one.
-pub(crate) fn write_stored(out: &mut Vec<u8>, created: bool, keep_alive: bool) {
-    let status = if created { 201 } else { 204 };
-    write_header(out, status, "", 0, keep_alive, &[]);
+/// Appends the whole response to an upload that is in place, under a new name or an old one, with the tag that
+/// the file has now, if that is known.
+pub(crate) fn write_stored(
+    out: &mut Vec<u8>,
+    created: bool,
+    version: Option<&Version>,
+    keep_alive: bool,
+) {
+    begin_header(out, if created { 201 } else { 204 }, keep_alive);
+    if created {
+        content_length(out, 0);
+    }
+    if let Some(version) = version {
+        etag(out, version);
+    }
+    end_line(out);
 }
 
 /// Appends the header of any other response that is not a refusal.
@@ -115,7 +147,7 @@ fn write_header(
 
 /// Appends a whole response that refuses a request, with `line` as the reason.
 ///
-/// 405 lists what is allowed instead.
+/// 405 lists what is allowed instead, and 503 says when to try again.
 pub(crate) fn write_error(
     out: &mut Vec<u8>,
     status: u16,
@@ -124,10 +156,10 @@ pub(crate) fn write_error(
     keep_alive: bool,
     read_only: bool,
 ) {
-    write_text(out, status, line, is_head, keep_alive, |out| {
-        if status == 405 {
-            field(out, "Allow", allowed(read_only));
-        }
+    write_text(out, status, line, is_head, keep_alive, |out| match status {
+        405 => field(out, "Allow", allowed(read_only)),
+        503 => field(out, "Retry-After", "1"),
+        _ => {}
     });
 }
 
@@ -183,132 +215,32 @@ fn begin_header(out: &mut Vec<u8>, status: u16, keep_alive: bool) -> i64 {
     now
 }
 
-/// Ends a field that was begun by hand, or a header.
-fn end_line(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\r\n");
-}
-
-/// One field. Control bytes are dropped from its value, so that none can end the field.
-fn field(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
-    end_line(out);
-}
-
 fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
     push_decimal(out, length);
     end_line(out);
 }
 
-/// The type of a file by its name, and whether a browser is to save it: `download`, or what it might run.
-fn content_type(out: &mut Vec<u8>, path: &RelPath, download: bool) {
-    let media = media_type(path);
-    out.extend_from_slice(b"Content-Type: ");
-    out.extend_from_slice(media.as_bytes());
-    if media.starts_with("text/") {
-        out.extend_from_slice(b"; charset=utf-8");
+fn validators(out: &mut Vec<u8>, version: &Version, now: i64) {
+    // A time in the future is sent as now, as RFC 9110 requires. One that no date can express is not sent, since
+    // another date would be compared wrongly.
+    let modified = version.stat.mtime.min(now);
+    if WRITABLE_DATES.contains(&modified) {
+        out.extend_from_slice(b"Last-Modified: ");
+        out.extend_from_slice(&http_date(modified));
+        end_line(out);
     }
-    end_line(out);
-    let is_harmless = is_harmless(media);
-    if download || !is_harmless {
-        disposition(out, path);
+    etag(out, version);
+}
+
+/// The tag, unless the file is too young for one.
+fn etag(out: &mut Vec<u8>, version: &Version) {
+    if let Some(etag) = Etag::to_send(version) {
+        out.extend_from_slice(b"ETag: ");
+        out.extend_from_slice(etag.as_bytes());
+        end_line(out);
     }
-    if !is_harmless {
-        // Where it is shown all the same, it has an origin of its own and runs nothing.
-        field(out, "Content-Security-Policy", "sandbox");
-    }
 }
-
-/// Whether a browser that follows the type runs nothing when it shows the file, or only ever saves it.
-///
-/// The list has the harmless types: a browser saves what is missing here instead of showing it.
-fn is_harmless(media: &str) -> bool {
-    const EXACT: &[&str] = &[
-        UNKNOWN_TYPE,
-        "application/gzip",
-        "application/json",
-        "application/pdf",
-        "application/zip",
-        "image/avif",
-        "image/bmp",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "image/x-icon",
-        "text/css",
-        "text/csv",
-        "text/javascript",
-        "text/markdown",
-        "text/plain",
-        "text/x-c",
-        "text/x-rust",
-        "text/x-toml",
-        "text/x-yaml",
-    ];
-    EXACT.contains(&media) || media.starts_with("audio/") || media.starts_with("video/")
-}
-
-/// Offers the file for saving under its own name: RFC 6266, with a plainer name for old programs where
-/// the own one is not plain.
-fn disposition(out: &mut Vec<u8>, path: &RelPath) {
-    let name = path.split().map_or(&b""[..], |(_, name)| name);
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b" ._-+,=@()[]".contains(&b);
-    let mut plain = String::with_capacity(name.len());
-    let text = String::from_utf8_lossy(name);
-    plain.extend(text.chars().map(|c| match u8::try_from(c) {
-        Ok(byte) if is_plain(byte) => c,
-        _ => '_',
-    }));
-    let mut value = format!("attachment; filename=\"{plain}\"");
-    if plain != text {
-        value.push_str("; filename*=UTF-8''");
-        push_url(&mut value, text.as_bytes());
-    }
-    field(out, "Content-Disposition", &value);
-}
-
-fn validators(out: &mut Vec<u8>, stat: &Stat, now: i64) {
-    out.extend_from_slice(b"Last-Modified: ");
-    // A time in the future is sent as now, as RFC 9110 requires.
-    out.extend_from_slice(&http_date(stat.mtime.min(now)));
-    out.extend_from_slice(b"\r\nETag: ");
-    out.extend_from_slice(Etag::of(stat).as_bytes());
-    end_line(out);
-}
-
-/// By the extension of the name; a leading dot begins none.
-fn media_type(path: &RelPath) -> &'static str {
-    let name = path.split().map_or(&b""[..], |(_, name)| name);
-    memchr::memrchr(b'.', name)
-        .filter(|&dot| dot > 0)
-        .and_then(|dot| std::str::from_utf8(&name[dot + 1..]).ok())
-        .and_then(|extension| {
-            COMMON_TYPES
-                .iter()
-                .find(|(common, _)| *common == extension)
-                .map(|&(_, media)| media)
-                .or_else(|| mime_guess::from_ext(extension).first_raw())
-        })
-        .unwrap_or(UNKNOWN_TYPE)
-}
-
-const UNKNOWN_TYPE: &str = "application/octet-stream";
-
-/// What mime_guess returns for the commonest extensions; its search through all of them
-/// takes half as long as everything else about a header.
-const COMMON_TYPES: [(&str, &str); 8] = [
-    ("txt", "text/plain"),
-    ("html", "text/html"),
-    ("bin", UNKNOWN_TYPE),
-    ("css", "text/css"),
-    ("js", "text/javascript"),
-    ("json", "application/json"),
-    ("png", "image/png"),
-    ("jpg", "image/jpeg"),
-];
 
 /// Returns the phrase next to the number. It may be empty, as it is for a status that is not used here.
 fn reason_phrase(status: u16) -> &'static str {

@@ -1,41 +1,11 @@
-//! Dates, numbers and names as the text of a response.
+//! Numbers and names as the text of a response, and the characters of a token in a request.
 
-use crate::human::UtcDateTime;
 use crate::protocol::percent_encode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt::{Arguments, Write};
 
-/// Seconds since the epoch.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`; times outside the years 1970 to 9999 are moved to the nearest
-/// end.
-pub(super) fn http_date(seconds: i64) -> [u8; 29] {
-    const LAST: i64 = 253_402_300_799;
-    const DAYS: &[u8; 21] = b"SunMonTueWedThuFriSat";
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let utc = UtcDateTime::from_unix(seconds.clamp(0, LAST));
-    let mut date = *b"Sun, 00 Jan 0000 00:00:00 GMT";
-    let day = usize::from(utc.weekday) * 3;
-    let month = usize::from(utc.month - 1) * 3;
-    date[0..3].copy_from_slice(&DAYS[day..day + 3]);
-    date[8..11].copy_from_slice(&MONTHS[month..month + 3]);
-    let (century, year) = ((utc.year / 100) as u8, (utc.year % 100) as u8);
-    let pairs = [
-        (5, utc.day),
-        (12, century),
-        (14, year),
-        (17, utc.hour),
-        (20, utc.minute),
-        (23, utc.second),
-    ];
-    for (at, number) in pairs {
-        date[at] = b'0' + number / 10;
-        date[at + 1] = b'0' + number % 10;
-    }
-    date
+/// Whether `byte` may stand in a token: the name of a method, of a field or of a transfer coding.
+pub(super) fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Without the machinery of `format!`, which would be a good part of the cost of a header.
@@ -53,60 +23,95 @@ pub(super) fn push_hex(number: u64, out: &mut [u8]) -> usize {
     digits
 }
 
-/// Encodes a path for an URL: all but the unreserved characters of RFC 3986 and the slashes between
-/// components, which also leaves nothing that means something in HTML.
-pub(super) fn push_url(url: &mut String, path: &[u8]) {
-    for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            url.extend(percent_encode(byte).map(char::from));
+/// Ends a field that was begun by hand, or a header.
+pub(super) fn end_line(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field. Control bytes are dropped from its value, so that none can end the field.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend(value.bytes().filter(|byte| !byte.is_ascii_control()));
+    end_line(out);
+}
+
+/// Appends a name as HTML text, which may stand in an attribute. U+FFFD replaces bytes that are not UTF-8, invisible
+/// characters and characters that change the order of the text around them.
+pub(super) fn push_text(html: &mut String, name: &[u8]) {
+    for char in String::from_utf8_lossy(name).chars() {
+        push_char(html, if is_hidden(char) { char::REPLACEMENT_CHARACTER } else { char });
+    }
+}
+
+/// Appends a name as the content of an HTML element, so that names which differ look different.
+///
+/// The text is that of [`push_text`]. `<i>`, which the style draws, marks each U+FFFD with what it stands for, and each
+/// space that is not a single ASCII space between two other characters.
+pub(super) fn push_name(html: &mut String, name: &[u8]) {
+    // The ends of a name count as spaces: a space next to them is as hard to see as one of two.
+    let mut after_space = true;
+    for chunk in name.utf8_chunks() {
+        let mut chars = chunk.valid().chars().peekable();
+        while let Some(char) = chars.next() {
+            let is_space = char.is_whitespace();
+            let ends_name = chunk.invalid().is_empty();
+            let before_space = chars.peek().map_or(ends_name, |next| next.is_whitespace());
+            if is_hidden(char) {
+                write_to(html, format_args!("<i data-is=\"U+{:04X}\">\u{fffd}</i>", char as u32));
+            } else if is_space && char != ' ' {
+                write_to(html, format_args!("<i title=\"U+{:04X}\">{char}</i>", char as u32));
+            } else if is_space && (after_space || before_space) {
+                html.push_str("<i> </i>");
+            } else {
+                push_char(html, char);
+            }
+            after_space = is_space;
+        }
+        if !chunk.invalid().is_empty() {
+            html.push_str("<i data-is=\"");
+            html.extend(
+                chunk.invalid().iter().flat_map(|&byte| percent_encode(byte)).map(char::from),
+            );
+            html.push_str("\">\u{fffd}</i>");
+            after_space = false;
         }
     }
 }
 
-/// Shows a name as HTML text. What is no UTF-8, what is invisible and what could change the order
-/// of the text around it becomes U+FFFD.
-pub(super) fn push_text(html: &mut String, name: &[u8]) {
-    for char in String::from_utf8_lossy(name).chars() {
-        match char {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '\u{61c}'
-            | '\u{200b}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => html.push(char::REPLACEMENT_CHARACTER),
-            char if char.is_control() => html.push(char::REPLACEMENT_CHARACTER),
-            char => html.push(char),
-        }
+fn push_char(html: &mut String, char: char) {
+    match char {
+        '&' => html.push_str("&amp;"),
+        '<' => html.push_str("&lt;"),
+        '>' => html.push_str("&gt;"),
+        '"' => html.push_str("&quot;"),
+        '\'' => html.push_str("&#39;"),
+        char => html.push(char),
     }
+}
+
+/// Whether a character is invisible or changes the order of the text around it. Joiners and variation selectors are
+/// not counted: scripts and emoji need them.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Writing to a `String` cannot fail.
+pub(super) fn write_to(text: &mut String, arguments: Arguments<'_>) {
+    let _ = text.write_fmt(arguments);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     proptest! {
-        #[test]
-        fn date_equals_that_of_httpdate(seconds in 0..253_402_300_800i64) {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds.cast_unsigned());
-            let expected = httpdate::fmt_http_date(time);
-            prop_assert_eq!(&http_date(seconds)[..], expected.into_bytes());
-        }
-
-        #[test]
-        fn any_time_has_a_date(seconds in any::<i64>()) {
-            http_date(seconds);
-        }
-
         #[test]
         fn hex_equals_that_of_format(number in any::<u64>(), shift in 0..64u32) {
             let number = number >> shift;

@@ -1,16 +1,33 @@
 //! The HTTP side of a session: what a request asks for, and the replies that only HTTP has.
 
-use super::body::{AfterReply, FileRange, PutRefusal, inline_length};
+use super::body::PutRefusal;
 use super::job::{FileWork, ListFormat};
-use super::{Protocol, ResponseOptions, Session};
-use crate::http::{self, Decision, Expect, Method, Parsed};
+use super::reply::{FileRange, inline_length};
+use super::{AfterReply, Framing, Protocol, ResponseOptions, Session};
+use crate::http::{self, Body, Decision, Decoder, Expect, Method, Parsed, begins_with_empty_line};
 use crate::protocol::{Code, RelPath};
-use crate::store::{Failure, Opened};
+use crate::store::{CoarseTime, Failure, Opened};
+use std::time::Instant;
 
 /// Room for the header of a reply, in bytes.
 const HEADER_CAPACITY: usize = 512;
 
 impl Session {
+    /// Drops one empty line before a request: some clients send one after a body, which is not part of that. Returns
+    /// whether more has arrived.
+    pub(super) fn skip_empty_line(&mut self) -> bool {
+        if !self.empty_line_skipped && begins_with_empty_line(self.input.data()) {
+            self.input.consume(2);
+            self.empty_line_skipped = true;
+            if self.input.is_empty() {
+                self.in_header = false;
+                self.input.shrink();
+                self.deadline = Instant::now() + self.service.settings().idle_timeout;
+            }
+        }
+        !self.input.is_empty()
+    }
+
     /// Takes one request off the input, if a whole header is there, and begins the reply.
     pub(super) fn take_http_request(&mut self) -> bool {
         match http::parse(self.input.data()) {
@@ -20,7 +37,7 @@ impl Session {
                 if let Some(trace) = &mut self.trace {
                     trace.begin_request(self.input.data());
                 }
-                let bytes = self.http_error(status, reason, ResponseOptions::default());
+                let bytes = self.http_error(status, reason, self.options_without_request());
                 self.reply(bytes, AfterReply::Close);
             }
             Parsed::Complete { request, header_len } => {
@@ -33,19 +50,19 @@ impl Session {
                     trace.begin_request(self.input.data());
                 }
                 self.input.consume(header_len);
-                self.answer_http(&request);
+                self.answer_http(request);
             }
         }
         true
     }
 
-    fn answer_http(&mut self, request: &http::Request) {
-        let length = request.length.unwrap_or(0);
+    fn answer_http(&mut self, request: http::Request) {
+        let has_body = !matches!(request.body, Body::None | Body::Length(0));
         let is_put = request.method == Method::Put;
         self.protocol = Protocol::Http(ResponseOptions {
             // Only an upload has a body worth reading; after any other one the framing is not trusted.
-            keep_alive: request.keep_alive && (is_put || length == 0),
-            is_last: !request.keep_alive && (is_put || length == 0),
+            keep_alive: request.keep_alive && (is_put || !has_body),
+            is_last: !request.keep_alive && (is_put || !has_body),
             is_head: request.method == Method::Head,
             json: request.wants_json,
         });
@@ -54,13 +71,15 @@ impl Session {
             return self.refuse_http(417, "unknown expectation");
         }
         if is_put {
-            return self.answer_put(request, length);
+            return self.answer_put(request);
         }
-        if length > self.service.settings().max_file_size {
+        if let Body::Length(length) = request.body
+            && length > self.service.settings().max_file_size
+        {
             return self.refuse(Code::TooLarge, true);
         }
         match request.method {
-            Method::Get | Method::Head => self.try_answer(|session| session.fetch(request)),
+            Method::Get | Method::Head => self.try_answer(|session| session.fetch(&request)),
             Method::Options => {
                 let mut bytes = Vec::new();
                 let keep_alive = self.response_options().keep_alive;
@@ -72,37 +91,56 @@ impl Session {
         }
     }
 
-    fn answer_put(&mut self, request: &http::Request, length: u64) {
-        if request.length.is_none() {
-            self.close_after_reply();
-            return self.refuse_http(411, "an upload needs a Content-Length");
-        }
-        let expects_continue = request.expect == Expect::Continue;
-        let path = match request.cross_origin_refusal(self.service.settings().host.as_deref()) {
-            Some(reason) => Err(PutRefusal::Http(403, reason)),
-            None => request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from),
+    fn answer_put(&mut self, mut request: http::Request) {
+        let settings = self.service.settings();
+        let framing = match request.body {
+            Body::Length(length) => Framing::Length(length),
+            Body::Chunked => Framing::Chunked(Decoder::new(settings.max_file_size)),
+            Body::None => {
+                self.close_after_reply();
+                return self.refuse_http(411, "an upload needs a Content-Length or chunks");
+            }
         };
-        self.begin_put(length, path, expects_continue, |store, path| {
-            request.permits_put(store.stat(path).as_ref())
-        });
+        let expects_continue = request.expect == Expect::Continue;
+        let path = if let Some(reason) = request.cross_origin_refusal(settings.host.as_deref()) {
+            Err(PutRefusal::Http(403, reason))
+        } else if request.has_content_range {
+            Err(PutRefusal::Http(400, "a part of a file cannot be stored, send all of it"))
+        } else if let Some(reason) = request.malformed_condition() {
+            Err(PutRefusal::Http(400, reason))
+        } else {
+            request.path.clone().and_then(RelPath::file).map_err(PutRefusal::from)
+        };
+        self.begin_put(framing, path, expects_continue, request.take_precondition());
     }
 
     /// Answers `GET` and `HEAD`.
     fn fetch(&mut self, request: &http::Request) -> Result<(), Failure> {
         let path = request.path.clone()?;
-        match self.service.store().open_any(&path)? {
+        let store = self.service.store();
+        let before = CoarseTime::now();
+        match store.open_any(&path)? {
             Opened::Directory(directory) => {
+                let decision = request.decide_listing();
+                if decision != Decision::Full {
+                    let ResponseOptions { is_head, keep_alive, .. } = self.response_options();
+                    let mut bytes = Vec::new();
+                    http::write_listing_decision(&mut bytes, &decision, is_head, keep_alive);
+                    self.reply(bytes, self.after_reply());
+                    return Ok(());
+                }
                 let format = if request.wants_json {
                     ListFormat::Json
                 } else {
-                    ListFormat::Page(request.view)
+                    ListFormat::Page { view: request.view, host: request.host.clone() }
                 };
                 self.offload(FileWork::List { path: path.directory(), directory, format });
                 Ok(())
             }
             Opened::File(file, stat) => {
                 let path = path.file()?;
-                let decision = request.decide(&stat);
+                let version = store.version(&file, stat, before);
+                let decision = request.decide(&version);
                 let (offset, remaining) = match decision {
                     Decision::Full => (0, stat.size),
                     Decision::Partial { offset, length } => (offset, length),
@@ -111,8 +149,10 @@ impl Session {
                 let remaining = if request.method == Method::Head { 0 } else { remaining };
                 let mut bytes = Vec::with_capacity(HEADER_CAPACITY + inline_length(remaining));
                 let keep_alive = self.response_options().keep_alive;
-                http::write_file_header(&mut bytes, request, &path, &stat, &decision, keep_alive);
-                self.reply_range(bytes, FileRange { file, offset, remaining })
+                http::write_file_header(
+                    &mut bytes, request, &path, &version, &decision, keep_alive,
+                );
+                self.reply_range(bytes, FileRange::new(file, offset, remaining))
             }
         }
     }
@@ -153,6 +193,12 @@ impl Session {
             bytes = document;
         }
         self.reply(bytes, self.after_reply());
+    }
+
+    /// Returns the options of a reply where no whole request is there. Whatever has the method `HEAD` gets no body.
+    pub(super) fn options_without_request(&self) -> ResponseOptions {
+        let is_head = self.input.data().starts_with(b"HEAD ");
+        ResponseOptions { is_head, ..ResponseOptions::default() }
     }
 
     fn response_options(&self) -> ResponseOptions {

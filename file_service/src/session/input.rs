@@ -17,6 +17,10 @@ impl InputBuffer {
         &self.bytes[self.start..self.end]
     }
 
+    pub(super) fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -51,6 +55,13 @@ impl InputBuffer {
     /// Adds the first `n` bytes of the free space to the data.
     pub(super) fn fill(&mut self, n: usize) {
         self.end += n;
+    }
+
+    /// Adds bytes that were read with something else.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.end);
+        self.bytes.extend_from_slice(bytes);
+        self.end = self.bytes.len();
     }
 
     /// Frees what an idle session does not need.

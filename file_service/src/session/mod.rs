@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `mod` | the phases of a conversation, the requests of the file protocol, closing |
 //! | `input` | the buffer of bytes that are not parsed yet |
-//! | `body` | replies, ranges of files, uploads |
+//! | `reply` | replies on their way out, ranges of files |
+//! | `body` | uploads on their way in |
 //! | `http` | the requests of HTTP |
 //! | `job` | file work that may take long |
 
@@ -18,18 +19,21 @@ mod body;
 mod http;
 mod input;
 mod job;
+mod reply;
 
 pub(crate) use job::listing;
 pub use job::{Job, Outcome};
 
-use crate::protocol::{BadRequest, Code, MAX_LINE, Request};
+use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
+use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
 use crate::service::Service;
-use crate::store;
+use crate::store::{self, Upload};
 use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
-use body::{AfterReply, FileRange, PutRefusal, Reply, RequestBody, inline_length, ok_line};
+use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
 use job::{FileWork, ListFormat};
+use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -113,6 +117,8 @@ pub struct Session {
     socket_drained: bool,
     /// The deadline is that of a request line or header that has begun.
     in_header: bool,
+    /// The empty line that may come before a request of HTTP has come.
+    empty_line_skipped: bool,
     protocol: Protocol,
     phase: Phase,
     deadline: Instant,
@@ -149,11 +155,56 @@ enum Phase {
     Receive(Box<RequestBody>),
     /// A job is to be handed out, or is out.
     Offloaded(Option<Job>),
+    /// A job is to be handed out again, after others have had their turn.
+    Retry(Job),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
     Linger,
     Closed,
+}
+
+/// Bytes on their way out, then perhaps a range of a file.
+#[derive(Debug)]
+struct Reply {
+    bytes: Vec<u8>,
+    sent: usize,
+    range: Option<FileRange>,
+    then: AfterReply,
+}
+
+/// What the session does when a reply is sent.
+#[derive(Debug)]
+enum AfterReply {
+    NextRequest,
+    Receive(Box<RequestBody>),
+    Close,
+}
+
+/// The body of a request on its way in.
+#[derive(Debug)]
+struct RequestBody {
+    framing: Framing,
+    sink: Sink,
+    /// Allocated by the first read that needs it.
+    buffer: Vec<u8>,
+}
+
+/// What of a body is still to come.
+#[derive(Debug)]
+enum Framing {
+    /// So many bytes.
+    Length(u64),
+    Chunked(Decoder),
+    /// Nothing.
+    Complete,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Store(Box<Upload>),
+    /// The reply is decided; the body is read to its end so that the connection stays usable.
+    Discard(Reply),
 }
 
 /// What one call of [`Session::advance`] may still do.
@@ -179,6 +230,7 @@ impl Session {
             input: InputBuffer::default(),
             socket_drained: false,
             in_header: false,
+            empty_line_skipped: false,
             protocol: Protocol::Unknown,
             phase: Phase::Request,
             deadline: Instant::now() + service.settings().idle_timeout,
@@ -249,6 +301,10 @@ impl Session {
                     Some(job) => Step::Offload(job),
                     None => Step::Wait(Interest::Read),
                 }),
+                Phase::Retry(_) => {
+                    self.retry();
+                    Break(Step::Yield)
+                }
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
@@ -268,14 +324,22 @@ impl Session {
     /// Ends a session whose deadline has passed: with a reply where the client can still understand one.
     pub fn expire(&mut self) {
         tracing::debug!(peer = %self.peer, "deadline passed");
+        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
+            // Those of the last request do not concern this reply.
+            self.protocol = Protocol::Http(self.options_without_request());
+        }
         match &self.phase {
             Phase::Request | Phase::Receive(_) => {
-                let reply = self.refusal(Code::Timeout, true);
+                let mut reply = self.refusal(Code::Timeout, true);
+                if self.holds_empty_line() {
+                    self.requests += 1;
+                    reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
+                }
                 self.phase = Phase::Reply(reply);
                 self.deadline = Instant::now() + LINGER;
             }
             Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
-            Phase::Offloaded(_) | Phase::Closed => {}
+            Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
         }
     }
 
@@ -297,6 +361,7 @@ impl Session {
             }
             if self.take_request() {
                 self.in_header = false;
+                self.empty_line_skipped = false;
                 self.requests += 1;
                 budget.requests -= 1;
                 return Continue(());
@@ -323,6 +388,11 @@ impl Session {
             transport.read(buffer)
         };
         match outcome {
+            // No HTTP follows any more, so the empty line is a request of the file protocol.
+            Ok(0) if self.holds_empty_line() => {
+                self.protocol = Protocol::File;
+                self.socket_drained = false;
+            }
             // What came before the end has been answered; the beginning of a request is not a request.
             Ok(0) => self.phase = Phase::Closed,
             Ok(n) => {
@@ -336,8 +406,15 @@ impl Session {
 
     /// Takes one request off the input, if it is complete, and begins the reply. Returns whether it was.
     fn take_request(&mut self) -> bool {
+        if matches!(self.protocol, Protocol::Unknown) {
+            self.protocol = match first_line(self.input.data()) {
+                FirstLine::Undecided => return false,
+                FirstLine::File => Protocol::File,
+                FirstLine::Http => Protocol::Http(ResponseOptions::default()),
+            };
+        }
         if matches!(self.protocol, Protocol::Http(_)) {
-            return self.take_http_request();
+            return self.skip_empty_line() && self.take_http_request();
         }
         let data = self.input.data();
         let line = match memchr::memchr(b'\n', &data[..data.len().min(MAX_LINE)]) {
@@ -351,11 +428,6 @@ impl Session {
                 return true;
             }
         };
-        if matches!(self.protocol, Protocol::Unknown) && crate::http::is_request_line(line) {
-            self.protocol = Protocol::Http(ResponseOptions::default());
-            return self.take_http_request();
-        }
-        self.protocol = Protocol::File;
         tracing::debug!(peer = %self.peer, request = %line.escape_ascii(), "request");
         if let Some(trace) = &mut self.trace {
             trace.begin_request(line);
@@ -365,6 +437,12 @@ impl Session {
         self.input.consume(length);
         self.answer(request);
         true
+    }
+
+    /// Whether an empty line has come first, and what follows it does not yet show whether it is a request.
+    fn holds_empty_line(&self) -> bool {
+        matches!((&self.phase, self.protocol), (Phase::Request, Protocol::Unknown))
+            && begins_with_empty_line(self.input.data())
     }
 
     /// Begins the reply to a request of the file protocol.
@@ -392,10 +470,11 @@ impl Session {
                 let rest = stat.size.checked_sub(offset).ok_or(Code::BadRange)?;
                 let length = length.map_or(rest, |length| length.min(rest));
                 let bytes = ok_line(length, inline_length(length));
-                session.reply_range(bytes, FileRange { file, offset, remaining: length })
+                session.reply_range(bytes, FileRange::new(file, offset, length))
             }),
             Ok(Request::Put { path, length }) => {
-                self.begin_put(length, path.map_err(PutRefusal::from), false, |_, _| true);
+                let path = path.map_err(PutRefusal::from);
+                self.begin_put(Framing::Length(length), path, false, None);
             }
         }
     }
@@ -500,4 +579,6 @@ impl Transport for ScriptedTransport<'_> {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn reset(&mut self) {}
 }

@@ -174,7 +174,7 @@ pub(super) fn a_line_too_long(subject: &Subject) {
         // No LF among the first 4,096 bytes, and nothing after them.
         long.clone(),
         format!("GET {long}\n"),
-        format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"),
+        format!("get /{long} HTTP/1.1\r\nHost: h\r\n\r\n"),
         format!("{}\r\n", &long[..4095]),
         format!("{endless}\nLIST\n"),
     ];
@@ -266,6 +266,8 @@ pub(super) fn mixed_http_stream() -> Vec<u8> {
     stream.extend(http_get("/a"));
     stream.extend(b"PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab\r\n");
     stream.extend(b"HEAD /up HTTP/1.1\r\nHost: h\r\n\r\n");
+    stream.extend(b"PUT /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.extend(b"1\r\na\r\n2;x\r\n\r\n\r\n0\r\n\r\n\r\nGET /up HTTP/1.1\r\nHost: h\r\n\r\n");
     stream.extend(b"GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     stream
 }
@@ -295,16 +297,83 @@ pub(super) fn every_split_gives_the_same_replies(subject: &Subject) {
 
 pub(super) fn every_split_gives_the_same_responses(subject: &Subject) {
     every_split(subject, &mixed_http_stream());
+    let server = subject.start(&[]);
+    fixture(&server);
+    for refusal in refusals() {
+        every_split_of(&server, refusal);
+    }
+    for refusal in refusals_by_limits() {
+        let whole = conversation(&server, |conn| conn.send(&refusal));
+        for size in [4096, 8191, 8192, 16_383, 16_384, 977, 61] {
+            let fed = conversation(&server, |conn| oracles::feed(conn, &refusal, size));
+            assert_eq!(fed, whole, "pieces of {size} of {}", show(&refusal));
+        }
+    }
+    assert_eq!(server.root().names(), ["a", "d", "d/x", "up"]);
+}
+
+/// Beginnings of conversations in either protocol that a refusal ends, and what comes after that.
+fn refusals() -> Vec<&'static [u8]> {
+    vec![
+        b"PUT x 01\nGET a\n",
+        b"\r\n",
+        b"\r\nGET a\nQUIT\n",
+        b"\r\n\r\nQUIT\n",
+        b"\r\nGET /none HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nPUT x 3\nabc",
+        b"GET / HTTP/1.1\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        // Two violations: the first one counts.
+        b"GET /a HTTP/1.1\r\nHost: h\n folded\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\nA : b\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\nA: \x01\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nA : b\nHost: h\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nA : b\r\nHost: h\n\r\n",
+        b"GET a HTTP/1.1\r\nHost: h\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\nHost: h\r\nA : b\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/9.9\r\nHost: h\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n",
+        b"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+        b"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\n0\r\n\r\n",
+    ]
+}
+
+/// The same, where a limit is near: these are too long to be cut everywhere.
+fn refusals_by_limits() -> Vec<Vec<u8>> {
+    let x = |length: usize| "x".repeat(length);
+    let head = "GET /a HTTP/1.1\r\nHost: h\r\n";
+    [
+        format!("{}\nQUIT\n", x(5000)),
+        format!("GET /{}\nQUIT\n", x(5000)),
+        format!("\r\nGET /{}\nQUIT\n", x(5000)),
+        format!("POST /{} HTTP/1.1\r\nPUT x 3\nabc", x(9000)),
+        format!("{head}{}\r\n", "X: y\r\n".repeat(101)),
+        format!("{head}{}A : b\r\n\r\n", "X: y\r\n".repeat(101)),
+        format!("{head}X: {}\r\n\r\n", x(17_000)),
+        format!("{head}X: {}\r\nA : b\r\n\r\n", x(17_000)),
+        format!("{head}X: {}\nA : b\r\n\r\n", x(10_000)),
+        format!("{head}A : b\r\nX: {}\r\n\r\n", x(17_000)),
+        format!("GET /a HTTP/1.1\r\nHost: h\n{}\r\n", "X: y\r\n".repeat(101)),
+    ]
+    .map(String::into_bytes)
+    .into()
 }
 
 fn every_split(subject: &Subject, stream: &[u8]) {
     let server = subject.start(&[]);
     fixture(&server);
-    let whole = conversation(&server, |conn| conn.send(stream));
+    every_split_of(&server, stream);
+}
+
+fn every_split_of(server: &Server, stream: &[u8]) {
+    let whole = conversation(server, |conn| conn.send(stream));
     assert!(!whole.is_empty());
     for at in 1..stream.len() {
         let (head, tail) = stream.split_at(at);
-        let split = conversation(&server, |conn| {
+        let split = conversation(server, |conn| {
             oracles::feed(conn, head, head.len());
             // The server may have closed already, if the tail holds nothing for it.
             let _ = conn.try_send(tail);
@@ -392,11 +461,17 @@ pub(super) fn the_first_line_decides(subject: &Subject) {
     refused(&mut conn, "GET /a HTTP/1.1", "bad-argument");
     conn.ask("PUT /a HTTP/1.1").code();
     conn.closed();
-    // Not quite HTTP is not HTTP.
-    for line in ["GET /a HTTP/2.0", "GET /a HTTP/1.2", "GET /a http/1.1", "GET /a HTTP/1.10"] {
+    // What does not end in a version of HTTP, or has nothing before that, is not HTTP.
+    for line in [
+        "GET /a http/1.1",
+        "GET /a HTTP/1.10",
+        "GET /a HTTP/2",
+        "GET /a HTTP/1.1 x",
+        "GET /a HTTP/1.1 ",
+    ] {
         refused(&mut server.connect(), line, "bad-argument");
     }
-    refused(&mut server.connect(), "GET /a HTTP/1.1 x", "bad-argument");
+    refused(&mut server.connect(), "GET HTTP/1.1", "not-found");
     assert_eq!(server.connect().http(http_get("/a")).expect(200).body, b"hello");
 }
 

@@ -1,16 +1,17 @@
 //! `GET` and `HASH`: what comes back, in which range, and from what.
 
 use std::fs;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{noise, refused};
+use super::{noise, refused, unprivileged};
 use crate::root::pattern;
 use crate::wire::{Conn, Reply};
 use crate::{Root, Subject};
 
 /// Sizes around every place where a server may change its way of sending.
-const SIZES: [usize; 14] = [
+pub(super) const SIZES: [usize; 14] = [
     0, 1, 2, 4095, 4096, 4097, 8192, 65_535, 65_536, 65_537, 131_072, 262_145, 1_048_576, 1_500_003,
 ];
 
@@ -158,16 +159,8 @@ pub(super) fn what_is_not_there(subject: &Subject) {
 }
 
 pub(super) fn what_is_forbidden(subject: &Subject) {
-    // The superuser may read everything, so the server runs as somebody else, from a copy of the
-    // binary that this user can reach.
-    let root = std::sync::Arc::new(Root::new());
-    let mut launch = subject.launch().root(&root);
-    if rustix::process::geteuid().is_root() {
-        root.open_to_all();
-        let copy = root.path().with_file_name("server");
-        fs::copy(subject.binary(), &copy).expect("a copy of the server");
-        launch = launch.binary(copy).user(65_534);
-    }
+    let root = Arc::new(Root::new());
+    let launch = unprivileged(subject, &root);
     root.write("file", "secret");
     root.write("closed/file", "secret");
     root.write("fixed/file", "open");
@@ -196,7 +189,7 @@ pub(super) fn what_is_forbidden(subject: &Subject) {
 }
 
 pub(super) fn a_full_disk(subject: &Subject) {
-    let root = std::sync::Arc::new(Root::new());
+    let root = Arc::new(Root::new());
     let mount = r#"mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@""#;
     let wrapper = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount];
     let mut wrapper: Vec<_> = wrapper.into_iter().map(std::ffi::OsString::from).collect();

@@ -5,21 +5,39 @@ use std::fs;
 use super::get::oddities;
 use super::{http_get, http_put, noise};
 use crate::wire::{Conn, Response, show};
-use crate::{Server, Subject, oracles};
+use crate::{Server, Subject, wait};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 /// A request without a body; `fields` are whole lines without their ends.
-fn request(method: &str, target: &str, fields: &[&str]) -> Vec<u8> {
+pub(super) fn request(method: &str, target: &str, fields: &[&str]) -> Vec<u8> {
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes()
 }
 
 /// The connection still speaks HTTP and is in step.
 #[track_caller]
-fn stays_http(conn: &mut Conn) {
+pub(super) fn stays_http(conn: &mut Conn) {
     conn.http(http_get("/surely-not-there")).expect(404);
+}
+
+/// Asks for a file until it has a tag, and returns the response and the tag.
+///
+/// A server may withhold the tag of a file that has just changed, since a file system may not be able to tell the next
+/// change from this one.
+#[track_caller]
+pub(super) fn tagged(conn: &mut Conn, target: &str) -> (Response, String) {
+    let mut found = None;
+    wait::eventually("an ETag", || {
+        let response = conn.http(http_get(target)).expect(200);
+        let tag = response.field("etag").map(str::to_string);
+        found = tag.map(|tag| (response, tag));
+        found.is_some()
+    });
+    let (response, tag) = found.expect("a response with a tag");
+    assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"'), "{tag}");
+    (response, tag)
 }
 
 pub(super) fn files(subject: &Subject) {
@@ -61,6 +79,8 @@ pub(super) fn head(subject: &Subject) {
     server.root().write("a.txt", noise(100_000));
     server.root().set_mtime("a.txt", 1_000_000_000);
     let mut conn = server.connect();
+    // From now on it keeps its tag.
+    tagged(&mut conn, "/a.txt");
     for target in ["/a.txt", "/", "/none"] {
         let undated = |mut response: Response| {
             response.fields.retain(|(name, _)| name != "date");
@@ -148,7 +168,16 @@ pub(super) fn ranges(subject: &Subject) {
         let told = format!("bytes */{size}");
         assert_eq!(response.field("content-range"), Some(told.as_str()), "{range}");
     }
-    conn.http(request("GET", "/empty", &["Range: bytes=0-"])).expect(416);
+    for range in ["0-", "0-0", "7-9", "-0"] {
+        let response = conn.http(request("GET", "/empty", &[&format!("Range: bytes={range}")]));
+        assert_eq!(response.expect(416).field("content-range"), Some("bytes */0"), "{range}");
+    }
+    // The last bytes of an empty file exist: all of them are none.
+    for range in ["-1", "-5", "-9223372036854775807"] {
+        let response = conn.http(request("GET", "/empty", &[&format!("Range: bytes={range}")]));
+        let response = response.expect(200);
+        assert_eq!((response.field("content-range"), &*response.body), (None, &b""[..]));
+    }
     // A field that is no range of bytes is as good as none.
     for range in ["bytes=x-y", "bytes=5-3", "lines=0-3", "bytes=", "bytes", "bytes=-", "bytes=+1-3"]
     {
@@ -156,55 +185,6 @@ pub(super) fn ranges(subject: &Subject) {
         assert!(response.expect(200).body == content, "{range}");
     }
     stays_http(&mut conn);
-}
-
-pub(super) fn conditional_requests(subject: &Subject) {
-    let server = subject.start(&[]);
-    server.root().write("a.txt", "hello");
-    server.root().set_mtime("a.txt", 1_000_000_000);
-    let mut conn = server.connect();
-    let fresh = conn.http(http_get("/a.txt")).expect(200);
-    let (then, before) = ("Sun, 09 Sep 2001 01:46:40 GMT", "Sun, 09 Sep 2001 01:46:39 GMT");
-    let later = "Mon, 10 Sep 2001 01:46:40 GMT";
-    assert_eq!(fresh.field("last-modified"), Some(then));
-    let tag = fresh.field("etag").expect("an ETag").to_string();
-    assert!(tag.trim_start_matches("W/").starts_with('"') && tag.ends_with('"'), "{tag}");
-    let same = format!("If-None-Match: {tag}");
-    let among = format!("If-None-Match: \"x\", {tag}");
-    let weak = format!("If-None-Match: W/{}", tag.trim_start_matches("W/"));
-    let since = |date: &str| format!("If-Modified-Since: {date}");
-    let other = "If-None-Match: \"other\"".to_string();
-    for (fields, status) in [
-        (vec![same.clone()], 304),
-        (vec![among], 304),
-        (vec![weak], 304),
-        (vec!["If-None-Match: *".into()], 304),
-        (vec![other.clone()], 200),
-        (vec![since(then)], 304),
-        (vec![since(later)], 304),
-        (vec![since(before)], 200),
-        (vec![since("some day")], 200),
-        // Where both are given, the tag decides.
-        (vec![other, since(later)], 200),
-        (vec![same.clone(), since(before)], 304),
-    ] {
-        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-        for method in ["GET", "HEAD"] {
-            let response = conn.http(request(method, "/a.txt", &fields));
-            assert_eq!(response.status, status, "{method} {fields:?}");
-            if status == 304 {
-                assert_eq!(response.field("etag"), Some(tag.as_str()));
-            }
-        }
-    }
-    // Another content, another tag, even within the same second.
-    drop(conn);
-    assert_eq!(server.connect().put("a.txt", "HELLO").ok(), b"");
-    let mut conn = server.connect();
-    server.root().set_mtime("a.txt", 1_000_000_001);
-    let changed = conn.http(request("GET", "/a.txt", &[&same])).expect(200);
-    assert_eq!(changed.body, b"HELLO");
-    assert_ne!(changed.field("etag"), Some(tag.as_str()));
 }
 
 pub(super) fn uploads(subject: &Subject) {
@@ -375,14 +355,8 @@ pub(super) fn folder_pages(subject: &Subject) {
     // Every link on the page leads to a file that holds its own name, or to a folder.
     let (mut files, mut folders) = (0, 0);
     for target in links(&html) {
-        let link = target.strip_suffix("?download").unwrap_or(&target);
         let response = conn.http(http_get(&target));
-        if link != target {
-            let offer = response.field("content-disposition").unwrap_or_default();
-            assert!(offer.starts_with("attachment;"), "{target}: {response:?}");
-            continue;
-        }
-        assert_eq!(response.status, 200, "the link {link:?} on {html}");
+        assert_eq!(response.status, 200, "the link {target:?} on {html}");
         if target.ends_with('/') || target == "/sub" {
             folders += 1;
             let html = String::from_utf8_lossy(&response.body).into_owned();
@@ -390,7 +364,7 @@ pub(super) fn folder_pages(subject: &Subject) {
         } else {
             files += 1;
             let name = String::from_utf8(response.body).expect("a name");
-            assert!(name == "plain.txt" || hostile.contains(&name.as_str()), "{link}: {name:?}");
+            assert!(name == "plain.txt" || hostile.contains(&name.as_str()), "{target}: {name:?}");
         }
     }
     assert_eq!((files, folders), (hostile.len() + 1, 1), "links on the page: {html}");
@@ -486,7 +460,7 @@ pub(super) fn folder_pages_are_confined(subject: &Subject) {
             "default-src 'none'",
             "connect-src 'self'",
             "base-uri 'none'",
-            "form-action 'none'",
+            "form-action 'self'",
             "frame-ancestors 'none'",
         ] {
             assert!(policy.split("; ").any(|other| other == part), "no {part} in {policy}");
@@ -808,6 +782,11 @@ pub(super) fn malformed_heads(subject: &Subject) {
         conn.response(true).expect(400);
         conn.closed();
     }
+    // No response to `HEAD` has a body.
+    let mut conn = server.connect();
+    conn.send(b"HEAD /a HTTP/1.1\r\n\r\n");
+    conn.response(false).expect(400);
+    conn.closed();
     assert_eq!(server.root().names(), ["a"]);
 }
 
@@ -816,10 +795,9 @@ pub(super) fn ambiguous_lengths(subject: &Subject) {
     let fields = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
-        "Transfer-Encoding: chunked",
         "Transfer-Encoding: identity",
         "Transfer-Encoding: gzip, chunked",
-        "transfer-encoding:chunked",
+        "Transfer-Encoding: chunked, chunked",
         "Content-Length: 5\r\nTransfer-Encoding: ",
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 0\r\nContent-Length: 5",
@@ -887,25 +865,26 @@ pub(super) fn targets_too_long(subject: &Subject) {
         let path = vec!["x".repeat(200); 50].join("/");
         format!("/{}", &path[..length - "GET / HTTP/1.1\r\n".len()])
     };
-    // As the first line it is not known to be HTTP.
-    let mut conn = server.connect();
-    conn.http(http_get(&target(4096))).expect(404);
-    // Later ones may be longer.
-    let response = conn.http(http_get(&target(8192)));
-    assert!(matches!(response.status, 400 | 404), "{response:?}");
-    if response.status == 404 {
-        stays_http(&mut conn);
-    }
-    drop(conn);
-    for length in [8193, 9000] {
+    // As the first line and as a later one.
+    for length in [4096, 4097, 8192] {
         let mut conn = server.connect();
-        conn.http(http_get("/none")).expect(404);
-        conn.http(http_get(&target(length))).expect(414);
+        for _ in 0..2 {
+            // Cut like this, the path may end in a slash.
+            let status = conn.http(http_get(&target(length))).status;
+            assert!(matches!(status, 400 | 404), "{length}: {status}");
+        }
     }
-    let mut conn = server.connect();
-    conn.send(http_get(&target(4097)));
-    assert_eq!(conn.reply().code(), "line-too-long");
-    conn.closed();
+    for length in [8193, 9000] {
+        for before in [&b""[..], &http_get("/none")] {
+            let mut conn = server.connect();
+            conn.send(before);
+            if !before.is_empty() {
+                conn.response(true).expect(404);
+            }
+            conn.http(http_get(&target(length))).expect(414);
+            conn.closed();
+        }
+    }
 }
 
 pub(super) fn one_store(subject: &Subject) {
@@ -939,17 +918,4 @@ pub(super) fn half_close(subject: &Subject) {
     // The unfinished request may be called malformed or be passed over.
     let rest = conn.rest();
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", show(&rest));
-}
-
-pub(super) fn a_file_that_shrinks(subject: &Subject) {
-    let server = subject.start(&[]);
-    let size = server.root().patterned("f", 24 << 20);
-    let mut conn = Conn::connect_narrow(server.address());
-    conn.send(http_get("/f"));
-    conn.bytes(100);
-    let file = fs::File::options().write(true).open(server.root().join("f")).expect("the file");
-    file.set_len(1000).expect("to shrink it");
-    conn.widen();
-    assert!(conn.drain() < size, "{size} bytes of a file that had shrunk");
-    assert!(oracles::until_read(&conn));
 }

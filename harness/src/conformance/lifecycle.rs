@@ -68,6 +68,7 @@ pub(super) fn every_option_at_once(subject: &Subject) {
     let server = subject.start(&[
         "--read-only",
         "--sync",
+        "--copy",
         "--max-connections",
         "100",
         "--max-file-size",

@@ -8,22 +8,31 @@
 //! each on a folder and a port of its own, so that cases may run side by side in any order. What
 //! the protocol leaves open, no case asserts.
 
+mod bodies;
+mod busy;
+mod conditions;
 mod deadlines;
+mod first_line;
 mod framing;
 mod get;
 mod http;
+mod landing;
 mod lifecycle;
 mod limits;
 mod list;
+mod page;
 mod paths;
 mod put;
+mod shrinking;
 
+use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
 use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
-use crate::{Server, Subject, oracles};
+use crate::{Launch, Root, Server, Subject, oracles};
 
 /// One rule, and how to hold a server against it.
 #[derive(Clone, Copy)]
@@ -130,7 +139,7 @@ catalogue! { $
         a_request_during_a_blocked_reply: Nothing,
         /// A stream of requests cut in two at every byte: the same replies.
         every_split_gives_the_same_replies: Nothing,
-        /// The same for HTTP.
+        /// The same for HTTP, and for whatever either protocol refuses.
         every_split_gives_the_same_responses: Nothing,
         /// Every byte read by itself: the same replies, in both protocols.
         one_byte_at_a_time: Nothing,
@@ -158,7 +167,7 @@ catalogue! { $
         hashes: Nothing,
         /// Folders, FIFOs, sockets and devices: `not-a-file` or `not-a-directory`, without blocking.
         only_regular_files_are_read: Nothing,
-        /// A file that shrinks while it is sent: a short body and the end, never padding.
+        /// A file that shrinks while it is sent: a short body, then the shorter file.
         a_file_that_shrinks: Nothing,
         /// A file that is replaced while it is sent: the old one, whole.
         a_file_that_is_replaced: Nothing,
@@ -168,6 +177,48 @@ catalogue! { $
         what_is_forbidden: Nothing,
         /// A full disk: `no-space`, 507; the old file stays, the room comes back.
         a_full_disk: PrivateMount,
+    }
+    first_line {
+        /// What is nearly HTTP is refused as HTTP; fields and body of a foreign page are not executed.
+        nearly_http_is_refused: Nothing,
+        /// HTTP/1.2 and above are answered as 1.1; other major versions are 505.
+        versions: Nothing,
+        /// First lines near 4,096 and 8,192 bytes, in either protocol.
+        long_lines: Nothing,
+        /// An empty line at the beginning: skipped before HTTP, else `bad-command`.
+        an_empty_line_at_the_beginning: Nothing,
+        /// One empty line before a later request of HTTP is skipped; a second one is 400.
+        an_empty_line_between_requests: Nothing,
+        /// An empty line that nothing follows is answered at the deadline of a header.
+        an_empty_line_and_nothing_else: Nothing,
+        /// An empty line behind a request of HTTP does not begin another.
+        an_empty_line_keeps_a_client_idle: Nothing,
+        /// Neither protocol turns into the other.
+        protocols_do_not_change: Nothing,
+        /// The host of an absolute target counts, not `Host`, for what a page may write.
+        the_host_in_the_target: Nothing,
+    }
+    bodies {
+        /// Chunked uploads of every size, in chunks of every size, with extensions and trailers.
+        chunked_uploads: Nothing,
+        /// A request behind a chunked body is the next one, however it is cut.
+        requests_behind_chunks: Nothing,
+        /// `Expect: 100-continue` before chunks.
+        chunks_on_demand: Nothing,
+        /// Malformed chunks: 400, closes, nothing stored, nothing behind them answered.
+        malformed_chunks: Nothing,
+        /// Chunks above `--max-file-size`: 413, closes, nothing stored.
+        chunks_above_the_limit: Nothing,
+        /// A refused chunked upload is read to its end.
+        refused_chunks_are_read_to_their_end: Nothing,
+        /// Chunks that end too early, or stop: nothing stored.
+        chunks_cut_short_leave_nothing: Nothing,
+        /// All other codings: 400 or 501, closes.
+        transfer_codings: Nothing,
+        /// A chunked body of another method is not executed.
+        chunks_of_other_methods: Nothing,
+        /// `PUT` with `Content-Range`: 400, the old content stays.
+        a_part_is_not_stored: Nothing,
     }
     list {
         /// Sizes, times, kinds, and the order of bytes.
@@ -237,6 +288,20 @@ catalogue! { $
         /// `--max-file-size` in bytes, KiB, MiB, GiB; 1 GiB without it.
         size_limits_have_suffixes: Nothing,
     }
+    shrinking {
+        /// 1 MiB, truncated while it is sent, in both protocols: short, and a reset.
+        a_truncated_download_is_reset: Nothing,
+        /// Whatever has not reached the socket when a file is truncated never makes a body whole.
+        what_is_held_back_is_not_padded: Nothing,
+        /// `--copy`: files of every size, truncated while they are sent: no byte that is not the file's.
+        copied_bytes_are_never_cleared: Nothing,
+        /// `--copy` changes nothing else: every size, every range.
+        copied_files_are_whole: Nothing,
+        /// Files whose size is a fiction: `not-a-file`, 409, and not listed; the log has the reason.
+        a_size_that_is_a_fiction: Nothing,
+        /// The same where such a file system is mounted below the root.
+        a_fiction_below_the_root: PrivateMount,
+    }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.
         idle: Nothing,
@@ -262,7 +327,7 @@ catalogue! { $
         http_head_of_a_dribbling_client: Nothing,
     }
     limits {
-        /// Above `--max-connections`: `busy` at once, unasked; the others are served.
+        /// Above `--max-connections`: `busy`, unasked; the others are served.
         more_clients_than_allowed: Clients(4),
         /// A refused client that talks before it listens reads `busy`, not a reset.
         busy_is_no_reset: Clients(2),
@@ -272,6 +337,8 @@ catalogue! { $
         descriptor_limits: Clients(6),
         /// No descriptors left: no spinning, everybody served or `busy`, full recovery.
         descriptors_run_out: Clients(100),
+        /// A spare descriptor that another use took away: clients are refused again as soon as one is free.
+        lost_spare_descriptor_is_regained: Clients(110),
         /// Hundreds of short connections: no zombies, no descriptors, no processes left.
         a_storm_of_short_connections: Nothing,
         /// Clients that vanish in mid-transfer: no death, nothing left.
@@ -292,6 +359,20 @@ catalogue! { $
         a_child_that_is_killed: ProcessPerClient,
         /// Children whose parent is killed end in bounded time.
         children_whose_parent_is_killed: ProcessPerClient,
+    }
+    busy {
+        /// HTTP: 503 with `Retry-After`, whole and without a reset, whatever follows the first line.
+        an_http_client_gets_503: Clients(2),
+        /// A first line of HTTP that comes in pieces, or in part: 503.
+        an_http_request_in_pieces: Clients(2),
+        /// A first line that is not HTTP, or none: the line of the file protocol.
+        others_get_the_line: Clients(2),
+        /// A client that sends nothing gets the line when the wait for a first line is over.
+        a_silent_client_gets_the_line: Clients(2),
+        /// Refused clients that are silent delay no other client, however many they are.
+        silent_clients_delay_no_other: Clients(2),
+        /// `curl` understands the refusal.
+        curl_shows_503: Clients(2),
     }
     lifecycle {
         /// The first line of output, and nothing before it.
@@ -340,8 +421,6 @@ catalogue! { $
         pipelining: Nothing,
         /// Single ranges: 206, 416, or ignored where they are none.
         ranges: Nothing,
-        /// `ETag`, `Last-Modified`, and 304.
-        conditional_requests: Nothing,
         /// `PUT` creates and replaces.
         uploads: Nothing,
         /// `PUT` refused: the status, and a conversation that stays in step.
@@ -374,18 +453,76 @@ catalogue! { $
         folders_as_json: Nothing,
         /// Malformed heads: 400, closes, nothing smuggled behind them is answered.
         malformed_heads: Nothing,
-        /// Ambiguous or malformed lengths, transfer encodings: 400 or 501, closes.
+        /// Ambiguous or malformed lengths and transfer codings: 400 or 501, closes.
         ambiguous_lengths: Nothing,
         /// More than 16 KiB or 100 fields: 431.
         heads_too_large: Nothing,
-        /// A later request line of more than 8,192 bytes: 414.
+        /// A request line of more than 8,192 bytes: 414.
         targets_too_long: Nothing,
         /// Both protocols work on the same files.
         one_store: Nothing,
         /// After the client's FIN every complete request is answered.
         half_close: Nothing,
-        /// A file that shrinks while it is sent: a short body and the end.
-        a_file_that_shrinks: Nothing,
+    }
+    conditions {
+        /// `ETag`, `Last-Modified`, and 304.
+        validators: Nothing,
+        /// A file that is replaced or rewritten, with its size and time put back: never an old tag again.
+        old_tags_stay_old: Nothing,
+        /// `If-Range` joins no two versions, neither by tag nor by date.
+        if_range_never_joins_versions: Nothing,
+        /// All three forms of dates, those before 1970, and second 60; what is no date is ignored.
+        all_forms_of_dates: Nothing,
+        /// `Last-Modified` before 1970 is the true one.
+        a_file_older_than_1970: Nothing,
+        /// `PUT` with a malformed list of entity tags: 400, and nothing is stored.
+        malformed_lists_of_tags: Nothing,
+        /// A listing exists and has no tag and no date.
+        listings: Nothing,
+        /// 400, 404 and 409 win over 412 and 304; these win over 416.
+        the_order_of_refusals: Nothing,
+    }
+    page {
+        /// A program that follows every link fetches each file and each folder once, without a query.
+        mirror_fetches_each_entry_once: Nothing,
+        /// Buttons sort and save; they need no script.
+        buttons_sort_and_save: Nothing,
+        /// JSON: `encoded` is distinct for each entry and leads to it by either protocol.
+        json_names_are_exact: Nothing,
+        /// Types registered in the last ten years, for files that run nothing.
+        types_follow_the_registry: Nothing,
+        /// The page marks odd spaces, invisible characters and bytes that are not UTF-8.
+        different_names_look_different: Nothing,
+        /// Where uploads are taken, the page shows how to upload to its address without scripts.
+        uploads_without_scripts_are_explained: Nothing,
+    }
+    landing {
+        /// Of two create-only uploads of one name the first to finish stays, and the other is 412.
+        create_only_uploads_race: Clients(2),
+        /// Of two uploads that replace one version the second to finish is 412.
+        replacements_of_one_version_race: Clients(2),
+        /// A file that is created, replaced or removed during an upload fails its condition.
+        changes_during_an_upload_count: Clients(4),
+        /// A name exists whatever has it, whether the server can read it or not.
+        existence_goes_by_name: Nothing,
+        /// A condition on a link is judged by the tag that `GET` returns for it.
+        a_link_has_the_tag_of_its_file: Nothing,
+        /// 400, 404 and 409 win over 412.
+        errors_come_before_conditions: Nothing,
+        /// The tag in the reply to a `PUT` is that of the stored file.
+        the_reply_to_an_upload_has_its_tag: Nothing,
+        /// Two servers on one root: no read-modify-write with `If-Match` is lost.
+        two_processes_lose_no_update: Nothing,
+        /// An upload waits for a lock, other clients do not, and then it lands.
+        a_held_lock_delays_only_its_uploads: Clients(3),
+        /// A lock that is held for the transfer timeout: `internal`, 500, and nothing left.
+        a_lock_kept_too_long_fails_the_upload: Nothing,
+        /// Without file locks uploads land, and no live upload is taken for a leftover.
+        uploads_land_without_locks: Clients(2),
+        /// A killed server's temporary behind a link is gone after the next start.
+        leftovers_behind_links_are_removed: Nothing,
+        /// The same below paths that no link's text can hold, where files can be replaced, too.
+        leftovers_below_long_paths_are_removed: Nothing,
     }
 }
 
@@ -429,6 +566,19 @@ fn said_to_the_end(server: &Server, bytes: impl AsRef<[u8]>) -> Conn {
         }
     }
     panic!("the server stops reading before all is sent, {ATTEMPTS} times");
+}
+
+/// A launch of the server on `root` as a user who may not read everything. For the superuser that is another user, with a
+/// copy of the binary that this user can reach.
+fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
+    let launch = subject.launch().root(root);
+    if !rustix::process::geteuid().is_root() {
+        return launch;
+    }
+    root.open_to_all();
+    let copy = root.path().with_file_name("server");
+    fs::copy(subject.binary(), &copy).expect("a copy of the server");
+    launch.binary(copy).user(65_534)
 }
 
 /// The connection is still there and in step: the next reply is the one to the next request.

@@ -102,6 +102,10 @@ impl Transport for Queues {
     fn finish(&mut self) -> io::Result<()> {
         self.to.send(b"", 0, Wait::AtMost(self.timeout)).map_err(would_block)
     }
+
+    fn reset(&mut self) {
+        let _ = self.finish(); // a queue has no other end; the reply is short
+    }
 }
 
 /// A stream over a connected socket.
@@ -146,6 +150,10 @@ impl Transport for Socket {
 
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
+    }
+
+    fn reset(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{Cli, CliError, lock_file, progress_line, report_swept};
 use crate::Format;
 use labs::build::{self, BuildError};
-use labs::grader::{CheckResult, become_subreaper, grade, interrupted};
+use labs::grader::{CheckResult, TerminationSignals, become_subreaper, grade, interrupted};
 use labs::lab::Lab;
+use labs::manifest::CheckInfo;
 use labs::report::{self, LabReport, Status};
 use labs::student::Folder;
 use labs::watch::Watch;
@@ -13,6 +14,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// A student's programs, ready to be graded.
+struct Built {
+    /// A copy: an editor may build while a check runs.
+    programs: TempDir,
+    _lock: File,
+}
 
 impl Cli {
     pub(super) fn test(
@@ -55,7 +64,14 @@ impl Cli {
         loop {
             // What is saved from here on is in the next run.
             watch.mark_seen();
-            match self.build_and_grade(lab, None, fresh_seed()) {
+            let built = self.build(lab);
+            // During a build a signal ends the command at once. From here to the next build it ends the watch in order.
+            let signals = TerminationSignals::block()?;
+            let graded = built.and_then(|built| match built {
+                Ok(built) => self.run_checks(lab, None, fresh_seed(), built).map(Ok),
+                Err(errors) => Ok(Err(errors)),
+            });
+            match graded {
                 Ok(Ok(graded)) => {
                     let result = LabReport { lab, graded };
                     match &before {
@@ -73,7 +89,9 @@ impl Cli {
                 Err(problem) => return Err(problem),
             }
             io::stdout().flush()?;
-            if !watch.wait_for_change()? {
+            watch.wait_for_change(&signals)?;
+            drop(signals);
+            if interrupted().is_some() {
                 break;
             }
         }
@@ -149,21 +167,16 @@ impl Cli {
         only: Option<&str>,
         seed: u64,
     ) -> Result<Result<Vec<CheckResult>, String>, CliError> {
-        let wanted: Vec<_> = lab
-            .manifest
-            .checks
-            .iter()
-            .filter(|check| only.is_none_or(|only| check.id.contains(only)))
-            .collect();
-        if wanted.is_empty() {
-            let ids: Vec<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
-            let only = only.unwrap_or_default();
-            return Err(CliError::Usage(format!(
-                "no check is called {only}; there are {}",
-                ids.join(", ")
-            )));
+        wanted(lab, only)?; // before the build, which takes long
+        match self.build(lab)? {
+            Ok(built) => self.run_checks(lab, only, seed, built).map(Ok),
+            Err(errors) => Ok(Err(errors)),
         }
-        let _lock = lock(&self.folder, lab)?;
+    }
+
+    /// Builds; returns the compiler's errors if it does not compile.
+    fn build(&self, lab: &Lab) -> Result<Result<Built, String>, CliError> {
+        let lock = lock(&self.folder, lab)?;
         report_swept();
         self.prepare(lab)?;
         let package = self.folder.package(lab);
@@ -179,24 +192,40 @@ impl Cli {
             .and_then(|program| program.parent())
             .ok_or_else(|| CliError::GraderError("the package has no program".into()))?
             .to_owned();
-        // A copy: an editor may build while a check runs.
         let programs = tempfile::Builder::new().prefix(&sweep::name()).tempdir()?;
         for name in built.programs.keys() {
             fs::copy(binaries.join(name), programs.path().join(name))?;
         }
+        Ok(Ok(Built { programs, _lock: lock }))
+    }
+
+    /// Runs the checks and records their results.
+    fn run_checks(
+        &self,
+        lab: &Lab,
+        only: Option<&str>,
+        seed: u64,
+        built: Built,
+    ) -> Result<Vec<CheckResult>, CliError> {
+        // Between two checks as well: a signal ends the command after the copy of the programs is removed.
+        let signals = TerminationSignals::block()?;
+        let Built { programs, _lock } = built;
         become_subreaper()?;
+        let wanted = wanted(lab, only)?;
         let mut all = Vec::new();
         for (at, check) in wanted.iter().enumerate() {
             progress_line(&format!("{}/{} {}", at + 1, wanted.len(), check.id));
             all.push(grade(lab, check, programs.path(), seed));
-            if let Some(signal) = interrupted() {
+            if signals.arrived()
+                && let Some(signal) = interrupted()
+            {
                 progress_line("");
                 return Err(CliError::Interrupted(signal));
             }
         }
         progress_line("");
         self.remember(lab, &all)?;
-        Ok(Ok(all))
+        Ok(all)
     }
 
     fn remember(&self, lab: &Lab, graded: &[CheckResult]) -> Result<(), CliError> {
@@ -209,6 +238,25 @@ impl Cli {
         known.best = known.best.max(result.points().0);
         Ok(self.folder.save_progress(&progress)?)
     }
+}
+
+/// Returns the checks whose name contains `only`; all, if that is `None`.
+fn wanted<'l>(lab: &'l Lab, only: Option<&str>) -> Result<Vec<&'l CheckInfo>, CliError> {
+    let wanted: Vec<_> = lab
+        .manifest
+        .checks
+        .iter()
+        .filter(|check| only.is_none_or(|only| check.id.contains(only)))
+        .collect();
+    if wanted.is_empty() {
+        let ids: Vec<&str> = lab.manifest.checks.iter().map(|check| &check.id[..]).collect();
+        let only = only.unwrap_or_default();
+        return Err(CliError::Usage(format!(
+            "no check is called {only}; there are {}",
+            ids.join(", ")
+        )));
+    }
+    Ok(wanted)
 }
 
 /// Keeps a second grader away, which would use the same files and take this one's processes for a student's.

@@ -31,9 +31,7 @@ pub use crate::context::Finding;
 pub use contain::become_subreaper;
 pub(crate) use load::BUSY;
 pub use outcome::{CheckResult, Outcome};
-pub(crate) use signals::TerminationSignals;
-pub use signals::interrupted;
-
+pub use signals::{TerminationSignals, interrupted};
 pub use worker::run_worker;
 
 use crate::lab::Lab;

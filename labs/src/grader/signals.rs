@@ -14,7 +14,8 @@ pub fn interrupted() -> Option<Signal> {
 }
 
 /// The signals that ask to end, blocked while there is something to clean up.
-pub(crate) struct TerminationSignals {
+#[derive(Debug)]
+pub struct TerminationSignals {
     queue: SignalFd,
     before: SigSet,
 }
@@ -24,8 +25,12 @@ impl TerminationSignals {
         SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
     }
 
-    /// Keeps them from being delivered to this thread until the value is dropped.
-    pub(crate) fn block() -> io::Result<TerminationSignals> {
+    /// Keeps them from being delivered to this thread until the value is dropped. Guards may be nested.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a descriptor.
+    pub fn block() -> io::Result<TerminationSignals> {
         let signals = TerminationSignals::set();
         let queue = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let before = SigSet::thread_get_mask()?;
@@ -34,7 +39,7 @@ impl TerminationSignals {
     }
 
     /// Whether one has arrived.
-    pub(crate) fn arrived(&self) -> bool {
+    pub fn arrived(&self) -> bool {
         if let Ok(Some(signal)) = self.queue.read_signal() {
             INTERRUPTED.store(signal.ssi_signo as i32, Ordering::Relaxed);
         }

@@ -34,7 +34,7 @@ const MALFORMED: Header = Header {
 };
 
 /// The length of the header that `bytes` begin with, if its end is there. A server without room refuses a
-/// client in the file protocol, whatever the client speaks.
+/// client that has not sent anything yet in the file protocol, whatever the client speaks.
 pub(super) fn end(codec: &Codec, bytes: &[u8]) -> Option<usize> {
     match codec.protocol {
         Protocol::Http if !bytes.starts_with(b"ERR ") => {

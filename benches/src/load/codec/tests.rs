@@ -99,7 +99,9 @@ fn replies_of_http() {
     http(Some(&GET), &after, &[(Ok(()), false)]);
     let refused = b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n";
     http(Some(&GET), refused, &[(Err(ErrorKind::Refused), false)]);
-    // No room comes before the protocol of a connection is codec.
+    let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 3\r\nRetry-After: 1\r\n\r\nno\n";
+    http(Some(&GET), busy, &[(Err(ErrorKind::Busy), true)]);
+    // A server without room need not wait for the first line of a client.
     http(Some(&GET), b"ERR busy full\n", &[(Err(ErrorKind::Busy), true)]);
     http(None, b"ERR busy full\n", &[(Err(ErrorKind::Busy), true)]);
     http(Some(&GET), b"SSH-2.0\r\n\r\n", &[(Err(ErrorKind::Malformed), true)]);

@@ -1,5 +1,7 @@
+use super::super::date::http_date;
 use super::super::request::{Parsed, Request, parse};
 use super::*;
+use crate::store::Existing;
 use proptest::prelude::*;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -8,12 +10,31 @@ const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
-fn stat(size: u64) -> Stat {
-    Stat { size, mtime: MTIME, mtime_nsec: 500, ino: 42 }
+/// A file that has not changed since it was written.
+fn version(size: u64) -> Version {
+    Version::settled(size, MTIME)
+}
+
+/// Whether a `PUT` with these fields may land where this exists.
+fn permits_put(fields: &[(&str, &str)], existing: Existing) -> bool {
+    request("PUT", fields).take_precondition().is_none_or(|condition| condition.holds(&existing))
+}
+
+fn with_mtime(mtime: i64) -> Version {
+    let version = version(100);
+    Version { stat: Stat { mtime, ..version.stat }, ..version }
+}
+
+fn weak() -> Version {
+    Version { is_strong: false, ..version(100) }
+}
+
+fn tag_of(version: &Version) -> String {
+    String::from_utf8(Etag::of(version).as_bytes().to_vec()).unwrap()
 }
 
 fn tag() -> String {
-    String::from_utf8(Etag::of(&stat(100)).as_bytes().to_vec()).unwrap()
+    tag_of(&version(100))
 }
 
 fn request(method: &str, fields: &[(&str, &str)]) -> Request {
@@ -28,7 +49,7 @@ fn request(method: &str, fields: &[(&str, &str)]) -> Request {
 
 /// What is decided about a file of 100 bytes.
 fn get(fields: &[(&str, &str)]) -> Decision {
-    request("GET", fields).decide(&stat(100))
+    request("GET", fields).decide(&version(100))
 }
 
 fn partial(offset: u64, length: u64) -> Decision {
@@ -37,11 +58,76 @@ fn partial(offset: u64, length: u64) -> Decision {
 
 #[test]
 fn tag_depends_on_the_version() {
-    assert_eq!(tag(), format!("\"{MTIME:x}-1f4-64-2a\""));
-    let zero = Etag::of(&Stat { size: 0, mtime: 0, mtime_nsec: 0, ino: 0 });
-    assert_eq!(zero.as_bytes(), b"\"0-0-0-0\"");
-    let largest = Stat { size: u64::MAX, mtime: -1, mtime_nsec: u32::MAX, ino: u64::MAX };
-    assert_eq!(Etag::of(&largest).as_bytes().len(), Etag::MAX);
+    assert_eq!(tag(), format!("\"2a-64-{MTIME:x}-1f4-{MTIME:x}-258\""));
+    let same = version(100);
+    let Version { stat, .. } = same;
+    for other in [
+        Stat { size: 101, ..stat },
+        Stat { mtime: MTIME + 1, ..stat },
+        Stat { mtime_nsec: 501, ..stat },
+        Stat { ctime: MTIME + 1, ..stat },
+        Stat { ctime_nsec: 601, ..stat },
+        Stat { ino: 43, ..stat },
+    ] {
+        assert_ne!(tag_of(&Version { stat: other, ..same }), tag(), "{other:?}");
+    }
+    // A device may have another number after the next start.
+    assert_eq!(tag_of(&Version { stat: Stat { mount: None, ..stat }, ..same }), tag());
+}
+
+#[test]
+fn tag_has_room_for_any_number() {
+    let none = Stat {
+        size: 0,
+        mtime: 0,
+        mtime_nsec: 0,
+        ctime: 0,
+        ctime_nsec: 0,
+        ino: 0,
+        mount: None,
+        is_linked: false,
+    };
+    assert_eq!(tag_of(&Version { stat: none, ..version(0) }), "\"0-0-0-0-0-0\"");
+    let most = Stat {
+        size: u64::MAX,
+        mtime: -1,
+        mtime_nsec: u32::MAX,
+        ctime: -1,
+        ctime_nsec: u32::MAX,
+        ino: u64::MAX,
+        ..none
+    };
+    assert_eq!(Etag::of(&Version { stat: most, ..weak() }).as_bytes().len(), Etag::MAX);
+}
+
+#[test]
+fn unsettled_tag_is_compared_not_sent() {
+    let young = Version { is_settled: false, ..version(100) };
+    assert!(Etag::to_send(&young).is_none());
+    assert_eq!(tag_of(&young), tag());
+    assert_eq!(
+        Etag::to_send(&version(100)).map(|etag| etag.as_bytes().to_vec()),
+        Some(tag().into())
+    );
+    let request = request("GET", &[("If-None-Match", &tag())]);
+    assert_eq!(request.decide(&young), Decision::NotModified);
+}
+
+#[test]
+fn weak_tag_matches_weakly_only() {
+    let (weak, tag) = (weak(), tag());
+    let sent = tag_of(&weak);
+    assert_eq!(sent, format!("W/{tag}"));
+    let decide = |fields: &[(&str, &str)]| request("GET", fields).decide(&weak);
+    for tag in [&sent, &tag] {
+        assert_eq!(decide(&[("If-None-Match", tag)]), Decision::NotModified);
+        assert_eq!(decide(&[("If-Match", tag)]), Decision::PreconditionFailed);
+        assert_eq!(decide(&[("Range", "bytes=0-1"), ("If-Range", tag)]), Decision::Full);
+        assert!(!permits_put(&[("If-Match", tag)], Existing::File(weak)));
+        assert!(!permits_put(&[("If-None-Match", tag)], Existing::File(weak)));
+    }
+    assert_eq!(decide(&[("If-Match", "*")]), Decision::Full);
+    assert_eq!(decide(&[("Range", "bytes=0-1"), ("If-Range", AT)]), Decision::Full);
 }
 
 #[test]
@@ -83,19 +169,27 @@ fn range_is_cut_to_the_file() {
     ] {
         assert_eq!(get(&[("Range", value)]), decision, "{value:?}");
         let head = request("HEAD", &[("Range", value)]);
-        assert_eq!(head.decide(&stat(100)), Decision::Full, "only GET has ranges");
+        assert_eq!(head.decide(&version(100)), Decision::Full, "only GET has ranges");
     }
     assert_eq!(get(&[("Range", "bytes=0-1"), ("Range", "bytes=2-3")]), Decision::Full);
     assert_eq!(get(&[("Range", "bytes=0-1"), ("Range", "lines=2-3")]), Decision::Full);
 }
 
 #[test]
-fn empty_file_satisfies_no_range() {
-    for value in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
+fn range_of_empty_file_is_416() {
+    for (value, decision) in [
+        ("bytes=0-", Decision::Unsatisfiable),
+        ("bytes=0-0", Decision::Unsatisfiable),
+        ("bytes=5-", Decision::Unsatisfiable),
+        ("bytes=-0", Decision::Unsatisfiable),
+        // The last bytes of an empty file are all that it has.
+        ("bytes=-1", Decision::Full),
+        ("bytes=-99999999999999999999999", Decision::Full),
+    ] {
         let request = request("GET", &[("Range", value)]);
-        assert_eq!(request.decide(&stat(0)), Decision::Unsatisfiable, "{value}");
+        assert_eq!(request.decide(&version(0)), decision, "{value}");
     }
-    assert_eq!(request("GET", &[]).decide(&stat(0)), Decision::Full);
+    assert_eq!(request("GET", &[]).decide(&version(0)), Decision::Full);
 }
 
 #[test]
@@ -121,7 +215,7 @@ fn if_none_match_yields_304() {
     }
     assert_eq!(get(&[("If-None-Match", "\"a\""), ("if-none-match", tag)]), Decision::NotModified);
     let head = request("HEAD", &[("If-None-Match", tag)]);
-    assert_eq!(head.decide(&stat(100)), Decision::NotModified);
+    assert_eq!(head.decide(&version(100)), Decision::NotModified);
 }
 
 #[test]
@@ -133,11 +227,68 @@ fn if_match_is_strong() {
         ("*".into(), true),
         (format!("W/{tag}"), false),
         ("\"a\"".into(), false),
-        ("junk".into(), false),
-        (String::new(), false),
     ] {
         let expected = if same { Decision::Full } else { Decision::PreconditionFailed };
         assert_eq!(get(&[("If-Match", &list)]), expected, "{list:?}");
+    }
+}
+
+#[test]
+fn malformed_list_of_tags_is_refused() {
+    for list in
+        ["junk", "\"a", "a\"", "\"a\" \"b\"", "w/\"a\"", "\"a b\"", "*, \"a\"", "*, *", ",", ""]
+    {
+        assert_eq!(get(&[("If-Match", list)]), Decision::Malformed, "{list:?}");
+        assert_eq!(get(&[("If-None-Match", list)]), Decision::Full, "{list:?}");
+        for field in ["If-Match", "If-None-Match"] {
+            let put = request("PUT", &[(field, list)]);
+            assert!(put.malformed_condition().is_some(), "{field}: {list:?}");
+            assert!(!permits_put(&[(field, list)], Existing::File(version(100))));
+            assert!(!permits_put(&[(field, list)], Existing::Nothing));
+        }
+    }
+    for list in ["*", "\"a\"", "W/\"a\"", ",\"a\",, \"b\" ,", "\"\"", "\"\u{e9},\""] {
+        let put = request("PUT", &[("If-Match", list), ("If-None-Match", list)]);
+        assert_eq!(put.malformed_condition(), None, "{list:?}");
+    }
+    // The other conditions are ignored where they are malformed.
+    let fields = [("If-Unmodified-Since", "junk"), ("If-Range", "junk")];
+    assert_eq!(request("PUT", &fields).malformed_condition(), None);
+    assert!(permits_put(&fields, Existing::File(version(100))));
+}
+
+#[test]
+fn listing_exists_and_has_no_validators() {
+    for (fields, decision) in [
+        (&[][..], Decision::Full),
+        (&[("If-Match", "*")][..], Decision::Full),
+        (&[("If-Match", "\"x\"")], Decision::PreconditionFailed),
+        (&[("If-Match", "W/\"x\"")], Decision::PreconditionFailed),
+        (&[("If-Match", "junk")], Decision::Malformed),
+        (&[("If-None-Match", "*")], Decision::NotModified),
+        (&[("If-None-Match", "\"x\"")], Decision::Full),
+        (&[("If-None-Match", "junk")], Decision::Full),
+        (&[("If-Match", "\"x\""), ("If-None-Match", "*")], Decision::PreconditionFailed),
+        (&[("If-Modified-Since", AT)], Decision::Full),
+        (&[("If-Unmodified-Since", "Mon, 01 Jan 0001 00:00:00 GMT")], Decision::Full),
+        (&[("Range", "bytes=0-1"), ("If-Range", "\"x\"")], Decision::Full),
+    ] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(request(method, fields).decide_listing(), decision, "{fields:?}");
+        }
+    }
+}
+
+#[test]
+fn star_covers_what_is_no_file() {
+    for (field, list, permitted) in [
+        ("If-Match", "*", true),
+        ("If-Match", "\"x\"", false),
+        ("If-None-Match", "*", false),
+        ("If-None-Match", "\"x\"", true),
+        ("If-Unmodified-Since", "Mon, 01 Jan 0001 00:00:00 GMT", true),
+    ] {
+        assert_eq!(permits_put(&[(field, list)], Existing::Other), permitted, "{field}: {list}");
     }
 }
 
@@ -160,6 +311,26 @@ fn date_condition_compares_seconds() {
     assert_eq!(unmodified_since(AT), Decision::Full);
     assert_eq!(unmodified_since(AFTER), Decision::Full);
     assert_eq!(unmodified_since("yesterday"), Decision::Full);
+}
+
+#[test]
+fn early_date_is_compared_as_any() {
+    let decide = |name, date, mtime| request("GET", &[(name, date)]).decide(&with_mtime(mtime));
+    let before_1970 = "Wed, 31 Dec 1969 23:59:59 GMT";
+    for (mtime, changed) in [(-2, false), (-1, false), (0, true), (MTIME, true)] {
+        let (since, until) = if changed {
+            (Decision::Full, Decision::PreconditionFailed)
+        } else {
+            (Decision::NotModified, Decision::Full)
+        };
+        assert_eq!(decide("If-Modified-Since", before_1970, mtime), since, "{mtime}");
+        assert_eq!(decide("If-Unmodified-Since", before_1970, mtime), until, "{mtime}");
+    }
+    // A leap second is the first second of the next day.
+    let leap = "Sat, 31 Dec 2016 23:59:60 GMT";
+    let midnight = 1_483_228_800;
+    assert_eq!(decide("If-Unmodified-Since", leap, midnight), Decision::Full);
+    assert_eq!(decide("If-Unmodified-Since", leap, midnight + 1), Decision::PreconditionFailed);
 }
 
 #[test]
@@ -210,11 +381,21 @@ fn if_range_mismatch_ignores_the_range() {
 }
 
 #[test]
+fn date_of_touched_file_keeps_no_range() {
+    let range = [("Range", "bytes=0-1"), ("If-Range", AT)];
+    let version = version(100);
+    // Another content, and the time put back; or only another mode, which looks the same.
+    let touched = Version { stat: Stat { ctime: MTIME + 1, ..version.stat }, ..version };
+    assert_eq!(request("GET", &range).decide(&touched), Decision::Full);
+    assert_eq!(request("GET", &range).decide(&version), partial(0, 2));
+}
+
+#[test]
 fn fresh_date_does_not_validate_range() {
-    let fresh = Stat { mtime: now(), ..stat(100) };
-    let date = httpdate::fmt_http_date(
-        UNIX_EPOCH + std::time::Duration::from_secs(fresh.mtime.cast_unsigned()),
-    );
+    let now = now();
+    let stat = Stat { mtime: now, ctime: now, ..version(100).stat };
+    let fresh = Version { stat, ..version(100) };
+    let date = String::from_utf8(http_date(now).to_vec()).unwrap();
     let request = request("GET", &[("Range", "bytes=0-1"), ("If-Range", &date)]);
     assert_eq!(request.decide(&fresh), Decision::Full);
 }
@@ -222,7 +403,7 @@ fn fresh_date_does_not_validate_range() {
 #[test]
 fn upload_conditions_permit_or_refuse() {
     let tag = &tag();
-    let old = stat(100);
+    let old = version(100);
     for (fields, replaces, creates) in [
         (&[][..], true, true),
         (&[("If-None-Match", "*")][..], false, true),
@@ -238,9 +419,8 @@ fn upload_conditions_permit_or_refuse() {
         (&[("If-Modified-Since", AT)], true, true),
         (&[("If-Match", tag), ("If-None-Match", "*")], false, false),
     ] {
-        let request = request("PUT", fields);
-        assert_eq!(request.permits_put(Some(&old)), replaces, "{fields:?} replaces");
-        assert_eq!(request.permits_put(None), creates, "{fields:?} creates");
+        assert_eq!(permits_put(fields, Existing::File(old)), replaces, "{fields:?} replaces");
+        assert_eq!(permits_put(fields, Existing::Nothing), creates, "{fields:?} creates");
     }
 }
 
@@ -259,7 +439,7 @@ proptest! {
         ];
         for range in ranges.into_iter().chain(RangeSpec::parse(text.as_bytes())) {
             for size in [size, near, size % 300] {
-                if let Some((offset, length)) = range.within(size) {
+                if let Decision::Partial { offset, length } = range.of_file(size) {
                     prop_assert!(length > 0);
                     prop_assert!(offset.checked_add(length).is_some_and(|end| end <= size));
                 }
@@ -275,9 +455,10 @@ proptest! {
         value in "[W/\"*, a-c]{0,20}|[ -~]{0,40}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT",
         mtime in any::<i64>(),
     ) {
-        let stat = Stat { mtime, ..stat(100) };
-        let _ = request("GET", &[(name, &value), ("Range", "bytes=0-1")]).decide(&stat);
-        let put = request("PUT", &[(name, &value)]);
-        let _ = (put.permits_put(Some(&stat)), put.permits_put(None));
+        let version = with_mtime(mtime);
+        let get = request("GET", &[(name, &value), ("Range", "bytes=0-1")]);
+        let _ = (get.decide(&version), get.decide_listing());
+        let put = [(name, &*value)];
+        let _ = (permits_put(&put, Existing::File(version)), permits_put(&put, Existing::Nothing));
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::decode_name;
 use proptest::prelude::*;
 
 fn file(name: &[u8]) -> Entry {
@@ -9,8 +10,11 @@ fn directory(name: &[u8]) -> Entry {
     Entry { kind: Kind::Directory, size: 0, mtime: 0, name: name.to_vec() }
 }
 
-const SERVER: ServerInfo<'_> =
-    ServerInfo { model: Some(("a_server", "a <unit> per client")), upload_limit: Some(1 << 20) };
+const SERVER: ServerInfo<'_> = ServerInfo {
+    model: Some(("a_server", "a <unit> per client")),
+    upload_limit: Some(1 << 20),
+    host: None,
+};
 
 fn viewed(path: &str, entries: &[Entry], view: View, server: ServerInfo<'_>) -> String {
     let path = RelPath::decode(path.as_bytes()).unwrap().directory();
@@ -48,9 +52,9 @@ fn page_lists_entries_in_a_table() {
     assert!(html.contains("<bdi>a.txt</bdi></a></th><td title=\"1,536 bytes\">1.5 KiB</td>"));
     let time = "<time datetime=\"1994-11-06T08:49:37Z\">1994-11-06 08:49</time>";
     assert!(html.contains(time), "{html}");
-    let link =
-        "<a class=\"get\" href=\"/d/e/a.txt?download\" download aria-label=\"Download a.txt\">";
-    assert!(html.contains(link), "{html}");
+    let button = "<button form=\"get\" name=\"download\" formaction=\"/d/e/a.txt\" aria-label=\"Download a.txt\"></button>";
+    assert!(html.contains(button), "{html}");
+    assert_eq!(html.matches("<form id=\"get\">").count(), 1);
     assert!(
         html.contains("<tr class=\"d\"><th scope=\"row\"><a href=\"/d/e/sub/\"><bdi>sub</bdi>")
     );
@@ -64,7 +68,8 @@ fn page_loads_nothing_from_elsewhere() {
     let known = "xmlns='http://www.w3.org/2000/svg'";
     let rest = TEMPLATE.replace(known, "");
     assert!(!rest.contains("://"), "an address in the page");
-    for external in ["@import", " src=", "<link rel=\"stylesheet", "<form", "<iframe", "innerHTML"]
+    for external in
+        ["@import", " src=", "<link rel=\"stylesheet", " action=", "<iframe", "innerHTML"]
     {
         assert!(!TEMPLATE.contains(external), "{external}");
     }
@@ -74,11 +79,12 @@ fn page_loads_nothing_from_elsewhere() {
 
 #[test]
 fn template_has_every_placeholder() {
-    for placeholder in ["path", "crumbs", "model", "upload", "summary", "columns", "rows", "empty"]
+    for placeholder in
+        ["path", "crumbs", "model", "upload", "noscript", "summary", "columns", "rows", "empty"]
     {
         assert!(TEMPLATE.contains(&format!("{{{{{placeholder}}}}}")), "{placeholder}");
     }
-    assert_eq!(TEMPLATE.matches("{{").count(), 9);
+    assert_eq!(TEMPLATE.matches("{{").count(), 10);
     for tag in ["<script>", "</script>", "<style>", "</style>"] {
         assert_eq!(TEMPLATE.matches(tag).count(), 1, "{tag}");
     }
@@ -157,12 +163,81 @@ fn name_with_markup_is_escaped() {
 fn invisible_characters_are_replaced() {
     let html = shown("/", &[file("ä\u{202e}txt.exe\u{85}".as_bytes()), file(b"a\xffb\x1b")]);
     assert_eq!(links(&html), ["/a%FFb%1B", "/%C3%A4%E2%80%AEtxt.exe%C2%85"]);
-    assert!(html.contains("<bdi>ä\u{fffd}txt.exe\u{fffd}</bdi>"));
-    assert!(html.contains("<bdi>a\u{fffd}b\u{fffd}</bdi>"));
+    let marked = |text: &str| format!("<i data-is=\"{text}\">\u{fffd}</i>");
+    let (first, second) = (marked("U+202E"), marked("U+0085"));
+    assert!(html.contains(&format!("<bdi>ä{first}txt.exe{second}</bdi>")), "{html}");
+    let (first, second) = (marked("%FF"), marked("U+001B"));
+    assert!(html.contains(&format!("<bdi>a{first}b{second}</bdi>")), "{html}");
+    assert!(html.contains("aria-label=\"Download a\u{fffd}b\u{fffd}\""));
     // Composed and decomposed are two names, and stay so.
     let html = shown("/", &[file("é".as_bytes()), file("e\u{301}".as_bytes())]);
     assert_eq!(links(&html), ["/e%CC%81", "/%C3%A9"]);
     assert_eq!(names(&html), ["e\u{301}", "é"]);
+}
+
+#[test]
+fn different_names_look_different() {
+    for (name, shown) in [
+        ("a b", "a b"),
+        ("a  b", "a<i> </i><i> </i>b"),
+        (" a", "<i> </i>a"),
+        ("a ", "a<i> </i>"),
+        (" ", "<i> </i>"),
+        ("a\u{a0}b", "a<i title=\"U+00A0\">\u{a0}</i>b"),
+        ("a \u{3000}b", "a<i> </i><i title=\"U+3000\">\u{3000}</i>b"),
+        ("a\u{ad}b", "a<i data-is=\"U+00AD\">\u{fffd}</i>b"),
+        ("a\u{200b}b", "a<i data-is=\"U+200B\">\u{fffd}</i>b"),
+        ("a\u{fffd}b", "a\u{fffd}b"),
+        ("👩\u{200d}💻 \u{2764}\u{fe0f}", "👩\u{200d}💻 \u{2764}\u{fe0f}"),
+    ] {
+        let html = shown_name(name.as_bytes());
+        assert_eq!(html, shown, "{name:?}");
+    }
+    assert_eq!(shown_name(b"\xff"), "<i data-is=\"%FF\">\u{fffd}</i>");
+    assert_eq!(
+        shown_name(b"\xe2\x82 \xfe"),
+        "<i data-is=\"%E2%82\">\u{fffd}</i> <i data-is=\"%FE\">\u{fffd}</i>"
+    );
+    // A breadcrumb is a name as well.
+    assert!(between(&shown("/a%20", &[]), "<ol>", "</ol>").contains("<bdi>a<i> </i></bdi>"));
+}
+
+/// A name as the row of a file has it.
+fn shown_name(name: &[u8]) -> String {
+    names(&shown("/", &[file(name)]))[0].to_owned()
+}
+
+#[test]
+fn page_links_each_entry_once() {
+    let html = shown("/d", &[file(b"a"), file(b"b"), directory(b"c")]);
+    let markup = markup(&html);
+    let targets: Vec<&str> =
+        markup.split(" href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(targets, ["data:,", "/", "/", "/d/c/", "/d/a", "/d/b"]);
+}
+
+#[test]
+fn upload_hint_has_the_address() {
+    let hint = |path: &str, host: Option<&str>| {
+        let server = ServerInfo { host: host.map(str::as_bytes), ..SERVER };
+        let html = viewed(path, &[], View::default(), server);
+        between(&html, "<noscript>", "</noscript>").to_owned()
+    };
+    for (host, shown) in [
+        (Some("127.0.0.1:9000"), "127.0.0.1:9000"),
+        (Some("[::1]:9000"), "[::1]:9000"),
+        (Some("files.example"), "files.example"),
+        // A name that a shell would expand, and no name.
+        (Some("$(reboot)"), "HOST:PORT"),
+        (Some(""), "HOST:PORT"),
+        (None, "HOST:PORT"),
+    ] {
+        let command = format!("<code>curl -T FILE &quot;http://{shown}/a%20b/&quot;</code>");
+        let html = hint("/a%20b", host);
+        assert!(html.contains(&command), "{html}");
+    }
+    let read_only = ServerInfo { upload_limit: None, ..SERVER };
+    assert!(!viewed("/", &[], View::default(), read_only).contains("noscript"));
 }
 
 #[test]
@@ -190,7 +265,7 @@ fn directories_sort_before_files() {
 }
 
 #[test]
-fn column_header_links_to_other_order() {
+fn column_header_sorts_the_other_way() {
     let header = |sort, descending| {
         let html =
             viewed("/d", &[directory(b"e")], View { sort, descending, download: false }, SERVER);
@@ -203,17 +278,20 @@ fn column_header_links_to_other_order() {
     };
     let html = header(Sort::Name, false);
     assert_eq!(html.matches("aria-sort").count(), 1);
-    assert!(html.contains(
-        "<th scope=\"col\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name</a></th>"
-    ));
-    assert!(html.contains("<th scope=\"col\"><a href=\"?sort=size&amp;order=desc\">Size</a></th>"));
+    let button = |key: &str, order: &str, title: &str| {
+        format!(
+            "<form><input type=\"hidden\" name=\"sort\" value=\"{key}\">\
+             <button id=\"by-{key}\" name=\"order\" value=\"{order}\">{title}"
+        )
+    };
+    let current = "<th scope=\"col\" aria-sort=\"ascending\">";
+    assert!(html.contains(&format!("{current}{}", button("name", "desc", "Name</button>"))));
+    assert!(html.contains(&button("size", "desc", "Size</button>")));
     let html = header(Sort::Size, true);
-    assert!(html.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">Size"));
-    assert!(html.contains("<a href=\"?sort=name&amp;order=asc\">Name"));
-    let html = header(Sort::Date, false);
-    assert!(
-        html.contains("aria-sort=\"ascending\"><a href=\"?sort=date&amp;order=desc\">Modified")
-    );
+    assert!(html.contains("aria-sort=\"descending\"><form>"));
+    assert!(html.contains(&button("size", "asc", "Size")));
+    assert!(html.contains(&button("name", "asc", "Name")));
+    assert!(header(Sort::Date, false).contains(&button("date", "desc", "Modified")));
 }
 
 #[test]
@@ -308,14 +386,20 @@ fn large_page_size_is_bounded() {
 }
 
 #[test]
-fn json_entry_has_four_members() {
-    let json = json(&[file(b"a \"b\".txt"), directory("ä".as_bytes()), file(b"50%\xff")]);
+fn json_entry_has_five_members() {
+    let json = json(&[
+        file(b"a \"b\".txt"),
+        directory("ä?#".as_bytes()),
+        file(b"50%\xff"),
+        file(b"50%25%FF"),
+    ]);
     assert_eq!(
         String::from_utf8(json).unwrap(),
         concat!(
-            r#"[{"name":"a \"b\".txt","kind":"file","size":1536,"mtime":784111777},"#,
-            r#"{"name":"ä","kind":"directory","size":0,"mtime":0},"#,
-            r#"{"name":"50%25%FF","kind":"file","size":1536,"mtime":784111777}]"#,
+            r#"[{"name":"a \"b\".txt","encoded":"a%20%22b%22.txt","kind":"file","size":1536,"mtime":784111777},"#,
+            r#"{"name":"ä?#","encoded":"%C3%A4%3F%23","kind":"directory","size":0,"mtime":0},"#,
+            "{\"name\":\"50%\u{fffd}\",\"encoded\":\"50%25%FF\",\"kind\":\"file\",\"size\":1536,\"mtime\":784111777},",
+            r#"{"name":"50%25%FF","encoded":"50%2525%25FF","kind":"file","size":1536,"mtime":784111777}]"#,
             "\n"
         )
     );
@@ -339,8 +423,11 @@ proptest! {
         let entry = Entry { kind: Kind::File, size, mtime, name: name.into_bytes() };
         let plain = shown("/", &[Entry { name: b"a".to_vec(), kind: Kind::File, ..entry }]);
         let html = shown("/", &[entry]);
-        prop_assert_eq!(html.matches('<').count(), plain.matches('<').count());
-        prop_assert_eq!(html.matches('"').count(), plain.matches('"').count());
+        // Only the marks of the page itself are added: `<i>`, `<i title="">` and `<i data-is="">`.
+        let marks = html.matches("<i>").count() + html.matches("<i title=\"U+").count() + html.matches("<i data-is=\"").count();
+        prop_assert_eq!(html.matches('<').count(), plain.matches('<').count() + 2 * marks);
+        let quotes = 2 * (marks - html.matches("<i>").count());
+        prop_assert_eq!(html.matches('"').count(), plain.matches('"').count() + quotes);
     }
 
     #[test]
@@ -356,9 +443,15 @@ proptest! {
     }
 
     #[test]
-    fn any_name_makes_valid_json(name in prop::collection::vec(any::<u8>(), 1..60), mtime in any::<i64>()) {
-        let entry = Entry { kind: Kind::File, size: 1, mtime, name };
+    fn any_json_entry_encodes_its_name(name in prop::collection::vec(any::<u8>(), 1..60), mtime in any::<i64>()) {
+        let entry = Entry { kind: Kind::File, size: 1, mtime, name: name.clone() };
         let value: serde_json::Value = serde_json::from_slice(&json(&[entry])).unwrap();
         prop_assert_eq!(value[0]["mtime"].as_i64(), Some(mtime));
+        let lossy = String::from_utf8_lossy(&name);
+        prop_assert_eq!(value[0]["name"].as_str(), Some(&*lossy));
+        let encoded = value[0]["encoded"].as_str().unwrap();
+        let mut decoded = Vec::new();
+        prop_assert_eq!(decode_name(encoded.as_bytes(), &mut decoded), Some(()));
+        prop_assert_eq!(decoded, name);
     }
 }

@@ -1,12 +1,13 @@
 use super::super::request::{Parsed, parse};
 use super::*;
-use crate::protocol::Code;
-use std::time::SystemTime;
+use crate::http::media::{LONGEST_EXTENSION, TYPES, UNKNOWN_TYPE, is_harmless, media_type};
+use crate::protocol::{Code, push_url};
+use crate::store::Stat;
 
 const MTIME: i64 = 784_111_777;
 
-fn stat(size: u64) -> Stat {
-    Stat { size, mtime: MTIME, mtime_nsec: 500, ino: 42 }
+fn version(size: u64) -> Version {
+    Version::settled(size, MTIME)
 }
 
 fn request(head: &str) -> Request {
@@ -59,19 +60,20 @@ impl Response {
     }
 }
 
-fn file(head: &str, stat: &Stat) -> Response {
+fn file(head: &str, version: &Version) -> Response {
     let request = request(head);
-    let decision = request.decide(stat);
+    let decision = request.decide(version);
     let mut out = Vec::new();
     let path = request.path.clone().unwrap();
-    write_file_header(&mut out, &request, &path, stat, &decision, request.keep_alive);
+    write_file_header(&mut out, &request, &path, version, &decision, request.keep_alive);
     Response::read(&out)
 }
 
 #[test]
 fn whole_file_is_200() {
     for method in ["GET", "HEAD"] {
-        let response = file(&format!("{method} /d/a.html HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
+        let response =
+            file(&format!("{method} /d/a.html HTTP/1.1\r\nHost: a\r\n\r\n"), &version(100));
         assert_eq!(response.status, "HTTP/1.1 200 OK");
         assert_eq!(response.body, "");
         response.has(&[
@@ -84,14 +86,14 @@ fn whole_file_is_200() {
             ("Connection", Some("keep-alive")),
         ]);
         let etag = response.field("ETag").unwrap();
-        assert_eq!(etag.as_bytes(), Etag::of(&stat(100)).as_bytes());
+        assert_eq!(etag.as_bytes(), Etag::of(&version(100)).as_bytes());
     }
 }
 
 #[test]
 fn range_of_file_is_206() {
     let head = "GET /a HTTP/1.0\r\nRange: bytes=10-19\r\n\r\n";
-    let response = file(head, &stat(100));
+    let response = file(head, &version(100));
     assert_eq!(response.status, "HTTP/1.1 206 Partial Content");
     response.has(&[
         ("Content-Length", Some("10")),
@@ -105,7 +107,7 @@ fn range_of_file_is_206() {
 #[test]
 fn range_beyond_end_is_416() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=100-\r\n\r\n";
-    let response = file(head, &stat(100));
+    let response = file(head, &version(100));
     assert_eq!(response.status, "HTTP/1.1 416 Range Not Satisfiable");
     response.has(&[
         ("Content-Range", Some("bytes */100")),
@@ -118,7 +120,7 @@ fn range_beyond_end_is_416() {
 #[test]
 fn current_copy_is_304() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n";
-    let response = file(head, &stat(100));
+    let response = file(head, &version(100));
     assert_eq!(response.status, "HTTP/1.1 304 Not Modified");
     assert_eq!(response.body, "");
     response.has(&[("Content-Length", None), ("Content-Type", None)]);
@@ -129,10 +131,75 @@ fn current_copy_is_304() {
 fn other_version_is_412() {
     for (method, has_body) in [("GET", true), ("HEAD", false)] {
         let head = format!("{method} /a HTTP/1.1\r\nHost: a\r\nIf-Match: \"x\"\r\n\r\n");
-        let response = file(&head, &stat(100));
+        let response = file(&head, &version(100));
         assert_eq!(response.status, "HTTP/1.1 412 Precondition Failed");
         assert_eq!(!response.body.is_empty(), has_body);
-        assert_eq!(response.field("Content-Length"), Some("28"));
+        assert_eq!(response.field("Content-Length"), Some("31"));
+    }
+}
+
+#[test]
+fn malformed_list_of_tags_is_400() {
+    let head = "GET /a HTTP/1.1\r\nHost: a\r\nIf-Match: x\r\n\r\n";
+    let response = file(head, &version(100));
+    assert_eq!(response.status, "HTTP/1.1 400 Bad Request");
+    response.has(&[("Connection", Some("keep-alive")), ("ETag", None)]);
+}
+
+#[test]
+fn unsettled_file_has_no_tag() {
+    let young = Version { is_settled: false, ..version(100) };
+    for (condition, status) in [
+        ("", "200 OK"),
+        ("If-None-Match: *\r\n", "304 Not Modified"),
+        ("Range: bytes=0-0\r\n", "206 Partial Content"),
+    ] {
+        let head = format!("GET /a HTTP/1.1\r\nHost: a\r\n{condition}\r\n");
+        let response = file(&head, &young);
+        assert_eq!(response.status, format!("HTTP/1.1 {status}"));
+        response.has(&[("ETag", None), ("Last-Modified", Some("Sun, 06 Nov 1994 08:49:37 GMT"))]);
+    }
+}
+
+#[test]
+fn last_bytes_of_empty_file_are_200() {
+    let range = |value| {
+        file(&format!("GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes={value}\r\n\r\n"), &version(0))
+    };
+    for value in ["0-", "-0"] {
+        let response = range(value);
+        assert_eq!(response.status, "HTTP/1.1 416 Range Not Satisfiable", "{value}");
+        response.has(&[("Content-Range", Some("bytes */0"))]);
+    }
+    let response = range("-5");
+    assert_eq!(response.status, "HTTP/1.1 200 OK");
+    response.has(&[("Content-Range", None), ("Content-Length", Some("0"))]);
+}
+
+#[test]
+fn refused_listing_says_why() {
+    for (decision, is_head, status) in [
+        (Decision::NotModified, false, "304 Not Modified"),
+        (Decision::NotModified, true, "304 Not Modified"),
+        (Decision::PreconditionFailed, false, "412 Precondition Failed"),
+        (Decision::PreconditionFailed, true, "412 Precondition Failed"),
+        (Decision::Malformed, false, "400 Bad Request"),
+    ] {
+        let mut out = Vec::new();
+        write_listing_decision(&mut out, &decision, is_head, true);
+        let response = Response::read(&out);
+        assert_eq!(response.status, format!("HTTP/1.1 {status}"));
+        response.has(&[("ETag", None), ("Last-Modified", None)]);
+        if decision == Decision::NotModified {
+            response.has(&[
+                ("Vary", Some("Accept")),
+                ("Cache-Control", Some("no-cache")),
+                ("Content-Length", None),
+            ]);
+            assert_eq!(response.body, "");
+        } else {
+            assert_eq!(response.body.is_empty(), is_head);
+        }
     }
 }
 
@@ -146,6 +213,40 @@ fn extension_decides_media_type() {
         ("/a.png", "image/png"),
         ("/a.svg", "image/svg+xml"),
         ("/a.js", "text/javascript"),
+        ("/a.mjs", "text/javascript"),
+        ("/a.MJS", "text/javascript"),
+        ("/a.woff", "font/woff"),
+        ("/a.woff2", "font/woff2"),
+        ("/a.otf", "font/otf"),
+        ("/a.ttf", "font/ttf"),
+        ("/a.ttc", "font/collection"),
+        ("/a.wasm", "application/wasm"),
+        ("/a.md", "text/markdown"),
+        ("/a.yaml", "application/yaml"),
+        ("/a.yml", "application/yaml"),
+        ("/a.toml", "application/toml"),
+        ("/a.zst", "application/zstd"),
+        ("/a.mkv", "video/matroska"),
+        ("/a.webm", "video/webm"),
+        ("/a.m4a", "audio/mp4"),
+        ("/a.flac", "audio/flac"),
+        ("/a.opus", "audio/ogg"),
+        ("/a.avif", "image/avif"),
+        ("/a.webp", "image/webp"),
+        ("/a.jxl", "image/jxl"),
+        ("/a.heic", "image/heic"),
+        ("/a.ico", "image/vnd.microsoft.icon"),
+        ("/a.vtt", "text/vtt"),
+        ("/a.ics", "text/calendar"),
+        ("/a.vcf", "text/vcard"),
+        ("/a.glb", "model/gltf-binary"),
+        ("/a.stl", "model/stl"),
+        ("/a.geojson", "application/geo+json"),
+        ("/a.jsonld", "application/ld+json"),
+        ("/a.webmanifest", "application/manifest+json"),
+        ("/a.epub", "application/epub+zip"),
+        ("/a.sqlite3", "application/vnd.sqlite3"),
+        ("/a.rar", "application/vnd.rar"),
         ("/d.txt/a", "application/octet-stream"),
         ("/.txt", "application/octet-stream"),
         ("/a.", "application/octet-stream"),
@@ -160,7 +261,7 @@ fn extension_decides_media_type() {
 #[test]
 fn active_content_is_sent_as_attachment() {
     let sent =
-        |target: &str| file(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), &stat(100));
+        |target: &str| file(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), &version(100));
     for name in [
         "a.html", "a.htm", "a.xhtml", "a.svg", "a.xml", "a.xsl", "a.rdf", "a.mht", "a.swf",
         "a.HTML",
@@ -174,8 +275,26 @@ fn active_content_is_sent_as_attachment() {
         ]);
     }
     for name in [
-        "a", "a.bin", "a.txt", "a.png", "a.pdf", "a.json", "a.mp4", "a.js", "a.css", "a.rs",
+        "a",
+        "a.bin",
+        "a.txt",
+        "a.png",
+        "a.pdf",
+        "a.json",
+        "a.mp4",
+        "a.js",
+        "a.mjs",
+        "a.css",
+        "a.rs",
         "a.zip",
+        "a.yaml",
+        "a.toml",
+        "a.zst",
+        "a.woff2",
+        "a.wasm",
+        "a.md",
+        "a.ico",
+        "a.geojson",
     ] {
         let nothing = [("Content-Disposition", None), ("Content-Security-Policy", None)];
         sent(&format!("/{name}")).has(&nothing);
@@ -199,7 +318,7 @@ fn active_content_is_sent_as_attachment() {
     }
     let offer = "attachment; filename=\"a_\"; filename*=UTF-8''a%EF%BF%BD";
     sent("/a%FF?download").has(&[("Content-Disposition", Some(offer))]);
-    let gone = file("GET /a.html HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n", &stat(100));
+    let gone = file("GET /a.html HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n", &version(100));
     gone.has(&[("Content-Disposition", None), ("Content-Security-Policy", None)]);
 }
 
@@ -207,19 +326,29 @@ fn active_content_is_sent_as_attachment() {
 fn harmless_types_exclude_markup() {
     for extension in [
         "html", "htm", "shtml", "xhtml", "xht", "svg", "svgz", "xml", "xsl", "xslt", "rss", "atom",
-        "mathml", "rdf", "xul", "mht", "mhtml", "eml", "swf", "hta", "htc", "dtd", "wsdl", "xsd",
-        "xlf",
+        "mathml", "mml", "rdf", "xul", "mht", "mhtml", "eml", "swf", "hta", "htc", "dtd", "wsdl",
+        "xsd", "xlf", "ttml",
     ] {
-        if let Some(media) = mime_guess::from_ext(extension).first_raw() {
-            assert!(!is_harmless(media) || media == UNKNOWN_TYPE, "{extension}: {media}");
-        }
+        let media = media_type(&RelPath::decode(format!("/a.{extension}").as_bytes()).unwrap());
+        assert!(!is_harmless(media) || media == UNKNOWN_TYPE, "{extension}: {media}");
+    }
+    // Whatever is called XML may hold a script.
+    for (_, media) in TYPES {
+        assert!(!media.contains("xml") || !is_harmless(media), "{media}");
     }
 }
 
 #[test]
-fn common_types_equal_mime_guess() {
-    for (extension, media) in COMMON_TYPES {
-        assert_eq!(mime_guess::from_ext(extension).first_raw(), Some(media), "{extension}");
+fn types_are_sorted_by_extension() {
+    assert!(TYPES.is_sorted_by(|(a, _), (b, _)| a < b));
+    let longest = TYPES.iter().map(|(extension, _)| extension.len()).max();
+    assert_eq!(longest, Some(LONGEST_EXTENSION));
+    for (extension, media) in TYPES {
+        assert_eq!(extension.to_ascii_lowercase(), *extension);
+        let path = RelPath::decode(format!("/a.{extension}").as_bytes()).unwrap();
+        assert_eq!(media_type(&path), *media);
+        // No private names: those are what the table replaces.
+        assert!(!media.contains("/x-"), "{media}");
     }
 }
 
@@ -241,15 +370,22 @@ fn documents_and_uploads_have_their_fields() {
     for (created, status, length) in
         [(true, "HTTP/1.1 201 Created", Some("0")), (false, "HTTP/1.1 204 No Content", None)]
     {
-        let mut out = Vec::new();
-        write_stored(&mut out, created, false);
-        let response = Response::read(&out);
-        assert_eq!((&*response.status, &*response.body), (status, ""));
-        response.has(&[
-            ("Content-Length", length),
-            ("Content-Type", None),
-            ("Connection", Some("close")),
-        ]);
+        let (settled, young) = (version(9), Version { is_settled: false, ..version(9) });
+        for known in [None, Some(&young), Some(&settled)] {
+            let mut out = Vec::new();
+            write_stored(&mut out, created, known, false);
+            let response = Response::read(&out);
+            assert_eq!((&*response.status, &*response.body), (status, ""));
+            let tag = known
+                .filter(|version| version.is_settled)
+                .map(|version| String::from_utf8(Etag::of(version).as_bytes().to_vec()).unwrap());
+            response.has(&[
+                ("Content-Length", length),
+                ("Content-Type", None),
+                ("ETag", tag.as_deref()),
+                ("Connection", Some("close")),
+            ]);
+        }
     }
 }
 
@@ -322,12 +458,25 @@ fn refusal_has_code_and_message() {
 }
 
 #[test]
-fn any_mtime_has_a_valid_date() {
-    for mtime in [i64::MIN, -1, 0, 253_402_300_800, i64::MAX] {
-        let stat = Stat { mtime, ..stat(1) };
-        let response = file("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &stat);
-        let date = response.field("Last-Modified").unwrap();
-        let date = httpdate::parse_http_date(date).unwrap();
-        assert!(date <= SystemTime::now());
+fn last_modified_is_true_or_absent() {
+    let year_10000 = 253_402_300_800;
+    for (mtime, expected) in [
+        (0, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
+        (-1, Some("Wed, 31 Dec 1969 23:59:59 GMT")),
+        (-62_135_596_800, Some("Mon, 01 Jan 0001 00:00:00 GMT")),
+        (-62_135_596_801, None),
+        (i64::MIN, None),
+    ] {
+        let Version { stat, .. } = version(1);
+        let version = Version { stat: Stat { mtime, ..stat }, ..version(1) };
+        let response = file("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &version);
+        response.has(&[("Last-Modified", expected)]);
+    }
+    // The future is sent as now.
+    for mtime in [now() + 3_600, year_10000, i64::MAX] {
+        let Version { stat, .. } = version(1);
+        let version = Version { stat: Stat { mtime, ..stat }, ..version(1) };
+        let response = file("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", &version);
+        assert_eq!(response.field("Last-Modified"), response.field("Date"));
     }
 }

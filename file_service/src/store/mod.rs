@@ -1,0 +1,430 @@
+//! The served directory.
+//!
+//! Every path is resolved by the kernel below one root descriptor (`openat2` with `RESOLVE_BENEATH`),
+//! so neither `..` nor a link nor a race with a rename can leave it. A file becomes visible whole: an upload is
+//! written to an anonymous file (`O_TMPFILE`) until it lands, or, where the file system does not support that, to a
+//! temporary file next to its destination.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod` | opening, listing and hashing what is there |
+//! | `stat` | the metadata that replies need |
+//! | `version` | how far metadata identify a content |
+//! | `filesystem` | what is known of file systems |
+//! | `upload` | a new file, from its first byte to its name |
+//! | `lock` | the locks of landings and temporaries |
+//! | `marker` | how a temporary is found from the root |
+//! | `leftovers` | what killed servers left, and its removal |
+
+mod filesystem;
+mod leftovers;
+mod lock;
+mod marker;
+mod stat;
+mod upload;
+mod version;
+
+pub use stat::Stat;
+pub use upload::{Landed, Landing, Upload};
+pub(crate) use version::{CoarseTime, Version};
+
+use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use filesystem::{FileSystem, FileSystems};
+use lock::FileLocks;
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use stat::{stat_at, stat_fd};
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use version::VersionRule;
+
+/// How often a resolution that raced with a rename is tried before it is given up.
+const RESOLVE_ATTEMPTS: usize = 32;
+
+/// How much of a file `HASH` reads at a time, in bytes.
+const HASH_CHUNK: usize = 256 * 1024;
+
+/// Why the store did not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code of the reply.
+    pub code: Code,
+    /// The error for the log, where the code alone does not identify it.
+    pub detail: Option<io::Error>,
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Failure {
+        Failure { code, detail: None }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Failure {
+        let code = match errno {
+            Errno::NOENT | Errno::NOTDIR => Code::NotFound,
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Code::Denied,
+            // EXDEV: the path leaves the root. ELOOP: links in a circle, or a magic link.
+            Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => {
+                Code::BadPath
+            }
+            // A socket, or a device without a driver.
+            Errno::NXIO | Errno::NODEV | Errno::ISDIR => Code::NotAFile,
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Code::NoSpace,
+            _ => {
+                return Failure { code: Code::Internal, detail: Some(errno.into()) };
+            }
+        };
+        code.into()
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match Errno::from_io_error(&error) {
+            Some(errno) => errno.into(),
+            None => Failure { code: Code::Internal, detail: Some(error) },
+        }
+    }
+}
+
+/// The kinds of entries in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// A file or a directory; a link counts as what it points to.
+    pub kind: Kind,
+    /// Length in bytes; 0 for a directory.
+    pub size: u64,
+    /// Time of the last change, in whole seconds since 1970.
+    pub mtime: i64,
+    /// The name as it is on disk.
+    pub name: Vec<u8>,
+}
+
+/// What a path names.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A regular file, open for reading.
+    File(File, Stat),
+    /// A directory, open for listing.
+    Directory(OwnedFd),
+}
+
+/// What the name of an upload stands for before it is stored, as preconditions see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// The name is free.
+    Nothing,
+    /// A regular file, or a link to one.
+    File(Version),
+    /// Anything else: it exists, and no entity tag is its own.
+    Other,
+}
+
+/// What must hold of the existing file for an upload to land.
+pub(crate) trait Precondition: Debug + Send + Sync {
+    /// Whether it holds.
+    fn holds(&self, existing: &Existing) -> bool;
+}
+
+/// The served directory.
+#[derive(Debug)]
+pub struct Store {
+    root: OwnedFd,
+    writable: bool,
+    sync: bool,
+    anonymous: bool,
+    file_systems: FileSystems,
+    version_rule: VersionRule,
+    /// False only in tests, for a file system that supports neither `RENAME_NOREPLACE` nor links.
+    exclusive_renames: bool,
+    locks: FileLocks,
+}
+
+impl Store {
+    /// Opens `root`, and removes what killed servers left there.
+    ///
+    /// `sync` has every upload reach the disk before it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// `root` is not a directory, or it may not be read.
+    pub fn open(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Used)
+    }
+
+    /// Opens `root` as [`open`](Store::open) does on a file system without `flock`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_without_locks(root: &Path, writable: bool, sync: bool) -> io::Result<Store> {
+        Store::open_with(root, writable, sync, FileLocks::Absent)
+    }
+
+    fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
+        let root = rustix::fs::open(
+            root,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let file_systems = FileSystems::below(root.as_fd())?;
+        let version_rule = VersionRule::new(file_systems);
+        let store = Store {
+            root,
+            writable,
+            sync,
+            anonymous: true,
+            exclusive_renames: true,
+            locks,
+            file_systems,
+            version_rule,
+        };
+        if writable {
+            store.reclaim_root()?;
+        }
+        Ok(store)
+    }
+
+    /// Writes uploads to temporary names, as on a file system without `O_TMPFILE`.
+    pub fn without_anonymous_files(self) -> Store {
+        Store { anonymous: false, ..self }
+    }
+
+    /// Whether uploads are taken.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Whether an upload is flushed to disk when it lands, which may take long.
+    pub(crate) fn is_synchronous(&self) -> bool {
+        self.sync
+    }
+
+    /// Opens whatever `path` names, without ever blocking on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotAFile`] for what is neither a directory nor a regular file of a known size, and the system's errors.
+    pub(crate) fn open_any(&self, path: &RelPath) -> Result<Opened, Failure> {
+        // O_NONBLOCK: a FIFO without a writer would block without end. O_NOCTTY: a terminal must not become ours.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = self.resolve(path.as_bytes(), flags)?;
+        let (kind, stat) = stat_fd(fd.as_fd())?;
+        match kind {
+            FileType::RegularFile => {
+                let stat = self.check_size(fd.as_fd(), stat)?;
+                Ok(Opened::File(fd.into(), stat))
+            }
+            FileType::Directory => Ok(Opened::Directory(fd)),
+            _ => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Refuses a file whose size is a fiction: a reply must begin with a length. Returns the file's metadata.
+    fn check_size(&self, fd: BorrowedFd<'_>, stat: Stat) -> Result<Stat, Failure> {
+        if self.file_systems.of(fd, &stat).is_pseudo {
+            return Err(fiction("a file of a pseudo file system has no size"));
+        }
+        if stat.size > 0 || !filesystem::has_content(fd) {
+            return Ok(stat);
+        }
+        // Another process may have begun to write it in between.
+        match stat_fd(fd)? {
+            (_, Stat { size: 0, .. }) => Err(fiction("the file has size 0 and is not empty")),
+            (_, stat) => Ok(stat),
+        }
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotAFile`] for anything else, and the system's errors.
+    pub fn open_file(&self, path: &RelPath) -> Result<(File, Stat), Failure> {
+        match self.open_any(path)? {
+            Opened::File(file, stat) => Ok((file, stat)),
+            Opened::Directory(_) => Err(Code::NotAFile.into()),
+        }
+    }
+
+    /// Opens a directory for listing.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotADirectory`] for anything else, and the system's errors.
+    pub fn open_directory(&self, path: &RelPath) -> Result<OwnedFd, Failure> {
+        match self.open_any(path) {
+            Ok(Opened::Directory(fd)) => Ok(fd),
+            Ok(Opened::File(..)) | Err(Failure { code: Code::NotAFile, .. }) => {
+                Err(Code::NotADirectory.into())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
+    ///
+    /// Left out is what no request could fetch: special files, files of pseudo file systems, links that lead
+    /// outside or nowhere, names with control bytes, and uploads in progress.
+    ///
+    /// # Errors
+    ///
+    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
+    /// not an error.
+    pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
+        self.list_at_most(usize::MAX, directory, fd)
+    }
+
+    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
+    pub(crate) fn list_at_most(
+        &self,
+        most: usize,
+        directory: &RelPath,
+        fd: OwnedFd,
+    ) -> Result<Vec<Entry>, Failure> {
+        let mut entries = Vec::new();
+        let mut leftovers = Vec::new();
+        let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
+        for entry in Dir::read_from(&fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if is_upload_name(name) {
+                leftovers.push(name.to_vec());
+            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
+                let kind = entry.file_type();
+                entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
+                if entries.len() > most {
+                    return Err(Code::TooLarge.into());
+                }
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if self.writable {
+            for name in leftovers {
+                self.reclaim(fd.as_fd(), &name);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn entry(
+        &self,
+        directory: &RelPath,
+        fd: BorrowedFd<'_>,
+        is_pseudo: bool,
+        name: &[u8],
+        kind: FileType,
+    ) -> Option<Entry> {
+        // Most entries are files and directories. A link must be resolved below the root, not below its directory.
+        let found = match kind {
+            FileType::RegularFile | FileType::Directory | FileType::Unknown => {
+                Some(stat_at(fd, name).ok()?)
+            }
+            FileType::Symlink => None,
+            _ => return None,
+        };
+        let (kind, stat, is_pseudo) = match found {
+            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat, is_pseudo),
+            _ => {
+                let target = self.resolve(&join(directory.as_bytes(), name), OFlags::PATH).ok()?;
+                let (kind, stat) = stat_fd(target.as_fd()).ok()?;
+                (kind, stat, self.file_systems.of(target.as_fd(), &stat).is_pseudo)
+            }
+        };
+        let (kind, size) = match kind {
+            FileType::RegularFile if is_pseudo => return None,
+            FileType::RegularFile => (Kind::File, stat.size),
+            FileType::Directory => (Kind::Directory, 0),
+            _ => return None,
+        };
+        Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
+    }
+
+    /// Judges the metadata of an open file as a version of it. They were read after the clock showed `before`.
+    pub(crate) fn version(&self, file: &File, stat: Stat, before: CoarseTime) -> Version {
+        self.version_rule.judge(file, stat, before)
+    }
+
+    /// Resolves `path` below the root, and nowhere else.
+    fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        resolve(self.root.as_fd(), path, flags, ResolveFlags::empty())
+    }
+}
+
+/// The descriptor of the root, which a forked child must keep.
+impl AsFd for Store {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// The SHA-256 of the whole file, as 64 hex digits and a line feed.
+///
+/// # Errors
+///
+/// The system's errors.
+pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; HASH_CHUNK];
+    let mut offset = 0;
+    loop {
+        match rustix::io::pread(file, &mut chunk[..], offset) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&chunk[..n]);
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let mut text: Vec<u8> =
+        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The refusal of a file whose size is a fiction.
+fn fiction(reason: &str) -> Failure {
+    Failure { code: Code::NotAFile, detail: Some(io::Error::other(reason)) }
+}
+
+fn resolve(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    more: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
+    let mut attempts = 0;
+    loop {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+            // A rename somewhere raced with a `..` in a link, or a signal came.
+            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+}
