@@ -45,7 +45,7 @@ fn silent_client_is_told_in_time() {
     let until = acceptor.retry_at().expect("a time for the client that waits");
     assert!(until >= start + FIRST_LINE_WAIT && until <= Instant::now() + FIRST_LINE_WAIT);
     let Accepted::Empty(Some(again)) = acceptor.try_accept() else { panic!("a time is due") };
-    assert!(again <= until.max(Instant::now() + REFUSAL_TICK));
+    assert!(again <= until.max(Instant::now() + FIRST_LINE_TICK));
     while acceptor.refused.iter().any(|refused| refused.first_bytes.is_some()) {
         let at = acceptor.retry_at().unwrap();
         let _ = poll(&mut [], crate::timeout_until(at).as_ref());
