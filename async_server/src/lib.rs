@@ -54,7 +54,9 @@ mod ready_socket;
 use crate::ready_socket::ReadySocket;
 use file_service::{Interest, Model, Service, Session, Step};
 pub use options::{Flavor, Options};
-use server_core::{Accepted, Acceptor, Connection, ConnectionHandle, HELPERS, Incoming};
+use server_core::{
+    Accepted, Acceptor, Connection, ConnectionHandle, HELPERS, Incoming, start_library,
+};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -99,7 +101,8 @@ fn runtime(options: &Options) -> io::Result<Runtime> {
         Flavor::MultiThread => Builder::new_multi_thread(),
     };
     builder.worker_threads(options.workers.unwrap_or(cores)).max_blocking_threads(HELPERS);
-    builder.thread_name("worker").enable_io().enable_time().build()
+    builder.thread_name("worker").enable_io().enable_time();
+    start_library("the runtime", move || builder.build())?
 }
 
 /// Spawns a task for each client, until shutdown is requested.

@@ -40,7 +40,7 @@ use file_service::{Interest, Job, Model, Outcome, Service, Session, Socket, Step
 use may::coroutine;
 use may::io::{CoIo, WaitIo};
 use may::sync::mpsc;
-use server_core::{Connection, ConnectionHandle, Helpers, Incoming};
+use server_core::{Connection, ConnectionHandle, Helpers, Incoming, start_library};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
 
 /// Spawns a coroutine for each client, until shutdown is requested.
 fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
-    start_scheduler(options);
+    start_scheduler(options)?;
     let helpers = Helpers::start()?;
     while let Some(connection) = incoming.next() {
         let handle = Arc::clone(connection.handle());
@@ -126,15 +126,17 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
     Ok(())
 }
 
-fn start_scheduler(options: &Options) {
+fn start_scheduler(options: &Options) -> io::Result<()> {
     let config = may::config();
     config.set_workers(options.workers());
     config.set_worker_pin(false); // the system places the threads of all models alike
     config.set_stack_size(STACK_WORDS);
     config.set_pool_capacity(STACK_POOL);
     // The scheduler starts with its first coroutine, which had better not be a client's.
-    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
-    let _ = unsafe { coroutine::spawn(|| {}) }.join();
+    start_library("the scheduler", || {
+        // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
+        let _ = unsafe { coroutine::spawn(|| {}) }.join();
+    })
 }
 
 /// Serves one client: the loop of the blocking driver, in which a wait is a switch to another coroutine.

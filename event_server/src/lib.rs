@@ -60,7 +60,7 @@ use crate::poller::Poller;
 use crate::select::Select;
 use crate::worker::Worker;
 use file_service::{Model, Service};
-use server_core::{Helpers, Incoming, Waker};
+use server_core::{Helpers, Incoming, Waker, cannot_start};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,13 +108,15 @@ fn serve<P: Poller + 'static>(
         let (acceptor, balancer) = (acceptor.share()?, Arc::clone(&balancer));
         let worker = Worker::new(number, poller()?, acceptor, helpers.clone(), balancer)?;
         let ended = ended.clone();
-        thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+        let work = move || {
             // With one worker less the server would be half a server: it ends.
             let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
             let panicked = |_| Err(io::Error::other(format!("worker {number} panicked")));
             // Fails if another worker has failed before, and the server with it.
             let _ = ended.send(outcome.unwrap_or_else(panicked));
-        })?;
+        };
+        let spawned = thread::Builder::new().name(format!("worker {number}")).spawn(work);
+        spawned.map_err(cannot_start(&format!("worker {number}")))?;
     }
     drop((acceptor, ended));
     outcomes.iter().collect()

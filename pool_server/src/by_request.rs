@@ -22,7 +22,7 @@ use file_service::{Interest, Moment, Service, Session, Socket, Step};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use server_core::{Connection, Incoming, Key, Slab};
+use server_core::{Connection, Incoming, Key, Slab, cannot_start};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -50,7 +50,9 @@ pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) ->
         pool::start(options.pool, options.workers(), options.queue, work)?.into();
     {
         let pool = Arc::clone(&pool);
-        thread::Builder::new().name("poller".into()).spawn(move || poller.run(&*pool))?;
+        let spawned =
+            thread::Builder::new().name("poller".into()).spawn(move || poller.run(&*pool));
+        spawned.map_err(cannot_start("the poller"))?;
     }
     let mut incoming = Incoming::non_blocking(listener, &service)?;
     while let Some(connection) = incoming.next() {

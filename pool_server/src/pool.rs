@@ -11,6 +11,7 @@
 use crate::Kind;
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use crossbeam::deque::{Injector, Stealer, Worker};
+use server_core::cannot_start;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,8 +60,8 @@ pub fn start<T: Send + 'static>(
 }
 
 fn spawn_worker(at: usize, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(format!("worker {at}")).spawn(body)?;
-    Ok(())
+    let spawned = thread::Builder::new().name(format!("worker {at}")).spawn(body);
+    spawned.map(drop).map_err(cannot_start(&format!("worker {at}")))
 }
 
 // ---- One queue ----
@@ -234,7 +235,7 @@ impl<T: Send + 'static> RayonPool<T> {
             .num_threads(workers)
             .thread_name(|at| format!("worker {at}"))
             .build()
-            .map_err(io::Error::other)?;
+            .map_err(|error| cannot_start("rayon's workers")(io::Error::other(error)))?;
         let (room, queue) = (Semaphore::new(queue), Injector::new());
         let shared = Arc::new(Rayon { queue, run: Box::new(run), room });
         Ok(RayonPool { pool, shared })

@@ -1,6 +1,7 @@
 //! Helper threads for the file work that a session offloads, where its own thread must not block.
 
 use crate::slab::Key;
+use crate::start::cannot_start;
 use crate::waker::Waker;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use file_service::{Job, Outcome};
@@ -33,11 +34,13 @@ impl Helpers {
         let (queue, tasks) = unbounded::<Task>();
         for _ in 0..HELPERS {
             let tasks = tasks.clone();
-            thread::Builder::new().name("helper".into()).spawn(move || {
+            let work = move || {
                 for Task { job, done } in tasks {
                     done(job.attempt());
                 }
-            })?;
+            };
+            let spawned = thread::Builder::new().name("helper".into()).spawn(work);
+            spawned.map_err(cannot_start("a helper thread"))?;
         }
         Ok(Helpers { queue })
     }

@@ -12,6 +12,7 @@
 //! | `handle` | a connection as the watchdog and the shutdown see it: its deadline is here |
 //! | `limit` | the limit on connections, and the registry of those that are alive |
 //! | `shutdown` | the signals, the drain timeout, the watchdog |
+//! | `start` | what the system refuses to start, as an error of `run` |
 //! | `blocking` | the driver of the blocking models, one short loop |
 //! | `slab`, `waker`, `helpers`, `timeout` | for event loops: clients by key, a wake-up, threads for slow file work |
 //!
@@ -43,6 +44,7 @@ mod limit;
 mod listen;
 mod shutdown;
 mod slab;
+mod start;
 mod timeout;
 mod waker;
 
@@ -56,5 +58,6 @@ pub use limit::{ConnectionPermit, SharedLimit};
 pub use listen::{listen, listen_for};
 pub use shutdown::{ShutdownSignals, deadline_tick, exit};
 pub use slab::{Key, Slab};
+pub use start::{cannot_start, start_library};
 pub use timeout::timeout_until;
 pub use waker::Waker;

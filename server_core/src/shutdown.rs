@@ -12,6 +12,7 @@
 
 use crate::acceptor::Acceptor;
 use crate::limit::Registry;
+use crate::start::cannot_start;
 use crate::timeout::timeout_until;
 use file_service::Service;
 use nix::sys::signal::{SigSet, Signal};
@@ -112,7 +113,8 @@ impl Watchdog {
         thread::Builder::new()
             .name("watchdog".into())
             .stack_size(64 * 1024)
-            .spawn(move || watchdog.run())?;
+            .spawn(move || watchdog.run())
+            .map_err(cannot_start("the watchdog"))?;
         Ok(())
     }
 

@@ -96,7 +96,7 @@ mod wire;
 use file_service::{Model, Service};
 use rustix::event::{Timespec, poll};
 use server::Server;
-use server_core::{Endpoint, Helpers, Incoming};
+use server_core::{Endpoint, Helpers, Incoming, cannot_start};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
@@ -178,7 +178,8 @@ pub fn run(Listener(listener): Listener, service: Service, options: Options) -> 
             let outcome = Server::new(acceptor, &service, helpers).and_then(Server::run);
             outcome.inspect_err(|error| tracing::error!("a worker has ended: {error}"))
         };
-        workers.push(thread::Builder::new().name(format!("worker {number}")).spawn(work)?);
+        let spawned = thread::Builder::new().name(format!("worker {number}")).spawn(work);
+        workers.push(spawned.map_err(cannot_start(&format!("worker {number}")))?);
     }
     let outcome = Server::new(acceptor, &service, helpers)?.run();
     for worker in workers {
