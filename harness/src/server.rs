@@ -168,6 +168,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sets the soft limit on threads and processes of every process of the tree, which runs as this user.
+    #[track_caller]
+    pub fn limit_threads(&self, user: u32, limit: u64) {
+        for process in self.process_tree() {
+            // For another user's process that takes the same user, even for the superuser.
+            let mut prlimit = Command::new("prlimit");
+            prlimit.args(["--pid", &process.pid.to_string(), &format!("--nproc={limit}:")]);
+            let status = prlimit.uid(user).gid(user).stderr(Stdio::null()).status();
+            let ended = || proc::process(process.pid).is_none_or(|process| process.has_ended());
+            assert!(status.is_ok_and(|status| status.success()) || ended(), "{process:?}");
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // The server is not reaped before this point, so its id and its group's are still its own.

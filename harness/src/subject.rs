@@ -1,9 +1,11 @@
 //! What is tested: a server binary and what its model can do.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Launch, Root, Server};
 
@@ -116,6 +118,8 @@ impl Subject {
             Need::ProcessPerClient => Some("the model has no process per client".into()),
             Need::PrivateMount if can_mount() => None,
             Need::PrivateMount => Some("may not mount a small file system here".into()),
+            Need::OwnUser if can_limit_threads() => None,
+            Need::OwnUser => Some("may not limit the threads of another user here".into()),
         }
     }
 
@@ -155,6 +159,8 @@ pub enum Need {
     ProcessPerClient,
     /// The right to mount a small file system in a mount namespace of its own.
     PrivateMount,
+    /// The right to start the server as a user of its own, whose threads the system limits.
+    OwnUser,
 }
 
 /// Whether this process may make a mount namespace and mount a file system in it.
@@ -164,4 +170,22 @@ fn can_mount() -> bool {
     unshare.arg(std::env::temp_dir());
     unshare.stderr(std::process::Stdio::null());
     unshare.status().is_ok_and(|status| status.success())
+}
+
+/// A user that no other test of this process gets, and hardly one of another. The system counts threads by user.
+pub(crate) fn own_user() -> u32 {
+    static USERS: AtomicU32 = AtomicU32::new(0);
+    20_000 + (std::process::id() * 64 + USERS.fetch_add(1, Ordering::Relaxed)) % 40_000
+}
+
+/// Whether this process may start another as a user of its own, and the system then keeps that user's limit.
+fn can_limit_threads() -> bool {
+    let user = own_user();
+    let forks = |limit: &str| {
+        let mut shell = Command::new("prlimit");
+        shell.args([limit, "sh", "-c", "true | true"]).uid(user).gid(user);
+        shell.stderr(std::process::Stdio::null());
+        shell.status().is_ok_and(|status| status.success())
+    };
+    forks("--nproc=100:100") && !forks("--nproc=1:1")
 }

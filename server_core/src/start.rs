@@ -39,7 +39,11 @@ pub fn start_library<T: Send + 'static>(
         let _ = started.send(Ok(start()));
     });
     let outcome = match spawned {
-        Ok(_) => outcome.recv().unwrap_or_else(|error| Err(io::Error::other(error))),
+        Ok(thread) => {
+            let outcome = outcome.recv().unwrap_or_else(|error| Err(io::Error::other(error)));
+            // Its place under the limit is free for the next thread.
+            outcome.inspect(|_| drop(thread.join()))
+        }
         Err(error) => Err(error),
     };
     panic::set_hook(hook);

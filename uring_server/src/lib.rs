@@ -94,13 +94,11 @@ mod server;
 mod wire;
 
 use file_service::{Model, Service};
-use rustix::event::{Timespec, poll};
 use server::Server;
 use server_core::{Endpoint, Helpers, Incoming, cannot_start};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
@@ -118,14 +116,6 @@ pub struct Options {
     pub workers: usize,
 }
 
-/// How long an address may still be taken by a ring. That of a server which was killed is taken down by the
-/// kernel *after* the process has ended, and only then what was under way in it lets go of its sockets; the
-/// accept under way holds the listening one.
-const TAKEOVER: Duration = Duration::from_millis(500);
-
-/// How often it is tried meanwhile.
-const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-
 /// A listening socket where the kernel lets us have a ring.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
@@ -133,17 +123,7 @@ pub struct Listener(TcpListener);
 impl Endpoint<Options> for Listener {
     fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Listener> {
         probe()?;
-        let deadline = Instant::now() + TAKEOVER;
-        loop {
-            match Endpoint::open(addr, service, options) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
-                {
-                    let _ = poll(&mut [], Some(&TAKEOVER_TICK));
-                }
-                outcome => return outcome.map(Listener),
-            }
-        }
+        Endpoint::open(addr, service, options).map(Listener)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

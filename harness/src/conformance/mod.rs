@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
-use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
+use crate::subject::Need::{self, Clients, Nothing, OwnUser, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
 use crate::{Launch, Root, Server, Subject, oracles};
 
@@ -353,6 +353,8 @@ catalogue! { $
         memory_is_bounded: Nothing,
         /// Signals that mean nothing, in mid-upload.
         stray_signals: Nothing,
+        /// No thread or process to be had while serving: served, or `busy`; others go on; drained, exit code 0.
+        no_thread_while_serving: OwnUser,
         /// A child holds its own connection and nothing else; the parent holds none.
         a_child_holds_only_its_own_socket: ProcessPerClient,
         /// A child that is killed costs its client alone, and its place is freed.
@@ -371,6 +373,8 @@ catalogue! { $
         a_silent_client_gets_the_line: Clients(2),
         /// Refused clients that are silent delay no other client, however many they are.
         silent_clients_delay_no_other: Clients(2),
+        /// A refused client that never stops sending is slowed down: it costs the server little.
+        refused_sender_is_slowed: Clients(2),
         /// `curl` understands the refusal.
         curl_shows_503: Clients(2),
     }
@@ -399,6 +403,10 @@ catalogue! { $
         a_second_signal: Nothing,
         /// The port can be bound again at once, after an orderly end and after kill -9.
         the_port_is_free_again: Nothing,
+        /// The same when the parent alone is killed, as soon as it listens.
+        port_is_free_after_parent_is_killed: Nothing,
+        /// No thread or process to be had at the start: one line, exit code 1; where it is tried again, a warning.
+        no_thread_at_start: OwnUser,
         /// Without `-v` ordinary business is not logged.
         the_log_is_quiet: Nothing,
         /// `-v` logs connections.
@@ -575,10 +583,15 @@ fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
     if !rustix::process::geteuid().is_root() {
         return launch;
     }
+    as_user(subject, root, 65_534)
+}
+
+/// A launch of the server on `root` as this user, with a copy of the binary that the user can reach.
+fn as_user(subject: &Subject, root: &Arc<Root>, user: u32) -> Launch {
     root.open_to_all();
     let copy = root.path().with_file_name("server");
     fs::copy(subject.binary(), &copy).expect("a copy of the server");
-    launch.binary(copy).user(65_534)
+    subject.launch().root(root).binary(copy).user(user)
 }
 
 /// The connection is still there and in step: the next reply is the one to the next request.
