@@ -65,7 +65,7 @@ fn needs(need: Need) -> String {
         Need::Clients(n) => format!(" ({n} clients at once)"),
         Need::ProcessPerClient => " (a process per client)".into(),
         Need::PrivateMount => " (may mount)".into(),
-        Need::OwnUser => "own user".into(),
+        Need::OwnUser => " (may limit the threads of a user)".into(),
     }
 }
 
