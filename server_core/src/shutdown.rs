@@ -115,8 +115,16 @@ impl Watchdog {
         loop {
             let cut_off = self.registry.cut_off();
             let timeout = timeout_until(cut_off);
-            let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
-            let _ = poll(&mut fds, timeout.as_ref());
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+                // No flags: only its end is reported, which may be another process's doing.
+                PollFd::new(&self.listener, PollFlags::empty()),
+            ];
+            let watched = if cut_off.is_none() { 2 } else { 1 };
+            let _ = poll(&mut fds[..watched], timeout.as_ref());
+            if !fds[1].revents().is_empty() {
+                self.registry.begin_shutdown(self.service.settings().drain_timeout);
+            }
             if let Some(signal) = self.signals.read() {
                 // Not by the cut-off: the first may have come from another process with the same socket, and
                 // a terminal's signal then come to all.

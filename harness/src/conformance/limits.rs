@@ -446,8 +446,10 @@ pub(super) fn no_thread_while_serving(subject: &Subject) {
     // A child that dies cannot be replaced: the others serve.
     let shared = !server.children().is_empty() && subject.do_excess_clients_wait();
     if let Some(child) = server.children().first().filter(|_| shared) {
-        let child = rustix::process::Pid::from_raw(child.pid).expect("a process id");
-        rustix::process::kill_process(child, Signal::KILL).expect("to kill it");
+        let pid = rustix::process::Pid::from_raw(child.pid).expect("a process id");
+        rustix::process::kill_process(pid, Signal::KILL).expect("to kill it");
+        let ended = || proc::process(child.pid).is_none_or(|child| child.has_ended());
+        eventually("the child ends", ended); // until then it may take a client
         stays(&mut server.connect());
     }
     // With room again clients are served, and under the limit the last of them leaves in order.

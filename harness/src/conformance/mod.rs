@@ -25,7 +25,7 @@ mod paths;
 mod put;
 mod shrinking;
 
-use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -590,7 +590,10 @@ fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
 fn as_user(subject: &Subject, root: &Arc<Root>, user: u32) -> Launch {
     root.open_to_all();
     let copy = root.path().with_file_name("server");
-    fs::copy(subject.binary(), &copy).expect("a copy of the server");
+    // In a process of its own: a child that another test's thread forks meanwhile would keep the copy open to write,
+    // and so busy.
+    let cp = Command::new("cp").arg(subject.binary()).arg(&copy).status();
+    assert!(cp.is_ok_and(|status| status.success()), "no copy of the server");
     subject.launch().root(root).binary(copy).user(user)
 }
 
