@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,7 +21,7 @@ use rustix::process::{
 use crate::proc::{self, Process};
 use crate::wait::{TIMEOUT, within};
 use crate::wire::Conn;
-use crate::{Root, oracles};
+use crate::{Root, oracles, sockets};
 
 /// A server process with everything it has started.
 ///
@@ -205,6 +206,8 @@ pub struct Launch {
     name_root: bool,
     wrapper: Vec<OsString>,
     user: Option<u32>,
+    output: Option<Arc<OwnedFd>>,
+    log: Option<Arc<OwnedFd>>,
 }
 
 impl Launch {
@@ -219,6 +222,8 @@ impl Launch {
             name_root: true,
             wrapper: Vec::new(),
             user: None,
+            output: None,
+            log: None,
         }
     }
 
@@ -265,9 +270,33 @@ impl Launch {
         self
     }
 
+    /// Has it write its standard output here, where nobody may be reading it. So its address is that of its listening
+    /// socket.
+    pub fn output(mut self, output: impl Into<OwnedFd>) -> Launch {
+        self.output = Some(Arc::new(output.into()));
+        self
+    }
+
+    /// Has it write its standard error here.
+    pub fn log(mut self, log: impl Into<OwnedFd>) -> Launch {
+        self.log = Some(Arc::new(log.into()));
+        self
+    }
+
     /// Starts the server and waits for the line that tells its address.
     pub fn start(&self) -> Result<Server, Failure> {
         let (mut child, output, log, root) = self.spawn();
+        if self.output.is_some() {
+            let mut listener = None;
+            within(TIMEOUT, || {
+                listener = sockets::listener_of(child.id() as i32);
+                listener.is_some() || exit_within(&child, Duration::ZERO).is_some()
+            });
+            return match listener {
+                Some(address) => Ok(Server { child, address, root, output, log }),
+                None => Err(failure(&mut child, &output, &log)),
+            };
+        }
         let first = output.wait(TIMEOUT, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
@@ -308,7 +337,11 @@ impl Launch {
             command.uid(id).gid(id);
         }
         command.process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stream = |own: &Option<Arc<OwnedFd>>| match own {
+            Some(own) => own.try_clone().expect("a copy of a descriptor").into(),
+            None => Stdio::piped(),
+        };
+        command.stdin(Stdio::null()).stdout(stream(&self.output)).stderr(stream(&self.log));
         // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
         // has the descriptor that it was written by: until that child's exec.
         let mut spawned = command.spawn();
@@ -323,8 +356,8 @@ impl Launch {
             Ok(child) => child,
             Err(error) => panic!("starting {}: {error}", line[0].display()),
         };
-        let output = Capture::of(child.stdout.take().expect("piped"));
-        let log = Capture::of(child.stderr.take().expect("piped"));
+        let output = child.stdout.take().map_or_else(Capture::none, Capture::of);
+        let log = child.stderr.take().map_or_else(Capture::none, Capture::of);
         (child, output, log, root)
     }
 }
@@ -428,6 +461,12 @@ impl Capture {
             }
         });
         capture
+    }
+
+    /// Of nothing.
+    fn none() -> Capture {
+        let captured = Captured { bytes: Vec::new(), ended: true };
+        Capture { shared: Arc::new((Mutex::new(captured), Condvar::new())) }
     }
 
     fn text(&self) -> String {

@@ -5,7 +5,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `launch` | from the command line to `run`: options, log, the listening socket |
+//! | `launch` | from the command line to `run`: options, the listening socket |
+//! | `log` | lines on standard error that neither delay nor end the server |
 //! | `listen` | listening sockets, and what accepted sockets inherit from them |
 //! | `acceptor` | accepts, refuses, backs off; never waits |
 //! | `incoming` | the iterator over the acceptor, for a loop with nothing else to wait for |
@@ -42,6 +43,7 @@ mod incoming;
 mod launch;
 mod limit;
 mod listen;
+mod log;
 mod shutdown;
 mod slab;
 #[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper")]
@@ -58,7 +60,8 @@ pub use incoming::Incoming;
 pub use launch::{Endpoint, NoOptions, launch, launch_from, parse_count};
 pub use limit::{ConnectionPermit, SharedLimit};
 pub use listen::{listen, listen_for};
-pub use shutdown::{ShutdownSignals, deadline_tick, exit};
+pub use log::print;
+pub use shutdown::{ShutdownSignals, deadline_tick, exit, finish};
 pub use slab::{Key, Slab};
 pub use socket::Socket;
 pub use start::{cannot_start, start_library};

@@ -12,6 +12,7 @@
 
 use crate::acceptor::Acceptor;
 use crate::limit::Registry;
+use crate::log;
 use crate::start::cannot_start;
 use crate::timeout::timeout_until;
 use file_service::Service;
@@ -152,12 +153,19 @@ impl Watchdog {
     }
 }
 
-/// Ends the process from within, while other threads may still be at work; the trace is written out.
+/// Ends the process from within, while other threads may still be at work.
 pub fn exit(code: i32, service: &Service) -> ! {
+    finish(service);
+    std::process::exit(code)
+}
+
+/// Writes out the trace, and logs what it and the log are missing. A process calls this when it ends; it is not left to
+/// the last handle to the trace, which a detached thread may have.
+pub fn finish(service: &Service) {
     if let Some(trace) = service.trace() {
         trace.end();
     }
-    std::process::exit(code)
+    log::end();
 }
 
 /// Returns how often a loop should look at the deadlines of its sessions: often enough that none is missed by much.

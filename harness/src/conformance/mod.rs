@@ -20,6 +20,7 @@ mod landing;
 mod lifecycle;
 mod limits;
 mod list;
+mod logging;
 mod page;
 mod paths;
 mod put;
@@ -531,6 +532,30 @@ catalogue! { $
         leftovers_behind_links_are_removed: Nothing,
         /// The same below paths that no link's text can hold, where files can be replaced, too.
         leftovers_below_long_paths_are_removed: Nothing,
+    }
+    logging {
+        /// Standard error on a full disk: clients are served, exit codes stay.
+        log_on_full_disk_is_lost: Nothing,
+        /// Standard error whose reader is gone: the same.
+        log_without_reader_is_lost: Nothing,
+        /// Standard error whose reader does not read: the same, and the pipe stays in blocking mode.
+        unread_log_delays_no_client: Nothing,
+        /// The same where the server cannot open standard error again: a socket, another user's pipe.
+        unread_log_is_never_reopened: Nothing,
+        /// When standard error works again, a line has the number of those that are missing.
+        lost_lines_are_counted: Nothing,
+        /// A log on the served disk, which uploads fill: lines are missing, and none is glued to another.
+        log_on_served_disk_recovers: PrivateMount,
+        /// An upload without space, while standard error is full, too: `no-space`, and it goes on.
+        upload_without_space_or_log: Nothing,
+        /// Standard output without a reader, or on a full disk: clients are served, exit codes stay.
+        output_without_reader_is_lost: Nothing,
+        /// Standard output whose reader does not read holds up neither the start nor the end.
+        unread_output_delays_no_end: Nothing,
+        /// A trace on a full disk: one warning, whatever the number of processes, and serving goes on.
+        full_trace_is_one_warning: Nothing,
+        /// A FIFO, a socket, a directory or a full device as a trace: one line, exit code 2.
+        trace_needs_a_file: Nothing,
     }
 }
 
