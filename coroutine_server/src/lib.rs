@@ -37,10 +37,11 @@
 mod processes;
 
 use file_service::{Interest, Job, Model, Outcome, Service, Session, Socket, Step};
-use may::coroutine;
+use may::coroutine::{self, Builder};
 use may::io::{CoIo, WaitIo};
 use may::sync::mpsc;
 use server_core::{Connection, ConnectionHandle, Helpers, Incoming};
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
 
 /// Spawns a coroutine for each client, until shutdown is requested.
 fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
-    start_scheduler(options);
+    start_scheduler(options)?;
     let helpers = Helpers::start()?;
     while let Some(connection) = incoming.next() {
         let handle = Arc::clone(connection.handle());
@@ -126,15 +127,33 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
     Ok(())
 }
 
-fn start_scheduler(options: &Options) {
+/// Starts the workers, with a coroutine for each: the scheduler starts with its first coroutine, which had better not be a
+/// client's.
+fn start_scheduler(options: &Options) -> io::Result<()> {
+    let workers = options.workers();
     let config = may::config();
-    config.set_workers(options.workers());
+    config.set_workers(workers);
     config.set_worker_pin(false); // the system places the threads of all models alike
     config.set_stack_size(STACK_WORDS);
     config.set_pool_capacity(STACK_POOL);
-    // The scheduler starts with its first coroutine, which had better not be a client's.
-    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
-    let _ = unsafe { coroutine::spawn(|| {}) }.join();
+    for number in 0..workers {
+        // SAFETY: the coroutine waits for nothing, so it ends on the thread on which it began, and needs no stack to speak of.
+        let named = unsafe { Builder::new().id(number).spawn(move || WORKER.set(number)) }?;
+        let _ = named.join();
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// The number of the worker whose thread this is.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Returns the number of the worker that runs the calling coroutine. Never inlined: a caller that looked the thread up
+/// before a wait could take it for its own after the wait.
+#[inline(never)]
+fn worker() -> usize {
+    WORKER.get()
 }
 
 /// Serves one client: the loop of the blocking driver, in which a wait is a switch to another coroutine.
@@ -155,7 +174,7 @@ fn serve(
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
             Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &mut session),
-            Step::Yield => coroutine::yield_now(),
+            Step::Yield => yield_to_all(),
             Step::Offload(job) => match run_blocking(job, helpers) {
                 Some(outcome) => session.resume(outcome),
                 None => return,
@@ -176,6 +195,19 @@ fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &mut Session) -> bool {
     let events = io.wait_io();
     handle.end_wait(session, Instant::now());
     events & RDHUP != 0
+}
+
+/// Lets all clients go first that wait for this worker.
+///
+/// `yield_now` would let only those go that are in the worker's queue. The worker looks at epoll when its queue is
+/// empty, so two sessions that yield to each other would keep it from all other clients. A new coroutine waits
+/// elsewhere: the worker takes it into its queue after it has looked at epoll.
+fn yield_to_all() {
+    // SAFETY: the new coroutine waits for nothing and needs no stack to speak of.
+    match unsafe { Builder::new().id(worker()).spawn(|| {}) } {
+        Ok(turn) => turn.wait(),
+        Err(_) => coroutine::yield_now(),
+    }
 }
 
 /// Has a helper thread run the job; meanwhile the worker runs other coroutines. Returns `None` if the job
