@@ -149,14 +149,16 @@ impl Poller {
                         }
                     }
                 }
-                Step::Yield => {
+                step @ (Step::Yield | Step::Offload(_)) => {
+                    // A thread that may block is what a pool is for. The work counts as a share.
+                    if let Step::Offload(job) = step {
+                        session.resume(job.run());
+                    }
                     std::mem::forget(remove);
                     client.queued.store(self.service.moment().to_bits(), Ordering::Relaxed);
                     client.state.store(QUEUED, Ordering::Release);
                     return true;
                 }
-                // A thread that may block is what a pool is for.
-                Step::Offload(job) => session.resume(job.run()),
                 Step::Closed => return false,
             }
         }
