@@ -113,6 +113,8 @@ struct Poller {
     epoll: OwnedFd,
     /// How many workers are at work.
     busy: AtomicUsize,
+    /// Whether a session has used up its share since the last look at the parked clients.
+    yielded: AtomicBool,
     /// Every client that has ever been parked and has not left.
     clients: Mutex<Slab<Arc<Client>>>,
 }
@@ -120,7 +122,13 @@ struct Poller {
 impl Poller {
     fn new(service: Service) -> io::Result<Poller> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Poller { service, epoll, busy: AtomicUsize::new(0), clients: Mutex::default() })
+        Ok(Poller {
+            service,
+            epoll,
+            busy: AtomicUsize::new(0),
+            yielded: AtomicBool::new(false),
+            clients: Mutex::default(),
+        })
     }
 
     /// Serves a ready client until it waits. Returns whether it is to be queued again.
@@ -158,6 +166,7 @@ impl Poller {
                         session.resume(job.run());
                     }
                     std::mem::forget(remove);
+                    self.yielded.store(true, Ordering::Relaxed);
                     client.queued.store(self.service.moment().to_bits(), Ordering::Relaxed);
                     client.state.store(QUEUED, Ordering::Release);
                     return true;
@@ -198,9 +207,13 @@ impl Poller {
         loop {
             events.clear();
             self.wait(&mut events, timeout_until(next_tick).as_ref());
-            if events.len() < BATCH && self.busy.load(Ordering::Relaxed) >= cores {
+            if events.len() < BATCH
+                && self.busy.load(Ordering::Relaxed) >= cores
+                && !self.yielded.swap(false, Ordering::Relaxed)
+            {
                 // The workers first, and then all that has become ready meanwhile: while all cores are
                 // busy, a switch to this thread for each single client would cost as much as its request.
+                // Not so where sessions have their whole share of a worker: that would take as long as all their shares.
                 thread::yield_now();
                 self.wait(&mut events, Some(&NOW));
             }
