@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::OnDrop;
 use crate::wait::TIMEOUT;
+use crate::wire::Conn;
 use crate::{Exit, Root, Server, Subject};
 
 /// How many clients send without end.
@@ -21,8 +22,10 @@ const FLOODS: usize = 8;
 /// How many slices of a client a turn has at most: of 64 requests, and of one that the turn before had begun.
 const SLICES: usize = 65;
 
-/// How often the other client asks.
+/// How often another client asks over a connection that it keeps, and over a new one; and for which file.
 const PROBES: usize = 11;
+const KEPT: &str = "kept";
+const FRESH: &str = "fresh";
 
 pub(super) fn pipelined_files_starve_nobody(subject: &Subject) {
     each_client_gets_its_turn(subject, "GET small\n");
@@ -32,99 +35,128 @@ pub(super) fn pipelined_listings_starve_nobody(subject: &Subject) {
     each_client_gets_its_turn(subject, "LIST directory\n");
 }
 
-/// Between a request and its reply each of the others has two shares at most: the rest of one that it has begun, and one that
-/// had been queued before. This process and the server may be held up at some of the requests, but not at most of them.
+/// Between a request and its turn each of the others has two shares at most: the rest of one that it has begun, and one that
+/// was queued before; and a third before a new connection is accepted. This process and the server may be held up at some of
+/// the requests, but not at most of them.
 fn each_client_gets_its_turn(subject: &Subject, request: &str) {
     let root = Arc::new(Root::new());
     let trace = root.path().with_file_name("trace.json");
     let launch = subject.launch().root(&root).args(["--trace".as_ref(), trace.as_os_str()]);
     let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
-    root.write("small", "x");
-    root.write("probe", "probe");
     root.mkdir("directory");
-    root.write("directory/entry", "");
-    let sent = sent_among_floods(&server, request);
-    let text = String::from_utf8(std::fs::read(trace).expect("a trace")).expect("text");
-    let mut overtaken = overtaken(&text, &sent);
-    overtaken.sort_unstable();
-    assert!(
-        overtaken[PROBES / 2] <= 2 * SLICES,
-        "another client had so many replies before the one to each of {PROBES} requests: {overtaken:?}"
-    );
+    for name in ["small", KEPT, FRESH, "directory/entry"] {
+        root.write(name, "x");
+    }
+    let sent = probe_among_floods(&server, request);
+    let trace = Trace::parse(&std::fs::read_to_string(trace).expect("a trace"));
+    for ((name, shares), sent) in [(KEPT, 2), (FRESH, 3)].into_iter().zip(sent) {
+        let mut overtaken = trace.overtaken(name, &sent);
+        overtaken.sort_unstable();
+        assert!(
+            overtaken[PROBES / 2] <= shares * SLICES,
+            "another client had so many turns before each GET {name}: {overtaken:?}"
+        );
+    }
 }
 
-/// Asks for a file while others send `request` without end. Returns when each request was sent, in microseconds by the system's
-/// monotonic clock.
-fn sent_among_floods(server: &Server, request: &str) -> Vec<f64> {
-    let mut probe = server.connect();
-    assert_eq!(probe.ask("GET probe").text(), "probe");
-    let floods: Vec<_> = (0..FLOODS).map(|_| server.connect()).collect();
+/// Asks for two files while others send `request` without end: for one over a connection that is kept, for the other over a new
+/// one each time. Returns when each request was sent, in microseconds by the system's monotonic clock.
+fn probe_among_floods(server: &Server, request: &str) -> [Vec<f64>; 2] {
     let requests = request.repeat(500);
     thread::scope(|scope| {
         let end = OnDrop(|| server.kill());
-        let (begun, all_begun) = mpsc::channel();
-        for mut flood in floods {
-            let (mut sender, requests, begun) = (flood.sender(), &requests, begun.clone());
+        for _ in 0..FLOODS {
+            let (begun, has_begun) = mpsc::channel();
+            let mut flood = server.connect();
+            let (mut sender, requests) = (flood.sender(), &requests);
             scope.spawn(move || while sender.try_send(requests).is_ok() {});
             scope.spawn(move || {
                 flood.reply();
                 let _ = begun.send(());
                 flood.drain();
             });
+            has_begun.recv_timeout(TIMEOUT).expect("each of the others is served, too");
         }
-        for _ in 0..FLOODS {
-            all_begun.recv_timeout(TIMEOUT).expect("each of the others is served, too");
-        }
-        let ask = |_| {
-            probe.send("GET probe\n");
+        let mut kept = server.connect();
+        let ask = |conn: &mut Conn, name| {
             let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
-            assert_eq!(probe.reply().text(), "probe");
+            assert_eq!(conn.ask(format!("GET {name}")).text(), "x");
             now.tv_sec() as f64 * 1e6 + now.tv_nsec() as f64 / 1e3
         };
-        let sent = (0..PROBES).map(ask).collect();
+        let sent = (0..PROBES).map(|_| (ask(&mut kept, KEPT), ask(&mut server.connect(), FRESH)));
+        let (kept, fresh) = sent.unzip();
         // Drained, the server leaves a whole trace.
         server.signal(Signal::TERM);
         assert_eq!(server.wait_exit(), Exit::Code(0));
         drop(end);
-        sent
+        [kept, fresh]
     })
 }
 
-/// Returns how many replies the most favoured of the other clients had on the thread that served each probe, between its
-/// sending and its turn.
-fn overtaken(trace: &str, sent: &[f64]) -> Vec<usize> {
-    let mut start = 0.0;
-    let (mut probes, mut others) = (Vec::new(), Vec::new());
-    for line in trace.lines().map(|line| line.trim_start_matches(',')) {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let number = |value: &Value| value.as_f64().unwrap_or_default();
-        match (event["ph"].as_str(), event["name"].as_str()) {
-            (_, Some("clock")) => {
-                let text = event["args"]["start_ns"].as_str().expect("the start of the clock");
-                start = text.parse::<f64>().expect("nanoseconds") / 1e3;
+/// What a server's threads did.
+struct Trace {
+    /// When its clock began, in microseconds.
+    start: f64,
+    /// The slices of requests.
+    slices: Vec<Slice>,
+}
+
+struct Slice {
+    name: String,
+    connection: u64,
+    process_and_thread: (u64, u64),
+    /// In microseconds.
+    start: f64,
+    end: f64,
+}
+
+impl Trace {
+    fn parse(text: &str) -> Trace {
+        let events = text.lines().map(|line| line.trim_start_matches(','));
+        let events = events.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut trace = Trace { start: 0.0, slices: Vec::new() };
+        for event in events {
+            let name = event["name"].as_str().unwrap_or_default();
+            if name == "clock" {
+                let start = event["args"]["start_ns"].as_str().expect("the start of the clock");
+                trace.start = start.parse::<f64>().expect("nanoseconds") / 1e3;
             }
-            (Some("X"), Some(name)) => {
-                // Offloaded work has no connection; its reply has a slice of its own.
-                let Some(connection) = event["args"]["connection"].as_u64() else { continue };
-                let thread = (event["pid"].as_u64(), event["tid"].as_u64());
-                let (from, length) = (number(&event["ts"]), number(&event["dur"]));
-                let slices = if name == "GET probe" { &mut probes } else { &mut others };
-                slices.push((thread, from, from + length, connection));
+            // Offloaded work has no connection; what comes of it has a slice of its own.
+            if event["ph"] == "X"
+                && let Some(connection) = event["args"]["connection"].as_u64()
+            {
+                let number = |key| event[key].as_f64().expect("a number");
+                trace.slices.push(Slice {
+                    name: name.into(),
+                    connection,
+                    process_and_thread: (number("pid") as u64, number("tid") as u64),
+                    start: number("ts"),
+                    end: number("ts") + number("dur"),
+                });
             }
-            _ => {}
         }
+        trace
     }
-    probes.sort_by(|a, b| a.1.total_cmp(&b.1));
-    // The first one was sent before the others came.
-    assert_eq!(probes.len(), PROBES + 1, "the slices of the probes");
-    let between = probes[1..].iter().zip(sent).map(|(&(thread, turn, ..), sent)| {
-        let mut replies: HashMap<_, usize> = HashMap::new();
-        for &(on, _, end, connection) in &others {
-            if on == thread && end > sent - start && end <= turn {
-                *replies.entry(connection).or_default() += 1;
+
+    /// Returns for each `GET name` how many slices the most favoured of the other clients had on the thread that served it,
+    /// between its sending and its turn.
+    fn overtaken(&self, name: &str, sent: &[f64]) -> Vec<usize> {
+        let name = format!("GET {name}");
+        let mut probes: Vec<&Slice> = self.slices.iter().filter(|s| s.name == name).collect();
+        probes.sort_by(|a, b| a.start.total_cmp(&b.start));
+        assert_eq!(probes.len(), sent.len(), "one slice for each {name}");
+        let most = |(probe, sent): (&&Slice, &f64)| {
+            let mut slices: HashMap<u64, usize> = HashMap::new();
+            for slice in &self.slices {
+                if slice.process_and_thread == probe.process_and_thread
+                    && slice.end > sent - self.start
+                    && slice.end <= probe.start
+                {
+                    *slices.entry(slice.connection).or_default() += 1;
+                }
             }
-        }
-        replies.into_values().max().unwrap_or(0)
-    });
-    between.collect()
+            slices.into_values().max().unwrap_or(0)
+        };
+        probes.iter().zip(sent).map(most).collect()
+    }
 }
