@@ -38,8 +38,7 @@ pub trait Pool<T>: Send + Sync {
 
 /// Starts `workers` threads that `run` what is submitted, of which `queue` pieces may wait.
 ///
-/// What `run` returns is run again, behind all that waits then: until that has run, it runs at most twice. It takes no place
-/// in the queue. Dropping the pool ends the threads when the queue is empty.
+/// All that `run` returns is run again, behind all that waits then. It takes no place in the queue. Dropping the pool ends the threads when the queue is empty.
 ///
 /// # Errors
 ///
@@ -48,10 +47,10 @@ pub fn start<T: Send + 'static>(
     kind: Kind,
     workers: usize,
     queue: usize,
-    run: impl Fn(T) -> Option<T> + Send + Sync + 'static,
+    run: impl Fn(T) -> Vec<T> + Send + Sync + 'static,
 ) -> io::Result<Box<dyn Pool<T>>> {
     // Whatever `run` had of the work is dropped in unwinding, so nothing half-done is seen again.
-    let run = move |work| catch_unwind(AssertUnwindSafe(|| run(work))).unwrap_or(None);
+    let run = move |work| catch_unwind(AssertUnwindSafe(|| run(work))).unwrap_or_default();
     Ok(match kind {
         Kind::Channel => Box::new(ChannelPool::start(workers, queue, run)?),
         Kind::Steal => Box::new(StealPool::start(workers, queue, run)?),
@@ -100,7 +99,7 @@ impl<T: Send + 'static> ChannelPool<T> {
     fn start(
         workers: usize,
         queue: usize,
-        run: impl Fn(T) -> Option<T> + Send + Sync + 'static,
+        run: impl Fn(T) -> Vec<T> + Send + Sync + 'static,
     ) -> io::Result<ChannelPool<T>> {
         let (sender, receiver) = unbounded();
         let pool = ChannelPool { queue: Arc::new(sender), room: Arc::new(Semaphore::new(queue)) };
@@ -120,18 +119,17 @@ fn work_from_channel<T>(
     queue: &Receiver<Queued<T>>,
     sender: &Weak<Sender<Queued<T>>>,
     room: &Semaphore,
-    run: &dyn Fn(T) -> Option<T>,
+    run: &dyn Fn(T) -> Vec<T>,
 ) {
     for queued in queue {
         let mut again = run(queued.take(room));
-        while let Some(work) = again {
-            again = match sender.upgrade() {
-                Some(sender) if !queue.is_empty() => {
+        while let Some(work) = again.pop() {
+            match sender.upgrade() {
+                Some(sender) if !(queue.is_empty() && again.is_empty()) => {
                     let _ = sender.send(Queued::again(work)); // there is a receiver: this worker's
-                    None
                 }
-                _ => run(work), // nothing waits
-            };
+                _ => again.extend(run(work)), // nothing waits
+            }
         }
     }
 }
@@ -165,7 +163,7 @@ impl<T: Send + 'static> StealPool<T> {
     fn start(
         workers: usize,
         queue: usize,
-        run: impl Fn(T) -> Option<T> + Send + Sync + 'static,
+        run: impl Fn(T) -> Vec<T> + Send + Sync + 'static,
     ) -> io::Result<StealPool<T>> {
         let deques: Vec<Worker<Queued<T>>> = (0..workers).map(|_| Worker::new_fifo()).collect();
         let shared = Arc::new(StealShared {
@@ -187,16 +185,19 @@ impl<T: Send + 'static> StealPool<T> {
 fn work_by_stealing<T>(
     shared: &StealShared<T>,
     own: &Worker<Queued<T>>,
-    run: &dyn Fn(T) -> Option<T>,
+    run: &dyn Fn(T) -> Vec<T>,
 ) {
     loop {
         let seen = shared.work.epoch();
         match find_work(shared, own) {
             Some(queued) => {
-                if let Some(again) = run(queued.take(&shared.room)) {
-                    // Behind what has come in meanwhile: in its own deque, work that is run again and again would keep this
-                    // worker from the common queue.
+                // Behind what has come in meanwhile: in its own deque, work that is run again and again would keep this
+                // worker from the common queue.
+                for (n, again) in run(queued.take(&shared.room)).into_iter().enumerate() {
                     shared.injector.push(Queued::again(again));
+                    if n > 0 {
+                        shared.work.notify(); // this worker takes one of them itself
+                    }
                 }
             }
             None if shared.work.is_closed() => return,
@@ -247,7 +248,7 @@ struct Rayon<T> {
     /// A task runs whatever waits longest. A worker prefers its own tasks to those from outside, so tasks that had their
     /// own work with them, and were spawned again and again, would keep new work waiting.
     queue: Injector<Queued<T>>,
-    run: Box<dyn Fn(T) -> Option<T> + Send + Sync>,
+    run: Box<dyn Fn(T) -> Vec<T> + Send + Sync>,
     room: Semaphore,
 }
 
@@ -255,7 +256,7 @@ impl<T: Send + 'static> RayonPool<T> {
     fn start(
         workers: usize,
         queue: usize,
-        run: impl Fn(T) -> Option<T> + Send + Sync + 'static,
+        run: impl Fn(T) -> Vec<T> + Send + Sync + 'static,
     ) -> io::Result<RayonPool<T>> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(workers)
@@ -287,15 +288,14 @@ fn run_on_rayon<T: Send + 'static>(shared: &Arc<Rayon<T>>) {
         return;
     };
     let mut again = (shared.run)(queued.take(&shared.room));
-    while let Some(work) = again {
-        again = if shared.queue.is_empty() {
-            (shared.run)(work)
+    while let Some(work) = again.pop() {
+        if shared.queue.is_empty() && again.is_empty() {
+            again = (shared.run)(work);
         } else {
             shared.queue.push(Queued::again(work));
             let shared = Arc::clone(shared);
             rayon::spawn_fifo(move || run_on_rayon(&shared));
-            None
-        };
+        }
     }
 }
 
@@ -435,7 +435,7 @@ mod tests {
             let run = move |n: usize| {
                 assert!(n % 2 == 1, "even work panics here on purpose");
                 sender.send(n).unwrap();
-                None
+                Vec::new()
             };
             let pool = start(kind, 2, 8, run).unwrap();
             (0..100).for_each(|n| pool.submit(n));
@@ -454,7 +454,7 @@ mod tests {
             let run = move |_: u32| {
                 running.send(()).unwrap();
                 at_barrier.wait();
-                None
+                Vec::new()
             };
             let pool = start(kind, 1, 2, run).unwrap();
             pool.submit(0);
@@ -479,12 +479,12 @@ mod tests {
         let at_gates = Arc::clone(&gates);
         let run = move |(name, turns): (char, u32)| {
             if sender.send(name).is_err() {
-                return None; // the test is over
+                return Vec::new(); // the test is over
             }
             if let Some(gate) = name.to_digit(10) {
                 at_gates[gate as usize].wait();
             }
-            (turns > 1).then_some((name, turns - 1))
+            if turns > 1 { vec![(name, turns - 1)] } else { Vec::new() }
         };
         (start(kind, workers, queue, run).unwrap(), gates, started)
     }
