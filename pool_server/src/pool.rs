@@ -468,12 +468,14 @@ mod tests {
         });
     }
 
+    type GatedPool = Box<dyn Pool<(char, u32)>>;
+
     /// Names that are digits wait at the barrier of that number; the others return as often as their number of turns allows.
     fn start_gated(
         kind: Kind,
         workers: usize,
         queue: usize,
-    ) -> (Box<dyn Pool<(char, u32)>>, Arc<[Barrier; 3]>, Receiver<char>) {
+    ) -> (GatedPool, Arc<[Barrier; 3]>, Receiver<char>) {
         let gates = Arc::new([const { Barrier::new(2) }; 3]);
         let (sender, started) = unbounded();
         let at_gates = Arc::clone(&gates);
