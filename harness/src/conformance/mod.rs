@@ -12,6 +12,7 @@ mod bodies;
 mod busy;
 mod conditions;
 mod deadlines;
+mod fairness;
 mod first_line;
 mod framing;
 mod get;
@@ -362,6 +363,12 @@ catalogue! { $
         a_child_that_is_killed: ProcessPerClient,
         /// Children whose parent is killed end in bounded time.
         children_whose_parent_is_killed: ProcessPerClient,
+    }
+    fairness {
+        /// Clients that pipeline `GET` without end: another is served after two shares of each at most.
+        pipelined_files_starve_nobody: Clients(9),
+        /// The same with listings, which a server may hand to other threads.
+        pipelined_listings_starve_nobody: Clients(9),
     }
     busy {
         /// HTTP: 503 with `Retry-After`, whole and without a reset, whatever follows the first line.
