@@ -64,6 +64,7 @@ fn needs(need: Need) -> String {
         Need::Nothing => String::new(),
         Need::Clients(n) => format!(" ({n} clients at once)"),
         Need::ProcessPerClient => " (a process per client)".into(),
+        Need::Fuse => " (may mount a file system of its own)".into(),
         Need::PrivateMount => " (may mount)".into(),
     }
 }

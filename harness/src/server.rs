@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
@@ -189,6 +190,7 @@ pub struct Launch {
     root: Option<Arc<Root>>,
     name_root: bool,
     wrapper: Vec<OsString>,
+    stdin: Option<Arc<File>>,
     user: Option<u32>,
 }
 
@@ -203,6 +205,7 @@ impl Launch {
             root: None,
             name_root: true,
             wrapper: Vec::new(),
+            stdin: None,
             user: None,
         }
     }
@@ -241,6 +244,12 @@ impl Launch {
     /// as its last arguments.
     pub fn through<A: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = A>) -> Launch {
         self.wrapper = wrapper.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// What standard input is; `/dev/null` otherwise.
+    pub fn stdin(mut self, file: File) -> Launch {
+        self.stdin = Some(Arc::new(file));
         self
     }
 
@@ -293,7 +302,11 @@ impl Launch {
             command.uid(id).gid(id);
         }
         command.process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        match &self.stdin {
+            Some(file) => command.stdin(file.try_clone().expect("a descriptor")),
+            None => command.stdin(Stdio::null()),
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
         // has the descriptor that it was written by: until that child's exec.
         let mut spawned = command.spawn();

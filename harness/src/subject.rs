@@ -115,6 +115,8 @@ impl Subject {
             Need::ProcessPerClient if self.process_per_client => None,
             Need::ProcessPerClient => Some("the model has no process per client".into()),
             Need::PrivateMount if can_mount() => None,
+            Need::Fuse if crate::fuse::can_mount() => None,
+            Need::Fuse => Some("may not mount a file system of its own (FUSE) here".into()),
             Need::PrivateMount => Some("may not mount a small file system here".into()),
         }
     }
@@ -155,6 +157,8 @@ pub enum Need {
     ProcessPerClient,
     /// The right to mount a small file system in a mount namespace of its own.
     PrivateMount,
+    /// The right to mount a file system of the test's own process in such a namespace.
+    Fuse,
 }
 
 /// Whether this process may make a mount namespace and mount a file system in it.

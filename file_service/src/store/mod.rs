@@ -8,6 +8,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod` | opening, listing and hashing what is there |
+//! | `calls` | file calls that are interrupted |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
 //! | `filesystem` | what is known of file systems |
@@ -16,6 +17,7 @@
 //! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod calls;
 mod filesystem;
 mod leftovers;
 mod lock;
@@ -24,14 +26,16 @@ mod stat;
 mod upload;
 mod version;
 
+pub(crate) use calls::uninterrupted;
 pub use stat::Stat;
 pub use upload::{Landed, Landing, Upload};
 pub(crate) use version::{CoarseTime, Version};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use calls::each_entry;
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::{stat_at, stat_fd};
@@ -176,11 +180,8 @@ impl Store {
     }
 
     fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
-        let root = rustix::fs::open(
-            root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = uninterrupted(|| rustix::fs::open(root, flags, Mode::empty()))?;
         let file_systems = FileSystems::below(root.as_fd())?;
         let version_rule = VersionRule::new(file_systems);
         let store = Store {
@@ -303,8 +304,7 @@ impl Store {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
         let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
+        each_entry(fd.as_fd(), |entry| {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
@@ -312,10 +312,11 @@ impl Store {
                 let kind = entry.file_type();
                 entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
                 if entries.len() > most {
-                    return Err(Code::TooLarge.into());
+                    return Err(Failure::from(Code::TooLarge));
                 }
             }
-        }
+            Ok(())
+        })?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if self.writable {
             for name in leftovers {
@@ -386,14 +387,12 @@ pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
     let mut chunk = vec![0; HASH_CHUNK];
     let mut offset = 0;
     loop {
-        match rustix::io::pread(file, &mut chunk[..], offset) {
-            Ok(0) => break,
-            Ok(n) => {
+        match uninterrupted(|| rustix::io::pread(file, &mut chunk[..], offset))? {
+            0 => break,
+            n => {
                 hasher.update(&chunk[..n]);
                 offset += n as u64;
             }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
         }
     }
     let mut text: Vec<u8> =
@@ -417,9 +416,9 @@ fn resolve(
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
     let mut attempts = 0;
     loop {
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-            // A rename somewhere raced with a `..` in a link, or a signal came.
-            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+        match uninterrupted(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)) {
+            // A rename somewhere raced with a `..` in a link.
+            Err(Errno::AGAIN) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
             outcome => return outcome,
         }
     }

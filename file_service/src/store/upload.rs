@@ -10,6 +10,7 @@
 //!
 //! A landing that changes nothing needs no lock either: a condition that does not hold refuses it at once.
 
+use super::calls::{uninterrupted, uninterrupted_once};
 use super::lock::{Access, Claim, FileLocks};
 use super::stat::{stat_at, stat_fd};
 use super::version::{CoarseTime, Version, VersionRule};
@@ -113,7 +114,14 @@ impl Upload {
     ///
     /// [`Code::NoSpace`], and the system's errors.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(io::Write::write_all(&mut self.file, bytes)?)
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match uninterrupted(|| rustix::io::write(&self.file, rest))? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                n => rest = &rest[n..],
+            }
+        }
+        Ok(())
     }
 
     /// Has the file land only if `condition` holds at that moment. Returns whether it holds now.
@@ -138,9 +146,10 @@ impl Upload {
         // The name is part of the directory, so the directory must reach the disk too. It is opened first: where it may not
         // be read, the upload is refused before anything has changed.
         let flushed = if self.sync {
-            self.file.sync_all()?;
+            uninterrupted(|| rustix::fs::fsync(&self.file))?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Some(openat(&self.destination.directory, ".", flags, Mode::empty())?)
+            let directory = &self.destination.directory;
+            Some(uninterrupted(|| openat(directory, ".", flags, Mode::empty()))?)
         } else {
             None
         };
@@ -151,7 +160,7 @@ impl Upload {
         };
         if let Some(directory) = flushed {
             // Whatever the error is, the request was not at fault, and the file has its name.
-            rustix::fs::fsync(directory)
+            uninterrupted(|| rustix::fs::fsync(&directory))
                 .map_err(|errno| Failure { code: Code::Internal, detail: Some(errno.into()) })?;
         }
         Ok(Landing::Landed(Landed {
@@ -265,7 +274,7 @@ impl Destination {
     /// Returns an anonymous file in the directory; `None` where the file system does not support that.
     fn open_anonymous(&self) -> Result<Option<File>, Failure> {
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match openat(&self.directory, ".", flags, new_file_mode()) {
+        match uninterrupted(|| openat(&self.directory, ".", flags, new_file_mode())) {
             Ok(fd) => Ok(Some(fd.into())),
             // The errors of file systems and old kernels that do not support O_TMPFILE.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
@@ -284,18 +293,15 @@ impl Destination {
         if !self.exclusive_renames {
             return Err(Errno::OPNOTSUPP);
         }
-        match renameat_with(
-            directory,
-            &temporary[..],
-            directory,
-            &self.name[..],
-            RenameFlags::NOREPLACE,
-        ) {
+        let (from, to) = (&temporary[..], &self.name[..]);
+        let is_done = || is_name_of(directory, to, file);
+        let rename = || renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE);
+        match uninterrupted_once(rename, is_done) {
             Ok(()) => self.forget_temporary(),
             // NFS, for example, supports links but not this flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                match linkat(directory, &temporary[..], directory, &self.name[..], AtFlags::empty())
-                {
+                let link = || linkat(directory, from, directory, to, AtFlags::empty());
+                match uninterrupted_once(link, is_done) {
                     Ok(()) => self.remove_temporary(),
                     Err(Errno::PERM | Errno::NOSYS | Errno::MLINK) => {
                         return Err(Errno::OPNOTSUPP);
@@ -319,7 +325,11 @@ impl Destination {
             })?;
         }
         if let Some(temporary) = &self.temporary {
-            renameat(&self.directory, &temporary[..], &self.directory, &self.name[..])?;
+            let (directory, to) = (&self.directory, &self.name[..]);
+            uninterrupted_once(
+                || renameat(directory, &temporary[..], directory, to),
+                || is_name_of(directory, to, file),
+            )?;
             self.forget_temporary();
         }
         Ok(())
@@ -329,9 +339,12 @@ impl Destination {
     fn create_temporary(&mut self) -> Result<File, Failure> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         for _ in 0..ATTEMPTS {
-            let file = self.with_fresh_name(|destination, name| {
+            let file = match self.with_fresh_name(|destination, name| {
                 openat(&destination.directory, name, flags, new_file_mode())
-            })?;
+            }) {
+                Err(Errno::INTR) => continue,
+                outcome => outcome?,
+            };
             // Between the creation and the lock a starting server may have taken it for a leftover, which it locks and
             // removes. Without locks, nothing removes it.
             let claim = self.locks.claim(&file)?;
@@ -344,14 +357,14 @@ impl Destination {
             }
             self.remove_temporary();
         }
-        Err(gave_up("another process removes every temporary"))
+        Err(gave_up("every temporary was removed by another process, or its creation was interrupted"))
     }
 
-    /// Creates a marker for a fresh temporary name, and the name with `make`.
+    /// Creates a marker for a fresh temporary name, and the name with `make`. If that fails, none of it is left.
     fn with_fresh_name<T>(
         &mut self,
         make: impl Fn(&Destination, &[u8]) -> Result<T, Errno>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Errno> {
         if self.has_links {
             // Without a real path the markers lead through the links, which is right as long as the links stay.
             let (root, directory) = (self.root.as_fd(), self.directory.as_fd());
@@ -363,16 +376,19 @@ impl Destination {
         let name = fresh_name()?;
         let made =
             marker::create(self.root.as_fd(), &self.parent, &name).and_then(|()| make(self, &name));
-        if made.is_err() {
+        if let Err(errno) = &made {
+            if *errno == Errno::INTR {
+                let _ = unlink(&self.directory, &name); // it may have been created all the same
+            }
             marker::remove(self.root.as_fd(), &self.parent, &name);
         }
         self.temporary = made.is_ok().then_some(name);
-        Ok(made?)
+        made
     }
 
     fn remove_temporary(&mut self) {
         if let Some(name) = &self.temporary {
-            let _ = unlinkat(&self.directory, &name[..], AtFlags::empty());
+            let _ = unlink(&self.directory, name);
             self.forget_temporary();
         }
     }
@@ -396,14 +412,31 @@ fn gave_up(why: &'static str) -> Failure {
 }
 
 fn link_anonymous(file: &File, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-    match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
+    let is_done = || is_name_of(directory, name, file);
+    let link = || linkat(file, c"", directory, name, AtFlags::EMPTY_PATH);
+    match uninterrupted_once(link, is_done) {
         // Older kernels want a capability for an empty path; the link in /proc does without.
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(rustix::fs::CWD, path, directory, name, AtFlags::SYMLINK_FOLLOW)
+            let link = || {
+                linkat(rustix::fs::CWD, &path[..], directory, name, AtFlags::SYMLINK_FOLLOW)
+            };
+            uninterrupted_once(link, is_done)
         }
         outcome => outcome,
     }
+}
+
+/// Whether `name` is a name of the open `file`.
+fn is_name_of(directory: &OwnedFd, name: &[u8], file: &File) -> bool {
+    match (stat_at(directory.as_fd(), name), stat_fd(file.as_fd())) {
+        (Ok((_, named)), Ok((_, stat))) => (named.mount, named.ino) == (stat.mount, stat.ino),
+        _ => false,
+    }
+}
+
+fn unlink(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    uninterrupted(|| unlinkat(directory, name, AtFlags::empty()))
 }
 
 fn fresh_name() -> Result<Vec<u8>, Errno> {

@@ -24,13 +24,14 @@ mod page;
 mod paths;
 mod put;
 mod shrinking;
+mod slow_files;
 
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
-use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
+use crate::subject::Need::{self, Clients, Fuse, Nothing, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
 use crate::{Launch, Root, Server, Subject, oracles};
 
@@ -301,6 +302,16 @@ catalogue! { $
         a_size_that_is_a_fiction: Nothing,
         /// The same where such a file system is mounted below the root.
         a_fiction_below_the_root: PrivateMount,
+    }
+    slow_files {
+        /// File calls that are interrupted (EINTR) are made again: every request, both protocols.
+        interrupted_calls_are_repeated: Fuse,
+        /// The same with `--copy`, and where reads and writes come short.
+        calls_that_come_short: Fuse,
+        /// A change of a name that was executed and interrupted all the same is not made twice.
+        executed_changes_are_not_repeated: Fuse,
+        /// A file system that interrupts without end: an error, and no thread spins.
+        endless_interruptions_are_an_error: Fuse,
     }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.
