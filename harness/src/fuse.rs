@@ -6,7 +6,7 @@
 //! and its last close aborts the connection: every call that still waits fails. So a server that is stuck in a call can be
 //! killed after, and not before, its [`Fuse`] is dropped; [`FuseServer`] keeps that order, also in a panic.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
@@ -61,8 +61,8 @@ impl Call {
 /// The node of the mounted directory.
 const ROOT: u64 = 1;
 
-/// How the names of uploads in progress begin.
-const TEMPORARY: &[u8] = b".~upload-";
+/// How many calls of a kind go through after those that are interrupted: one system call may need several to succeed.
+const PASSES: usize = 4;
 
 /// The longest content of one request, in bytes.
 const MAX_WRITE: u32 = 128 * 1024;
@@ -84,14 +84,14 @@ struct Shared {
 struct State {
     nodes: HashMap<u64, Node>,
     next: u64,
-    /// How often each call is interrupted before it is executed.
+    /// So many calls of each kind on a file are interrupted, then [`PASSES`] are executed, and so on.
     interruptions: usize,
     /// An interrupted call is executed all the same, as over a network.
     executed: bool,
-    /// How often this call was interrupted since it was last answered.
-    interrupted: HashMap<(Call, u64, Vec<u8>), usize>,
-    /// Every kind of call that was interrupted.
-    kinds: Vec<Call>,
+    /// How many calls of each kind were made on each file since then.
+    made: HashMap<(Call, u64), usize>,
+    /// Every kind of call that was.
+    kinds: BTreeSet<Call>,
     /// The most bytes that one read or write moves.
     dribble: Option<usize>,
     /// The kinds of calls that get no answer.
@@ -170,24 +170,24 @@ impl Fuse {
         names.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
-    /// Has every call interrupted (EINTR) so often before it is executed.
+    /// Has this many calls of each kind on each file interrupted (EINTR), one after another, then a few executed, and so
+    /// on; 0 ends it.
     pub fn interrupt(&self, times: usize) {
         let mut state = self.shared.lock();
         (state.interruptions, state.executed) = (times, false);
         state.kinds.clear();
+        state.made.clear();
     }
 
-    /// Has every call that changes a name executed and, once, interrupted all the same.
+    /// Has every other call that changes a name executed and reported as interrupted all the same.
     pub fn interrupt_executed(&self) {
         self.interrupt(1);
         self.shared.lock().executed = true;
     }
 
     /// The kinds of calls that were interrupted since the last order to do so.
-    pub fn interrupted(&self) -> Vec<Call> {
-        let mut kinds = self.shared.lock().kinds.clone();
-        kinds.sort_unstable();
-        kinds
+    pub fn interrupted(&self) -> BTreeSet<Call> {
+        self.shared.lock().kinds.clone()
     }
 
     /// Has every read and write move at most this many bytes. A read by `sendfile` must not come short.
@@ -379,25 +379,16 @@ impl State {
         if self.interruptions == 0 || is_own_affair || (self.executed && !is_name_change) {
             return self.execute(call, node, input);
         }
-        // One system call may look up two names, and must get past both. A fresh temporary name is as good as another.
-        let name = match call {
-            Call::LOOKUP if !input.0.starts_with(TEMPORARY) => input.0.to_vec(),
-            _ => Vec::new(),
-        };
-        let key = (call, node, name);
-        let count = self.interrupted.entry(key.clone()).or_default();
+        self.kinds.insert(call);
+        let passes = if self.executed { 1 } else { PASSES };
+        let count = self.made.entry((call, node)).or_default();
+        let is_interrupted = *count % self.interruptions.saturating_add(passes) < self.interruptions;
         *count += 1;
-        if *count > self.interruptions {
-            self.interrupted.remove(&key);
-            return self.execute(call, node, input);
+        if is_interrupted && !self.executed {
+            return Err(Errno::INTR);
         }
-        if !self.kinds.contains(&call) {
-            self.kinds.push(call);
-        }
-        if self.executed {
-            self.execute(call, node, input)?;
-        }
-        Err(Errno::INTR)
+        let answer = self.execute(call, node, input)?;
+        if is_interrupted { Err(Errno::INTR) } else { Ok(answer) }
     }
 
     fn execute(&mut self, call: Call, node: u64, mut input: Input<'_>) -> Answer {

@@ -13,6 +13,10 @@ use std::os::fd::BorrowedFd;
 /// How often an interrupted call is made again.
 const RETRIES: usize = 100;
 
+/// ERESTARTSYS, which Linux turns into EINTR or a repetition where a signal is the reason. Where a FUSE file system
+/// interrupts `flock` without one, it comes as it is.
+const RESTART: Errno = Errno::from_raw_os_error(512);
+
 /// How much of a directory is read at a time, in bytes.
 const DIRECTORY_CHUNK: usize = 32 * 1024;
 
@@ -24,13 +28,13 @@ pub(crate) trait CallError: From<Errno> {
 
 impl CallError for Errno {
     fn is_interruption(&self) -> bool {
-        *self == Errno::INTR
+        matches!(*self, Errno::INTR | RESTART)
     }
 }
 
 impl CallError for io::Error {
     fn is_interruption(&self) -> bool {
-        self.kind() == io::ErrorKind::Interrupted
+        Errno::from_io_error(self).is_some_and(|errno| errno.is_interruption())
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn endless_interruption_is_an_error() {
         assert_eq!(uninterrupted(interrupted(usize::MAX, Ok(()))), Err(Errno::IO));
-        let endless = || Err::<(), _>(io::ErrorKind::Interrupted.into());
+        let endless = || Err::<(), io::Error>(Errno::INTR.into());
         assert_eq!(uninterrupted(endless).unwrap_err().raw_os_error(), Some(5));
     }
 

@@ -1,5 +1,7 @@
 //! File systems whose calls are interrupted, come short or stall, as NFS and FUSE have them.
 
+use std::collections::BTreeSet;
+
 use super::{http_get, http_put, noise, stays};
 use crate::Subject;
 use crate::fuse::{Call, Fuse, FuseServer};
@@ -53,19 +55,20 @@ fn every_request(server: &FuseServer) {
 }
 
 pub(super) fn interrupted_calls_are_repeated(subject: &Subject) {
+    let mut interrupted = BTreeSet::new();
     for options in WAYS {
-        for times in [1, 3] {
+        for times in [1, 3, 8] {
             let server = started(subject, options);
             server.files.interrupt(times);
             every_request(&server);
-            let interrupted = server.files.interrupted();
-            for call in [Call::LOOKUP, Call::GETATTR, Call::OPEN, Call::READ, Call::WRITE] {
-                assert!(interrupted.contains(&call), "{call:?} was not interrupted");
-            }
-            for call in [Call::OPENDIR, Call::READDIR, Call::RENAME2] {
-                assert!(interrupted.contains(&call), "{call:?} was not interrupted");
-            }
+            interrupted.extend(server.files.interrupted());
         }
+    }
+    let reading = [Call::LOOKUP, Call::GETATTR, Call::OPEN, Call::READ, Call::OPENDIR, Call::READDIR];
+    let writing = [Call::TMPFILE, Call::CREATE, Call::WRITE, Call::FSYNC, Call::FSYNCDIR];
+    let landing = [Call::LINK, Call::RENAME, Call::RENAME2, Call::SETLK];
+    for call in [&reading[..], &writing, &landing].concat() {
+        assert!(interrupted.contains(&call), "{call:?} was not interrupted");
     }
 }
 
@@ -73,6 +76,9 @@ pub(super) fn calls_that_come_short(subject: &Subject) {
     let server = started(subject, &["--copy"]);
     server.files.dribble(1000);
     every_request(&server);
+    drop(server);
+    let server = started(subject, &["--copy"]);
+    server.files.dribble(1000);
     server.files.interrupt(2);
     every_request(&server);
 }
