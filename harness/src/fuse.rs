@@ -88,6 +88,8 @@ struct State {
     interruptions: usize,
     /// An interrupted call is executed all the same, as over a network.
     executed: bool,
+    /// Only this kind of call is interrupted.
+    only: Option<Call>,
     /// How many calls of each kind were made on each file since then.
     made: HashMap<(Call, u64), usize>,
     /// Every kind of call that was.
@@ -174,7 +176,7 @@ impl Fuse {
     /// on; 0 ends it.
     pub fn interrupt(&self, times: usize) {
         let mut state = self.shared.lock();
-        (state.interruptions, state.executed) = (times, false);
+        (state.interruptions, state.executed, state.only) = (times, false, None);
         state.kinds.clear();
         state.made.clear();
     }
@@ -183,6 +185,12 @@ impl Fuse {
     pub fn interrupt_executed(&self) {
         self.interrupt(1);
         self.shared.lock().executed = true;
+    }
+
+    /// Has every call of this kind interrupted, without end, and no other.
+    pub fn interrupt_all(&self, call: Call) {
+        self.interrupt(usize::MAX);
+        self.shared.lock().only = Some(call);
     }
 
     /// The kinds of calls that were interrupted since the last order to do so.
@@ -376,7 +384,12 @@ impl State {
         let is_own_affair = [Call::INIT, Call::FORGET, Call::BATCH_FORGET, Call::DESTROY]
             .contains(&call)
             || [Call::RELEASE, Call::RELEASEDIR, Call::INTERRUPT].contains(&call);
-        if self.interruptions == 0 || is_own_affair || (self.executed && !is_name_change) {
+        let is_other = self.only.is_some_and(|only| only != call);
+        if self.interruptions == 0
+            || is_own_affair
+            || is_other
+            || (self.executed && !is_name_change)
+        {
             return self.execute(call, node, input);
         }
         self.kinds.insert(call);

@@ -95,11 +95,34 @@ pub(super) fn executed_changes_are_not_repeated(subject: &Subject) {
 
 pub(super) fn endless_interruptions_are_an_error(subject: &Subject) {
     let server = started(subject, &[]);
-    server.files.interrupt(usize::MAX);
-    for request in ["GET small", "GET large", "HASH large", "LIST"] {
-        assert_eq!(server.ask(request).code(), "internal", "{request}");
+    let reading = ["GET small", "GET small 1", "HASH small", "HASH large"].map(str::to_owned);
+    for (call, requests) in [
+        (Call::LOOKUP, &reading[..]),
+        (Call::GETATTR, &reading),
+        (Call::OPEN, &reading),
+        (Call::READ, &reading),
+        (Call::OPENDIR, &["LIST".to_owned()]),
+        (Call::READDIR, &["LIST".to_owned()]),
+        (Call::WRITE, &["PUT upload 3\nnew".to_owned()]),
+        (Call::SETLK, &["PUT small 5\nsmall".to_owned()]),
+    ] {
+        server.files.interrupt_all(call);
+        for request in requests {
+            let mut conn = server.connect();
+            conn.send(request);
+            if !request.starts_with("PUT") {
+                conn.send("\n");
+            }
+            assert_eq!(conn.reply().code(), "internal", "{request:?}, {call:?}");
+        }
+        // A reply that has begun cannot turn into an error.
+        let mut conn = server.connect();
+        conn.send("GET large\n");
+        if call == Call::READ {
+            conn.ok_line();
+            assert!(conn.drain() < LARGE);
+        }
     }
-    assert_eq!(server.connect().put("upload", "new").code(), "internal");
     server.files.interrupt(0);
     every_request(&server);
 }
