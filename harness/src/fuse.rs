@@ -395,7 +395,8 @@ impl State {
         self.kinds.insert(call);
         let passes = if self.executed { 1 } else { PASSES };
         let count = self.made.entry((call, node)).or_default();
-        let is_interrupted = *count % self.interruptions.saturating_add(passes) < self.interruptions;
+        let is_interrupted =
+            *count % self.interruptions.saturating_add(passes) < self.interruptions;
         *count += 1;
         if is_interrupted && !self.executed {
             return Err(Errno::INTR);
@@ -591,8 +592,7 @@ impl State {
         };
         let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, nanos) = (changed.as_secs(), changed.subsec_nanos());
-        let output =
-            Output::default().u64(&[number, size as u64, 0, seconds, seconds, seconds]);
+        let output = Output::default().u64(&[number, size as u64, 0, seconds, seconds, seconds]);
         output.u32(&[nanos, nanos, nanos, mode, *links, 0, 0, 0, 4096, 0])
     }
 

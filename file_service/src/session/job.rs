@@ -38,6 +38,12 @@ pub(super) enum FileWork {
         upload: Box<Upload>,
         wait: Option<LockWait>,
     },
+    /// An upload that does not land is dropped. The session then goes on to `next`, for which so much time is left.
+    Drop {
+        upload: Box<Upload>,
+        next: Box<Phase>,
+        left: Duration,
+    },
 }
 
 /// How long an upload has waited for a lock. A lock cannot be waited for with a timeout, so it is tried again and again.
@@ -91,6 +97,7 @@ enum Output {
     Text(Vec<u8>),
     Document(Vec<u8>),
     Landing { landing: Landing, wait: Option<LockWait> },
+    Dropped { next: Box<Phase>, left: Duration },
 }
 
 impl Job {
@@ -107,11 +114,16 @@ impl Job {
             FileWork::Hash(_) => "job hash",
             FileWork::List { .. } => "job list",
             FileWork::Land { .. } => "job land",
+            FileWork::Drop { .. } => "job drop",
         };
         let outcome = Outcome(match self.work {
             FileWork::Hash(file) => store::hash(&file).map(Output::Text),
             FileWork::Land { upload, wait } => {
                 land(upload, wait).map(|landing| Output::Landing { landing, wait })
+            }
+            FileWork::Drop { upload, next, left } => {
+                drop(upload);
+                Ok(Output::Dropped { next, left })
             }
             FileWork::List { path, directory, format } => {
                 self.service.store().list(&path, directory).map(|entries| match format {
@@ -156,6 +168,10 @@ impl Session {
             Ok(Output::Text(text)) => self.reply_text(&text),
             Ok(Output::Document(document)) => self.reply_document(document),
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
+            Ok(Output::Dropped { next, left }) => {
+                self.phase = *next;
+                self.deadline = Instant::now() + left;
+            }
             Err(failure) => self.fail(failure),
         }
     }

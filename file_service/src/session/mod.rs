@@ -335,8 +335,8 @@ impl Session {
                     self.requests += 1;
                     reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
                 }
-                self.phase = Phase::Reply(reply);
                 self.deadline = Instant::now() + LINGER;
+                self.abandon(Phase::Reply(reply));
             }
             Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
             Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
@@ -538,7 +538,7 @@ impl Session {
             io::ErrorKind::Interrupted => {}
             _ => {
                 tracing::debug!(peer = %self.peer, "connection lost: {error}");
-                self.phase = Phase::Closed;
+                self.abandon(Phase::Closed);
             }
         }
         Continue(())

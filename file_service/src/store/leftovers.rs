@@ -83,9 +83,7 @@ fn follow(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8], markers: usi
 fn remove_unless_locked(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8]) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match uninterrupted(|| openat(directory, name, flags, Mode::empty())) {
-        Ok(file) => {
-            locks.claim(&file) == Ok(Claim::Held) && unlink(directory, name).is_ok()
-        }
+        Ok(file) => locks.claim(&file) == Ok(Claim::Held) && unlink(directory, name).is_ok(),
         Err(errno) => errno == Errno::NOENT,
     }
 }

@@ -132,8 +132,7 @@ fn cut<'a>(path: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 /// Which directory it is, whatever its path.
 fn identity(directory: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
-    let stat =
-        uninterrupted(|| statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO))?;
+    let stat = uninterrupted(|| statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO))?;
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
 }
 

@@ -37,7 +37,11 @@ pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileTyp
     stat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn stat(fd: BorrowedFd<'_>, name: impl Arg + Copy, flags: AtFlags) -> Result<(FileType, Stat), Errno> {
+fn stat(
+    fd: BorrowedFd<'_>,
+    name: impl Arg + Copy,
+    flags: AtFlags,
+) -> Result<(FileType, Stat), Errno> {
     let mask = StatxFlags::TYPE
         | StatxFlags::SIZE
         | StatxFlags::MTIME

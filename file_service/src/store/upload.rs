@@ -25,6 +25,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// From this size on, in bytes, the end of a file is left to a job: about a tenth of a millisecond.
+const LARGE: u64 = 1 << 20;
+
 /// How often something that races with other servers is tried before it is given up.
 const ATTEMPTS: usize = 32;
 
@@ -58,13 +61,23 @@ impl Store {
             exclusive_renames: self.exclusive_renames,
             version_rule: self.version_rule,
         };
-        destination.existing()?;
+        let replaced = match destination.existing()? {
+            Existing::File(version) => version.stat.size,
+            Existing::Nothing | Existing::Other => 0,
+        };
         let anonymous = if self.anonymous { destination.open_anonymous()? } else { None };
         let file = match anonymous {
             Some(file) => file,
             None => destination.create_temporary()?,
         };
-        Ok(Box::new(Upload { file, destination, sync: self.sync, condition: None }))
+        Ok(Box::new(Upload {
+            file,
+            written: 0,
+            replaced,
+            destination,
+            sync: self.sync,
+            condition: None,
+        }))
     }
 }
 
@@ -72,6 +85,10 @@ impl Store {
 #[derive(Debug)]
 pub struct Upload {
     file: File,
+    /// How much of it there is, in bytes.
+    written: u64,
+    /// The size of the file that had the name at the beginning, in bytes.
+    replaced: u64,
     destination: Destination,
     sync: bool,
     /// What must hold of the existing file when this one lands.
@@ -118,10 +135,19 @@ impl Upload {
         while !rest.is_empty() {
             match uninterrupted(|| rustix::io::write(&self.file, rest))? {
                 0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                n => rest = &rest[n..],
+                n => {
+                    rest = &rest[n..];
+                    self.written += n as u64;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether its end may take long: the kernel frees the blocks and pages of a file with its last name or descriptor,
+    /// of this one if it is dropped, and of the file that it replaces.
+    pub(crate) fn is_large(&self) -> bool {
+        self.written.max(self.replaced) > LARGE
     }
 
     /// Has the file land only if `condition` holds at that moment. Returns whether it holds now.
@@ -357,7 +383,9 @@ impl Destination {
             }
             self.remove_temporary();
         }
-        Err(gave_up("every temporary was removed by another process, or its creation was interrupted"))
+        Err(gave_up(
+            "every temporary was removed by another process, or its creation was interrupted",
+        ))
     }
 
     /// Creates a marker for a fresh temporary name, and the name with `make`. If that fails, none of it is left.
@@ -418,9 +446,8 @@ fn link_anonymous(file: &File, directory: &OwnedFd, name: &[u8]) -> Result<(), E
         // Older kernels want a capability for an empty path; the link in /proc does without.
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            let link = || {
-                linkat(rustix::fs::CWD, &path[..], directory, name, AtFlags::SYMLINK_FOLLOW)
-            };
+            let link =
+                || linkat(rustix::fs::CWD, &path[..], directory, name, AtFlags::SYMLINK_FOLLOW);
             uninterrupted_once(link, is_done)
         }
         outcome => outcome,

@@ -64,7 +64,8 @@ pub(super) fn interrupted_calls_are_repeated(subject: &Subject) {
             interrupted.extend(server.files.interrupted());
         }
     }
-    let reading = [Call::LOOKUP, Call::GETATTR, Call::OPEN, Call::READ, Call::OPENDIR, Call::READDIR];
+    let reading =
+        [Call::LOOKUP, Call::GETATTR, Call::OPEN, Call::READ, Call::OPENDIR, Call::READDIR];
     let writing = [Call::TMPFILE, Call::CREATE, Call::WRITE, Call::FSYNC, Call::FSYNCDIR];
     let landing = [Call::LINK, Call::RENAME, Call::RENAME2, Call::SETLK];
     for call in [&reading[..], &writing, &landing].concat() {
