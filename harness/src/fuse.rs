@@ -67,7 +67,7 @@ const PASSES: usize = 4;
 /// The longest content of one request, in bytes.
 const MAX_WRITE: u32 = 128 * 1024;
 
-/// A served file system in memory. Paths are relative to its root, and have one component.
+/// A served file system in memory. Paths are relative to its root.
 pub struct Fuse {
     shared: Arc<Shared>,
     /// Its end stops the thread.
@@ -148,28 +148,41 @@ impl Fuse {
         FuseServer { files: self, server }
     }
 
-    /// Creates or replaces a file.
-    pub fn write(&self, name: &str, content: impl Into<Vec<u8>>) {
+    /// Creates or replaces a file, and the directories above it.
+    pub fn write(&self, path: &str, content: impl Into<Vec<u8>>) {
         let mut state = self.shared.lock();
         let node = state.add(Content::File(content.into()));
-        state.set_name(ROOT, name.as_bytes(), node);
+        let mut components: Vec<_> = path.split('/').collect();
+        let name = components.pop().expect("a name");
+        let mut directory = ROOT;
+        for component in components.iter().map(|component| component.as_bytes()) {
+            directory = state.find(directory, component).unwrap_or_else(|_| {
+                let created = state.add(Content::Directory(BTreeMap::new()));
+                state.set_name(directory, component, created);
+                created
+            });
+        }
+        state.set_name(directory, name.as_bytes(), node);
     }
 
     /// What a file holds, if there is one.
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         let state = self.shared.lock();
-        let node = state.find(ROOT, name.as_bytes()).ok()?;
+        let mut components = path.split('/');
+        let node = components
+            .try_fold(ROOT, |directory, name| state.find(directory, name.as_bytes()))
+            .ok()?;
         match &state.nodes[&node].content {
             Content::File(content) => Some(content.clone()),
             Content::Directory(_) | Content::Link(_) => None,
         }
     }
 
-    /// The names in the root.
+    /// The paths of all files, links and directories.
     pub fn names(&self) -> Vec<String> {
-        let state = self.shared.lock();
-        let Content::Directory(names) = &state.nodes[&ROOT].content else { return Vec::new() };
-        names.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        let mut paths = Vec::new();
+        self.shared.lock().collect(ROOT, "", &mut paths);
+        paths
     }
 
     /// Has this many calls of each kind on each file interrupted (EINTR), one after another, then a few executed, and so
@@ -572,6 +585,16 @@ impl State {
             && let Some(node) = names.remove(name)
         {
             self.change_links(node, -1);
+        }
+    }
+
+    fn collect(&self, directory: u64, prefix: &str, paths: &mut Vec<String>) {
+        if let Content::Directory(names) = &self.nodes[&directory].content {
+            for (name, node) in names {
+                let path = format!("{prefix}{}", String::from_utf8_lossy(name));
+                self.collect(*node, &format!("{path}/"), paths);
+                paths.push(path);
+            }
         }
     }
 

@@ -312,6 +312,10 @@ catalogue! { $
         executed_changes_are_not_repeated: Fuse,
         /// A file system that interrupts without end: an error, and no thread spins.
         endless_interruptions_are_an_error: Fuse,
+        /// Whatever ends a large upload, no other client waits for its removal, and its own client learns of the end after it.
+        dropped_upload_stalls_no_other_client: Fuse,
+        /// A large upload that lands, or a large file that is replaced, holds up no other client.
+        large_landing_stalls_no_other_client: Fuse,
     }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.

@@ -1,10 +1,11 @@
 //! File systems whose calls are interrupted, come short or stall, as NFS and FUSE have them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{http_get, http_put, noise, stays};
-use crate::Subject;
 use crate::fuse::{Call, Fuse, FuseServer};
+use crate::{Subject, wait};
 
 /// A file above what is sent or hashed at once, in bytes.
 const LARGE: usize = 300_000;
@@ -126,4 +127,112 @@ pub(super) fn endless_interruptions_are_an_error(subject: &Subject) {
     }
     server.files.interrupt(0);
     every_request(&server);
+}
+
+/// From this size on an upload is dropped, and replaced, where no other client waits for it, in bytes.
+const HEAVY: usize = 2 << 20;
+
+/// How a client has its large upload end without landing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    HalfClose,
+    Reset,
+    Deadline,
+    TooLarge,
+    Malformed,
+    ConditionFailed,
+}
+
+pub(super) fn dropped_upload_stalls_no_other_client(subject: &Subject) {
+    if subject.at_once(2) < 2 {
+        return eprintln!("SKIPPED: one client at a time");
+    }
+    let ends = [End::HalfClose, End::Reset, End::Deadline, End::TooLarge, End::Malformed];
+    for end in ends.into_iter().chain([End::ConditionFailed]) {
+        let timeout = if end == End::Deadline { "1" } else { "60" };
+        let options = ["--no-tmpfile", "--max-file-size", "3MiB", "--transfer-timeout", timeout];
+        let server = started(subject, &options);
+        // The kernel keeps other calls from the directory in which it removes a name, so that is another one.
+        server.files.write("d/other", "");
+        server.files.hold(Call::UNLINK);
+        let mut conn = server.connect();
+        let chunk = [b"200000\r\n", &noise(HEAVY)[..], b"\r\n"].concat();
+        conn.send("PUT /d/upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n");
+        conn.send("If-None-Match: *\r\n\r\n");
+        conn.send(&chunk);
+        wait::eventually("all of it is stored", || {
+            let names = server.files.names();
+            let temporary = names.iter().find(|name| name.contains("d/.~"));
+            temporary.and_then(|name| server.files.read(name)).is_some_and(|c| c.len() == HEAVY)
+        });
+        let status = match end {
+            End::HalfClose => {
+                conn.finish();
+                None
+            }
+            End::Reset => None,
+            End::Deadline => Some(408),
+            End::TooLarge => {
+                conn.send(&chunk[..chunk.len() / 2 + 1000]);
+                Some(413)
+            }
+            End::Malformed => {
+                conn.send("no size\r\n");
+                Some(400)
+            }
+            End::ConditionFailed => {
+                server.files.write("d/upload", "another's");
+                conn.send("0\r\n\r\n");
+                Some(412)
+            }
+        };
+        let mut conn = Some(conn);
+        if end == End::Reset
+            && let Some(conn) = conn.take()
+        {
+            conn.reset();
+        }
+        wait::eventually("the temporary is being removed", || server.files.held() == 1);
+        // The removal does not return; another client is served, and nothing is said of the end before.
+        let mut other = server.connect();
+        for _ in 0..10 {
+            assert_eq!(other.ask("GET small").text(), "small", "{end:?}");
+        }
+        drop(other);
+        if let Some(conn) = &conn {
+            assert!(conn.is_quiet_for(Duration::from_millis(20)), "{end:?}: told too early");
+        }
+        server.files.release();
+        match (&mut conn, status) {
+            (Some(conn), Some(status)) => drop(conn.response(true).expect(status)),
+            (Some(conn), None) => conn.closed(),
+            (None, _) => {}
+        }
+        wait::eventually("nothing is left", || {
+            !server.files.names().iter().any(|name| name.contains(".~"))
+        });
+    }
+}
+
+pub(super) fn large_landing_stalls_no_other_client(subject: &Subject) {
+    if subject.at_once(2) < 2 {
+        return eprintln!("SKIPPED: one client at a time");
+    }
+    // Either the new file is large or the one that it replaces, which the kernel frees.
+    for (old, new) in [(10, HEAVY), (HEAVY, 10)] {
+        let server = started(subject, &[]);
+        server.files.write("d/upload", noise(old));
+        server.files.hold(Call::RENAME);
+        let mut conn = server.connect();
+        conn.send(format!("PUT d/upload {new}\n"));
+        conn.send(noise(new));
+        wait::eventually("it is landing", || server.files.held() == 1);
+        let mut other = server.connect();
+        for _ in 0..10 {
+            assert_eq!(other.ask("GET small").text(), "small");
+        }
+        server.files.release();
+        assert_eq!(conn.reply().ok(), b"");
+        assert_eq!(server.files.read("d/upload").map(|content| content.len()), Some(new));
+    }
 }
