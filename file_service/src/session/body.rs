@@ -153,7 +153,7 @@ impl Session {
                     self.socket_drained = n < wanted;
                     budget.bytes = budget.bytes.saturating_sub(n as u64);
                 }
-                Err(error) => return self.transport_failed(error, Interest::Read),
+                Err(error) => return self.transport_failed(error, transport, Interest::Read),
             }
             outcome
         } else {
@@ -171,6 +171,11 @@ impl Session {
     /// Goes on to `next`; an upload under way is dropped before.
     pub(super) fn abandon(&mut self, next: Phase) {
         let before = std::mem::replace(&mut self.phase, next);
+        self.drop_upload_of(before);
+    }
+
+    /// Drops the upload that `before` was about, before the session goes on to its phase.
+    pub(super) fn drop_upload_of(&mut self, before: Phase) {
         if let Phase::Receive(body) = before {
             self.drop_upload(body.sink);
         }

@@ -39,7 +39,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::{stat_at, stat_fd};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,7 +50,7 @@ use version::VersionRule;
 const RESOLVE_ATTEMPTS: usize = 32;
 
 /// How much of a file `HASH` reads at a time, in bytes.
-const HASH_CHUNK: usize = 256 * 1024;
+pub(crate) const HASH_CHUNK: usize = 256 * 1024;
 
 /// Why the store did not do what was asked.
 #[derive(Debug)]
@@ -287,19 +287,20 @@ impl Store {
     /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
     /// not an error.
     pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
-        self.list_at_most(usize::MAX, directory, fd)
+        self.list_at_most(usize::MAX, directory, fd, || Ok(()))
     }
 
-    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
+    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`. Calls `proceed` after each.
     ///
     /// # Errors
     ///
-    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
+    /// [`Code::TooLarge`] as soon as there are more, that of `proceed`, and the same as [`Store::list`].
     pub(crate) fn list_at_most(
         &self,
         most: usize,
         directory: &RelPath,
         fd: OwnedFd,
+        proceed: impl Fn() -> Result<(), Failure>,
     ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
@@ -315,8 +316,9 @@ impl Store {
                     return Err(Failure::from(Code::TooLarge));
                 }
             }
-            Ok(())
+            proceed()
         })?;
+        proceed()?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if self.writable {
             for name in leftovers {
@@ -382,23 +384,53 @@ impl AsFd for Store {
 /// # Errors
 ///
 /// The system's errors.
-pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
-    let mut hasher = Sha256::new();
+pub(crate) fn hash(file: File) -> Result<Vec<u8>, Failure> {
+    let mut hashing = Hashing::new(file);
     let mut chunk = vec![0; HASH_CHUNK];
-    let mut offset = 0;
     loop {
-        match uninterrupted(|| rustix::io::pread(file, &mut chunk[..], offset))? {
-            0 => break,
-            n => {
-                hasher.update(&chunk[..n]);
-                offset += n as u64;
-            }
+        if let Some(text) = hashing.step(&mut chunk)? {
+            return Ok(text);
         }
     }
-    let mut text: Vec<u8> =
-        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
-    text.push(b'\n');
-    Ok(text)
+}
+
+/// The SHA-256 of a file that is read piece by piece.
+pub(crate) struct Hashing {
+    file: File,
+    hasher: Sha256,
+    offset: u64,
+}
+
+impl Hashing {
+    pub(crate) fn new(file: File) -> Hashing {
+        Hashing { file, hasher: Sha256::new(), offset: 0 }
+    }
+
+    /// How many bytes have been hashed.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Hashes the next piece, which it reads into `chunk`. At the end of the file returns the hash, as 64 hex digits and
+    /// a line feed.
+    pub(crate) fn step(&mut self, chunk: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let n = uninterrupted(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
+        if n > 0 {
+            self.hasher.update(&chunk[..n]);
+            self.offset += n as u64;
+            return Ok(None);
+        }
+        let hash = self.hasher.finalize_reset();
+        let mut text: Vec<u8> = hash.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+        text.push(b'\n');
+        Ok(Some(text))
+    }
+}
+
+impl Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hashing").field("file", &self.file).field("offset", &self.offset).finish()
+    }
 }
 
 /// The refusal of a file whose size is a fiction.

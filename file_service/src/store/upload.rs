@@ -168,7 +168,20 @@ impl Upload {
     /// [`Code::NotAFile`] where a directory or a special file has the name by now, and the system's errors; then nothing
     /// has changed. Only where the directory cannot be flushed to disk at the end, which is [`Code::Internal`], the
     /// file has its name.
-    pub fn land(mut self: Box<Upload>) -> Result<Landing, Failure> {
+    pub fn land(self: Box<Upload>) -> Result<Landing, Failure> {
+        self.land_if(|| Ok(()))
+    }
+
+    /// Lands the file as [`land`](Upload::land) does, unless `proceed` fails: it is called when the content has reached the
+    /// disk, which may take long, and before the file takes its name.
+    ///
+    /// # Errors
+    ///
+    /// The same, and that of `proceed`.
+    pub(crate) fn land_if(
+        mut self: Box<Upload>,
+        proceed: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Landing, Failure> {
         // The name is part of the directory, so the directory must reach the disk too. It is opened first: where it may not
         // be read, the upload is refused before anything has changed.
         let flushed = if self.sync {
@@ -179,6 +192,7 @@ impl Upload {
         } else {
             None
         };
+        proceed()?;
         let created = match self.take_name()? {
             Naming::Named { created } => created,
             Naming::ConditionFailed => return Ok(Landing::ConditionFailed),
