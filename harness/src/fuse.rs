@@ -236,6 +236,16 @@ impl Fuse {
         held.iter().for_each(|request| self.shared.answer(request));
     }
 
+    /// Answers the call that has waited longest, and no other.
+    pub fn release_next(&self) {
+        let mut state = self.shared.lock();
+        if !state.held.is_empty() {
+            let request = state.held.remove(0);
+            drop(state);
+            self.shared.answer(&request);
+        }
+    }
+
     /// Supports no anonymous files from now on.
     pub fn without_tmpfile(self) -> Fuse {
         self.shared.lock().no_tmpfile = true;
@@ -352,7 +362,7 @@ impl Shared {
         match (&self.device).read(&mut request) {
             Ok(length) => {
                 request.truncate(length);
-                self.answer(&request);
+                self.answer_or_hold(request);
                 true
             }
             // ENODEV: it is not mounted any more. EPERM: not mounted yet, and the poll ends with an error meanwhile.
@@ -364,18 +374,22 @@ impl Shared {
         }
     }
 
+    fn answer_or_hold(&self, request: Vec<u8>) {
+        let call = Call(Input(&request[4..]).u32());
+        {
+            let mut state = self.lock();
+            if state.held_kinds.contains(&call) {
+                return state.held.push(request);
+            }
+        }
+        self.answer(&request);
+    }
+
     fn answer(&self, request: &[u8]) {
         let mut input = Input(request);
         let (_, call, unique, node) = (input.u32(), Call(input.u32()), input.u64(), input.u64());
         input.bytes(16);
-        let answer = {
-            let mut state = self.lock();
-            if state.held_kinds.contains(&call) {
-                state.held.push(request.to_vec());
-                return;
-            }
-            state.execute_or_interrupt(call, node, input)
-        };
+        let answer = self.lock().execute_or_interrupt(call, node, input);
         let (error, output) = match answer {
             Ok(None) => return,
             Ok(Some(output)) => (0, output),
@@ -592,8 +606,9 @@ impl State {
         if let Content::Directory(names) = &self.nodes[&directory].content {
             for (name, node) in names {
                 let path = format!("{prefix}{}", String::from_utf8_lossy(name));
-                self.collect(*node, &format!("{path}/"), paths);
+                let inner = format!("{path}/");
                 paths.push(path);
+                self.collect(*node, &inner, paths);
             }
         }
     }

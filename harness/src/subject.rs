@@ -18,6 +18,7 @@ pub struct Subject {
     obstacle: Option<String>,
     children_listen: bool,
     waits: bool,
+    helpers: bool,
     report: Option<&'static str>,
 }
 
@@ -32,6 +33,7 @@ impl Subject {
             obstacle: None,
             children_listen: false,
             waits: false,
+            helpers: false,
             report: None,
         }
     }
@@ -67,6 +69,12 @@ impl Subject {
         self
     }
 
+    /// Says that helper threads do the file work that may take long, so that a server answers while it is stuck.
+    pub fn helpers(mut self) -> Subject {
+        self.helpers = true;
+        self
+    }
+
     /// Says that the server writes a report to standard output at an orderly end, which begins with this.
     pub fn reports(mut self, heading: &'static str) -> Subject {
         self.report = Some(heading);
@@ -81,6 +89,11 @@ impl Subject {
     /// Whether a client beyond the limit waits and is not told `busy`.
     pub fn do_excess_clients_wait(&self) -> bool {
         self.waits
+    }
+
+    /// Whether helper threads do the file work that may take long.
+    pub fn has_helpers(&self) -> bool {
+        self.helpers
     }
 
     /// The server's output without the report.

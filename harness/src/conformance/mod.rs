@@ -316,6 +316,14 @@ catalogue! { $
         dropped_upload_stalls_no_other_client: Fuse,
         /// A large upload that lands, or a large file that is replaced, holds up no other client.
         large_landing_stalls_no_other_client: Fuse,
+        /// A read, a listing or a flush that stalls for the transfer timeout: `timeout`, 408, closes; others are served.
+        stalled_work_ends_in_timeout: Fuse,
+        /// An upload whose flush stalled takes no name afterwards, and leaves nothing.
+        stalled_upload_is_not_stored: Fuse,
+        /// Slow work that goes on is not cut, however long it takes in all.
+        slow_work_that_goes_on_is_finished: Fuse,
+        /// Work that waits behind stalled work does not count as stalled.
+        queued_work_is_not_stalled: Fuse,
     }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.

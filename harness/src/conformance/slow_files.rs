@@ -1,10 +1,11 @@
 //! File systems whose calls are interrupted, come short or stall, as NFS and FUSE have them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{http_get, http_put, noise, stays};
+use super::{ATTEMPTS, http_get, http_put, noise, stays};
 use crate::fuse::{Call, Fuse, FuseServer};
+use crate::wire::{Conn, Reply};
 use crate::{Subject, wait};
 
 /// A file above what is sent or hashed at once, in bytes.
@@ -20,6 +21,7 @@ fn started(subject: &Subject, options: &[&str]) -> FuseServer {
     files.write("small", "small");
     files.write("large", noise(LARGE));
     files.write("empty", "");
+    files.write("d/other", "");
     files.start(subject, options)
 }
 
@@ -91,7 +93,11 @@ pub(super) fn executed_changes_are_not_repeated(subject: &Subject) {
         server.files.interrupt_executed();
         every_request(&server);
         let names = server.files.names();
-        assert_eq!(names, ["created", "empty", "large", "small", "upload"], "{options:?}");
+        assert_eq!(
+            names,
+            ["created", "d", "d/other", "empty", "large", "small", "upload"],
+            "{options:?}"
+        );
     }
 }
 
@@ -153,7 +159,6 @@ pub(super) fn dropped_upload_stalls_no_other_client(subject: &Subject) {
         let options = ["--no-tmpfile", "--max-file-size", "3MiB", "--transfer-timeout", timeout];
         let server = started(subject, &options);
         // The kernel keeps other calls from the directory in which it removes a name, so that is another one.
-        server.files.write("d/other", "");
         server.files.hold(Call::UNLINK);
         let mut conn = server.connect();
         let chunk = [b"200000\r\n", &noise(HEAVY)[..], b"\r\n"].concat();
@@ -235,4 +240,128 @@ pub(super) fn large_landing_stalls_no_other_client(subject: &Subject) {
         assert_eq!(conn.reply().ok(), b"");
         assert_eq!(server.files.read("d/upload").map(|content| content.len()), Some(new));
     }
+}
+
+/// How long work may stall in these cases, as an option.
+const STALL: [&str; 2] = ["--transfer-timeout", "0.5"];
+
+/// Longer than that, in which a session that can answer has done so.
+const LONG: Duration = Duration::from_millis(1500);
+
+/// Waits until calls are held, and for as long as work may stall: past the reply, where the server replies meanwhile.
+#[track_caller]
+fn stall(subject: &Subject, server: &FuseServer, call: Call, conn: &Conn) {
+    let unconcerned = if call == Call::READ { "LIST" } else { "GET small" };
+    wait::eventually("a call is held", || server.files.held() > 0);
+    if subject.at_once(2) > 1 {
+        let mut other = server.connect();
+        for _ in 0..10 {
+            other.ask(unconcerned).ok();
+        }
+    }
+    if subject.has_helpers() {
+        wait::eventually("the client is answered", || !conn.is_quiet_for(Duration::from_millis(5)));
+    } else {
+        assert!(conn.is_quiet_for(LONG), "answered in a call that has not returned");
+    }
+}
+
+pub(super) fn stalled_work_ends_in_timeout(subject: &Subject) {
+    for (call, request) in [
+        (Call::READ, "HASH large\n"),
+        (Call::READDIR, "LIST d\n"),
+        (Call::FSYNC, "PUT upload 3\nnew"),
+    ] {
+        let server = started(subject, &[&STALL[..], &["--sync"]].concat());
+        server.files.hold(call);
+        let mut conn = server.connect();
+        conn.send(request);
+        stall(subject, &server, call, &conn);
+        server.files.release();
+        assert_eq!(conn.reply().code(), "timeout", "{request}");
+        conn.closed();
+        every_request(&server);
+    }
+    for (call, request) in
+        [(Call::READDIR, http_get("/d/")), (Call::FSYNC, http_put("/upload", b"new"))]
+    {
+        let server = started(subject, &[&STALL[..], &["--sync"]].concat());
+        server.files.hold(call);
+        let mut conn = server.connect();
+        conn.send(request);
+        stall(subject, &server, call, &conn);
+        server.files.release();
+        let response = conn.response(true).expect(408);
+        assert_eq!(response.field("connection"), Some("close"));
+        conn.closed();
+        every_request(&server);
+    }
+}
+
+pub(super) fn stalled_upload_is_not_stored(subject: &Subject) {
+    for way in [&["--sync"][..], &["--sync", "--no-tmpfile"]] {
+        let server = started(subject, &[&STALL[..], way].concat());
+        server.files.hold(Call::FSYNC);
+        let mut conn = server.connect();
+        conn.send("PUT new 3\nnewPUT small 3\n");
+        stall(subject, &server, Call::FSYNC, &conn);
+        server.files.release();
+        assert_eq!(conn.reply().code(), "timeout");
+        conn.closed();
+        wait::eventually("nothing is left", || {
+            server.files.names() == ["d", "d/other", "empty", "large", "small"]
+        });
+        assert_eq!(server.files.read("small").as_deref(), Some(&b"small"[..]));
+    }
+}
+
+pub(super) fn slow_work_that_goes_on_is_finished(subject: &Subject) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    for _ in 0..ATTEMPTS {
+        let server = started(subject, &["--transfer-timeout", "1"]);
+        server.files.write("larger", noise(1 << 20));
+        let expected = server.ask("HASH larger").ok();
+        let begin = Instant::now();
+        let mut conn = server.connect();
+        server.files.hold(Call::READ);
+        conn.send("HASH larger\n");
+        let mut longest = Duration::ZERO;
+        let mut last = Instant::now();
+        let mut answered = false;
+        while !answered && begin.elapsed() < 3 * TIMEOUT {
+            answered = !conn.is_quiet_for(TIMEOUT / 5);
+            server.files.release_next();
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        }
+        server.files.release();
+        // A step of a hash takes a few reads. Where this process was held up, the work may have stalled.
+        if longest < TIMEOUT / 3 {
+            assert!(begin.elapsed() > TIMEOUT, "it did not take longer than work may stall");
+            assert_eq!(conn.reply().ok(), expected);
+            return;
+        }
+    }
+    panic!("this process is held up all the time");
+}
+
+pub(super) fn queued_work_is_not_stalled(subject: &Subject) {
+    if !subject.has_helpers() {
+        return eprintln!("SKIPPED: no threads for which work is queued");
+    }
+    let server = started(subject, &STALL);
+    let expected = server.ask("HASH large").ok();
+    server.files.hold(Call::READ);
+    let mut conns: Vec<Conn> = (0..20).map(|_| server.connect()).collect();
+    conns.iter_mut().for_each(|conn| conn.send("HASH large\n"));
+    let quiet = |conn: &Conn| conn.is_quiet_for(Duration::ZERO);
+    wait::eventually("some are answered", || conns.iter().filter(|conn| !quiet(conn)).count() >= 8);
+    wait::pause(LONG);
+    // Other kinds of work have threads of their own.
+    assert!(server.ask("LIST").text().contains("f 5 "));
+    server.files.release();
+    let replies: Vec<Reply> = conns.iter_mut().map(Conn::reply).collect();
+    let timeouts = replies.iter().filter(|reply| reply.is("timeout")).count();
+    let hashes = replies.iter().filter(|reply| **reply == Reply::Ok(expected.clone())).count();
+    assert!(hashes >= 4 && timeouts + hashes == replies.len(), "{replies:?}");
 }
