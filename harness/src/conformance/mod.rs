@@ -538,7 +538,7 @@ catalogue! { $
         two_processes_lose_no_update: Nothing,
         /// An upload waits for a lock, other clients do not, and then it lands.
         a_held_lock_delays_only_its_uploads: Clients(3),
-        /// A lock that is held for the transfer timeout: `internal`, 500, and nothing left.
+        /// A lock that is held for the transfer timeout: `timeout`, 408, closes, and nothing left.
         a_lock_kept_too_long_fails_the_upload: Nothing,
         /// Without file locks uploads land, and no live upload is taken for a leftover.
         uploads_land_without_locks: Clients(2),
