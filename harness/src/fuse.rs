@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use crate::{Root, Server, Subject};
+use crate::{Launch, Root, Server};
 
 /// A kind of call, by its number in the kernel's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,13 +137,12 @@ impl Fuse {
         Ok(Fuse { shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Starts a server whose root is this file system. The options come after those of the subject.
+    /// Starts a server whose root is this file system.
     #[track_caller]
-    pub fn start(self, subject: &Subject, options: &[&str]) -> FuseServer {
+    pub fn start(self, launch: Launch) -> FuseServer {
         let root = Arc::new(Root::new());
         let device = self.shared.device.try_clone().expect("a descriptor");
-        let launch = subject.launch().args(options).root(&root);
-        let launch = launch.through(mounting(&root)).stdin(device);
+        let launch = launch.root(&root).through(mounting(&root)).stdin(device);
         let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
         FuseServer { files: self, server }
     }

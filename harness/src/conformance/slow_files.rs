@@ -22,7 +22,7 @@ fn started(subject: &Subject, options: &[&str]) -> FuseServer {
     files.write("large", noise(LARGE));
     files.write("empty", "");
     files.write("d/other", "");
-    files.start(subject, options)
+    files.start(subject.launch().args(options))
 }
 
 /// Makes every request that concerns files, in both protocols, and expects each to succeed.
