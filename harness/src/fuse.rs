@@ -100,7 +100,8 @@ struct State {
     held_kinds: Vec<Call>,
     /// Their requests.
     held: Vec<Vec<u8>>,
-    no_tmpfile: bool,
+    /// The most bytes that a file may have.
+    room: Option<usize>,
 }
 
 struct Node {
@@ -245,10 +246,9 @@ impl Fuse {
         }
     }
 
-    /// Supports no anonymous files from now on.
-    pub fn without_tmpfile(self) -> Fuse {
-        self.shared.lock().no_tmpfile = true;
-        self
+    /// Lets no file grow beyond this many bytes: the disk is full then.
+    pub fn fill_at(&self, bytes: usize) {
+        self.shared.lock().room = Some(bytes);
     }
 }
 
@@ -474,7 +474,6 @@ impl State {
                 output.extend(opened());
                 output
             }
-            Call::TMPFILE if self.no_tmpfile => return Err(Errno::OPNOTSUPP),
             Call::TMPFILE => {
                 let file = self.add(Content::File(Vec::new()));
                 let mut output = self.entry(file);
@@ -526,6 +525,9 @@ impl State {
                 input.bytes(20);
                 let size = self.dribble.map_or(size, |most| size.min(most));
                 let bytes = input.bytes(size);
+                if self.room.is_some_and(|room| offset + bytes.len() > room) {
+                    return Err(Errno::NOSPC);
+                }
                 let content = self.file(node)?;
                 content.resize(content.len().max(offset + bytes.len()), 0);
                 content[offset..][..bytes.len()].copy_from_slice(bytes);

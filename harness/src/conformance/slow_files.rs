@@ -147,6 +147,7 @@ enum End {
     TooLarge,
     Malformed,
     ConditionFailed,
+    FullDisk,
 }
 
 pub(super) fn dropped_upload_stalls_no_other_client(subject: &Subject) {
@@ -154,7 +155,7 @@ pub(super) fn dropped_upload_stalls_no_other_client(subject: &Subject) {
         return eprintln!("SKIPPED: one client at a time");
     }
     let ends = [End::HalfClose, End::Reset, End::Deadline, End::TooLarge, End::Malformed];
-    for end in ends.into_iter().chain([End::ConditionFailed]) {
+    for end in ends.into_iter().chain([End::ConditionFailed, End::FullDisk]) {
         let timeout = if end == End::Deadline { "1" } else { "60" };
         let options = ["--no-tmpfile", "--max-file-size", "3MiB", "--transfer-timeout", timeout];
         let server = started(subject, &options);
@@ -189,6 +190,11 @@ pub(super) fn dropped_upload_stalls_no_other_client(subject: &Subject) {
                 server.files.write("d/upload", "another's");
                 conn.send("0\r\n\r\n");
                 Some(412)
+            }
+            End::FullDisk => {
+                server.files.fill_at(HEAVY);
+                conn.send("1\r\nx\r\n0\r\n\r\n");
+                Some(507)
             }
         };
         let mut conn = Some(conn);
