@@ -9,7 +9,9 @@
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every client that waits for it; with `current-thread`, the
 //!   server. So hashing, listings and fsync go to helper threads ([`Helpers`]). The runtime has such threads of its own
-//!   (`spawn_blocking`), but one queue for all of them, in which a listing waits behind hashes.
+//!   (`spawn_blocking`), but one queue for all of them, in which a listing waits behind hashes. A call
+//!   that a file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind kept,
+//!   further work of that kind waits.
 //! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: 2.4 KiB for an idle client, input buffer and all, and no stack; two system calls for epoll per
 //!   connection, and none for a request but its share of an `epoll_wait`.

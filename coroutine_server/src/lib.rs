@@ -7,7 +7,8 @@
 //! - **Unit of concurrency**: a coroutine with a stack of its own, run by a few worker threads.
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
-//!   listings and fsync go to helper threads ([`Step::Offload`]).
+//!   listings and fsync go to helper threads ([`Step::Offload`]). A call that a file system never answers keeps its
+//!   helper, and its client gets `timeout`; with all eight of a kind kept, further work of that kind waits.
 //! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
@@ -141,7 +142,7 @@ fn start_scheduler(options: &Options) -> io::Result<()> {
     config.set_worker_pin(false); // the system places the threads of all models alike
     config.set_stack_size(STACK_WORDS);
     config.set_pool_capacity(STACK_POOL);
-    start_library("the scheduler", || {
+    start_library("the scheduler", move || {
         for number in 0..workers {
             let name = move || WORKER.set(number);
             // SAFETY: the coroutine waits for nothing, so it ends on the thread on which it began, and needs no stack to

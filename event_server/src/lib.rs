@@ -10,7 +10,9 @@
 //! - **Shared**: the thread. Clients of one worker need no lock for anything.
 //! - **A blocking call stops**: every client of the worker. So hashing, large listings and fsync go to helper
 //!   threads ([`Step::Offload`](file_service::Step::Offload)), which wake the worker by an eventfd when they are done.
-//!   Opening and reading a file have no such way: a disk that is slow then is slow for all.
+//!   A call that a file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind
+//!   kept, further work of that kind waits. Opening and reading a file have no such way: a disk that is slow then is
+//!   slow for all.
 //! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
 //!   clients there are, silent ones included; `epoll` does not.

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -205,6 +206,7 @@ pub struct Launch {
     root: Option<Arc<Root>>,
     name_root: bool,
     wrapper: Vec<OsString>,
+    stdin: Option<Arc<File>>,
     user: Option<u32>,
     output: Option<Arc<OwnedFd>>,
     log: Option<Arc<OwnedFd>>,
@@ -221,6 +223,7 @@ impl Launch {
             root: None,
             name_root: true,
             wrapper: Vec::new(),
+            stdin: None,
             user: None,
             output: None,
             log: None,
@@ -261,6 +264,12 @@ impl Launch {
     /// as its last arguments.
     pub fn through<A: AsRef<OsStr>>(mut self, wrapper: impl IntoIterator<Item = A>) -> Launch {
         self.wrapper = wrapper.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// What standard input is; `/dev/null` otherwise.
+    pub fn stdin(mut self, file: File) -> Launch {
+        self.stdin = Some(Arc::new(file));
         self
     }
 
@@ -341,7 +350,11 @@ impl Launch {
             Some(own) => own.try_clone().expect("a copy of a descriptor").into(),
             None => Stdio::piped(),
         };
-        command.stdin(Stdio::null()).stdout(stream(&self.output)).stderr(stream(&self.log));
+        command.stdout(stream(&self.output)).stderr(stream(&self.log));
+        match &self.stdin {
+            Some(file) => command.stdin(file.try_clone().expect("a descriptor")),
+            None => command.stdin(Stdio::null()),
+        };
         // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
         // has the descriptor that it was written by: until that child's exec.
         let mut spawned = command.spawn();

@@ -20,6 +20,7 @@ pub struct Subject {
     obstacle: Option<String>,
     children_listen: bool,
     waits: bool,
+    helpers: bool,
     report: Option<&'static str>,
 }
 
@@ -34,6 +35,7 @@ impl Subject {
             obstacle: None,
             children_listen: false,
             waits: false,
+            helpers: false,
             report: None,
         }
     }
@@ -69,6 +71,12 @@ impl Subject {
         self
     }
 
+    /// Says that helper threads do the file work that may take long, so that a server answers while it is stuck.
+    pub fn helpers(mut self) -> Subject {
+        self.helpers = true;
+        self
+    }
+
     /// Says that the server writes a report to standard output at an orderly end, which begins with this.
     pub fn reports(mut self, heading: &'static str) -> Subject {
         self.report = Some(heading);
@@ -83,6 +91,11 @@ impl Subject {
     /// Whether a client beyond the limit waits and is not told `busy`.
     pub fn do_excess_clients_wait(&self) -> bool {
         self.waits
+    }
+
+    /// Whether helper threads do the file work that may take long.
+    pub fn has_helpers(&self) -> bool {
+        self.helpers
     }
 
     /// The server's output without the report.
@@ -117,6 +130,8 @@ impl Subject {
             Need::ProcessPerClient if self.process_per_client => None,
             Need::ProcessPerClient => Some("the model has no process per client".into()),
             Need::PrivateMount if can_mount() => None,
+            Need::Fuse if crate::fuse::can_mount() => None,
+            Need::Fuse => Some("may not mount a file system of its own (FUSE) here".into()),
             Need::PrivateMount => Some("may not mount a small file system here".into()),
             Need::OwnUser if can_limit_threads() => None,
             Need::OwnUser => Some("may not limit the threads of another user here".into()),
@@ -161,6 +176,8 @@ pub enum Need {
     PrivateMount,
     /// The right to start the server as a user of its own, whose threads the system limits.
     OwnUser,
+    /// The right to mount a file system of the test's own process in such a namespace.
+    Fuse,
 }
 
 /// Whether this process may make a mount namespace and mount a file system in it.

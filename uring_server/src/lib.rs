@@ -21,7 +21,9 @@
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A call that a
+//!   file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind kept, further
+//!   work of that kind waits. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it. With `--copy`
 //!   the session itself reads, since it must measure the file between the read and the send: then a piece that is not in
 //!   memory stops every client of the ring while the disk is read, as in the event loop.

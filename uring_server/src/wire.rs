@@ -32,6 +32,9 @@ const BULK: usize = 16 << 10;
 /// How many bytes are kept for a session that does not read them, before the kernel is told to take no more.
 const REST_MAX: usize = 64 << 10;
 
+/// How often an interrupted read is made again.
+const INTERRUPTIONS_MAX: u32 = 100;
+
 /// How many large buffers are kept for the next who needs one.
 const KEPT: usize = 32;
 
@@ -110,6 +113,8 @@ struct Outgoing {
     reading: usize,
     state: State<Send>,
     file_ended: bool,
+    /// How often the read under way was interrupted (EINTR), which NFS and FUSE do.
+    interruptions: u32,
     failed: Option<i32>,
 }
 
@@ -295,7 +300,10 @@ impl Wire {
         outgoing.filled += std::mem::take(&mut outgoing.reading);
         match usize::try_from(result) {
             Ok(_) if was == State::UnderWay(Send::Room) => {} // a mask of events
-            Ok(count) => outgoing.sent += count,
+            Ok(count) => {
+                outgoing.sent += count;
+                outgoing.interruptions = 0;
+            }
             Err(_) => {
                 outgoing.failed = Some(-result);
                 return;
@@ -317,6 +325,11 @@ impl Wire {
             Ok(count) => {
                 outgoing.filled += count;
                 outgoing.file_ended = count == 0;
+                outgoing.interruptions = 0;
+            }
+            // The session asks for the same bytes again.
+            Err(_) if -result == libc::EINTR && outgoing.interruptions < INTERRUPTIONS_MAX => {
+                outgoing.interruptions += 1;
             }
             Err(_) => {
                 outgoing.failed = Some(-result);
@@ -388,7 +401,8 @@ fn is_cold(file: &File, offset: u64) -> bool {
     let mut byte = [0];
     let mut room = [io::IoSliceMut::new(&mut byte)];
     let outcome = preadv2(file, &mut room, offset, ReadWriteFlags::NOWAIT);
-    matches!(outcome, Err(Errno::AGAIN))
+    // An interrupted look has shown nothing: the ring reads then, and no loop waits.
+    matches!(outcome, Err(Errno::AGAIN | Errno::INTR))
 }
 
 /// Has `act` use the socket without waiting. Nobody else sees it in that state: an operation of the ring
@@ -532,5 +546,36 @@ impl Transport for Exchange<'_, '_> {
 
     fn reset(&mut self) {
         Socket(self.socket).reset(); // ends what is under way, too
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wire with a read under way behind `filled` bytes, which completes with EINTR.
+    fn interrupted(wire: &mut Wire) -> bool {
+        wire.outgoing.state = State::UnderWay(Send::FromFile { file: 0, offset: 0 });
+        wire.outgoing.reading = 1000;
+        wire.file_fell_short(-libc::EINTR)
+    }
+
+    #[test]
+    fn interrupted_read_is_made_again() {
+        let mut wire = Wire::new(0);
+        for _ in 0..INTERRUPTIONS_MAX {
+            assert!(interrupted(&mut wire), "the session asks again");
+            assert!(wire.outgoing.failed.is_none() && !wire.outgoing.file_ended);
+        }
+        assert!(interrupted(&mut wire));
+        assert!(wire.outgoing.failed.is_some(), "the interruptions do not end");
+    }
+
+    #[test]
+    fn interrupted_read_leaves_the_header() {
+        let mut wire = Wire::new(0);
+        (wire.outgoing.bytes, wire.outgoing.filled) = (vec![0; 100], 40);
+        assert!(!interrupted(&mut wire), "the header is sent first");
+        assert!(wire.outgoing.state == State::Pending(Send::Bytes) && wire.outgoing.reading == 0);
     }
 }

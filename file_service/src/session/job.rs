@@ -53,6 +53,7 @@ impl JobClock {
         JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
     }
 
+    /// Notes that the job begins, or goes on.
     fn record_progress(&self) {
         let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         self.0.last.store(micros.max(1), Ordering::Relaxed);
@@ -65,6 +66,13 @@ impl JobClock {
             0 => Instant::now() + timeout,
             micros => self.0.created + Duration::from_micros(micros) + timeout,
         }
+    }
+
+    /// Notes that the job goes on. Fails if it had made no progress for `timeout`: its session has given it up, or will.
+    fn go_on(&self, timeout: Duration) -> Result<(), Failure> {
+        self.check(timeout)?;
+        self.record_progress();
+        Ok(())
     }
 
     /// Fails if the job has made no progress for `timeout`.
@@ -89,6 +97,12 @@ pub(super) enum FileWork {
     Land {
         upload: Box<Upload>,
         wait: Option<LockWait>,
+    },
+    /// An upload that does not land is dropped. The session then goes on to `next`, for which so much time is left.
+    Drop {
+        upload: Box<Upload>,
+        next: Box<Phase>,
+        left: Duration,
     },
 }
 
@@ -143,6 +157,7 @@ enum Output {
     Text(Vec<u8>),
     Document(Vec<u8>),
     Landing { landing: Landing, wait: Option<LockWait> },
+    Dropped { next: Box<Phase>, left: Duration },
     Unfinished(FileWork),
 }
 
@@ -176,14 +191,23 @@ impl Job {
             FileWork::Hash(_) => "job hash",
             FileWork::List { .. } => "job list",
             FileWork::Land { .. } => "job land",
+            FileWork::Drop { .. } => "job drop",
         };
+        let timeout = self.service.settings().transfer_timeout;
+        let proceed = || self.clock.go_on(timeout);
         let outcome = Outcome(match self.work {
-            FileWork::Hash(hashing) => hash(hashing, &self.service, &self.clock),
+            FileWork::Hash(hashing) => hash(hashing, proceed),
             FileWork::Land { upload, wait } => {
-                land(upload, wait).map(|landing| Output::Landing { landing, wait })
+                land(upload, wait, proceed).map(|landing| Output::Landing { landing, wait })
+            }
+            FileWork::Drop { upload, next, left } => {
+                drop(upload);
+                Ok(Output::Dropped { next, left })
             }
             FileWork::List { path, directory, format } => {
-                self.service.store().list(&path, directory).map(|entries| match format {
+                let listed =
+                    self.service.store().list_at_most(usize::MAX, &path, directory, proceed);
+                listed.map(|entries| match format {
                     ListFormat::Lines => Output::Text(listing(&entries)),
                     ListFormat::Page { view, host } => {
                         let server = server_info(&self.service, host.as_deref());
@@ -251,6 +275,10 @@ impl Session {
             Ok(Output::Text(text)) => self.reply_text(&text),
             Ok(Output::Document(document)) => self.reply_document(document),
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
+            Ok(Output::Dropped { next, left }) => {
+                self.phase = *next;
+                self.deadline = Instant::now() + left;
+            }
             Ok(Output::Unfinished(work)) => self.offload_later(work),
             Err(failure) => self.fail(failure),
         }
@@ -258,13 +286,15 @@ impl Session {
 }
 
 /// Hashes the next share of a file.
-fn hash(mut hashing: Box<Hashing>, service: &Service, clock: &JobClock) -> Result<Output, Failure> {
+fn hash(
+    mut hashing: Box<Hashing>,
+    proceed: impl Fn() -> Result<(), Failure>,
+) -> Result<Output, Failure> {
     let mut chunk = vec![0; HASH_CHUNK];
     let end = hashing.offset() + HASH_SHARE;
     while hashing.offset() < end {
         let text = hashing.step(&mut chunk)?;
-        clock.check(service.settings().transfer_timeout)?;
-        clock.record_progress();
+        proceed()?;
         if let Some(text) = text {
             return Ok(Output::Text(text));
         }
@@ -274,13 +304,17 @@ fn hash(mut hashing: Box<Hashing>, service: &Service, clock: &JobClock) -> Resul
 
 /// Lands an upload, after the pause of its wait. The pauses are short, and each try is a job of its own: so many uploads
 /// that wait take turns with other jobs.
-fn land(upload: Box<Upload>, wait: Option<LockWait>) -> Result<Landing, Failure> {
+fn land(
+    upload: Box<Upload>,
+    wait: Option<LockWait>,
+    proceed: impl Fn() -> Result<(), Failure>,
+) -> Result<Landing, Failure> {
     if let Some(wait) = wait {
         wait.pause();
     }
-    match upload.land()? {
+    match upload.land_if(proceed)? {
         Landing::Locked(_) if wait.is_some_and(LockWait::is_over) => Err(Failure {
-            code: Code::Internal,
+            code: Code::Timeout,
             detail: Some(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "another process has kept the directory of an upload locked for the whole transfer timeout",

@@ -547,7 +547,7 @@ impl Session {
             io::ErrorKind::Interrupted => {}
             _ => {
                 tracing::debug!(peer = %self.peer, "connection lost: {error}");
-                self.phase = Phase::Closed;
+                self.abandon(Phase::Closed);
             }
         }
         Continue(())
@@ -580,7 +580,9 @@ impl Session {
             self.requests += 1;
             reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
         }
+        let before = std::mem::replace(&mut self.phase, Phase::Closed);
         self.begin_reply(reply);
+        self.drop_upload_of(before);
     }
 
     /// Waits for room to write, while the client acknowledges bytes now and then.

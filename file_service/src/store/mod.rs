@@ -8,6 +8,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod` | opening, listing and hashing what is there |
+//! | `calls` | file calls that are interrupted |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
 //! | `filesystem` | what is known of file systems |
@@ -16,6 +17,7 @@
 //! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod calls;
 mod filesystem;
 mod leftovers;
 mod lock;
@@ -24,15 +26,17 @@ mod stat;
 mod upload;
 mod version;
 
+pub(crate) use calls::uninterrupted;
 pub use stat::Stat;
 pub use upload::{Landed, Landing, Upload};
 pub(crate) use version::{CoarseTime, Version};
 
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use calls::each_entry;
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::{stat_at, stat_fd};
 use std::fmt::{self, Debug};
@@ -176,11 +180,8 @@ impl Store {
     }
 
     fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
-        let root = rustix::fs::open(
-            root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = uninterrupted(|| rustix::fs::open(root, flags, Mode::empty()))?;
         let file_systems = FileSystems::below(root.as_fd())?;
         let version_rule = VersionRule::new(file_systems);
         let store = Store {
@@ -286,25 +287,25 @@ impl Store {
     /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
     /// not an error.
     pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
-        self.list_at_most(usize::MAX, directory, fd)
+        self.list_at_most(usize::MAX, directory, fd, || Ok(()))
     }
 
-    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
+    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`. Calls `proceed` after each.
     ///
     /// # Errors
     ///
-    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
+    /// [`Code::TooLarge`] as soon as there are more, that of `proceed`, and the same as [`Store::list`].
     pub(crate) fn list_at_most(
         &self,
         most: usize,
         directory: &RelPath,
         fd: OwnedFd,
+        proceed: impl Fn() -> Result<(), Failure>,
     ) -> Result<Vec<Entry>, Failure> {
         let mut entries = Vec::new();
         let mut leftovers = Vec::new();
         let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
+        each_entry(fd.as_fd(), |entry| {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
@@ -312,10 +313,12 @@ impl Store {
                 let kind = entry.file_type();
                 entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
                 if entries.len() > most {
-                    return Err(Code::TooLarge.into());
+                    return Err(Failure::from(Code::TooLarge));
                 }
             }
-        }
+            proceed()
+        })?;
+        proceed()?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if self.writable {
             for name in leftovers {
@@ -411,7 +414,7 @@ impl Hashing {
     /// Hashes the next piece, which it reads into `chunk`. At the end of the file returns the hash, as 64 hex digits and
     /// a line feed.
     pub(crate) fn step(&mut self, chunk: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let n = retry_on_intr(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
+        let n = uninterrupted(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
         if n > 0 {
             self.hasher.update(&chunk[..n]);
             self.offset += n as u64;
@@ -445,9 +448,9 @@ fn resolve(
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
     let mut attempts = 0;
     loop {
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-            // A rename somewhere raced with a `..` in a link, or a signal came.
-            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+        match uninterrupted(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)) {
+            // A rename somewhere raced with a `..` in a link.
+            Err(Errno::AGAIN) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
             outcome => return outcome,
         }
     }

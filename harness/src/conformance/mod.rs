@@ -26,13 +26,14 @@ mod page;
 mod paths;
 mod put;
 mod shrinking;
+mod slow_files;
 
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
-use crate::subject::Need::{self, Clients, Nothing, OwnUser, PrivateMount, ProcessPerClient};
+use crate::subject::Need::{self, Clients, Fuse, Nothing, OwnUser, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
 use crate::{Launch, Root, Server, Subject, oracles};
 
@@ -304,6 +305,28 @@ catalogue! { $
         /// The same where such a file system is mounted below the root.
         a_fiction_below_the_root: PrivateMount,
     }
+    slow_files {
+        /// File calls that are interrupted (EINTR) are made again: every request, both protocols.
+        interrupted_calls_are_repeated: Fuse,
+        /// The same with `--copy`, and where reads and writes come short.
+        calls_that_come_short: Fuse,
+        /// A change of a name that was executed and interrupted all the same is not made twice.
+        executed_changes_are_not_repeated: Fuse,
+        /// A file system that interrupts without end: an error, and no thread spins.
+        endless_interruptions_are_an_error: Fuse,
+        /// Whatever ends a large upload, no other client waits for its removal, and its own client learns of the end after it.
+        dropped_upload_stalls_no_other_client: Fuse,
+        /// A large upload that lands, or a large file that is replaced, holds up no other client.
+        large_landing_stalls_no_other_client: Fuse,
+        /// A read, a listing or a flush that stalls for the transfer timeout: `timeout`, 408, closes; others are served.
+        stalled_work_ends_in_timeout: Fuse,
+        /// An upload whose flush stalled takes no name afterwards, and leaves nothing.
+        stalled_upload_is_not_stored: Fuse,
+        /// Slow work that goes on is not cut, however long it takes in all.
+        slow_work_that_goes_on_is_finished: Fuse,
+        /// Work that waits behind stalled work does not count as stalled.
+        queued_work_is_not_stalled: Fuse,
+    }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.
         idle: Nothing,
@@ -531,7 +554,7 @@ catalogue! { $
         two_processes_lose_no_update: Nothing,
         /// An upload waits for a lock, other clients do not, and then it lands.
         a_held_lock_delays_only_its_uploads: Clients(3),
-        /// A lock that is held for the transfer timeout: `internal`, 500, and nothing left.
+        /// A lock that is held for the transfer timeout: `timeout`, 408, closes, and nothing left.
         a_lock_kept_too_long_fails_the_upload: Nothing,
         /// Without file locks uploads land, and no live upload is taken for a leftover.
         uploads_land_without_locks: Clients(2),
