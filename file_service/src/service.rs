@@ -1,5 +1,6 @@
-//! What all sessions of a server share: the store, the settings and the trace, if there is one.
+//! What all sessions of a server share: the store, the settings, the memory for listings, and the trace, if there is one.
 
+use crate::room::Room;
 use crate::store::Store;
 use crate::trace::{Moment, Trace};
 use std::sync::Arc;
@@ -84,6 +85,7 @@ struct Shared {
     store: Store,
     settings: Settings,
     trace: Option<Trace>,
+    room: Arc<Room>,
 }
 
 impl Service {
@@ -94,7 +96,7 @@ impl Service {
 
     /// A service over `store` whose connections and requests are recorded in `trace`.
     pub fn traced(store: Store, settings: Settings, trace: Option<Trace>) -> Service {
-        Service(Arc::new(Shared { store, settings, trace }))
+        Service(Arc::new(Shared { store, settings, trace, room: Room::new() }))
     }
 
     /// The served folder.
@@ -111,6 +113,11 @@ impl Service {
     #[inline]
     pub fn trace(&self) -> Option<&Trace> {
         self.0.trace.as_ref()
+    }
+
+    /// The memory that listings may take.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.0.room
     }
 
     /// Now, by the clock of the trace; free without one.

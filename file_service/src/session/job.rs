@@ -1,18 +1,17 @@
 //! File work that may take long: a session hands it out as a [`Job`] and takes the [`Outcome`] back.
 
+use super::listing::{ListOutcome, ListWork};
 use super::{Phase, Session};
-use crate::http;
-use crate::protocol::{Code, RelPath, encode_name};
+use crate::protocol::Code;
 use crate::service::Service;
-use crate::store::{self, Entry, Failure, Kind, Landing, Upload};
+use crate::store::{self, Failure, Landing, Upload};
 use rustix::event::{Timespec, poll};
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// The first pause of an upload that waits for a lock; each further one is twice as long.
+/// The first pause of an upload that waits for a lock, or of a listing that waits for room; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest pause. A thread that runs jobs can do nothing else meanwhile.
@@ -28,11 +27,7 @@ pub struct Job {
 #[derive(Debug)]
 pub(super) enum FileWork {
     Hash(File),
-    List {
-        path: RelPath,
-        directory: OwnedFd,
-        format: ListFormat,
-    },
+    List(Box<ListWork>),
     /// `wait` is set when a lock was held by another landing before.
     Land {
         upload: Box<Upload>,
@@ -40,7 +35,8 @@ pub(super) enum FileWork {
     },
 }
 
-/// How long an upload has waited for a lock. A lock cannot be waited for with a timeout, so it is tried again and again.
+/// How long an upload has waited for a lock, or a listing for room. Neither can be waited for with a timeout, so it is
+/// tried again and again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LockWait {
     pause: Duration,
@@ -62,7 +58,7 @@ impl LockWait {
     }
 
     /// Waits for the rest of the pause, but not beyond the deadline.
-    fn pause(self) {
+    pub(super) fn pause(self) {
         let left = self.next_try.min(self.deadline).saturating_duration_since(Instant::now());
         if !left.is_zero() {
             // An interrupted pause is a shorter one.
@@ -70,16 +66,9 @@ impl LockWait {
         }
     }
 
-    fn is_over(self) -> bool {
+    pub(super) fn is_over(self) -> bool {
         Instant::now() >= self.deadline
     }
-}
-
-#[derive(Debug)]
-pub(super) enum ListFormat {
-    Lines,
-    Page { view: http::View, host: Option<Box<[u8]>> },
-    Json,
 }
 
 /// The result of a [`Job`]; [`Session::resume`] takes it.
@@ -89,7 +78,7 @@ pub struct Outcome(Result<Output, Failure>);
 #[derive(Debug)]
 enum Output {
     Text(Vec<u8>),
-    Document(Vec<u8>),
+    Listing(ListOutcome),
     Landing { landing: Landing, wait: Option<LockWait> },
 }
 
@@ -105,7 +94,7 @@ impl Job {
         let start = self.service.moment();
         let name = match self.work {
             FileWork::Hash(_) => "job hash",
-            FileWork::List { .. } => "job list",
+            FileWork::List(_) => "job list",
             FileWork::Land { .. } => "job land",
         };
         let outcome = Outcome(match self.work {
@@ -113,16 +102,7 @@ impl Job {
             FileWork::Land { upload, wait } => {
                 land(upload, wait).map(|landing| Output::Landing { landing, wait })
             }
-            FileWork::List { path, directory, format } => {
-                self.service.store().list(&path, directory).map(|entries| match format {
-                    ListFormat::Lines => Output::Text(listing(&entries)),
-                    ListFormat::Page { view, host } => {
-                        let server = server_info(&self.service, host.as_deref());
-                        Output::Document(http::page(&path, entries, view, server))
-                    }
-                    ListFormat::Json => Output::Document(http::json(&entries)),
-                })
-            }
+            FileWork::List(work) => work.run(&self.service).map(Output::Listing),
         });
         if let Some(trace) = self.service.trace() {
             trace.job(name, start);
@@ -154,7 +134,10 @@ impl Session {
     pub fn resume(&mut self, outcome: Outcome) {
         match outcome.0 {
             Ok(Output::Text(text)) => self.reply_text(&text),
-            Ok(Output::Document(document)) => self.reply_document(document),
+            Ok(Output::Listing(ListOutcome::Ready(document))) => self.reply_listing(document),
+            Ok(Output::Listing(ListOutcome::Wait(work))) => {
+                self.offload_later(FileWork::List(Box::new(work)));
+            }
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
             Err(failure) => self.fail(failure),
         }
@@ -177,32 +160,6 @@ fn land(upload: Box<Upload>, wait: Option<LockWait>) -> Result<Landing, Failure>
         }),
         landing => Ok(landing),
     }
-}
-
-/// What the page of a directory shows of its server.
-fn server_info<'a>(service: &'a Service, host: Option<&'a [u8]>) -> http::ServerInfo<'a> {
-    let settings = service.settings();
-    http::ServerInfo {
-        model: settings.model.as_ref().map(|model| (model.name, model.unit)),
-        upload_limit: service.store().is_writable().then_some(settings.max_file_size),
-        host,
-    }
-}
-
-/// Returns a listing in the file protocol: one line for each entry.
-pub(crate) fn listing(entries: &[Entry]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(entries.len() * 48);
-    for Entry { kind, size, mtime, name } in entries {
-        let kind = match kind {
-            Kind::File => 'f',
-            Kind::Directory => 'd',
-        };
-        // Writing to a Vec cannot fail.
-        let _ = write!(text, "{kind} {size} {mtime} ");
-        encode_name(name, &mut text);
-        text.push(b'\n');
-    }
-    text
 }
 
 #[cfg(test)]

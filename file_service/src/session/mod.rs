@@ -13,16 +13,18 @@
 //! | `reply` | replies on their way out, ranges of files |
 //! | `body` | uploads on their way in |
 //! | `http` | the requests of HTTP |
+//! | `listing` | listings on their way out |
 //! | `job` | file work that may take long |
 
 mod body;
 mod http;
 mod input;
 mod job;
+mod listing;
 mod reply;
 
-pub(crate) use job::listing;
 pub use job::{Job, Outcome};
+pub(crate) use listing::lines;
 
 use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
@@ -32,7 +34,8 @@ use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
 use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
-use job::{FileWork, ListFormat};
+use job::FileWork;
+use listing::{Form, ListWork, Pieces};
 use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
@@ -164,12 +167,14 @@ enum Phase {
     Closed,
 }
 
-/// Bytes on their way out, then perhaps a range of a file.
+/// Bytes on their way out, then perhaps a range of a file or the rest of a listing.
 #[derive(Debug)]
 struct Reply {
     bytes: Vec<u8>,
     sent: usize,
     range: Option<FileRange>,
+    /// The rest of a listing; there is no range then.
+    pieces: Option<Box<Pieces>>,
     then: AfterReply,
 }
 
@@ -453,7 +458,8 @@ impl Session {
             Ok(Request::List(path)) => self.try_answer(|session| {
                 let path = path?;
                 let directory = session.service.store().open_directory(&path)?;
-                session.offload(FileWork::List { path, directory, format: ListFormat::Lines });
+                let work = ListWork::new(path, directory, Form::Lines);
+                session.offload(FileWork::List(Box::new(work)));
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.try_answer(|session| {
