@@ -1,8 +1,8 @@
 //! The transport of a session: a socket whose readiness the runtime remembers, which saves the read that would
 //! only find out that nothing more has come.
 
-use file_service::{Socket, Transport};
-use server_core::ConnectionHandle;
+use file_service::{Peer, Transport};
+use server_core::{ConnectionHandle, Socket};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -41,6 +41,14 @@ impl Transport for ReadySocket<'_> {
 
     fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
         self.attempt(Direction::WRITABLE, |socket| socket.send_file(file, offset, length))
+    }
+
+    fn unacknowledged(&mut self) -> Option<u64> {
+        Socket(self.0.get_ref().socket()).unacknowledged()
+    }
+
+    fn peer(&mut self) -> Peer {
+        Socket(self.0.get_ref().socket()).peer()
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -36,14 +36,17 @@
 
 mod processes;
 
-use file_service::{Interest, Job, Model, Outcome, Service, Session, Socket, Step};
+use file_service::{Interest, Job, Model, Outcome, Service, Session, Step};
 use may::coroutine;
-use may::io::{CoIo, WaitIo};
+use may::io::{CoIo, WaitIo, WaitIoWaker};
 use may::sync::mpsc;
-use server_core::{Connection, ConnectionHandle, Helpers, Incoming};
+use server_core::{
+    Connection, ConnectionHandle, Helpers, Incoming, Key, Slab, Socket, deadline_tick,
+};
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -105,11 +108,12 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
 fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
     start_scheduler(options);
     let helpers = Helpers::start()?;
+    let deadlines = Deadlines::start(service);
     while let Some(connection) = incoming.next() {
         let handle = Arc::clone(connection.handle());
         // On the heap, because on the coroutine's own stack it would cost a second page.
         let session = Box::new(connection.session(service));
-        let helpers = helpers.clone();
+        let (helpers, deadlines) = (helpers.clone(), Arc::clone(&deadlines));
         let io = match CoIo::new(Arc::clone(&handle)) {
             Ok(io) => io,
             Err(_) => {
@@ -121,7 +125,7 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
         // The model: the conversation goes to a coroutine of its own, and we accept the next client.
         // SAFETY: `serve` keeps the rules above: between its waits it holds no thread-local and no
         // guard, and its buffers are on the heap, so 64 KiB of stack are enough.
-        unsafe { coroutine::spawn(move || serve(connection, session, io, &helpers)) };
+        unsafe { coroutine::spawn(move || serve(connection, session, io, &helpers, &deadlines)) };
     }
     Ok(())
 }
@@ -147,43 +151,108 @@ fn serve(
     mut session: Box<Session>,
     io: CoIo<Arc<ConnectionHandle>>,
     helpers: &Helpers,
+    deadlines: &Deadlines,
 ) {
     let mut transport = Socket(connection.socket());
+    let _watched = deadlines.watch(&io);
     let mut hung_up = false;
+    let mut outcome = None;
     loop {
         match session.advance(&mut transport) {
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
-            Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &mut session),
-            Step::Yield => coroutine::yield_now(),
-            Step::Offload(job) => match run_blocking(job, helpers) {
-                Some(outcome) => session.resume(outcome),
-                None => return,
+            Step::Wait(Interest::Job) => match wait_for_job(&mut outcome, &mut session) {
+                Ok(()) => {}
+                Err(_) => return, // it panicked, which costs this client alone
             },
+            Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &session),
+            Step::Yield => coroutine::yield_now(),
+            Step::Offload(job) => outcome = Some(run_blocking(job, helpers)),
             Step::Closed => return,
         }
     }
 }
 
-/// Yields the worker to other coroutines until an edge of readiness comes. Returns whether the peer has
-/// hung up.
-///
-/// `wait_io` has no timeout, so the deadline is stored in the handle, and the watchdog makes the connection
-/// readable when it passes.
-fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &mut Session) -> bool {
+/// Yields the worker to other coroutines until an edge of readiness comes or the deadline passes. Returns whether the
+/// peer has hung up.
+fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &Session) -> bool {
     let handle = io.inner();
-    handle.begin_wait(Interest::Read, session.deadline());
+    handle.begin_wait(session.deadline());
     let events = io.wait_io();
-    handle.end_wait(session, Instant::now());
+    handle.end_wait();
     events & RDHUP != 0
 }
 
-/// Has a helper thread run the job; meanwhile the worker runs other coroutines. Returns `None` if the job
-/// panicked.
-fn run_blocking(job: Job, helpers: &Helpers) -> Option<Outcome> {
+/// Has a helper thread run the job; meanwhile the worker runs other coroutines.
+fn run_blocking(job: Job, helpers: &Helpers) -> mpsc::Receiver<Outcome> {
     let (sender, receiver) = mpsc::channel();
     helpers.run(job, move |outcome| {
-        let _ = sender.send(outcome);
+        // Without an outcome the sender is dropped. A coroutine that has ended wants none.
+        let _ = outcome.map(|outcome| sender.send(outcome));
     });
-    receiver.recv().ok().flatten()
+    receiver
+}
+
+/// Waits for the outcome of the job that is out, if one is, which resumes the session, or until the session's deadline.
+fn wait_for_job(
+    outcome: &mut Option<mpsc::Receiver<Outcome>>,
+    session: &mut Session,
+) -> Result<(), RecvTimeoutError> {
+    let timeout = session.deadline().saturating_duration_since(Instant::now());
+    let Some(receiver) = outcome else {
+        coroutine::sleep(timeout);
+        return Ok(());
+    };
+    match receiver.recv_timeout(timeout) {
+        Ok(result) => {
+            *outcome = None;
+            session.resume(result);
+        }
+        Err(RecvTimeoutError::Timeout) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The connections whose deadlines one coroutine looks at: `wait_io` has no timeout.
+struct Deadlines(Mutex<Slab<(Arc<ConnectionHandle>, WaitIoWaker)>>);
+
+/// Has a connection's deadline looked at for as long as this lives.
+struct Watched<'a>(&'a Deadlines, Key);
+
+impl Deadlines {
+    /// Spawns the coroutine.
+    fn start(service: &Service) -> Arc<Deadlines> {
+        let deadlines = Arc::new(Deadlines(Mutex::default()));
+        let (all, tick) = (Arc::clone(&deadlines), deadline_tick(service));
+        let look = move || {
+            loop {
+                coroutine::sleep(tick);
+                let now = Instant::now();
+                for (_, (handle, waker)) in all.lock().iter() {
+                    if handle.is_overdue(now) {
+                        waker.wakeup();
+                    }
+                }
+            }
+        };
+        // SAFETY: the guard of the lock is not held across the `sleep`, and the stack stays shallow.
+        unsafe { coroutine::spawn(look) };
+        deadlines
+    }
+
+    fn watch(&self, io: &CoIo<Arc<ConnectionHandle>>) -> Watched<'_> {
+        Watched(self, self.lock().insert((Arc::clone(io.inner()), io.waker())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slab<(Arc<ConnectionHandle>, WaitIoWaker)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        let removed = self.0.lock().remove(self.1);
+        drop(removed); // after the lock
+    }
 }

@@ -107,7 +107,7 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
             if stat.size > MAX_HASHED {
                 return Err(Code::TooLarge.into());
             }
-            store::hash(&file)?
+            store::hash(file)?
         }
         Request::Get { path, offset, length } => {
             let (file, stat) = store.open_file(&path?)?;

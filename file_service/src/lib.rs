@@ -6,7 +6,7 @@
 //! | [`protocol`] | request lines, paths, replies, error codes: pure functions of bytes |
 //! | [`store`] | the served directory: nothing leaves it, nothing is half-written |
 //! | [`session`] | one client's conversation: all of the protocol, no sockets, no waiting |
-//! | [`transport`] | what a session needs of a byte stream; TCP sockets as such a stream |
+//! | [`transport`] | what a session needs of a byte stream |
 //! | [`busy`] | the refusal of a client for which there is no room |
 //! | [`datagram`] | the same protocol with a datagram for each request and reply |
 //! | [`trace`] | which thread worked for which connection when, for `--trace FILE` |
@@ -41,4 +41,4 @@ pub use service::{Model, Service, Settings};
 pub use session::{Job, Outcome, Session, Step};
 pub use store::Store;
 pub use trace::{Moment, Trace};
-pub use transport::{Interest, Socket, Transport};
+pub use transport::{Interest, Peer, Transport};

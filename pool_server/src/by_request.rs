@@ -18,11 +18,13 @@
 use crate::Options;
 use crate::pool::{self, Pool};
 use crate::submit::submit;
-use file_service::{Interest, Moment, Service, Session, Socket, Step};
+use file_service::{Moment, Service, Session, Step};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use server_core::{Connection, Incoming, Key, Slab};
+use server_core::{
+    Connection, ConnectionHandle, Incoming, Key, Slab, Socket, deadline_tick, timeout_until,
+};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -69,6 +71,7 @@ struct Client {
     hung_up: AtomicBool,
     /// The client's key among the parked ones, once it has been parked.
     key: OnceLock<Key>,
+    handle: Arc<ConnectionHandle>,
     /// The [`Moment`] at which the poller queued the client, for the trace.
     queued: AtomicU64,
     /// Never contended: the thread that has set the state `RUNNING` owns it.
@@ -86,6 +89,7 @@ impl Client {
             state: AtomicU8::new(QUEUED),
             hung_up: AtomicBool::new(false),
             key: OnceLock::new(),
+            handle: Arc::clone(connection.handle()),
             queued: AtomicU64::new(0),
             conversation: Mutex::new((connection, session)),
         }
@@ -130,19 +134,18 @@ impl Poller {
         if queued != 0 {
             session.dispatched(Moment::from_bits(queued));
         }
-        connection.handle().end_wait(session, Instant::now());
+        client.handle.end_wait();
         loop {
             match session.advance(&mut Socket(connection.socket())) {
                 Step::Idle if client.hung_up.load(Ordering::Acquire) => {}
                 Step::Idle | Step::Wait(_) => {
-                    // An edge wakes it for either direction.
-                    connection.handle().begin_wait(Interest::Read, session.deadline());
-                    match self.park(client, connection) {
+                    client.handle.begin_wait(session.deadline());
+                    match self.park(client) {
                         Ok(true) => {
                             std::mem::forget(remove);
                             return false;
                         }
-                        Ok(false) => connection.handle().end_wait(session, Instant::now()),
+                        Ok(false) => client.handle.end_wait(),
                         Err(errno) => {
                             tracing::warn!("a client cannot be watched: {errno}");
                             return false;
@@ -163,14 +166,14 @@ impl Poller {
     }
 
     /// Leaves the client to the poller; returns whether it may be left. It may not if an edge came meanwhile.
-    fn park(&self, client: &Arc<Client>, connection: &Connection) -> Result<bool, Errno> {
+    fn park(&self, client: &Arc<Client>) -> Result<bool, Errno> {
         if client.key.get().is_none() {
             let key = lock(&self.clients).insert(Arc::clone(client));
             let _ = client.key.set(key);
             let data = epoll::EventData::new_u64(key.to_bits(INDEX_BITS));
             let edges = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             // Whatever is ready by now makes the first edge.
-            epoll::add(&self.epoll, connection.handle().as_ref(), data, edges)?;
+            epoll::add(&self.epoll, client.handle.as_ref(), data, edges)?;
         }
         let parked = client
             .state
@@ -188,9 +191,11 @@ impl Poller {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut events = Vec::with_capacity(BATCH);
         let mut ready = Vec::with_capacity(BATCH);
+        let tick = deadline_tick(&self.service);
+        let mut next_tick = Instant::now() + tick;
         loop {
             events.clear();
-            self.wait(&mut events, None);
+            self.wait(&mut events, timeout_until(next_tick).as_ref());
             if events.len() < BATCH && self.busy.load(Ordering::Relaxed) >= cores {
                 // The workers first, and then all that has become ready meanwhile: while all cores are
                 // busy, a switch to this thread for each single client would cost as much as its request.
@@ -212,8 +217,21 @@ impl Poller {
                     }
                 }
             }
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + tick;
+                ready.extend(self.overdue(now));
+            }
             ready.drain(..).for_each(|client| pool.submit(client));
         }
+    }
+
+    /// Returns the parked clients whose deadline has passed, which counts as an edge.
+    fn overdue(&self, now: Instant) -> Vec<Arc<Client>> {
+        let clients = lock(&self.clients);
+        let overdue =
+            clients.iter().map(|(_, client)| client).filter(|client| client.handle.is_overdue(now));
+        overdue.filter(|client| client.notify()).map(Arc::clone).collect()
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) {

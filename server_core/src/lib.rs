@@ -31,7 +31,7 @@
 //! }
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod acceptor;
 mod blocking;
@@ -43,18 +43,21 @@ mod limit;
 mod listen;
 mod shutdown;
 mod slab;
+#[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper")]
+mod socket;
 mod timeout;
 mod waker;
 
 pub use acceptor::{Accepted, Acceptor, Connection};
 pub use blocking::{serve_blocking, serve_blocking_with};
 pub use handle::ConnectionHandle;
-pub use helpers::{HELPERS, Helpers, Outcomes};
+pub use helpers::{Background, Helpers, Outcomes};
 pub use incoming::Incoming;
 pub use launch::{Endpoint, NoOptions, launch, launch_from, parse_count};
 pub use limit::{ConnectionPermit, SharedLimit};
 pub use listen::{listen, listen_for};
 pub use shutdown::{ShutdownSignals, deadline_tick, exit};
 pub use slab::{Key, Slab};
+pub use socket::Socket;
 pub use timeout::timeout_until;
 pub use waker::Waker;

@@ -6,6 +6,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// How many connections may wait to be accepted. The kernel lowers it to `net.core.somaxconn`; std's
 /// own 128 makes a burst of 1,000 clients wait for retransmitted SYNs.
@@ -70,11 +71,12 @@ fn listen_on(
 pub(crate) fn set_inherited_options(socket: impl AsFd, service: &Service) -> io::Result<()> {
     // A reply leaves in one piece or is corked, so there is nothing for Nagle's algorithm to gather.
     sockopt::set_tcp_nodelay(&socket, true)?;
-    // A blocking call returns that often, and its driver looks at the session's deadline. Non-blocking
-    // sockets ignore it.
-    let tick = Some(service.settings().least_timeout());
-    sockopt::set_socket_timeout(&socket, Timeout::Recv, tick)?;
-    sockopt::set_socket_timeout(&socket, Timeout::Send, tick)?;
+    // A blocking call returns that often, and its driver looks at the session's deadline: for a call that writes,
+    // often enough to see in time that the client takes nothing. Non-blocking sockets ignore it.
+    let settings = service.settings();
+    let send = (settings.transfer_timeout / 20).max(Duration::from_millis(1));
+    sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(settings.least_timeout()))?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(send))?;
     socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_MAX)?;
     Ok(())
 }

@@ -84,30 +84,22 @@ impl AsFd for ShutdownSignals {
     }
 }
 
-/// The one thread that a server has besides its model: it reads the signals, keeps the drain timeout, and
-/// wakes the sessions whose deadline has passed.
+/// The one thread that a server has besides its model: it reads the signals and keeps the drain timeout.
 pub(crate) struct Watchdog {
     signals: ShutdownSignals,
     listener: TcpListener,
     registry: Arc<Registry>,
     service: Service,
-    /// How often deadlines are looked at, where sessions store them.
-    tick: Option<Duration>,
 }
 
 impl Watchdog {
     /// Starts the thread for the connections of `acceptor`.
-    pub(crate) fn start(
-        listener: TcpListener,
-        acceptor: &Acceptor,
-        tick: Option<Duration>,
-    ) -> io::Result<()> {
+    pub(crate) fn start(listener: TcpListener, acceptor: &Acceptor) -> io::Result<()> {
         let watchdog = Watchdog {
             signals: ShutdownSignals::new()?,
             listener,
             registry: Arc::clone(acceptor.registry()),
             service: acceptor.service().clone(),
-            tick,
         };
         thread::Builder::new()
             .name("watchdog".into())
@@ -120,11 +112,7 @@ impl Watchdog {
         let mut requested = false;
         loop {
             let cut_off = self.registry.cut_off();
-            let until = match (cut_off, self.tick) {
-                (Some(cut_off), Some(tick)) => Some(cut_off.min(Instant::now() + tick)),
-                (cut_off, tick) => cut_off.or(tick.map(|tick| Instant::now() + tick)),
-            };
-            let timeout = timeout_until(until);
+            let timeout = timeout_until(cut_off);
             let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
             let _ = poll(&mut fds, timeout.as_ref());
             if let Some(signal) = self.signals.read() {
@@ -138,9 +126,6 @@ impl Watchdog {
                 // Of all processes and threads that hold this socket: nobody can connect any more, and
                 // the accept loop wakes.
                 let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-            }
-            if self.tick.is_some() {
-                self.registry.wake_expired();
             }
             if cut_off.is_some_and(|cut_off| Instant::now() >= cut_off) {
                 return self.end();
@@ -165,8 +150,8 @@ pub fn exit(code: i32, service: &Service) -> ! {
     std::process::exit(code)
 }
 
-/// Returns how often deadlines are looked at: often enough that none is missed by much.
+/// Returns how often a loop should look at the deadlines of its sessions: often enough that none is missed by much.
 pub fn deadline_tick(service: &Service) -> Duration {
     let least = service.settings().least_timeout();
-    (least / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
+    (least / 20).clamp(Duration::from_millis(20), Duration::from_millis(250))
 }

@@ -68,9 +68,8 @@ pub(crate) struct Server {
     pending: Vec<Key>,
     /// Clients whose session has yielded.
     yielded: Vec<Key>,
-    /// How many sessions wait to write. The watchdog wakes those that wait to read.
-    writers: usize,
-    writers_checked: Instant,
+    /// When deadlines are looked at next.
+    next_tick: Instant,
     /// When the completions of this turn were taken.
     now: Instant,
     accepting: bool,
@@ -95,8 +94,7 @@ impl Server {
             pool: Pool::default(),
             pending: Vec::new(),
             yielded: Vec::new(),
-            writers: 0,
-            writers_checked: Instant::now(),
+            next_tick: Instant::now(),
             now: Instant::now(),
             accepting: false,
             pause: None,
@@ -135,7 +133,7 @@ impl Server {
             for key in std::mem::take(&mut self.yielded) {
                 self.serve(key, None);
             }
-            self.expire_writers();
+            self.serve_overdue();
         }
     }
 
@@ -177,9 +175,8 @@ impl Server {
         if !self.yielded.is_empty() {
             return Some(Duration::ZERO);
         }
-        let look = (self.writers > 0)
-            .then(|| self.writers_checked + server_core::deadline_tick(&self.service));
-        let due = [self.pause, refused, look].into_iter().flatten().min()?;
+        let tick = (!self.clients.is_empty()).then_some(self.next_tick);
+        let due = [self.pause, refused, tick].into_iter().flatten().min()?;
         // Not zero, which would not wait.
         Some(due.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)))
     }
@@ -271,9 +268,6 @@ impl Server {
     fn serve(&mut self, key: Key, arrival: Option<Arrival>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(session) = &mut client.session else { return };
-        let handle = client.connection.handle();
-        handle.end_wait(session, self.now);
-        self.writers -= usize::from(client.waits == Waits::ToWrite);
         let arrived = arrival.map_or(&[][..], |arrival| self.ring.bytes(arrival));
         let socket = client.connection.socket();
         let mut exchange =
@@ -286,18 +280,10 @@ impl Server {
         client.waits = match step {
             Step::Idle if client.wire.receive_while_idle() => Waits::ForItsTurn,
             // Nothing more will come, which the session is told when what it has written has gone.
-            Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => {
-                self.writers += 1;
-                Waits::ToWrite
-            }
-            Step::Idle | Step::Wait(Interest::Read) => {
-                handle.begin_wait(Interest::Read, session.deadline());
-                Waits::ToRead
-            }
-            Step::Wait(Interest::Write) => {
-                self.writers += 1;
-                Waits::ToWrite
-            }
+            Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => Waits::ToWrite,
+            Step::Idle | Step::Wait(Interest::Read) => Waits::ToRead,
+            Step::Wait(Interest::Write) => Waits::ToWrite,
+            Step::Wait(Interest::Job) => Waits::ForWork,
             Step::Yield => Waits::ForItsTurn,
             Step::Offload(job) => {
                 self.outcomes.offload(key, job);
@@ -343,22 +329,24 @@ impl Server {
         }
     }
 
-    /// Ends what clients have let pass their deadline who do not take what is sent to them.
-    fn expire_writers(&mut self) {
+    /// Serves the clients whose deadline has passed, now and then.
+    fn serve_overdue(&mut self) {
         let now = self.now;
-        if self.writers == 0
-            || now < self.writers_checked + server_core::deadline_tick(&self.service)
-        {
+        if now < self.next_tick {
             return;
         }
-        self.writers_checked = now;
-        let expired = |client: &Client| {
-            client.waits == Waits::ToWrite
+        self.next_tick = now + server_core::deadline_tick(&self.service);
+        let is_overdue = |client: &Client| {
+            client.waits != Waits::ForItsTurn
                 && client.session.as_ref().is_some_and(|session| session.deadline() <= now)
         };
-        let expired: Vec<Key> =
-            self.clients.iter().filter(|(_, client)| expired(client)).map(|(key, _)| key).collect();
-        for key in expired {
+        let overdue: Vec<Key> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| is_overdue(client))
+            .map(|(key, _)| key)
+            .collect();
+        for key in overdue {
             self.serve(key, None);
         }
     }

@@ -7,8 +7,9 @@
 //! Whatever cannot be done at once is *noted*, and submitted when the session has said that it waits.
 
 use crate::ring::{Ring, Span};
-use file_service::{Socket, Transport};
+use file_service::{Peer, Transport};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use server_core::Socket;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -506,6 +507,17 @@ impl Transport for Exchange<'_, '_> {
             outgoing.state = State::Pending(Send::Room);
         }
         outcome
+    }
+
+    fn unacknowledged(&mut self) -> Option<u64> {
+        let outgoing = &self.wire.outgoing;
+        // What counts as written, and is not in the socket yet.
+        let held = outgoing.reported.saturating_sub(outgoing.sent) as u64;
+        Some(Socket(self.socket).unacknowledged()? + held)
+    }
+
+    fn peer(&mut self) -> Peer {
+        Socket(self.socket).peer()
     }
 
     fn finish(&mut self) -> io::Result<()> {

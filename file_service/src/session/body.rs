@@ -153,7 +153,7 @@ impl Session {
                     self.socket_drained = n < wanted;
                     budget.bytes = budget.bytes.saturating_sub(n as u64);
                 }
-                Err(error) => return self.transport_failed(error, Interest::Read),
+                Err(error) => return self.transport_failed(error, transport, Interest::Read),
             }
             outcome
         } else {

@@ -136,7 +136,7 @@ impl Session {
                     Form::Page { view: request.view, host: request.host.clone() }
                 };
                 let work = ListWork::new(path.directory(), directory, form);
-                self.offload(FileWork::List(Box::new(work)));
+                self.offload(FileWork::List(work));
                 Ok(())
             }
             Opened::File(file, stat) => {

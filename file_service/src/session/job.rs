@@ -1,32 +1,84 @@
 //! File work that may take long: a session hands it out as a [`Job`] and takes the [`Outcome`] back.
+//!
+//! A job is one share of the work: [`HASH_SHARE`] bytes of a hash, a whole listing, one attempt to land an upload. After
+//! it the session yields and hands out the next, so that in every model a long hash takes turns with the work of
+//! other clients. Between two shares the session looks whether its client is still there.
 
 use super::listing::{ListOutcome, ListWork};
-use super::{Phase, Session};
+use super::{Phase, Session, Step};
 use crate::protocol::Code;
 use crate::service::Service;
-use crate::store::{self, Failure, Landing, Upload};
+use crate::store::{Failure, HASH_CHUNK, Hashing, Landing, Upload};
+use crate::transport::{Interest, Peer};
 use rustix::event::{Timespec, poll};
-use std::fs::File;
 use std::io;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The first pause of an upload that waits for a lock, or of a listing that waits for room; each further one is twice as long.
+/// How many bytes of a file one job hashes: a few milliseconds, next to which a switch to another client costs nothing.
+const HASH_SHARE: u64 = 4 << 20;
+
+/// The first pause of an upload that waits for a lock; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest pause. A thread that runs jobs can do nothing else meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// File work that may take long. It holds nothing of the connection, so it may run on any thread.
+/// A share of file work that may take long. It holds nothing of the connection, so it may run on any thread.
 #[derive(Debug)]
 pub struct Job {
     service: Service,
     work: FileWork,
+    clock: JobClock,
+    is_background: bool,
+}
+
+/// When a job has last made progress, shared between the job and its session.
+#[derive(Clone, Debug)]
+pub(super) struct JobClock(Arc<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    created: Instant,
+    /// Microseconds after `created`; 0 while the job waits for a thread.
+    last: AtomicU64,
+}
+
+impl JobClock {
+    fn new() -> JobClock {
+        JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
+    }
+
+    pub(super) fn record_progress(&self) {
+        let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        self.0.last.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// When the job counts as stalled, unless it makes progress before. While it waits for a thread: the next time
+    /// to look.
+    pub(super) fn deadline(&self, timeout: Duration) -> Instant {
+        match self.0.last.load(Ordering::Relaxed) {
+            0 => Instant::now() + timeout,
+            micros => self.0.created + Duration::from_micros(micros) + timeout,
+        }
+    }
+
+    /// Fails if the job has made no progress for `timeout`.
+    fn check(&self, timeout: Duration) -> Result<(), Failure> {
+        if Instant::now() < self.deadline(timeout) {
+            return Ok(());
+        }
+        let detail = format!("no progress with a file for the transfer timeout ({timeout:?})");
+        Err(Failure { code: Code::Timeout, detail: Some(io::Error::other(detail)) })
+    }
 }
 
 #[derive(Debug)]
 pub(super) enum FileWork {
-    Hash(File),
+    Hash(Box<Hashing>),
     List(Box<ListWork>),
     /// `wait` is set when a lock was held by another landing before.
     Land {
@@ -35,8 +87,7 @@ pub(super) enum FileWork {
     },
 }
 
-/// How long an upload has waited for a lock, or a listing for room. Neither can be waited for with a timeout, so it is
-/// tried again and again.
+/// How long an upload has waited for a lock. A lock cannot be waited for with a timeout, so it is tried again and again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LockWait {
     pause: Duration,
@@ -58,7 +109,7 @@ impl LockWait {
     }
 
     /// Waits for the rest of the pause, but not beyond the deadline.
-    pub(super) fn pause(self) {
+    fn pause(self) {
         let left = self.next_try.min(self.deadline).saturating_duration_since(Instant::now());
         if !left.is_zero() {
             // An interrupted pause is a shorter one.
@@ -66,7 +117,7 @@ impl LockWait {
         }
     }
 
-    pub(super) fn is_over(self) -> bool {
+    fn is_over(self) -> bool {
         Instant::now() >= self.deadline
     }
 }
@@ -80,9 +131,25 @@ enum Output {
     Text(Vec<u8>),
     Listing(ListOutcome),
     Landing { landing: Landing, wait: Option<LockWait> },
+    Unfinished(FileWork),
 }
 
 impl Job {
+    fn new(service: &Service, work: FileWork) -> Job {
+        Job { service: service.clone(), work, clock: JobClock::new(), is_background: false }
+    }
+
+    /// Whether this is a hash, which may take much longer than the other jobs. These must not wait behind hashes.
+    pub fn is_hash(&self) -> bool {
+        matches!(self.work, FileWork::Hash(_))
+    }
+
+    /// Whether the client has ended its side, so that nobody may be there to read the reply, which is still owed.
+    /// Such jobs should come behind those of clients that can still send.
+    pub fn is_background(&self) -> bool {
+        self.is_background
+    }
+
     /// Runs the job as [`run`](Job::run) does, and catches a panic: then there is no outcome, and the session must be
     /// dropped. For a thread that runs jobs of many clients: the panic costs only the client whose job it was.
     pub fn attempt(self) -> Option<Outcome> {
@@ -92,17 +159,18 @@ impl Job {
     /// Runs the job, and blocks until it is done.
     pub fn run(self) -> Outcome {
         let start = self.service.moment();
+        self.clock.record_progress();
         let name = match self.work {
             FileWork::Hash(_) => "job hash",
             FileWork::List(_) => "job list",
             FileWork::Land { .. } => "job land",
         };
         let outcome = Outcome(match self.work {
-            FileWork::Hash(file) => store::hash(&file).map(Output::Text),
+            FileWork::Hash(hashing) => hash(hashing, &self.service, &self.clock),
             FileWork::Land { upload, wait } => {
                 land(upload, wait).map(|landing| Output::Landing { landing, wait })
             }
-            FileWork::List(work) => work.run(&self.service).map(Output::Listing),
+            FileWork::List(work) => work.run(&self.service, &self.clock).map(Output::Listing),
         });
         if let Some(trace) = self.service.trace() {
             trace.job(name, start);
@@ -112,36 +180,76 @@ impl Job {
 }
 
 impl Session {
-    /// Has the next [`Step`](super::Step) hand out `work`.
+    /// Has the next [`Step`] hand out `work`.
     pub(super) fn offload(&mut self, work: FileWork) {
-        self.phase = Phase::Offloaded(Some(Job { service: self.service.clone(), work }));
+        self.hand_out(Job::new(&self.service, work));
     }
 
     /// Hands out `work` as [`offload`](Session::offload) does, but yields first.
     pub(super) fn offload_later(&mut self, work: FileWork) {
-        self.phase = Phase::Retry(Job { service: self.service.clone(), work });
+        self.phase = Phase::Retry(Job::new(&self.service, work));
     }
 
-    /// Has the next [`Step`](super::Step) hand out the job that is to be tried again.
-    pub(super) fn retry(&mut self) {
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Retry(job) => Phase::Offloaded(Some(job)),
-            other => other,
-        };
+    fn hand_out(&mut self, job: Job) {
+        let clock = job.clock.clone();
+        self.phase = Phase::Offloaded { job: Some(job), clock };
     }
 
-    /// Takes back the outcome of a [`Job`] and begins the reply.
+    /// Yields before the job that is to be continued, unless its client has left.
+    pub(super) fn retry(&mut self, peer: Peer) -> ControlFlow<Step> {
+        if let Phase::Retry(mut job) = std::mem::replace(&mut self.phase, Phase::Closed) {
+            // An upload that is complete is landed, whoever waits for the reply.
+            if job.is_hash() && peer == Peer::Gone {
+                tracing::debug!(peer = %self.peer, "the client has left before its hash");
+                return Continue(());
+            }
+            job.is_background = job.is_hash() && peer == Peer::HalfClosed;
+            self.hand_out(job);
+        }
+        Break(Step::Yield)
+    }
+
+    /// Waits for the job that is out, unless it has made no progress for the transfer timeout.
+    pub(super) fn wait_for_job(&mut self) -> ControlFlow<Step> {
+        if let Phase::Offloaded { clock, .. } = &self.phase
+            && let Err(failure) = clock.check(self.service.settings().transfer_timeout)
+        {
+            self.fail(failure);
+            return Continue(());
+        }
+        Break(Step::Wait(Interest::Job))
+    }
+
+    /// Takes back the outcome of a [`Job`]: begins the reply, or has the next job handed out after others have had their
+    /// turn. An outcome that comes after the session has given up the job changes nothing.
     pub fn resume(&mut self, outcome: Outcome) {
+        if !matches!(self.phase, Phase::Offloaded { .. }) {
+            return;
+        }
         match outcome.0 {
             Ok(Output::Text(text)) => self.reply_text(&text),
             Ok(Output::Listing(ListOutcome::Ready(document))) => self.reply_listing(document),
-            Ok(Output::Listing(ListOutcome::Wait(work))) => {
-                self.offload_later(FileWork::List(Box::new(work)));
-            }
+            Ok(Output::Listing(ListOutcome::Queued(work))) => self.queue_listing(work),
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
+            Ok(Output::Unfinished(work)) => self.offload_later(work),
             Err(failure) => self.fail(failure),
         }
     }
+}
+
+/// Hashes the next share of a file.
+fn hash(mut hashing: Box<Hashing>, service: &Service, clock: &JobClock) -> Result<Output, Failure> {
+    let mut chunk = vec![0; HASH_CHUNK];
+    let end = hashing.offset() + HASH_SHARE;
+    while hashing.offset() < end {
+        let text = hashing.step(&mut chunk)?;
+        clock.check(service.settings().transfer_timeout)?;
+        clock.record_progress();
+        if let Some(text) = text {
+            return Ok(Output::Text(text));
+        }
+    }
+    Ok(Output::Unfinished(FileWork::Hash(hashing)))
 }
 
 /// Lands an upload, after the pause of its wait. The pauses are short, and each try is a job of its own: so many uploads

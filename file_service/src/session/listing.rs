@@ -1,22 +1,28 @@
 //! Listings on their way out. A reply is produced from a snapshot of the directory, piece by piece as the client reads
 //! it, so that a client that does not read holds the snapshot and one piece.
 
-use super::job::LockWait;
+use super::job::{FileWork, JobClock};
 use super::reply::ok_line;
-use super::{Protocol, Reply, Session};
+use super::{Phase, Protocol, Reply, Session, Step};
 use crate::http::{self, Page, View};
 use crate::protocol::{Code, RelPath, encode_name};
 use crate::room::{Place, Share};
 use crate::service::Service;
 use crate::store::{Entry, Failure, Kind, Listed, Listing, Size};
+use crate::transport::{Interest, Peer};
 use std::io::Write;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// How much of a reply is produced at a time, in bytes.
 const PIECE: usize = 64 * 1024;
 
 /// Up to this size, in bytes, a snapshot needs no [`Room`](crate::room::Room): a client costs as much anyway.
 const SMALL: usize = 64 * 1024;
+
+/// How often a listing that waits for room looks whether there is some.
+const QUEUE_LOOK: Duration = Duration::from_millis(20);
 
 /// Room for what comes before the first piece, in bytes.
 const HEADER_CAPACITY: usize = 512;
@@ -35,24 +41,24 @@ pub(super) struct ListWork {
     path: RelPath,
     directory: OwnedFd,
     form: Form,
-    /// What it waits for when there was no room for it before.
-    queued: Option<Queued>,
+    /// What the snapshot will take, and the room for it.
+    room: Option<(Size, Share)>,
 }
 
-/// A listing's place in the queue for room.
-#[derive(Debug)]
-struct Queued {
-    size: Size,
-    place: Place,
-    wait: LockWait,
-}
-
-/// The outcome of one try.
+/// The outcome of the work.
 #[derive(Debug)]
 pub(super) enum ListOutcome {
     Ready(Document),
     /// There is no room for the snapshot at the moment.
-    Wait(ListWork),
+    Queued(Box<QueuedListing>),
+}
+
+/// A listing that waits for room.
+#[derive(Debug)]
+pub(super) struct QueuedListing {
+    work: Box<ListWork>,
+    size: Size,
+    place: Place,
 }
 
 /// A whole listing: what is known of it before it is sent.
@@ -81,40 +87,35 @@ pub(super) struct Pieces {
 }
 
 impl ListWork {
-    pub(super) fn new(path: RelPath, directory: OwnedFd, form: Form) -> ListWork {
-        ListWork { path, directory, form, queued: None }
+    pub(super) fn new(path: RelPath, directory: OwnedFd, form: Form) -> Box<ListWork> {
+        Box::new(ListWork { path, directory, form, room: None })
     }
 
     /// Makes the snapshot and the first piece, unless the snapshot must wait for room.
-    pub(super) fn run(mut self, service: &Service) -> Result<ListOutcome, Failure> {
-        let store = service.store();
-        let size = match &self.queued {
-            None => match store.list_within(SMALL, &self.path, &self.directory)? {
+    pub(super) fn run(
+        mut self: Box<ListWork>,
+        service: &Service,
+        clock: &JobClock,
+    ) -> Result<ListOutcome, Failure> {
+        let (path, directory) = (&self.path, &self.directory);
+        let (store, progress) = (service.store(), || clock.record_progress());
+        let (size, mut share) = match self.room.take() {
+            Some(room) => room,
+            None => match store.list_within(SMALL, path, directory, progress)? {
                 Listed::Whole(listing) => return Ok(self.ready(service, listing, None)),
-                Listed::Larger(size) => size,
+                Listed::Larger(size) => match service.room().take(size.bytes as u64, None) {
+                    Some(share) => (size, share),
+                    None => {
+                        let place = service.room().queue_up().ok_or(Code::Busy)?;
+                        let queued = QueuedListing { work: self, size, place };
+                        return Ok(ListOutcome::Queued(Box::new(queued)));
+                    }
+                },
             },
-            Some(queued) => {
-                queued.wait.pause();
-                queued.size
-            }
         };
-        let place = self.queued.as_ref().map(|queued| &queued.place);
-        if let Some(mut share) = service.room().take(size.bytes as u64, place) {
-            self.queued = None;
-            let listing = store.list_larger(size, &self.path, &self.directory)?;
-            share.resize(listing.size() as u64);
-            return Ok(self.ready(service, listing, Some(share)));
-        }
-        self.queued = Some(match self.queued {
-            Some(queued) if queued.wait.is_over() => return Err(Code::Busy.into()),
-            Some(Queued { size, place, wait }) => Queued { size, place, wait: wait.next() },
-            None => {
-                let place = service.room().queue_up().ok_or(Code::Busy)?;
-                let wait = LockWait::begin(service.settings().transfer_timeout);
-                Queued { size, place, wait }
-            }
-        });
-        Ok(ListOutcome::Wait(self))
+        let listing = store.list_larger(size, path, directory, progress)?;
+        share.resize(listing.size() as u64);
+        Ok(self.ready(service, listing, Some(share)))
     }
 
     fn ready(self, service: &Service, mut listing: Listing, room: Option<Share>) -> ListOutcome {
@@ -248,6 +249,39 @@ pub(crate) fn lines(listing: &Listing) -> Vec<u8> {
 }
 
 impl Session {
+    /// Has a listing wait for room.
+    pub(super) fn queue_listing(&mut self, queued: Box<QueuedListing>) {
+        self.phase = Phase::Queued(queued);
+        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+    }
+
+    /// Goes on with a listing if there is room for it by now, or refuses it if it has waited for too long.
+    pub(super) fn wait_for_room(&mut self, peer: Peer) -> ControlFlow<Step> {
+        let Phase::Queued(queued) = &self.phase else { return Continue(()) };
+        let now = Instant::now();
+        let share = self.service.room().take(queued.size.bytes as u64, Some(&queued.place));
+        if share.is_none() && peer != Peer::Gone && now < self.deadline {
+            self.socket_drained = false; // what arrives meanwhile will not be announced again
+            self.next_look = now + QUEUE_LOOK;
+            return Break(Step::Wait(Interest::Job));
+        }
+        let Phase::Queued(queued) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return Continue(());
+        };
+        match share {
+            _ if peer == Peer::Gone => {
+                tracing::debug!(peer = %self.peer, "the client has left before its listing");
+            }
+            Some(share) => {
+                let QueuedListing { mut work, size, .. } = *queued;
+                work.room = Some((size, share));
+                self.offload(FileWork::List(work));
+            }
+            None => self.refuse(Code::Busy, false),
+        }
+        Continue(())
+    }
+
     /// Replies with a listing, in the protocol of the connection.
     pub(super) fn reply_listing(&mut self, document: Document) {
         let Document { length, mut first, mut rest } = document;

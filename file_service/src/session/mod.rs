@@ -29,13 +29,13 @@ pub(crate) use listing::lines;
 use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
 use crate::service::Service;
-use crate::store::{self, Upload};
+use crate::store::{self, Hashing, Upload};
 use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
 use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
-use job::FileWork;
-use listing::{Form, ListWork, Pieces};
+use job::{FileWork, JobClock};
+use listing::{Form, ListWork, Pieces, QueuedListing};
 use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
@@ -60,18 +60,25 @@ const BYTES_PER_ADVANCE: u64 = 8 << 20;
 /// How many requests one call of [`Session::advance`] may answer before it yields.
 const REQUESTS_PER_ADVANCE: u32 = 64;
 
+/// How often the client's progress with a reply is looked at within the transfer timeout. A look that is late makes
+/// the end of a stalled client late; with this, and a driver that is late by a twentieth at most, it comes within 1.2
+/// times the timeout.
+const LOOKS: u32 = 10;
+
 /// What a session needs before it can go on.
 #[derive(Debug)]
 pub enum Step {
-    /// The transport would block: call again when it is ready for this.
+    /// The transport would block, or a job is out: call again when this has come, or at the
+    /// [`deadline`](Session::deadline).
     Wait(Interest),
     /// Every request that came is answered, and nothing more had arrived at the last read: the connection may be
-    /// parked until the client sends again. To call again at once is right too: it looks whether the client has. A
-    /// caller that waits for an *edge* of readiness must do so if the client's end of stream has been seen.
+    /// parked until the client sends again, or until the [`deadline`](Session::deadline). To call again at once is
+    /// right too: it looks whether the client has. A caller that waits for an *edge* of readiness must do so if the
+    /// client's end of stream has been seen.
     Idle,
     /// The session has used up its budget; it has more to do and needs to wait for nothing.
     Yield,
-    /// File work that may take long: run it where it blocks no other client, then [`Session::resume`].
+    /// A share of file work that may take long: run it where it blocks no other client, then [`Session::resume`].
     Offload(Job),
     /// The conversation is over: drop the connection.
     Closed,
@@ -124,7 +131,14 @@ pub struct Session {
     empty_line_skipped: bool,
     protocol: Protocol,
     phase: Phase,
+    /// When the session gives up what it waits for. While a reply is sent it is renewed by what the client
+    /// acknowledges.
     deadline: Instant,
+    /// When to look next at what the client has acknowledged, while a reply is sent.
+    next_look: Instant,
+    /// How many bytes have been written, and how many of these the client had acknowledged at the last look.
+    written: u64,
+    acknowledged: u64,
     requests: u64,
     /// Only where a trace is written.
     trace: Option<Box<SessionTrace>>,
@@ -157,9 +171,14 @@ enum Phase {
     Reply(Reply),
     Receive(Box<RequestBody>),
     /// A job is to be handed out, or is out.
-    Offloaded(Option<Job>),
+    Offloaded {
+        job: Option<Job>,
+        clock: JobClock,
+    },
     /// A job is to be handed out again, after others have had their turn.
     Retry(Job),
+    /// A listing that waits for room.
+    Queued(Box<QueuedListing>),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
@@ -228,6 +247,7 @@ impl Session {
     /// A session at its beginning. `peer` is for the log; `shutdown` is shared with the code that stops the
     /// server.
     pub fn new(service: &Service, peer: SocketAddr, shutdown: Arc<ShutdownState>) -> Session {
+        let now = Instant::now();
         Session {
             service: service.clone(),
             peer,
@@ -238,7 +258,10 @@ impl Session {
             empty_line_skipped: false,
             protocol: Protocol::Unknown,
             phase: Phase::Request,
-            deadline: Instant::now() + service.settings().idle_timeout,
+            deadline: now + service.settings().idle_timeout,
+            next_look: now,
+            written: 0,
+            acknowledged: 0,
             requests: 0,
             trace: None,
         }
@@ -276,11 +299,20 @@ impl Session {
         }
     }
 
-    /// When the caller must call [`expire`](Session::expire) if the session is still waiting then.
+    /// When the caller must call [`advance`](Session::advance) again if the session still waits then, for whatever
+    /// it waits. The transport must not wait in that call.
     ///
-    /// It may change with each [`Step::Wait`] and [`Step::Idle`].
+    /// The session then reads what has arrived, and ends what is not complete even so: with a reply where the client
+    /// can still understand one. While a reply is sent the deadline comes more often, for a look at what the client
+    /// has acknowledged.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        match &self.phase {
+            Phase::Reply(_) | Phase::Queued(_) | Phase::Finish => self.deadline.min(self.next_look),
+            Phase::Offloaded { clock, .. } => {
+                clock.deadline(self.service.settings().transfer_timeout)
+            }
+            _ => self.deadline,
+        }
     }
 
     /// How many requests the client has made. Each has its reply, though it may be under way still; one that was
@@ -291,7 +323,8 @@ impl Session {
 
     /// Goes as far as the transport allows.
     ///
-    /// Must not be called while a [`Job`] is out; then it does nothing but ask for the wait again.
+    /// While a [`Job`] is out it only asks for the wait again, unless the job has made no progress for the transfer
+    /// timeout; then the session goes on without the job.
     pub fn advance(&mut self, transport: &mut impl Transport) -> Step {
         if let Some(trace) = &mut self.trace {
             trace.begin_slice();
@@ -302,14 +335,12 @@ impl Session {
                 Phase::Request => self.read_request(transport, &mut budget),
                 Phase::Reply(_) => self.send(transport, &mut budget),
                 Phase::Receive(_) => self.receive(transport, &mut budget),
-                Phase::Offloaded(job) => Break(match job.take() {
-                    Some(job) => Step::Offload(job),
-                    None => Step::Wait(Interest::Read),
-                }),
-                Phase::Retry(_) => {
-                    self.retry();
-                    Break(Step::Yield)
-                }
+                Phase::Offloaded { job, .. } => match job.take() {
+                    Some(job) => Break(Step::Offload(job)),
+                    None => self.wait_for_job(),
+                },
+                Phase::Retry(_) => self.retry(transport.peer()),
+                Phase::Queued(_) => self.wait_for_room(transport.peer()),
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
@@ -324,28 +355,6 @@ impl Session {
             trace.end_slice(matches!(step, Step::Closed));
         }
         step
-    }
-
-    /// Ends a session whose deadline has passed: with a reply where the client can still understand one.
-    pub fn expire(&mut self) {
-        tracing::debug!(peer = %self.peer, "deadline passed");
-        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
-            // Those of the last request do not concern this reply.
-            self.protocol = Protocol::Http(self.options_without_request());
-        }
-        match &self.phase {
-            Phase::Request | Phase::Receive(_) => {
-                let mut reply = self.refusal(Code::Timeout, true);
-                if self.holds_empty_line() {
-                    self.requests += 1;
-                    reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
-                }
-                self.phase = Phase::Reply(reply);
-                self.deadline = Instant::now() + LINGER;
-            }
-            Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
-            Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
-        }
     }
 
     // ---- Requests ----
@@ -381,9 +390,6 @@ impl Session {
         if begun && !self.in_header {
             self.in_header = true;
             self.deadline = Instant::now() + self.service.settings().header_timeout;
-        } else if begun && Instant::now() >= self.deadline {
-            self.expire();
-            return Continue(());
         }
         let buffer = self.input.free_space(IDLE_CAPACITY);
         let wanted = buffer.len();
@@ -404,7 +410,7 @@ impl Session {
                 self.input.fill(n);
                 self.socket_drained = n < wanted;
             }
-            Err(error) => return self.transport_failed(error, Interest::Read),
+            Err(error) => return self.transport_failed(error, transport, Interest::Read),
         }
         Continue(())
     }
@@ -459,15 +465,15 @@ impl Session {
                 let path = path?;
                 let directory = session.service.store().open_directory(&path)?;
                 let work = ListWork::new(path, directory, Form::Lines);
-                session.offload(FileWork::List(Box::new(work)));
+                session.offload(FileWork::List(work));
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.try_answer(|session| {
                 let (file, stat) = session.service.store().open_file(&path?)?;
                 if stat.size > INLINE_HASH_MAX {
-                    session.offload(FileWork::Hash(file));
+                    session.offload(FileWork::Hash(Box::new(Hashing::new(file))));
                 } else {
-                    session.reply_text(&store::hash(&file)?);
+                    session.reply_text(&store::hash(file)?);
                 }
                 Ok(())
             }),
@@ -510,7 +516,7 @@ impl Session {
     fn finish(&mut self, transport: &mut impl Transport) -> ControlFlow<Step> {
         self.close(transport);
         match self.phase {
-            Phase::Finish => Break(Step::Wait(Interest::Write)),
+            Phase::Finish => self.wait_to_write(transport),
             _ => Continue(()),
         }
     }
@@ -527,19 +533,25 @@ impl Session {
                 budget.bytes = budget.bytes.saturating_sub(n as u64);
             }
             Ok(_) => self.phase = Phase::Closed,
-            Err(error) => return self.transport_failed(error, Interest::Read),
+            Err(error) => return self.transport_failed(error, transport, Interest::Read),
         }
         Continue(())
     }
 
     /// Waits, tries again or closes, depending on how a call of the transport failed.
-    fn transport_failed(&mut self, error: io::Error, interest: Interest) -> ControlFlow<Step> {
+    fn transport_failed(
+        &mut self,
+        error: io::Error,
+        transport: &mut impl Transport,
+        interest: Interest,
+    ) -> ControlFlow<Step> {
         match error.kind() {
             // Sockets with a timeout of their own return TimedOut on some transports.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                // Whatever arrives during the wait ends it too, and will not be announced again.
-                self.socket_drained = false;
-                return Break(Step::Wait(interest));
+                return match interest {
+                    Interest::Write => self.wait_to_write(transport),
+                    _ => self.wait_to_read(),
+                };
             }
             io::ErrorKind::Interrupted => {}
             _ => {
@@ -548,6 +560,66 @@ impl Session {
             }
         }
         Continue(())
+    }
+
+    // ---- Deadlines ----
+
+    /// Waits for bytes, of which none are there. So past the deadline the client has not sent in time.
+    fn wait_to_read(&mut self) -> ControlFlow<Step> {
+        // Whatever arrives during the wait ends it too, and will not be announced again.
+        self.socket_drained = false;
+        if Instant::now() < self.deadline {
+            return Break(Step::Wait(Interest::Read));
+        }
+        tracing::debug!(peer = %self.peer, "deadline passed");
+        match &self.phase {
+            Phase::Request | Phase::Receive(_) => self.refuse_late_client(),
+            _ => self.phase = Phase::Closed,
+        }
+        Continue(())
+    }
+
+    fn refuse_late_client(&mut self) {
+        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
+            // Those of the last request do not concern this reply.
+            self.protocol = Protocol::Http(self.options_without_request());
+        }
+        let mut reply = self.refusal(Code::Timeout, true);
+        if self.holds_empty_line() {
+            self.requests += 1;
+            reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
+        }
+        self.begin_reply(reply);
+    }
+
+    /// Waits for room to write, while the client acknowledges bytes now and then.
+    fn wait_to_write(&mut self, transport: &mut impl Transport) -> ControlFlow<Step> {
+        self.socket_drained = false;
+        if self.look_at_progress(transport) {
+            return Break(Step::Wait(Interest::Write));
+        }
+        tracing::debug!(peer = %self.peer, "the client takes nothing of its reply");
+        self.phase = Phase::Closed;
+        Continue(())
+    }
+
+    /// Renews the deadline of a reply if the client has acknowledged more of it than at the last look. Returns
+    /// whether there is time left.
+    ///
+    /// That bytes could be written is no progress of the client: the kernel takes them while there is room.
+    fn look_at_progress(&mut self, transport: &mut impl Transport) -> bool {
+        let now = Instant::now();
+        if now >= self.next_look {
+            let timeout = self.service.settings().transfer_timeout;
+            self.next_look = now + timeout / LOOKS;
+            let unacknowledged = transport.unacknowledged().unwrap_or(0);
+            let acknowledged = self.written.saturating_sub(unacknowledged);
+            if acknowledged > self.acknowledged {
+                self.acknowledged = acknowledged;
+                self.deadline = now + timeout;
+            }
+        }
+        now < self.deadline
     }
 }
 

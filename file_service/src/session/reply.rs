@@ -1,6 +1,6 @@
 //! Replies on their way out, with a range of a file or without.
 
-use super::{AfterReply, Budget, Phase, Protocol, Reply, ResponseOptions, Session, Step};
+use super::{AfterReply, Budget, LOOKS, Phase, Protocol, Reply, ResponseOptions, Session, Step};
 use crate::protocol::{self, Code};
 use crate::store::Failure;
 use crate::transport::{Interest, Transport};
@@ -49,7 +49,7 @@ impl Session {
         if let Some(detail) = &failure.detail {
             tracing::error!(peer = %self.peer, "request failed: {detail}");
         }
-        self.refuse(failure.code, false);
+        self.refuse(failure.code, failure.code == Code::Timeout);
     }
 
     pub(super) fn refuse(&mut self, code: Code, close: bool) {
@@ -90,7 +90,9 @@ impl Session {
 
     pub(super) fn begin_reply(&mut self, reply: Reply) {
         self.phase = Phase::Reply(reply);
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        let (now, timeout) = (Instant::now(), self.service.settings().transfer_timeout);
+        self.deadline = now + timeout;
+        self.next_look = now + timeout / LOOKS;
     }
 
     /// Replies with `OK` and a text of the file protocol.
@@ -183,14 +185,17 @@ impl Session {
             }
             Ok(n) => {
                 budget.bytes = budget.bytes.saturating_sub(n as u64);
+                self.written += n as u64;
                 if let Phase::Reply(Reply { bytes, sent, range, pieces, .. }) = &self.phase
                     && (range.is_some() || pieces.is_some() || *sent < bytes.len())
+                    && !self.look_at_progress(transport)
                 {
-                    self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+                    // A blocking call took some bytes and waited for room for the others.
+                    return self.wait_to_write(transport);
                 }
                 Continue(())
             }
-            Err(error) => self.transport_failed(error, Interest::Write),
+            Err(error) => self.transport_failed(error, transport, Interest::Write),
         }
     }
 

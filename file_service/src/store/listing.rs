@@ -150,7 +150,8 @@ impl Store {
     }
 
     /// The entries of `directory` as [`list`](Store::list) returns them, if they take at most `most` bytes. If not,
-    /// the rest of the directory is read without a look at its files, which is several times as quick.
+    /// the rest of the directory is read without a look at its files, which is several times as quick. `progress` is called
+    /// with each entry.
     ///
     /// # Errors
     ///
@@ -160,10 +161,12 @@ impl Store {
         most: usize,
         directory: &RelPath,
         fd: impl AsFd,
+        progress: impl Fn(),
     ) -> Result<Listed, Failure> {
         let mut size = Size::default();
         let listing =
             self.read_directory(Listing::default(), directory, fd.as_fd(), |_, name| {
+                progress();
                 size.entries += 1;
                 size.bytes += Listing::size_of(name.len());
                 Ok(size.bytes <= most)
@@ -171,7 +174,8 @@ impl Store {
         Ok(if size.bytes <= most { Listed::Whole(listing) } else { Listed::Larger(size) })
     }
 
-    /// The entries of `directory` as [`list`](Store::list) returns them, which take about `size`.
+    /// The entries of `directory` as [`list`](Store::list) returns them, which take about `size`; `progress` is
+    /// called with each entry.
     ///
     /// # Errors
     ///
@@ -181,8 +185,12 @@ impl Store {
         size: Size,
         directory: &RelPath,
         fd: impl AsFd,
+        progress: impl Fn(),
     ) -> Result<Listing, Failure> {
-        self.read_directory(Listing::with_capacity(size), directory, fd.as_fd(), |_, _| Ok(true))
+        self.read_directory(Listing::with_capacity(size), directory, fd.as_fd(), |_, _| {
+            progress();
+            Ok(true)
+        })
     }
 
     /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.

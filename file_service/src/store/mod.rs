@@ -36,10 +36,10 @@ use crate::protocol::{Code, RelPath};
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use sha2::{Digest, Sha256};
 use stat::stat_fd;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,7 +50,7 @@ use version::VersionRule;
 const RESOLVE_ATTEMPTS: usize = 32;
 
 /// How much of a file `HASH` reads at a time, in bytes.
-const HASH_CHUNK: usize = 256 * 1024;
+pub(crate) const HASH_CHUNK: usize = 256 * 1024;
 
 /// Why the store did not do what was asked.
 #[derive(Debug)]
@@ -281,25 +281,53 @@ impl AsFd for Store {
 /// # Errors
 ///
 /// The system's errors.
-pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
-    let mut hasher = Sha256::new();
+pub(crate) fn hash(file: File) -> Result<Vec<u8>, Failure> {
+    let mut hashing = Hashing::new(file);
     let mut chunk = vec![0; HASH_CHUNK];
-    let mut offset = 0;
     loop {
-        match rustix::io::pread(file, &mut chunk[..], offset) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(&chunk[..n]);
-                offset += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if let Some(text) = hashing.step(&mut chunk)? {
+            return Ok(text);
         }
     }
-    let mut text: Vec<u8> =
-        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
-    text.push(b'\n');
-    Ok(text)
+}
+
+/// The SHA-256 of a file that is read piece by piece.
+pub(crate) struct Hashing {
+    file: File,
+    hasher: Sha256,
+    offset: u64,
+}
+
+impl Hashing {
+    pub(crate) fn new(file: File) -> Hashing {
+        Hashing { file, hasher: Sha256::new(), offset: 0 }
+    }
+
+    /// How many bytes have been hashed.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Hashes the next piece, which it reads into `chunk`. At the end of the file returns the hash, as 64 hex digits and
+    /// a line feed.
+    pub(crate) fn step(&mut self, chunk: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let n = retry_on_intr(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
+        if n > 0 {
+            self.hasher.update(&chunk[..n]);
+            self.offset += n as u64;
+            return Ok(None);
+        }
+        let hash = self.hasher.finalize_reset();
+        let mut text: Vec<u8> = hash.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+        text.push(b'\n');
+        Ok(Some(text))
+    }
+}
+
+impl Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hashing").field("file", &self.file).field("offset", &self.offset).finish()
+    }
 }
 
 /// The refusal of a file whose size is a fiction.
