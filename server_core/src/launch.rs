@@ -1,6 +1,7 @@
 //! Every server's command line, and the way from there to a running server.
 
 use crate::listen::listen_for;
+use crate::memory::return_freed_blocks;
 use crate::shutdown::block_signals;
 use clap::Parser;
 use file_service::protocol::parse_number;
@@ -190,6 +191,7 @@ pub fn launch_from<E: Endpoint<O>, O: clap::Args>(
         Ok(options) => options,
         Err(error) => return complain(model, &error),
     };
+    return_freed_blocks();
     log_to_stderr(options.server.verbose);
     let (endpoint, service) = match prepare(model, &options.server, &options.model) {
         Ok(ready) => ready,

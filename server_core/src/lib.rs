@@ -41,6 +41,8 @@ mod incoming;
 mod launch;
 mod limit;
 mod listen;
+#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+mod memory;
 mod shutdown;
 mod slab;
 #[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper")]
