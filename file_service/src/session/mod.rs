@@ -210,8 +210,6 @@ enum AfterReply {
 struct RequestBody {
     framing: Framing,
     sink: Sink,
-    /// Allocated by the first read that needs it.
-    buffer: Vec<u8>,
 }
 
 /// What of a body is still to come.
