@@ -221,15 +221,19 @@ fn run_blocking(job: Job, helpers: &Helpers) -> oneshot::Receiver<Outcome> {
     receiver
 }
 
-/// Waits for the outcome of the job, which resumes the session, or until the session's deadline.
+/// Waits for the outcome of the job that is out, if one is, which resumes the session, or until the session's deadline.
 async fn wait_for_job(
     outcome: &mut Option<oneshot::Receiver<Outcome>>,
     session: &mut Session,
 ) -> Result<(), RecvError> {
-    if let Some(receiver) = outcome
-        && let Ok(outcome) = timeout_at(session.deadline().into(), receiver).await
-    {
-        session.resume(outcome?);
+    let deadline = session.deadline().into();
+    let Some(receiver) = outcome else {
+        sleep_until(deadline).await;
+        return Ok(());
+    };
+    if let Ok(result) = timeout_at(deadline, receiver).await {
+        *outcome = None;
+        session.resume(result?);
     }
     Ok(())
 }

@@ -184,7 +184,7 @@ fn serve(
         match session.advance(&mut transport) {
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
-            Step::Wait(Interest::Job) => match wait_for_job(&outcome, &mut session) {
+            Step::Wait(Interest::Job) => match wait_for_job(&mut outcome, &mut session) {
                 Ok(()) => {}
                 Err(_) => return, // it panicked, which costs this client alone
             },
@@ -229,15 +229,21 @@ fn run_blocking(job: Job, helpers: &Helpers) -> mpsc::Receiver<Outcome> {
     receiver
 }
 
-/// Waits for the outcome of the job, which resumes the session, or until the session's deadline.
+/// Waits for the outcome of the job that is out, if one is, which resumes the session, or until the session's deadline.
 fn wait_for_job(
-    outcome: &Option<mpsc::Receiver<Outcome>>,
+    outcome: &mut Option<mpsc::Receiver<Outcome>>,
     session: &mut Session,
 ) -> Result<(), RecvTimeoutError> {
-    let Some(receiver) = outcome else { return Ok(()) };
     let timeout = session.deadline().saturating_duration_since(Instant::now());
+    let Some(receiver) = outcome else {
+        coroutine::sleep(timeout);
+        return Ok(());
+    };
     match receiver.recv_timeout(timeout) {
-        Ok(outcome) => session.resume(outcome),
+        Ok(result) => {
+            *outcome = None;
+            session.resume(result);
+        }
         Err(RecvTimeoutError::Timeout) => {}
         Err(error) => return Err(error),
     }

@@ -10,7 +10,7 @@
 
 use crate::protocol::{Code, MAX_LINE, Request, error_line, parse_number};
 use crate::service::Service;
-use crate::session::listing;
+use crate::session::lines;
 use crate::store::{self, Failure, uninterrupted};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
@@ -99,8 +99,7 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
             let path = path?;
             let directory = store.open_directory(&path)?;
             // One reading of the directory, and all of it or nothing: half a listing looks like a whole one.
-            let most = MAX_BODY / SHORTEST_ENTRY;
-            listing(&store.list_at_most(most, &path, directory, || Ok(()))?)
+            lines(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, directory)?)
         }
         Request::Hash(path) => {
             let (file, stat) = store.open_file(&path?)?;

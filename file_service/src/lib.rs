@@ -13,7 +13,8 @@
 //! | [`client`] | a blocking client |
 //! | [`human`] | sizes and dates for people |
 //!
-//! `http`, the requests and responses of HTTP, is private.
+//! Private are `http`, the requests and responses of HTTP, `room`, the bound on the memory of listings,
+//! and `buffers`, for uploads.
 //!
 //! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
 //! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
@@ -24,12 +25,14 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 pub mod busy;
 pub mod client;
 pub mod datagram;
 mod http;
 pub mod human;
 pub mod protocol;
+mod room;
 pub mod service;
 pub mod session;
 pub mod store;

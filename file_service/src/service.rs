@@ -1,5 +1,7 @@
-//! What all sessions of a server share: the store, the settings and the trace, if there is one.
+//! What all sessions of a server share: the store, the settings, the memory for listings and uploads, and the trace, if there is one.
 
+use crate::buffers::Buffers;
+use crate::room::Room;
 use crate::store::Store;
 use crate::trace::{Moment, Trace};
 use std::sync::Arc;
@@ -84,6 +86,8 @@ struct Shared {
     store: Store,
     settings: Settings,
     trace: Option<Trace>,
+    room: Arc<Room>,
+    buffers: Buffers,
 }
 
 impl Service {
@@ -94,7 +98,8 @@ impl Service {
 
     /// A service over `store` whose connections and requests are recorded in `trace`.
     pub fn traced(store: Store, settings: Settings, trace: Option<Trace>) -> Service {
-        Service(Arc::new(Shared { store, settings, trace }))
+        let (room, buffers) = (Room::new(), Buffers::default());
+        Service(Arc::new(Shared { store, settings, trace, room, buffers }))
     }
 
     /// The served folder.
@@ -111,6 +116,16 @@ impl Service {
     #[inline]
     pub fn trace(&self) -> Option<&Trace> {
         self.0.trace.as_ref()
+    }
+
+    /// The memory that listings may take.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.0.room
+    }
+
+    /// The buffers for uploads.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.0.buffers
     }
 
     /// Now, by the clock of the trace; free without one.

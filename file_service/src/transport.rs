@@ -70,6 +70,6 @@ pub enum Interest {
     Read,
     /// Room to write.
     Write,
-    /// The outcome of the job that is out, whatever happens to the stream.
+    /// The outcome of the job that is out, whatever happens to the stream. If none is out: only the deadline.
     Job,
 }

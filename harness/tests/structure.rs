@@ -163,8 +163,12 @@ const FORBIDDEN: [(&[&str], &[&str]); 4] = [
     (&["std::thread", "thread::", "spawn", "JoinHandle"], &["trace/lines.rs", "trace/mod.rs"]),
     (&["signal", "Signal", "signalfd", "SignalFd", "sigaction"], &[]),
     (&["socket2", "setsockopt", "set_socket_", "sockopt", "set_nodelay", "set_nonblocking"], &[]),
-    // The buffer of the trace, and the locks of files: no session waits while it holds one.
-    (&["Mutex", "RwLock", "Condvar", "flock", "try_lock"], &["trace/mod.rs", "store/lock.rs"]),
+    // The buffer of the trace, the locks of files, and the buffers of uploads, whose lock is only tried: no session waits
+    // while it holds one.
+    (
+        &["Mutex", "RwLock", "Condvar", "flock", "try_lock"],
+        &["trace/mod.rs", "store/lock.rs", "buffers.rs"],
+    ),
 ];
 
 /// Crates that bring any of this along.

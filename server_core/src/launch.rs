@@ -2,6 +2,7 @@
 
 use crate::listen::listen_for;
 use crate::log;
+use crate::memory::return_freed_blocks;
 use crate::shutdown::{block_signals, finish};
 use clap::Parser;
 use file_service::protocol::parse_number;
@@ -190,6 +191,7 @@ pub fn launch_from<E: Endpoint<O>, O: clap::Args>(
         Ok(options) => options,
         Err(error) => return complain(model, &error),
     };
+    return_freed_blocks();
     log::start(options.server.verbose);
     let (endpoint, service) = match prepare(model, &options.server, &options.model) {
         Ok(ready) => ready,

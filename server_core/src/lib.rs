@@ -44,6 +44,8 @@ mod launch;
 mod limit;
 mod listen;
 mod log;
+#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+mod memory;
 mod shutdown;
 mod slab;
 #[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper")]

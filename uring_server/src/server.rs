@@ -50,6 +50,15 @@ fn tag(key: Key, kind: u64) -> u64 {
     key.to_bits(INDEX_BITS) << KIND_BITS | kind
 }
 
+fn tags(key: Key) -> Tags {
+    Tags {
+        receive: tag(key, RECEIVE),
+        send: tag(key, SEND),
+        read: tag(key, READ),
+        cancel: tag(key, CANCEL),
+    }
+}
+
 fn key_of(tag: u64) -> Key {
     Key::from_bits(tag >> KIND_BITS, INDEX_BITS)
 }
@@ -133,7 +142,7 @@ impl Server {
             for key in std::mem::take(&mut self.yielded) {
                 self.serve(key, None);
             }
-            self.serve_overdue();
+            self.look_around()?;
         }
     }
 
@@ -158,13 +167,7 @@ impl Server {
             if let Some(client) = self.clients.get_mut(key)
                 && client.session.is_some()
             {
-                let tags = Tags {
-                    receive: tag(key, RECEIVE),
-                    send: tag(key, SEND),
-                    read: tag(key, READ),
-                    cancel: tag(key, CANCEL),
-                };
-                client.wire.submit(&mut self.ring, tags, &mut self.pool)?;
+                client.wire.submit(&mut self.ring, tags(key), &mut self.pool)?;
             }
         }
         Ok(())
@@ -329,11 +332,11 @@ impl Server {
         }
     }
 
-    /// Serves the clients whose deadline has passed, now and then.
-    fn serve_overdue(&mut self) {
+    /// Serves the clients whose deadline has passed, and takes large buffers from those that send nothing, now and then.
+    fn look_around(&mut self) -> io::Result<()> {
         let now = self.now;
         if now < self.next_tick {
-            return;
+            return Ok(());
         }
         self.next_tick = now + server_core::deadline_tick(&self.service);
         let is_overdue = |client: &Client| {
@@ -349,6 +352,10 @@ impl Server {
         for key in overdue {
             self.serve(key, None);
         }
+        for (key, client) in self.clients.iter_mut() {
+            client.wire.take_idle_bulk(&mut self.ring, tags(key))?;
+        }
+        Ok(())
     }
 
     fn take_outcomes(&mut self) {

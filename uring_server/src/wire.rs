@@ -75,8 +75,10 @@ struct Incoming {
     under_way: Option<Receive>,
     /// What it is to have.
     wanted: Option<Receive>,
-    /// It has been told to end the stream that is under way, and has not done so yet.
+    /// It has been told to end the stream or the large receive that is under way, and has not done so yet.
     cancelled: bool,
+    /// The large receive under way has brought nothing since the last look at it.
+    bulk_is_idle: bool,
     /// The client has sent something before. Who does so again is worth a stream; for who does not, it would have
     /// to be cancelled.
     stays: bool,
@@ -228,6 +230,7 @@ impl Wire {
                 Receive::Once => ring.receive_into_any(socket, false, tags.receive)?,
                 Receive::Stream => ring.receive_into_any(socket, true, tags.receive)?,
                 Receive::IntoBulk(wanted) => {
+                    incoming.bulk_is_idle = false;
                     incoming.bulk = pool.take();
                     let span = Span(incoming.bulk.as_mut_ptr(), wanted.min(CHUNK));
                     // SAFETY: `incoming.bulk` is as long as the span and untouched while it is under way, since
@@ -236,6 +239,19 @@ impl Wire {
                     unsafe { ring.receive(socket, span, tags.receive)? };
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Ends a large receive that had brought nothing at the last look either: a client that stops in the middle of an
+    /// upload keeps no buffer. What it sends next comes into a shared one.
+    pub(crate) fn take_idle_bulk(&mut self, ring: &mut Ring, tags: Tags) -> io::Result<()> {
+        let incoming = &mut self.incoming;
+        if matches!(incoming.under_way, Some(Receive::IntoBulk(_)))
+            && std::mem::replace(&mut incoming.bulk_is_idle, true)
+            && !std::mem::replace(&mut incoming.cancelled, true)
+        {
+            ring.cancel(tags.receive, tags.cancel)?;
         }
         Ok(())
     }
@@ -256,6 +272,9 @@ impl Wire {
                 if into_bulk {
                     (incoming.start, incoming.end) = (0, count as usize);
                 }
+            }
+            error if -error == libc::ECANCELED && into_bulk => {
+                incoming.wanted = Some(Receive::Once)
             }
             error if -error == libc::ECANCELED => {} // a stream, by us
             error if into_bulk || -error != libc::ENOBUFS => {

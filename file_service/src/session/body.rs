@@ -9,15 +9,9 @@ use crate::transport::{Interest, Transport};
 use std::ops::ControlFlow::{self, Continue};
 use std::time::Instant;
 
-/// How much of an upload is read at a time, in bytes: half of a large transfer's cost is system calls.
-const UPLOAD_CHUNK: u64 = 1 << 20;
-
 /// How many bytes of the budget a byte of an upload costs: it is copied and stored, which takes several times as long as to
 /// send one from the page cache.
 const UPLOAD_WEIGHT: u64 = 8;
-
-/// How much of a discarded body is read at a time, in bytes.
-const DISCARD_CHUNK: u64 = 64 * 1024;
 
 /// How much of a chunked body is read at a time where its end may be near, in bytes: so much may be read of the
 /// requests behind it.
@@ -133,9 +127,10 @@ impl Session {
             return Continue(());
         }
         let outcome = if self.input.is_empty() {
-            let mut buffer = body.take_buffer();
+            let mut buffer = self.service.buffers().take(body.read_size());
             let wanted = body.read_size().min(buffer.len() as u64) as usize;
-            let read = transport.read(&mut buffer[..wanted]);
+            // No wait within this call, in which the buffer would be held.
+            let read = transport.read_before(&mut buffer[..wanted], Instant::now());
             let outcome = match &read {
                 Ok(n) => {
                     let (taken, outcome) = body.take(&mut buffer[..*n]);
@@ -146,7 +141,7 @@ impl Session {
                 }
                 Err(_) => Ok(()),
             };
-            body.buffer = buffer;
+            self.service.buffers().put(buffer);
             match read {
                 Ok(0) => {
                     // Cut short. The upload is removed before the client sees the close.
@@ -263,23 +258,7 @@ impl Session {
 
 impl RequestBody {
     fn new(framing: Framing, sink: Sink) -> Box<RequestBody> {
-        Box::new(RequestBody { framing, sink, buffer: Vec::new() })
-    }
-
-    /// Takes the buffer out, which the caller puts back.
-    fn take_buffer(&mut self) -> Vec<u8> {
-        if self.buffer.is_empty() {
-            let chunk = match self.sink {
-                Sink::Store(_) => UPLOAD_CHUNK,
-                Sink::Discard(_) => DISCARD_CHUNK,
-            };
-            let length = match self.framing {
-                Framing::Length(remaining) => remaining.min(chunk),
-                Framing::Chunked(_) | Framing::Complete => chunk,
-            };
-            self.buffer = vec![0; length as usize];
-        }
-        std::mem::take(&mut self.buffer)
+        Box::new(RequestBody { framing, sink })
     }
 
     /// Returns how much may be read at once, in bytes.

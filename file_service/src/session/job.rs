@@ -4,16 +4,15 @@
 //! it the session yields and hands out the next, so that in every model a long hash takes turns with the work of
 //! other clients. Between two shares the session looks whether its client is still there.
 
+use super::listing::{ListOutcome, ListWork};
 use super::{Phase, Session, Step};
-use crate::http;
-use crate::protocol::{Code, RelPath, encode_name};
+use crate::protocol::Code;
 use crate::service::Service;
-use crate::store::{Entry, Failure, HASH_CHUNK, Hashing, Kind, Landing, Upload};
+use crate::store::{Failure, HASH_CHUNK, Hashing, Landing, Upload};
 use crate::transport::{Interest, Peer};
 use rustix::event::{Timespec, poll};
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,11 +87,7 @@ impl JobClock {
 #[derive(Debug)]
 pub(super) enum FileWork {
     Hash(Box<Hashing>),
-    List {
-        path: RelPath,
-        directory: OwnedFd,
-        format: ListFormat,
-    },
+    List(Box<ListWork>),
     /// `wait` is set when a lock was held by another landing before.
     Land {
         upload: Box<Upload>,
@@ -141,13 +136,6 @@ impl LockWait {
     }
 }
 
-#[derive(Debug)]
-pub(super) enum ListFormat {
-    Lines,
-    Page { view: http::View, host: Option<Box<[u8]>> },
-    Json,
-}
-
 /// The result of a [`Job`]; [`Session::resume`] takes it.
 #[derive(Debug)]
 pub struct Outcome(Result<Output, Failure>);
@@ -155,7 +143,7 @@ pub struct Outcome(Result<Output, Failure>);
 #[derive(Debug)]
 enum Output {
     Text(Vec<u8>),
-    Document(Vec<u8>),
+    Listing(ListOutcome),
     Landing { landing: Landing, wait: Option<LockWait> },
     Dropped { next: Box<Phase>, left: Duration },
     Unfinished(FileWork),
@@ -189,7 +177,7 @@ impl Job {
         self.clock.record_progress();
         let name = match self.work {
             FileWork::Hash(_) => "job hash",
-            FileWork::List { .. } => "job list",
+            FileWork::List(_) => "job list",
             FileWork::Land { .. } => "job land",
             FileWork::Drop { .. } => "job drop",
         };
@@ -204,18 +192,7 @@ impl Job {
                 drop(upload);
                 Ok(Output::Dropped { next, left })
             }
-            FileWork::List { path, directory, format } => {
-                let listed =
-                    self.service.store().list_at_most(usize::MAX, &path, directory, proceed);
-                listed.map(|entries| match format {
-                    ListFormat::Lines => Output::Text(listing(&entries)),
-                    ListFormat::Page { view, host } => {
-                        let server = server_info(&self.service, host.as_deref());
-                        Output::Document(http::page(&path, entries, view, server))
-                    }
-                    ListFormat::Json => Output::Document(http::json(&entries)),
-                })
-            }
+            FileWork::List(work) => work.run(&self.service, proceed).map(Output::Listing),
         });
         if let Some(trace) = self.service.trace() {
             trace.job(name, start);
@@ -273,7 +250,8 @@ impl Session {
         }
         match outcome.0 {
             Ok(Output::Text(text)) => self.reply_text(&text),
-            Ok(Output::Document(document)) => self.reply_document(document),
+            Ok(Output::Listing(ListOutcome::Ready(document))) => self.reply_listing(document),
+            Ok(Output::Listing(ListOutcome::Queued(work))) => self.queue_listing(work),
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
             Ok(Output::Dropped { next, left }) => {
                 self.phase = *next;
@@ -322,32 +300,6 @@ fn land(
         }),
         landing => Ok(landing),
     }
-}
-
-/// What the page of a directory shows of its server.
-fn server_info<'a>(service: &'a Service, host: Option<&'a [u8]>) -> http::ServerInfo<'a> {
-    let settings = service.settings();
-    http::ServerInfo {
-        model: settings.model.as_ref().map(|model| (model.name, model.unit)),
-        upload_limit: service.store().is_writable().then_some(settings.max_file_size),
-        host,
-    }
-}
-
-/// Returns a listing in the file protocol: one line for each entry.
-pub(crate) fn listing(entries: &[Entry]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(entries.len() * 48);
-    for Entry { kind, size, mtime, name } in entries {
-        let kind = match kind {
-            Kind::File => 'f',
-            Kind::Directory => 'd',
-        };
-        // Writing to a Vec cannot fail.
-        let _ = write!(text, "{kind} {size} {mtime} ");
-        encode_name(name, &mut text);
-        text.push(b'\n');
-    }
-    text
 }
 
 #[cfg(test)]

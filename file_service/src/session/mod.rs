@@ -13,16 +13,18 @@
 //! | `reply` | replies on their way out, ranges of files |
 //! | `body` | uploads on their way in |
 //! | `http` | the requests of HTTP |
+//! | `listing` | listings on their way out |
 //! | `job` | file work that may take long |
 
 mod body;
 mod http;
 mod input;
 mod job;
+mod listing;
 mod reply;
 
-pub(crate) use job::listing;
 pub use job::{Job, Outcome};
+pub(crate) use listing::lines;
 
 use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
@@ -32,7 +34,8 @@ use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
 use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
-use job::{FileWork, JobClock, ListFormat};
+use job::{FileWork, JobClock};
+use listing::{Form, ListWork, Pieces, QueuedListing};
 use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
@@ -174,6 +177,8 @@ enum Phase {
     },
     /// A job is to be handed out again, after others have had their turn.
     Retry(Job),
+    /// A listing that waits for room.
+    Queued(Box<QueuedListing>),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
@@ -181,12 +186,14 @@ enum Phase {
     Closed,
 }
 
-/// Bytes on their way out, then perhaps a range of a file.
+/// Bytes on their way out, then perhaps a range of a file or the rest of a listing.
 #[derive(Debug)]
 struct Reply {
     bytes: Vec<u8>,
     sent: usize,
     range: Option<FileRange>,
+    /// The rest of a listing; there is no range then.
+    pieces: Option<Box<Pieces>>,
     then: AfterReply,
 }
 
@@ -203,8 +210,6 @@ enum AfterReply {
 struct RequestBody {
     framing: Framing,
     sink: Sink,
-    /// Allocated by the first read that needs it.
-    buffer: Vec<u8>,
 }
 
 /// What of a body is still to come.
@@ -300,7 +305,7 @@ impl Session {
     /// has acknowledged.
     pub fn deadline(&self) -> Instant {
         match &self.phase {
-            Phase::Reply(_) | Phase::Finish => self.deadline.min(self.next_look),
+            Phase::Reply(_) | Phase::Queued(_) | Phase::Finish => self.deadline.min(self.next_look),
             Phase::Offloaded { clock, .. } => {
                 clock.deadline(self.service.settings().transfer_timeout)
             }
@@ -333,6 +338,7 @@ impl Session {
                     None => self.wait_for_job(),
                 },
                 Phase::Retry(_) => self.retry(transport.peer()),
+                Phase::Queued(_) => self.wait_for_room(transport.peer()),
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
@@ -456,7 +462,8 @@ impl Session {
             Ok(Request::List(path)) => self.try_answer(|session| {
                 let path = path?;
                 let directory = session.service.store().open_directory(&path)?;
-                session.offload(FileWork::List { path, directory, format: ListFormat::Lines });
+                let work = ListWork::new(path, directory, Form::Lines);
+                session.offload(FileWork::List(work));
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.try_answer(|session| {

@@ -24,6 +24,10 @@ const LAST_PIECE: u64 = 64 * 1024;
 /// How much of a file is read at a time where files are copied, in bytes.
 const COPIED_PIECE: u64 = 64 * 1024;
 
+/// How many bytes of a share each byte of a listing counts for beyond the first piece, since producing it costs several
+/// times as much as sending it.
+const LISTING_COST: u64 = 8;
+
 /// The part of a file that is still to be sent.
 #[derive(Debug)]
 pub(super) struct FileRange {
@@ -66,7 +70,7 @@ impl Session {
             }
             Protocol::Unknown | Protocol::File => protocol::error_line(code).into_bytes(),
         };
-        Reply { bytes, sent: 0, range: None, then }
+        Reply { bytes, sent: 0, range: None, pieces: None, then }
     }
 
     /// What follows a reply: the next request, unless an HTTP client wanted only this one.
@@ -82,7 +86,7 @@ impl Session {
     }
 
     pub(super) fn reply(&mut self, bytes: Vec<u8>, then: AfterReply) {
-        self.begin_reply(Reply { bytes, sent: 0, range: None, then });
+        self.begin_reply(Reply { bytes, sent: 0, range: None, pieces: None, then });
     }
 
     pub(super) fn begin_reply(&mut self, reply: Reply) {
@@ -121,7 +125,7 @@ impl Session {
         }
         let range = (range.remaining > 0).then_some(range);
         let then = self.after_reply();
-        self.begin_reply(Reply { bytes, sent: 0, range, then });
+        self.begin_reply(Reply { bytes, sent: 0, range, pieces: None, then });
         Ok(())
     }
 
@@ -135,7 +139,7 @@ impl Session {
             return Continue(());
         };
         let outcome = if reply.sent < reply.bytes.len() {
-            let more = reply.range.as_ref().is_some_and(|range| range.remaining > 0);
+            let more = reply.has_more();
             let outcome = transport.write(&reply.bytes[reply.sent..], more);
             if let Some(trace) = &mut self.trace
                 && reply.sent == 0
@@ -160,6 +164,15 @@ impl Session {
             } else {
                 range.send_piece(transport)
             }
+        } else if let Some(pieces) = &mut reply.pieces {
+            reply.bytes.clear();
+            reply.sent = 0;
+            if !pieces.fill(&self.service, &mut reply.bytes) {
+                reply.pieces = None;
+            }
+            let cost = LISTING_COST * reply.bytes.len() as u64;
+            budget.bytes = budget.bytes.saturating_sub(cost);
+            return Continue(());
         } else {
             return self.end_reply(transport);
         };
@@ -174,8 +187,8 @@ impl Session {
             Ok(n) => {
                 budget.bytes = budget.bytes.saturating_sub(n as u64);
                 self.written += n as u64;
-                if let Phase::Reply(Reply { bytes, sent, range, .. }) = &self.phase
-                    && (range.is_some() || *sent < bytes.len())
+                if let Phase::Reply(Reply { bytes, sent, range, pieces, .. }) = &self.phase
+                    && (range.is_some() || pieces.is_some() || *sent < bytes.len())
                     && !self.look_at_progress(transport)
                 {
                     // A blocking call took some bytes and waited for room for the others.
@@ -208,6 +221,13 @@ impl Session {
             }
         }
         Continue(())
+    }
+}
+
+impl Reply {
+    /// Whether something follows the bytes.
+    fn has_more(&self) -> bool {
+        self.pieces.is_some() || self.range.as_ref().is_some_and(|range| range.remaining > 0)
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `mod` | opening, listing and hashing what is there |
+//! | `mod` | opening and hashing what is there |
+//! | `listing` | the entries of a directory |
 //! | `calls` | file calls that are interrupted |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
@@ -20,6 +21,7 @@
 mod calls;
 mod filesystem;
 mod leftovers;
+mod listing;
 mod lock;
 mod marker;
 mod stat;
@@ -27,18 +29,19 @@ mod upload;
 mod version;
 
 pub(crate) use calls::uninterrupted;
+pub use listing::{Entry, Kind, Listing};
+pub(crate) use listing::{Listed, Size};
 pub use stat::Stat;
 pub use upload::{Landed, Landing, Upload};
 pub(crate) use version::{CoarseTime, Version};
 
-use crate::protocol::{Code, RelPath, is_control, is_upload_name};
-use calls::each_entry;
+use crate::protocol::{Code, RelPath};
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use stat::{stat_at, stat_fd};
+use stat::stat_fd;
 use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io;
@@ -94,28 +97,6 @@ impl From<io::Error> for Failure {
             None => Failure { code: Code::Internal, detail: Some(error) },
         }
     }
-}
-
-/// The kinds of entries in a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-}
-
-/// One line of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// A file or a directory; a link counts as what it points to.
-    pub kind: Kind,
-    /// Length in bytes; 0 for a directory.
-    pub size: u64,
-    /// Time of the last change, in whole seconds since 1970.
-    pub mtime: i64,
-    /// The name as it is on disk.
-    pub name: Vec<u8>,
 }
 
 /// What a path names.
@@ -275,90 +256,6 @@ impl Store {
             }
             Err(failure) => Err(failure),
         }
-    }
-
-    /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
-    ///
-    /// Left out is what no request could fetch: special files, files of pseudo file systems, links that lead
-    /// outside or nowhere, names with control bytes, and uploads in progress.
-    ///
-    /// # Errors
-    ///
-    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
-    /// not an error.
-    pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
-        self.list_at_most(usize::MAX, directory, fd, || Ok(()))
-    }
-
-    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`. Calls `proceed` after each.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::TooLarge`] as soon as there are more, that of `proceed`, and the same as [`Store::list`].
-    pub(crate) fn list_at_most(
-        &self,
-        most: usize,
-        directory: &RelPath,
-        fd: OwnedFd,
-        proceed: impl Fn() -> Result<(), Failure>,
-    ) -> Result<Vec<Entry>, Failure> {
-        let mut entries = Vec::new();
-        let mut leftovers = Vec::new();
-        let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
-        each_entry(fd.as_fd(), |entry| {
-            let name = entry.file_name().to_bytes();
-            if is_upload_name(name) {
-                leftovers.push(name.to_vec());
-            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                let kind = entry.file_type();
-                entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
-                if entries.len() > most {
-                    return Err(Failure::from(Code::TooLarge));
-                }
-            }
-            proceed()
-        })?;
-        proceed()?;
-        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if self.writable {
-            for name in leftovers {
-                self.reclaim(fd.as_fd(), &name);
-            }
-        }
-        Ok(entries)
-    }
-
-    fn entry(
-        &self,
-        directory: &RelPath,
-        fd: BorrowedFd<'_>,
-        is_pseudo: bool,
-        name: &[u8],
-        kind: FileType,
-    ) -> Option<Entry> {
-        // Most entries are files and directories. A link must be resolved below the root, not below its directory.
-        let found = match kind {
-            FileType::RegularFile | FileType::Directory | FileType::Unknown => {
-                Some(stat_at(fd, name).ok()?)
-            }
-            FileType::Symlink => None,
-            _ => return None,
-        };
-        let (kind, stat, is_pseudo) = match found {
-            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat, is_pseudo),
-            _ => {
-                let target = self.resolve(&join(directory.as_bytes(), name), OFlags::PATH).ok()?;
-                let (kind, stat) = stat_fd(target.as_fd()).ok()?;
-                (kind, stat, self.file_systems.of(target.as_fd(), &stat).is_pseudo)
-            }
-        };
-        let (kind, size) = match kind {
-            FileType::RegularFile if is_pseudo => return None,
-            FileType::RegularFile => (Kind::File, stat.size),
-            FileType::Directory => (Kind::Directory, 0),
-            _ => return None,
-        };
-        Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
     }
 
     /// Judges the metadata of an open file as a version of it. They were read after the clock showed `before`.
