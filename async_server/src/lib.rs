@@ -190,10 +190,15 @@ fn spawn(connection: Connection, acceptor: &mut Acceptor, shared: &Arc<Shared>) 
 /// Serves one client: the loop of the blocking driver, in which a wait is an `await`.
 async fn serve(session: &mut Session, io: &AsyncFd<Arc<ConnectionHandle>>, helpers: &Helpers) {
     let mut outcome = None;
+    let mut socket = ReadySocket { io, is_overdue: false };
     loop {
-        match session.advance(&mut ReadySocket(io)) {
-            Step::Idle | Step::Wait(Interest::Read) => wait(io, Direction::READABLE, session).await,
-            Step::Wait(Interest::Write) => wait(io, Direction::WRITABLE, session).await,
+        match session.advance(&mut socket) {
+            Step::Idle | Step::Wait(Interest::Read) => {
+                socket.is_overdue = !wait(io, Direction::READABLE, session).await;
+            }
+            Step::Wait(Interest::Write) => {
+                wait(io, Direction::WRITABLE, session).await;
+            }
             Step::Yield => yield_now().await,
             Step::Offload(job) => outcome = Some(run_blocking(job, helpers)),
             Step::Wait(Interest::Job) => match wait_for_job(&mut outcome, session).await {
@@ -205,10 +210,14 @@ async fn serve(session: &mut Session, io: &AsyncFd<Arc<ConnectionHandle>>, helpe
     }
 }
 
-/// Waits until the socket is ready or the session's deadline has passed. Meanwhile the worker polls others.
-async fn wait(io: &AsyncFd<Arc<ConnectionHandle>>, direction: Direction, session: &Session) {
-    let deadline = session.deadline();
-    let _ = timeout_at(deadline.into(), io.ready(direction)).await;
+/// Waits until the socket is ready; returns whether it is before the session's deadline. Meanwhile the worker polls
+/// others.
+async fn wait(
+    io: &AsyncFd<Arc<ConnectionHandle>>,
+    direction: Direction,
+    session: &Session,
+) -> bool {
+    timeout_at(session.deadline().into(), io.ready(direction)).await.is_ok()
 }
 
 /// Has a helper thread run the job. Meanwhile the worker polls others.

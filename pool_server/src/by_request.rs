@@ -285,7 +285,12 @@ impl Poller {
         let clients = lock(&self.clients);
         let overdue =
             clients.iter().map(|(_, client)| client).filter(|client| client.handle.is_overdue(now));
-        overdue.filter(|client| client.notify()).map(Arc::clone).collect()
+        let overdue = overdue.filter(|client| client.notify());
+        let queued = self.service.moment().to_bits();
+        overdue
+            .inspect(|client| client.queued.store(queued, Ordering::Relaxed))
+            .map(Arc::clone)
+            .collect()
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) {

@@ -171,5 +171,5 @@ pub fn finish(service: &Service) {
 /// Returns how often a loop should look at the deadlines of its sessions: often enough that none is missed by much.
 pub fn deadline_tick(service: &Service) -> Duration {
     let least = service.settings().least_timeout();
-    (least / 20).clamp(Duration::from_millis(20), Duration::from_millis(250))
+    (least / 40).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }

@@ -294,6 +294,11 @@ impl Wire {
         !incoming.rest.is_empty() || incoming.start < incoming.end || self.end_is_due()
     }
 
+    /// Whether more may come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.incoming.end_of_stream.is_none()
+    }
+
     /// Whether the session is to be told that nothing more will come. It closes then, so what it has written must
     /// have gone before.
     fn end_is_due(&self) -> bool {
@@ -543,10 +548,10 @@ impl Transport for Exchange<'_, '_> {
     }
 
     fn unacknowledged(&mut self) -> Option<u64> {
-        let outgoing = &self.wire.outgoing;
-        // What counts as written, and is not in the socket yet.
-        let held = outgoing.reported.saturating_sub(outgoing.sent) as u64;
-        Some(Socket(self.socket).unacknowledged()? + held)
+        let Outgoing { reported, sent, .. } = self.wire.outgoing;
+        // Some of what counts as written may not be in the socket yet, and the other way round.
+        let unacknowledged = Socket(self.socket).unacknowledged()? + reported as u64;
+        Some(unacknowledged.saturating_sub(sent as u64))
     }
 
     fn peer(&mut self) -> Peer {

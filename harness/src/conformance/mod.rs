@@ -17,6 +17,7 @@ mod first_line;
 mod framing;
 mod get;
 mod http;
+mod jobs;
 mod landing;
 mod lifecycle;
 mod limits;
@@ -342,14 +343,30 @@ catalogue! { $
         upload_that_dribbles_on: Nothing,
         /// A reader that stalls is cut.
         download: Nothing,
+        /// It is cut within 1.2 times the timeout after its kernel has acknowledged the last byte.
+        stalled_download_is_cut_in_time: Nothing,
         /// A slow reader that goes on is not.
         download_that_goes_on: Nothing,
+        /// One that reads 1 KiB every 0.2 s is not, with a timeout of 1 s.
+        slow_reader_with_progress_is_served: Nothing,
+        /// The whole server stops until after the deadline: what came in time is served, and the rest is refused at once.
+        pause_of_server_refuses_no_request: Nothing,
         /// No deadline falls on another's business.
         deadlines_keep_to_their_business: Nothing,
         /// HTTP: 408 and the end for heads and bodies, the end for idle clients.
         http: Nothing,
         /// HTTP: a head that dribbles is cut.
         http_head_of_a_dribbling_client: Nothing,
+    }
+    jobs {
+        /// While eight clients wait for endless hashes: listings, pages and files come.
+        listing_overtakes_hashes: Clients(10),
+        /// A reset ends the hash that its client has asked for.
+        reset_ends_hash: Nothing,
+        /// Clients that have ended their side get their hashes, and those of the others go on.
+        half_closed_hash_is_answered: Nothing,
+        /// Where helper threads hash, at most two of them do it for clients that have ended their side.
+        half_closed_hashes_run_in_pairs: Clients(6),
     }
     limits {
         /// Above `--max-connections`: `busy`, unasked; the others are served.
