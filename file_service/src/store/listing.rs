@@ -229,13 +229,13 @@ impl Store {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
-            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                if is_wanted(&listing, name)?
-                    && let Some(entry) =
-                        self.entry(directory, fd, is_pseudo, name, entry.file_type())
-                {
-                    listing.push(entry);
-                }
+            } else if name != b"."
+                && name != b".."
+                && !name.iter().any(|&b| is_control(b))
+                && is_wanted(&listing, name)?
+                && let Some(entry) = self.entry(directory, fd, is_pseudo, name, entry.file_type())
+            {
+                listing.push(entry);
             }
             proceed()
         })?;
