@@ -24,6 +24,8 @@
 //! written. Every write is of whole lines and appends, so processes share the file without
 //! tearing each other's lines.
 //!
+//! # Where it is written
+//!
 //! Only a regular file appends so, and keeps no server waiting for a reader. A character device is taken as well:
 //! `/dev/null` shows what tracing costs. When a write fails, as on a full disk, the trace ends, with one warning: what
 //! follows a line that is written in part cannot be read. Serving goes on.
@@ -179,8 +181,8 @@ impl Trace {
         self.0.write_out(self.0.lock());
     }
 
-    /// Writes out what is buffered at the end of a process. The process that no other has forked logs how many events
-    /// are missing.
+    /// Writes out what is buffered at the end of a process. The process that has created the trace also logs how many
+    /// events are missing.
     pub fn end(&self) {
         self.flush();
         let lost = self.lost();
