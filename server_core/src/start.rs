@@ -59,16 +59,14 @@ fn message(payload: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
 
+    /// One test, because the panic hook is the process's.
     #[test]
     fn panic_at_start_is_an_error() {
         assert_eq!(start_library("it", || 7).unwrap(), 7);
         let error = start_library("it", || assert_eq!(1 + 1, 3, "no thread")).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("cannot start it: ") && text.contains("no thread"), "{text}");
-    }
-
-    #[test]
-    fn endless_unwinding_delays_no_error() {
+        // An unwinding that never ends delays nothing.
         struct Endless;
         impl Drop for Endless {
             fn drop(&mut self) {
