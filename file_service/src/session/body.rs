@@ -7,7 +7,10 @@ use crate::protocol::{Code, RelPath};
 use crate::store::{Failure, Landing, Precondition, Upload};
 use crate::transport::{Interest, Transport};
 use std::ops::ControlFlow::{self, Continue};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After which silence in an upload no buffer is kept for what follows.
+const PARKED: Duration = Duration::from_millis(500);
 
 /// How much of a chunked body is read at a time where its end may be near, in bytes: so much may be read of the
 /// requests behind it.
@@ -75,7 +78,7 @@ impl Session {
             }
         };
         let body = RequestBody::new(framing, Sink::Store(upload));
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if expects_continue && self.input.is_empty() {
             self.reply(http::CONTINUE.to_vec(), AfterReply::Receive(body));
         } else {
@@ -148,7 +151,10 @@ impl Session {
                     self.socket_drained = n < wanted;
                     budget.bytes = budget.bytes.saturating_sub(n as u64);
                 }
-                Err(error) => return self.transport_failed(error, transport, Interest::Read),
+                Err(error) => {
+                    self.give_back_buffers();
+                    return self.transport_failed(error, transport, Interest::Read);
+                }
             }
             outcome
         } else {
@@ -156,11 +162,26 @@ impl Session {
             self.input.consume(taken);
             outcome
         };
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if let Err(error) = outcome {
             self.end_refused_body(error);
         }
         Continue(())
+    }
+
+    fn renew_body_deadline(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + self.service.settings().transfer_timeout;
+        self.next_look = now + PARKED;
+    }
+
+    /// Frees the buffers that are kept for later if the client has stopped: in some models it is the only one of its
+    /// process.
+    fn give_back_buffers(&mut self) {
+        if Instant::now() >= self.next_look {
+            self.next_look = self.deadline;
+            self.service.buffers().clear();
+        }
     }
 
     /// Drops what was stored of a body, and begins to refuse it.

@@ -251,6 +251,7 @@ pub(crate) fn lines(listing: &Listing) -> Vec<u8> {
 impl Session {
     /// Has a listing wait for room.
     pub(super) fn queue_listing(&mut self, queued: Box<QueuedListing>) {
+        tracing::debug!(peer = %self.peer, bytes = queued.size.bytes, "listing waits for room");
         self.phase = Phase::Queued(queued);
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
     }

@@ -305,7 +305,9 @@ impl Session {
     /// has acknowledged.
     pub fn deadline(&self) -> Instant {
         match &self.phase {
-            Phase::Reply(_) | Phase::Queued(_) | Phase::Finish => self.deadline.min(self.next_look),
+            Phase::Reply(_) | Phase::Receive(_) | Phase::Queued(_) | Phase::Finish => {
+                self.deadline.min(self.next_look)
+            }
             Phase::Offloaded { clock, .. } => {
                 clock.deadline(self.service.settings().transfer_timeout)
             }
