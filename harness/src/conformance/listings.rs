@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::{OnDrop, http_get, stays};
 use crate::wait::{TIMEOUT, pause, within};
 use crate::wire::Conn;
-use crate::{Root, Server, Subject, proc};
+use crate::{Root, Server, Subject, oracles, proc};
 
 const MIB: u64 = 1 << 20;
 
 /// What is kept for whoever comes next, and what the allocator of each thread keeps.
-const SLACK: u64 = 8 * MIB;
+const SLACK: u64 = 6 * MIB;
 
 /// For how long a client is looked at that should get nothing.
 const QUIET: Duration = Duration::from_millis(100);
@@ -107,15 +107,16 @@ fn stays_in_http(conn: &mut Conn) {
 
 pub(super) fn an_upload_that_stops_holds_no_buffer(subject: &Subject) {
     let server = subject.start(&[]);
-    let mut clients: Vec<Conn> = (0..subject.at_once(24)).map(|_| server.connect()).collect();
+    let mut clients: Vec<Conn> = (0..subject.at_once(60)).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(stays);
     let before = memory(&server);
     let part = vec![b'x'; 2 * MIB as usize];
     for (number, conn) in clients.iter_mut().enumerate() {
         conn.send(format!("PUT f{number} {}\n", part.len() + 5));
         conn.send(&part);
+        assert!(oracles::until_read(conn), "the server does not read an upload");
     }
-    memory_falls_to(clients.len() as u64 * MIB / 4 + SLACK, before, &server);
+    memory_falls_to(clients.len() as u64 * MIB / 16 + SLACK, before, &server);
     for (number, conn) in clients.iter_mut().enumerate() {
         conn.send(b"12345");
         assert_eq!(conn.reply().ok(), b"");
@@ -138,7 +139,8 @@ fn large_directory() -> (Arc<Root>, Vec<String>) {
 /// Clients that leave no room, since they have begun to read a page and do not go on; none where the clients of a
 /// server have no process in common.
 fn holders(server: &Server) -> Option<Vec<Conn>> {
-    stays(&mut server.connect());
+    let mut conn = server.connect();
+    stays(&mut conn);
     if !server.children().is_empty() {
         eprintln!("SKIPPED: the model has several processes, and each has room of its own");
         return None;
