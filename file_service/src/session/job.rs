@@ -52,7 +52,7 @@ impl JobClock {
         JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
     }
 
-    pub(super) fn record_progress(&self) {
+    fn record_progress(&self) {
         let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         self.0.last.store(micros.max(1), Ordering::Relaxed);
     }
@@ -170,7 +170,10 @@ impl Job {
             FileWork::Land { upload, wait } => {
                 land(upload, wait).map(|landing| Output::Landing { landing, wait })
             }
-            FileWork::List(work) => work.run(&self.service, &self.clock).map(Output::Listing),
+            FileWork::List(work) => {
+                let progress = || self.clock.record_progress();
+                work.run(&self.service, progress).map(Output::Listing)
+            }
         });
         if let Some(trace) = self.service.trace() {
             trace.job(name, start);
@@ -183,6 +186,11 @@ impl Session {
     /// Has the next [`Step`] hand out `work`.
     pub(super) fn offload(&mut self, work: FileWork) {
         self.hand_out(Job::new(&self.service, work));
+    }
+
+    /// Has the next [`Step`] hand out the work for a listing.
+    pub(super) fn offload_listing(&mut self, work: Box<ListWork>) {
+        self.offload(FileWork::List(work));
     }
 
     /// Hands out `work` as [`offload`](Session::offload) does, but yields first.

@@ -1,8 +1,7 @@
 //! Listings on their way out. A reply is produced from a snapshot of the directory, piece by piece as the client reads
 //! it, so that a client that does not read holds the snapshot and one piece.
 
-use super::job::{FileWork, JobClock};
-use super::reply::ok_line;
+use super::reply::{HEADER_CAPACITY, ok_line};
 use super::{Phase, Protocol, Reply, Session, Step};
 use crate::http::{self, Page, View};
 use crate::protocol::{Code, RelPath, encode_name};
@@ -23,9 +22,6 @@ const SMALL: usize = 64 * 1024;
 
 /// How often a listing that waits for room looks whether there is some.
 const QUEUE_LOOK: Duration = Duration::from_millis(20);
-
-/// Room for what comes before the first piece, in bytes.
-const HEADER_CAPACITY: usize = 512;
 
 /// The form of a listing.
 #[derive(Debug)]
@@ -91,17 +87,17 @@ impl ListWork {
         Box::new(ListWork { path, directory, form, room: None })
     }
 
-    /// Makes the snapshot and the first piece, unless the snapshot must wait for room.
+    /// Makes the snapshot and the first piece, unless the snapshot must wait for room. Calls `progress` with each entry.
     pub(super) fn run(
         mut self: Box<ListWork>,
         service: &Service,
-        clock: &JobClock,
+        progress: impl Fn(),
     ) -> Result<ListOutcome, Failure> {
         let (path, directory) = (&self.path, &self.directory);
-        let (store, progress) = (service.store(), || clock.record_progress());
+        let store = service.store();
         let (size, mut share) = match self.room.take() {
             Some(room) => room,
-            None => match store.list_within(SMALL, path, directory, progress)? {
+            None => match store.list_within(SMALL, path, directory, &progress)? {
                 Listed::Whole(listing) => return Ok(self.ready(service, listing, None)),
                 Listed::Larger(size) => match service.room().take(size.bytes as u64, None) {
                     Some(share) => (size, share),
@@ -276,7 +272,7 @@ impl Session {
             Some(share) => {
                 let QueuedListing { mut work, size, .. } = *queued;
                 work.room = Some((size, share));
-                self.offload(FileWork::List(work));
+                self.offload_listing(work);
             }
             None => self.refuse(Code::Busy, false),
         }

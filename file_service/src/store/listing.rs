@@ -228,13 +228,14 @@ impl Store {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
-            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                if is_wanted(&listing, name)?
-                    && let Some(entry) =
-                        self.entry(directory, fd, is_pseudo, name, entry.file_type())
-                {
-                    listing.push(entry);
-                }
+                continue;
+            }
+            let is_plain = name != b"." && name != b".." && !name.iter().any(|&b| is_control(b));
+            if is_plain
+                && is_wanted(&listing, name)?
+                && let Some(found) = self.entry(directory, fd, is_pseudo, name, entry.file_type())
+            {
+                listing.push(found);
             }
         }
         listing.sort_by(|a, b| a.name.cmp(b.name));
