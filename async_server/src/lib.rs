@@ -9,7 +9,9 @@
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every client that waits for it; with `current-thread`, the
 //!   server. So hashing, listings and fsync go to helper threads ([`Helpers`]). The runtime has such threads of its own
-//!   (`spawn_blocking`), but one queue for all of them, in which a listing waits behind hashes.
+//!   (`spawn_blocking`), but one queue for all of them, in which a listing waits behind hashes. A call
+//!   that a file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind kept,
+//!   further work of that kind waits.
 //! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: 2.4 KiB for an idle client, input buffer and all, and no stack; two system calls for epoll per
 //!   connection, and none for a request but its share of an `epoll_wait`.
@@ -55,7 +57,9 @@ mod ready_socket;
 use crate::ready_socket::ReadySocket;
 use file_service::{Interest, Job, Model, Outcome, Service, Session, Step};
 pub use options::{Flavor, Options};
-use server_core::{Accepted, Acceptor, Connection, ConnectionHandle, Helpers, Incoming};
+use server_core::{
+    Accepted, Acceptor, Connection, ConnectionHandle, Helpers, Incoming, start_library,
+};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -101,7 +105,8 @@ fn runtime(options: &Options) -> io::Result<Runtime> {
         Flavor::MultiThread => Builder::new_multi_thread(),
     };
     builder.worker_threads(options.workers.unwrap_or(cores));
-    builder.thread_name("worker").enable_io().enable_time().build()
+    builder.thread_name("worker").enable_io().enable_time();
+    start_library("the runtime", move || builder.build())?
 }
 
 /// What the tasks of all clients share.
@@ -185,10 +190,15 @@ fn spawn(connection: Connection, acceptor: &mut Acceptor, shared: &Arc<Shared>) 
 /// Serves one client: the loop of the blocking driver, in which a wait is an `await`.
 async fn serve(session: &mut Session, io: &AsyncFd<Arc<ConnectionHandle>>, helpers: &Helpers) {
     let mut outcome = None;
+    let mut socket = ReadySocket { io, is_overdue: false };
     loop {
-        match session.advance(&mut ReadySocket(io)) {
-            Step::Idle | Step::Wait(Interest::Read) => wait(io, Direction::READABLE, session).await,
-            Step::Wait(Interest::Write) => wait(io, Direction::WRITABLE, session).await,
+        match session.advance(&mut socket) {
+            Step::Idle | Step::Wait(Interest::Read) => {
+                socket.is_overdue = !wait(io, Direction::READABLE, session).await;
+            }
+            Step::Wait(Interest::Write) => {
+                wait(io, Direction::WRITABLE, session).await;
+            }
             Step::Yield => yield_now().await,
             Step::Offload(job) => outcome = Some(run_blocking(job, helpers)),
             Step::Wait(Interest::Job) => match wait_for_job(&mut outcome, session).await {
@@ -200,10 +210,14 @@ async fn serve(session: &mut Session, io: &AsyncFd<Arc<ConnectionHandle>>, helpe
     }
 }
 
-/// Waits until the socket is ready or the session's deadline has passed. Meanwhile the worker polls others.
-async fn wait(io: &AsyncFd<Arc<ConnectionHandle>>, direction: Direction, session: &Session) {
-    let deadline = session.deadline();
-    let _ = timeout_at(deadline.into(), io.ready(direction)).await;
+/// Waits until the socket is ready; returns whether it is before the session's deadline. Meanwhile the worker polls
+/// others.
+async fn wait(
+    io: &AsyncFd<Arc<ConnectionHandle>>,
+    direction: Direction,
+    session: &Session,
+) -> bool {
+    timeout_at(session.deadline().into(), io.ready(direction)).await.is_ok()
 }
 
 /// Has a helper thread run the job. Meanwhile the worker polls others.

@@ -7,7 +7,8 @@
 //! - **Unit of concurrency**: a coroutine with a stack of its own, run by a few worker threads.
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
-//!   listings and fsync go to helper threads ([`Step::Offload`]).
+//!   listings and fsync go to helper threads ([`Step::Offload`]). A call that a file system never answers keeps its
+//!   helper, and its client gets `timeout`; with all eight of a kind kept, further work of that kind waits.
 //! - **One client can do to another**: nothing by being slow; a session yields after its share.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
@@ -37,12 +38,14 @@
 mod processes;
 
 use file_service::{Interest, Job, Model, Outcome, Service, Session, Step};
-use may::coroutine;
+use may::coroutine::{self, Builder, JoinHandle};
 use may::io::{CoIo, WaitIo, WaitIoWaker};
 use may::sync::mpsc;
 use server_core::{
     Connection, ConnectionHandle, Helpers, Incoming, Key, Slab, Socket, deadline_tick,
+    start_library,
 };
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::sync::mpsc::RecvTimeoutError;
@@ -106,7 +109,7 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
 
 /// Spawns a coroutine for each client, until shutdown is requested.
 fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io::Result<()> {
-    start_scheduler(options);
+    start_scheduler(options)?;
     let helpers = Helpers::start()?;
     let deadlines = Deadlines::start(service);
     while let Some(connection) = incoming.next() {
@@ -130,15 +133,35 @@ fn serve_all(mut incoming: Incoming, service: &Service, options: &Options) -> io
     Ok(())
 }
 
-fn start_scheduler(options: &Options) {
+/// Starts the workers, with a coroutine for each: the scheduler starts with its first coroutine, which had better not be a
+/// client's.
+fn start_scheduler(options: &Options) -> io::Result<()> {
+    let workers = options.workers();
     let config = may::config();
-    config.set_workers(options.workers());
+    config.set_workers(workers);
     config.set_worker_pin(false); // the system places the threads of all models alike
     config.set_stack_size(STACK_WORDS);
     config.set_pool_capacity(STACK_POOL);
-    // The scheduler starts with its first coroutine, which had better not be a client's.
-    // SAFETY: an empty coroutine waits for nothing and needs no stack to speak of.
-    let _ = unsafe { coroutine::spawn(|| {}) }.join();
+    start_library("the scheduler", move || {
+        for number in 0..workers {
+            let name = move || WORKER.set(number);
+            // SAFETY: the coroutine waits for nothing, so it ends on the thread on which it began, and needs no stack to
+            // speak of.
+            let _ = unsafe { Builder::new().id(number).spawn(name) }.map(JoinHandle::join);
+        }
+    })
+}
+
+thread_local! {
+    /// The number of the worker whose thread this is.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Returns the number of the worker that runs the calling coroutine. Never inlined: a caller that looked the thread up
+/// before a wait could take it for its own after the wait.
+#[inline(never)]
+fn worker() -> usize {
+    WORKER.get()
 }
 
 /// Serves one client: the loop of the blocking driver, in which a wait is a switch to another coroutine.
@@ -166,7 +189,7 @@ fn serve(
                 Err(_) => return, // it panicked, which costs this client alone
             },
             Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &session),
-            Step::Yield => coroutine::yield_now(),
+            Step::Yield => yield_to_all(),
             Step::Offload(job) => outcome = Some(run_blocking(job, helpers)),
             Step::Closed => return,
         }
@@ -181,6 +204,19 @@ fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &Session) -> bool {
     let events = io.wait_io();
     handle.end_wait();
     events & RDHUP != 0
+}
+
+/// Lets all clients go first that wait for this worker.
+///
+/// `yield_now` would let only those go that are in the worker's queue. The worker looks at epoll when its queue is
+/// empty, so two sessions that yield to each other would keep it from all other clients. A new coroutine waits
+/// elsewhere: the worker takes it into its queue after it has looked at epoll.
+fn yield_to_all() {
+    // SAFETY: the new coroutine waits for nothing and needs no stack to speak of.
+    match unsafe { Builder::new().id(worker()).spawn(|| {}) } {
+        Ok(turn) => turn.wait(),
+        Err(_) => coroutine::yield_now(),
+    }
 }
 
 /// Has a helper thread run the job; meanwhile the worker runs other coroutines.

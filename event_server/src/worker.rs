@@ -150,8 +150,9 @@ impl<P: Poller> Worker<P> {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(client) = self.clients.get_mut(key) {
-            client.queued = true;
+        if let Some(client) = self.clients.get_mut(key)
+            && !std::mem::replace(&mut client.queued, true)
+        {
             self.ready.push_back(key);
         }
     }

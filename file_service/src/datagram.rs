@@ -11,8 +11,7 @@
 use crate::protocol::{Code, MAX_LINE, Request, error_line, parse_number};
 use crate::service::Service;
 use crate::session::lines;
-use crate::store::{self, Failure};
-use std::io;
+use crate::store::{self, Failure, uninterrupted};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 
@@ -119,16 +118,15 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
             let mut body = vec![0; wanted as usize];
             let mut filled = 0;
             while filled < body.len() {
-                match file.read_at(&mut body[filled..], offset + filled as u64) {
-                    Ok(0) => break, // it shrank after it was measured; no length is promised yet
-                    Ok(n) => filled += n,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error.into()),
+                let at = offset + filled as u64;
+                match uninterrupted(|| file.read_at(&mut body[filled..], at))? {
+                    0 => break, // it shrank after it was measured; no length is promised yet
+                    n => filled += n,
                 }
             }
             if service.settings().copy {
                 // What lies beyond the end by now may have been cleared before it was read.
-                let left = file.metadata()?.len().saturating_sub(offset);
+                let left = uninterrupted(|| file.metadata())?.len().saturating_sub(offset);
                 filled = filled.min(usize::try_from(left).unwrap_or(usize::MAX));
             }
             body.truncate(filled);

@@ -42,5 +42,5 @@ pub mod transport;
 pub use service::{Model, Service, Settings};
 pub use session::{Job, Outcome, Session, Step};
 pub use store::Store;
-pub use trace::{Moment, Trace};
+pub use trace::{Count, Moment, Trace};
 pub use transport::{Interest, Peer, Transport};

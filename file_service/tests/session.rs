@@ -561,6 +561,34 @@ fn reads(input: &str) -> (usize, bool) {
     (client.reads, closed)
 }
 
+/// How much of `input` each call of `advance` takes, in bytes, until the session waits.
+fn shares(input: Vec<u8>) -> Vec<usize> {
+    let root = root();
+    let service = service(root.path());
+    let mut client = CountingTransport { input, reads: 0 };
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut shares = Vec::new();
+    loop {
+        let before = client.input.len();
+        let step = session.advance(&mut client);
+        shares.push(before - client.input.len());
+        if !matches!(step, Step::Yield) {
+            return shares;
+        }
+    }
+}
+
+#[test]
+fn session_yields_after_its_share() {
+    let requests = "GET small\n".repeat(1000);
+    assert!(shares(requests.into()).len() > 1000 / 64);
+    let mut upload = b"PUT file 8388608\n".to_vec();
+    upload.resize(upload.len() + (8 << 20), b'x');
+    let shares = shares(upload);
+    let head = 4096; // is read before the body
+    assert!(shares.iter().all(|share| *share <= (1 << 20) + head), "{shares:?}");
+}
+
 #[test]
 fn last_request_closes_without_lingering() {
     let close = "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -17,7 +17,8 @@
 //!
 //! - **Unit of concurrency**: a request on one of a fixed number of threads.
 //! - **Shared**: the queue, and the table of parked connections.
-//! - **A blocking call stops**: one worker. As many blocking calls as workers stop all.
+//! - **A blocking call stops**: one worker. As many blocking calls as workers stop all. A call on a
+//!   file system that stalls keeps its worker until it returns; then its client gets `timeout`.
 //! - **One client can do to another**: with `request`, make it wait for one turn of a worker; with
 //!   `connection`, for its whole stay.
 //! - **Costs**: a hand-off, and so a context switch, whenever the workers have nothing else to do.

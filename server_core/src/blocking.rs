@@ -49,18 +49,25 @@ pub fn serve_blocking_with(
 #[derive(Debug)]
 struct BlockingSocket<'a> {
     socket: Socket<'a>,
-    /// Not past a deadline of the session: then the next call only looks.
+    /// False past a deadline of the session, and after an interruption: then the next call only looks.
     may_wait: bool,
 }
 
 impl<'a> BlockingSocket<'a> {
-    /// Returns the socket for a call that may wait, or only if the call need not wait.
-    fn ready(&mut self, interest: Interest) -> io::Result<&mut Socket<'a>> {
-        if std::mem::replace(&mut self.may_wait, true) || self.is_ready(interest)? {
-            Ok(&mut self.socket)
-        } else {
-            Err(io::ErrorKind::WouldBlock.into())
+    /// Makes a call that may wait, or only if it need not wait.
+    fn attempt<R>(
+        &mut self,
+        interest: Interest,
+        call: impl FnOnce(&mut Socket<'a>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !std::mem::replace(&mut self.may_wait, true) && !self.is_ready(interest)? {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        let outcome = call(&mut self.socket);
+        // The process may have been stopped, until after the deadline.
+        self.may_wait =
+            !matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::Interrupted);
+        outcome
     }
 
     fn is_ready(&self, interest: Interest) -> io::Result<bool> {
@@ -70,7 +77,7 @@ impl<'a> BlockingSocket<'a> {
 
 impl Transport for BlockingSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.ready(Interest::Read)?.read(buffer)
+        self.attempt(Interest::Read, |socket| socket.read(buffer))
     }
 
     fn read_before(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
@@ -85,11 +92,11 @@ impl Transport for BlockingSocket<'_> {
     }
 
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        self.ready(Interest::Write)?.write(bytes, more)
+        self.attempt(Interest::Write, |socket| socket.write(bytes, more))
     }
 
     fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
-        self.ready(Interest::Write)?.send_file(file, offset, length)
+        self.attempt(Interest::Write, |socket| socket.send_file(file, offset, length))
     }
 
     fn ensure_room(&mut self) -> io::Result<()> {

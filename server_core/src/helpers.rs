@@ -5,6 +5,7 @@
 //! at most one job, and a long hash is many jobs, between which it goes to the end of the queue.
 
 use crate::slab::Key;
+use crate::start::cannot_start;
 use crate::waker::Waker;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use file_service::{Job, Outcome};
@@ -91,11 +92,13 @@ fn start_threads(name: &str) -> io::Result<Sender<Task>> {
     let (queue, tasks) = unbounded::<Task>();
     for _ in 0..THREADS {
         let tasks = tasks.clone();
-        thread::Builder::new().name(name.into()).spawn(move || {
+        let work = move || {
             for Task { job, done } in tasks {
                 done(job.attempt());
             }
-        })?;
+        };
+        let spawned = thread::Builder::new().name(name.into()).spawn(work);
+        spawned.map_err(cannot_start(&format!("a {name} thread")))?;
     }
     Ok(queue)
 }

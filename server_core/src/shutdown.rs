@@ -12,6 +12,8 @@
 
 use crate::acceptor::Acceptor;
 use crate::limit::Registry;
+use crate::log;
+use crate::start::cannot_start;
 use crate::timeout::timeout_until;
 use file_service::Service;
 use nix::sys::signal::{SigSet, Signal};
@@ -104,7 +106,8 @@ impl Watchdog {
         thread::Builder::new()
             .name("watchdog".into())
             .stack_size(64 * 1024)
-            .spawn(move || watchdog.run())?;
+            .spawn(move || watchdog.run())
+            .map_err(cannot_start("the watchdog"))?;
         Ok(())
     }
 
@@ -113,8 +116,16 @@ impl Watchdog {
         loop {
             let cut_off = self.registry.cut_off();
             let timeout = timeout_until(cut_off);
-            let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
-            let _ = poll(&mut fds, timeout.as_ref());
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+                // No flags: only its end is reported, which may be another process's doing.
+                PollFd::new(&self.listener, PollFlags::empty()),
+            ];
+            let watched = if cut_off.is_none() { 2 } else { 1 };
+            let _ = poll(&mut fds[..watched], timeout.as_ref());
+            if !fds[1].revents().is_empty() {
+                self.registry.begin_shutdown(self.service.settings().drain_timeout);
+            }
             if let Some(signal) = self.signals.read() {
                 // Not by the cut-off: the first may have come from another process with the same socket, and
                 // a terminal's signal then come to all.
@@ -142,16 +153,23 @@ impl Watchdog {
     }
 }
 
-/// Ends the process from within, while other threads may still be at work; the trace is written out.
+/// Ends the process from within, while other threads may still be at work.
 pub fn exit(code: i32, service: &Service) -> ! {
+    finish(service);
+    std::process::exit(code)
+}
+
+/// Writes out the trace, and logs what it and the log are missing. A process calls this when it ends; it is not left to
+/// the last handle to the trace, which a detached thread may have.
+pub fn finish(service: &Service) {
     if let Some(trace) = service.trace() {
         trace.end();
     }
-    std::process::exit(code)
+    log::end();
 }
 
 /// Returns how often a loop should look at the deadlines of its sessions: often enough that none is missed by much.
 pub fn deadline_tick(service: &Service) -> Duration {
     let least = service.settings().least_timeout();
-    (least / 20).clamp(Duration::from_millis(20), Duration::from_millis(250))
+    (least / 40).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }

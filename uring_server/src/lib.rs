@@ -21,7 +21,9 @@
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A call that a
+//!   file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind kept, further
+//!   work of that kind waits. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it. With `--copy`
 //!   the session itself reads, since it must measure the file between the read and the send: then a piece that is not in
 //!   memory stops every client of the ring while the disk is read, as in the event loop.
@@ -95,13 +97,11 @@ mod server;
 mod wire;
 
 use file_service::{Model, Service};
-use rustix::event::{Timespec, poll};
 use server::Server;
-use server_core::{Endpoint, Helpers, Incoming};
+use server_core::{Endpoint, Helpers, Incoming, cannot_start};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
@@ -119,14 +119,6 @@ pub struct Options {
     pub workers: usize,
 }
 
-/// How long an address may still be taken by a ring. That of a server which was killed is taken down by the
-/// kernel *after* the process has ended, and only then what was under way in it lets go of its sockets; the
-/// accept under way holds the listening one.
-const TAKEOVER: Duration = Duration::from_millis(500);
-
-/// How often it is tried meanwhile.
-const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-
 /// A listening socket where the kernel lets us have a ring.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
@@ -134,17 +126,7 @@ pub struct Listener(TcpListener);
 impl Endpoint<Options> for Listener {
     fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Listener> {
         probe()?;
-        let deadline = Instant::now() + TAKEOVER;
-        loop {
-            match Endpoint::open(addr, service, options) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
-                {
-                    let _ = poll(&mut [], Some(&TAKEOVER_TICK));
-                }
-                outcome => return outcome.map(Listener),
-            }
-        }
+        Endpoint::open(addr, service, options).map(Listener)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -179,7 +161,8 @@ pub fn run(Listener(listener): Listener, service: Service, options: Options) -> 
             let outcome = Server::new(acceptor, &service, helpers).and_then(Server::run);
             outcome.inspect_err(|error| tracing::error!("a worker has ended: {error}"))
         };
-        workers.push(thread::Builder::new().name(format!("worker {number}")).spawn(work)?);
+        let spawned = thread::Builder::new().name(format!("worker {number}")).spawn(work);
+        workers.push(spawned.map_err(cannot_start(&format!("worker {number}")))?);
     }
     let outcome = Server::new(acceptor, &service, helpers)?.run();
     for worker in workers {

@@ -4,11 +4,12 @@ use crate::ring::{Arrival, Ring};
 use crate::wire::{Exchange, Pool, Tags, Wire};
 use file_service::{Interest, Service, Session, Step};
 use io_uring::cqueue;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use server_core::{Accepted, Acceptor, Connection, Helpers, Key, Outcomes, Slab, Waker};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -31,6 +32,11 @@ struct Client {
     session: Option<Box<Session>>,
     connection: Connection,
     waits: Waits,
+}
+
+/// Whether bytes that have arrived can be read, or the end of the stream.
+fn is_readable(socket: &TcpStream) -> bool {
+    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) == Ok(1)
 }
 
 /// The kinds of operations, in the lowest bits of a tag.
@@ -342,6 +348,10 @@ impl Server {
         let is_overdue = |client: &Client| {
             client.waits != Waits::ForItsTurn
                 && client.session.as_ref().is_some_and(|session| session.deadline() <= now)
+                // What has arrived in time comes with a completion of its own, perhaps after a pause of this process.
+                && !(client.waits == Waits::ToRead
+                    && client.wire.is_open()
+                    && is_readable(client.connection.socket()))
         };
         let overdue: Vec<Key> = self
             .clients

@@ -32,6 +32,9 @@ const BULK: usize = 16 << 10;
 /// How many bytes are kept for a session that does not read them, before the kernel is told to take no more.
 const REST_MAX: usize = 64 << 10;
 
+/// How often an interrupted read is made again.
+const INTERRUPTIONS_MAX: u32 = 100;
+
 /// How many large buffers are kept for the next who needs one.
 const KEPT: usize = 32;
 
@@ -112,6 +115,8 @@ struct Outgoing {
     reading: usize,
     state: State<Send>,
     file_ended: bool,
+    /// How often the read under way was interrupted (EINTR), which NFS and FUSE do.
+    interruptions: u32,
     failed: Option<i32>,
 }
 
@@ -289,6 +294,11 @@ impl Wire {
         !incoming.rest.is_empty() || incoming.start < incoming.end || self.end_is_due()
     }
 
+    /// Whether more may come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.incoming.end_of_stream.is_none()
+    }
+
     /// Whether the session is to be told that nothing more will come. It closes then, so what it has written must
     /// have gone before.
     fn end_is_due(&self) -> bool {
@@ -314,7 +324,10 @@ impl Wire {
         outgoing.filled += std::mem::take(&mut outgoing.reading);
         match usize::try_from(result) {
             Ok(_) if was == State::UnderWay(Send::Room) => {} // a mask of events
-            Ok(count) => outgoing.sent += count,
+            Ok(count) => {
+                outgoing.sent += count;
+                outgoing.interruptions = 0;
+            }
             Err(_) => {
                 outgoing.failed = Some(-result);
                 return;
@@ -336,6 +349,11 @@ impl Wire {
             Ok(count) => {
                 outgoing.filled += count;
                 outgoing.file_ended = count == 0;
+                outgoing.interruptions = 0;
+            }
+            // The session asks for the same bytes again.
+            Err(_) if -result == libc::EINTR && outgoing.interruptions < INTERRUPTIONS_MAX => {
+                outgoing.interruptions += 1;
             }
             Err(_) => {
                 outgoing.failed = Some(-result);
@@ -407,7 +425,8 @@ fn is_cold(file: &File, offset: u64) -> bool {
     let mut byte = [0];
     let mut room = [io::IoSliceMut::new(&mut byte)];
     let outcome = preadv2(file, &mut room, offset, ReadWriteFlags::NOWAIT);
-    matches!(outcome, Err(Errno::AGAIN))
+    // An interrupted look has shown nothing: the ring reads then, and no loop waits.
+    matches!(outcome, Err(Errno::AGAIN | Errno::INTR))
 }
 
 /// Has `act` use the socket without waiting. Nobody else sees it in that state: an operation of the ring
@@ -529,10 +548,10 @@ impl Transport for Exchange<'_, '_> {
     }
 
     fn unacknowledged(&mut self) -> Option<u64> {
-        let outgoing = &self.wire.outgoing;
-        // What counts as written, and is not in the socket yet.
-        let held = outgoing.reported.saturating_sub(outgoing.sent) as u64;
-        Some(Socket(self.socket).unacknowledged()? + held)
+        let Outgoing { reported, sent, .. } = self.wire.outgoing;
+        // Some of what counts as written may not be in the socket yet, and the other way round.
+        let unacknowledged = Socket(self.socket).unacknowledged()? + reported as u64;
+        Some(unacknowledged.saturating_sub(sent as u64))
     }
 
     fn peer(&mut self) -> Peer {
@@ -551,5 +570,36 @@ impl Transport for Exchange<'_, '_> {
 
     fn reset(&mut self) {
         Socket(self.socket).reset(); // ends what is under way, too
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wire with a read under way behind `filled` bytes, which completes with EINTR.
+    fn interrupted(wire: &mut Wire) -> bool {
+        wire.outgoing.state = State::UnderWay(Send::FromFile { file: 0, offset: 0 });
+        wire.outgoing.reading = 1000;
+        wire.file_fell_short(-libc::EINTR)
+    }
+
+    #[test]
+    fn interrupted_read_is_made_again() {
+        let mut wire = Wire::new(0);
+        for _ in 0..INTERRUPTIONS_MAX {
+            assert!(interrupted(&mut wire), "the session asks again");
+            assert!(wire.outgoing.failed.is_none() && !wire.outgoing.file_ended);
+        }
+        assert!(interrupted(&mut wire));
+        assert!(wire.outgoing.failed.is_some(), "the interruptions do not end");
+    }
+
+    #[test]
+    fn interrupted_read_leaves_the_header() {
+        let mut wire = Wire::new(0);
+        (wire.outgoing.bytes, wire.outgoing.filled) = (vec![0; 100], 40);
+        assert!(!interrupted(&mut wire), "the header is sent first");
+        assert!(wire.outgoing.state == State::Pending(Send::Bytes) && wire.outgoing.reading == 0);
     }
 }

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 /// After which silence in an upload no buffer is kept for what follows.
 const PARKED: Duration = Duration::from_millis(500);
 
+/// How many bytes of the budget a byte of an upload costs: it is copied and stored, which takes several times as long as to
+/// send one from the page cache.
+const UPLOAD_WEIGHT: u64 = 8;
+
 /// How much of a chunked body is read at a time where its end may be near, in bytes: so much may be read of the
 /// requests behind it.
 const CHUNKED_READ: u64 = 64 * 1024;
@@ -143,13 +147,13 @@ impl Session {
             self.service.buffers().put(buffer);
             match read {
                 Ok(0) => {
-                    // Cut short. Dropping the upload removes it before the client sees the close.
-                    self.phase = Phase::Closed;
+                    // Cut short. The upload is removed before the client sees the close.
+                    self.abandon(Phase::Closed);
                     return Continue(());
                 }
                 Ok(n) => {
                     self.socket_drained = n < wanted;
-                    budget.bytes = budget.bytes.saturating_sub(n as u64);
+                    budget.bytes = budget.bytes.saturating_sub(n as u64 * UPLOAD_WEIGHT);
                 }
                 Err(error) => {
                     self.give_back_buffers();
@@ -184,29 +188,49 @@ impl Session {
         }
     }
 
-    /// Drops what was stored of a body, and begins to refuse it.
+    /// Goes on to `next`; an upload under way is dropped before.
+    pub(super) fn abandon(&mut self, next: Phase) {
+        let before = std::mem::replace(&mut self.phase, next);
+        self.drop_upload_of(before);
+    }
+
+    /// Drops the upload that `before` was about, before the session goes on to its phase.
+    pub(super) fn drop_upload_of(&mut self, before: Phase) {
+        if let Phase::Receive(body) = before {
+            self.drop_upload(body.sink);
+        }
+    }
+
+    /// Drops what was stored of a body before the session goes on to its phase.
+    fn drop_upload(&mut self, sink: Sink) {
+        if let Sink::Store(upload) = sink
+            && upload.is_large()
+        {
+            let next = Box::new(std::mem::replace(&mut self.phase, Phase::Closed));
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            self.offload(FileWork::Drop { upload, next, left });
+        }
+    }
+
+    /// Begins to refuse a body, and drops what was stored of it.
     fn end_refused_body(&mut self, error: BodyError) {
         let Phase::Receive(body) = std::mem::replace(&mut self.phase, Phase::Request) else {
             return;
         };
+        let RequestBody { framing, sink, .. } = *body;
         match error {
             BodyError::Store(failure) => {
                 // The rest is read and discarded, so that the client can read the refusal and send its next request.
-                let RequestBody { framing, sink, .. } = *body;
-                drop(sink);
                 self.fail(failure);
                 self.discard_body(framing);
             }
-            BodyError::Framing(Violation::TooLarge) => {
-                drop(body);
-                self.refuse(Code::TooLarge, true);
-            }
+            BodyError::Framing(Violation::TooLarge) => self.refuse(Code::TooLarge, true),
             BodyError::Framing(Violation::Malformed(reason)) => {
-                drop(body);
                 self.close_after_reply();
                 self.refuse_http(400, reason);
             }
         }
+        self.drop_upload(sink);
     }
 
     /// Stores a body that is complete, or sends the reply that was decided before it came.
@@ -216,7 +240,7 @@ impl Session {
         };
         match body.sink {
             Sink::Discard(reply) => self.begin_reply(reply),
-            Sink::Store(upload) if self.service.store().is_synchronous() => {
+            Sink::Store(upload) if self.service.store().is_synchronous() || upload.is_large() => {
                 self.offload(FileWork::Land { upload, wait: None });
             }
             Sink::Store(upload) => match upload.land() {

@@ -52,6 +52,7 @@ impl JobClock {
         JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
     }
 
+    /// Notes that the job begins, or goes on.
     fn record_progress(&self) {
         let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         self.0.last.store(micros.max(1), Ordering::Relaxed);
@@ -64,6 +65,13 @@ impl JobClock {
             0 => Instant::now() + timeout,
             micros => self.0.created + Duration::from_micros(micros) + timeout,
         }
+    }
+
+    /// Notes that the job goes on. Fails if it had made no progress for `timeout`: its session has given it up, or will.
+    fn go_on(&self, timeout: Duration) -> Result<(), Failure> {
+        self.check(timeout)?;
+        self.record_progress();
+        Ok(())
     }
 
     /// Fails if the job has made no progress for `timeout`.
@@ -84,6 +92,12 @@ pub(super) enum FileWork {
     Land {
         upload: Box<Upload>,
         wait: Option<LockWait>,
+    },
+    /// An upload that does not land is dropped. The session then goes on to `next`, for which so much time is left.
+    Drop {
+        upload: Box<Upload>,
+        next: Box<Phase>,
+        left: Duration,
     },
 }
 
@@ -131,6 +145,7 @@ enum Output {
     Text(Vec<u8>),
     Listing(ListOutcome),
     Landing { landing: Landing, wait: Option<LockWait> },
+    Dropped { next: Box<Phase>, left: Duration },
     Unfinished(FileWork),
 }
 
@@ -164,16 +179,20 @@ impl Job {
             FileWork::Hash(_) => "job hash",
             FileWork::List(_) => "job list",
             FileWork::Land { .. } => "job land",
+            FileWork::Drop { .. } => "job drop",
         };
+        let timeout = self.service.settings().transfer_timeout;
+        let proceed = || self.clock.go_on(timeout);
         let outcome = Outcome(match self.work {
-            FileWork::Hash(hashing) => hash(hashing, &self.service, &self.clock),
+            FileWork::Hash(hashing) => hash(hashing, proceed),
             FileWork::Land { upload, wait } => {
-                land(upload, wait).map(|landing| Output::Landing { landing, wait })
+                land(upload, wait, proceed).map(|landing| Output::Landing { landing, wait })
             }
-            FileWork::List(work) => {
-                let progress = || self.clock.record_progress();
-                work.run(&self.service, progress).map(Output::Listing)
+            FileWork::Drop { upload, next, left } => {
+                drop(upload);
+                Ok(Output::Dropped { next, left })
             }
+            FileWork::List(work) => work.run(&self.service, proceed).map(Output::Listing),
         });
         if let Some(trace) = self.service.trace() {
             trace.job(name, start);
@@ -225,6 +244,8 @@ impl Session {
             self.fail(failure);
             return Continue(());
         }
+        // An edge of readiness that comes meanwhile is not announced again.
+        self.socket_drained = false;
         Break(Step::Wait(Interest::Job))
     }
 
@@ -239,6 +260,10 @@ impl Session {
             Ok(Output::Listing(ListOutcome::Ready(document))) => self.reply_listing(document),
             Ok(Output::Listing(ListOutcome::Queued(work))) => self.queue_listing(work),
             Ok(Output::Landing { landing, wait }) => self.end_landing(landing, wait),
+            Ok(Output::Dropped { next, left }) => {
+                self.phase = *next;
+                self.deadline = Instant::now() + left;
+            }
             Ok(Output::Unfinished(work)) => self.offload_later(work),
             Err(failure) => self.fail(failure),
         }
@@ -246,13 +271,15 @@ impl Session {
 }
 
 /// Hashes the next share of a file.
-fn hash(mut hashing: Box<Hashing>, service: &Service, clock: &JobClock) -> Result<Output, Failure> {
+fn hash(
+    mut hashing: Box<Hashing>,
+    proceed: impl Fn() -> Result<(), Failure>,
+) -> Result<Output, Failure> {
     let mut chunk = vec![0; HASH_CHUNK];
     let end = hashing.offset() + HASH_SHARE;
     while hashing.offset() < end {
         let text = hashing.step(&mut chunk)?;
-        clock.check(service.settings().transfer_timeout)?;
-        clock.record_progress();
+        proceed()?;
         if let Some(text) = text {
             return Ok(Output::Text(text));
         }
@@ -262,13 +289,17 @@ fn hash(mut hashing: Box<Hashing>, service: &Service, clock: &JobClock) -> Resul
 
 /// Lands an upload, after the pause of its wait. The pauses are short, and each try is a job of its own: so many uploads
 /// that wait take turns with other jobs.
-fn land(upload: Box<Upload>, wait: Option<LockWait>) -> Result<Landing, Failure> {
+fn land(
+    upload: Box<Upload>,
+    wait: Option<LockWait>,
+    proceed: impl Fn() -> Result<(), Failure>,
+) -> Result<Landing, Failure> {
     if let Some(wait) = wait {
         wait.pause();
     }
-    match upload.land()? {
+    match upload.land_if(proceed)? {
         Landing::Locked(_) if wait.is_some_and(LockWait::is_over) => Err(Failure {
-            code: Code::Internal,
+            code: Code::Timeout,
             detail: Some(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "another process has kept the directory of an upload locked for the whole transfer timeout",

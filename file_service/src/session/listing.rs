@@ -87,17 +87,18 @@ impl ListWork {
         Box::new(ListWork { path, directory, form, room: None })
     }
 
-    /// Makes the snapshot and the first piece, unless the snapshot must wait for room. Calls `progress` with each entry.
+    /// Makes the snapshot and the first piece, unless the snapshot must wait for room. `proceed` is called with each entry,
+    /// and its failure ends the work.
     pub(super) fn run(
         mut self: Box<ListWork>,
         service: &Service,
-        progress: impl Fn(),
+        proceed: impl Fn() -> Result<(), Failure> + Copy,
     ) -> Result<ListOutcome, Failure> {
         let (path, directory) = (&self.path, &self.directory);
         let store = service.store();
         let (size, mut share) = match self.room.take() {
             Some(room) => room,
-            None => match store.list_within(SMALL, path, directory, &progress)? {
+            None => match store.list_within(SMALL, path, directory, proceed)? {
                 Listed::Whole(listing) => return Ok(self.ready(service, listing, None)),
                 Listed::Larger(size) => match service.room().take(size.bytes as u64, None) {
                     Some(share) => (size, share),
@@ -109,7 +110,7 @@ impl ListWork {
                 },
             },
         };
-        let listing = store.list_larger(size, path, directory, progress)?;
+        let listing = store.list_larger(size, path, directory, proceed)?;
         share.resize(listing.size() as u64);
         Ok(self.ready(service, listing, Some(share)))
     }

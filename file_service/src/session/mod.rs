@@ -60,10 +60,10 @@ const BYTES_PER_ADVANCE: u64 = 8 << 20;
 /// How many requests one call of [`Session::advance`] may answer before it yields.
 const REQUESTS_PER_ADVANCE: u32 = 64;
 
-/// How often the client's progress with a reply is looked at within the transfer timeout. A look that is late makes
-/// the end of a stalled client late; with this, and a driver that is late by a twentieth at most, it comes within 1.2
-/// times the timeout.
-const LOOKS: u32 = 10;
+/// How often the client's progress with a reply is looked at within the transfer timeout. The look that sees the last
+/// progress may be late by this part of the timeout, and a driver that looks at deadlines as often is late twice: with
+/// this look, and at the end. So a stalled client is cut within 1.2 times the timeout.
+const LOOKS: u32 = 40;
 
 /// What a session needs before it can go on.
 #[derive(Debug)]
@@ -557,7 +557,7 @@ impl Session {
             io::ErrorKind::Interrupted => {}
             _ => {
                 tracing::debug!(peer = %self.peer, "connection lost: {error}");
-                self.phase = Phase::Closed;
+                self.abandon(Phase::Closed);
             }
         }
         Continue(())
@@ -590,7 +590,9 @@ impl Session {
             self.requests += 1;
             reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
         }
+        let before = std::mem::replace(&mut self.phase, Phase::Closed);
         self.begin_reply(reply);
+        self.drop_upload_of(before);
     }
 
     /// Waits for room to write, while the client acknowledges bytes now and then.

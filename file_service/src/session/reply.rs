@@ -2,8 +2,9 @@
 
 use super::{AfterReply, Budget, LOOKS, Phase, Protocol, Reply, ResponseOptions, Session, Step};
 use crate::protocol::{self, Code};
-use crate::store::Failure;
+use crate::store::{Failure, uninterrupted};
 use crate::transport::{Interest, Transport};
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};
@@ -245,11 +246,12 @@ impl FileRange {
         bytes.reserve_exact(length as usize);
         while ((bytes.len() - start) as u64) < length {
             let offset = self.offset + (bytes.len() - start) as u64;
-            let room = rustix::buffer::spare_capacity(bytes);
             // The plain read is for the commonest request of all: a small file from its beginning.
             let n = match offset {
-                0 => rustix::io::read(&self.file, room)?,
-                offset => rustix::io::pread(&self.file, room, offset)?,
+                0 => uninterrupted(|| rustix::io::read(&self.file, spare_capacity(bytes)))?,
+                offset => {
+                    uninterrupted(|| rustix::io::pread(&self.file, spare_capacity(bytes), offset))?
+                }
             };
             if n == 0 {
                 return Ok(false);
@@ -279,7 +281,7 @@ impl FileRange {
                 return Ok(0);
             }
         }
-        let n = transport.send_file(&self.file, &mut self.offset, length)?;
+        let n = uninterrupted(|| transport.send_file(&self.file, &mut self.offset, length))?;
         self.remaining -= n as u64;
         self.has_begun = true;
         Ok(n)
@@ -287,7 +289,7 @@ impl FileRange {
 
     /// Whether the file ends before the range does.
     fn has_shrunk(&self) -> Result<bool, Errno> {
-        let size = rustix::fs::fstat(&self.file)?.st_size;
+        let size = uninterrupted(|| rustix::fs::fstat(&self.file))?.st_size;
         Ok(u64::try_from(size).unwrap_or(0) < self.offset + self.remaining)
     }
 }

@@ -1,9 +1,10 @@
 //! The entries of a directory, as one reading of it has found them.
 
+use super::calls::each_entry;
 use super::stat::{stat_at, stat_fd};
 use super::{Failure, FileSystem, Store, join};
 use crate::protocol::{Code, RelPath, is_control, is_upload_name};
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{FileType, OFlags};
 use std::cmp::Ordering;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -146,51 +147,50 @@ impl Store {
     /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
     /// not an error.
     pub fn list(&self, directory: &RelPath, fd: impl AsFd) -> Result<Listing, Failure> {
-        self.read_directory(Listing::default(), directory, fd.as_fd(), |_, _| Ok(true))
+        let listing = Listing::default();
+        self.read_directory(listing, directory, fd.as_fd(), |_, _| Ok(true), || Ok(()))
     }
 
     /// The entries of `directory` as [`list`](Store::list) returns them, if they take at most `most` bytes. If not,
-    /// the rest of the directory is read without a look at its files, which is several times as quick. `progress` is called
-    /// with each entry.
+    /// the rest of the directory is read without a look at its files, which is several times as quick. Calls `proceed`
+    /// after each entry.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// The same, and that of `proceed`.
     pub(crate) fn list_within(
         &self,
         most: usize,
         directory: &RelPath,
         fd: impl AsFd,
-        progress: impl Fn(),
+        proceed: impl Fn() -> Result<(), Failure>,
     ) -> Result<Listed, Failure> {
         let mut size = Size::default();
+        let fits = |_: &Listing, name: &[u8]| {
+            size.entries += 1;
+            size.bytes += Listing::size_of(name.len());
+            Ok(size.bytes <= most)
+        };
         let listing =
-            self.read_directory(Listing::default(), directory, fd.as_fd(), |_, name| {
-                progress();
-                size.entries += 1;
-                size.bytes += Listing::size_of(name.len());
-                Ok(size.bytes <= most)
-            })?;
+            self.read_directory(Listing::default(), directory, fd.as_fd(), fits, proceed)?;
         Ok(if size.bytes <= most { Listed::Whole(listing) } else { Listed::Larger(size) })
     }
 
-    /// The entries of `directory` as [`list`](Store::list) returns them, which take about `size`; `progress` is
-    /// called with each entry.
+    /// The entries of `directory` as [`list`](Store::list) returns them, which take about `size`. Calls `proceed` after
+    /// each entry.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// The same, and that of `proceed`.
     pub(crate) fn list_larger(
         &self,
         size: Size,
         directory: &RelPath,
         fd: impl AsFd,
-        progress: impl Fn(),
+        proceed: impl Fn() -> Result<(), Failure>,
     ) -> Result<Listing, Failure> {
-        self.read_directory(Listing::with_capacity(size), directory, fd.as_fd(), |_, _| {
-            progress();
-            Ok(true)
-        })
+        let listing = Listing::with_capacity(size);
+        self.read_directory(listing, directory, fd.as_fd(), |_, _| Ok(true), proceed)
     }
 
     /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
@@ -205,39 +205,41 @@ impl Store {
         fd: impl AsFd,
     ) -> Result<Listing, Failure> {
         let too_large = |listing: &Listing| listing.len() > most;
-        let listing = Listing::default();
-        let listing = self.read_directory(listing, directory, fd.as_fd(), |listing, _| {
+        let fits = |listing: &Listing, _: &[u8]| {
             if too_large(listing) { Err(Code::TooLarge.into()) } else { Ok(true) }
-        })?;
+        };
+        let listing = Listing::default();
+        let listing = self.read_directory(listing, directory, fd.as_fd(), fits, || Ok(()))?;
         if too_large(&listing) { Err(Code::TooLarge.into()) } else { Ok(listing) }
     }
 
     /// Adds to `listing` the entries of `directory` whose names `is_wanted`, which may also fail; sorts all by their
-    /// names. Removes what killed servers left.
+    /// names. Removes what killed servers left. Calls `proceed` after each entry.
     fn read_directory(
         &self,
         mut listing: Listing,
         directory: &RelPath,
         fd: BorrowedFd<'_>,
         mut is_wanted: impl FnMut(&Listing, &[u8]) -> Result<bool, Failure>,
+        proceed: impl Fn() -> Result<(), Failure>,
     ) -> Result<Listing, Failure> {
         let mut leftovers = Vec::new();
         let is_pseudo = FileSystem::of(fd).is_pseudo;
-        for entry in Dir::read_from(fd)? {
-            let entry = entry?;
+        each_entry(fd, |entry| {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 leftovers.push(name.to_vec());
-                continue;
-            }
-            let is_plain = name != b"." && name != b".." && !name.iter().any(|&b| is_control(b));
-            if is_plain
+            } else if name != b"."
+                && name != b".."
+                && !name.iter().any(|&b| is_control(b))
                 && is_wanted(&listing, name)?
-                && let Some(found) = self.entry(directory, fd, is_pseudo, name, entry.file_type())
+                && let Some(entry) = self.entry(directory, fd, is_pseudo, name, entry.file_type())
             {
-                listing.push(found);
+                listing.push(entry);
             }
-        }
+            proceed()
+        })?;
+        proceed()?;
         listing.sort_by(|a, b| a.name.cmp(b.name));
         if self.writable {
             for name in leftovers {

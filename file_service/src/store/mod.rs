@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `mod` | opening and hashing what is there |
 //! | `listing` | the entries of a directory |
+//! | `calls` | file calls that are interrupted |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
 //! | `filesystem` | what is known of file systems |
@@ -17,6 +18,7 @@
 //! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod calls;
 mod filesystem;
 mod leftovers;
 mod listing;
@@ -26,6 +28,7 @@ mod stat;
 mod upload;
 mod version;
 
+pub(crate) use calls::uninterrupted;
 pub use listing::{Entry, Kind, Listing};
 pub(crate) use listing::{Listed, Size};
 pub use stat::Stat;
@@ -36,7 +39,7 @@ use crate::protocol::{Code, RelPath};
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use stat::stat_fd;
 use std::fmt::{self, Debug};
@@ -158,11 +161,8 @@ impl Store {
     }
 
     fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
-        let root = rustix::fs::open(
-            root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = uninterrupted(|| rustix::fs::open(root, flags, Mode::empty()))?;
         let file_systems = FileSystems::below(root.as_fd())?;
         let version_rule = VersionRule::new(file_systems);
         let store = Store {
@@ -311,7 +311,7 @@ impl Hashing {
     /// Hashes the next piece, which it reads into `chunk`. At the end of the file returns the hash, as 64 hex digits and
     /// a line feed.
     pub(crate) fn step(&mut self, chunk: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let n = retry_on_intr(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
+        let n = uninterrupted(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
         if n > 0 {
             self.hasher.update(&chunk[..n]);
             self.offset += n as u64;
@@ -345,9 +345,9 @@ fn resolve(
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
     let mut attempts = 0;
     loop {
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-            // A rename somewhere raced with a `..` in a link, or a signal came.
-            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+        match uninterrupted(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)) {
+            // A rename somewhere raced with a `..` in a link.
+            Err(Errno::AGAIN) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
             outcome => return outcome,
         }
     }
