@@ -30,6 +30,12 @@ impl Buffers {
         })
     }
 
+    /// Frees the buffers that are kept.
+    pub(crate) fn clear(&self) {
+        let kept = self.0.try_lock().map(|mut buffers| std::mem::take(&mut *buffers));
+        drop(kept); // after the lock
+    }
+
     /// Keeps a buffer for the next, or frees it.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         if buffer.len() == LARGE

@@ -17,8 +17,8 @@
 //! and `buffers`, for uploads.
 //!
 //! There is no thread here, no signal, and no lock that is held while a session waits; only [`client`] sets
-//! options of sockets. Two exceptions have names: the buffer of the [`trace`], which the threads of a server
-//! share, and the locks by which the [`store`] tells a living upload from an abandoned one and keeps a replacement from
+//! options of sockets. Three exceptions have names: the buffer of the [`trace`] and the buffers of uploads, which the
+//! threads of a server share, and the locks by which the [`store`] tells a living upload from an abandoned one and keeps a replacement from
 //! coming between a condition and the file that it permits. The
 //! trace also asks for the number and name of the calling thread, and locks its file. A test reads the sources
 //! (`harness/tests/structure.rs`).

@@ -7,15 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much all snapshots may take together, in bytes. One alone may take more: the largest directory can be listed.
-const ROOM: u64 = 64 << 20;
-
 /// How many listings may wait at a time.
 const QUEUE: usize = 256;
 
 /// The memory that snapshots may take.
 #[derive(Debug)]
 pub(crate) struct Room {
+    /// How many bytes all snapshots may take together. One alone may take more: the largest directory can be listed.
+    most: u64,
     taken: AtomicU64,
     /// How many listings have ever waited.
     tickets: AtomicU64,
@@ -39,9 +38,9 @@ pub(crate) struct Place {
 }
 
 impl Room {
-    pub(crate) fn new() -> Arc<Room> {
+    pub(crate) fn new(most: u64) -> Arc<Room> {
         let queue = (0..QUEUE).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Room { taken: AtomicU64::new(0), tickets: AtomicU64::new(0), queue })
+        Arc::new(Room { most, taken: AtomicU64::new(0), tickets: AtomicU64::new(0), queue })
     }
 
     /// Takes `bytes` of the room, if there are so many and no listing waits that came before: before the one in
@@ -52,7 +51,7 @@ impl Room {
         if tickets.filter(|&ticket| ticket != 0).any(|ticket| ticket < own) {
             return None;
         }
-        let take = |taken: u64| (taken == 0 || taken + bytes <= ROOM).then(|| taken + bytes);
+        let take = |taken: u64| (taken == 0 || taken + bytes <= self.most).then(|| taken + bytes);
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
         Some(Share { room: Arc::clone(self), bytes })
     }
@@ -92,9 +91,11 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const ROOM: u64 = 1000;
+
     #[test]
     fn room_is_bounded() {
-        let room = Room::new();
+        let room = Room::new(ROOM);
         let most = room.take(ROOM - 1, None).unwrap();
         assert!(room.take(2, None).is_none());
         let last = room.take(1, None).unwrap();
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn first_in_queue_goes_first() {
-        let room = Room::new();
+        let room = Room::new(ROOM);
         let all = room.take(ROOM, None).unwrap();
         let (first, second, third) = (room.queue_up(), room.queue_up(), room.queue_up());
         drop(all);
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn queue_is_bounded() {
-        let room = Room::new();
+        let room = Room::new(ROOM);
         let mut places: Vec<Place> = std::iter::from_fn(|| room.queue_up()).collect();
         assert_eq!(places.len(), QUEUE);
         places.swap_remove(QUEUE / 2);

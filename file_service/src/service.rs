@@ -48,6 +48,8 @@ pub struct Settings {
     /// Whether files are read into memory and sent from there. The kernel's own way, sendfile, is cheaper,
     /// but hands out pages whose bytes a truncation clears even while they wait in the socket.
     pub copy: bool,
+    /// How many bytes the snapshots of directories may take in memory together.
+    pub listing_room: u64,
     /// The host in `--addr`: a browser may write to the server under this name, too.
     pub host: Option<String>,
     /// Who serves, for the page of a folder to show; none where a session has no server.
@@ -64,6 +66,7 @@ impl Default for Settings {
             transfer_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
             copy: false,
+            listing_room: 64 << 20,
             host: None,
             model: None,
         }
@@ -98,7 +101,7 @@ impl Service {
 
     /// A service over `store` whose connections and requests are recorded in `trace`.
     pub fn traced(store: Store, settings: Settings, trace: Option<Trace>) -> Service {
-        let (room, buffers) = (Room::new(), Buffers::default());
+        let (room, buffers) = (Room::new(settings.listing_room), Buffers::default());
         Service(Arc::new(Shared { store, settings, trace, room, buffers }))
     }
 

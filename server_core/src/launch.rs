@@ -70,6 +70,9 @@ pub struct ServerOptions {
     /// Use no file locks, as on a file system without flock
     #[arg(long, hide = true)]
     pub no_flock: bool,
+    /// How much memory the listings under way may take, before large ones wait
+    #[arg(long, hide = true, default_value = "64MiB", value_parser = parse_bytes)]
+    pub listing_room: u64,
 }
 
 /// Parses a count of at least 1.
@@ -268,6 +271,7 @@ fn prepare<E: Endpoint<O>, O>(
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
             copy: options.copy,
+            listing_room: options.listing_room,
             host: host_of(&options.addr),
             model: Some(*model),
         },

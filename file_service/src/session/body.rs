@@ -7,7 +7,10 @@ use crate::protocol::{Code, RelPath};
 use crate::store::{Failure, Landing, Precondition, Upload};
 use crate::transport::{Interest, Transport};
 use std::ops::ControlFlow::{self, Continue};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After which silence in an upload no buffer is kept for what follows.
+const PARKED: Duration = Duration::from_millis(500);
 
 /// How many bytes of the budget a byte of an upload costs: it is copied and stored, which takes several times as long as to
 /// send one from the page cache.
@@ -79,7 +82,7 @@ impl Session {
             }
         };
         let body = RequestBody::new(framing, Sink::Store(upload));
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if expects_continue && self.input.is_empty() {
             self.reply(http::CONTINUE.to_vec(), AfterReply::Receive(body));
         } else {
@@ -152,7 +155,10 @@ impl Session {
                     self.socket_drained = n < wanted;
                     budget.bytes = budget.bytes.saturating_sub(n as u64 * UPLOAD_WEIGHT);
                 }
-                Err(error) => return self.transport_failed(error, transport, Interest::Read),
+                Err(error) => {
+                    self.give_back_buffers();
+                    return self.transport_failed(error, transport, Interest::Read);
+                }
             }
             outcome
         } else {
@@ -160,11 +166,26 @@ impl Session {
             self.input.consume(taken);
             outcome
         };
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if let Err(error) = outcome {
             self.end_refused_body(error);
         }
         Continue(())
+    }
+
+    fn renew_body_deadline(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + self.service.settings().transfer_timeout;
+        self.next_look = now + PARKED;
+    }
+
+    /// Frees the buffers that are kept for later if the client has stopped: in some models it is the only one of its
+    /// process.
+    fn give_back_buffers(&mut self) {
+        if Instant::now() >= self.next_look {
+            self.next_look = self.deadline;
+            self.service.buffers().clear();
+        }
     }
 
     /// Goes on to `next`; an upload under way is dropped before.

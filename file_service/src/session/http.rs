@@ -1,17 +1,13 @@
 //! The HTTP side of a session: what a request asks for, and the replies that only HTTP has.
 
 use super::body::PutRefusal;
-use super::job::FileWork;
 use super::listing::{Form, ListWork};
-use super::reply::{FileRange, inline_length};
+use super::reply::{FileRange, HEADER_CAPACITY, inline_length};
 use super::{AfterReply, Framing, Protocol, ResponseOptions, Session};
 use crate::http::{self, Body, Decision, Decoder, Expect, Method, Parsed, begins_with_empty_line};
 use crate::protocol::{Code, RelPath};
 use crate::store::{CoarseTime, Failure, Opened};
 use std::time::Instant;
-
-/// Room for the header of a reply, in bytes.
-const HEADER_CAPACITY: usize = 512;
 
 impl Session {
     /// Drops one empty line before a request: some clients send one after a body, which is not part of that. Returns
@@ -136,7 +132,7 @@ impl Session {
                     Form::Page { view: request.view, host: request.host.clone() }
                 };
                 let work = ListWork::new(path.directory(), directory, form);
-                self.offload(FileWork::List(work));
+                self.offload_listing(work);
                 Ok(())
             }
             Opened::File(file, stat) => {

@@ -207,6 +207,11 @@ impl Session {
         self.hand_out(Job::new(&self.service, work));
     }
 
+    /// Has the next [`Step`] hand out the work for a listing.
+    pub(super) fn offload_listing(&mut self, work: Box<ListWork>) {
+        self.offload(FileWork::List(work));
+    }
+
     /// Hands out `work` as [`offload`](Session::offload) does, but yields first.
     pub(super) fn offload_later(&mut self, work: FileWork) {
         self.phase = Phase::Retry(Job::new(&self.service, work));

@@ -1,8 +1,7 @@
 //! Listings on their way out. A reply is produced from a snapshot of the directory, piece by piece as the client reads
 //! it, so that a client that does not read holds the snapshot and one piece.
 
-use super::job::FileWork;
-use super::reply::ok_line;
+use super::reply::{HEADER_CAPACITY, ok_line};
 use super::{Phase, Protocol, Reply, Session, Step};
 use crate::http::{self, Page, View};
 use crate::protocol::{Code, RelPath, encode_name};
@@ -23,9 +22,6 @@ const SMALL: usize = 64 * 1024;
 
 /// How often a listing that waits for room looks whether there is some.
 const QUEUE_LOOK: Duration = Duration::from_millis(20);
-
-/// Room for what comes before the first piece, in bytes.
-const HEADER_CAPACITY: usize = 512;
 
 /// The form of a listing.
 #[derive(Debug)]
@@ -91,7 +87,8 @@ impl ListWork {
         Box::new(ListWork { path, directory, form, room: None })
     }
 
-    /// Makes the snapshot and the first piece, unless the snapshot must wait for room.
+    /// Makes the snapshot and the first piece, unless the snapshot must wait for room. `proceed` is called with each entry,
+    /// and its failure ends the work.
     pub(super) fn run(
         mut self: Box<ListWork>,
         service: &Service,
@@ -251,6 +248,7 @@ pub(crate) fn lines(listing: &Listing) -> Vec<u8> {
 impl Session {
     /// Has a listing wait for room.
     pub(super) fn queue_listing(&mut self, queued: Box<QueuedListing>) {
+        tracing::debug!(peer = %self.peer, bytes = queued.size.bytes, "listing waits for room");
         self.phase = Phase::Queued(queued);
         self.deadline = Instant::now() + self.service.settings().transfer_timeout;
     }
@@ -275,7 +273,7 @@ impl Session {
             Some(share) => {
                 let QueuedListing { mut work, size, .. } = *queued;
                 work.room = Some((size, share));
-                self.offload(FileWork::List(work));
+                self.offload_listing(work);
             }
             None => self.refuse(Code::Busy, false),
         }

@@ -68,7 +68,7 @@ const LOOKS: u32 = 40;
 /// What a session needs before it can go on.
 #[derive(Debug)]
 pub enum Step {
-    /// The transport would block, or a job is out: call again when this has come, or at the
+    /// The transport would block, or a job is out or must wait: call again when this has come, or at the
     /// [`deadline`](Session::deadline).
     Wait(Interest),
     /// Every request that came is answered, and nothing more had arrived at the last read: the connection may be
@@ -134,7 +134,8 @@ pub struct Session {
     /// When the session gives up what it waits for. While a reply is sent it is renewed by what the client
     /// acknowledges.
     deadline: Instant,
-    /// When to look next at what the client has acknowledged, while a reply is sent.
+    /// When to look next at what the client has acknowledged, while a reply is sent; whether there is room, while a
+    /// listing waits for it; whether buffers are of use, while an upload is received.
     next_look: Instant,
     /// How many bytes have been written, and how many of these the client had acknowledged at the last look.
     written: u64,
@@ -305,7 +306,9 @@ impl Session {
     /// has acknowledged.
     pub fn deadline(&self) -> Instant {
         match &self.phase {
-            Phase::Reply(_) | Phase::Queued(_) | Phase::Finish => self.deadline.min(self.next_look),
+            Phase::Reply(_) | Phase::Receive(_) | Phase::Queued(_) | Phase::Finish => {
+                self.deadline.min(self.next_look)
+            }
             Phase::Offloaded { clock, .. } => {
                 clock.deadline(self.service.settings().transfer_timeout)
             }
@@ -463,7 +466,7 @@ impl Session {
                 let path = path?;
                 let directory = session.service.store().open_directory(&path)?;
                 let work = ListWork::new(path, directory, Form::Lines);
-                session.offload(FileWork::List(work));
+                session.offload_listing(work);
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.try_answer(|session| {

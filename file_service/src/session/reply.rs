@@ -17,6 +17,9 @@ use std::time::Instant;
 /// and sendfile a quarter less at 16 KiB; the crossing depends on the machine.
 const INLINE_MAX: u64 = 8 * 1024;
 
+/// Room for the header of a reply of HTTP, in bytes.
+pub(super) const HEADER_CAPACITY: usize = 512;
+
 /// How much of a longer transfer is held back until the file is measured again, in bytes. What sendfile has
 /// handed out cannot be recalled, and a truncation clears it; without its end the reply is at least never whole.
 const LAST_PIECE: u64 = 64 * 1024;

@@ -22,6 +22,7 @@ mod landing;
 mod lifecycle;
 mod limits;
 mod list;
+mod listings;
 mod logging;
 mod page;
 mod paths;
@@ -239,6 +240,16 @@ catalogue! { $
         a_large_folder: Nothing,
         /// A folder in which files are renamed: no partial line, nothing that stays is missing.
         a_folder_that_changes: Nothing,
+    }
+    listings {
+        /// A listing that is not read costs its snapshot, and nothing once the client has left.
+        an_unread_listing_costs_a_snapshot: Nothing,
+        /// A client that stops in the middle of an upload costs no buffer.
+        an_upload_that_stops_holds_no_buffer: Nothing,
+        /// Large listings wait for room, first come, first served; small ones do not.
+        listings_wait_for_room_in_order: Clients(13),
+        /// A listing that waits for the transfer timeout: `busy`, 503, and the connection stays.
+        listings_without_room_are_busy: Clients(9),
     }
     paths {
         /// Everything that the rules refuse is `bad-path` for every verb.
