@@ -8,7 +8,8 @@
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
 //!   listings and fsync go to helper threads ([`Step::Offload`]).
-//! - **One client can do to another**: nothing by being slow; a session yields after its share.
+//! - **One client can do to another**: nothing by being slow; a session yields after its share. Its hashes delay the
+//!   hashes of others, and no listing.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
 //! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code

@@ -11,7 +11,8 @@
 //! - **A blocking call stops**: every client of the worker. So hashing, large listings and fsync go to helper
 //!   threads ([`Step::Offload`](file_service::Step::Offload)), which wake the worker by an eventfd when they are done.
 //!   Opening and reading a file have no such way: a disk that is slow then is slow for all.
-//! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
+//! - **One client can do to another**: make it wait for its turn, which ends with the session's share. Its hashes delay
+//!   the hashes of others, and no listing.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
 //!   clients there are, silent ones included; `epoll` does not.
 //! - **Breaks**: where something blocks after all; `select` at descriptor 1,024.

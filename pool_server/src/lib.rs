@@ -18,7 +18,7 @@
 //! - **Unit of concurrency**: a request on one of a fixed number of threads.
 //! - **Shared**: the queue, and the table of parked connections.
 //! - **A blocking call stops**: one worker. As many blocking calls as workers stop all.
-//! - **One client can do to another**: with `request`, make it wait for one turn of a worker; with
+//! - **One client can do to another**: with `request`, make it wait for one turn of a worker, or for 4 MiB of a hash; with
 //!   `connection`, for its whole stay.
 //! - **Costs**: a hand-off, and so a context switch, whenever the workers have nothing else to do.
 //! - **Breaks**: when work is longer than the queue can hide; then it is back-pressure, by design.
