@@ -9,7 +9,8 @@
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
 //!   listings and fsync go to helper threads ([`Step::Offload`]). A call that a file system never answers keeps its
 //!   helper, and its client gets `timeout`; with all eight of a kind kept, further work of that kind waits.
-//! - **One client can do to another**: nothing by being slow; a session yields after its share.
+//! - **One client can do to another**: nothing by being slow; a session yields after its share. Its hashes delay the
+//!   hashes of others, and no listing.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
 //! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code

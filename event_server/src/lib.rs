@@ -13,7 +13,8 @@
 //!   A call that a file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind
 //!   kept, further work of that kind waits. Opening and reading a file have no such way: a disk that is slow then is
 //!   slow for all.
-//! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
+//! - **One client can do to another**: make it wait for its turn, which ends with the session's share. Its hashes delay
+//!   the hashes of others, and no listing.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
 //!   clients there are, silent ones included; `epoll` does not.
 //! - **Breaks**: where something blocks after all; `select` at descriptor 1,024.

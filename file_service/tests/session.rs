@@ -427,31 +427,40 @@ fn late_session_serves_what_came() {
     assert!(output.starts_with("OK 0\nOK 3\nabcERR timeout "), "{output}");
 }
 
+/// Returns whether a client that acknowledges bytes now and then is served, or this process was held up for longer than
+/// the session waits.
+fn slow_client_is_served(service: &Service, timeout: Duration) -> bool {
+    let mut session = Session::new(service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut peer = SilentPeer::new(b"GET large\n");
+    peer.room = 1000;
+    let start = Instant::now();
+    let mut last = start;
+    while start.elapsed() < 3 * timeout {
+        let (looks, since) = (peer.looks, Instant::now());
+        while since.elapsed() < timeout / 2 {
+            assert!(session.deadline() <= Instant::now() + timeout);
+            let step = session.advance(&mut peer);
+            if last.elapsed() >= timeout {
+                return false;
+            }
+            assert!(matches!(step, Step::Wait(Interest::Write)), "{step:?}");
+        }
+        // Asked for now and then, and not at each call.
+        assert!((1..=40).contains(&(peer.looks - looks)), "{} looks", peer.looks - looks);
+        last = Instant::now();
+        peer.acknowledged += 10;
+    }
+    while !matches!(session.advance(&mut peer), Step::Closed) {}
+    assert!(last.elapsed() >= timeout, "{:?}", last.elapsed());
+    true
+}
+
 #[test]
 fn acknowledged_bytes_are_progress() {
     let root = root();
     let timeout = Duration::from_millis(100);
     let service = hasty_service(root.path(), timeout);
-    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
-    let mut peer = SilentPeer::new(b"GET large\n");
-    peer.room = 1000;
-    let start = Instant::now();
-    // Bytes leave the stream slowly: each time just before the session would give up.
-    for _ in 0..5 {
-        let looks = peer.looks;
-        let until = Instant::now() + timeout / 2;
-        while Instant::now() < until {
-            assert!(session.deadline() <= Instant::now() + timeout);
-            assert!(matches!(session.advance(&mut peer), Step::Wait(Interest::Write)));
-        }
-        // Asked for now and then, and not at each call.
-        assert!((1..=20).contains(&(peer.looks - looks)), "{} looks", peer.looks - looks);
-        peer.acknowledged += 10;
-    }
-    let stalled = Instant::now();
-    assert!(stalled - start > 2 * timeout);
-    while !matches!(session.advance(&mut peer), Step::Closed) {}
-    assert!(stalled.elapsed() >= timeout, "{:?}", stalled.elapsed());
+    assert!((0..50).any(|_| slow_client_is_served(&service, timeout)), "always held up");
 }
 
 #[test]

@@ -19,7 +19,7 @@
 //! - **Shared**: the queue, and the table of parked connections.
 //! - **A blocking call stops**: one worker. As many blocking calls as workers stop all. A call on a
 //!   file system that stalls keeps its worker until it returns; then its client gets `timeout`.
-//! - **One client can do to another**: with `request`, make it wait for one turn of a worker; with
+//! - **One client can do to another**: with `request`, make it wait for one turn of a worker, or for 4 MiB of a hash; with
 //!   `connection`, for its whole stay.
 //! - **Costs**: a hand-off, and so a context switch, whenever the workers have nothing else to do.
 //! - **Breaks**: when work is longer than the queue can hide; then it is back-pressure, by design.

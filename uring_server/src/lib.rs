@@ -29,7 +29,7 @@
 //!   memory stops every client of the ring while the disk is read, as in the event loop.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
 //!   at most; a session yields after its share; and what a client has sent and nobody reads yet moves out
-//!   of the shared buffers at once.
+//!   of the shared buffers at once. Its hashes delay the hashes of others, and no listing.
 //! - **Costs**: a thread, a ring, and 1 MiB of buffers for all. An idle client has an operation and no
 //!   buffer: the kernel takes one of the shared ones when bytes come for it. The loop takes the large buffer of an
 //!   upload back when nothing comes for two ticks. With many busy clients there is
@@ -57,8 +57,8 @@
 //! 4. **Order is ours to keep.** Operations of one socket complete in any order. There is one send at a time,
 //!    and our side is ended after the last one ([`Transport::finish`](file_service::Transport::finish) says
 //!    until then that it would block).
-//! 5. **Waiting has no timeout of its own.** A client that takes nothing of what is sent to it is found by
-//!    looking at the clock now and then, while there are any who wait to write.
+//! 5. **Waiting has no timeout of its own.** The loop looks at the deadlines of all sessions a few times a second. After a
+//!    pause of the process bytes may be in a socket whose completion has not been taken; such a client is judged with them.
 //!
 //! # What is not in the ring, and why
 //!

@@ -311,6 +311,7 @@ fn land(
 
 #[cfg(test)]
 mod tests {
+    use super::super::ScriptedTransport;
     use super::*;
 
     #[test]
@@ -326,5 +327,62 @@ mod tests {
             wait.pause();
         }
         assert!(start.elapsed() < LONGEST_PAUSE, "{:?}", start.elapsed());
+    }
+
+    /// A hash that a session has handed out, whose transfer timeout is `timeout`.
+    fn hash_handed_out(root: &std::path::Path, timeout: Duration) -> (Session, Job) {
+        std::fs::File::create(root.join("f")).unwrap().set_len(3 * HASH_SHARE).unwrap();
+        let store = crate::Store::open(root, true, false).unwrap();
+        let settings = crate::Settings { transfer_timeout: timeout, ..crate::Settings::default() };
+        let service = Service::new(store, settings);
+        let peer = ([127, 0, 0, 1], 1).into();
+        let mut session = Session::new(&service, peer, Arc::default());
+        let mut transport = ScriptedTransport { request: b"HASH f\n" };
+        let Step::Offload(job) = session.advance(&mut transport) else { panic!("no job") };
+        (session, job)
+    }
+
+    fn advance(session: &mut Session) -> Step {
+        session.advance(&mut ScriptedTransport { request: b"" })
+    }
+
+    #[test]
+    fn job_that_waits_for_thread_is_not_stalled() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut session, _job) = hash_handed_out(root.path(), Duration::from_nanos(1));
+        for _ in 0..3 {
+            assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)));
+        }
+        assert!(session.requests() == 1 && session.deadline() > Instant::now() - LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn stalled_job_ends_in_timeout() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut session, job) = hash_handed_out(root.path(), Duration::from_nanos(1));
+        job.clock.record_progress();
+        assert!(matches!(advance(&mut session), Step::Closed));
+        // The outcome of the job comes too late.
+        session.resume(job.run());
+        assert!(matches!(advance(&mut session), Step::Closed));
+    }
+
+    #[test]
+    fn each_share_is_job_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut session, mut job) = hash_handed_out(root.path(), Duration::from_secs(60));
+        let mut shares = 1;
+        loop {
+            assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)));
+            session.resume(job.run());
+            match advance(&mut session) {
+                Step::Yield => {}
+                // It has read again, since more may have arrived while a job was out.
+                step => break assert!(matches!(step, Step::Closed), "{step:?}"),
+            }
+            let Step::Offload(next) = advance(&mut session) else { panic!("no job") };
+            (job, shares) = (next, shares + 1);
+        }
+        assert_eq!(shares, 4); // the last one finds the end
     }
 }
