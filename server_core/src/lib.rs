@@ -10,7 +10,7 @@
 //! | `listen` | listening sockets, and what accepted sockets inherit from them |
 //! | `acceptor` | accepts, refuses, backs off; never waits |
 //! | `incoming` | the iterator over the acceptor, for a loop with nothing else to wait for |
-//! | `handle` | a connection as the watchdog and the shutdown see it: its deadline is here |
+//! | `handle` | a connection as the shutdown sees it: a copy of its deadline is here |
 //! | `limit` | the limit on connections, and the registry of those that are alive |
 //! | `shutdown` | the signals, the drain timeout, the watchdog |
 //! | `start` | what the system refuses to start, as an error of `run` |

@@ -116,13 +116,12 @@ impl Watchdog {
         loop {
             let cut_off = self.registry.cut_off();
             let timeout = timeout_until(cut_off);
-            let mut fds = [
-                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-                // No flags: only its end is reported, which may be another process's doing.
-                PollFd::new(&self.listener, PollFlags::empty()),
-            ];
-            let watched = if cut_off.is_none() { 2 } else { 1 };
-            let _ = poll(&mut fds[..watched], timeout.as_ref());
+            // Only the end of the listening socket is reported, as a hang-up: another process may have ended it.
+            let listener = PollFd::new(&self.listener, PollFlags::empty());
+            let signals = PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN);
+            let mut fds = [signals, listener];
+            let watched = if cut_off.is_none() { &mut fds[..] } else { &mut fds[..1] };
+            let _ = poll(watched, timeout.as_ref());
             if !fds[1].revents().is_empty() {
                 self.registry.begin_shutdown(self.service.settings().drain_timeout);
             }
