@@ -591,6 +591,7 @@ fn shares(input: Vec<u8>) -> Vec<usize> {
 fn session_yields_after_its_share() {
     let requests = "GET small\n".repeat(1000);
     assert!(shares(requests.into()).len() > 1000 / 64);
+    assert!(shares("PUT file 1\nx".repeat(100).into()).len() >= 100, "an upload is a share");
     let mut upload = b"PUT file 8388608\n".to_vec();
     upload.resize(upload.len() + (8 << 20), b'x');
     let shares = shares(upload);

@@ -32,6 +32,21 @@ struct Client {
     session: Option<Box<Session>>,
     connection: Connection,
     waits: Waits,
+    /// The turn of the loop in which its session was last advanced, and how many requests it had made before.
+    turn: u64,
+    requests: u64,
+}
+
+impl Client {
+    /// Whether its session may be advanced for a completion in this turn of the loop. Many completions may have come for
+    /// it, and each would have a share of its own. So only those of one request are taken at once.
+    fn takes_turn(&mut self, turn: u64) -> bool {
+        let requests = self.session.as_ref().map_or(0, |session| session.requests());
+        if self.turn != turn {
+            (self.turn, self.requests) = (turn, requests);
+        }
+        self.requests == requests
+    }
 }
 
 /// Whether bytes that have arrived can be read, or the end of the stream.
@@ -85,7 +100,8 @@ pub(crate) struct Server {
     yielded: Vec<Key>,
     /// When deadlines are looked at next.
     next_tick: Instant,
-    /// When the completions of this turn were taken.
+    /// How often completions were taken, and when this was done last.
+    turn: u64,
     now: Instant,
     accepting: bool,
     /// No client is accepted before this moment.
@@ -110,6 +126,7 @@ impl Server {
             pending: Vec::new(),
             yielded: Vec::new(),
             next_tick: Instant::now(),
+            turn: 0,
             now: Instant::now(),
             accepting: false,
             pause: None,
@@ -139,6 +156,7 @@ impl Server {
             // The model: hand all pending operations to the kernel, and wait until one has been done.
             self.submit_pending()?;
             self.ring.turn(self.wait_timeout(refused))?;
+            self.turn += 1;
             self.now = Instant::now();
             let completions = self.ring.take();
             for completion in &completions {
@@ -226,7 +244,14 @@ impl Server {
                 let session = Some(Box::new(connection.session(&self.service)));
                 let wire = Wire::new(connection.socket().as_raw_fd());
                 let waits = Waits::ForItsTurn;
-                let key = self.clients.insert(Client { wire, session, connection, waits });
+                let key = self.clients.insert(Client {
+                    wire,
+                    session,
+                    connection,
+                    waits,
+                    turn: 0,
+                    requests: 0,
+                });
                 self.serve(key, None);
             }
             Accepted::Pause(until) => self.pause = Some(until),
@@ -244,7 +269,7 @@ impl Server {
         client.wire.received(completion.result(), more, &mut self.pool);
         match client.waits {
             Waits::ToRead if client.wire.is_readable() || arrival.is_some() => {
-                return self.serve(key, arrival);
+                return self.serve_in_turn(key, arrival);
             }
             Waits::ToRead => self.pending.push(key), // no buffer was free, or this was the end of a stream
             Waits::ForTheKernel => {
@@ -266,11 +291,26 @@ impl Server {
     fn written(&mut self, key: Key, ready: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
         match client.waits {
-            Waits::ToWrite if ready => self.serve(key, None),
+            Waits::ToWrite if ready => self.serve_in_turn(key, None),
             Waits::ForTheKernel => self.remove_if_done(key),
             _ if client.wire.has_pending() => self.pending.push(key), // what is left of it
             _ => {}
         }
+    }
+
+    /// Advances the session of a client, or queues the client if it has had its share in this turn of the loop.
+    fn serve_in_turn(&mut self, key: Key, arrival: Option<Arrival>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if client.takes_turn(self.turn) {
+            return self.serve(key, arrival);
+        }
+        if let Some(arrival) = arrival {
+            client.wire.keep(self.ring.bytes(arrival));
+        }
+        client.waits = Waits::ForItsTurn;
+        self.yielded.push(key);
+        self.pending.push(key);
+        self.release(arrival);
     }
 
     /// Advances the session of a client, with what has just arrived for it.
@@ -378,7 +418,7 @@ impl Server {
             match outcome {
                 Some(outcome) => {
                     session.resume(outcome);
-                    self.serve(key, None);
+                    self.serve_in_turn(key, None);
                 }
                 None => self.end_session(key),
             }

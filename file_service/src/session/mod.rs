@@ -57,7 +57,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How many bytes one call of [`Session::advance`] may move before it yields.
 const BYTES_PER_ADVANCE: u64 = 8 << 20;
 
-/// How many requests one call of [`Session::advance`] may answer before it yields.
+/// How many requests one call of [`Session::advance`] may answer before it yields; an upload is the last.
 const REQUESTS_PER_ADVANCE: u32 = 64;
 
 /// How often the client's progress with a reply is looked at within the transfer timeout. The look that sees the last
@@ -236,12 +236,6 @@ struct Budget {
     requests: u32,
 }
 
-impl Budget {
-    fn is_spent(&self) -> bool {
-        self.bytes == 0 || self.requests == 0
-    }
-}
-
 impl Session {
     /// A session at its beginning. `peer` is for the log; `shutdown` is shared with the code that stops the
     /// server.
@@ -348,7 +342,7 @@ impl Session {
             };
             match flow {
                 Break(step) => break step,
-                Continue(()) if budget.is_spent() => break Step::Yield,
+                Continue(()) if budget.bytes == 0 => break Step::Yield,
                 Continue(()) => {}
             }
         };
@@ -370,6 +364,9 @@ impl Session {
             return Continue(());
         }
         if !self.input.is_empty() {
+            if budget.requests == 0 {
+                return Break(Step::Yield);
+            }
             if !self.shutdown.begin_answer() {
                 self.close(transport);
                 return Continue(());

@@ -35,6 +35,10 @@ pub(super) fn pipelined_listings_starve_nobody(subject: &Subject) {
     each_client_gets_its_turn(subject, "LIST directory\n");
 }
 
+pub(super) fn pipelined_uploads_starve_nobody(subject: &Subject) {
+    each_client_gets_its_turn(subject, "PUT uploaded 1\nx");
+}
+
 /// Between a request and its turn each of the others has two shares at most: the rest of one that it has begun, and one that
 /// was queued before; and a third before a new connection is accepted. This process and the server may be held up at some of
 /// the requests, but not at most of them.
@@ -65,10 +69,12 @@ fn probe_among_floods(server: &Server, request: &str) -> [Vec<f64>; 2] {
     let requests = request.repeat(500);
     thread::scope(|scope| {
         let end = OnDrop(|| server.kill());
+        let mut floods = Vec::new();
         for _ in 0..FLOODS {
             let (begun, has_begun) = mpsc::channel();
             let mut flood = server.connect();
             let (mut sender, requests) = (flood.sender(), &requests);
+            floods.push(flood.sender());
             scope.spawn(move || while sender.try_send(requests).is_ok() {});
             scope.spawn(move || {
                 flood.reply();
@@ -89,6 +95,8 @@ fn probe_among_floods(server: &Server, request: &str) -> [Vec<f64>; 2] {
         server.signal(Signal::TERM);
         assert_eq!(server.wait_exit(), Exit::Code(0));
         drop(end);
+        // A sender whose window was closed would learn of the end by its next probe of the window.
+        floods.iter_mut().for_each(Conn::finish);
         [kept, fresh]
     })
 }

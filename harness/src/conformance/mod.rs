@@ -420,6 +420,8 @@ catalogue! { $
         pipelined_files_starve_nobody: Clients(9),
         /// The same with listings, which a server may hand to other threads.
         pipelined_listings_starve_nobody: Clients(9),
+        /// The same with small uploads.
+        pipelined_uploads_starve_nobody: Clients(9),
     }
     busy {
         /// HTTP: 503 with `Retry-After`, whole and without a reset, whatever follows the first line.
