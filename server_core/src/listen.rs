@@ -91,7 +91,7 @@ pub(crate) fn set_inherited_options(socket: impl AsFd, service: &Service) -> io:
     // A blocking call returns that often, and its driver looks at the session's deadline: for a call that writes,
     // often enough to see in time that the client takes nothing. Non-blocking sockets ignore it.
     let settings = service.settings();
-    let send = (settings.transfer_timeout / 40).max(Duration::from_millis(1));
+    let send = (settings.transfer_timeout / 100).max(Duration::from_millis(1));
     sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(settings.least_timeout()))?;
     sockopt::set_socket_timeout(&socket, Timeout::Send, Some(send))?;
     socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_MAX)?;

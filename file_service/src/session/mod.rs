@@ -61,9 +61,9 @@ const BYTES_PER_ADVANCE: u64 = 8 << 20;
 const REQUESTS_PER_ADVANCE: u32 = 64;
 
 /// How often the client's progress with a reply is looked at within the transfer timeout. The look that sees the last
-/// progress may be late by this part of the timeout, and a driver that looks at deadlines as often is late twice: with
+/// progress may be late by this part of the timeout, and a driver that looks at deadlines in ticks is late twice: with
 /// this look, and at the end. So a stalled client is cut within 1.2 times the timeout.
-const LOOKS: u32 = 40;
+const LOOKS: u32 = 100;
 
 /// What a session needs before it can go on.
 #[derive(Debug)]

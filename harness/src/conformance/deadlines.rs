@@ -221,7 +221,8 @@ pub(super) fn slow_reader_with_progress_is_served(subject: &Subject) {
                 }
             }
             let held = is_held(&server, &conn);
-            assert!(held || longest + GRAIN * 4 >= timeout, "cut, with pauses of {longest:?}");
+            // An acknowledgement may be delayed by 0.2 s.
+            assert!(held || longest >= timeout * 3 / 4, "cut, with pauses of {longest:?}");
             held
         };
         // Where this process or the server was held up, the deadline may have fallen rightly.
