@@ -8,7 +8,9 @@
 //! - **Shared**: all memory, and the worker.
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
 //!   listings and fsync go to helper threads ([`Step::Offload`]).
-//! - **One client can do to another**: nothing by being slow; a session yields after its share.
+//! - **One client can do to another**: nothing by being slow. A session that has had its share waits until its
+//!   worker has looked at epoll, and goes behind all clients that are ready then. A client stays with the worker
+//!   that its descriptor's number chose, so it may wait for its turn while another worker rests.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
 //! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code
@@ -149,7 +151,7 @@ fn start_scheduler(options: &Options) -> io::Result<()> {
 }
 
 thread_local! {
-    /// The number of the worker whose thread this is.
+    /// The number of the worker whose thread this is. (Any will do on the scheduler's timer thread, which has no clients.)
     static WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
