@@ -9,8 +9,10 @@
 //! - **A blocking call stops**: the worker, and every coroutine that waits for it. So hashing, large
 //!   listings and fsync go to helper threads ([`Step::Offload`]). A call that a file system never answers keeps its
 //!   helper, and its client gets `timeout`; with all eight of a kind kept, further work of that kind waits.
-//! - **One client can do to another**: nothing by being slow; a session yields after its share. Its hashes delay the
-//!   hashes of others, and no listing.
+//! - **One client can do to another**: nothing by being slow. A session that has had its share waits until its
+//!   worker has looked at epoll, and goes behind all clients that are ready then. A client stays with the worker
+//!   that its descriptor's number chose, so it may wait for its turn while another worker rests. Its hashes
+//!   delay the hashes of others, and no listing.
 //! - **Costs**: a stack (the touched pages of it) per idle client, two system calls for epoll per
 //!   connection, and next to nothing per switch.
 //! - **Breaks**: at the number of memory mappings (two per stack, `vm.max_map_count`), and wherever code
@@ -154,7 +156,7 @@ fn start_scheduler(options: &Options) -> io::Result<()> {
 }
 
 thread_local! {
-    /// The number of the worker whose thread this is.
+    /// The number of the worker whose thread this is. (Any will do on the scheduler's timer thread, which has no clients.)
     static WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
