@@ -455,6 +455,22 @@ fn slow_client_is_served(service: &Service, timeout: Duration) -> bool {
     true
 }
 
+/// Bytes that arrive while a job is out may be announced when nobody waits for them.
+#[test]
+fn bytes_during_job_are_read() {
+    let root = root();
+    let service = service(root.path());
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut peer = SilentPeer::new(b"HASH large\n");
+    let Step::Offload(job) = session.advance(&mut peer) else {
+        panic!("a large file is hashed by a job")
+    };
+    peer.input = b"GET small 0 1\n";
+    session.resume(job.run());
+    while !matches!(session.advance(&mut peer), Step::Idle) {}
+    assert_eq!(peer.output.iter().filter(|&&byte| byte == b'O').count(), 2, "{:?}", peer.output);
+}
+
 #[test]
 fn acknowledged_bytes_are_progress() {
     let root = root();

@@ -244,8 +244,6 @@ impl Session {
             self.fail(failure);
             return Continue(());
         }
-        // An edge of readiness that comes meanwhile is not announced again.
-        self.socket_drained = false;
         Break(Step::Wait(Interest::Job))
     }
 

@@ -259,7 +259,6 @@ impl Session {
         let now = Instant::now();
         let share = self.service.room().take(queued.size.bytes as u64, Some(&queued.place));
         if share.is_none() && peer != Peer::Gone && now < self.deadline {
-            self.socket_drained = false; // what arrives meanwhile will not be announced again
             self.next_look = now + QUEUE_LOOK;
             return Break(Step::Wait(Interest::Job));
         }

@@ -71,8 +71,8 @@ pub enum Step {
     /// The transport would block, or a job is out or must wait: call again when this has come, or at the
     /// [`deadline`](Session::deadline).
     Wait(Interest),
-    /// Every request that came is answered, and nothing more had arrived at the last read: the connection may be
-    /// parked until the client sends again, or until the [`deadline`](Session::deadline). To call again at once is
+    /// Every request that came is answered, and nothing more had arrived at the last read of this call: the connection
+    /// may be parked until the client sends again, or until the [`deadline`](Session::deadline). To call again at once is
     /// right too: it looks whether the client has. A caller that waits for an *edge* of readiness must do so if the
     /// client's end of stream has been seen.
     Idle,
@@ -123,7 +123,8 @@ pub struct Session {
     peer: SocketAddr,
     shutdown: Arc<ShutdownState>,
     input: InputBuffer,
-    /// The last read did not fill its buffer, so at that moment nothing more had arrived.
+    /// The last read of this call of [`Session::advance`] did not fill its buffer, so at that moment nothing more had
+    /// arrived.
     socket_drained: bool,
     /// The deadline is that of a request line or header that has begun.
     in_header: bool,
@@ -346,6 +347,8 @@ impl Session {
                 Continue(()) => {}
             }
         };
+        // Bytes that arrive before the next call may be announced while nobody waits for them.
+        self.socket_drained = false;
         if let Some(trace) = &mut self.trace {
             trace.end_slice(matches!(step, Step::Closed));
         }
@@ -381,7 +384,6 @@ impl Session {
             self.shutdown.end_answer();
         }
         if self.input.is_empty() && self.socket_drained {
-            self.socket_drained = false;
             return Break(Step::Idle);
         }
         let begun = !self.input.is_empty();
@@ -564,8 +566,6 @@ impl Session {
 
     /// Waits for bytes, of which none are there. So past the deadline the client has not sent in time.
     fn wait_to_read(&mut self) -> ControlFlow<Step> {
-        // Whatever arrives during the wait ends it too, and will not be announced again.
-        self.socket_drained = false;
         if Instant::now() < self.deadline {
             return Break(Step::Wait(Interest::Read));
         }
@@ -594,7 +594,6 @@ impl Session {
 
     /// Waits for room to write, while the client acknowledges bytes now and then.
     fn wait_to_write(&mut self, transport: &mut impl Transport) -> ControlFlow<Step> {
-        self.socket_drained = false;
         if self.look_at_progress(transport) {
             return Break(Step::Wait(Interest::Write));
         }
