@@ -99,7 +99,7 @@ impl ListWork {
         let (size, mut share) = match self.room.take() {
             Some(room) => room,
             None => match store.list_within(SMALL, path, directory, proceed)? {
-                Listed::Whole(listing) => return Ok(self.ready(service, listing, None)),
+                Listed::Whole(listing) => return self.ready(service, listing, None, proceed),
                 Listed::Larger(size) => match service.room().take(size.bytes as u64, None) {
                     Some(share) => (size, share),
                     None => {
@@ -112,10 +112,16 @@ impl ListWork {
         };
         let listing = store.list_larger(size, path, directory, proceed)?;
         share.resize(listing.size() as u64);
-        Ok(self.ready(service, listing, Some(share)))
+        self.ready(service, listing, Some(share), proceed)
     }
 
-    fn ready(self, service: &Service, mut listing: Listing, room: Option<Share>) -> ListOutcome {
+    fn ready(
+        self,
+        service: &Service,
+        mut listing: Listing,
+        room: Option<Share>,
+        proceed: impl Fn() -> Result<(), Failure>,
+    ) -> Result<ListOutcome, Failure> {
         if let Form::Page { view, .. } = self.form {
             http::sort(&mut listing, view);
         }
@@ -124,8 +130,9 @@ impl ListWork {
             Pieces { path, form, listing, next: 0, part: Vec::new(), taken: 0, _room: room };
         let mut first = Vec::new();
         let has_more = pieces.fill(service, &mut first);
-        let length = first.len() as u64 + pieces.length(service);
-        ListOutcome::Ready(Document { length, first, rest: has_more.then(|| Box::new(pieces)) })
+        let length = first.len() as u64 + pieces.length(service, proceed)?;
+        let rest = has_more.then(|| Box::new(pieces));
+        Ok(ListOutcome::Ready(Document { length, first, rest }))
     }
 }
 
@@ -151,8 +158,12 @@ impl Pieces {
         }
     }
 
-    /// The length of all pieces that follow, in bytes.
-    fn length(&self, service: &Service) -> u64 {
+    /// The length of all pieces that follow, in bytes. Calls `proceed` for each entry.
+    fn length(
+        &self,
+        service: &Service,
+        proceed: impl Fn() -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
         let writer = Writer::new(&self.path, &self.form, service);
         let mut length = (self.part.len() - self.taken) as u64;
         let mut part = Vec::new();
@@ -161,8 +172,9 @@ impl Pieces {
             length += part.len() as u64;
             part.clear();
             next += 1;
+            proceed()?;
         }
-        length
+        Ok(length)
     }
 }
 
@@ -329,7 +341,8 @@ mod tests {
         }
         let directory = std::fs::File::open("/").unwrap().into();
         let work = ListWork::new(path, directory, form);
-        let ListOutcome::Ready(document) = work.ready(service, listing.clone(), None) else {
+        let ready = work.ready(service, listing.clone(), None, || Ok(()));
+        let Ok(ListOutcome::Ready(document)) = ready else {
             panic!("it need not wait");
         };
         assert_eq!(document.length, whole.len() as u64);
