@@ -61,8 +61,8 @@ fn narrow_clients(server: &Server, count: usize, request: &[u8]) -> Vec<Conn> {
 
 pub(super) fn an_unread_listing_costs_a_snapshot(subject: &Subject) {
     let server = subject.start(&[]);
-    // A snapshot of 1.3 MB, a page of 7 MB.
-    let names = directory(server.root(), 10_000, 100);
+    // A snapshot of 0.5 MB, a page of 2.6 MB.
+    let names = directory(server.root(), 4_000, 100);
     let options = b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n";
     let mut clients = narrow_clients(&server, subject.at_once(8), options);
     clients.iter_mut().for_each(|conn| while conn.line() != b"\r" {});
@@ -71,7 +71,7 @@ pub(super) fn an_unread_listing_costs_a_snapshot(subject: &Subject) {
         conn.send(http_get("/d"));
         assert_eq!(conn.line(), b"HTTP/1.1 200 OK\r");
     }
-    memory_falls_to(clients.len() as u64 * 2 * MIB + SLACK, before, &server);
+    memory_falls_to(clients.len() as u64 * MIB + SLACK, before, &server);
     for conn in &mut clients {
         conn.widen();
         has_names(conn, &names);
@@ -126,13 +126,13 @@ pub(super) fn an_upload_that_stops_holds_no_buffer(subject: &Subject) {
 
 /// With this room and this directory, four snapshots have room, and a fifth has none. A page is so large that no socket
 /// takes all of it.
-const ROOM: [&str; 2] = ["--listing-room", "8MiB"];
+const ROOM: [&str; 2] = ["--listing-room", "2MiB"];
 const HOLDERS: usize = 4;
 
 fn large_directory() -> (Arc<Root>, Vec<String>) {
     let root = Arc::new(Root::new());
     root.write("small/file", "");
-    let names = directory(&root, 8_000, 200);
+    let names = directory(&root, 2_000, 200);
     (root, names)
 }
 

@@ -335,8 +335,8 @@ pub(super) fn slow_work_that_goes_on_is_finished(subject: &Subject) {
 fn is_finished_slowly(subject: &Subject, call: Call, request: &str) -> bool {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let server = started(subject, &["--transfer-timeout", "1"]);
-    server.files.write("larger", noise(1 << 20));
-    (0..8).for_each(|number| server.files.write(&format!("f{number}"), "small"));
+    server.files.write("larger", noise(768 << 10));
+    (0..4).for_each(|number| server.files.write(&format!("f{number}"), "small"));
     let expected = server.ask(request).ok();
     let mut conn = server.connect();
     let (begin, mut last, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
