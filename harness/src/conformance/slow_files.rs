@@ -251,8 +251,8 @@ pub(super) fn large_landing_stalls_no_other_client(subject: &Subject) {
 /// How long work may stall in these cases, as an option.
 const STALL: [&str; 2] = ["--transfer-timeout", "0.5"];
 
-/// Longer than that, in which a session that can answer has done so.
-const LONG: Duration = Duration::from_millis(1500);
+/// Longer than that.
+const LONG: Duration = Duration::from_millis(800);
 
 /// Waits until calls are held, and for as long as work may stall: past the reply, where the server replies meanwhile.
 #[track_caller]
