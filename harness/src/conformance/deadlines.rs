@@ -273,7 +273,7 @@ pub(super) fn pause_of_server_refuses_no_request(subject: &Subject) {
                 let got = conn.bytes(reply.len());
                 assert!(got == reply.as_bytes(), "{first:?} {rest:?}: {}", show(&got));
             }
-            // No deadline begins anew.
+            // No deadline has moved.
             goes_on.elapsed() < timeout / 2
         };
         assert!((0..ATTEMPTS).any(|_| is_right()), "too late, {ATTEMPTS} times");
