@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Holds one conversation from beginning to end over a blocking socket.
 ///
@@ -120,11 +120,21 @@ impl Transport for BlockingSocket<'_> {
     }
 }
 
+/// Into how many waits the time until a deadline is divided.
+const PARTS: u32 = 16;
+
 /// Waits until `socket` is ready; returns whether it is before `deadline`.
 fn wait(socket: &impl AsFd, interest: Interest, deadline: Instant) -> io::Result<bool> {
+    // When a stopped process goes on, the kernel resumes ppoll(2) with the time that was left before the stop. So each
+    // wait is short compared with the whole.
+    let whole = deadline.saturating_duration_since(Instant::now());
+    let part = (whole / PARTS).clamp(Duration::from_millis(1), Duration::from_secs(1));
     loop {
-        match is_ready(socket, interest, timeout_until(deadline).as_ref()) {
+        let now = Instant::now();
+        let until = deadline.min(now + part);
+        match is_ready(socket, interest, timeout_until(until).as_ref()) {
             Err(Errno::INTR) => {}
+            Ok(false) if now < deadline => {}
             outcome => return Ok(outcome?),
         }
     }

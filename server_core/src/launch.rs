@@ -277,9 +277,15 @@ fn prepare<E: Endpoint<O>, O>(
         },
         trace.transpose()?,
     );
-    let cannot_listen = |error| {
+    let cannot_listen = |error: io::Error| {
         let what = format!("cannot listen on {}", options.addr.escape_debug());
-        Unusable(what, error)
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; stop the other server, or pass --addr HOST:0 for a free port"
+            }
+            _ => "",
+        };
+        Unusable(what, io::Error::new(error.kind(), format!("{error}{hint}")))
     };
     let endpoint = E::open(&options.addr, &service, own).map_err(cannot_listen)?;
     let addr = endpoint.local_addr().map_err(cannot_listen)?;

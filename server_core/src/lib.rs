@@ -15,6 +15,8 @@
 //! | `shutdown` | the signals, the drain timeout, the watchdog |
 //! | `start` | what the system refuses to start, as an error of `run` |
 //! | `blocking` | the driver of the blocking models, one short loop |
+//! | `socket` | a TCP socket as a transport |
+//! | `memory` | how freed memory goes back to the system |
 //! | `slab`, `waker`, `helpers`, `timeout` | for event loops: clients by key, a wake-up, threads for slow file work |
 //!
 //! A server is these few lines, and its model is the one in the loop:

@@ -3,7 +3,7 @@
 //! The disk of a log may be full, and the reader of a pipe may be gone or slow. A line that cannot be written at once
 //! is lost and counted. The next line that can be written comes after one with the count. Each process counts its own.
 //!
-//! **At once.** A pipe or a terminal holds its writers up while its reader does not read. `O_NONBLOCK` would prevent
+//! **At once.** A write to a pipe or a terminal waits while nobody reads from it. `O_NONBLOCK` would prevent
 //! that, but it belongs to the open file description, which the server shares with the program that started it. So
 //! [`start`] opens the same pipe or terminal again, with a description of the server's own. That fails for a socket,
 //! and for the pipe of another user. There poll(2) is asked before each line: Linux reports `POLLOUT` for a pipe that
@@ -31,14 +31,14 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 const PIPE_BUF: usize = 4096;
 
 /// How long [`print`] waits for a reader of standard output.
-const PATIENCE: Duration = Duration::from_secs(1);
+const STDOUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 static LOG: Mutex<Log> = Mutex::new(Log { lost: 0, pid: 0, torn: false });
 
 /// Whether a write to standard error may wait, so that poll(2) is to be asked before.
 static MAY_WAIT: AtomicBool = AtomicBool::new(true);
 
-/// Begins the log, down to the level that `verbose` times `-v` select.
+/// Starts the log at the level that `-v`, given `verbose` times, selects.
 pub(crate) fn start(verbose: u8) {
     let level = match verbose {
         0 => LevelFilter::WARN,
@@ -84,7 +84,7 @@ pub(crate) fn end() {
 /// left out.
 pub fn print(text: &str) {
     let stdout = io::stdout();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + STDOUT_TIMEOUT;
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];

@@ -293,7 +293,13 @@ impl Shared {
             }
             match (&self.file).write(&bytes) {
                 Ok(n) if n == bytes.len() => break Ok(()),
-                Ok(_) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    let error = format!(
+                        "only {n} of {} bytes were written; is the disk full?",
+                        bytes.len()
+                    );
+                    break Err(io::Error::new(io::ErrorKind::WriteZero, error));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }

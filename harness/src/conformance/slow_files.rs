@@ -251,8 +251,8 @@ pub(super) fn large_landing_stalls_no_other_client(subject: &Subject) {
 /// How long work may stall in these cases, as an option.
 const STALL: [&str; 2] = ["--transfer-timeout", "0.5"];
 
-/// Longer than that, in which a session that can answer has done so.
-const LONG: Duration = Duration::from_millis(1500);
+/// Longer than that.
+const LONG: Duration = Duration::from_millis(800);
 
 /// Waits until calls are held, and for as long as work may stall: past the reply, where the server replies meanwhile.
 #[track_caller]
@@ -335,8 +335,8 @@ pub(super) fn slow_work_that_goes_on_is_finished(subject: &Subject) {
 fn is_finished_slowly(subject: &Subject, call: Call, request: &str) -> bool {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let server = started(subject, &["--transfer-timeout", "1"]);
-    server.files.write("larger", noise(1 << 20));
-    (0..8).for_each(|number| server.files.write(&format!("f{number}"), "small"));
+    server.files.write("larger", noise(768 << 10));
+    (0..4).for_each(|number| server.files.write(&format!("f{number}"), "small"));
     let expected = match server.ask(request) {
         Reply::Err { code, .. } if code == "timeout" => return false,
         reply => reply.ok(),
