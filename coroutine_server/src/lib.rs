@@ -40,10 +40,9 @@
 
 mod processes;
 
-use file_service::{Interest, Job, Model, Outcome, Service, Session, Step};
+use file_service::{Job, Model, Outcome, Service, Session, Step};
 use may::coroutine::{self, Builder, JoinHandle};
 use may::io::{CoIo, WaitIo, WaitIoWaker};
-use may::sync::mpsc;
 use server_core::{
     Connection, ConnectionHandle, Helpers, Incoming, Key, Slab, Socket, deadline_tick,
     start_library,
@@ -51,7 +50,7 @@ use server_core::{
 use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{self, Receiver, RecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -184,23 +183,22 @@ fn serve(
     let mut hung_up = false;
     let mut outcome = None;
     loop {
+        if resume(&mut session, &mut outcome).is_err() {
+            return; // the job panicked, which costs this client alone
+        }
         match session.advance(&mut transport) {
             // The end of stream may have come together with the last bytes: there is no second edge.
             Step::Idle if hung_up => {}
-            Step::Wait(Interest::Job) => match wait_for_job(&mut outcome, &mut session) {
-                Ok(()) => {}
-                Err(_) => return, // it panicked, which costs this client alone
-            },
             Step::Idle | Step::Wait(_) => hung_up |= wait(&io, &session),
             Step::Yield => yield_to_all(),
-            Step::Offload(job) => outcome = Some(run_blocking(job, helpers)),
+            Step::Offload(job) => outcome = Some(run_blocking(job, helpers, io.waker())),
             Step::Closed => return,
         }
     }
 }
 
-/// Yields the worker to other coroutines until an edge of readiness comes or the deadline passes. Returns whether the
-/// peer has hung up.
+/// Yields the worker to other coroutines until an edge of readiness or an outcome comes, or the deadline passes. Returns
+/// whether the peer has hung up.
 fn wait(io: &CoIo<Arc<ConnectionHandle>>, session: &Session) -> bool {
     let handle = io.inner();
     handle.begin_wait(session.deadline());
@@ -222,33 +220,27 @@ fn yield_to_all() {
     }
 }
 
-/// Has a helper thread run the job; meanwhile the worker runs other coroutines.
-fn run_blocking(job: Job, helpers: &Helpers) -> mpsc::Receiver<Outcome> {
+/// Has a helper thread run the job, and then wake the coroutine from its [`wait`].
+///
+/// The channels of `may` would not do: their `recv_timeout` has no end below a millisecond, and for other times that are
+/// not whole milliseconds it mostly waits twice as long.
+fn run_blocking(job: Job, helpers: &Helpers, waker: WaitIoWaker) -> Receiver<Option<Outcome>> {
     let (sender, receiver) = mpsc::channel();
     helpers.run(job, move |outcome| {
-        // Without an outcome the sender is dropped. A coroutine that has ended wants none.
-        let _ = outcome.map(|outcome| sender.send(outcome));
+        let _ = sender.send(outcome); // a coroutine that has ended wants none
+        waker.wakeup();
     });
     receiver
 }
 
-/// Waits for the outcome of the job that is out, if one is, which resumes the session, or until the session's deadline.
-fn wait_for_job(
-    outcome: &mut Option<mpsc::Receiver<Outcome>>,
+/// Resumes the session if the job that is out has run. Fails if the job has panicked.
+fn resume(
     session: &mut Session,
-) -> Result<(), RecvTimeoutError> {
-    let timeout = session.deadline().saturating_duration_since(Instant::now());
-    let Some(receiver) = outcome else {
-        coroutine::sleep(timeout);
-        return Ok(());
-    };
-    match receiver.recv_timeout(timeout) {
-        Ok(result) => {
-            *outcome = None;
-            session.resume(result);
-        }
-        Err(RecvTimeoutError::Timeout) => {}
-        Err(error) => return Err(error),
+    job: &mut Option<Receiver<Option<Outcome>>>,
+) -> Result<(), RecvError> {
+    if let Some(Ok(outcome)) = job.as_ref().map(Receiver::try_recv) {
+        *job = None;
+        session.resume(outcome.ok_or(RecvError)?);
     }
     Ok(())
 }

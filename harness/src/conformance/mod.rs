@@ -332,6 +332,8 @@ catalogue! { $
         large_landing_stalls_no_other_client: Fuse,
         /// A read, a listing or a flush that stalls for the transfer timeout: `timeout`, 408, closes; others are served.
         stalled_work_ends_in_timeout: Fuse,
+        /// No stall is noticed much later than the transfer timeout says.
+        stalled_work_ends_in_time: Fuse,
         /// An upload whose flush stalled takes no name afterwards, and leaves nothing.
         stalled_upload_is_not_stored: Fuse,
         /// Slow work that goes on is not cut, however long it takes in all.

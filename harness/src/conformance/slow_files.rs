@@ -304,6 +304,27 @@ pub(super) fn stalled_work_ends_in_timeout(subject: &Subject) {
     }
 }
 
+pub(super) fn stalled_work_ends_in_time(subject: &Subject) {
+    if !subject.has_helpers() {
+        return eprintln!("SKIPPED: the answer waits for the call");
+    }
+    let timeout = Duration::from_millis(500);
+    let in_time = || {
+        let server = started(subject, &STALL);
+        server.files.hold(Call::READ);
+        let mut conn = server.connect();
+        conn.send("HASH large\n");
+        wait::eventually("a call is held", || server.files.held() > 0);
+        let begin = Instant::now();
+        wait::eventually("it is answered", || !conn.is_quiet_for(Duration::from_millis(5)));
+        let elapsed = begin.elapsed();
+        server.files.release();
+        assert_eq!(conn.reply().code(), "timeout");
+        elapsed < timeout.mul_f32(1.5)
+    };
+    assert!((0..ATTEMPTS).any(|_| in_time()), "too late, {ATTEMPTS} times");
+}
+
 pub(super) fn stalled_upload_is_not_stored(subject: &Subject) {
     for way in [&["--sync"][..], &["--sync", "--no-tmpfile"]] {
         let server = started(subject, &[&STALL[..], way].concat());
