@@ -52,10 +52,13 @@ impl JobClock {
         JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
     }
 
-    /// Notes that the job begins, or goes on.
-    fn record_progress(&self) {
-        let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
-        self.0.last.store(micros.max(1), Ordering::Relaxed);
+    /// Notes that the job begins, or goes on. Returns how long it has made no progress.
+    fn record_progress(&self) -> Duration {
+        let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX).max(1);
+        match self.0.last.swap(micros, Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            last => Duration::from_micros(micros.saturating_sub(last)),
+        }
     }
 
     /// When the job counts as stalled, unless it makes progress before. While it waits for a thread: the next time
@@ -69,19 +72,18 @@ impl JobClock {
 
     /// Notes that the job goes on. Fails if it had made no progress for `timeout`: its session has given it up, or will.
     fn go_on(&self, timeout: Duration) -> Result<(), Failure> {
-        self.check(timeout)?;
-        self.record_progress();
-        Ok(())
+        if self.record_progress() < timeout { Ok(()) } else { Err(stalled(timeout)) }
     }
 
     /// Fails if the job has made no progress for `timeout`.
     fn check(&self, timeout: Duration) -> Result<(), Failure> {
-        if Instant::now() < self.deadline(timeout) {
-            return Ok(());
-        }
-        let detail = format!("no progress with a file for the transfer timeout ({timeout:?})");
-        Err(Failure { code: Code::Timeout, detail: Some(io::Error::other(detail)) })
+        if Instant::now() < self.deadline(timeout) { Ok(()) } else { Err(stalled(timeout)) }
     }
+}
+
+fn stalled(timeout: Duration) -> Failure {
+    let detail = format!("no progress with a file for the transfer timeout ({timeout:?})");
+    Failure { code: Code::Timeout, detail: Some(io::Error::other(detail)) }
 }
 
 #[derive(Debug)]
