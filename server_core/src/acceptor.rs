@@ -467,7 +467,7 @@ impl Connection {
         self.handle.session(service)
     }
 
-    /// The connection as the watchdog and the shutdown see it.
+    /// The connection as other threads and the shutdown see it.
     pub fn handle(&self) -> &Arc<ConnectionHandle> {
         &self.handle
     }
