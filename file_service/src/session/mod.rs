@@ -382,6 +382,11 @@ impl Session {
                 return Continue(());
             }
             self.shutdown.end_answer();
+            if self.shutdown.is_requested() {
+                // Requested just now, as if a request were under way, so nothing wakes the session.
+                self.close(transport);
+                return Continue(());
+            }
         }
         if self.input.is_empty() && self.socket_drained {
             return Break(Step::Idle);
