@@ -1,7 +1,6 @@
 //! The driver of the blocking models: one session over one blocking socket, on the calling thread.
 
 use crate::socket::Socket;
-use crate::timeout::timeout_until;
 use file_service::{Interest, Peer, Session, Step, Transport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -10,7 +9,10 @@ use std::fs::File;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The shortest part of a wait.
+const SHORTEST_POLL: Duration = Duration::from_millis(20);
 
 /// Holds one conversation from beginning to end over a blocking socket.
 ///
@@ -121,9 +123,15 @@ impl Transport for BlockingSocket<'_> {
 }
 
 /// Waits until `socket` is ready; returns whether it is before `deadline`.
+///
+/// After a pause of the process (SIGSTOP) the kernel goes on with the rest of a poll as if no time had passed. So each
+/// lasts for a part of what is left.
 fn wait(socket: &impl AsFd, interest: Interest, deadline: Instant) -> io::Result<bool> {
     loop {
-        match is_ready(socket, interest, timeout_until(deadline).as_ref()) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let part = (left / 4).max(SHORTEST_POLL).min(left);
+        match is_ready(socket, interest, Timespec::try_from(part).ok().as_ref()) {
+            Ok(false) if !left.is_zero() => {}
             Err(Errno::INTR) => {}
             outcome => return Ok(outcome?),
         }
