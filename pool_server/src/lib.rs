@@ -18,7 +18,7 @@
 //! - **Unit of concurrency**: a request on one of a fixed number of threads.
 //! - **Shared**: the queue, and the table of parked connections.
 //! - **A blocking call stops**: one worker. As many blocking calls as workers stop all. A call on a
-//!   file system that stalls keeps its worker until it returns; then its client gets `timeout`.
+//!   file system that stalls keeps its worker until it returns.
 //! - **One client can do to another**: with `request`, make it wait for a turn of each client that is
 //!   queued before it; a session that has had its share, or whose file work was run (4 MiB of a hash), goes to the end. Clients that
 //!   have ended their side keep two workers at most. With `connection`, for its whole stay.

@@ -28,7 +28,7 @@
 //!   the session itself reads, since it must measure the file between the read and the send: then a piece that is not in
 //!   memory stops every client of the ring while the disk is read, as in the event loop.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
-//!   at most; a session has one turn in a turn of the loop, which ends with its share; and what a client has sent
+//!   at most; a session has two turns in a turn of the loop at most, each of which ends with its share; and what a client has sent
 //!   and nobody reads yet moves out of the shared buffers at once. Its hashes delay the hashes of others, and no listing.
 //! - **Costs**: a thread, a ring, and 1 MiB of buffers for all. An idle client has an operation and no
 //!   buffer: the kernel takes one of the shared ones when bytes come for it. The loop takes the large buffer of an

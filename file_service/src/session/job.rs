@@ -15,7 +15,7 @@ use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many bytes of a file one job hashes: a few milliseconds, next to which a switch to another client costs nothing.
@@ -26,6 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest pause. A thread that runs jobs can do nothing else meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The part of the transfer timeout for which a job that is overdue is waited for.
+const GRACE: u32 = 8;
 
 /// A share of file work that may take long. It holds nothing of the connection, so it may run on any thread.
 #[derive(Debug)]
@@ -38,52 +41,78 @@ pub struct Job {
 
 /// When a job has last made progress, shared between the job and its session.
 #[derive(Clone, Debug)]
-pub(super) struct JobClock(Arc<Progress>);
+struct JobClock(Arc<Progress>);
 
 #[derive(Debug)]
 struct Progress {
     created: Instant,
     /// Microseconds after `created`; 0 while the job waits for a thread.
     last: AtomicU64,
+    given_up: AtomicBool,
 }
 
 impl JobClock {
     fn new() -> JobClock {
-        JobClock(Arc::new(Progress { created: Instant::now(), last: AtomicU64::new(0) }))
+        let (last, given_up) = (AtomicU64::new(0), AtomicBool::new(false));
+        JobClock(Arc::new(Progress { created: Instant::now(), last, given_up }))
     }
 
-    /// Notes that the job begins, or goes on. Returns how long it has made no progress.
-    fn record_progress(&self) -> Duration {
-        let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX).max(1);
-        match self.0.last.swap(micros, Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            last => Duration::from_micros(micros.saturating_sub(last)),
-        }
+    /// Notes that the job begins, or goes on.
+    fn record_progress(&self) {
+        let micros = self.0.created.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        self.0.last.store(micros.max(1), Ordering::Relaxed);
     }
 
     /// When the job counts as stalled, unless it makes progress before. While it waits for a thread: the next time
     /// to look.
-    pub(super) fn deadline(&self, timeout: Duration) -> Instant {
+    fn deadline(&self, timeout: Duration) -> Instant {
         match self.0.last.load(Ordering::Relaxed) {
             0 => Instant::now() + timeout,
             micros => self.0.created + Duration::from_micros(micros) + timeout,
         }
     }
 
-    /// Notes that the job goes on. Fails if it had made no progress for `timeout`: its session has given it up, or will.
-    fn go_on(&self, timeout: Duration) -> Result<(), Failure> {
-        if self.record_progress() < timeout { Ok(()) } else { Err(stalled(timeout)) }
+    /// Notes that the job goes on. Fails if its session has given it up.
+    fn go_on(&self) -> Result<(), Failure> {
+        self.record_progress();
+        if self.0.given_up.load(Ordering::Relaxed) { Err(Code::Timeout.into()) } else { Ok(()) }
     }
 
-    /// Fails if the job has made no progress for `timeout`.
-    fn check(&self, timeout: Duration) -> Result<(), Failure> {
-        if Instant::now() < self.deadline(timeout) { Ok(()) } else { Err(stalled(timeout)) }
+    /// Ends the job when it goes on, if it ever does.
+    fn give_up(&self, timeout: Duration) -> Failure {
+        self.0.given_up.store(true, Ordering::Relaxed);
+        let detail = format!("no progress with a file for the transfer timeout ({timeout:?})");
+        Failure { code: Code::Timeout, detail: Some(io::Error::other(detail)) }
     }
 }
 
-fn stalled(timeout: Duration) -> Failure {
-    let detail = format!("no progress with a file for the transfer timeout ({timeout:?})");
-    Failure { code: Code::Timeout, detail: Some(io::Error::other(detail)) }
+/// How long a session waits for its job.
+///
+/// After a pause of the whole process a job that was at work is overdue, too, and its thread may not have run again yet.
+/// So a job that is overdue has a little more time, from the first look that finds it so.
+#[derive(Debug)]
+pub(super) struct JobWait {
+    clock: JobClock,
+    /// When the job is given up, once it is overdue.
+    end: Option<Instant>,
+}
+
+impl JobWait {
+    /// When to look at the job next.
+    pub(super) fn deadline(&self, timeout: Duration) -> Instant {
+        self.end.unwrap_or_else(|| self.clock.deadline(timeout))
+    }
+
+    /// Looks whether the job goes on; gives it up if it does not, which is the failure.
+    fn look(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let now = Instant::now();
+        if now < self.clock.deadline(timeout) {
+            self.end = None;
+            return Ok(());
+        }
+        let end = *self.end.get_or_insert(now + timeout / GRACE);
+        if now <= end { Ok(()) } else { Err(self.clock.give_up(timeout)) }
+    }
 }
 
 #[derive(Debug)]
@@ -183,8 +212,7 @@ impl Job {
             FileWork::Land { .. } => "job land",
             FileWork::Drop { .. } => "job drop",
         };
-        let timeout = self.service.settings().transfer_timeout;
-        let proceed = || self.clock.go_on(timeout);
+        let proceed = || self.clock.go_on();
         let outcome = Outcome(match self.work {
             FileWork::Hash(hashing) => hash(hashing, proceed),
             FileWork::Land { upload, wait } => {
@@ -220,8 +248,8 @@ impl Session {
     }
 
     fn hand_out(&mut self, job: Job) {
-        let clock = job.clock.clone();
-        self.phase = Phase::Offloaded { job: Some(job), clock };
+        let wait = JobWait { clock: job.clock.clone(), end: None };
+        self.phase = Phase::Offloaded { job: Some(job), wait };
     }
 
     /// Yields before the job that is to be continued, unless its client has left.
@@ -240,8 +268,8 @@ impl Session {
 
     /// Waits for the job that is out, unless it has made no progress for the transfer timeout.
     pub(super) fn wait_for_job(&mut self) -> ControlFlow<Step> {
-        if let Phase::Offloaded { clock, .. } = &self.phase
-            && let Err(failure) = clock.check(self.service.settings().transfer_timeout)
+        if let Phase::Offloaded { wait, .. } = &mut self.phase
+            && let Err(failure) = wait.look(self.service.settings().transfer_timeout)
         {
             self.fail(failure);
             return Continue(());
@@ -361,10 +389,29 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (mut session, job) = hash_handed_out(root.path(), Duration::from_nanos(1));
         job.clock.record_progress();
+        assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)), "a first look");
+        while session.deadline() >= Instant::now() {}
         assert!(matches!(advance(&mut session), Step::Closed));
         // The outcome of the job comes too late.
-        session.resume(job.run());
+        let outcome = job.run();
+        assert!(matches!(&outcome.0, Err(failure) if failure.code == Code::Timeout));
+        session.resume(outcome);
         assert!(matches!(advance(&mut session), Step::Closed));
+    }
+
+    #[test]
+    fn job_that_goes_on_after_pause_is_not_stalled() {
+        let root = tempfile::tempdir().unwrap();
+        let timeout = Duration::from_millis(500);
+        let (mut session, job) = hash_handed_out(root.path(), timeout);
+        job.clock.record_progress();
+        // A pause of the process, in which the deadline passes.
+        while session.deadline() > Instant::now() {}
+        assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)));
+        job.clock.go_on().unwrap();
+        assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)));
+        session.resume(job.run());
+        assert!(matches!(advance(&mut session), Step::Yield));
     }
 
     #[test]

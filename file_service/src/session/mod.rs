@@ -34,7 +34,7 @@ use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
 use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
-use job::{FileWork, JobClock};
+use job::{FileWork, JobWait};
 use listing::{Form, ListWork, Pieces, QueuedListing};
 use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
@@ -175,7 +175,7 @@ enum Phase {
     /// A job is to be handed out, or is out.
     Offloaded {
         job: Option<Job>,
-        clock: JobClock,
+        wait: JobWait,
     },
     /// A job is to be handed out again, after others have had their turn.
     Retry(Job),
@@ -304,8 +304,8 @@ impl Session {
             Phase::Reply(_) | Phase::Receive(_) | Phase::Queued(_) | Phase::Finish => {
                 self.deadline.min(self.next_look)
             }
-            Phase::Offloaded { clock, .. } => {
-                clock.deadline(self.service.settings().transfer_timeout)
+            Phase::Offloaded { wait, .. } => {
+                wait.deadline(self.service.settings().transfer_timeout)
             }
             _ => self.deadline,
         }
@@ -382,6 +382,11 @@ impl Session {
                 return Continue(());
             }
             self.shutdown.end_answer();
+            if self.shutdown.is_requested() {
+                // Requested just now, as if a request were under way, so nothing wakes the session.
+                self.close(transport);
+                return Continue(());
+            }
         }
         if self.input.is_empty() && self.socket_drained {
             return Break(Step::Idle);

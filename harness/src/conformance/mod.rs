@@ -330,10 +330,12 @@ catalogue! { $
         dropped_upload_stalls_no_other_client: Fuse,
         /// A large upload that lands, or a large file that is replaced, holds up no other client.
         large_landing_stalls_no_other_client: Fuse,
-        /// A read, a listing or a flush that stalls for the transfer timeout: `timeout`, 408, closes; others are served.
+        /// A read, a listing or a flush that stalls: `timeout`, 408 from helper threads, else a late reply; others are served.
         stalled_work_ends_in_timeout: Fuse,
         /// No stall is noticed much later than the transfer timeout says.
         stalled_work_ends_in_time: Fuse,
+        /// A pause of the whole server for longer than the transfer timeout ends no work that is under way.
+        pause_of_server_is_no_stall: Fuse,
         /// An upload whose flush stalled takes no name afterwards, and leaves nothing.
         stalled_upload_is_not_stored: Fuse,
         /// Slow work that goes on is not cut, however long it takes in all.
