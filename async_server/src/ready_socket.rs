@@ -1,8 +1,8 @@
 //! The transport of a session: a socket whose readiness the runtime remembers, which saves the read that would
 //! only find out that nothing more has come.
 
-use file_service::{Socket, Transport};
-use server_core::ConnectionHandle;
+use file_service::{Peer, Transport};
+use server_core::{ConnectionHandle, Socket};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -10,20 +10,32 @@ use tokio::io::Interest as Direction;
 use tokio::io::unix::AsyncFd;
 
 /// A socket that is only called when it is ready, as far as the runtime knows.
-pub(crate) struct ReadySocket<'a>(pub(crate) &'a AsyncFd<Arc<ConnectionHandle>>);
+pub(crate) struct ReadySocket<'a> {
+    pub(crate) io: &'a AsyncFd<Arc<ConnectionHandle>>,
+    /// The session's deadline has passed. After a pause of the process, timers may expire before the runtime knows
+    /// what has arrived: so it is read, whatever the runtime knows.
+    pub(crate) is_overdue: bool,
+}
 
 impl ReadySocket<'_> {
+    fn socket(&self) -> Socket<'_> {
+        Socket(self.io.get_ref().socket())
+    }
+
     fn attempt<R>(
         &self,
         direction: Direction,
         call: impl FnOnce(&mut Socket<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.0.try_io(direction, |handle| call(&mut Socket(handle.socket())))
+        self.io.try_io(direction, |handle| call(&mut Socket(handle.socket())))
     }
 }
 
 impl Transport for ReadySocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_overdue {
+            return self.socket().read(buffer);
+        }
         let mut n = 0;
         let outcome = self.attempt(Direction::READABLE, |socket| {
             n = socket.read(buffer)?;
@@ -43,11 +55,19 @@ impl Transport for ReadySocket<'_> {
         self.attempt(Direction::WRITABLE, |socket| socket.send_file(file, offset, length))
     }
 
+    fn unacknowledged(&mut self) -> Option<u64> {
+        self.socket().unacknowledged()
+    }
+
+    fn peer(&mut self) -> Peer {
+        self.socket().peer()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
-        Socket(self.0.get_ref().socket()).finish()
+        self.socket().finish()
     }
 
     fn reset(&mut self) {
-        Socket(self.0.get_ref().socket()).reset();
+        self.socket().reset();
     }
 }

@@ -31,9 +31,10 @@ fn so_many_threads_as_asked_for() {
         assert_eq!(server.ask("GET a").text(), "hello");
         harness::proc::process(server.pid()).expect("the server").threads
     };
-    // The main thread and the watchdog, which reads the signals.
-    assert_eq!(threads(&["--flavor", "current-thread"]), 2);
-    assert_eq!(threads(&["--flavor", "multi-thread", "--workers", "3"]), 2 + 3);
+    // The main thread, the watchdog, which reads the signals, and the helpers of two queues.
+    let others = 2 + 2 * 8;
+    assert_eq!(threads(&["--flavor", "current-thread"]), others);
+    assert_eq!(threads(&["--flavor", "multi-thread", "--workers", "3"]), others + 3);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!   client wakes one of them and not all.
 //! - **The limit on connections**, which is kept in shared memory: one count for each process, written by it
 //!   alone. So what a killed process had can be given back, and nothing else.
-//! - **The trace**, if there is one: a file that all append to, and the number of the last connection.
+//! - **The trace**, if there is one: a file that all append to, and the counts of its connections and lost events.
 //!
 //! The shutdown request is that the parent shuts the listening socket down. All processes see that, whatever
 //! they are about; a signal would have to be sent to each, and could meet one that a terminal has sent to the
@@ -18,8 +18,8 @@
 //! always dies does not become a machine that only forks; a fork that fails is tried again as late. If the
 //! *parent* dies, the kernel sends its processes SIGTERM (`PR_SET_PDEATHSIG`, prctl(2)), and they stop in order.
 
-use file_service::Service;
-use ipc::shared::{Array, Location, Value};
+use file_service::{Count, Service};
+use ipc::shared::{Array, Location};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -60,9 +60,9 @@ pub(crate) fn start(
         Array::create(Location::Memfd("places".into()), processes).map_err(io::Error::other)?;
     let counts = Arc::new(counts);
     if let Some(trace) = service.trace() {
-        let numbers =
-            Value::create(Location::Memfd("numbers".into()), 0).map_err(io::Error::other)?;
-        trace.number_by(move || numbers.fetch_add(1) + 1);
+        let counts = Array::<u64>::create(Location::Memfd("trace".into()), Count::KINDS);
+        let counts = counts.map_err(io::Error::other)?;
+        trace.count_by(move |count, n| counts[count as usize].fetch_add(n));
     }
     let mut members: Vec<Member> = (0..processes).map(|_| Member::default()).collect();
     let mut stopping = false;

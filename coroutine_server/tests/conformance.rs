@@ -3,7 +3,7 @@
 use harness::Subject;
 
 fn server(args: &[&str]) -> Subject {
-    Subject::new(env!("CARGO_BIN_EXE_coroutine_server")).args(args.iter().copied())
+    Subject::new(env!("CARGO_BIN_EXE_coroutine_server")).args(args.iter().copied()).helpers()
 }
 
 mod one_process {

@@ -17,8 +17,9 @@ use std::time::Duration;
 /// The bits of a key's slot in an event.
 const INDEX_BITS: u32 = 32;
 
-/// How many events one wait returns.
-const BATCH: usize = 256;
+/// How many events one wait returns. Ready clients beyond this wait for another round, in which those that have yielded have
+/// another share; so it is as many as there are clients by default.
+const BATCH: usize = 1024;
 
 /// For an edge: both directions, once and for all.
 const EDGES: EventFlags =

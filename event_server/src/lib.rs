@@ -10,8 +10,11 @@
 //! - **Shared**: the thread. Clients of one worker need no lock for anything.
 //! - **A blocking call stops**: every client of the worker. So hashing, large listings and fsync go to helper
 //!   threads ([`Step::Offload`](file_service::Step::Offload)), which wake the worker by an eventfd when they are done.
-//!   Opening and reading a file have no such way: a disk that is slow then is slow for all.
-//! - **One client can do to another**: make it wait for its turn, which ends with the session's share.
+//!   A call that a file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind
+//!   kept, further work of that kind waits. Opening and reading a file have no such way: a disk that is slow then is
+//!   slow for all.
+//! - **One client can do to another**: make it wait for its turn, which ends with the session's share. Its hashes delay
+//!   the hashes of others, and no listing.
 //! - **Costs**: about 1.5 KiB for a silent client, no stack and no switch. `select` and `poll` cost more the more
 //!   clients there are, silent ones included; `epoll` does not.
 //! - **Breaks**: where something blocks after all; `select` at descriptor 1,024.
@@ -60,7 +63,7 @@ use crate::poller::Poller;
 use crate::select::Select;
 use crate::worker::Worker;
 use file_service::{Model, Service};
-use server_core::{Helpers, Incoming, Waker};
+use server_core::{Helpers, Incoming, Waker, cannot_start};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,13 +111,15 @@ fn serve<P: Poller + 'static>(
         let (acceptor, balancer) = (acceptor.share()?, Arc::clone(&balancer));
         let worker = Worker::new(number, poller()?, acceptor, helpers.clone(), balancer)?;
         let ended = ended.clone();
-        thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+        let work = move || {
             // With one worker less the server would be half a server: it ends.
             let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
             let panicked = |_| Err(io::Error::other(format!("worker {number} panicked")));
             // Fails if another worker has failed before, and the server with it.
             let _ = ended.send(outcome.unwrap_or_else(panicked));
-        })?;
+        };
+        let spawned = thread::Builder::new().name(format!("worker {number}")).spawn(work);
+        spawned.map_err(cannot_start(&format!("worker {number}")))?;
     }
     drop((acceptor, ended));
     outcomes.iter().collect()

@@ -52,6 +52,7 @@ impl From<Interest> for Watch {
         match interest {
             Interest::Read => Watch::Read,
             Interest::Write => Watch::Write,
+            Interest::Job => Watch::Nothing,
         }
     }
 }

@@ -3,8 +3,10 @@
 use crate::balancer::AcceptBalancer;
 use crate::client::Client;
 use crate::poller::{Event, LISTENER, Poller, RESERVED, WAKER, Watch};
-use file_service::{Interest, Socket, Step};
-use server_core::{Accepted, Acceptor, Connection, Helpers, Key, Outcomes, Slab};
+use file_service::Step;
+use server_core::{
+    Accepted, Acceptor, Connection, Helpers, Key, Outcomes, Slab, Socket, deadline_tick,
+};
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
@@ -38,6 +40,8 @@ pub(crate) struct Worker<P> {
     clients: Slab<Client>,
     /// Clients whose session is to be advanced, each once.
     ready: VecDeque<Key>,
+    /// When deadlines are looked at next.
+    next_tick: Instant,
     /// How often a new client woke this worker, and how many it accepted.
     wakes: u64,
     accepted: u64,
@@ -66,6 +70,7 @@ impl<P: Poller> Worker<P> {
             outcomes: Outcomes::new(helpers, waker),
             clients: Slab::with_reserved(RESERVED),
             ready: VecDeque::new(),
+            next_tick: Instant::now(),
             wakes: 0,
             accepted: 0,
         })
@@ -91,6 +96,7 @@ impl<P: Poller> Worker<P> {
             if self.retry_accept_at.is_some_and(|at| at <= Instant::now()) {
                 self.accept();
             }
+            self.queue_overdue();
             // A client that has more to do when its turn ends goes to the end, behind those that come now.
             for _ in 0..self.ready.len() {
                 if let Some(client) = self.ready.pop_front() {
@@ -105,10 +111,26 @@ impl<P: Poller> Worker<P> {
 
     /// How long the next wait may be.
     fn wait_timeout(&self) -> Option<Duration> {
-        if self.ready.is_empty() {
-            self.retry_accept_at.map(|at| at.saturating_duration_since(Instant::now()))
-        } else {
-            Some(Duration::ZERO)
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let tick = (!self.clients.is_empty()).then_some(self.next_tick);
+        let until = self.retry_accept_at.into_iter().chain(tick).min();
+        until.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Queues the clients whose deadline has passed, now and then.
+    fn queue_overdue(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + deadline_tick(self.acceptor.service());
+        for (key, client) in self.clients.iter_mut() {
+            if !client.queued && client.session.deadline() <= now {
+                client.queued = true;
+                self.ready.push_back(key);
+            }
         }
     }
 
@@ -128,8 +150,9 @@ impl<P: Poller> Worker<P> {
     }
 
     fn queue(&mut self, key: Key) {
-        if let Some(client) = self.clients.get_mut(key) {
-            client.queued = true;
+        if let Some(client) = self.clients.get_mut(key)
+            && !std::mem::replace(&mut client.queued, true)
+        {
             self.ready.push_back(key);
         }
     }
@@ -138,7 +161,6 @@ impl<P: Poller> Worker<P> {
     fn serve(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.queued = false;
-        client.connection.handle().end_wait(&mut client.session, Instant::now());
         let turn = || client.session.advance(&mut Socket(client.connection.socket()));
         // A session that panics is over, and costs no other client.
         match catch_unwind(AssertUnwindSafe(turn)).unwrap_or(Step::Closed) {
@@ -147,37 +169,26 @@ impl<P: Poller> Worker<P> {
                 client.reported = false;
                 self.queue(key);
             }
-            Step::Idle => self.park(key, Interest::Read),
+            Step::Idle => self.watch(key, Watch::Read),
             Step::Wait(interest) => {
                 client.reported = false;
-                self.park(key, interest);
+                self.watch(key, interest.into());
             }
             Step::Yield => self.queue(key),
             Step::Offload(job) => {
                 // Watched meanwhile, a client that sends or resets would wake the loop again and again.
-                if self.watch(key, Watch::Nothing) {
-                    self.outcomes.offload(key, job);
-                }
+                self.watch(key, Watch::Nothing);
+                self.outcomes.offload(key, job);
             }
             Step::Closed => self.remove(key),
         }
     }
 
-    /// Leaves the client to the poller.
-    fn park(&mut self, key: Key, interest: Interest) {
-        if self.watch(key, interest.into())
-            && let Some(client) = self.clients.get_mut(key)
-        {
-            client.connection.handle().begin_wait(interest, client.session.deadline());
-        }
-    }
-
-    /// Watches the client for `wanted`; returns whether that is possible. A client that cannot be watched is
-    /// lost.
-    fn watch(&mut self, key: Key, wanted: Watch) -> bool {
-        let Some(client) = self.clients.get_mut(key) else { return false };
+    /// Watches the client for `wanted`. A client that cannot be watched is lost.
+    fn watch(&mut self, key: Key, wanted: Watch) {
+        let Some(client) = self.clients.get_mut(key) else { return };
         if client.watched == wanted {
-            return true;
+            return;
         }
         let fd = client.connection.socket().as_fd();
         let outcome = self.poller.watch(fd, key, client.watched, wanted);
@@ -186,10 +197,8 @@ impl<P: Poller> Worker<P> {
             Err(error) => {
                 tracing::warn!("a client cannot be watched: {error}");
                 self.remove(key);
-                return false;
             }
         }
-        true
     }
 
     fn remove(&mut self, key: Key) {

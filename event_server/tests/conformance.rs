@@ -3,7 +3,7 @@
 use harness::Subject;
 
 fn asking(args: &[&str]) -> Subject {
-    Subject::new(env!("CARGO_BIN_EXE_event_server")).args(args.iter().copied())
+    Subject::new(env!("CARGO_BIN_EXE_event_server")).args(args.iter().copied()).helpers()
 }
 
 mod select {

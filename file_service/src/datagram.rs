@@ -10,9 +10,8 @@
 
 use crate::protocol::{Code, MAX_LINE, Request, error_line, parse_number};
 use crate::service::Service;
-use crate::session::listing;
-use crate::store::{self, Failure};
-use std::io;
+use crate::session::lines;
+use crate::store::{self, Failure, uninterrupted};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 
@@ -100,14 +99,14 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
             let path = path?;
             let directory = store.open_directory(&path)?;
             // One reading of the directory, and all of it or nothing: half a listing looks like a whole one.
-            listing(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, directory)?)
+            lines(&store.list_at_most(MAX_BODY / SHORTEST_ENTRY, &path, directory)?)
         }
         Request::Hash(path) => {
             let (file, stat) = store.open_file(&path?)?;
             if stat.size > MAX_HASHED {
                 return Err(Code::TooLarge.into());
             }
-            store::hash(&file)?
+            store::hash(file)?
         }
         Request::Get { path, offset, length } => {
             let (file, stat) = store.open_file(&path?)?;
@@ -119,16 +118,15 @@ fn respond(service: &Service, length: usize, request: &[u8]) -> Result<Vec<u8>, 
             let mut body = vec![0; wanted as usize];
             let mut filled = 0;
             while filled < body.len() {
-                match file.read_at(&mut body[filled..], offset + filled as u64) {
-                    Ok(0) => break, // it shrank after it was measured; no length is promised yet
-                    Ok(n) => filled += n,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error.into()),
+                let at = offset + filled as u64;
+                match uninterrupted(|| file.read_at(&mut body[filled..], at))? {
+                    0 => break, // it shrank after it was measured; no length is promised yet
+                    n => filled += n,
                 }
             }
             if service.settings().copy {
                 // What lies beyond the end by now may have been cleared before it was read.
-                let left = file.metadata()?.len().saturating_sub(offset);
+                let left = uninterrupted(|| file.metadata())?.len().saturating_sub(offset);
                 filled = filled.min(usize::try_from(left).unwrap_or(usize::MAX));
             }
             body.truncate(filled);

@@ -14,18 +14,18 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::env::args_os().len() > 1 {
-        eprintln!("file_service: takes no options; it serves the current folder to standard input");
+        complain("file_service: takes no options; it serves the current folder to standard input");
         return ExitCode::from(2);
     }
     let store = match Store::open(Path::new("."), true, false) {
         Ok(store) => store,
         Err(error) => {
-            eprintln!("file_service: cannot serve the current folder: {error}");
+            complain(&format!("file_service: cannot serve the current folder: {error}"));
             return ExitCode::from(2);
         }
     };
     if io::stdin().is_terminal() {
-        eprintln!("serving the current folder; type LIST, GET name, HASH name or QUIT");
+        complain("serving the current folder; type LIST, GET name, HASH name or QUIT");
     }
     let peer = ([0, 0, 0, 0], 0).into();
     let service = Service::new(store, Settings::default());
@@ -38,6 +38,11 @@ fn main() -> ExitCode {
             Step::Wait(_) | Step::Closed => return ExitCode::SUCCESS,
         }
     }
+}
+
+/// Writes a line to standard error, if that can be written.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Standard input and output as a transport.

@@ -1,5 +1,7 @@
-//! What all sessions of a server share: the store, the settings and the trace, if there is one.
+//! What all sessions of a server share: the store, the settings, the memory for listings and uploads, and the trace, if there is one.
 
+use crate::buffers::Buffers;
+use crate::room::Room;
 use crate::store::Store;
 use crate::trace::{Moment, Trace};
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub struct Settings {
     /// Whether files are read into memory and sent from there. The kernel's own way, sendfile, is cheaper,
     /// but hands out pages whose bytes a truncation clears even while they wait in the socket.
     pub copy: bool,
+    /// How many bytes the snapshots of directories may take in memory together.
+    pub listing_room: u64,
     /// The host in `--addr`: a browser may write to the server under this name, too.
     pub host: Option<String>,
     /// Who serves, for the page of a folder to show; none where a session has no server.
@@ -62,6 +66,7 @@ impl Default for Settings {
             transfer_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
             copy: false,
+            listing_room: 64 << 20,
             host: None,
             model: None,
         }
@@ -84,6 +89,8 @@ struct Shared {
     store: Store,
     settings: Settings,
     trace: Option<Trace>,
+    room: Arc<Room>,
+    buffers: Buffers,
 }
 
 impl Service {
@@ -94,7 +101,8 @@ impl Service {
 
     /// A service over `store` whose connections and requests are recorded in `trace`.
     pub fn traced(store: Store, settings: Settings, trace: Option<Trace>) -> Service {
-        Service(Arc::new(Shared { store, settings, trace }))
+        let (room, buffers) = (Room::new(settings.listing_room), Buffers::default());
+        Service(Arc::new(Shared { store, settings, trace, room, buffers }))
     }
 
     /// The served folder.
@@ -111,6 +119,16 @@ impl Service {
     #[inline]
     pub fn trace(&self) -> Option<&Trace> {
         self.0.trace.as_ref()
+    }
+
+    /// The memory that listings may take.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.0.room
+    }
+
+    /// The buffers for uploads.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.0.buffers
     }
 
     /// Now, by the clock of the trace; free without one.

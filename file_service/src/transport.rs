@@ -1,10 +1,7 @@
-//! What a session needs of a connected byte stream, and sockets as such a stream.
+//! What a session needs of a connected byte stream.
 
-use rustix::fs::sendfile;
-use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, send};
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
 /// A connected byte stream.
@@ -15,7 +12,7 @@ pub trait Transport {
     /// Reads what has arrived; 0 is the end of what the client sends.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads likewise, but does not wait beyond `deadline`.
+    /// Reads like [`read`](Transport::read), but does not wait beyond `deadline`.
     fn read_before(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         let _ = deadline; // a stream that never waits has nothing to do for it
         self.read(buffer)
@@ -35,6 +32,17 @@ pub trait Transport {
         Ok(())
     }
 
+    /// Returns how many of the bytes that were written the client has not acknowledged yet. `None` means that the
+    /// stream does not know; then every write counts as progress of the client.
+    fn unacknowledged(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Returns whether the client is still there.
+    fn peer(&mut self) -> Peer {
+        Peer::Present
+    }
+
     /// Ends what is written; reading goes on. A transport that has taken bytes over and not sent them yet
     /// would block.
     fn finish(&mut self) -> io::Result<()>;
@@ -44,45 +52,24 @@ pub trait Transport {
     fn reset(&mut self);
 }
 
-/// A direction of readiness.
+/// The client at the other end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It may still send.
+    Present,
+    /// It has ended its side, and may still read.
+    HalfClosed,
+    /// It has ended both sides, or has reset the connection: nothing that is written reaches it.
+    Gone,
+}
+
+/// What a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// Bytes to read, or the end of stream.
     Read,
     /// Room to write.
     Write,
-}
-
-/// The most that one call of sendfile is asked for, so that a deadline is looked at now and then.
-const SEND_FILE_CHUNK: u64 = 4 << 20;
-
-/// A TCP socket, in whichever mode it is.
-#[derive(Debug)]
-pub struct Socket<'a>(pub &'a TcpStream);
-
-impl Transport for Socket<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (copied, _) = recv(self.0, buffer, RecvFlags::empty())?;
-        Ok(copied)
-    }
-
-    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let more = if more { SendFlags::MORE } else { SendFlags::empty() };
-        Ok(send(self.0, bytes, SendFlags::NOSIGNAL | more)?)
-    }
-
-    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
-        Ok(sendfile(self.0, file, Some(offset), length.min(SEND_FILE_CHUNK) as usize)?)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
-    }
-
-    fn reset(&mut self) {
-        // The end of a TCP connection by `connect` (connect(2), AF_UNSPEC) is a reset, and happens now:
-        // SO_LINGER would wait for the last descriptor of the socket, and for operations of a ring. Where it
-        // fails, the connection is gone already or will end short.
-        let _ = connect_unspec(self.0);
-    }
+    /// The outcome of the job that is out, whatever happens to the stream. If none is out: only the deadline.
+    Job,
 }

@@ -336,26 +336,153 @@ fn malformed_head_gets_no_body() {
     }
 }
 
-/// Returns the replies of a session that has received `input` when its deadline passes.
+/// A peer that has sent `input` and falls silent, and has acknowledged `acknowledged` bytes of `output`, of which the
+/// stream holds at most `room` more. Nothing but that and the time makes a call of it block.
+struct SilentPeer<'a> {
+    input: &'a [u8],
+    output: Vec<u8>,
+    acknowledged: usize,
+    room: usize,
+    looks: u32,
+    finished: bool,
+}
+
+impl<'a> SilentPeer<'a> {
+    fn new(input: &'a [u8]) -> SilentPeer<'a> {
+        let (output, room) = (Vec::new(), usize::MAX / 2);
+        SilentPeer { input, output, acknowledged: 0, room, looks: 0, finished: false }
+    }
+
+    fn room(&self) -> io::Result<usize> {
+        match self.room + self.acknowledged - self.output.len() {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            room => Ok(room),
+        }
+    }
+}
+
+impl Transport for SilentPeer<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match io::Read::read(&mut self.input, buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        let n = self.room()?.min(bytes.len());
+        self.output.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn send_file(&mut self, file: &File, offset: &mut u64, length: u64) -> io::Result<usize> {
+        let mut bytes = vec![0; self.room()?.min(length as usize)];
+        let n = file.read_at(&mut bytes, *offset)?;
+        *offset += n as u64;
+        self.write(&bytes[..n], false)
+    }
+
+    fn unacknowledged(&mut self) -> Option<u64> {
+        self.looks += 1;
+        Some((self.output.len() - self.acknowledged) as u64)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.finished = true;
+        Ok(())
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// A service whose timeouts are all `timeout`.
+fn hasty_service(root: &Path, timeout: Duration) -> Service {
+    let (idle_timeout, header_timeout, transfer_timeout) = (timeout, timeout, timeout);
+    let settings =
+        Settings { idle_timeout, header_timeout, transfer_timeout, ..Settings::default() };
+    Service::new(Store::open(root, true, false).unwrap(), settings)
+}
+
+/// Returns the replies of a session whose deadline passes when it has received `input`, of which every bit came in time.
 fn expired(input: &[u8]) -> Vec<u8> {
+    let root = root();
+    let service = hasty_service(root.path(), Duration::ZERO);
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut peer = SilentPeer::new(input);
+    while !peer.finished {
+        let step = session.advance(&mut peer);
+        assert!(!matches!(step, Step::Closed), "{}", peer.output.escape_ascii());
+    }
+    peer.output
+}
+
+/// A deadline that has passed refuses only what is still incomplete.
+#[test]
+fn late_session_serves_what_came() {
+    let output = String::from_utf8(expired(b"GET small 0 1\nGET small 1 1\nGET sm")).unwrap();
+    let (replies, refusal) = output.split_at(output.find("ERR").unwrap());
+    assert_eq!(replies.matches("OK 1\n").count(), 2, "{output}");
+    assert!(refusal.starts_with("ERR timeout "), "{output}");
+    let output = String::from_utf8(expired(b"PUT new 3\nabcGET new\n")).unwrap();
+    assert!(output.starts_with("OK 0\nOK 3\nabcERR timeout "), "{output}");
+}
+
+/// Returns whether a client that acknowledges bytes now and then is served, or this process was held up for longer than
+/// the session waits.
+fn slow_client_is_served(service: &Service, timeout: Duration) -> bool {
+    let mut session = Session::new(service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut peer = SilentPeer::new(b"GET large\n");
+    peer.room = 1000;
+    let start = Instant::now();
+    let mut last = start;
+    while start.elapsed() < 3 * timeout {
+        let (looks, since) = (peer.looks, Instant::now());
+        let (mut previous, mut longest) = (since, Duration::ZERO);
+        while since.elapsed() < timeout / 2 {
+            longest = longest.max(previous.elapsed());
+            previous = Instant::now();
+            assert!(session.deadline() <= Instant::now() + timeout);
+            let step = session.advance(&mut peer);
+            if last.elapsed() >= timeout {
+                return false;
+            }
+            assert!(matches!(step, Step::Wait(Interest::Write)), "{step:?}");
+        }
+        if longest.max(previous.elapsed()) > timeout / 4 {
+            return false;
+        }
+        // Asked for now and then, and not at each call.
+        assert!((1..=60).contains(&(peer.looks - looks)), "{} looks", peer.looks - looks);
+        last = Instant::now();
+        peer.acknowledged += 10;
+    }
+    while !matches!(session.advance(&mut peer), Step::Closed) {}
+    assert!(last.elapsed() >= timeout, "{:?}", last.elapsed());
+    true
+}
+
+/// A driver may miss the edge of bytes that arrive while a job is out.
+#[test]
+fn bytes_during_job_are_read() {
     let root = root();
     let service = service(root.path());
     let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
-    let mut script = Script::new(input, vec![usize::MAX]);
-    // A peer that falls silent is not one that ends: stop before its end of stream is read.
-    let mut step = Step::Idle;
-    while !script.input.is_empty() || matches!(step, Step::Yield | Step::Wait(Interest::Write)) {
-        step = session.advance(&mut script);
-        assert!(!matches!(step, Step::Closed));
-    }
-    session.expire();
-    loop {
-        match session.advance(&mut script) {
-            Step::Closed => return script.output,
-            Step::Wait(Interest::Read) if script.finished => return script.output,
-            _ => {}
-        }
-    }
+    let mut peer = SilentPeer::new(b"HASH large\n");
+    let Step::Offload(job) = session.advance(&mut peer) else {
+        panic!("a large file is hashed by a job")
+    };
+    peer.input = b"GET small 0 1\n";
+    session.resume(job.run());
+    while !matches!(session.advance(&mut peer), Step::Idle) {}
+    assert_eq!(peer.output.iter().filter(|&&byte| byte == b'O').count(), 2, "{:?}", peer.output);
+}
+
+#[test]
+fn acknowledged_bytes_are_progress() {
+    let root = root();
+    let timeout = Duration::from_millis(100);
+    let service = hasty_service(root.path(), timeout);
+    assert!((0..50).any(|_| slow_client_is_served(&service, timeout)), "always held up");
 }
 
 #[test]
@@ -463,6 +590,35 @@ fn reads(input: &str) -> (usize, bool) {
         }
     };
     (client.reads, closed)
+}
+
+/// How much of `input` each call of `advance` takes, in bytes, until the session waits.
+fn shares(input: Vec<u8>) -> Vec<usize> {
+    let root = root();
+    let service = service(root.path());
+    let mut client = CountingTransport { input, reads: 0 };
+    let mut session = Session::new(&service, ([127, 0, 0, 1], 1).into(), Default::default());
+    let mut shares = Vec::new();
+    loop {
+        let before = client.input.len();
+        let step = session.advance(&mut client);
+        shares.push(before - client.input.len());
+        if !matches!(step, Step::Yield) {
+            return shares;
+        }
+    }
+}
+
+#[test]
+fn session_yields_after_its_share() {
+    let requests = "GET small\n".repeat(1000);
+    assert!(shares(requests.into()).len() > 1000 / 64);
+    assert!(shares("PUT file 1\nx".repeat(100).into()).len() >= 100, "an upload is a share");
+    let mut upload = b"PUT file 8388608\n".to_vec();
+    upload.resize(upload.len() + (8 << 20), b'x');
+    let shares = shares(upload);
+    let head = 4096; // is read before the body
+    assert!(shares.iter().all(|share| *share <= (1 << 20) + head), "{shares:?}");
 }
 
 #[test]

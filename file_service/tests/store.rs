@@ -57,7 +57,7 @@ fn listed(store: &Store, directory: &str) -> Vec<String> {
     let directory = path(directory);
     let fd = store.open_directory(&directory).unwrap();
     let entries = store.list(&directory, fd).unwrap();
-    entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
+    entries.iter().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect()
 }
 
 #[test]

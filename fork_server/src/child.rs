@@ -26,9 +26,7 @@ pub(crate) fn serve(
     session.dispatched(dispatched);
     serve_blocking(session, connection.socket());
     drop(serving);
-    if let Some(trace) = service.trace() {
-        trace.end(); // `_exit` drops nothing
-    }
+    server_core::finish(service); // `_exit` drops nothing
     // The permit is free before the client sees the close, so that it may connect again at once.
     drop(tether);
     exit(0);

@@ -38,7 +38,8 @@ pub mod tether;
 mod wait;
 
 use accept::Accept;
-use file_service::{Model, Service};
+use file_service::{Count, Model, Service};
+use ipc::shared::{Array, Location};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use reap::{Reap, Reaper};
@@ -84,6 +85,10 @@ pub fn run(listener: TcpListener, service: Service, options: Options) -> io::Res
     assert_single_threaded()?;
     file_service::session::warm_up(&service); // once here, instead of once in every child
     child::install_handlers()?;
+    if let Some(trace) = service.trace() {
+        let counts = Array::<u64>::create(Location::Memfd("trace".into()), Count::KINDS)?;
+        trace.count_by(move |count, n| counts[count as usize].fetch_add(n));
+    }
     if let Some(children) = options.prefork {
         return prefork::run(listener, service, children, options.accept);
     }

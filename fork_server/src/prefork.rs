@@ -73,10 +73,9 @@ use rustix::event::epoll;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use rustix::time::{timerfd_create, timerfd_settime};
 use server_core::{Connection, ConnectionPermit, serve_blocking_with};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A child that has lived for less has died young.
@@ -118,8 +117,7 @@ pub(crate) fn run(
             _ => children.handle_events(),
         }
     }
-    // Nobody may be reading it, which is no failure.
-    let _ = io::stdout().write_all(children.scoreboard.to_string().as_bytes());
+    server_core::print(&children.scoreboard.to_string());
     Ok(())
 }
 
@@ -127,7 +125,7 @@ pub(crate) fn run(
 struct Children {
     listener: TcpListener,
     service: Service,
-    scoreboard: Arc<Scoreboard>,
+    scoreboard: Scoreboard,
     accept: Accept,
     /// For [`Accept::Lock`].
     lock: Option<Mutex<u32>>,
@@ -180,11 +178,7 @@ impl Children {
             Accept::Lock => Some(Mutex::create(Location::Memfd("accept".into()), 0)?),
             Accept::Shared | Accept::Pass => None,
         };
-        let scoreboard = Arc::new(Scoreboard::new(number)?);
-        if let (Some(trace), Accept::Shared | Accept::Lock) = (service.trace(), accept) {
-            let scoreboard = Arc::clone(&scoreboard);
-            trace.number_by(move || scoreboard.next_number());
-        }
+        let scoreboard = Scoreboard::new(number)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Whoever started us may have ignored it, and then nobody could be waited for.
         child::reset(Signal::SIGCHLD);
@@ -282,9 +276,7 @@ impl Children {
                 if let Err(error) = &outcome {
                     tracing::error!("a child gives up: {error}");
                 }
-                if let Some(trace) = self.service.trace() {
-                    trace.end(); // `_exit` drops nothing
-                }
+                server_core::finish(&self.service); // `_exit` drops nothing
                 child::exit(outcome.is_err().into())
             }
             ForkResult::Parent { child: pid } => {

@@ -25,13 +25,8 @@ pub(crate) struct Scoreboard {
 impl Scoreboard {
     /// With a row for each of so many children.
     pub(crate) fn new(rows: usize) -> io::Result<Scoreboard> {
-        let cells = Array::create(Location::Memfd("scoreboard".into()), (rows + 1) * ROW)?;
+        let cells = Array::create(Location::Memfd("scoreboard".into()), rows * ROW)?;
         Ok(Scoreboard { cells, rows })
-    }
-
-    /// The next number for a connection in the trace, whichever child accepts it.
-    pub(crate) fn next_number(&self) -> u32 {
-        (self.cells[self.rows * ROW].fetch_add(1) + 1) as u32
     }
 
     /// A child begins in this row.

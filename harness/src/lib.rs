@@ -13,6 +13,7 @@
 //! | [`Subject`] | what to test: a binary, its arguments, what its model can do |
 //! | [`Server`], [`Launch`], [`Root`] | a running server, how to start one, the folder it serves |
 //! | [`wire`] | a client that trusts nothing |
+//! | [`fuse`] | a file system whose calls are interrupted or stall |
 //! | [`browser`] | a browser without a window, for pages that must be seen to work |
 //! | [`oracles`] | what the kernel knows about a server: zombies, inherited sockets, busy waits |
 //! | [`proc`], [`sockets`] | the readings of the kernel that the oracles rest on |
@@ -30,6 +31,7 @@ pub mod browser;
 pub mod conformance;
 pub mod counter;
 pub mod equality;
+pub mod fuse;
 pub mod oracles;
 pub mod proc;
 pub mod root;

@@ -14,7 +14,7 @@ use harness::conformance::{CASES, Case};
 use harness::{Need, Subject};
 
 const USAGE: &str = "\
-usage: harness [--only TEXT] [--clients N] [--process-per-client] BINARY [ARGUMENT...]
+usage: harness [--only TEXT] [--clients N] [--process-per-client] [--helpers] BINARY [ARGUMENT...]
        harness --equality BINARY BINARY...
 
 Runs the conformance suite against a server binary; the arguments are given to it at every start.
@@ -23,6 +23,7 @@ Or sends the same bytes to several servers and compares their replies byte for b
   --only TEXT            run the cases whose names contain TEXT
   --clients N            the server holds N conversations at once (default: any number)
   --process-per-client   every connection gets a process of its own
+  --helpers              helper threads do the file work that may take long
 ";
 
 fn main() -> ExitCode {
@@ -64,12 +65,15 @@ fn needs(need: Need) -> String {
         Need::Nothing => String::new(),
         Need::Clients(n) => format!(" ({n} clients at once)"),
         Need::ProcessPerClient => " (a process per client)".into(),
+        Need::Fuse => " (may mount a file system of its own)".into(),
         Need::PrivateMount => " (may mount)".into(),
+        Need::OwnUser => " (may limit the threads of a user)".into(),
     }
 }
 
 fn parse(args: &[String]) -> Result<(Subject, String), String> {
-    let (mut only, mut clients, mut processes) = (String::new(), usize::MAX, false);
+    let (mut only, mut clients, mut processes, mut helpers) =
+        (String::new(), usize::MAX, false, false);
     let mut args = args.iter();
     let binary = loop {
         let mut value = |option| args.next().ok_or(format!("{option} needs a value"));
@@ -80,6 +84,7 @@ fn parse(args: &[String]) -> Result<(Subject, String), String> {
                 clients = number.map_err(|_| "--clients needs a number")?;
             }
             "--process-per-client" => processes = true,
+            "--helpers" => helpers = true,
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
             binary => break binary,
         }
@@ -90,6 +95,9 @@ fn parse(args: &[String]) -> Result<(Subject, String), String> {
     let mut subject = Subject::new(binary).args(args).clients(clients);
     if processes {
         subject = subject.process_per_client();
+    }
+    if helpers {
+        subject = subject.helpers();
     }
     Ok((subject, only))
 }

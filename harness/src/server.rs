@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -20,7 +22,10 @@ use rustix::process::{
 use crate::proc::{self, Process};
 use crate::wait::{TIMEOUT, within};
 use crate::wire::Conn;
-use crate::{Root, oracles};
+use crate::{Root, oracles, sockets};
+
+/// How many bytes of a server's log may wait to be read.
+const LOG_ROOM: usize = 1 << 20;
 
 /// A server process with everything it has started.
 ///
@@ -168,6 +173,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sets the soft limit on threads and processes of every process of the tree, which runs as this user.
+    #[track_caller]
+    pub fn limit_threads(&self, user: u32, limit: u64) {
+        for process in self.process_tree() {
+            // For another user's process that takes the same user, even for the superuser.
+            let mut prlimit = Command::new("prlimit");
+            prlimit.args(["--pid", &process.pid.to_string(), &format!("--nproc={limit}:")]);
+            let status = prlimit.uid(user).gid(user).stderr(Stdio::null()).status();
+            let ended = || proc::process(process.pid).is_none_or(|process| process.has_ended());
+            assert!(status.is_ok_and(|status| status.success()) || ended(), "{process:?}");
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // The server is not reaped before this point, so its id and its group's are still its own.
@@ -189,7 +209,10 @@ pub struct Launch {
     root: Option<Arc<Root>>,
     name_root: bool,
     wrapper: Vec<OsString>,
+    stdin: Option<Arc<File>>,
     user: Option<u32>,
+    output: Option<Arc<OwnedFd>>,
+    log: Option<Arc<OwnedFd>>,
 }
 
 impl Launch {
@@ -203,7 +226,10 @@ impl Launch {
             root: None,
             name_root: true,
             wrapper: Vec::new(),
+            stdin: None,
             user: None,
+            output: None,
+            log: None,
         }
     }
 
@@ -244,15 +270,45 @@ impl Launch {
         self
     }
 
+    /// What standard input is; `/dev/null` otherwise.
+    pub fn stdin(mut self, file: File) -> Launch {
+        self.stdin = Some(Arc::new(file));
+        self
+    }
+
     /// Runs as this user and group.
     pub fn user(mut self, id: u32) -> Launch {
         self.user = Some(id);
         self
     }
 
+    /// Has it write its standard output here, where nobody may be reading it. So its address is that of its listening
+    /// socket.
+    pub fn output(mut self, output: impl Into<OwnedFd>) -> Launch {
+        self.output = Some(Arc::new(output.into()));
+        self
+    }
+
+    /// Has it write its standard error here.
+    pub fn log(mut self, log: impl Into<OwnedFd>) -> Launch {
+        self.log = Some(Arc::new(log.into()));
+        self
+    }
+
     /// Starts the server and waits for the line that tells its address.
     pub fn start(&self) -> Result<Server, Failure> {
         let (mut child, output, log, root) = self.spawn();
+        if self.output.is_some() {
+            let mut listener = None;
+            within(TIMEOUT, || {
+                listener = sockets::listener_of(child.id() as i32);
+                listener.is_some() || exit_within(&child, Duration::ZERO).is_some()
+            });
+            return match listener {
+                Some(address) => Ok(Server { child, address, root, output, log }),
+                None => Err(failure(&mut child, &output, &log)),
+            };
+        }
         let first = output.wait(TIMEOUT, |text, ended| text.contains('\n') || ended);
         let text = first.unwrap_or_else(|text| text);
         let line = text.lines().next().unwrap_or_default();
@@ -293,7 +349,15 @@ impl Launch {
             command.uid(id).gid(id);
         }
         command.process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stream = |own: &Option<Arc<OwnedFd>>| match own {
+            Some(own) => own.try_clone().expect("a copy of a descriptor").into(),
+            None => Stdio::piped(),
+        };
+        command.stdout(stream(&self.output)).stderr(stream(&self.log));
+        match &self.stdin {
+            Some(file) => command.stdin(file.try_clone().expect("a descriptor")),
+            None => command.stdin(Stdio::null()),
+        };
         // A binary that a case has copied is busy while a child that another test's thread has forked meanwhile still
         // has the descriptor that it was written by: until that child's exec.
         let mut spawned = command.spawn();
@@ -308,8 +372,12 @@ impl Launch {
             Ok(child) => child,
             Err(error) => panic!("starting {}: {error}", line[0].display()),
         };
-        let output = Capture::of(child.stdout.take().expect("piped"));
-        let log = Capture::of(child.stderr.take().expect("piped"));
+        let output = child.stdout.take().map_or_else(Capture::none, Capture::of);
+        // A server does not wait for the reader of its log: with the usual 64 KiB it would lose lines of a burst.
+        if let Some(log) = &child.stderr {
+            let _ = rustix::pipe::fcntl_setpipe_size(log, LOG_ROOM);
+        }
+        let log = child.stderr.take().map_or_else(Capture::none, Capture::of);
         (child, output, log, root)
     }
 }
@@ -413,6 +481,12 @@ impl Capture {
             }
         });
         capture
+    }
+
+    /// Of nothing.
+    fn none() -> Capture {
+        let captured = Captured { bytes: Vec::new(), ended: true };
+        Capture { shared: Arc::new((Mutex::new(captured), Condvar::new())) }
     }
 
     fn text(&self) -> String {

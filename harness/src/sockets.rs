@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use crate::proc;
+
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 /// A socket as the kernel sees it.
@@ -59,12 +61,24 @@ pub fn listener(address: SocketAddrV4) -> Option<TcpSocket> {
 /// The addresses of all sockets that listen on this port: the kernel has a list of them, by whatever address they would be
 /// found.
 pub fn listeners_on(port: u16) -> Vec<SocketAddrV4> {
+    listeners().into_iter().map(|(own, _)| own).filter(|own| own.port() == port).collect()
+}
+
+/// The address of a listening socket that the process holds, if it holds one.
+pub fn listener_of(pid: i32) -> Option<SocketAddrV4> {
+    let held: Vec<String> = proc::descriptors(pid).into_values().collect();
+    let mut listeners = listeners().into_iter();
+    listeners.find(|(_, inode)| held.contains(&format!("socket:[{inode}]"))).map(|(own, _)| own)
+}
+
+/// All listening sockets, with their inodes.
+fn listeners() -> Vec<(SocketAddrV4, u64)> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let listens = |line: &str| -> Option<SocketAddrV4> {
+    let listens = |line: &str| -> Option<(SocketAddrV4, u64)> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let own = address(fields.get(1)?)?;
         let state = u8::from_str_radix(fields.get(3)?, 16).ok()?;
-        (state == LISTENING && own.port() == port).then_some(own)
+        (state == LISTENING).then_some((own, fields.get(9)?.parse().ok()?))
     };
     table.lines().skip(1).filter_map(listens).collect()
 }

@@ -1,9 +1,11 @@
 //! What is tested: a server binary and what its model can do.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Launch, Root, Server};
 
@@ -18,6 +20,7 @@ pub struct Subject {
     obstacle: Option<String>,
     children_listen: bool,
     waits: bool,
+    helpers: bool,
     report: Option<&'static str>,
 }
 
@@ -32,6 +35,7 @@ impl Subject {
             obstacle: None,
             children_listen: false,
             waits: false,
+            helpers: false,
             report: None,
         }
     }
@@ -67,6 +71,12 @@ impl Subject {
         self
     }
 
+    /// Says that helper threads do the file work that may take long, so that a server answers while it is stuck.
+    pub fn helpers(mut self) -> Subject {
+        self.helpers = true;
+        self
+    }
+
     /// Says that the server writes a report to standard output at an orderly end, which begins with this.
     pub fn reports(mut self, heading: &'static str) -> Subject {
         self.report = Some(heading);
@@ -81,6 +91,11 @@ impl Subject {
     /// Whether a client beyond the limit waits and is not told `busy`.
     pub fn do_excess_clients_wait(&self) -> bool {
         self.waits
+    }
+
+    /// Whether helper threads do the file work that may take long.
+    pub fn has_helpers(&self) -> bool {
+        self.helpers
     }
 
     /// The server's output without the report.
@@ -115,7 +130,11 @@ impl Subject {
             Need::ProcessPerClient if self.process_per_client => None,
             Need::ProcessPerClient => Some("the model has no process per client".into()),
             Need::PrivateMount if can_mount() => None,
+            Need::Fuse if crate::fuse::can_mount() => None,
+            Need::Fuse => Some("may not mount a file system of its own (FUSE) here".into()),
             Need::PrivateMount => Some("may not mount a small file system here".into()),
+            Need::OwnUser if can_limit_threads() => None,
+            Need::OwnUser => Some("may not limit the threads of another user here".into()),
         }
     }
 
@@ -155,6 +174,10 @@ pub enum Need {
     ProcessPerClient,
     /// The right to mount a small file system in a mount namespace of its own.
     PrivateMount,
+    /// The right to start the server as a user of its own, whose threads the system limits.
+    OwnUser,
+    /// The right to mount a file system of the test's own process in such a namespace.
+    Fuse,
 }
 
 /// Whether this process may make a mount namespace and mount a file system in it.
@@ -164,4 +187,22 @@ fn can_mount() -> bool {
     unshare.arg(std::env::temp_dir());
     unshare.stderr(std::process::Stdio::null());
     unshare.status().is_ok_and(|status| status.success())
+}
+
+/// A user that no other test of this process gets, and hardly one of another. The system counts threads by user.
+pub(crate) fn own_user() -> u32 {
+    static USERS: AtomicU32 = AtomicU32::new(0);
+    20_000 + (std::process::id() * 64 + USERS.fetch_add(1, Ordering::Relaxed)) % 40_000
+}
+
+/// Whether this process may start another as a user of its own, and the system then keeps that user's limit.
+fn can_limit_threads() -> bool {
+    let user = own_user();
+    let forks = |limit: &str| {
+        let mut shell = Command::new("prlimit");
+        shell.args([limit, "sh", "-c", "true | true"]).uid(user).gid(user);
+        shell.stderr(std::process::Stdio::null());
+        shell.status().is_ok_and(|status| status.success())
+    };
+    forks("--nproc=100:100") && !forks("--nproc=1:1")
 }

@@ -57,10 +57,16 @@ impl Conn {
     /// Connects with a receive buffer so small that the server soon has to wait for this client.
     #[track_caller]
     pub fn connect_narrow(server: SocketAddrV4) -> Conn {
+        Conn::connect_with_buffer(server, 4096)
+    }
+
+    /// Connects with a receive buffer of this many bytes; the kernel takes twice as many for itself.
+    #[track_caller]
+    pub fn connect_with_buffer(server: SocketAddrV4, size: usize) -> Conn {
         let narrow = || -> io::Result<Conn> {
             let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
             let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-            sockopt::set_socket_recv_buffer_size(&socket, 4096)?;
+            sockopt::set_socket_recv_buffer_size(&socket, size)?;
             rustix::net::connect(&socket, &server)?;
             Conn::over(TcpStream::from(socket))
         };
@@ -195,6 +201,11 @@ impl Conn {
         let bytes = self.unread()[..count].to_vec();
         self.at += count;
         bytes
+    }
+
+    /// Reads at most `most` bytes and drops them; returns how many, 0 at the end.
+    pub fn sip(&mut self, most: usize) -> io::Result<usize> {
+        self.stream.read(&mut vec![0; most])
     }
 
     /// Takes everything up to the orderly end of the connection.

@@ -29,6 +29,12 @@ fn lab_checks_import_only_their_context() {
     assert_none("imports of a lab's checks", &foreign_imports(&root.join("labs")));
 }
 
+#[test]
+fn servers_print_only_what_may_fail() {
+    let Some(root) = workspace() else { return };
+    assert_none("macros that panic where nothing can be printed", &panicking_prints(&root));
+}
+
 /// A check that finds nothing anywhere proves nothing.
 #[test]
 fn violations_are_found() {
@@ -75,13 +81,19 @@ fn violations_are_found() {
         assert!(circles[0].contains(part), "{}", circles[0]);
     }
     assert_eq!(upward_dependencies(root), ["file_service depends on ipc"]);
+    write("my_server/Cargo.toml", "[package]\nname = \"my_server\"\n");
+    write(
+        "my_server/src/lib.rs",
+        "fn f() { eprintln!(); tracing::warn!(); }\n#[cfg(test)] mod tests { fn t() { println!(); } }",
+    );
+    assert_eq!(panicking_prints(root), ["my_server/src/lib.rs:1"]);
     let found = impurities(&root.join("file_service"));
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found[0].ends_with("depends on nix"), "{found:?}");
     assert_eq!(found[1..], ["src/d.rs:1: std::thread", "src/d.rs:1: Mutex"]);
 }
 
-// ---- The three checks ----
+// ---- The checks ----
 
 /// A circle has modules of one parent, each with everything below it. Parent and child are no circle, since a module
 /// and its parts are one thing; test modules do not count.
@@ -151,8 +163,12 @@ const FORBIDDEN: [(&[&str], &[&str]); 4] = [
     (&["std::thread", "thread::", "spawn", "JoinHandle"], &["trace/lines.rs", "trace/mod.rs"]),
     (&["signal", "Signal", "signalfd", "SignalFd", "sigaction"], &[]),
     (&["socket2", "setsockopt", "set_socket_", "sockopt", "set_nodelay", "set_nonblocking"], &[]),
-    // The buffer of the trace, and the locks of files: no session waits while it holds one.
-    (&["Mutex", "RwLock", "Condvar", "flock", "try_lock"], &["trace/mod.rs", "store/lock.rs"]),
+    // The buffer of the trace, the locks of files, and the buffers of uploads, whose lock is only tried: no session waits
+    // while it holds one.
+    (
+        &["Mutex", "RwLock", "Condvar", "flock", "try_lock"],
+        &["trace/mod.rs", "store/lock.rs", "buffers.rs"],
+    ),
 ];
 
 /// Crates that bring any of this along.
@@ -186,6 +202,28 @@ fn impurities(file_service: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// Where a server prints by a macro that panics if it cannot. `server_core::log` and `server_core::print` do not.
+fn panicking_prints(root: &Path) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for member in members(root) {
+        let name = member.file_name().unwrap_or_default().to_string_lossy();
+        if !matches!(&*name, "file_service" | "server_core") && !name.ends_with("_server") {
+            continue;
+        }
+        let modules =
+            targets(&member).into_iter().flat_map(|target| ModuleTree::load(&target).modules);
+        for file in modules.map(|module| module.file) {
+            for (line, code) in lines(&without_tests(tokens(&read(&file)))) {
+                if code.contains("print!(") || code.contains("println!(") {
+                    let file = file.strip_prefix(root).unwrap_or(&file).display();
+                    found.insert(format!("{file}:{line}"));
+                }
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// What the checks of a lab may use: the context, what `harness` reads of the kernel, and the crates that make

@@ -445,6 +445,20 @@ fn the_order_to_stop_is_heard_under_load() {
 }
 
 #[test]
+fn unwritable_log_is_lost() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let server = subject().launch().args(["-vv"]).log(full).start();
+    let server = server.unwrap_or_else(|failure| panic!("{failure}"));
+    server.root().write("hello.txt", "hello\n");
+    let peer = Peer::of(&server);
+    for id in 0..10 {
+        assert_eq!(peer.ask(format!("{id} GET hello.txt\n")), format!("{id} OK 6\nhello\n"));
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+}
+
+#[test]
 fn it_takes_the_port_of_udp_and_not_of_tcp() {
     let server = start_alone(3);
     assert!(TcpStream::connect(server.address()).is_err(), "nobody listens for connections");

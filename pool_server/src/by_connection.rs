@@ -17,7 +17,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) fn run(listener: TcpListener, service: Service, options: &Options) -> io::Result<()> {
     let work = |(connection, session): (Connection, Session)| {
         serve_blocking(session, connection.socket());
-        None // nothing is left of this client
+        Vec::new() // nothing is left of this client
     };
     let pool = pool::start(options.pool, options.workers(), options.queue, work)?;
     let mut incoming = Incoming::blocking(listener, &service)?;

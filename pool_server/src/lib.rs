@@ -17,9 +17,11 @@
 //!
 //! - **Unit of concurrency**: a request on one of a fixed number of threads.
 //! - **Shared**: the queue, and the table of parked connections.
-//! - **A blocking call stops**: one worker. As many blocking calls as workers stop all.
-//! - **One client can do to another**: with `request`, make it wait for one turn of a worker; with
-//!   `connection`, for its whole stay.
+//! - **A blocking call stops**: one worker. As many blocking calls as workers stop all. A call on a
+//!   file system that stalls keeps its worker until it returns.
+//! - **One client can do to another**: with `request`, make it wait for a turn of each client that is
+//!   queued before it; a session that has had its share, or whose file work was run (4 MiB of a hash), goes to the end. Clients that
+//!   have ended their side keep two workers at most. With `connection`, for its whole stay.
 //! - **Costs**: a hand-off, and so a context switch, whenever the workers have nothing else to do.
 //! - **Breaks**: when work is longer than the queue can hide; then it is back-pressure, by design.
 
@@ -63,7 +65,7 @@ pub struct Options {
 /// Who hands the work to the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// A bounded channel of crossbeam
+    /// A channel of crossbeam, with a bound
     #[default]
     Channel,
     /// Deques of crossbeam, with stealing

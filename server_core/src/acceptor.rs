@@ -31,12 +31,21 @@ const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 /// How many refused clients may wait or linger at once; beyond it the oldest is told and cut.
 const REFUSED_AT_ONCE: usize = 64;
 
-/// How often a refused client is read from at each visit, and how many bytes at a time.
-const REFUSAL_READS: usize = 4;
-const REFUSAL_CHUNK: usize = 4096;
+/// How many bytes of a first line are read at once, and how often at each visit.
+const FIRST_LINE_CHUNK: usize = 4096;
+const FIRST_LINE_READS: usize = 4;
 
-/// How often refused clients are visited by a loop that does not watch them.
-const REFUSAL_TICK: Duration = Duration::from_millis(2);
+/// How often clients that wait for their first line are visited by a loop that does not watch them.
+const FIRST_LINE_TICK: Duration = Duration::from_millis(2);
+
+/// How often a refused client that goes on sending is read from, and how many bytes of all such clients together.
+/// The rest waits in the sockets and slows the senders down: refused clients cost little CPU time, however fast
+/// they send.
+const DISCARD_TICK: Duration = Duration::from_millis(10);
+const DISCARD_BYTES: usize = 512 << 10;
+
+/// How many bytes are discarded at once.
+const DISCARD_CHUNK: usize = 8 << 10;
 
 /// The first and the longest pause when the system has no descriptor or memory for a connection.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
@@ -263,7 +272,7 @@ impl Acceptor {
         tracing::info!(peer = %handle.peer(), "busy");
         let now = Instant::now();
         let mut refused = Refused::new(handle, now);
-        let stays = if self.scarce { refused.tell(now) } else { refused.visit(now) };
+        let stays = if self.scarce { refused.tell(now) } else { refused.visit(now, DISCARD_CHUNK) };
         if !stays {
             return;
         }
@@ -275,35 +284,44 @@ impl Acceptor {
         self.refused.push_back(refused);
     }
 
-    /// The sockets of refused clients, for a loop that watches them; see [`Acceptor::visit_refused`].
+    /// The sockets of the refused clients that may be read from now, for a loop that watches them; see
+    /// [`Acceptor::visit_refused`].
     pub fn refused(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.refused.iter().map(|refused| refused.handle.as_fd())
+        let now = Instant::now();
+        let may_read = move |refused: &&Refused| refused.read_at <= now;
+        self.refused.iter().filter(may_read).map(|refused| refused.handle.as_fd())
     }
 
-    /// Tells refused clients whose first line has come, or has taken too long. Reads what the others still send,
-    /// so that no reset hits their refusal, and closes those that have read it. Returns when to call again, if any
-    /// are left, for a loop that does not watch them.
+    /// Tells refused clients whose first line has come, or has taken too long. Reads some of what the others still
+    /// send, so that no reset hits their refusal, and closes those that have read it. Returns when to call again, if
+    /// any are left, for a loop that does not watch them.
     pub fn visit_refused(&mut self) -> Option<Instant> {
         if self.refused.is_empty() {
             return None;
         }
         let now = Instant::now();
-        self.refused.retain_mut(|refused| refused.visit(now));
-        (!self.refused.is_empty()).then(|| now + REFUSAL_TICK)
+        let share = DISCARD_BYTES / self.refused.len();
+        self.refused.retain_mut(|refused| refused.visit(now, share));
+        self.refused.iter().map(|refused| refused.next_visit(now)).min()
     }
 
     /// Returns when to try again without a client, for a loop that watches the refused ones: when the first of
-    /// these has waited or lingered long enough, and while the spare descriptor is away.
+    /// these may be read from again, or has waited or lingered long enough, and while the spare descriptor is away.
     pub fn retry_at(&self) -> Option<Instant> {
-        let scarce = self.scarce.then(|| Instant::now() + REFUSAL_LINGER);
-        let refused = self.refused.iter().map(|refused| refused.until);
+        let now = Instant::now();
+        let scarce = self.scarce.then(|| now + REFUSAL_LINGER);
+        let refused = self.refused.iter().map(|refused| match refused.read_at > now {
+            true => refused.read_at.min(refused.until),
+            false => refused.until,
+        });
         refused.chain(scarce).min()
     }
 
     /// The same for a loop that does not watch refused clients.
     fn retry_unwatched_at(&self) -> Option<Instant> {
-        let visit = (!self.refused.is_empty()).then(|| Instant::now() + REFUSAL_TICK);
-        self.retry_at().into_iter().chain(visit).min()
+        let now = Instant::now();
+        let visits = self.refused.iter().map(|refused| refused.next_visit(now));
+        self.retry_at().into_iter().chain(visits).min()
     }
 
     /// Tells every refused client that waits for its first line, without that.
@@ -346,7 +364,9 @@ impl Acceptor {
         tracing::info!(%peer, "busy");
         let mut first_bytes = Vec::new();
         read_first_bytes(&socket, &mut first_bytes);
-        let _ = send_last(&socket, &busy::reply_so_far(&first_bytes)) && has_ended(&socket);
+        if send_last(&socket, &busy::reply_so_far(&first_bytes)) {
+            discard(&socket, DISCARD_CHUNK);
+        }
         self.spare = Some(socket);
         self.scarce = true;
     }
@@ -378,17 +398,20 @@ struct Refused {
     first_bytes: Option<Vec<u8>>,
     /// When the wait or the lingering ends.
     until: Instant,
+    /// Until when what the client sends is left in its socket.
+    read_at: Instant,
 }
 
 impl Refused {
     fn new(handle: Arc<ConnectionHandle>, now: Instant) -> Refused {
-        Refused { handle, first_bytes: Some(Vec::new()), until: now + FIRST_LINE_WAIT }
+        let first_bytes = Some(Vec::new());
+        Refused { handle, first_bytes, until: now + FIRST_LINE_WAIT, read_at: now }
     }
 
-    /// Does what can be done without waiting; returns whether the client stays.
-    fn visit(&mut self, now: Instant) -> bool {
+    /// Does what can be done without waiting, and discards at most `share` bytes; returns whether the client stays.
+    fn visit(&mut self, now: Instant, share: usize) -> bool {
         let Some(first_bytes) = &mut self.first_bytes else {
-            return now < self.until && !has_ended(&self.handle);
+            return now < self.until && (now < self.read_at || self.discard(now, share));
         };
         let more = read_first_bytes(&self.handle, first_bytes);
         match busy::reply(first_bytes) {
@@ -409,7 +432,24 @@ impl Refused {
     fn send(&mut self, reply: &[u8], now: Instant) -> bool {
         self.first_bytes = None;
         self.until = now + REFUSAL_LINGER;
-        send_last(&self.handle, reply) && !has_ended(&self.handle)
+        send_last(&self.handle, reply) && self.discard(now, DISCARD_CHUNK)
+    }
+
+    /// Discards what the client has sent; returns whether it is still there.
+    fn discard(&mut self, now: Instant, share: usize) -> bool {
+        let discarded = discard(&self.handle, share);
+        if discarded.is_some_and(|bytes| bytes > 0) {
+            self.read_at = now + DISCARD_TICK;
+        }
+        discarded.is_some()
+    }
+
+    /// When a loop that does not watch this client visits it next.
+    fn next_visit(&self, now: Instant) -> Instant {
+        match self.first_bytes {
+            Some(_) => now + FIRST_LINE_TICK,
+            None => self.read_at.max(now + DISCARD_TICK).min(self.until),
+        }
     }
 }
 
@@ -427,7 +467,7 @@ impl Connection {
         self.handle.session(service)
     }
 
-    /// The connection as the watchdog and the shutdown see it.
+    /// The connection as other threads and the shutdown see it.
     pub fn handle(&self) -> &Arc<ConnectionHandle> {
         &self.handle
     }
@@ -455,8 +495,8 @@ fn peer_of(addr: Option<SocketAddrAny>) -> SocketAddr {
 
 /// Appends what a client has sent so far, or enough to decide by; returns whether more may come.
 fn read_first_bytes(socket: impl AsFd, first_bytes: &mut Vec<u8>) -> bool {
-    let mut chunk = [0; REFUSAL_CHUNK];
-    for _ in 0..REFUSAL_READS {
+    let mut chunk = [0; FIRST_LINE_CHUNK];
+    for _ in 0..FIRST_LINE_READS {
         match recv(&socket, &mut chunk[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => return false,
             Ok((length, _)) => first_bytes.extend_from_slice(&chunk[..length]),
@@ -474,19 +514,24 @@ fn send_last(socket: impl AsFd, reply: &[u8]) -> bool {
         && rustix::net::shutdown(&socket, rustix::net::Shutdown::Write).is_ok()
 }
 
-/// Discards some of what a refused client has sent; returns whether the client is gone.
-///
-/// Not all of it: a client that sends faster than we read would hold up the accept loop.
-fn has_ended(socket: impl AsFd) -> bool {
-    let mut scratch = [0; REFUSAL_CHUNK];
-    for _ in 0..REFUSAL_READS {
-        match recv(&socket, &mut scratch[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return true,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return errno != Errno::AGAIN,
+/// Discards at most `most` bytes of what a refused client has sent, and one chunk at least. Returns how many; `None` if
+/// the client is gone.
+fn discard(socket: impl AsFd, most: usize) -> Option<usize> {
+    let mut scratch = [0; DISCARD_CHUNK];
+    let mut discarded = 0;
+    loop {
+        // TRUNC: the kernel does not copy the bytes (tcp(7)).
+        match recv(&socket, &mut scratch[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+            Ok((_, 0)) => return None,
+            Ok((_, length)) => discarded += length,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Some(discarded),
+            Err(_) => return None,
+        }
+        if discarded >= most {
+            return Some(discarded);
         }
     }
-    false
 }
 
 #[cfg(test)]

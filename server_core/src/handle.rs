@@ -1,7 +1,7 @@
-//! A connection as the watchdog and the shutdown see it: the socket, the deadline, the shutdown state.
+//! A connection as other threads see it: the socket, the deadline, the shutdown state.
 
 use file_service::session::ShutdownState;
-use file_service::{Interest, Service, Session};
+use file_service::{Service, Session};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,7 @@ pub struct ConnectionHandle {
     /// In the trace; 0 without one.
     number: u32,
     shutdown: Arc<ShutdownState>,
-    /// As [`nanos`] counts, to the next even number; 0 while the session waits for nothing. One more if it
-    /// waits for room to write.
+    /// As [`nanos`] counts; 0 while the session waits for nothing.
     deadline: AtomicU64,
 }
 
@@ -51,23 +50,20 @@ impl ConnectionHandle {
         self.number
     }
 
-    /// Stores until when the session waits. Past the deadline the watchdog makes the connection ready for
-    /// `interest`, and the driver calls [`end_wait`](ConnectionHandle::end_wait).
-    ///
-    /// Past the deadline of a read it becomes readable. That does not help a poller by level that waits for
-    /// room to write: it cannot watch for bytes to read meanwhile, since a client that goes on sending would
-    /// be reported in every round. So past the deadline of a write it becomes writable, too.
-    pub fn begin_wait(&self, interest: Interest, deadline: Instant) {
-        let to_write = u64::from(interest == Interest::Write);
-        self.deadline.store(even_nanos(deadline) | to_write, Ordering::Release);
+    /// Stores until when the session waits, for the thread that looks for overdue sessions.
+    pub fn begin_wait(&self, deadline: Instant) {
+        self.deadline.store(nanos(deadline).max(1), Ordering::Release);
     }
 
-    /// Ends a wait: clears the deadline, and expires the session if its deadline has passed by `now`.
-    pub fn end_wait(&self, session: &mut Session, now: Instant) {
+    /// Notes that the session waits no longer.
+    pub fn end_wait(&self) {
         self.deadline.store(0, Ordering::Release);
-        if now >= session.deadline() {
-            session.expire();
-        }
+    }
+
+    /// Whether the session waits, and its deadline has passed by `now`.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        let deadline = self.deadline.load(Ordering::Acquire);
+        deadline != 0 && deadline <= nanos(now)
     }
 
     /// Requests that the session ends after the request under way, and wakes it if it waits for a request.
@@ -86,19 +82,6 @@ impl ConnectionHandle {
     fn wake(&self) {
         let _ = self.socket.shutdown(Shutdown::Read);
     }
-
-    /// Wakes the session if its deadline has passed by `now`, which [`nanos`] has counted.
-    pub(crate) fn wake_if_expired(&self, now: u64) {
-        let word = self.deadline.load(Ordering::Acquire);
-        if word == 0 || word & !1 > now {
-            return;
-        }
-        if word & 1 == 0 {
-            self.wake();
-        } else {
-            self.cut(); // a client whose reply is stuck beyond its deadline would be cut anyway
-        }
-    }
 }
 
 impl AsRawFd for ConnectionHandle {
@@ -113,14 +96,9 @@ impl AsFd for ConnectionHandle {
     }
 }
 
-/// Returns the next even number of nanoseconds, never 0: a session that is woken then is not too early.
-fn even_nanos(instant: Instant) -> u64 {
-    nanos(instant).saturating_add(1).max(2) & !1
-}
-
 /// Returns nanoseconds since a moment before all others. Exact, so that a session whose deadline has passed
 /// by this count has passed it by its own.
-pub(crate) fn nanos(instant: Instant) -> u64 {
+fn nanos(instant: Instant) -> u64 {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     let epoch = EPOCH.get_or_init(|| Instant::now() - std::time::Duration::from_nanos(1));
     instant.saturating_duration_since(*epoch).as_nanos().try_into().unwrap_or(u64::MAX)

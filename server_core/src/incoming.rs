@@ -30,24 +30,22 @@ impl Incoming {
     ///
     /// The system refuses the signalfd, the watchdog's thread or an option of the socket.
     pub fn blocking(listener: TcpListener, service: &Service) -> io::Result<Incoming> {
-        Incoming::over(Acceptor::new(listener, service)?, None)
+        Incoming::over(Acceptor::new(listener, service)?)
     }
 
-    /// Accepts non-blocking sockets: a session returns instead of waiting, and stores its deadline by
-    /// [`ConnectionHandle::begin_wait`]; when the deadline passes, the connection becomes ready.
+    /// Accepts non-blocking sockets: a session returns instead of waiting. The model calls it again at its deadline.
     ///
     /// # Errors
     ///
     /// The system refuses the signalfd, the watchdog's thread or an option of the socket.
     pub fn non_blocking(listener: TcpListener, service: &Service) -> io::Result<Incoming> {
-        let acceptor = Acceptor::new(listener, service)?.with_non_blocking_sockets();
-        Incoming::over(acceptor, Some(crate::shutdown::deadline_tick(service)))
+        Incoming::over(Acceptor::new(listener, service)?.with_non_blocking_sockets())
     }
 
-    fn over(acceptor: Acceptor, tick: Option<std::time::Duration>) -> io::Result<Incoming> {
+    fn over(acceptor: Acceptor) -> io::Result<Incoming> {
         if let Some(listener) = acceptor.listener() {
             listener.set_nonblocking(true)?;
-            Watchdog::start(listener.try_clone()?, &acceptor, tick)?;
+            Watchdog::start(listener.try_clone()?, &acceptor)?;
         }
         Ok(Incoming { acceptor, exclusive: OnceCell::new() })
     }

@@ -1,18 +1,19 @@
 //! Every server's command line, and the way from there to a running server.
 
 use crate::listen::listen_for;
-use crate::shutdown::block_signals;
+use crate::log;
+use crate::memory::return_freed_blocks;
+use crate::shutdown::{block_signals, finish};
 use clap::Parser;
 use file_service::protocol::parse_number;
 use file_service::{Model, Service, Settings, Store, Trace};
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// Descriptors that are not for connections: the standard three, the listener, the root, files.
 const RESERVED_DESCRIPTORS: usize = 64;
@@ -57,7 +58,7 @@ pub struct ServerOptions {
     /// Read files into memory and send them from there: a file that is truncated meanwhile never shows zeros
     #[arg(long)]
     pub copy: bool,
-    /// Record who does what when in FILE, for trace viewers such as Perfetto
+    /// Record who does what when in FILE, a regular file, for trace viewers such as Perfetto
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Log connections; twice: requests as well
@@ -69,6 +70,9 @@ pub struct ServerOptions {
     /// Use no file locks, as on a file system without flock
     #[arg(long, hide = true)]
     pub no_flock: bool,
+    /// How much memory the listings under way may take, before large ones wait
+    #[arg(long, hide = true, default_value = "64MiB", value_parser = parse_bytes)]
+    pub listing_room: u64,
 }
 
 /// Parses a count of at least 1.
@@ -190,26 +194,25 @@ pub fn launch_from<E: Endpoint<O>, O: clap::Args>(
         Ok(options) => options,
         Err(error) => return complain(model, &error),
     };
-    log_to_stderr(options.server.verbose);
+    return_freed_blocks();
+    log::start(options.server.verbose);
     let (endpoint, service) = match prepare(model, &options.server, &options.model) {
         Ok(ready) => ready,
         Err(error) => {
-            eprintln!("{}: {error}", model.name);
+            log::line(format_args!("{}: {error}", model.name));
             return ExitCode::from(2);
         }
     };
-    let trace = service.clone();
-    let outcome = run(endpoint, service, options.model);
-    if let Some(trace) = trace.trace() {
-        trace.end(); // not left to the last handle, which a detached thread may have
-    }
-    match outcome {
+    let outcome = run(endpoint, service.clone(), options.model);
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", model.name);
+            log::line(format_args!("{}: {error}", model.name));
             ExitCode::FAILURE
         }
-    }
+    };
+    finish(&service);
+    code
 }
 
 /// Prints an error of the command line in one line, or the help that was asked for; returns the exit code.
@@ -223,7 +226,7 @@ fn complain(model: &Model, error: &clap::Error) -> ExitCode {
     let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let line = lines.fold(first, |line, more| line + " " + more);
-    eprintln!("{}: {line} (see --help)", model.name);
+    log::line(format_args!("{}: {line} (see --help)", model.name));
     ExitCode::from(2)
 }
 
@@ -268,21 +271,26 @@ fn prepare<E: Endpoint<O>, O>(
             transfer_timeout: options.transfer_timeout,
             drain_timeout: options.drain_timeout,
             copy: options.copy,
+            listing_room: options.listing_room,
             host: host_of(&options.addr),
             model: Some(*model),
         },
         trace.transpose()?,
     );
-    let cannot_listen = |error| {
+    let cannot_listen = |error: io::Error| {
         let what = format!("cannot listen on {}", options.addr.escape_debug());
-        Unusable(what, error)
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; stop the other server, or pass --addr HOST:0 for a free port"
+            }
+            _ => "",
+        };
+        Unusable(what, io::Error::new(error.kind(), format!("{error}{hint}")))
     };
     let endpoint = E::open(&options.addr, &service, own).map_err(cannot_listen)?;
     let addr = endpoint.local_addr().map_err(cannot_listen)?;
     let remark = endpoint.remark();
-    // Whoever started us may wait for this line or may have closed our standard output; both are fine.
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "listening on {addr}{remark}").and_then(|()| stdout.flush());
+    log::print(&format!("listening on {addr}{remark}\n"));
     Ok((endpoint, service))
 }
 
@@ -297,21 +305,6 @@ fn descriptors_for_connections() -> usize {
             usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(RESERVED_DESCRIPTORS).max(1)
         }
     }
-}
-
-fn log_to_stderr(verbose: u8) {
-    let level = match verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    // Fails where the process logs already, which is as well.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(io::stderr)
-        .try_init();
 }
 
 #[cfg(test)]

@@ -5,14 +5,18 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `launch` | from the command line to `run`: options, log, the listening socket |
+//! | `launch` | from the command line to `run`: options, the listening socket |
+//! | `log` | lines on standard error that neither delay nor end the server |
 //! | `listen` | listening sockets, and what accepted sockets inherit from them |
 //! | `acceptor` | accepts, refuses, backs off; never waits |
 //! | `incoming` | the iterator over the acceptor, for a loop with nothing else to wait for |
-//! | `handle` | a connection as the watchdog and the shutdown see it: its deadline is here |
+//! | `handle` | a connection as the shutdown sees it: a copy of its deadline is here |
 //! | `limit` | the limit on connections, and the registry of those that are alive |
 //! | `shutdown` | the signals, the drain timeout, the watchdog |
+//! | `start` | what the system refuses to start, as an error of `run` |
 //! | `blocking` | the driver of the blocking models, one short loop |
+//! | `socket` | a TCP socket as a transport |
+//! | `memory` | how freed memory goes back to the system |
 //! | `slab`, `waker`, `helpers`, `timeout` | for event loops: clients by key, a wake-up, threads for slow file work |
 //!
 //! A server is these few lines, and its model is the one in the loop:
@@ -31,7 +35,7 @@
 //! }
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod acceptor;
 mod blocking;
@@ -41,20 +45,29 @@ mod incoming;
 mod launch;
 mod limit;
 mod listen;
+mod log;
+#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+mod memory;
 mod shutdown;
 mod slab;
+#[expect(unsafe_code, reason = "SIOCOUTQ has no safe wrapper")]
+mod socket;
+mod start;
 mod timeout;
 mod waker;
 
 pub use acceptor::{Accepted, Acceptor, Connection};
 pub use blocking::{serve_blocking, serve_blocking_with};
 pub use handle::ConnectionHandle;
-pub use helpers::{HELPERS, Helpers, Outcomes};
+pub use helpers::{Background, Helpers, Outcomes};
 pub use incoming::Incoming;
 pub use launch::{Endpoint, NoOptions, launch, launch_from, parse_count};
 pub use limit::{ConnectionPermit, SharedLimit};
 pub use listen::{listen, listen_for};
-pub use shutdown::{ShutdownSignals, deadline_tick, exit};
+pub use log::print;
+pub use shutdown::{ShutdownSignals, deadline_tick, exit, finish};
 pub use slab::{Key, Slab};
+pub use socket::Socket;
+pub use start::{cannot_start, start_library};
 pub use timeout::timeout_until;
 pub use waker::Waker;

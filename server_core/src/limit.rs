@@ -1,6 +1,6 @@
 //! The limit on connections, and the registry of those that are alive.
 
-use crate::handle::{ConnectionHandle, nanos};
+use crate::handle::ConnectionHandle;
 use crate::slab::{Key, Slab};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -134,11 +134,5 @@ impl Registry {
             tracing::warn!("drain timeout: {} connections cut", live.handles.len());
         }
         live.handles().for_each(|handle| handle.cut());
-    }
-
-    /// Wakes the sessions whose deadline has passed.
-    pub(crate) fn wake_expired(&self) {
-        let now = nanos(Instant::now());
-        self.lock().handles().for_each(|handle| handle.wake_if_expired(now));
     }
 }

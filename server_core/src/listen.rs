@@ -1,11 +1,13 @@
 //! Listening sockets, and the options that accepted sockets inherit from them.
 
 use file_service::Service;
+use rustix::event::{Timespec, poll};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// How many connections may wait to be accepted. The kernel lowers it to `net.core.somaxconn`; std's
 /// own 128 makes a burst of 1,000 clients wait for retransmitted SYNs.
@@ -17,6 +19,13 @@ const BACKLOG: i32 = 4096;
 /// seen every 64 KiB. It also keeps what is copied in the cache, which makes replies of 1 MiB a tenth
 /// faster.
 const UNSENT_MAX: u32 = 128 << 10;
+
+/// How long an address may still be taken by a server that was killed. The kernel tells its children after the process
+/// has ended, and they hold the listening socket until they are told; and a ring is taken down after that, too.
+const TAKEOVER: Duration = Duration::from_millis(500);
+
+/// How often it is tried meanwhile.
+const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// Opens a listening socket on `addr` with a long backlog.
 ///
@@ -41,14 +50,23 @@ fn listen_with(
     addr: impl ToSocketAddrs,
     configure: impl Fn(&OwnedFd) -> io::Result<()>,
 ) -> io::Result<TcpListener> {
-    let mut outcome = Err(io::Error::new(io::ErrorKind::InvalidInput, "no such address"));
-    for addr in addr.to_socket_addrs()? {
-        outcome = listen_on(addr, &configure);
-        if outcome.is_ok() {
-            break;
+    let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
+    let deadline = Instant::now() + TAKEOVER;
+    loop {
+        let mut outcome = Err(io::Error::new(io::ErrorKind::InvalidInput, "no such address"));
+        for addr in &addrs {
+            outcome = listen_on(*addr, &configure);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                let _ = poll(&mut [], Some(&TAKEOVER_TICK));
+            }
+            outcome => return outcome,
         }
     }
-    outcome
 }
 
 fn listen_on(
@@ -70,11 +88,12 @@ fn listen_on(
 pub(crate) fn set_inherited_options(socket: impl AsFd, service: &Service) -> io::Result<()> {
     // A reply leaves in one piece or is corked, so there is nothing for Nagle's algorithm to gather.
     sockopt::set_tcp_nodelay(&socket, true)?;
-    // A blocking call returns that often, and its driver looks at the session's deadline. Non-blocking
-    // sockets ignore it.
-    let tick = Some(service.settings().least_timeout());
-    sockopt::set_socket_timeout(&socket, Timeout::Recv, tick)?;
-    sockopt::set_socket_timeout(&socket, Timeout::Send, tick)?;
+    // A blocking call returns that often, and its driver looks at the session's deadline: for a call that writes,
+    // often enough to see in time that the client takes nothing. Non-blocking sockets ignore it.
+    let settings = service.settings();
+    let send = (settings.transfer_timeout / 100).max(Duration::from_millis(1));
+    sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(settings.least_timeout()))?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(send))?;
     socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_MAX)?;
     Ok(())
 }

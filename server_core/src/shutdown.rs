@@ -12,6 +12,8 @@
 
 use crate::acceptor::Acceptor;
 use crate::limit::Registry;
+use crate::log;
+use crate::start::cannot_start;
 use crate::timeout::timeout_until;
 use file_service::Service;
 use nix::sys::signal::{SigSet, Signal};
@@ -84,35 +86,28 @@ impl AsFd for ShutdownSignals {
     }
 }
 
-/// The one thread that a server has besides its model: it reads the signals, keeps the drain timeout, and
-/// wakes the sessions whose deadline has passed.
+/// The one thread that a server has besides its model: it reads the signals and keeps the drain timeout.
 pub(crate) struct Watchdog {
     signals: ShutdownSignals,
     listener: TcpListener,
     registry: Arc<Registry>,
     service: Service,
-    /// How often deadlines are looked at, where sessions store them.
-    tick: Option<Duration>,
 }
 
 impl Watchdog {
     /// Starts the thread for the connections of `acceptor`.
-    pub(crate) fn start(
-        listener: TcpListener,
-        acceptor: &Acceptor,
-        tick: Option<Duration>,
-    ) -> io::Result<()> {
+    pub(crate) fn start(listener: TcpListener, acceptor: &Acceptor) -> io::Result<()> {
         let watchdog = Watchdog {
             signals: ShutdownSignals::new()?,
             listener,
             registry: Arc::clone(acceptor.registry()),
             service: acceptor.service().clone(),
-            tick,
         };
         thread::Builder::new()
             .name("watchdog".into())
             .stack_size(64 * 1024)
-            .spawn(move || watchdog.run())?;
+            .spawn(move || watchdog.run())
+            .map_err(cannot_start("the watchdog"))?;
         Ok(())
     }
 
@@ -120,13 +115,16 @@ impl Watchdog {
         let mut requested = false;
         loop {
             let cut_off = self.registry.cut_off();
-            let until = match (cut_off, self.tick) {
-                (Some(cut_off), Some(tick)) => Some(cut_off.min(Instant::now() + tick)),
-                (cut_off, tick) => cut_off.or(tick.map(|tick| Instant::now() + tick)),
-            };
-            let timeout = timeout_until(until);
-            let mut fds = [PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
-            let _ = poll(&mut fds, timeout.as_ref());
+            let timeout = timeout_until(cut_off);
+            // Only the end of the listening socket is reported, as a hang-up: another process may have ended it.
+            let listener = PollFd::new(&self.listener, PollFlags::empty());
+            let signals = PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN);
+            let mut fds = [signals, listener];
+            let watched = if cut_off.is_none() { &mut fds[..] } else { &mut fds[..1] };
+            let _ = poll(watched, timeout.as_ref());
+            if !fds[1].revents().is_empty() {
+                self.registry.begin_shutdown(self.service.settings().drain_timeout);
+            }
             if let Some(signal) = self.signals.read() {
                 // Not by the cut-off: the first may have come from another process with the same socket, and
                 // a terminal's signal then come to all.
@@ -138,9 +136,6 @@ impl Watchdog {
                 // Of all processes and threads that hold this socket: nobody can connect any more, and
                 // the accept loop wakes.
                 let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-            }
-            if self.tick.is_some() {
-                self.registry.wake_expired();
             }
             if cut_off.is_some_and(|cut_off| Instant::now() >= cut_off) {
                 return self.end();
@@ -157,16 +152,23 @@ impl Watchdog {
     }
 }
 
-/// Ends the process from within, while other threads may still be at work; the trace is written out.
+/// Ends the process from within, while other threads may still be at work.
 pub fn exit(code: i32, service: &Service) -> ! {
-    if let Some(trace) = service.trace() {
-        trace.end();
-    }
+    finish(service);
     std::process::exit(code)
 }
 
-/// Returns how often deadlines are looked at: often enough that none is missed by much.
+/// Writes out the trace, and logs what it and the log are missing. A process calls this when it ends; it is not left to
+/// the last handle to the trace, which a detached thread may have.
+pub fn finish(service: &Service) {
+    if let Some(trace) = service.trace() {
+        trace.end();
+    }
+    log::end();
+}
+
+/// Returns how often a loop should look at the deadlines of its sessions: often enough that none is missed by much.
 pub fn deadline_tick(service: &Service) -> Duration {
     let least = service.settings().least_timeout();
-    (least / 8).clamp(Duration::from_millis(20), Duration::from_millis(250))
+    (least / 40).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }

@@ -115,6 +115,14 @@ impl<T> Slab<T> {
             slot.value.as_ref().map(|value| (key, value))
         })
     }
+
+    /// Returns the values like [`iter`](Slab::iter), to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.slots.iter_mut().zip(0..).filter_map(|(slot, index)| {
+            let key = Key { index, generation: slot.generation };
+            slot.value.as_mut().map(|value| (key, value))
+        })
+    }
 }
 
 #[cfg(test)]

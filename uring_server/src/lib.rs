@@ -21,15 +21,18 @@
 //! - **Unit of concurrency**: an operation. A session is advanced by the completion that it waits for.
 //! - **Shared**: all memory, the one thread and its ring, and the buffers for what arrives.
 //! - **A blocking call stops**: every client of the ring. So hashing, large listings and fsync go to helper
-//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A piece of a file
+//!   threads ([`Step::Offload`](file_service::Step::Offload)), whose answer is a completion, too. A call that a
+//!   file system never answers keeps its helper, and its client gets `timeout`; with all eight of a kind kept, further
+//!   work of that kind waits. A piece of a file
 //!   that is not in memory is read by the ring: a slow disk stops nobody but the client who wants it. With `--copy`
 //!   the session itself reads, since it must measure the file between the read and the send: then a piece that is not in
 //!   memory stops every client of the ring while the disk is read, as in the event loop.
 //! - **One client can do to another**: nothing by being slow. It has one receive and one send with the kernel
-//!   at most; a session yields after its share; and what a client has sent and nobody reads yet moves out
-//!   of the shared buffers at once.
+//!   at most; a session has two turns in a turn of the loop at most, each of which ends with its share; and what a client has sent
+//!   and nobody reads yet moves out of the shared buffers at once. Its hashes delay the hashes of others, and no listing.
 //! - **Costs**: a thread, a ring, and 1 MiB of buffers for all. An idle client has an operation and no
-//!   buffer: the kernel takes one of the shared ones when bytes come for it. With many busy clients there is
+//!   buffer: the kernel takes one of the shared ones when bytes come for it. The loop takes the large buffer of an
+//!   upload back when nothing comes for two ticks. With many busy clients there is
 //!   far less than one `io_uring_enter` for a request; with one client there are two. Who has sent something
 //!   before gets a *multishot* receive: one submission with any number of completions. Where it was measured
 //!   it saved 3% of the CPU time of a small request.
@@ -54,8 +57,8 @@
 //! 4. **Order is ours to keep.** Operations of one socket complete in any order. There is one send at a time,
 //!    and our side is ended after the last one ([`Transport::finish`](file_service::Transport::finish) says
 //!    until then that it would block).
-//! 5. **Waiting has no timeout of its own.** A client that takes nothing of what is sent to it is found by
-//!    looking at the clock now and then, while there are any who wait to write.
+//! 5. **Waiting has no timeout of its own.** The loop looks at the deadlines of all sessions a few times a second. After a
+//!    pause of the process bytes may be in a socket whose completion has not been taken; such a client is judged with them.
 //!
 //! # What is not in the ring, and why
 //!
@@ -94,13 +97,11 @@ mod server;
 mod wire;
 
 use file_service::{Model, Service};
-use rustix::event::{Timespec, poll};
 use server::Server;
-use server_core::{Endpoint, Helpers, Incoming};
+use server_core::{Endpoint, Helpers, Incoming, cannot_start};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// The model's name, and its row in the README's table.
 pub const MODEL: Model = Model {
@@ -118,14 +119,6 @@ pub struct Options {
     pub workers: usize,
 }
 
-/// How long an address may still be taken by a ring. That of a server which was killed is taken down by the
-/// kernel *after* the process has ended, and only then what was under way in it lets go of its sockets; the
-/// accept under way holds the listening one.
-const TAKEOVER: Duration = Duration::from_millis(500);
-
-/// How often it is tried meanwhile.
-const TAKEOVER_TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-
 /// A listening socket where the kernel lets us have a ring.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
@@ -133,17 +126,7 @@ pub struct Listener(TcpListener);
 impl Endpoint<Options> for Listener {
     fn open(addr: &str, service: &Service, options: &Options) -> io::Result<Listener> {
         probe()?;
-        let deadline = Instant::now() + TAKEOVER;
-        loop {
-            match Endpoint::open(addr, service, options) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
-                {
-                    let _ = poll(&mut [], Some(&TAKEOVER_TICK));
-                }
-                outcome => return outcome.map(Listener),
-            }
-        }
+        Endpoint::open(addr, service, options).map(Listener)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -178,7 +161,8 @@ pub fn run(Listener(listener): Listener, service: Service, options: Options) -> 
             let outcome = Server::new(acceptor, &service, helpers).and_then(Server::run);
             outcome.inspect_err(|error| tracing::error!("a worker has ended: {error}"))
         };
-        workers.push(thread::Builder::new().name(format!("worker {number}")).spawn(work)?);
+        let spawned = thread::Builder::new().name(format!("worker {number}")).spawn(work);
+        workers.push(spawned.map_err(cannot_start(&format!("worker {number}")))?);
     }
     let outcome = Server::new(acceptor, &service, helpers)?.run();
     for worker in workers {

@@ -4,11 +4,12 @@ use crate::ring::{Arrival, Ring};
 use crate::wire::{Exchange, Pool, Tags, Wire};
 use file_service::{Interest, Service, Session, Step};
 use io_uring::cqueue;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use server_core::{Accepted, Acceptor, Connection, Helpers, Key, Outcomes, Slab, Waker};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -31,6 +32,26 @@ struct Client {
     session: Option<Box<Session>>,
     connection: Connection,
     waits: Waits,
+    /// The turn of the loop in which its session was last advanced, and how many requests it had made before.
+    turn: u64,
+    requests: u64,
+}
+
+impl Client {
+    /// Whether its session may be advanced for a completion in this turn of the loop. Many completions may have come for
+    /// it, and each would have a share of its own. So only those of one request are taken at once.
+    fn takes_turn(&mut self, turn: u64) -> bool {
+        let requests = self.session.as_ref().map_or(0, |session| session.requests());
+        if self.turn != turn {
+            (self.turn, self.requests) = (turn, requests);
+        }
+        self.requests == requests
+    }
+}
+
+/// Whether bytes that have arrived can be read, or the end of the stream.
+fn is_readable(socket: &TcpStream) -> bool {
+    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) == Ok(1)
 }
 
 /// The kinds of operations, in the lowest bits of a tag.
@@ -48,6 +69,15 @@ const INDEX_BITS: u32 = 29;
 
 fn tag(key: Key, kind: u64) -> u64 {
     key.to_bits(INDEX_BITS) << KIND_BITS | kind
+}
+
+fn tags(key: Key) -> Tags {
+    Tags {
+        receive: tag(key, RECEIVE),
+        send: tag(key, SEND),
+        read: tag(key, READ),
+        cancel: tag(key, CANCEL),
+    }
 }
 
 fn key_of(tag: u64) -> Key {
@@ -68,10 +98,10 @@ pub(crate) struct Server {
     pending: Vec<Key>,
     /// Clients whose session has yielded.
     yielded: Vec<Key>,
-    /// How many sessions wait to write. The watchdog wakes those that wait to read.
-    writers: usize,
-    writers_checked: Instant,
-    /// When the completions of this turn were taken.
+    /// When deadlines are looked at next.
+    next_tick: Instant,
+    /// How often completions were taken, and when this was done last.
+    turn: u64,
     now: Instant,
     accepting: bool,
     /// No client is accepted before this moment.
@@ -95,8 +125,8 @@ impl Server {
             pool: Pool::default(),
             pending: Vec::new(),
             yielded: Vec::new(),
-            writers: 0,
-            writers_checked: Instant::now(),
+            next_tick: Instant::now(),
+            turn: 0,
             now: Instant::now(),
             accepting: false,
             pause: None,
@@ -126,6 +156,7 @@ impl Server {
             // The model: hand all pending operations to the kernel, and wait until one has been done.
             self.submit_pending()?;
             self.ring.turn(self.wait_timeout(refused))?;
+            self.turn += 1;
             self.now = Instant::now();
             let completions = self.ring.take();
             for completion in &completions {
@@ -135,7 +166,7 @@ impl Server {
             for key in std::mem::take(&mut self.yielded) {
                 self.serve(key, None);
             }
-            self.expire_writers();
+            self.look_around()?;
         }
     }
 
@@ -160,13 +191,7 @@ impl Server {
             if let Some(client) = self.clients.get_mut(key)
                 && client.session.is_some()
             {
-                let tags = Tags {
-                    receive: tag(key, RECEIVE),
-                    send: tag(key, SEND),
-                    read: tag(key, READ),
-                    cancel: tag(key, CANCEL),
-                };
-                client.wire.submit(&mut self.ring, tags, &mut self.pool)?;
+                client.wire.submit(&mut self.ring, tags(key), &mut self.pool)?;
             }
         }
         Ok(())
@@ -177,9 +202,8 @@ impl Server {
         if !self.yielded.is_empty() {
             return Some(Duration::ZERO);
         }
-        let look = (self.writers > 0)
-            .then(|| self.writers_checked + server_core::deadline_tick(&self.service));
-        let due = [self.pause, refused, look].into_iter().flatten().min()?;
+        let tick = (!self.clients.is_empty()).then_some(self.next_tick);
+        let due = [self.pause, refused, tick].into_iter().flatten().min()?;
         // Not zero, which would not wait.
         Some(due.saturating_duration_since(Instant::now()).max(Duration::from_micros(100)))
     }
@@ -220,7 +244,14 @@ impl Server {
                 let session = Some(Box::new(connection.session(&self.service)));
                 let wire = Wire::new(connection.socket().as_raw_fd());
                 let waits = Waits::ForItsTurn;
-                let key = self.clients.insert(Client { wire, session, connection, waits });
+                let key = self.clients.insert(Client {
+                    wire,
+                    session,
+                    connection,
+                    waits,
+                    turn: 0,
+                    requests: 0,
+                });
                 self.serve(key, None);
             }
             Accepted::Pause(until) => self.pause = Some(until),
@@ -238,7 +269,7 @@ impl Server {
         client.wire.received(completion.result(), more, &mut self.pool);
         match client.waits {
             Waits::ToRead if client.wire.is_readable() || arrival.is_some() => {
-                return self.serve(key, arrival);
+                return self.serve_in_turn(key, arrival);
             }
             Waits::ToRead => self.pending.push(key), // no buffer was free, or this was the end of a stream
             Waits::ForTheKernel => {
@@ -260,20 +291,32 @@ impl Server {
     fn written(&mut self, key: Key, ready: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
         match client.waits {
-            Waits::ToWrite if ready => self.serve(key, None),
+            Waits::ToWrite if ready => self.serve_in_turn(key, None),
             Waits::ForTheKernel => self.remove_if_done(key),
             _ if client.wire.has_pending() => self.pending.push(key), // what is left of it
             _ => {}
         }
     }
 
+    /// Advances the session of a client, or queues the client if it has had its share in this turn of the loop.
+    fn serve_in_turn(&mut self, key: Key, arrival: Option<Arrival>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if client.takes_turn(self.turn) {
+            return self.serve(key, arrival);
+        }
+        if let Some(arrival) = arrival {
+            client.wire.keep(self.ring.bytes(arrival));
+        }
+        client.waits = Waits::ForItsTurn;
+        self.yielded.push(key);
+        self.pending.push(key);
+        self.release(arrival);
+    }
+
     /// Advances the session of a client, with what has just arrived for it.
     fn serve(&mut self, key: Key, arrival: Option<Arrival>) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(session) = &mut client.session else { return };
-        let handle = client.connection.handle();
-        handle.end_wait(session, self.now);
-        self.writers -= usize::from(client.waits == Waits::ToWrite);
         let arrived = arrival.map_or(&[][..], |arrival| self.ring.bytes(arrival));
         let socket = client.connection.socket();
         let mut exchange =
@@ -286,18 +329,10 @@ impl Server {
         client.waits = match step {
             Step::Idle if client.wire.receive_while_idle() => Waits::ForItsTurn,
             // Nothing more will come, which the session is told when what it has written has gone.
-            Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => {
-                self.writers += 1;
-                Waits::ToWrite
-            }
-            Step::Idle | Step::Wait(Interest::Read) => {
-                handle.begin_wait(Interest::Read, session.deadline());
-                Waits::ToRead
-            }
-            Step::Wait(Interest::Write) => {
-                self.writers += 1;
-                Waits::ToWrite
-            }
+            Step::Idle | Step::Wait(Interest::Read) if client.wire.is_ending() => Waits::ToWrite,
+            Step::Idle | Step::Wait(Interest::Read) => Waits::ToRead,
+            Step::Wait(Interest::Write) => Waits::ToWrite,
+            Step::Wait(Interest::Job) => Waits::ForWork,
             Step::Yield => Waits::ForItsTurn,
             Step::Offload(job) => {
                 self.outcomes.offload(key, job);
@@ -343,24 +378,34 @@ impl Server {
         }
     }
 
-    /// Ends what clients have let pass their deadline who do not take what is sent to them.
-    fn expire_writers(&mut self) {
+    /// Serves the clients whose deadline has passed, and takes large buffers from those that send nothing, now and then.
+    fn look_around(&mut self) -> io::Result<()> {
         let now = self.now;
-        if self.writers == 0
-            || now < self.writers_checked + server_core::deadline_tick(&self.service)
-        {
-            return;
+        if now < self.next_tick {
+            return Ok(());
         }
-        self.writers_checked = now;
-        let expired = |client: &Client| {
-            client.waits == Waits::ToWrite
+        self.next_tick = now + server_core::deadline_tick(&self.service);
+        let is_overdue = |client: &Client| {
+            client.waits != Waits::ForItsTurn
                 && client.session.as_ref().is_some_and(|session| session.deadline() <= now)
+                // What has arrived in time comes with a completion of its own, perhaps after a pause of this process.
+                && !(client.waits == Waits::ToRead
+                    && client.wire.is_open()
+                    && is_readable(client.connection.socket()))
         };
-        let expired: Vec<Key> =
-            self.clients.iter().filter(|(_, client)| expired(client)).map(|(key, _)| key).collect();
-        for key in expired {
+        let overdue: Vec<Key> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| is_overdue(client))
+            .map(|(key, _)| key)
+            .collect();
+        for key in overdue {
             self.serve(key, None);
         }
+        for (key, client) in self.clients.iter_mut() {
+            client.wire.take_idle_bulk(&mut self.ring, tags(key))?;
+        }
+        Ok(())
     }
 
     fn take_outcomes(&mut self) {
@@ -373,7 +418,7 @@ impl Server {
             match outcome {
                 Some(outcome) => {
                     session.resume(outcome);
-                    self.serve(key, None);
+                    self.serve_in_turn(key, None);
                 }
                 None => self.end_session(key),
             }

@@ -7,8 +7,9 @@
 //! Whatever cannot be done at once is *noted*, and submitted when the session has said that it waits.
 
 use crate::ring::{Ring, Span};
-use file_service::{Socket, Transport};
+use file_service::{Peer, Transport};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use server_core::Socket;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -30,6 +31,9 @@ const BULK: usize = 16 << 10;
 
 /// How many bytes are kept for a session that does not read them, before the kernel is told to take no more.
 const REST_MAX: usize = 64 << 10;
+
+/// How often an interrupted read is made again.
+const INTERRUPTIONS_MAX: u32 = 100;
 
 /// How many large buffers are kept for the next who needs one.
 const KEPT: usize = 32;
@@ -71,8 +75,10 @@ struct Incoming {
     under_way: Option<Receive>,
     /// What it is to have.
     wanted: Option<Receive>,
-    /// It has been told to end the stream that is under way, and has not done so yet.
+    /// It has been told to end the stream or the large receive that is under way, and has not done so yet.
     cancelled: bool,
+    /// The large receive under way has brought nothing since the last look at it.
+    bulk_is_idle: bool,
     /// The client has sent something before. Who does so again is worth a stream; for who does not, it would have
     /// to be cancelled.
     stays: bool,
@@ -109,6 +115,8 @@ struct Outgoing {
     reading: usize,
     state: State<Send>,
     file_ended: bool,
+    /// How often the read under way was interrupted (EINTR), which NFS and FUSE do.
+    interruptions: u32,
     failed: Option<i32>,
 }
 
@@ -222,6 +230,7 @@ impl Wire {
                 Receive::Once => ring.receive_into_any(socket, false, tags.receive)?,
                 Receive::Stream => ring.receive_into_any(socket, true, tags.receive)?,
                 Receive::IntoBulk(wanted) => {
+                    incoming.bulk_is_idle = false;
                     incoming.bulk = pool.take();
                     let span = Span(incoming.bulk.as_mut_ptr(), wanted.min(CHUNK));
                     // SAFETY: `incoming.bulk` is as long as the span and untouched while it is under way, since
@@ -230,6 +239,19 @@ impl Wire {
                     unsafe { ring.receive(socket, span, tags.receive)? };
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Ends a large receive that had brought nothing at the last look either: a client that stops in the middle of an
+    /// upload keeps no buffer. What it sends next comes into a shared one.
+    pub(crate) fn take_idle_bulk(&mut self, ring: &mut Ring, tags: Tags) -> io::Result<()> {
+        let incoming = &mut self.incoming;
+        if matches!(incoming.under_way, Some(Receive::IntoBulk(_)))
+            && std::mem::replace(&mut incoming.bulk_is_idle, true)
+            && !std::mem::replace(&mut incoming.cancelled, true)
+        {
+            ring.cancel(tags.receive, tags.cancel)?;
         }
         Ok(())
     }
@@ -251,6 +273,9 @@ impl Wire {
                     (incoming.start, incoming.end) = (0, count as usize);
                 }
             }
+            error if -error == libc::ECANCELED && into_bulk => {
+                incoming.wanted = Some(Receive::Once)
+            }
             error if -error == libc::ECANCELED => {} // a stream, by us
             error if into_bulk || -error != libc::ENOBUFS => {
                 incoming.end_of_stream = Some(Err(io::Error::from_raw_os_error(-error)));
@@ -267,6 +292,11 @@ impl Wire {
     pub(crate) fn is_readable(&self) -> bool {
         let incoming = &self.incoming;
         !incoming.rest.is_empty() || incoming.start < incoming.end || self.end_is_due()
+    }
+
+    /// Whether more may come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.incoming.end_of_stream.is_none()
     }
 
     /// Whether the session is to be told that nothing more will come. It closes then, so what it has written must
@@ -294,7 +324,10 @@ impl Wire {
         outgoing.filled += std::mem::take(&mut outgoing.reading);
         match usize::try_from(result) {
             Ok(_) if was == State::UnderWay(Send::Room) => {} // a mask of events
-            Ok(count) => outgoing.sent += count,
+            Ok(count) => {
+                outgoing.sent += count;
+                outgoing.interruptions = 0;
+            }
             Err(_) => {
                 outgoing.failed = Some(-result);
                 return;
@@ -316,6 +349,11 @@ impl Wire {
             Ok(count) => {
                 outgoing.filled += count;
                 outgoing.file_ended = count == 0;
+                outgoing.interruptions = 0;
+            }
+            // The session asks for the same bytes again.
+            Err(_) if -result == libc::EINTR && outgoing.interruptions < INTERRUPTIONS_MAX => {
+                outgoing.interruptions += 1;
             }
             Err(_) => {
                 outgoing.failed = Some(-result);
@@ -387,7 +425,8 @@ fn is_cold(file: &File, offset: u64) -> bool {
     let mut byte = [0];
     let mut room = [io::IoSliceMut::new(&mut byte)];
     let outcome = preadv2(file, &mut room, offset, ReadWriteFlags::NOWAIT);
-    matches!(outcome, Err(Errno::AGAIN))
+    // An interrupted look has shown nothing: the ring reads then, and no loop waits.
+    matches!(outcome, Err(Errno::AGAIN | Errno::INTR))
 }
 
 /// Has `act` use the socket without waiting. Nobody else sees it in that state: an operation of the ring
@@ -508,6 +547,17 @@ impl Transport for Exchange<'_, '_> {
         outcome
     }
 
+    fn unacknowledged(&mut self) -> Option<u64> {
+        let Outgoing { reported, sent, .. } = self.wire.outgoing;
+        // Some of what counts as written may not be in the socket yet, and the other way round.
+        let unacknowledged = Socket(self.socket).unacknowledged()? + reported as u64;
+        Some(unacknowledged.saturating_sub(sent as u64))
+    }
+
+    fn peer(&mut self) -> Peer {
+        Socket(self.socket).peer()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         let outgoing = &self.wire.outgoing;
         outgoing.check()?;
@@ -520,5 +570,36 @@ impl Transport for Exchange<'_, '_> {
 
     fn reset(&mut self) {
         Socket(self.socket).reset(); // ends what is under way, too
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wire with a read under way behind `filled` bytes, which completes with EINTR.
+    fn interrupted(wire: &mut Wire) -> bool {
+        wire.outgoing.state = State::UnderWay(Send::FromFile { file: 0, offset: 0 });
+        wire.outgoing.reading = 1000;
+        wire.file_fell_short(-libc::EINTR)
+    }
+
+    #[test]
+    fn interrupted_read_is_made_again() {
+        let mut wire = Wire::new(0);
+        for _ in 0..INTERRUPTIONS_MAX {
+            assert!(interrupted(&mut wire), "the session asks again");
+            assert!(wire.outgoing.failed.is_none() && !wire.outgoing.file_ended);
+        }
+        assert!(interrupted(&mut wire));
+        assert!(wire.outgoing.failed.is_some(), "the interruptions do not end");
+    }
+
+    #[test]
+    fn interrupted_read_leaves_the_header() {
+        let mut wire = Wire::new(0);
+        (wire.outgoing.bytes, wire.outgoing.filled) = (vec![0; 100], 40);
+        assert!(!interrupted(&mut wire), "the header is sent first");
+        assert!(wire.outgoing.state == State::Pending(Send::Bytes) && wire.outgoing.reading == 0);
     }
 }

@@ -95,7 +95,7 @@ fn resets_in_mid_upload_leave_nothing() {
     assert_eq!(server.root().names(), [""; 0]);
 }
 
-/// The watchdog wakes a session that waits to read. A send that is stuck must end by itself.
+/// A send that is stuck with the kernel ends with its session.
 #[test]
 fn a_send_that_is_stuck_has_a_deadline() {
     let Some(server) = start(&["--transfer-timeout", "0.5", "--idle-timeout", "30"]) else {

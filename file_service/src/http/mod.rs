@@ -33,7 +33,7 @@ mod text;
 pub(crate) use chunked::{Decoder, Part, Violation};
 pub(crate) use conditions::{CONDITION_FAILED, Decision};
 pub(crate) use first_line::{FirstLine, begins_http, begins_with_empty_line, first_line};
-pub(crate) use page::{ServerInfo, json, page};
+pub(crate) use page::{Page, ServerInfo, push_json, sort};
 pub(crate) use request::{Body, Expect, Method, Parsed, Request, View, parse};
 pub(crate) use response::{
     CONTINUE, write_document_header, write_error, write_file_header, write_listing_decision,

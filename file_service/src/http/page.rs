@@ -15,7 +15,7 @@ use super::request::{Sort, View};
 use super::text::{push_name, push_text, write_to};
 use crate::human::{UtcDateTime, format_size};
 use crate::protocol::{RelPath, push_url};
-use crate::store::{Entry, Kind};
+use crate::store::{Entry, Kind, Listing};
 
 /// The media type of [`page`].
 pub(super) const PAGE_TYPE: &str = "text/html; charset=utf-8";
@@ -25,6 +25,10 @@ pub(super) const JSON_TYPE: &str = "application/json";
 
 /// The page, with placeholders for what changes.
 const TEMPLATE: &str = include_str!("page.html");
+
+/// What of it comes before the rows and what after them.
+static TEMPLATE_ENDS: LazyLock<(&str, &str)> =
+    LazyLock::new(|| TEMPLATE.split_once("{{rows}}").unwrap_or((TEMPLATE, "")));
 
 /// What the page may do: run its own script and use its own style, which are identified by their hashes, and
 /// talk to this server. Whatever a file name could smuggle into it is neither. A form may only lead to this server,
@@ -49,86 +53,140 @@ pub(crate) struct ServerInfo<'a> {
     pub(crate) host: Option<&'a [u8]>,
 }
 
-/// Returns a directory as an HTML page.
+/// A directory as an HTML page, which is written in parts: the head, a row for each entry, the foot.
 ///
 /// Links to entries are absolute, so that they hold whether or not the address of the page ends with a
 /// slash. A program that follows every link fetches each entry once: other orders and downloads are behind
 /// buttons of forms.
-pub(crate) fn page(
-    path: &RelPath,
-    mut entries: Vec<Entry>,
+pub(crate) struct Page<'a> {
+    path: &'a RelPath,
     view: View,
-    server: ServerInfo<'_>,
-) -> Vec<u8> {
-    sort(&mut entries, view);
-    let mut base = String::from("/");
-    if !path.is_root() {
-        push_url(&mut base, path.as_bytes());
-        base.push('/');
+    server: ServerInfo<'a>,
+    /// The address of the directory, with a slash at its end.
+    base: String,
+}
+
+impl<'a> Page<'a> {
+    pub(crate) fn new(path: &'a RelPath, view: View, server: ServerInfo<'a>) -> Page<'a> {
+        let mut base = String::from("/");
+        if !path.is_root() {
+            push_url(&mut base, path.as_bytes());
+            base.push('/');
+        }
+        Page { path, view, server, base }
     }
-    let query = query(view);
-    // A row's markup, a time, and a name that stands in it three times.
-    let names: usize = entries.iter().map(|entry| 4 * entry.name.len() + 2 * base.len()).sum();
-    let mut html = String::with_capacity(TEMPLATE.len() + 1024 + 280 * entries.len() + names);
-    fill(TEMPLATE, &mut html, |placeholder, html| match placeholder {
-        "path" => {
-            html.push('/');
-            if !path.is_root() {
-                push_text(html, path.as_bytes());
+
+    /// Appends all that comes before the first entry.
+    pub(crate) fn push_head(&self, html: &mut String, entries: &Listing) {
+        self.fill(TEMPLATE_ENDS.0, html, entries);
+        if let Some((parent, _)) = self.path.split() {
+            html.push_str("<tr class=\"up\"><th scope=\"row\"><a href=\"/");
+            if !parent.is_empty() {
+                push_url(html, parent);
                 html.push('/');
             }
+            html.push_str(query(self.view));
+            html.push_str("\">Parent folder</a></th><td></td><td></td><td></td></tr>\n");
         }
-        "crumbs" => push_crumbs(html, path, query),
-        "model" => {
-            if let Some((name, unit)) = server.model {
-                html.push_str("<p id=\"model\"><span>served by </span><b>");
-                push_text(html, name.as_bytes());
-                html.push_str("</b><span>, ");
-                push_text(html, unit.as_bytes());
-                html.push_str("</span></p>");
-            }
+    }
+
+    /// Appends the row of an entry.
+    pub(crate) fn push_row(&self, html: &mut String, entry: Entry<'_>) {
+        let is_directory = entry.kind == Kind::Directory;
+        html.push_str(if is_directory { "<tr class=\"d\">" } else { "<tr>" });
+        html.push_str("<th scope=\"row\"><a href=\"");
+        html.push_str(&self.base);
+        push_url(html, entry.name);
+        if is_directory {
+            html.push('/');
+            html.push_str(query(self.view));
         }
-        "upload" => {
-            if let Some(limit) = server.upload_limit {
-                write_to(html, format_args!(" data-to=\"{base}\" data-most=\"{limit}\""));
-            }
+        html.push_str("\"><bdi>");
+        push_name(html, entry.name);
+        html.push_str("</bdi></a></th>");
+        if is_directory {
+            html.push_str("<td></td>");
+        } else {
+            html.push_str("<td title=\"");
+            html.push_str(&exact(entry.size));
+            html.push_str("\">");
+            html.push_str(&format_size(entry.size));
+            html.push_str("</td>");
         }
-        "noscript" if server.upload_limit.is_some() => push_upload_hint(html, &base, server.host),
-        "summary" => html.push_str(&summary(&entries)),
-        "columns" => push_columns(html, view),
-        "rows" => {
-            if let Some((parent, _)) = path.split() {
-                html.push_str("<tr class=\"up\"><th scope=\"row\"><a href=\"/");
-                if !parent.is_empty() {
-                    push_url(html, parent);
+        let UtcDateTime { year, month, day, hour, minute, second, .. } =
+            UtcDateTime::from_unix(entry.mtime);
+        write_to(
+            html,
+            format_args!(
+                "<td><time datetime=\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z\">\
+                 {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}</time></td><td>"
+            ),
+        );
+        if !is_directory {
+            html.push_str("<button form=\"get\" name=\"download\" formaction=\"");
+            html.push_str(&self.base);
+            push_url(html, entry.name);
+            html.push_str("\" aria-label=\"Download ");
+            push_text(html, entry.name);
+            html.push_str("\"></button>");
+        }
+        html.push_str("</td></tr>\n");
+    }
+
+    /// Appends all that comes after the last entry.
+    pub(crate) fn push_foot(&self, html: &mut String, entries: &Listing) {
+        self.fill(TEMPLATE_ENDS.1, html, entries);
+    }
+
+    fn fill(&self, template: &str, html: &mut String, entries: &Listing) {
+        let Page { path, view, server, base } = self;
+        fill(template, html, |placeholder, html| match placeholder {
+            "path" => {
+                html.push('/');
+                if !path.is_root() {
+                    push_text(html, path.as_bytes());
                     html.push('/');
                 }
-                html.push_str(query);
-                html.push_str("\">Parent folder</a></th><td></td><td></td><td></td></tr>\n");
             }
-            for entry in &entries {
-                push_row(html, &base, query, entry);
+            "crumbs" => push_crumbs(html, path, query(*view)),
+            "model" => {
+                if let Some((name, unit)) = server.model {
+                    html.push_str("<p id=\"model\"><span>served by </span><b>");
+                    push_text(html, name.as_bytes());
+                    html.push_str("</b><span>, ");
+                    push_text(html, unit.as_bytes());
+                    html.push_str("</span></p>");
+                }
             }
-        }
-        "empty" if entries.is_empty() => {
-            html.push_str("<p class=\"none\">This folder is empty.</p>\n");
-        }
-        _ => {}
-    });
-    html.into_bytes()
+            "upload" => {
+                if let Some(limit) = server.upload_limit {
+                    write_to(html, format_args!(" data-to=\"{base}\" data-most=\"{limit}\""));
+                }
+            }
+            "noscript" if server.upload_limit.is_some() => {
+                push_upload_hint(html, base, server.host);
+            }
+            "summary" => html.push_str(&summary(entries)),
+            "columns" => push_columns(html, *view),
+            "empty" if entries.is_empty() => {
+                html.push_str("<p class=\"none\">This folder is empty.</p>\n");
+            }
+            _ => {}
+        });
+    }
 }
 
 /// Directories first, then by what is asked for, and among equals by name.
-fn sort(entries: &mut [Entry], view: View) {
+pub(crate) fn sort(entries: &mut Listing, view: View) {
     entries.sort_by(|a, b| {
         let directories_first = (a.kind == Kind::File).cmp(&(b.kind == Kind::File));
         let wanted = match view.sort {
-            Sort::Name => natural(&a.name, &b.name),
+            Sort::Name => natural(a.name, b.name),
             Sort::Size => a.size.cmp(&b.size),
             Sort::Date => a.mtime.cmp(&b.mtime),
         };
         let wanted = if view.descending { wanted.reverse() } else { wanted };
-        directories_first.then(wanted).then_with(|| natural(&a.name, &b.name))
+        directories_first.then(wanted).then_with(|| natural(a.name, b.name))
     });
 }
 
@@ -246,48 +304,6 @@ fn push_columns(html: &mut String, view: View) {
     }
 }
 
-fn push_row(html: &mut String, base: &str, query: &str, entry: &Entry) {
-    let is_directory = entry.kind == Kind::Directory;
-    html.push_str(if is_directory { "<tr class=\"d\">" } else { "<tr>" });
-    html.push_str("<th scope=\"row\"><a href=\"");
-    html.push_str(base);
-    push_url(html, &entry.name);
-    if is_directory {
-        html.push('/');
-        html.push_str(query);
-    }
-    html.push_str("\"><bdi>");
-    push_name(html, &entry.name);
-    html.push_str("</bdi></a></th>");
-    if is_directory {
-        html.push_str("<td></td>");
-    } else {
-        html.push_str("<td title=\"");
-        html.push_str(&exact(entry.size));
-        html.push_str("\">");
-        html.push_str(&format_size(entry.size));
-        html.push_str("</td>");
-    }
-    let UtcDateTime { year, month, day, hour, minute, second, .. } =
-        UtcDateTime::from_unix(entry.mtime);
-    write_to(
-        html,
-        format_args!(
-            "<td><time datetime=\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z\">\
-             {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}</time></td><td>"
-        ),
-    );
-    if !is_directory {
-        html.push_str("<button form=\"get\" name=\"download\" formaction=\"");
-        html.push_str(base);
-        push_url(html, &entry.name);
-        html.push_str("\" aria-label=\"Download ");
-        push_text(html, &entry.name);
-        html.push_str("\"></button>");
-    }
-    html.push_str("</td></tr>\n");
-}
-
 /// Appends how to upload where no script runs: a command with the address of the directory.
 fn push_upload_hint(html: &mut String, base: &str, host: Option<&[u8]>) {
     // A person may paste the command into a shell, which must find nothing to expand in it.
@@ -299,7 +315,7 @@ fn push_upload_hint(html: &mut String, base: &str, host: Option<&[u8]>) {
 }
 
 /// `3 folders, 1 file, 4.5 MiB`.
-fn summary(entries: &[Entry]) -> String {
+fn summary(entries: &Listing) -> String {
     let directories = entries.iter().filter(|entry| entry.kind == Kind::Directory).count();
     let files = entries.len() - directories;
     let bytes = entries.iter().fold(0u64, |sum, entry| sum.saturating_add(entry.size));
@@ -359,11 +375,11 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Returns a directory as a JSON array of `{"name", "encoded", "kind", "size", "mtime"}`, in the order of `entries`.
+/// Appends an entry as a JSON object of `{"name", "encoded", "kind", "size", "mtime"}`.
 ///
 /// A JSON string holds only Unicode, so `name` is for people: what is not UTF-8 is U+FFFD in it, and two entries may
 /// share a name. `encoded` is the exact name for a path or a URL, and no two entries share it.
-pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn push_json(json: &mut Vec<u8>, entry: Entry<'_>) {
     #[derive(Serialize)]
     struct Item<'a> {
         name: Cow<'a, str>,
@@ -372,21 +388,15 @@ pub(crate) fn json(entries: &[Entry]) -> Vec<u8> {
         size: u64,
         mtime: i64,
     }
-    let items = entries.iter().map(|entry| {
-        let (kind, size) = match entry.kind {
-            Kind::File => ("file", entry.size),
-            Kind::Directory => ("directory", 0),
-        };
-        let mut encoded = String::with_capacity(entry.name.len());
-        push_url(&mut encoded, &entry.name);
-        let name = String::from_utf8_lossy(&entry.name);
-        Item { name, encoded, kind, size, mtime: entry.mtime }
-    });
-    let items: Vec<Item<'_>> = items.collect();
+    let (kind, size) = match entry.kind {
+        Kind::File => ("file", entry.size),
+        Kind::Directory => ("directory", 0),
+    };
+    let mut encoded = String::with_capacity(entry.name.len());
+    push_url(&mut encoded, entry.name);
+    let name = String::from_utf8_lossy(entry.name);
     // Strings and integers written to memory cannot fail.
-    let mut json = serde_json::to_vec(&items).unwrap_or_default();
-    json.push(b'\n');
-    json
+    let _ = serde_json::to_writer(json, &Item { name, encoded, kind, size, mtime: entry.mtime });
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use crate::protocol::{Code, RelPath};
 use crate::store::{Failure, Landing, Precondition, Upload};
 use crate::transport::{Interest, Transport};
 use std::ops::ControlFlow::{self, Continue};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How much of an upload is read at a time, in bytes: half of a large transfer's cost is system calls.
-const UPLOAD_CHUNK: u64 = 1 << 20;
+/// After which silence in an upload no buffer is kept for what follows.
+const PARKED: Duration = Duration::from_millis(500);
 
-/// How much of a discarded body is read at a time, in bytes.
-const DISCARD_CHUNK: u64 = 64 * 1024;
+/// How many bytes of the budget a byte of an upload costs: it is copied and stored, which takes several times as long as to
+/// send one from the page cache.
+const UPLOAD_WEIGHT: u64 = 8;
 
 /// How much of a chunked body is read at a time where its end may be near, in bytes: so much may be read of the
 /// requests behind it.
@@ -81,7 +82,7 @@ impl Session {
             }
         };
         let body = RequestBody::new(framing, Sink::Store(upload));
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if expects_continue && self.input.is_empty() {
             self.reply(http::CONTINUE.to_vec(), AfterReply::Receive(body));
         } else {
@@ -125,13 +126,15 @@ impl Session {
             return Continue(());
         };
         if matches!(body.framing, Framing::Complete | Framing::Length(0)) {
+            budget.requests = 0; // a file that is created and takes its name costs as much as many that are sent
             self.end_body();
             return Continue(());
         }
         let outcome = if self.input.is_empty() {
-            let mut buffer = body.take_buffer();
+            let mut buffer = self.service.buffers().take(body.read_size());
             let wanted = body.read_size().min(buffer.len() as u64) as usize;
-            let read = transport.read(&mut buffer[..wanted]);
+            // No wait within this call, in which the buffer would be held.
+            let read = transport.read_before(&mut buffer[..wanted], Instant::now());
             let outcome = match &read {
                 Ok(n) => {
                     let (taken, outcome) = body.take(&mut buffer[..*n]);
@@ -142,18 +145,21 @@ impl Session {
                 }
                 Err(_) => Ok(()),
             };
-            body.buffer = buffer;
+            self.service.buffers().put(buffer);
             match read {
                 Ok(0) => {
-                    // Cut short. Dropping the upload removes it before the client sees the close.
-                    self.phase = Phase::Closed;
+                    // Cut short. The upload is removed before the client sees the close.
+                    self.abandon(Phase::Closed);
                     return Continue(());
                 }
                 Ok(n) => {
                     self.socket_drained = n < wanted;
-                    budget.bytes = budget.bytes.saturating_sub(n as u64);
+                    budget.bytes = budget.bytes.saturating_sub(n as u64 * UPLOAD_WEIGHT);
                 }
-                Err(error) => return self.transport_failed(error, Interest::Read),
+                Err(error) => {
+                    self.give_back_buffers();
+                    return self.transport_failed(error, transport, Interest::Read);
+                }
             }
             outcome
         } else {
@@ -161,36 +167,71 @@ impl Session {
             self.input.consume(taken);
             outcome
         };
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        self.renew_body_deadline();
         if let Err(error) = outcome {
             self.end_refused_body(error);
         }
         Continue(())
     }
 
-    /// Drops what was stored of a body, and begins to refuse it.
+    fn renew_body_deadline(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + self.service.settings().transfer_timeout;
+        self.next_look = now + PARKED;
+    }
+
+    /// Frees the buffers that are kept for later if the client has stopped: in some models it is the only one of its
+    /// process.
+    fn give_back_buffers(&mut self) {
+        if Instant::now() >= self.next_look {
+            self.next_look = self.deadline;
+            self.service.buffers().clear();
+        }
+    }
+
+    /// Goes on to `next`; an upload under way is dropped before.
+    pub(super) fn abandon(&mut self, next: Phase) {
+        let before = std::mem::replace(&mut self.phase, next);
+        self.drop_upload_of(before);
+    }
+
+    /// Drops the upload that `before` was about, before the session goes on to its phase.
+    pub(super) fn drop_upload_of(&mut self, before: Phase) {
+        if let Phase::Receive(body) = before {
+            self.drop_upload(body.sink);
+        }
+    }
+
+    /// Drops what was stored of a body before the session goes on to its phase.
+    fn drop_upload(&mut self, sink: Sink) {
+        if let Sink::Store(upload) = sink
+            && upload.is_large()
+        {
+            let next = Box::new(std::mem::replace(&mut self.phase, Phase::Closed));
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            self.offload(FileWork::Drop { upload, next, left });
+        }
+    }
+
+    /// Begins to refuse a body, and drops what was stored of it.
     fn end_refused_body(&mut self, error: BodyError) {
         let Phase::Receive(body) = std::mem::replace(&mut self.phase, Phase::Request) else {
             return;
         };
+        let RequestBody { framing, sink, .. } = *body;
         match error {
             BodyError::Store(failure) => {
                 // The rest is read and discarded, so that the client can read the refusal and send its next request.
-                let RequestBody { framing, sink, .. } = *body;
-                drop(sink);
                 self.fail(failure);
                 self.discard_body(framing);
             }
-            BodyError::Framing(Violation::TooLarge) => {
-                drop(body);
-                self.refuse(Code::TooLarge, true);
-            }
+            BodyError::Framing(Violation::TooLarge) => self.refuse(Code::TooLarge, true),
             BodyError::Framing(Violation::Malformed(reason)) => {
-                drop(body);
                 self.close_after_reply();
                 self.refuse_http(400, reason);
             }
         }
+        self.drop_upload(sink);
     }
 
     /// Stores a body that is complete, or sends the reply that was decided before it came.
@@ -200,7 +241,7 @@ impl Session {
         };
         match body.sink {
             Sink::Discard(reply) => self.begin_reply(reply),
-            Sink::Store(upload) if self.service.store().is_synchronous() => {
+            Sink::Store(upload) if self.service.store().is_synchronous() || upload.is_large() => {
                 self.offload(FileWork::Land { upload, wait: None });
             }
             Sink::Store(upload) => match upload.land() {
@@ -239,23 +280,7 @@ impl Session {
 
 impl RequestBody {
     fn new(framing: Framing, sink: Sink) -> Box<RequestBody> {
-        Box::new(RequestBody { framing, sink, buffer: Vec::new() })
-    }
-
-    /// Takes the buffer out, which the caller puts back.
-    fn take_buffer(&mut self) -> Vec<u8> {
-        if self.buffer.is_empty() {
-            let chunk = match self.sink {
-                Sink::Store(_) => UPLOAD_CHUNK,
-                Sink::Discard(_) => DISCARD_CHUNK,
-            };
-            let length = match self.framing {
-                Framing::Length(remaining) => remaining.min(chunk),
-                Framing::Chunked(_) | Framing::Complete => chunk,
-            };
-            self.buffer = vec![0; length as usize];
-        }
-        std::mem::take(&mut self.buffer)
+        Box::new(RequestBody { framing, sink })
     }
 
     /// Returns how much may be read at once, in bytes.

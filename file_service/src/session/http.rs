@@ -1,16 +1,13 @@
 //! The HTTP side of a session: what a request asks for, and the replies that only HTTP has.
 
 use super::body::PutRefusal;
-use super::job::{FileWork, ListFormat};
-use super::reply::{FileRange, inline_length};
+use super::listing::{Form, ListWork};
+use super::reply::{FileRange, HEADER_CAPACITY, inline_length};
 use super::{AfterReply, Framing, Protocol, ResponseOptions, Session};
 use crate::http::{self, Body, Decision, Decoder, Expect, Method, Parsed, begins_with_empty_line};
 use crate::protocol::{Code, RelPath};
 use crate::store::{CoarseTime, Failure, Opened};
 use std::time::Instant;
-
-/// Room for the header of a reply, in bytes.
-const HEADER_CAPACITY: usize = 512;
 
 impl Session {
     /// Drops one empty line before a request: some clients send one after a body, which is not part of that. Returns
@@ -129,12 +126,13 @@ impl Session {
                     self.reply(bytes, self.after_reply());
                     return Ok(());
                 }
-                let format = if request.wants_json {
-                    ListFormat::Json
+                let form = if request.wants_json {
+                    Form::Json
                 } else {
-                    ListFormat::Page { view: request.view, host: request.host.clone() }
+                    Form::Page { view: request.view, host: request.host.clone() }
                 };
-                self.offload(FileWork::List { path: path.directory(), directory, format });
+                let work = ListWork::new(path.directory(), directory, form);
+                self.offload_listing(work);
                 Ok(())
             }
             Opened::File(file, stat) => {
@@ -179,20 +177,6 @@ impl Session {
         let mut bytes = Vec::new();
         http::write_error(&mut bytes, status, reason, is_head, keep_alive, self.is_read_only());
         bytes
-    }
-
-    /// Replies with a document: a directory as a page or as JSON.
-    pub(super) fn reply_document(&mut self, mut document: Vec<u8>) {
-        let options = self.response_options();
-        let mut bytes = Vec::with_capacity(HEADER_CAPACITY);
-        let length = document.len() as u64;
-        http::write_document_header(&mut bytes, length, options.json, options.keep_alive);
-        if !options.is_head {
-            // In front of the document, since a large listing is better moved than held twice.
-            document.splice(..0, bytes);
-            bytes = document;
-        }
-        self.reply(bytes, self.after_reply());
     }
 
     /// Returns the options of a reply where no whole request is there. Whatever has the method `HEAD` gets no body.

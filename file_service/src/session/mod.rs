@@ -13,26 +13,29 @@
 //! | `reply` | replies on their way out, ranges of files |
 //! | `body` | uploads on their way in |
 //! | `http` | the requests of HTTP |
+//! | `listing` | listings on their way out |
 //! | `job` | file work that may take long |
 
 mod body;
 mod http;
 mod input;
 mod job;
+mod listing;
 mod reply;
 
-pub(crate) use job::listing;
 pub use job::{Job, Outcome};
+pub(crate) use listing::lines;
 
 use crate::http::{Decoder, FirstLine, begins_with_empty_line, first_line};
 use crate::protocol::{self, BadRequest, Code, MAX_LINE, Request};
 use crate::service::Service;
-use crate::store::{self, Upload};
+use crate::store::{self, Hashing, Upload};
 use crate::trace::{Moment, SessionTrace};
 use crate::transport::{Interest, Transport};
 use body::PutRefusal;
 use input::{IDLE_CAPACITY, InputBuffer};
-use job::{FileWork, ListFormat};
+use job::{FileWork, JobWait};
+use listing::{Form, ListWork, Pieces, QueuedListing};
 use reply::{FileRange, inline_length, ok_line};
 use std::fs::File;
 use std::io;
@@ -54,21 +57,28 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How many bytes one call of [`Session::advance`] may move before it yields.
 const BYTES_PER_ADVANCE: u64 = 8 << 20;
 
-/// How many requests one call of [`Session::advance`] may answer before it yields.
+/// How many requests one call of [`Session::advance`] may answer before it yields; an upload is the last.
 const REQUESTS_PER_ADVANCE: u32 = 64;
+
+/// How often the client's progress with a reply is looked at within the transfer timeout. The look that sees the last
+/// progress may be late by this part of the timeout, and a driver that looks at deadlines in ticks is late twice: with
+/// this look, and at the end. So a stalled client is cut within 1.2 times the timeout.
+const LOOKS: u32 = 100;
 
 /// What a session needs before it can go on.
 #[derive(Debug)]
 pub enum Step {
-    /// The transport would block: call again when it is ready for this.
+    /// The transport would block, or a job is out or must wait: call again when this has come, or at the
+    /// [`deadline`](Session::deadline).
     Wait(Interest),
-    /// Every request that came is answered, and nothing more had arrived at the last read: the connection may be
-    /// parked until the client sends again. To call again at once is right too: it looks whether the client has. A
-    /// caller that waits for an *edge* of readiness must do so if the client's end of stream has been seen.
+    /// Every request that came is answered, and nothing more had arrived at the last read of this call: the connection
+    /// may be parked until the client sends again, or until the [`deadline`](Session::deadline). To call again at once is
+    /// right too: it looks whether the client has. A caller that waits for an *edge* of readiness must do so if the
+    /// client's end of stream has been seen.
     Idle,
     /// The session has used up its budget; it has more to do and needs to wait for nothing.
     Yield,
-    /// File work that may take long: run it where it blocks no other client, then [`Session::resume`].
+    /// A share of file work that may take long: run it where it blocks no other client, then [`Session::resume`].
     Offload(Job),
     /// The conversation is over: drop the connection.
     Closed,
@@ -113,7 +123,8 @@ pub struct Session {
     peer: SocketAddr,
     shutdown: Arc<ShutdownState>,
     input: InputBuffer,
-    /// The last read did not fill its buffer, so at that moment nothing more had arrived.
+    /// The last read of this call of [`Session::advance`] did not fill its buffer, so at that moment nothing more had
+    /// arrived.
     socket_drained: bool,
     /// The deadline is that of a request line or header that has begun.
     in_header: bool,
@@ -121,7 +132,15 @@ pub struct Session {
     empty_line_skipped: bool,
     protocol: Protocol,
     phase: Phase,
+    /// When the session gives up what it waits for. While a reply is sent it is renewed by what the client
+    /// acknowledges.
     deadline: Instant,
+    /// When to look next at what the client has acknowledged, while a reply is sent; whether there is room, while a
+    /// listing waits for it; whether buffers are of use, while an upload is received.
+    next_look: Instant,
+    /// How many bytes have been written, and how many of these the client had acknowledged at the last look.
+    written: u64,
+    acknowledged: u64,
     requests: u64,
     /// Only where a trace is written.
     trace: Option<Box<SessionTrace>>,
@@ -154,9 +173,14 @@ enum Phase {
     Reply(Reply),
     Receive(Box<RequestBody>),
     /// A job is to be handed out, or is out.
-    Offloaded(Option<Job>),
+    Offloaded {
+        job: Option<Job>,
+        wait: JobWait,
+    },
     /// A job is to be handed out again, after others have had their turn.
     Retry(Job),
+    /// A listing that waits for room.
+    Queued(Box<QueuedListing>),
     /// The transport still holds some of the last reply: our side ends after that.
     Finish,
     /// The reply is sent and our side shut; what still arrives is read, so that no reset hits the reply.
@@ -164,12 +188,14 @@ enum Phase {
     Closed,
 }
 
-/// Bytes on their way out, then perhaps a range of a file.
+/// Bytes on their way out, then perhaps a range of a file or the rest of a listing.
 #[derive(Debug)]
 struct Reply {
     bytes: Vec<u8>,
     sent: usize,
     range: Option<FileRange>,
+    /// The rest of a listing; there is no range then.
+    pieces: Option<Box<Pieces>>,
     then: AfterReply,
 }
 
@@ -186,8 +212,6 @@ enum AfterReply {
 struct RequestBody {
     framing: Framing,
     sink: Sink,
-    /// Allocated by the first read that needs it.
-    buffer: Vec<u8>,
 }
 
 /// What of a body is still to come.
@@ -213,16 +237,11 @@ struct Budget {
     requests: u32,
 }
 
-impl Budget {
-    fn is_spent(&self) -> bool {
-        self.bytes == 0 || self.requests == 0
-    }
-}
-
 impl Session {
     /// A session at its beginning. `peer` is for the log; `shutdown` is shared with the code that stops the
     /// server.
     pub fn new(service: &Service, peer: SocketAddr, shutdown: Arc<ShutdownState>) -> Session {
+        let now = Instant::now();
         Session {
             service: service.clone(),
             peer,
@@ -233,7 +252,10 @@ impl Session {
             empty_line_skipped: false,
             protocol: Protocol::Unknown,
             phase: Phase::Request,
-            deadline: Instant::now() + service.settings().idle_timeout,
+            deadline: now + service.settings().idle_timeout,
+            next_look: now,
+            written: 0,
+            acknowledged: 0,
             requests: 0,
             trace: None,
         }
@@ -271,11 +293,22 @@ impl Session {
         }
     }
 
-    /// When the caller must call [`expire`](Session::expire) if the session is still waiting then.
+    /// When the caller must call [`advance`](Session::advance) again if the session still waits then, for whatever
+    /// it waits. The transport must not wait in that call.
     ///
-    /// It may change with each [`Step::Wait`] and [`Step::Idle`].
+    /// The session then reads what has arrived, and ends what is not complete even so: with a reply where the client
+    /// can still understand one. While a reply is sent the deadline comes more often, for a look at what the client
+    /// has acknowledged.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        match &self.phase {
+            Phase::Reply(_) | Phase::Receive(_) | Phase::Queued(_) | Phase::Finish => {
+                self.deadline.min(self.next_look)
+            }
+            Phase::Offloaded { wait, .. } => {
+                wait.deadline(self.service.settings().transfer_timeout)
+            }
+            _ => self.deadline,
+        }
     }
 
     /// How many requests the client has made. Each has its reply, though it may be under way still; one that was
@@ -286,7 +319,8 @@ impl Session {
 
     /// Goes as far as the transport allows.
     ///
-    /// Must not be called while a [`Job`] is out; then it does nothing but ask for the wait again.
+    /// While a [`Job`] is out it only asks for the wait again, unless the job has made no progress for the transfer
+    /// timeout; then the session goes on without the job.
     pub fn advance(&mut self, transport: &mut impl Transport) -> Step {
         if let Some(trace) = &mut self.trace {
             trace.begin_slice();
@@ -297,50 +331,28 @@ impl Session {
                 Phase::Request => self.read_request(transport, &mut budget),
                 Phase::Reply(_) => self.send(transport, &mut budget),
                 Phase::Receive(_) => self.receive(transport, &mut budget),
-                Phase::Offloaded(job) => Break(match job.take() {
-                    Some(job) => Step::Offload(job),
-                    None => Step::Wait(Interest::Read),
-                }),
-                Phase::Retry(_) => {
-                    self.retry();
-                    Break(Step::Yield)
-                }
+                Phase::Offloaded { job, .. } => match job.take() {
+                    Some(job) => Break(Step::Offload(job)),
+                    None => self.wait_for_job(),
+                },
+                Phase::Retry(_) => self.retry(transport.peer()),
+                Phase::Queued(_) => self.wait_for_room(transport.peer()),
                 Phase::Finish => self.finish(transport),
                 Phase::Linger => self.linger(transport, &mut budget),
                 Phase::Closed => Break(Step::Closed),
             };
             match flow {
                 Break(step) => break step,
-                Continue(()) if budget.is_spent() => break Step::Yield,
+                Continue(()) if budget.bytes == 0 => break Step::Yield,
                 Continue(()) => {}
             }
         };
+        // A driver may miss the edge of bytes that arrive before the next call.
+        self.socket_drained = false;
         if let Some(trace) = &mut self.trace {
             trace.end_slice(matches!(step, Step::Closed));
         }
         step
-    }
-
-    /// Ends a session whose deadline has passed: with a reply where the client can still understand one.
-    pub fn expire(&mut self) {
-        tracing::debug!(peer = %self.peer, "deadline passed");
-        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
-            // Those of the last request do not concern this reply.
-            self.protocol = Protocol::Http(self.options_without_request());
-        }
-        match &self.phase {
-            Phase::Request | Phase::Receive(_) => {
-                let mut reply = self.refusal(Code::Timeout, true);
-                if self.holds_empty_line() {
-                    self.requests += 1;
-                    reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
-                }
-                self.phase = Phase::Reply(reply);
-                self.deadline = Instant::now() + LINGER;
-            }
-            Phase::Reply(_) | Phase::Finish | Phase::Linger => self.phase = Phase::Closed,
-            Phase::Offloaded(_) | Phase::Retry(_) | Phase::Closed => {}
-        }
     }
 
     // ---- Requests ----
@@ -355,6 +367,9 @@ impl Session {
             return Continue(());
         }
         if !self.input.is_empty() {
+            if budget.requests == 0 {
+                return Break(Step::Yield);
+            }
             if !self.shutdown.begin_answer() {
                 self.close(transport);
                 return Continue(());
@@ -367,18 +382,19 @@ impl Session {
                 return Continue(());
             }
             self.shutdown.end_answer();
+            if self.shutdown.is_requested() {
+                // Requested just now, as if a request were under way, so nothing wakes the session.
+                self.close(transport);
+                return Continue(());
+            }
         }
         if self.input.is_empty() && self.socket_drained {
-            self.socket_drained = false;
             return Break(Step::Idle);
         }
         let begun = !self.input.is_empty();
         if begun && !self.in_header {
             self.in_header = true;
             self.deadline = Instant::now() + self.service.settings().header_timeout;
-        } else if begun && Instant::now() >= self.deadline {
-            self.expire();
-            return Continue(());
         }
         let buffer = self.input.free_space(IDLE_CAPACITY);
         let wanted = buffer.len();
@@ -399,7 +415,7 @@ impl Session {
                 self.input.fill(n);
                 self.socket_drained = n < wanted;
             }
-            Err(error) => return self.transport_failed(error, Interest::Read),
+            Err(error) => return self.transport_failed(error, transport, Interest::Read),
         }
         Continue(())
     }
@@ -453,15 +469,16 @@ impl Session {
             Ok(Request::List(path)) => self.try_answer(|session| {
                 let path = path?;
                 let directory = session.service.store().open_directory(&path)?;
-                session.offload(FileWork::List { path, directory, format: ListFormat::Lines });
+                let work = ListWork::new(path, directory, Form::Lines);
+                session.offload_listing(work);
                 Ok(())
             }),
             Ok(Request::Hash(path)) => self.try_answer(|session| {
                 let (file, stat) = session.service.store().open_file(&path?)?;
                 if stat.size > INLINE_HASH_MAX {
-                    session.offload(FileWork::Hash(file));
+                    session.offload(FileWork::Hash(Box::new(Hashing::new(file))));
                 } else {
-                    session.reply_text(&store::hash(&file)?);
+                    session.reply_text(&store::hash(file)?);
                 }
                 Ok(())
             }),
@@ -504,7 +521,7 @@ impl Session {
     fn finish(&mut self, transport: &mut impl Transport) -> ControlFlow<Step> {
         self.close(transport);
         match self.phase {
-            Phase::Finish => Break(Step::Wait(Interest::Write)),
+            Phase::Finish => self.wait_to_write(transport),
             _ => Continue(()),
         }
     }
@@ -521,27 +538,92 @@ impl Session {
                 budget.bytes = budget.bytes.saturating_sub(n as u64);
             }
             Ok(_) => self.phase = Phase::Closed,
-            Err(error) => return self.transport_failed(error, Interest::Read),
+            Err(error) => return self.transport_failed(error, transport, Interest::Read),
         }
         Continue(())
     }
 
     /// Waits, tries again or closes, depending on how a call of the transport failed.
-    fn transport_failed(&mut self, error: io::Error, interest: Interest) -> ControlFlow<Step> {
+    fn transport_failed(
+        &mut self,
+        error: io::Error,
+        transport: &mut impl Transport,
+        interest: Interest,
+    ) -> ControlFlow<Step> {
         match error.kind() {
             // Sockets with a timeout of their own return TimedOut on some transports.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                // Whatever arrives during the wait ends it too, and will not be announced again.
-                self.socket_drained = false;
-                return Break(Step::Wait(interest));
+                return match interest {
+                    Interest::Write => self.wait_to_write(transport),
+                    _ => self.wait_to_read(),
+                };
             }
             io::ErrorKind::Interrupted => {}
             _ => {
                 tracing::debug!(peer = %self.peer, "connection lost: {error}");
-                self.phase = Phase::Closed;
+                self.abandon(Phase::Closed);
             }
         }
         Continue(())
+    }
+
+    // ---- Deadlines ----
+
+    /// Waits for bytes, of which none are there. So past the deadline the client has not sent in time.
+    fn wait_to_read(&mut self) -> ControlFlow<Step> {
+        if Instant::now() < self.deadline {
+            return Break(Step::Wait(Interest::Read));
+        }
+        tracing::debug!(peer = %self.peer, "deadline passed");
+        match &self.phase {
+            Phase::Request | Phase::Receive(_) => self.refuse_late_client(),
+            _ => self.phase = Phase::Closed,
+        }
+        Continue(())
+    }
+
+    fn refuse_late_client(&mut self) {
+        if let (Phase::Request, Protocol::Http(_)) = (&self.phase, self.protocol) {
+            // Those of the last request do not concern this reply.
+            self.protocol = Protocol::Http(self.options_without_request());
+        }
+        let mut reply = self.refusal(Code::Timeout, true);
+        if self.holds_empty_line() {
+            self.requests += 1;
+            reply.bytes.splice(..0, protocol::error_line(Code::BadCommand).into_bytes());
+        }
+        let before = std::mem::replace(&mut self.phase, Phase::Closed);
+        self.begin_reply(reply);
+        self.drop_upload_of(before);
+    }
+
+    /// Waits for room to write, while the client acknowledges bytes now and then.
+    fn wait_to_write(&mut self, transport: &mut impl Transport) -> ControlFlow<Step> {
+        if self.look_at_progress(transport) {
+            return Break(Step::Wait(Interest::Write));
+        }
+        tracing::debug!(peer = %self.peer, "the client takes nothing of its reply");
+        self.phase = Phase::Closed;
+        Continue(())
+    }
+
+    /// Renews the deadline of a reply if the client has acknowledged more of it than at the last look. Returns
+    /// whether there is time left.
+    ///
+    /// That bytes could be written is no progress of the client: the kernel takes them while there is room.
+    fn look_at_progress(&mut self, transport: &mut impl Transport) -> bool {
+        let now = Instant::now();
+        if now >= self.next_look {
+            let timeout = self.service.settings().transfer_timeout;
+            self.next_look = now + timeout / LOOKS;
+            let unacknowledged = transport.unacknowledged().unwrap_or(0);
+            let acknowledged = self.written.saturating_sub(unacknowledged);
+            if acknowledged > self.acknowledged {
+                self.acknowledged = acknowledged;
+                self.deadline = now + timeout;
+            }
+        }
+        now < self.deadline
     }
 }
 

@@ -1,9 +1,10 @@
 //! Replies on their way out, with a range of a file or without.
 
-use super::{AfterReply, Budget, Phase, Protocol, Reply, ResponseOptions, Session, Step};
+use super::{AfterReply, Budget, LOOKS, Phase, Protocol, Reply, ResponseOptions, Session, Step};
 use crate::protocol::{self, Code};
-use crate::store::Failure;
+use crate::store::{Failure, uninterrupted};
 use crate::transport::{Interest, Transport};
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,12 +17,19 @@ use std::time::Instant;
 /// and sendfile a quarter less at 16 KiB; the crossing depends on the machine.
 const INLINE_MAX: u64 = 8 * 1024;
 
+/// Room for the header of a reply of HTTP, in bytes.
+pub(super) const HEADER_CAPACITY: usize = 512;
+
 /// How much of a longer transfer is held back until the file is measured again, in bytes. What sendfile has
 /// handed out cannot be recalled, and a truncation clears it; without its end the reply is at least never whole.
 const LAST_PIECE: u64 = 64 * 1024;
 
 /// How much of a file is read at a time where files are copied, in bytes.
 const COPIED_PIECE: u64 = 64 * 1024;
+
+/// How many bytes of a share each byte of a listing counts for beyond the first piece, since producing it costs several
+/// times as much as sending it.
+const LISTING_COST: u64 = 8;
 
 /// The part of a file that is still to be sent.
 #[derive(Debug)]
@@ -45,7 +53,7 @@ impl Session {
         if let Some(detail) = &failure.detail {
             tracing::error!(peer = %self.peer, "request failed: {detail}");
         }
-        self.refuse(failure.code, false);
+        self.refuse(failure.code, failure.code == Code::Timeout);
     }
 
     pub(super) fn refuse(&mut self, code: Code, close: bool) {
@@ -65,7 +73,7 @@ impl Session {
             }
             Protocol::Unknown | Protocol::File => protocol::error_line(code).into_bytes(),
         };
-        Reply { bytes, sent: 0, range: None, then }
+        Reply { bytes, sent: 0, range: None, pieces: None, then }
     }
 
     /// What follows a reply: the next request, unless an HTTP client wanted only this one.
@@ -81,12 +89,14 @@ impl Session {
     }
 
     pub(super) fn reply(&mut self, bytes: Vec<u8>, then: AfterReply) {
-        self.begin_reply(Reply { bytes, sent: 0, range: None, then });
+        self.begin_reply(Reply { bytes, sent: 0, range: None, pieces: None, then });
     }
 
     pub(super) fn begin_reply(&mut self, reply: Reply) {
         self.phase = Phase::Reply(reply);
-        self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+        let (now, timeout) = (Instant::now(), self.service.settings().transfer_timeout);
+        self.deadline = now + timeout;
+        self.next_look = now + timeout / LOOKS;
     }
 
     /// Replies with `OK` and a text of the file protocol.
@@ -118,7 +128,7 @@ impl Session {
         }
         let range = (range.remaining > 0).then_some(range);
         let then = self.after_reply();
-        self.begin_reply(Reply { bytes, sent: 0, range, then });
+        self.begin_reply(Reply { bytes, sent: 0, range, pieces: None, then });
         Ok(())
     }
 
@@ -132,7 +142,7 @@ impl Session {
             return Continue(());
         };
         let outcome = if reply.sent < reply.bytes.len() {
-            let more = reply.range.as_ref().is_some_and(|range| range.remaining > 0);
+            let more = reply.has_more();
             let outcome = transport.write(&reply.bytes[reply.sent..], more);
             if let Some(trace) = &mut self.trace
                 && reply.sent == 0
@@ -157,6 +167,15 @@ impl Session {
             } else {
                 range.send_piece(transport)
             }
+        } else if let Some(pieces) = &mut reply.pieces {
+            reply.bytes.clear();
+            reply.sent = 0;
+            if !pieces.fill(&self.service, &mut reply.bytes) {
+                reply.pieces = None;
+            }
+            let cost = LISTING_COST * reply.bytes.len() as u64;
+            budget.bytes = budget.bytes.saturating_sub(cost);
+            return Continue(());
         } else {
             return self.end_reply(transport);
         };
@@ -170,14 +189,17 @@ impl Session {
             }
             Ok(n) => {
                 budget.bytes = budget.bytes.saturating_sub(n as u64);
-                if let Phase::Reply(Reply { bytes, sent, range, .. }) = &self.phase
-                    && (range.is_some() || *sent < bytes.len())
+                self.written += n as u64;
+                if let Phase::Reply(Reply { bytes, sent, range, pieces, .. }) = &self.phase
+                    && (range.is_some() || pieces.is_some() || *sent < bytes.len())
+                    && !self.look_at_progress(transport)
                 {
-                    self.deadline = Instant::now() + self.service.settings().transfer_timeout;
+                    // A blocking call took some bytes and waited for room for the others.
+                    return self.wait_to_write(transport);
                 }
                 Continue(())
             }
-            Err(error) => self.transport_failed(error, Interest::Write),
+            Err(error) => self.transport_failed(error, transport, Interest::Write),
         }
     }
 
@@ -205,6 +227,13 @@ impl Session {
     }
 }
 
+impl Reply {
+    /// Whether something follows the bytes.
+    fn has_more(&self) -> bool {
+        self.pieces.is_some() || self.range.as_ref().is_some_and(|range| range.remaining > 0)
+    }
+}
+
 impl FileRange {
     pub(super) fn new(file: File, offset: u64, length: u64) -> FileRange {
         FileRange { file, offset, remaining: length, has_begun: false }
@@ -217,11 +246,12 @@ impl FileRange {
         bytes.reserve_exact(length as usize);
         while ((bytes.len() - start) as u64) < length {
             let offset = self.offset + (bytes.len() - start) as u64;
-            let room = rustix::buffer::spare_capacity(bytes);
             // The plain read is for the commonest request of all: a small file from its beginning.
             let n = match offset {
-                0 => rustix::io::read(&self.file, room)?,
-                offset => rustix::io::pread(&self.file, room, offset)?,
+                0 => uninterrupted(|| rustix::io::read(&self.file, spare_capacity(bytes)))?,
+                offset => {
+                    uninterrupted(|| rustix::io::pread(&self.file, spare_capacity(bytes), offset))?
+                }
             };
             if n == 0 {
                 return Ok(false);
@@ -251,7 +281,7 @@ impl FileRange {
                 return Ok(0);
             }
         }
-        let n = transport.send_file(&self.file, &mut self.offset, length)?;
+        let n = uninterrupted(|| transport.send_file(&self.file, &mut self.offset, length))?;
         self.remaining -= n as u64;
         self.has_begun = true;
         Ok(n)
@@ -259,7 +289,7 @@ impl FileRange {
 
     /// Whether the file ends before the range does.
     fn has_shrunk(&self) -> Result<bool, Errno> {
-        let size = rustix::fs::fstat(&self.file)?.st_size;
+        let size = uninterrupted(|| rustix::fs::fstat(&self.file))?.st_size;
         Ok(u64::try_from(size).unwrap_or(0) < self.offset + self.remaining)
     }
 }

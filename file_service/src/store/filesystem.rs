@@ -1,5 +1,6 @@
 //! What is known of file systems: whether their sizes mean anything, and how they stamp changes.
 
+use super::calls::uninterrupted;
 use super::stat::{Stat, stat_fd};
 use rustix::fs::fstatfs;
 use rustix::io::Errno;
@@ -50,7 +51,7 @@ impl FileSystems {
 
 impl FileSystem {
     pub(super) fn of(file: BorrowedFd<'_>) -> FileSystem {
-        let Ok(found) = fstatfs(file) else {
+        let Ok(found) = uninterrupted(|| fstatfs(file)) else {
             return FileSystem { is_pseudo: false, change_time: ChangeTime::Unknown };
         };
         // The type of the field depends on the architecture; magic numbers have 32 bits.
@@ -128,7 +129,7 @@ fn has_multigrain_timestamps(release: &[u8]) -> bool {
 
 /// Whether a file of size 0 has content all the same, or cannot be read.
 pub(super) fn has_content(fd: impl AsFd) -> bool {
-    !matches!(rustix::io::pread(fd, &mut [0], 0), Ok(0))
+    !matches!(uninterrupted(|| rustix::io::pread(&fd, &mut [0], 0)), Ok(0))
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@
 //! removes what it meets. Two servers may share a root: what the other has locked stays. Where the file system does
 //! not support locks, a leftover looks like another server's upload, so nothing is removed.
 
+use super::calls::{each_entry, uninterrupted};
 use super::lock::{Claim, FileLocks};
 use super::stat::stat_at;
 use super::{Store, marker, resolve};
 use crate::protocol::is_upload_name;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat, readlinkat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, readlinkat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
@@ -23,14 +24,13 @@ const MAX_MARKERS: usize = 64;
 impl Store {
     /// Removes what killed servers left, as far as the names in the root lead to it.
     pub(super) fn reclaim_root(&self) -> io::Result<()> {
-        for entry in Dir::read_from(&self.root)? {
-            let entry = entry?;
+        each_entry(self.root.as_fd(), |entry| {
             let name = entry.file_name().to_bytes();
             if is_upload_name(name) {
                 self.reclaim(self.root.as_fd(), name);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Removes `name` in `directory` unless a server has it locked: a temporary, or a marker and its temporary.
@@ -53,7 +53,7 @@ fn reclaim(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8], markers: us
 
 /// Removes a marker and what it marks. Returns whether both are gone.
 fn follow(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8], markers: usize) -> bool {
-    let Ok(text) = readlinkat(directory, name, Vec::new()) else {
+    let Ok(text) = uninterrupted(|| readlinkat(directory, name, Vec::new())) else {
         return false;
     };
     let Some(parent) = marker::parent(text.as_bytes(), name) else {
@@ -65,18 +65,16 @@ fn follow(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8], markers: usi
             if !reclaim(locks, next.as_fd(), name, markers) {
                 return false;
             }
-            let _ = unlinkat(directory, name, AtFlags::empty());
+            let _ = unlink(directory, name);
             // An upload may have begun between the two looks: restore its marker.
             if stat_at(next.as_fd(), name).is_ok() {
-                let _ = symlinkat(&text, directory, name);
+                let _ = uninterrupted(|| symlinkat(&text, directory, name));
                 return false;
             }
             true
         }
         // The directory is gone, and the temporary with it.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-            unlinkat(directory, name, AtFlags::empty()).is_ok()
-        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => unlink(directory, name).is_ok(),
         Err(_) => false,
     }
 }
@@ -84,11 +82,12 @@ fn follow(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8], markers: usi
 /// Removes a temporary that is not locked. Returns whether it is gone.
 fn remove_unless_locked(locks: FileLocks, directory: BorrowedFd<'_>, name: &[u8]) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match openat(directory, name, flags, Mode::empty()) {
-        Ok(file) => {
-            locks.claim(&file) == Ok(Claim::Held)
-                && unlinkat(directory, name, AtFlags::empty()).is_ok()
-        }
+    match uninterrupted(|| openat(directory, name, flags, Mode::empty())) {
+        Ok(file) => locks.claim(&file) == Ok(Claim::Held) && unlink(directory, name).is_ok(),
         Err(errno) => errno == Errno::NOENT,
     }
+}
+
+fn unlink(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    uninterrupted(|| unlinkat(directory, name, AtFlags::empty()))
 }

@@ -7,6 +7,7 @@
 //! threads exclude each other as two processes do. No lock is waited for: it is had at once, or the landing is tried
 //! again later.
 
+use super::calls::uninterrupted;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,12 +60,7 @@ impl FileLocks {
         if self == FileLocks::Absent {
             return Ok(Claim::Unsupported);
         }
-        loop {
-            match flock(&file, operation) {
-                Err(Errno::INTR) => {}
-                outcome => return meaning(outcome),
-            }
-        }
+        meaning(uninterrupted(|| flock(&file, operation)))
     }
 
     /// Tries once to lock `directory` for a landing. Returns `None` while another landing excludes this one.
@@ -82,7 +78,7 @@ impl FileLocks {
             Access::Shared => FlockOperation::NonBlockingLockShared,
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat(directory, ".", flags, Mode::empty()) {
+        match uninterrupted(|| openat(directory, ".", flags, Mode::empty())) {
             Ok(own) => match self.claim_with(&own, operation)? {
                 Claim::Held => return Ok(Some(LandingLock::Directory(own))),
                 Claim::HeldByAnother => return Ok(None),

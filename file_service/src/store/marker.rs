@@ -4,6 +4,7 @@
 //! to the temporary. The path has no links in it, so a link that is changed later does not lead astray. A path that is too
 //! long for the text of one link is cut into pieces: each marker leads to the next one, in a directory further down.
 
+use super::calls::uninterrupted;
 use super::{join, resolve};
 use rustix::fs::{
     AtFlags, OFlags, ResolveFlags, StatxFlags, readlinkat, statx, symlinkat, unlinkat,
@@ -27,7 +28,8 @@ pub(super) fn create(from: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Result<(
     let Some((piece, rest)) = cut(path, name) else {
         return Ok(());
     };
-    match symlinkat(&join(piece, name)[..], from, name) {
+    let text = join(piece, name);
+    match uninterrupted(|| symlinkat(&text[..], from, name)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) if takes_no_marker(errno) => return Ok(()),
         Err(errno) => return Err(errno),
@@ -50,7 +52,7 @@ pub(super) fn remove(from: BorrowedFd<'_>, path: &[u8], name: &[u8]) {
     {
         remove(next.as_fd(), rest, name);
     }
-    let _ = unlinkat(from, name, AtFlags::empty());
+    let _ = uninterrupted(|| unlinkat(from, name, AtFlags::empty()));
 }
 
 /// Returns the path from a marker's directory to the directory of what it marks; `None` unless `text` is that of a marker
@@ -80,7 +82,7 @@ pub(super) fn real_path(
                 real.truncate(memchr::memrchr(b'/', &real).unwrap_or(0));
                 at = descend(root, &real)?;
             }
-            name => match readlinkat(&at, name, Vec::new()) {
+            name => match uninterrupted(|| readlinkat(&at, name, Vec::new())) {
                 Ok(_) if links == MAX_LINKS => return Err(Errno::LOOP),
                 Ok(target) => {
                     links += 1;
@@ -130,7 +132,7 @@ fn cut<'a>(path: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 /// Which directory it is, whatever its path.
 fn identity(directory: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
-    let stat = statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
+    let stat = uninterrupted(|| statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO))?;
     Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
 }
 

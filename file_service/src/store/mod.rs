@@ -7,7 +7,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `mod` | opening, listing and hashing what is there |
+//! | `mod` | opening and hashing what is there |
+//! | `listing` | the entries of a directory |
+//! | `calls` | file calls that are interrupted |
 //! | `stat` | the metadata that replies need |
 //! | `version` | how far metadata identify a content |
 //! | `filesystem` | what is known of file systems |
@@ -16,26 +18,31 @@
 //! | `marker` | how a temporary is found from the root |
 //! | `leftovers` | what killed servers left, and its removal |
 
+mod calls;
 mod filesystem;
 mod leftovers;
+mod listing;
 mod lock;
 mod marker;
 mod stat;
 mod upload;
 mod version;
 
+pub(crate) use calls::uninterrupted;
+pub use listing::{Entry, Kind, Listing};
+pub(crate) use listing::{Listed, Size};
 pub use stat::Stat;
 pub use upload::{Landed, Landing, Upload};
 pub(crate) use version::{CoarseTime, Version};
 
-use crate::protocol::{Code, RelPath, is_control, is_upload_name};
+use crate::protocol::{Code, RelPath};
 use filesystem::{FileSystem, FileSystems};
 use lock::FileLocks;
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use stat::{stat_at, stat_fd};
-use std::fmt::Debug;
+use stat::stat_fd;
+use std::fmt::{self, Debug};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -46,7 +53,7 @@ use version::VersionRule;
 const RESOLVE_ATTEMPTS: usize = 32;
 
 /// How much of a file `HASH` reads at a time, in bytes.
-const HASH_CHUNK: usize = 256 * 1024;
+pub(crate) const HASH_CHUNK: usize = 256 * 1024;
 
 /// Why the store did not do what was asked.
 #[derive(Debug)]
@@ -90,28 +97,6 @@ impl From<io::Error> for Failure {
             None => Failure { code: Code::Internal, detail: Some(error) },
         }
     }
-}
-
-/// The kinds of entries in a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-}
-
-/// One line of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// A file or a directory; a link counts as what it points to.
-    pub kind: Kind,
-    /// Length in bytes; 0 for a directory.
-    pub size: u64,
-    /// Time of the last change, in whole seconds since 1970.
-    pub mtime: i64,
-    /// The name as it is on disk.
-    pub name: Vec<u8>,
 }
 
 /// What a path names.
@@ -176,11 +161,8 @@ impl Store {
     }
 
     fn open_with(root: &Path, writable: bool, sync: bool, locks: FileLocks) -> io::Result<Store> {
-        let root = rustix::fs::open(
-            root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = uninterrupted(|| rustix::fs::open(root, flags, Mode::empty()))?;
         let file_systems = FileSystems::below(root.as_fd())?;
         let version_rule = VersionRule::new(file_systems);
         let store = Store {
@@ -276,88 +258,6 @@ impl Store {
         }
     }
 
-    /// The entries of `directory`, which is open as `fd`, sorted by the bytes of their names.
-    ///
-    /// Left out is what no request could fetch: special files, files of pseudo file systems, links that lead
-    /// outside or nowhere, names with control bytes, and uploads in progress.
-    ///
-    /// # Errors
-    ///
-    /// The system's error when the directory itself cannot be read; an entry that vanishes meanwhile is
-    /// not an error.
-    pub fn list(&self, directory: &RelPath, fd: OwnedFd) -> Result<Vec<Entry>, Failure> {
-        self.list_at_most(usize::MAX, directory, fd)
-    }
-
-    /// The entries of `directory` as [`list`](Store::list) returns them, if they are at most `most`.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::TooLarge`] as soon as there are more, and the same as [`Store::list`].
-    pub(crate) fn list_at_most(
-        &self,
-        most: usize,
-        directory: &RelPath,
-        fd: OwnedFd,
-    ) -> Result<Vec<Entry>, Failure> {
-        let mut entries = Vec::new();
-        let mut leftovers = Vec::new();
-        let is_pseudo = FileSystem::of(fd.as_fd()).is_pseudo;
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if is_upload_name(name) {
-                leftovers.push(name.to_vec());
-            } else if name != b"." && name != b".." && !name.iter().any(|&b| is_control(b)) {
-                let kind = entry.file_type();
-                entries.extend(self.entry(directory, fd.as_fd(), is_pseudo, name, kind));
-                if entries.len() > most {
-                    return Err(Code::TooLarge.into());
-                }
-            }
-        }
-        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if self.writable {
-            for name in leftovers {
-                self.reclaim(fd.as_fd(), &name);
-            }
-        }
-        Ok(entries)
-    }
-
-    fn entry(
-        &self,
-        directory: &RelPath,
-        fd: BorrowedFd<'_>,
-        is_pseudo: bool,
-        name: &[u8],
-        kind: FileType,
-    ) -> Option<Entry> {
-        // Most entries are files and directories. A link must be resolved below the root, not below its directory.
-        let found = match kind {
-            FileType::RegularFile | FileType::Directory | FileType::Unknown => {
-                Some(stat_at(fd, name).ok()?)
-            }
-            FileType::Symlink => None,
-            _ => return None,
-        };
-        let (kind, stat, is_pseudo) = match found {
-            Some((kind, stat)) if kind != FileType::Symlink => (kind, stat, is_pseudo),
-            _ => {
-                let target = self.resolve(&join(directory.as_bytes(), name), OFlags::PATH).ok()?;
-                let (kind, stat) = stat_fd(target.as_fd()).ok()?;
-                (kind, stat, self.file_systems.of(target.as_fd(), &stat).is_pseudo)
-            }
-        };
-        let (kind, size) = match kind {
-            FileType::RegularFile if is_pseudo => return None,
-            FileType::RegularFile => (Kind::File, stat.size),
-            FileType::Directory => (Kind::Directory, 0),
-            _ => return None,
-        };
-        Some(Entry { kind, size, mtime: stat.mtime, name: name.to_vec() })
-    }
-
     /// Judges the metadata of an open file as a version of it. They were read after the clock showed `before`.
     pub(crate) fn version(&self, file: &File, stat: Stat, before: CoarseTime) -> Version {
         self.version_rule.judge(file, stat, before)
@@ -381,25 +281,53 @@ impl AsFd for Store {
 /// # Errors
 ///
 /// The system's errors.
-pub(crate) fn hash(file: &File) -> Result<Vec<u8>, Failure> {
-    let mut hasher = Sha256::new();
+pub(crate) fn hash(file: File) -> Result<Vec<u8>, Failure> {
+    let mut hashing = Hashing::new(file);
     let mut chunk = vec![0; HASH_CHUNK];
-    let mut offset = 0;
     loop {
-        match rustix::io::pread(file, &mut chunk[..], offset) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(&chunk[..n]);
-                offset += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if let Some(text) = hashing.step(&mut chunk)? {
+            return Ok(text);
         }
     }
-    let mut text: Vec<u8> =
-        hasher.finalize().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
-    text.push(b'\n');
-    Ok(text)
+}
+
+/// The SHA-256 of a file that is read piece by piece.
+pub(crate) struct Hashing {
+    file: File,
+    hasher: Sha256,
+    offset: u64,
+}
+
+impl Hashing {
+    pub(crate) fn new(file: File) -> Hashing {
+        Hashing { file, hasher: Sha256::new(), offset: 0 }
+    }
+
+    /// How many bytes have been hashed.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Hashes the next piece, which it reads into `chunk`. At the end of the file returns the hash, as 64 hex digits and
+    /// a line feed.
+    pub(crate) fn step(&mut self, chunk: &mut [u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let n = uninterrupted(|| rustix::io::pread(&self.file, &mut chunk[..], self.offset))?;
+        if n > 0 {
+            self.hasher.update(&chunk[..n]);
+            self.offset += n as u64;
+            return Ok(None);
+        }
+        let hash = self.hasher.finalize_reset();
+        let mut text: Vec<u8> = hash.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+        text.push(b'\n');
+        Ok(Some(text))
+    }
+}
+
+impl Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hashing").field("file", &self.file).field("offset", &self.offset).finish()
+    }
 }
 
 /// The refusal of a file whose size is a fiction.
@@ -417,9 +345,9 @@ fn resolve(
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
     let mut attempts = 0;
     loop {
-        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-            // A rename somewhere raced with a `..` in a link, or a signal came.
-            Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
+        match uninterrupted(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)) {
+            // A rename somewhere raced with a `..` in a link.
+            Err(Errno::AGAIN) if attempts < RESOLVE_ATTEMPTS => attempts += 1,
             outcome => return outcome,
         }
     }

@@ -1,5 +1,6 @@
 //! The metadata of a file that replies need.
 
+use super::calls::uninterrupted;
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -36,7 +37,11 @@ pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(FileTyp
     stat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-fn stat(fd: BorrowedFd<'_>, name: impl Arg, flags: AtFlags) -> Result<(FileType, Stat), Errno> {
+fn stat(
+    fd: BorrowedFd<'_>,
+    name: impl Arg + Copy,
+    flags: AtFlags,
+) -> Result<(FileType, Stat), Errno> {
     let mask = StatxFlags::TYPE
         | StatxFlags::SIZE
         | StatxFlags::MTIME
@@ -44,7 +49,7 @@ fn stat(fd: BorrowedFd<'_>, name: impl Arg, flags: AtFlags) -> Result<(FileType,
         | StatxFlags::INO
         | StatxFlags::NLINK
         | StatxFlags::MNT_ID;
-    let stat = statx(fd, name, flags, mask)?;
+    let stat = uninterrupted(|| statx(fd, name, flags, mask))?;
     let has_mount = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
     Ok((
         FileType::from_raw_mode(u32::from(stat.stx_mode)),

@@ -10,6 +10,7 @@
 //!
 //! A landing that changes nothing needs no lock either: a condition that does not hold refuses it at once.
 
+use super::calls::{uninterrupted, uninterrupted_once};
 use super::lock::{Access, Claim, FileLocks};
 use super::stat::{stat_at, stat_fd};
 use super::version::{CoarseTime, Version, VersionRule};
@@ -23,6 +24,9 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// From this size on, in bytes, the end of a file is left to a job: about a tenth of a millisecond.
+const LARGE: u64 = 1 << 20;
 
 /// How often something that races with other servers is tried before it is given up.
 const ATTEMPTS: usize = 32;
@@ -57,13 +61,23 @@ impl Store {
             exclusive_renames: self.exclusive_renames,
             version_rule: self.version_rule,
         };
-        destination.existing()?;
+        let replaced = match destination.existing()? {
+            Existing::File(version) => version.stat.size,
+            Existing::Nothing | Existing::Other => 0,
+        };
         let anonymous = if self.anonymous { destination.open_anonymous()? } else { None };
         let file = match anonymous {
             Some(file) => file,
             None => destination.create_temporary()?,
         };
-        Ok(Box::new(Upload { file, destination, sync: self.sync, condition: None }))
+        Ok(Box::new(Upload {
+            file,
+            written: 0,
+            replaced,
+            destination,
+            sync: self.sync,
+            condition: None,
+        }))
     }
 }
 
@@ -71,6 +85,10 @@ impl Store {
 #[derive(Debug)]
 pub struct Upload {
     file: File,
+    /// How much of it there is, in bytes.
+    written: u64,
+    /// The size of the file that had the name at the beginning, in bytes.
+    replaced: u64,
     destination: Destination,
     sync: bool,
     /// What must hold of the existing file when this one lands.
@@ -113,7 +131,23 @@ impl Upload {
     ///
     /// [`Code::NoSpace`], and the system's errors.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(io::Write::write_all(&mut self.file, bytes)?)
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match uninterrupted(|| rustix::io::write(&self.file, rest))? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                n => {
+                    rest = &rest[n..];
+                    self.written += n as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its end may take long: the kernel frees the blocks and pages of a file with its last name or descriptor,
+    /// of this one if it is dropped, and of the file that it replaces.
+    pub(crate) fn is_large(&self) -> bool {
+        self.written.max(self.replaced) > LARGE
     }
 
     /// Has the file land only if `condition` holds at that moment. Returns whether it holds now.
@@ -134,16 +168,31 @@ impl Upload {
     /// [`Code::NotAFile`] where a directory or a special file has the name by now, and the system's errors; then nothing
     /// has changed. Only where the directory cannot be flushed to disk at the end, which is [`Code::Internal`], the
     /// file has its name.
-    pub fn land(mut self: Box<Upload>) -> Result<Landing, Failure> {
+    pub fn land(self: Box<Upload>) -> Result<Landing, Failure> {
+        self.land_if(|| Ok(()))
+    }
+
+    /// Lands the file as [`land`](Upload::land) does, unless `proceed` fails: it is called when the content has reached the
+    /// disk, which may take long, and before the file takes its name.
+    ///
+    /// # Errors
+    ///
+    /// The same, and that of `proceed`.
+    pub(crate) fn land_if(
+        mut self: Box<Upload>,
+        proceed: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Landing, Failure> {
         // The name is part of the directory, so the directory must reach the disk too. It is opened first: where it may not
         // be read, the upload is refused before anything has changed.
         let flushed = if self.sync {
-            self.file.sync_all()?;
+            uninterrupted(|| rustix::fs::fsync(&self.file))?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Some(openat(&self.destination.directory, ".", flags, Mode::empty())?)
+            let directory = &self.destination.directory;
+            Some(uninterrupted(|| openat(directory, ".", flags, Mode::empty()))?)
         } else {
             None
         };
+        proceed()?;
         let created = match self.take_name()? {
             Naming::Named { created } => created,
             Naming::ConditionFailed => return Ok(Landing::ConditionFailed),
@@ -151,7 +200,7 @@ impl Upload {
         };
         if let Some(directory) = flushed {
             // Whatever the error is, the request was not at fault, and the file has its name.
-            rustix::fs::fsync(directory)
+            uninterrupted(|| rustix::fs::fsync(&directory))
                 .map_err(|errno| Failure { code: Code::Internal, detail: Some(errno.into()) })?;
         }
         Ok(Landing::Landed(Landed {
@@ -265,7 +314,7 @@ impl Destination {
     /// Returns an anonymous file in the directory; `None` where the file system does not support that.
     fn open_anonymous(&self) -> Result<Option<File>, Failure> {
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match openat(&self.directory, ".", flags, new_file_mode()) {
+        match uninterrupted(|| openat(&self.directory, ".", flags, new_file_mode())) {
             Ok(fd) => Ok(Some(fd.into())),
             // The errors of file systems and old kernels that do not support O_TMPFILE.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
@@ -284,18 +333,15 @@ impl Destination {
         if !self.exclusive_renames {
             return Err(Errno::OPNOTSUPP);
         }
-        match renameat_with(
-            directory,
-            &temporary[..],
-            directory,
-            &self.name[..],
-            RenameFlags::NOREPLACE,
-        ) {
+        let (from, to) = (&temporary[..], &self.name[..]);
+        let is_done = || is_name_of(directory, to, file);
+        let rename = || renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE);
+        match uninterrupted_once(rename, is_done) {
             Ok(()) => self.forget_temporary(),
             // NFS, for example, supports links but not this flag.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                match linkat(directory, &temporary[..], directory, &self.name[..], AtFlags::empty())
-                {
+                let link = || linkat(directory, from, directory, to, AtFlags::empty());
+                match uninterrupted_once(link, is_done) {
                     Ok(()) => self.remove_temporary(),
                     Err(Errno::PERM | Errno::NOSYS | Errno::MLINK) => {
                         return Err(Errno::OPNOTSUPP);
@@ -319,7 +365,11 @@ impl Destination {
             })?;
         }
         if let Some(temporary) = &self.temporary {
-            renameat(&self.directory, &temporary[..], &self.directory, &self.name[..])?;
+            let (directory, to) = (&self.directory, &self.name[..]);
+            uninterrupted_once(
+                || renameat(directory, &temporary[..], directory, to),
+                || is_name_of(directory, to, file),
+            )?;
             self.forget_temporary();
         }
         Ok(())
@@ -329,9 +379,12 @@ impl Destination {
     fn create_temporary(&mut self) -> Result<File, Failure> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         for _ in 0..ATTEMPTS {
-            let file = self.with_fresh_name(|destination, name| {
+            let file = match self.with_fresh_name(|destination, name| {
                 openat(&destination.directory, name, flags, new_file_mode())
-            })?;
+            }) {
+                Err(Errno::INTR) => continue,
+                outcome => outcome?,
+            };
             // Between the creation and the lock a starting server may have taken it for a leftover, which it locks and
             // removes. Without locks, nothing removes it.
             let claim = self.locks.claim(&file)?;
@@ -344,14 +397,16 @@ impl Destination {
             }
             self.remove_temporary();
         }
-        Err(gave_up("another process removes every temporary"))
+        Err(gave_up(
+            "every temporary was removed by another process, or its creation was interrupted",
+        ))
     }
 
-    /// Creates a marker for a fresh temporary name, and the name with `make`.
+    /// Creates a marker for a fresh temporary name, and the name with `make`. If that fails, none of it is left.
     fn with_fresh_name<T>(
         &mut self,
         make: impl Fn(&Destination, &[u8]) -> Result<T, Errno>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Errno> {
         if self.has_links {
             // Without a real path the markers lead through the links, which is right as long as the links stay.
             let (root, directory) = (self.root.as_fd(), self.directory.as_fd());
@@ -363,16 +418,19 @@ impl Destination {
         let name = fresh_name()?;
         let made =
             marker::create(self.root.as_fd(), &self.parent, &name).and_then(|()| make(self, &name));
-        if made.is_err() {
+        if let Err(errno) = &made {
+            if *errno == Errno::INTR {
+                let _ = unlink(&self.directory, &name); // it may have been created all the same
+            }
             marker::remove(self.root.as_fd(), &self.parent, &name);
         }
         self.temporary = made.is_ok().then_some(name);
-        Ok(made?)
+        made
     }
 
     fn remove_temporary(&mut self) {
         if let Some(name) = &self.temporary {
-            let _ = unlinkat(&self.directory, &name[..], AtFlags::empty());
+            let _ = unlink(&self.directory, name);
             self.forget_temporary();
         }
     }
@@ -396,14 +454,30 @@ fn gave_up(why: &'static str) -> Failure {
 }
 
 fn link_anonymous(file: &File, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-    match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
+    let is_done = || is_name_of(directory, name, file);
+    let link = || linkat(file, c"", directory, name, AtFlags::EMPTY_PATH);
+    match uninterrupted_once(link, is_done) {
         // Older kernels want a capability for an empty path; the link in /proc does without.
         Err(Errno::NOENT) => {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(rustix::fs::CWD, path, directory, name, AtFlags::SYMLINK_FOLLOW)
+            let link =
+                || linkat(rustix::fs::CWD, &path[..], directory, name, AtFlags::SYMLINK_FOLLOW);
+            uninterrupted_once(link, is_done)
         }
         outcome => outcome,
     }
+}
+
+/// Whether `name` is a name of the open `file`.
+fn is_name_of(directory: &OwnedFd, name: &[u8], file: &File) -> bool {
+    match (stat_at(directory.as_fd(), name), stat_fd(file.as_fd())) {
+        (Ok((_, named)), Ok((_, stat))) => (named.mount, named.ino) == (stat.mount, stat.ino),
+        _ => false,
+    }
+}
+
+fn unlink(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    uninterrupted(|| unlinkat(directory, name, AtFlags::empty()))
 }
 
 fn fresh_name() -> Result<Vec<u8>, Errno> {

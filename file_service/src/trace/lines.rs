@@ -42,6 +42,8 @@ pub(super) struct Buffer {
     /// Distinguishes this process's threads from those that a fork has left behind.
     generation: u32,
     pub(super) failed: bool,
+    /// This process was forked from the one that began the trace.
+    pub(super) is_forked: bool,
 }
 
 impl fmt::Debug for Buffer {
@@ -64,6 +66,7 @@ impl Buffer {
             pid: getpid().as_raw_pid().unsigned_abs(),
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,
             failed: false,
+            is_forked: false,
         }
     }
 
@@ -72,7 +75,7 @@ impl Buffer {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         let spare = std::mem::take(&mut self.spare);
-        *self = Buffer { failed: self.failed, spare, ..Buffer::over(bytes) };
+        *self = Buffer { failed: self.failed, is_forked: true, spare, ..Buffer::over(bytes) };
     }
 
     /// Returns a writer of lines about something that the calling thread has seen `now`.

@@ -23,6 +23,12 @@
 //! has waited for a while. The lock is only held to format: a full buffer is replaced by an empty one before it is
 //! written. Every write is of whole lines and appends, so processes share the file without
 //! tearing each other's lines.
+//!
+//! # Where it is written
+//!
+//! Only a regular file appends so, and keeps no server waiting for a reader. A character device is taken as well:
+//! `/dev/null` shows what tracing costs. When a write fails, as on a full disk, the trace ends, with one warning: what
+//! follows a line that is written in part cannot be read. Serving goes on.
 
 mod lines;
 mod session;
@@ -32,16 +38,18 @@ mod tests;
 pub(crate) use session::SessionTrace;
 
 use lines::{Buffer, Lines};
+use rustix::fs::OFlags;
 use rustix::process::getpid;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, FileType, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How long the oldest line waits, if other events come meanwhile, in nanoseconds.
@@ -73,19 +81,43 @@ struct Shared {
     /// By the system's monotonic clock, in nanoseconds.
     start: u64,
     model: String,
-    connections: AtomicU32,
-    /// Numbers connections where several processes accept.
-    counter: OnceLock<Counter>,
+    /// The counts of this process, by [`Count`], and what takes their place where several processes count together.
+    own: [AtomicU64; Count::KINDS],
+    shared: OnceLock<Counter>,
     buffer: Mutex<Buffer>,
-    lost: AtomicU64,
 }
 
-/// Returns the number of the next connection.
-struct Counter(Box<dyn Fn() -> u32 + Send + Sync>);
+/// What is counted for a trace, over all processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Accepted connections, whose count numbers them.
+    Connections,
+    /// Events that could not be written. With the first one the trace ends.
+    Lost,
+}
+
+impl Count {
+    /// How many counts there are.
+    pub const KINDS: usize = 2;
+}
+
+/// Adds to a count. Returns what it was before.
+struct Counter(Box<dyn Fn(Count, u64) -> u64 + Send + Sync>);
 
 impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Counter")
+    }
+}
+
+/// Returns what a file of this kind is, if no trace is written to it.
+fn unsuitable(kind: FileType) -> Option<&'static str> {
+    match kind {
+        _ if kind.is_file() || kind.is_char_device() => None,
+        _ if kind.is_dir() => Some("a directory"),
+        _ if kind.is_fifo() => Some("a FIFO or pipe"),
+        _ if kind.is_socket() => Some("a socket"),
+        _ => Some("a block device"),
     }
 }
 
@@ -94,11 +126,18 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// It cannot be created or written, or another server is writing its trace there.
+    /// It cannot be created or written, it is neither a regular file nor a character device, or another server is
+    /// writing its trace there.
     pub fn create(path: &Path, model: &str) -> io::Result<Trace> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        if let Some(found) = path.metadata().ok().and_then(|found| unsuitable(found.file_type())) {
+            let error = format!("expected a regular file, found {found}; name another file");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        // A terminal that takes no output does not hold up the server, nor would a FIFO that has just been made.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+        let file = OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)?;
         if file.metadata()?.is_file() {
-            // Not so for a pipe or a terminal. The lock belongs to the opened file, so a forked child has
+            // Not so for a device. The lock belongs to the opened file, so a forked child has
             // it too, and it is gone when the last of them is.
             file.try_lock().map_err(|error| match error {
                 TryLockError::WouldBlock => io::Error::new(
@@ -126,10 +165,9 @@ impl Trace {
             file,
             start,
             model: model.to_owned(),
-            connections: AtomicU32::new(0),
-            counter: OnceLock::new(),
+            own: Default::default(),
+            shared: OnceLock::new(),
             buffer: Mutex::new(buffer),
-            lost: AtomicU64::new(0),
         })))
     }
 
@@ -143,12 +181,13 @@ impl Trace {
         self.0.write_out(self.0.lock());
     }
 
-    /// Writes out what is buffered at the end of a process, and logs how many events are missing.
+    /// Writes out what is buffered at the end of a process. The process that has created the trace also logs how many
+    /// events are missing.
     pub fn end(&self) {
         self.flush();
         let lost = self.lost();
-        if lost > 0 {
-            tracing::warn!("the trace lacks {lost} events of this process");
+        if lost > 0 && !self.0.lock().is_forked {
+            tracing::info!(lost, "the trace is incomplete");
         }
     }
 
@@ -160,25 +199,22 @@ impl Trace {
         buffer.name_process(&format!("{} child", self.0.model));
     }
 
-    /// Has `next` number the connections, from 1 up: for several processes that accept, each of which would begin
-    /// with 1 by itself. Later calls change nothing.
-    pub fn number_by(&self, next: impl Fn() -> u32 + Send + Sync + 'static) {
-        let _ = self.0.counter.set(Counter(Box::new(next)));
+    /// Has `add` count, which adds a number to a count and returns what the count was before: for several processes,
+    /// which else count each for itself. Later calls change nothing.
+    pub fn count_by(&self, add: impl Fn(Count, u64) -> u64 + Send + Sync + 'static) {
+        let _ = self.0.shared.set(Counter(Box::new(add)));
     }
 
     /// How many events could not be written.
     pub fn lost(&self) -> u64 {
-        self.0.lost.load(Ordering::Relaxed)
+        self.0.add(Count::Lost, 0)
     }
 
     /// Records that the connection of `peer` was accepted. Returns its number in the trace, which
     /// [`Session::numbered`](crate::Session::numbered) and [`refused`](Trace::refused) take.
     #[inline(never)]
     pub fn accepted(&self, peer: SocketAddr) -> u32 {
-        let number = match self.0.counter.get() {
-            Some(Counter(next)) => next(),
-            None => self.0.connections.fetch_add(1, Ordering::Relaxed) + 1,
-        };
+        let number = self.0.add(Count::Connections, 1) as u32 + 1;
         let now = self.now();
         self.record(now, |lines| {
             lines.open("i", b"accept", now);
@@ -218,7 +254,7 @@ impl Trace {
     fn record(&self, now: Moment, write: impl FnOnce(&mut Lines<'_>)) {
         let mut buffer = self.0.lock();
         if buffer.failed {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            self.0.add(Count::Lost, 1);
             return;
         }
         write(&mut buffer.lines(now));
@@ -235,8 +271,15 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes whole lines in one call, without the lock. The first write that fails is the last: what it may have
-    /// left is then the end of this process's part, and serving goes on.
+    /// Adds to a count, and returns what it was before.
+    fn add(&self, count: Count, n: u64) -> u64 {
+        match self.shared.get() {
+            Some(Counter(add)) => add(count, n),
+            None => self.own[count as usize].fetch_add(n, Ordering::Relaxed),
+        }
+    }
+
+    /// Writes whole lines in one call, without the lock. The first write that fails, in whichever process, is the last.
     #[inline(never)]
     fn write_out(&self, mut buffer: MutexGuard<'_, Buffer>) {
         if buffer.bytes.is_empty() {
@@ -245,9 +288,18 @@ impl Shared {
         let (bytes, lines) = buffer.take();
         drop(buffer);
         let outcome = loop {
+            if self.add(Count::Lost, 0) > 0 {
+                break Err(io::ErrorKind::BrokenPipe.into()); // another process has ended the trace, and said so
+            }
             match (&self.file).write(&bytes) {
                 Ok(n) if n == bytes.len() => break Ok(()),
-                Ok(_) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    let error = format!(
+                        "only {n} of {} bytes were written; is the disk full?",
+                        bytes.len()
+                    );
+                    break Err(io::Error::new(io::ErrorKind::WriteZero, error));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
@@ -255,8 +307,9 @@ impl Shared {
         let mut buffer = self.lock();
         buffer.put_back(bytes);
         if let Err(error) = outcome {
-            self.lost.fetch_add(lines, Ordering::Relaxed);
-            if !std::mem::replace(&mut buffer.failed, true) {
+            buffer.failed = true;
+            drop(buffer);
+            if self.add(Count::Lost, lines) == 0 {
                 tracing::warn!("the trace ends here: {error}");
             }
         }

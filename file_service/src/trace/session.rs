@@ -128,10 +128,10 @@ impl SessionTrace {
         self.name_len = len as u8;
     }
 
-    /// The client has been sent something of the reply, or `at_once` all of it.
+    /// The client has been sent something of the reply, or `at_once` all of it. Only the first call counts.
     #[inline(never)]
     pub(crate) fn first_byte(&mut self, at_once: bool) {
-        if self.request.0 != 0 {
+        if self.request.0 != 0 && self.first_byte.0 == 0 {
             self.first_byte = self.trace.now();
             self.at_once = at_once;
         }

@@ -163,6 +163,24 @@ pub(super) fn silent_clients_delay_no_other(subject: &Subject) {
     stays(&mut next.expect("admitted"));
 }
 
+pub(super) fn refused_sender_is_slowed(subject: &Subject) {
+    let Some((server, mut inside)) = full(subject) else { return };
+    let mut conn = server.connect();
+    conn.send("PUT f 1000000000\n");
+    // The refusal is there at once, though the client goes on.
+    let mut reader = conn.sender();
+    assert_eq!(reader.reply().code(), "busy");
+    let (start, piece) = (Instant::now(), noise(64 << 10));
+    let mut sent = 0;
+    while conn.try_send(&piece).is_ok() {
+        sent += piece.len();
+    }
+    eprintln!("{} MiB in {:?}", sent >> 20, start.elapsed());
+    // At most 512 KiB every 10 ms for a second, and what both sockets have room for.
+    assert!(sent < 80 << 20, "{sent} bytes were read from a client that is refused");
+    stays(&mut inside);
+}
+
 pub(super) fn curl_shows_503(subject: &Subject) {
     let Some((server, mut inside)) = full(subject) else { return };
     let url = format!("http://{}/x", server.address());

@@ -1,15 +1,17 @@
 //! Idle, header and transfer deadlines: each one falls, none of them falls early, and none of them
 //! falls on somebody else's business.
 //!
-//! Only lower bounds are asserted: how late a deadline falls on a loaded machine says nothing.
+//! Mostly lower bounds are asserted: how late a deadline falls on a loaded machine says nothing. Where an upper bound is the
+//! rule, one of several attempts has to keep it.
 
 use std::time::{Duration, Instant};
 
 use super::{ATTEMPTS, begun, http_get, noise, stays};
 use crate::root::pattern;
 use crate::wait::{eventually, pause};
-use crate::wire::Conn;
-use crate::{Subject, oracles};
+use crate::wire::{Conn, show};
+use crate::{Server, Subject, oracles, sockets};
+use rustix::process::Signal;
 
 /// Clocks differ in their grain; a deadline may look this much too early.
 const GRAIN: Duration = Duration::from_millis(30);
@@ -158,6 +160,129 @@ pub(super) fn download(subject: &Subject) {
         conn.widen();
         assert!(conn.drain() < size, "{size} bytes in spite of the deadline");
     }
+}
+
+/// Whether a process of the server holds its end of the connection.
+fn is_held(server: &Server, conn: &Conn) -> bool {
+    !oracles::connection_holders(&server.process_tree(), conn.peer(), conn.local()).is_empty()
+}
+
+/// How many bytes the client's kernel has acknowledged.
+fn arrived(conn: &Conn) -> u64 {
+    let end = sockets::connection(conn.local(), conn.peer());
+    end.and_then(|end| end.traffic).map_or(0, |traffic| traffic.received)
+}
+
+pub(super) fn stalled_download_is_cut_in_time(subject: &Subject) {
+    let timeout = Duration::from_secs(1);
+    let server = subject.start(&["--transfer-timeout", "1"]);
+    server.root().sparse("f", 1 << 30);
+    for request in [b"GET f\n".to_vec(), http_get("/f")] {
+        let in_time = || {
+            let mut conn = Conn::connect_narrow(server.address());
+            conn.send(&request);
+            // The last bytes arrived between the look that did not see them yet and the one that did.
+            let (mut before, mut earliest, mut latest) = (0, Instant::now(), Instant::now());
+            let mut last_look = Instant::now();
+            eventually("a reader that has stalled is cut", || {
+                let look = Instant::now();
+                let (held, now) = (is_held(&server, &conn), arrived(&conn));
+                if held && now != before {
+                    (before, earliest, latest) = (now, last_look, Instant::now());
+                }
+                last_look = look;
+                before > 0 && !held
+            });
+            let elapsed = earliest.elapsed();
+            assert!(elapsed + GRAIN >= timeout, "cut after {elapsed:?}");
+            latest.elapsed() <= timeout.mul_f32(1.2)
+        };
+        assert!((0..ATTEMPTS).any(|_| in_time()), "cut too late, {ATTEMPTS} times");
+    }
+}
+
+pub(super) fn slow_reader_with_progress_is_served(subject: &Subject) {
+    let (timeout, interval) = (Duration::from_secs(1), Duration::from_millis(200));
+    let server = subject.start(&["--transfer-timeout", "1"]);
+    server.root().sparse("f", 1 << 30);
+    for request in [b"GET f\n".to_vec(), http_get("/f")] {
+        let is_served = || {
+            // The kernel acknowledges when most of the buffer is free again: so it must be small.
+            let mut conn = Conn::connect_with_buffer(server.address(), 2048);
+            conn.send(&request);
+            let start = Instant::now();
+            let (mut before, mut since, mut longest, mut reads) = (0, start, Duration::ZERO, 0);
+            while start.elapsed() < timeout * 5 / 2 {
+                pause(Duration::from_millis(10));
+                if start.elapsed() >= interval * (reads + 1) {
+                    conn.sip(1024).expect("something to read");
+                    reads += 1;
+                }
+                let now = arrived(&conn);
+                longest = longest.max(since.elapsed());
+                if now != before {
+                    (before, since) = (now, Instant::now());
+                }
+            }
+            let held = is_held(&server, &conn);
+            // An acknowledgement may be delayed by 0.2 s.
+            assert!(held || longest >= timeout * 3 / 4, "cut, with pauses of {longest:?}");
+            held
+        };
+        // Where this process or the server was held up, the deadline may have fallen rightly.
+        assert!((0..ATTEMPTS).any(|_| is_served()), "too slow to be slow, {ATTEMPTS} times");
+    }
+}
+
+/// What each client sends before the server stops and while it does, and how the reply begins.
+const AROUND_A_PAUSE: [(&str, &str, &str); 8] = [
+    ("", "GET a\n", "OK 5\nhello"),
+    ("GE", "T a\n", "OK 5\nhello"),
+    ("PUT b 4\nab", "cd", "OK 0\n"),
+    ("GET /a HTTP/1.1\r\nHost", ": h\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 "),
+    ("", "", "ERR timeout "),
+    ("GE", "T ", "ERR timeout "),
+    ("PUT c 4\nab", "", "ERR timeout "),
+    ("GET /a HTTP/1.1\r\nHost", ": h\r\n", "HTTP/1.1 408 "),
+];
+
+pub(super) fn pause_of_server_refuses_no_request(subject: &Subject) {
+    let timeout = Duration::from_millis(600);
+    let options = ["--header-timeout", "0.6", "--transfer-timeout", "0.6", "--idle-timeout", "0.6"];
+    let server = subject.start(&options);
+    server.root().write("a", "hello");
+    for clients in AROUND_A_PAUSE.chunks(subject.at_once(AROUND_A_PAUSE.len())) {
+        let is_right = || {
+            let start = Instant::now();
+            let begin = |&(first, _, _): &_| begun(|| server.connect(), first, timeout).0;
+            let mut conns: Vec<Conn> = clients.iter().map(begin).collect();
+            server.signal_group(Signal::STOP);
+            eventually("the server stops", || {
+                server.process_tree().iter().all(|process| matches!(process.state, 'T' | 'Z'))
+            });
+            let sent = conns
+                .iter_mut()
+                .zip(clients)
+                .all(|(conn, (_, rest, _))| conn.try_send(rest).is_ok());
+            let too_late = start.elapsed() >= timeout;
+            // Until the deadlines of all have passed.
+            pause(timeout + GRAIN);
+            server.signal_group(Signal::CONT);
+            let goes_on = Instant::now();
+            if too_late {
+                return false;
+            }
+            assert!(sent);
+            for (conn, (first, rest, reply)) in conns.iter_mut().zip(clients) {
+                let got = conn.bytes(reply.len());
+                assert!(got == reply.as_bytes(), "{first:?} {rest:?}: {}", show(&got));
+            }
+            // No deadline has moved.
+            goes_on.elapsed() < timeout / 2
+        };
+        assert!((0..ATTEMPTS).any(|_| is_right()), "too late, {ATTEMPTS} times");
+    }
+    assert!(!server.root().names().contains(&"c".to_string()));
 }
 
 pub(super) fn download_that_goes_on(subject: &Subject) {

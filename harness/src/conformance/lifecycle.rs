@@ -1,16 +1,20 @@
 //! Start, stop, command line and log.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{http_get, noise, stays};
+use super::{as_user, http_get, noise, stays};
+use crate::proc::Process;
 use crate::root::pattern;
 use crate::server::Exit;
+use crate::subject::own_user;
 use crate::wait::{TIMEOUT, eventually, within};
 use crate::wire::Conn;
-use crate::{Server, Subject, oracles};
+use crate::{Root, Server, Subject, oracles};
 
 pub(super) fn it_says_where_it_listens(subject: &Subject) {
     let server = subject.start(&[]);
@@ -243,6 +247,63 @@ pub(super) fn the_port_is_free_again(subject: &Subject) {
         server = launch.start().unwrap_or_else(|failure| panic!("round {round}: {failure}"));
         assert_eq!(server.address(), address);
     }
+}
+
+pub(super) fn port_is_free_after_parent_is_killed(subject: &Subject) {
+    let mut server = subject.start(&[]);
+    let address = server.address();
+    for round in 0..20 {
+        // Children are being forked: beforehand, or for these.
+        let clients: Vec<_> = (0..round % 4).map(|_| Conn::try_connect(address)).collect();
+        server.signal(Signal::KILL);
+        assert_eq!(server.wait_exit(), Exit::Signal(Signal::KILL.as_raw()));
+        let next = subject.launch().address(address).start();
+        server = next.unwrap_or_else(|failure| panic!("round {round}: {failure}"));
+        drop(clients);
+    }
+    stays(&mut server.connect());
+}
+
+pub(super) fn no_thread_at_start(subject: &Subject) {
+    const MOST: u32 = 100;
+    let (user, root) = (own_user(), Arc::new(Root::new()));
+    let launch = as_user(subject, &root, user);
+    for limit in 1..=MOST {
+        let server = launch.clone().through(["prlimit".into(), format!("--nproc={limit}:{limit}")]);
+        let server = server.start().unwrap_or_else(|failure| panic!("{failure}"));
+        let mut reply = None;
+        eventually("the server ends, warns or replies", || {
+            let ended = server.exit_within(Duration::ZERO).is_some();
+            reply = if ended { None } else { first_reply(&server) };
+            ended || reply.is_some() || !server.log().is_empty()
+        });
+        server.signal(Signal::TERM);
+        let (exit, log) = (server.wait_exit(), server.whole_log());
+        assert!(!log.contains("panicked"), "limit {limit}: {log}");
+        // It has ended before the signal, or in order.
+        let refused = log.lines().count() == 1 && log.contains("cannot start");
+        assert!(
+            exit == Exit::Code(0) || (exit == Exit::Code(1) && refused),
+            "limit {limit}: {exit:?}: {log}"
+        );
+        let gone = || server.children().iter().all(Process::has_ended);
+        assert!(within(TIMEOUT, gone), "left behind: {:?}", server.children());
+        if reply.is_some_and(|reply| reply.starts_with(b"ERR not-found")) {
+            assert!(limit > 1, "the system has no limit");
+            return;
+        }
+    }
+    panic!("with {MOST} threads no client is served");
+}
+
+/// What a client is told by a server that may end, or never reply.
+fn first_reply(server: &Server) -> Option<Vec<u8>> {
+    let mut socket = TcpStream::connect(server.address()).ok()?;
+    socket.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
+    socket.write_all(b"HASH none\n").ok()?;
+    let mut reply = [0; 100];
+    let length = socket.read(&mut reply).ok()?;
+    (length > 0).then(|| reply[..length].to_vec())
 }
 
 pub(super) fn the_log_is_quiet(subject: &Subject) {

@@ -1,16 +1,19 @@
 //! Many clients, hostile clients, scarce descriptors: the server lives, the others are served,
 //! nothing leaks.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{begun, http_get, noise, said_to_the_end, stays};
+use super::{as_user, begun, http_get, noise, said_to_the_end, stays};
 use crate::root::pattern;
+use crate::server::Exit;
+use crate::subject::own_user;
 use crate::wait::{TIMEOUT, eventually, within};
 use crate::wire::{Conn, Reply};
-use crate::{Server, Subject, oracles, proc};
+use crate::{Root, Server, Subject, oracles, proc};
 
 /// A connection that the server has taken up for good, or its refusal.
 pub(super) fn admitted(server: &Server) -> Result<Conn, Reply> {
@@ -417,6 +420,57 @@ pub(super) fn stray_signals(subject: &Subject) {
     assert!(conn.ask("GET f").ok() == content);
     drop(conn);
     stays(&mut server.connect());
+}
+
+pub(super) fn no_thread_while_serving(subject: &Subject) {
+    let (user, root) = (own_user(), Arc::new(Root::new()));
+    let size = root.patterned("large", 16 << 20);
+    let launch = as_user(subject, &root, user).through(["prlimit", "--nproc=1000:1000"]);
+    let server = launch.start().unwrap_or_else(|failure| panic!("{failure}"));
+    eventually("a client is served", || admitted(&server).is_ok());
+    settled(&server); // children that are forked beforehand are there
+    let mut inside = (subject.at_once(2) == 2).then(|| admitted(&server).expect("room for one"));
+    server.limit_threads(user, 1);
+    for round in 0..3 {
+        let put = format!("PUT f{round} 5\nhello");
+        for request in ["GET large 0 5", "LIST", "HASH large", &put] {
+            let mut conn = server.connect();
+            let _ = conn.try_send(request);
+            let _ = conn.try_send("\n");
+            let reply = conn.reply();
+            let served = matches!(reply, Reply::Ok(_));
+            assert!(served || reply.is("busy") || reply.is("internal"), "{request}: {reply:?}");
+        }
+        inside.iter_mut().for_each(stays);
+    }
+    // A child that dies cannot be replaced: the others serve.
+    let shared = !server.children().is_empty() && subject.do_excess_clients_wait();
+    if let Some(child) = server.children().first().filter(|_| shared) {
+        let pid = rustix::process::Pid::from_raw(child.pid).expect("a process id");
+        rustix::process::kill_process(pid, Signal::KILL).expect("to kill it");
+        let ended = || proc::process(child.pid).is_none_or(|child| child.has_ended());
+        eventually("the child ends", ended); // until then it may take a client
+        stays(&mut server.connect());
+    }
+    // With room again clients are served, and under the limit the last of them leaves in order.
+    server.limit_threads(user, 1000);
+    let mut download = Conn::connect_narrow(server.address());
+    eventually("a client is served again", || {
+        download = Conn::connect_narrow(server.address());
+        let _ = download.try_send("GET large\n");
+        download.line() == format!("OK {size}").into_bytes()
+    });
+    server.limit_threads(user, 1);
+    server.signal(Signal::TERM);
+    if let Some(conn) = &mut inside {
+        conn.rest();
+    }
+    download.widen();
+    assert_eq!(download.follow(&pattern(), 0, size), size);
+    drop(download);
+    assert_eq!(server.wait_exit(), Exit::Code(0));
+    let log = server.whole_log();
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 pub(super) fn a_child_holds_only_its_own_socket(subject: &Subject) {

@@ -12,25 +12,30 @@ mod bodies;
 mod busy;
 mod conditions;
 mod deadlines;
+mod fairness;
 mod first_line;
 mod framing;
 mod get;
 mod http;
+mod jobs;
 mod landing;
 mod lifecycle;
 mod limits;
 mod list;
+mod listings;
+mod logging;
 mod page;
 mod paths;
 mod put;
 mod shrinking;
+mod slow_files;
 
-use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::root::pattern;
-use crate::subject::Need::{self, Clients, Nothing, PrivateMount, ProcessPerClient};
+use crate::subject::Need::{self, Clients, Fuse, Nothing, OwnUser, PrivateMount, ProcessPerClient};
 use crate::wire::{Conn, show};
 use crate::{Launch, Root, Server, Subject, oracles};
 
@@ -236,6 +241,16 @@ catalogue! { $
         /// A folder in which files are renamed: no partial line, nothing that stays is missing.
         a_folder_that_changes: Nothing,
     }
+    listings {
+        /// A listing that is not read costs its snapshot, and nothing once the client has left.
+        an_unread_listing_costs_a_snapshot: Nothing,
+        /// A client that stops in the middle of an upload costs no buffer.
+        an_upload_that_stops_holds_no_buffer: Nothing,
+        /// Large listings wait for room, first come, first served; small ones do not.
+        listings_wait_for_room_in_order: Clients(13),
+        /// A listing that waits for the transfer timeout: `busy`, 503, and the connection stays.
+        listings_without_room_are_busy: Clients(9),
+    }
     paths {
         /// Everything that the rules refuse is `bad-path` for every verb.
         refused_by_the_rules: Nothing,
@@ -302,6 +317,32 @@ catalogue! { $
         /// The same where such a file system is mounted below the root.
         a_fiction_below_the_root: PrivateMount,
     }
+    slow_files {
+        /// File calls that are interrupted (EINTR) are made again: every request, both protocols.
+        interrupted_calls_are_repeated: Fuse,
+        /// The same with `--copy`, and where reads and writes come short.
+        calls_that_come_short: Fuse,
+        /// A change of a name that was executed and interrupted all the same is not made twice.
+        executed_changes_are_not_repeated: Fuse,
+        /// A file system that interrupts without end: an error, and no thread spins.
+        endless_interruptions_are_an_error: Fuse,
+        /// Whatever ends a large upload, no other client waits for its removal, and its own client learns of the end after it.
+        dropped_upload_stalls_no_other_client: Fuse,
+        /// A large upload that lands, or a large file that is replaced, holds up no other client.
+        large_landing_stalls_no_other_client: Fuse,
+        /// A read, a listing or a flush that stalls: `timeout`, 408 from helper threads, else a late reply; others are served.
+        stalled_work_ends_in_timeout: Fuse,
+        /// No stall is noticed much later than the transfer timeout says.
+        stalled_work_ends_in_time: Fuse,
+        /// A pause of the whole server for longer than the transfer timeout ends no work that is under way.
+        pause_of_server_is_no_stall: Fuse,
+        /// An upload whose flush stalled takes no name afterwards, and leaves nothing.
+        stalled_upload_is_not_stored: Fuse,
+        /// Slow work that goes on is not cut, however long it takes in all.
+        slow_work_that_goes_on_is_finished: Fuse,
+        /// Work that waits behind stalled work does not count as stalled.
+        queued_work_is_not_stalled: Fuse,
+    }
     deadlines {
         /// An idle client is told `timeout` and cut, not too early.
         idle: Nothing,
@@ -317,14 +358,30 @@ catalogue! { $
         upload_that_dribbles_on: Nothing,
         /// A reader that stalls is cut.
         download: Nothing,
+        /// It is cut within 1.2 times the timeout after its kernel has acknowledged the last byte.
+        stalled_download_is_cut_in_time: Nothing,
         /// A slow reader that goes on is not.
         download_that_goes_on: Nothing,
+        /// One that reads 1 KiB every 0.2 s is not, with a timeout of 1 s.
+        slow_reader_with_progress_is_served: Nothing,
+        /// The whole server stops until after the deadline: what came in time is served, and the rest is refused at once.
+        pause_of_server_refuses_no_request: Nothing,
         /// No deadline falls on another's business.
         deadlines_keep_to_their_business: Nothing,
         /// HTTP: 408 and the end for heads and bodies, the end for idle clients.
         http: Nothing,
         /// HTTP: a head that dribbles is cut.
         http_head_of_a_dribbling_client: Nothing,
+    }
+    jobs {
+        /// While eight clients wait for endless hashes: listings, pages and files come.
+        listing_overtakes_hashes: Clients(10),
+        /// A reset ends the hash that its client has asked for.
+        reset_ends_hash: Nothing,
+        /// Clients that have ended their side get their hashes, and those of the others go on.
+        half_closed_hash_is_answered: Nothing,
+        /// Where helper threads hash, at most two of them do it for clients that have ended their side.
+        half_closed_hashes_run_in_pairs: Clients(6),
     }
     limits {
         /// Above `--max-connections`: `busy`, unasked; the others are served.
@@ -353,12 +410,22 @@ catalogue! { $
         memory_is_bounded: Nothing,
         /// Signals that mean nothing, in mid-upload.
         stray_signals: Nothing,
+        /// No thread or process to be had while serving: served, or `busy`; others go on; drained, exit code 0.
+        no_thread_while_serving: OwnUser,
         /// A child holds its own connection and nothing else; the parent holds none.
         a_child_holds_only_its_own_socket: ProcessPerClient,
         /// A child that is killed costs its client alone, and its place is freed.
         a_child_that_is_killed: ProcessPerClient,
         /// Children whose parent is killed end in bounded time.
         children_whose_parent_is_killed: ProcessPerClient,
+    }
+    fairness {
+        /// Clients that pipeline `GET` without end: another is served after two shares of each at most.
+        pipelined_files_starve_nobody: Clients(9),
+        /// The same with listings, which a server may hand to other threads.
+        pipelined_listings_starve_nobody: Clients(9),
+        /// The same with small uploads.
+        pipelined_uploads_starve_nobody: Clients(9),
     }
     busy {
         /// HTTP: 503 with `Retry-After`, whole and without a reset, whatever follows the first line.
@@ -371,6 +438,8 @@ catalogue! { $
         a_silent_client_gets_the_line: Clients(2),
         /// Refused clients that are silent delay no other client, however many they are.
         silent_clients_delay_no_other: Clients(2),
+        /// A refused client that never stops sending is slowed down: it costs the server little.
+        refused_sender_is_slowed: Clients(2),
         /// `curl` understands the refusal.
         curl_shows_503: Clients(2),
     }
@@ -399,6 +468,10 @@ catalogue! { $
         a_second_signal: Nothing,
         /// The port can be bound again at once, after an orderly end and after kill -9.
         the_port_is_free_again: Nothing,
+        /// The same when the parent alone is killed, as soon as it listens.
+        port_is_free_after_parent_is_killed: Nothing,
+        /// No thread or process to be had at the start: one line, exit code 1; where it is tried again, a warning.
+        no_thread_at_start: OwnUser,
         /// Without `-v` ordinary business is not logged.
         the_log_is_quiet: Nothing,
         /// `-v` logs connections.
@@ -515,7 +588,7 @@ catalogue! { $
         two_processes_lose_no_update: Nothing,
         /// An upload waits for a lock, other clients do not, and then it lands.
         a_held_lock_delays_only_its_uploads: Clients(3),
-        /// A lock that is held for the transfer timeout: `internal`, 500, and nothing left.
+        /// A lock that is held for the transfer timeout: `timeout`, 408, closes, and nothing left.
         a_lock_kept_too_long_fails_the_upload: Nothing,
         /// Without file locks uploads land, and no live upload is taken for a leftover.
         uploads_land_without_locks: Clients(2),
@@ -523,6 +596,30 @@ catalogue! { $
         leftovers_behind_links_are_removed: Nothing,
         /// The same below paths that no link's text can hold, where files can be replaced, too.
         leftovers_below_long_paths_are_removed: Nothing,
+    }
+    logging {
+        /// Standard error on a full disk: clients are served, exit codes stay.
+        log_on_full_disk_is_lost: Nothing,
+        /// Standard error whose reader is gone: the same.
+        log_without_reader_is_lost: Nothing,
+        /// Standard error whose reader does not read: the same, and the pipe stays in blocking mode.
+        unread_log_delays_no_client: Nothing,
+        /// The same where the server cannot open standard error again: a socket, another user's pipe.
+        unread_log_is_never_reopened: Nothing,
+        /// When standard error works again, a line has the number of those that are missing.
+        lost_lines_are_counted: Nothing,
+        /// A log on the served disk, which uploads fill: lines are missing, and none is glued to another.
+        log_on_served_disk_recovers: PrivateMount,
+        /// An upload without space, while standard error is full, too: `no-space`, and it goes on.
+        upload_without_space_or_log: Nothing,
+        /// Standard output without a reader, or on a full disk: clients are served, exit codes stay.
+        output_without_reader_is_lost: Nothing,
+        /// Standard output whose reader does not read holds up neither the start nor the end.
+        unread_output_delays_no_end: Nothing,
+        /// A trace on a full disk: one warning, whatever the number of processes, and serving goes on.
+        full_trace_is_one_warning: Nothing,
+        /// A FIFO, a socket, a directory or a full device as a trace: one line, exit code 2.
+        trace_needs_a_file: Nothing,
     }
 }
 
@@ -575,10 +672,18 @@ fn unprivileged(subject: &Subject, root: &Arc<Root>) -> Launch {
     if !rustix::process::geteuid().is_root() {
         return launch;
     }
+    as_user(subject, root, 65_534)
+}
+
+/// A launch of the server on `root` as this user, with a copy of the binary that the user can reach.
+fn as_user(subject: &Subject, root: &Arc<Root>, user: u32) -> Launch {
     root.open_to_all();
     let copy = root.path().with_file_name("server");
-    fs::copy(subject.binary(), &copy).expect("a copy of the server");
-    launch.binary(copy).user(65_534)
+    // In a process of its own: a child that another test's thread forks meanwhile would keep the copy open to write,
+    // and so busy.
+    let cp = Command::new("cp").arg(subject.binary()).arg(&copy).status();
+    assert!(cp.is_ok_and(|status| status.success()), "no copy of the server");
+    subject.launch().root(root).binary(copy).user(user)
 }
 
 /// The connection is still there and in step: the next reply is the one to the next request.

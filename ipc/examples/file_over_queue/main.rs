@@ -89,15 +89,18 @@ fn over_socket(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 
 /// One conversation: what every blocking server of the workspace does.
 fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Error>> {
-    let service = Service::new(Store::open(root, true, false)?, Settings::default());
+    // A peer that is silent for longer than its transport waits is gone.
+    let (idle_timeout, header_timeout, transfer_timeout) = (TIMEOUT, TIMEOUT, TIMEOUT);
+    let settings =
+        Settings { idle_timeout, header_timeout, transfer_timeout, ..Settings::default() };
+    let service = Service::new(Store::open(root, true, false)?, settings);
     let nobody = ([0, 0, 0, 0], 0).into(); // the address is for the log
     let mut session = Session::new(&service, nobody, Default::default());
     loop {
         match session.advance(transport) {
-            Step::Idle | Step::Yield => {}
+            // These transports wait inside their calls, so there is nothing to wait for here.
+            Step::Idle | Step::Yield | Step::Wait(_) => {}
             Step::Offload(job) => session.resume(job.run()),
-            // These transports wait inside their calls; that one came back means that the time is up.
-            Step::Wait(_) => session.expire(),
             Step::Closed => return Ok(()),
         }
     }

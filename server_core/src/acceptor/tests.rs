@@ -45,7 +45,7 @@ fn silent_client_is_told_in_time() {
     let until = acceptor.retry_at().expect("a time for the client that waits");
     assert!(until >= start + FIRST_LINE_WAIT && until <= Instant::now() + FIRST_LINE_WAIT);
     let Accepted::Empty(Some(again)) = acceptor.try_accept() else { panic!("a time is due") };
-    assert!(again <= until.max(Instant::now() + REFUSAL_TICK));
+    assert!(again <= until.max(Instant::now() + FIRST_LINE_TICK));
     while acceptor.refused.iter().any(|refused| refused.first_bytes.is_some()) {
         let at = acceptor.retry_at().unwrap();
         let _ = poll(&mut [], crate::timeout_until(at).as_ref());
@@ -104,4 +104,33 @@ fn no_client_waits_without_descriptors() {
     acceptor.refuse(Arc::new(ConnectionHandle::new(socket, peer, 0)));
     assert!(acceptor.refused().count() > 0);
     assert!(acceptor.refused.iter().all(|refused| refused.first_bytes.is_none()));
+}
+
+#[test]
+fn refused_sender_is_read_at_bounded_rate() {
+    let (mut acceptor, addr) = acceptor();
+    let mut client = refused(&mut acceptor, addr, b"LIST\n");
+    client.write_all(&[b'x'; 5 * DISCARD_CHUNK]).unwrap();
+    let unread = |refused: &Refused| rustix::io::ioctl_fionread(&refused.handle).unwrap();
+    while unread(&acceptor.refused[0]) < 5 * DISCARD_CHUNK as u64 {
+        std::thread::yield_now();
+    }
+    let refused = &mut acceptor.refused[0];
+    let now = Instant::now().max(refused.read_at);
+    let share = 2 * DISCARD_CHUNK;
+    assert!(refused.visit(now, share) && refused.visit(now, share));
+    assert_eq!(unread(refused), 3 * DISCARD_CHUNK as u64);
+    assert_eq!(refused.next_visit(now), now + DISCARD_TICK);
+    // A loop that watches refused clients leaves this one alone until then.
+    refused.read_at += Duration::from_secs(60);
+    let until = refused.until;
+    assert_eq!((acceptor.refused().count(), acceptor.retry_at()), (0, Some(until)));
+    let refused = &mut acceptor.refused[0];
+    refused.read_at = now + DISCARD_TICK;
+    assert!(refused.visit(refused.read_at, share));
+    assert_eq!(unread(refused), DISCARD_CHUNK as u64);
+    drop(acceptor);
+    let mut told = String::new();
+    let _ = client.read_to_string(&mut told); // with a reset at its end
+    assert_eq!(told, LINE);
 }
