@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{NamedSemaphore, SysvSemaphore};
+use ipc::shared::Creator;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
@@ -104,10 +105,11 @@ fn segment_entry(found: ipc::shared::Segment) -> Entry {
     if !found.holds.is_empty() {
         detail += &format!(", {}", found.holds);
     }
-    if found.creator != 0 {
-        let creator = Path::new("/proc").join(found.creator.to_string());
-        let state = if creator.exists() { "alive" } else { "gone" };
-        detail += &format!(", made by {} ({state})", found.creator);
+    match found.creator {
+        Creator::Alive(pid) => detail += &format!(", made by {pid} (alive)"),
+        Creator::Gone(pid) => detail += &format!(", made by {pid} (gone)"),
+        Creator::OtherNamespace => detail += ", made in another pid namespace",
+        _ => {}
     }
     let system_v = found.attached.is_some();
     let mapped = if system_v { BTreeSet::new() } else { processes_mapping(&found.name) };

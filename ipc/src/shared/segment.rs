@@ -1,24 +1,22 @@
 //! The segments of this user that exist: in use, or left behind.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use nix::libc;
-use nix::sys::mman::shm_unlink;
+use nix::errno::Errno;
 use nix::unistd::Uid;
 
-use super::header::{CONTENT, Header};
-use super::identity;
+use super::header::{CONTENT, Found, Header};
+use super::identity::Creator;
 use super::memory::remove_system_v;
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::object::process_exists;
+use crate::shm;
 use crate::sysv::proc_table;
-
-/// Where Linux keeps POSIX shared memory (shm_overview(7)).
-const POSIX: &str = "/dev/shm";
 
 /// A segment that exists, as [`list`] found it.
 #[derive(Debug)]
@@ -30,10 +28,12 @@ pub struct Segment {
     pub holds: String,
     /// Its size in bytes.
     pub size: u64,
-    /// The process that made it; 0 if it is not known.
-    pub creator: i32,
-    /// It was left behind: its creator is dead, and in a System V segment nobody is attached. Peers may still
-    /// have a POSIX object mapped, and go on when its name is removed.
+    /// The process that made it, and whether it still runs.
+    pub creator: Creator,
+    /// A process uses it: it has a POSIX object open, whatever the pid namespace or the user of that process, or a System V
+    /// segment attached.
+    pub in_use: bool,
+    /// It was left behind: its creator has ended, and nobody uses it.
     pub stale: bool,
     /// How many have a System V segment attached; of POSIX objects the kernel does not tell.
     pub attached: Option<u64>,
@@ -55,15 +55,15 @@ impl Segment {
     pub fn remove(&self) -> Result<()> {
         match self.identity {
             Identity::Posix(identity) => {
-                let path = Path::new(POSIX).join(self.name.trim_start_matches('/'));
-                let current = std::fs::symlink_metadata(path)
-                    .map_err(|error| Error::io(&self.name, "stat", &error))?;
-                if FileIdentity::of(&current) != identity {
-                    let reason = "it is not what was found any more".to_owned();
-                    return Err(Error::Unusable { object: self.name.clone(), reason });
+                let path = Path::new(shm::DIRECTORY).join(self.name.trim_start_matches('/'));
+                let refused = |errno| Error::system(&self.name, "unlink", errno);
+                let file = shm::open_found(&path, true)
+                    .map_err(|error| Error::io(&self.name, "open", &error))?;
+                let same = FileIdentity::of_descriptor(&file).map_err(refused)? == identity;
+                match same && shm::remove_if(&file, &path, || true).map_err(refused)?.is_some() {
+                    true => Ok(()),
+                    false => Err(Error::unusable(&self.name, "it is not what was found any more")),
                 }
-                shm_unlink(self.name.as_str())
-                    .map_err(|errno| Error::system(&self.name, "shm_unlink", errno))
             }
             Identity::SystemV(id) => remove_system_v(id)
                 .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno)),
@@ -73,7 +73,8 @@ impl Segment {
 
 /// Lists the POSIX objects of this user that this library made, and all System V segments of this user.
 ///
-/// A program that may have been killed before removes what it left when it starts:
+/// A program whose names change from run to run, with its pid in them, say, removes what earlier runs left when it
+/// starts. A name that is always the same needs no such care: `create` replaces what was left behind.
 ///
 /// ```
 /// for found in ipc::shared::list()? {
@@ -96,12 +97,12 @@ pub fn list() -> Result<Vec<Segment>> {
 
 fn posix(segments: &mut Vec<Segment>) -> Result<()> {
     let own = Uid::effective().as_raw();
-    let directory = match std::fs::read_dir(POSIX) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        directory => directory.map_err(|error| Error::io(POSIX, "opendir", &error))?,
+    let directory = match std::fs::read_dir(shm::DIRECTORY) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        directory => directory.map_err(|error| Error::io(shm::DIRECTORY, "opendir", &error))?,
     };
     for entry in directory {
-        let entry = entry.map_err(|error| Error::io(POSIX, "readdir", &error))?;
+        let entry = entry.map_err(|error| Error::io(shm::DIRECTORY, "readdir", &error))?;
         // Not UTF-8 is not ours; gone in the meantime is not there.
         let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else {
             continue;
@@ -109,17 +110,24 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
         if !metadata.is_file() || metadata.uid() != own {
             continue;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(entry.path());
-        let Some((creator, holds)) = file.ok().and_then(read_header) else { continue };
+        let Ok(file) = shm::open_found(&entry.path(), false) else { continue };
+        let half_made = || {
+            let creator = shm::half_made_by(&name)?;
+            Some(Found {
+                creator: of_pid(creator),
+                holds: "something half-made".to_owned(),
+                is_locked_by_users: false,
+            })
+        };
+        let Some(found) = half_made().or_else(|| read_header(&file)) else { continue };
+        let in_use = found.is_locked_by_users && shm::is_used(&file);
         segments.push(Segment {
             name: format!("/{name}"),
-            holds,
+            holds: found.holds,
             size: metadata.len(),
-            creator: identity::pid(creator),
-            stale: !identity::is_alive(creator),
+            creator: found.creator,
+            in_use,
+            stale: !in_use && matches!(found.creator, Creator::Gone(_)),
             attached: None,
             identity: Identity::Posix(FileIdentity::of(&metadata)),
         });
@@ -127,28 +135,66 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
     Ok(())
 }
 
-/// The creator and the content, if this library made it. Reads instead of mapping, so that a file that shrinks
-/// meanwhile is no danger.
-fn read_header(mut file: File) -> Option<(u64, String)> {
+/// Removes what has the name if it was left behind: this version of the library made it for this user, its creator has
+/// ended, and nobody uses it.
+///
+/// # Errors
+///
+/// `EEXIST` if there is anything else.
+pub(super) fn make_way(name: &CStr) -> Result<()> {
+    let path = shm::path(name, "");
+    let taken = || Error::system(name.to_string_lossy(), "linkat", Errno::EEXIST);
+    loop {
+        let file = match shm::open_found(&path, true) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(|_| taken())?,
+        };
+        let own = file.metadata().is_ok_and(|it| it.uid() == Uid::effective().as_raw());
+        let left_behind = || {
+            own && read_header(&file).is_some_and(|found| {
+                let gone = matches!(found.creator, Creator::Gone(_));
+                gone && found.is_locked_by_users && !shm::is_used(&file)
+            })
+        };
+        // If it has changed in between, there is something else to look at.
+        match shm::remove_if(&file, &path, left_behind) {
+            Ok(Some(true)) => return Ok(()),
+            Ok(None) => {}
+            Ok(Some(false)) | Err(_) => return Err(taken()),
+        }
+    }
+}
+
+/// The header, if this library made it. Reads instead of mapping, so that a file that shrinks meanwhile is no danger.
+fn read_header(file: &File) -> Option<Found> {
     let mut bytes = [0; CONTENT];
-    file.read_exact(&mut bytes).ok()?;
-    let (creator, holds) = Header::read(&bytes)?;
-    let holds = if holds.is_empty() { "something half-made".to_owned() } else { holds };
-    Some((creator, holds))
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    Header::read(&bytes)
+}
+
+/// A creator of which no more than the number is known, as this pid namespace has it.
+fn of_pid(pid: i32) -> Creator {
+    match pid {
+        // The kernel has no number for it here.
+        ..=0 => Creator::OtherNamespace,
+        pid if process_exists(pid) => Creator::Alive(pid),
+        pid => Creator::Gone(pid),
+    }
 }
 
 fn system_v(segments: &mut Vec<Segment>) -> Result<()> {
     let own = i64::from(Uid::effective().as_raw());
     let rows = proc_table("shm")?;
     segments.extend(rows.iter().filter(|row| row.get("uid") == own).map(|row| {
-        let (id, creator) = (row.int("shmid"), row.int("cpid"));
+        let (id, creator) = (row.int("shmid"), of_pid(row.int("cpid")));
         let attached = row.get("nattch").unsigned_abs();
         Segment {
             name: format!("sysv:{id}"),
             holds: String::new(),
             size: row.get("size").unsigned_abs(),
             creator,
-            stale: attached == 0 && !process_exists(creator),
+            in_use: attached != 0,
+            stale: attached == 0 && matches!(creator, Creator::Gone(_)),
             attached: Some(attached),
             identity: Identity::SystemV(id),
         }
