@@ -55,8 +55,10 @@
 //! the program steals its status, and [`Process::join`] then fails with `ECHILD`.
 
 mod child;
+mod communicate;
 pub mod frame;
 mod pool;
+mod refusal;
 mod start;
 mod tracker;
 mod worker;
