@@ -317,7 +317,8 @@ impl Preparation {
         // local of eight bytes. The other calls take integers.
         unsafe {
             // An ignored or blocked signal would stay so over exec, and TERM would never arrive. Every signal is
-            // still blocked here, so none comes between. Those that cannot be set (KILL, STOP) are as they shall be.
+            // still blocked here, so none comes between. The call refuses KILL and STOP, which are never ignored, and
+            // the two signals that the C library keeps for itself.
             for signal in 1..=libc::SIGRTMAX() {
                 libc::signal(signal, libc::SIG_DFL);
             }
@@ -517,10 +518,8 @@ impl Process {
         // SAFETY: siginfo_t is a C structure of integers and pointers, for which zero is a value.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: `info` is ours and alive during the call; the descriptor is open.
-        retry_libc(|| unsafe {
-            libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | flags)
-        })
-        .map_err(|errno| self.system_error("waitid", errno))?;
+        retry_libc(|| unsafe { libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | flags) })
+            .map_err(|errno| self.system_error("waitid", errno))?;
         // SAFETY: waitid filled in the fields of a SIGCHLD, or left all at zero, the pid too.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
         Ok(match (pid, info.si_code) {

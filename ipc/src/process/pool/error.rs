@@ -99,7 +99,9 @@ pub enum PoolError {
         job: String,
     },
     /// This process is a forked copy of the one that started the pool. The workers reply to that one.
-    #[error("pool {pool}: this process is a forked copy of the one that started it; start a pool of its own")]
+    #[error(
+        "pool {pool}: this process is a forked copy of the one that started it; start a pool of its own"
+    )]
     Forked {
         /// The name of the pool.
         pool: String,

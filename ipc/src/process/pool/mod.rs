@@ -332,7 +332,9 @@ impl Pool {
     /// The names and pids of the workers that run at this moment.
     #[must_use]
     pub fn workers(&self) -> Vec<(String, i32)> {
-        self.shared.check_owner().map_or_else(|_| Vec::new(), |()| self.shared.lock().workers.clone())
+        self.shared
+            .check_owner()
+            .map_or_else(|_| Vec::new(), |()| self.shared.lock().workers.clone())
     }
 
     fn new_job(&self, job: &str, input: &[u8]) -> Outcome<Job> {
