@@ -84,7 +84,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
             append(&arguments[0])?;
             hang()
         }
-        // The second of them says no hello.
+        // The second of them sends no hello.
         "moody" if append(&arguments[0])? == 2 => hang(),
         "moody" => worker(),
         "nonsense" => nonsense(&arguments[0]),
@@ -262,9 +262,9 @@ fn ignoring() -> Outcome {
     let grep = Process::command("grep").args(["-E", "^Sig(Ign|Blk)", "/proc/self/status"]);
     grep.start()?.join()?;
     for signal in [SIGTERM, SIGINT, SIGHUP] {
-        let child = Process::new("hang").start()?;
+        let child = Process::new("hang").daemon(true).start()?;
         child.signal(signal as i32)?;
-        println!("{}", child.join()?);
+        println!("{}", child.join_timeout(shortage::TIMEOUT)?);
     }
     Ok(())
 }

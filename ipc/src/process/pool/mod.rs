@@ -70,8 +70,8 @@ impl PoolOptions {
         self
     }
 
-    /// How long a worker may take to say hello; then it is killed, which counts as an end without a job. If no worker
-    /// of the pool has ever said hello, the program is taken for one that is not a worker, and is not started again.
+    /// How long a worker may take to send its hello; then it is killed, which counts as an end without a job. If no worker
+    /// of the pool has ever sent its hello, the program is taken for one that is not a worker, and is not started again.
     /// Without this, 10 seconds.
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = timeout;
@@ -147,7 +147,7 @@ impl PoolOptions {
 ///
 /// - it ended five times in a row without having taken a job (with pauses of 10 to 80 ms in between, so that a broken
 ///   program does not become a storm of processes);
-/// - it said no hello within [`start_timeout`](PoolOptions::start_timeout), and no worker of the pool has ever said one;
+/// - it sent no hello within [`start_timeout`](PoolOptions::start_timeout), and no worker of the pool has ever sent one;
 /// - it cannot be started, and trying again would not help: the program is gone, or may not be executed.
 ///
 /// When none is left, every job ends with [`PoolError::NoWorkers`], which holds the last reason. A *shortage* (of

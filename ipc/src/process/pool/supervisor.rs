@@ -26,7 +26,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two starts that a shortage prevents.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a program that said no hello has to do.
+/// What a program that sent no hello has to do.
 const WORKER_HINT: &str = "a worker calls ipc::process::Worker::serve, or speaks the frames of ipc::process::frame over its standard input";
 
 /// The supervisor of a pool, and all that only its thread touches.
@@ -34,7 +34,7 @@ pub(super) struct Supervisor {
     shared: Arc<Shared>,
     options: PoolOptions,
     slots: Vec<WorkerSlot>,
-    /// Whether a worker of this pool has ever said hello.
+    /// Whether a worker of this pool has ever sent its hello.
     greeted: bool,
     /// Whether there are jobs, in the queue or in hand.
     has_jobs: bool,
@@ -208,7 +208,7 @@ impl Supervisor {
             if (readable || ended) && worker.read() {
                 slot.failures = 0;
             }
-            self.greeted |= worker.has_said_hello();
+            self.greeted |= worker.has_sent_hello();
             if ended {
                 self.reap(index);
             }
@@ -276,11 +276,11 @@ impl Supervisor {
         if !remains.took_job && !remains.draining {
             let reason = if remains.silent {
                 let timeout = self.options.start_timeout;
-                format!("it said no hello within {timeout:?} and was killed; {WORKER_HINT}")
+                format!("it sent no hello within {timeout:?} and was killed; {WORKER_HINT}")
             } else if remains.greeted {
                 remains.reason
             } else {
-                format!("it said no hello: {}; {WORKER_HINT}", remains.reason)
+                format!("it sent no hello: {}; {WORKER_HINT}", remains.reason)
             };
             if remains.silent && !self.greeted {
                 self.retire(index, &reason);

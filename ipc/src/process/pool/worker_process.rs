@@ -36,7 +36,7 @@ pub(super) struct WorkerProcess {
     incoming: Vec<u8>,
     /// Its side of the socket was told that there will be no more jobs.
     draining: bool,
-    /// It was killed because it said no hello.
+    /// It was killed because it sent no hello.
     silent: bool,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct Remains {
     pub(super) took_job: bool,
     /// Whether it was to end.
     pub(super) draining: bool,
-    /// Whether it said hello.
+    /// Whether it sent its hello.
     pub(super) greeted: bool,
-    /// Whether it was killed because it said no hello.
+    /// Whether it was killed because it sent no hello.
     pub(super) silent: bool,
     /// How it ended, for a message.
     pub(super) reason: String,
@@ -103,7 +103,7 @@ impl WorkerProcess {
         self.ready && self.jobs.is_empty() && self.is_connected() && !self.draining
     }
 
-    pub(super) fn has_said_hello(&self) -> bool {
+    pub(super) fn has_sent_hello(&self) -> bool {
         self.ready
     }
 

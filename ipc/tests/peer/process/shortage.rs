@@ -1,6 +1,6 @@
 //! Parents that run short of descriptors or processes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc::process::{JobHandle, Pool, Process};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -10,7 +10,7 @@ use nix::unistd::{Gid, Pid, Uid, getuid, setgid, setuid};
 use super::{Outcome, children};
 
 /// Longer than a pool needs, once nothing is short.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sets the soft limit.
 fn limit(resource: Resource, soft: u64) -> nix::Result<()> {
@@ -93,7 +93,11 @@ fn kill_workers(pool: &Pool) -> Outcome {
     for (_, pid) in pool.workers() {
         kill(Pid::from_raw(pid), Signal::SIGKILL)?;
     }
+    let begun = Instant::now();
     while !pool.workers().is_empty() {
+        if begun.elapsed() > TIMEOUT {
+            return Err("the pool does not notice that its workers are gone".into());
+        }
         std::thread::yield_now();
     }
     Ok(())
