@@ -314,6 +314,32 @@ fn process_shortage_is_of_fork() {
 }
 
 #[test]
+fn full_cgroup_is_named() {
+    let version_1 = Path::new("/sys/fs/cgroup/pids");
+    let root = if version_1.exists() { version_1 } else { Path::new("/sys/fs/cgroup") };
+    let directory = root.join(format!("ipc-test-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&directory) {
+        eprintln!("SKIPPED: no cgroup for the test: {error}");
+        return;
+    }
+    let (path, limited) = (directory.to_str().unwrap(), fs::write(directory.join("pids.max"), "1"));
+    let line = limited.as_ref().map(|()| {
+        let mut peer = Peer::start("process", "full-cgroup", &[path]);
+        (peer.line(), peer.finish())
+    });
+    // A process that has just ended is in its cgroup for a moment more.
+    wait_for(|| fs::remove_dir(&directory).ok());
+    let Ok((line, exit)) = line else {
+        eprintln!("SKIPPED: no controller for processes: {limited:?}");
+        return;
+    };
+    let expected =
+        format!("the limit on processes and threads is 1 in the cgroup {path} (pids.max)");
+    assert!(line.starts_with("process x: fork: EAGAIN") && line.contains(&expected), "{line}");
+    assert_eq!(exit, Some(0));
+}
+
+#[test]
 fn dead_pid_namespace_is_named() {
     let mut peer = Peer::start("process", "dead-namespace", &[]);
     let line = peer.line();

@@ -244,7 +244,7 @@ impl Launch {
                 refused(object.clone() + &program.unwrap_or_default(), call, errno)
             }
         })?;
-        // Leaves room for the next one: a shortage is met before the child runs, not after.
+        // Leaves room for the pidfd: a shortage is met before the child runs, not after.
         drop(prepared);
         let pid = child.id().cast_signed();
         // The child is ours and not reaped: its pid cannot mean another process yet.
@@ -267,7 +267,7 @@ impl Launch {
     }
 }
 
-/// Opens a descriptor that means this process for good (close-on-exec, as all of them).
+/// Opens a descriptor that means the process `pid` for good, close-on-exec.
 fn pidfd_open(pid: i32, object: &str) -> Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and touches no memory.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -337,8 +337,9 @@ impl Preparation {
                 if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) == -1 {
                     return Err(Errno::last().into());
                 }
-                // It died before the call: the signal will not come.
-                if libc::getppid() != parent {
+                // It died before the call: the signal will not come. (The parent of the first process in a pid
+                // namespace shows as 0.)
+                if ![0, parent].contains(&libc::getppid()) {
                     return Err(Errno::ESRCH.into());
                 }
             }
@@ -373,8 +374,9 @@ pub struct Process {
     exit: Mutex<Option<Exit>>,
     pub(super) stdin: Option<ChildStdin>,
     pub(super) stdout: Option<ChildStdout>,
-    /// Input for `communicate` to write, and output that it has read.
+    /// Input that `communicate` has still to write.
     pub(super) unsent: VecDeque<u8>,
+    /// Output that `communicate` has read.
     pub(super) output: Vec<u8>,
     owner: Owner,
 }

@@ -52,7 +52,7 @@ pub(super) fn is_shortage(error: &Error) -> bool {
 fn process_limit() -> String {
     if let Some((directory, most)) = exhausted_cgroup() {
         return format!(
-            "the limit is {most} processes and threads in the cgroup {directory} (pids.max); end some, or raise the limit"
+            "the limit on processes and threads is {most} in the cgroup {directory} (pids.max); end some, or raise the limit"
         );
     }
     let user = getuid();

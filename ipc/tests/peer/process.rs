@@ -53,6 +53,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         "no-descriptor" => shortage::no_descriptor(),
         "short-of-processes" => shortage::processes(),
         "short-of-threads" => shortage::threads(),
+        "full-cgroup" => shortage::cgroup(&arguments[0]),
         "short-pool" => shortage::pool(&arguments[0]),
         "dead-namespace" => shortage::namespace(),
         "identity" => {

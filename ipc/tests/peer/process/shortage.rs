@@ -1,5 +1,6 @@
 //! Parents that run short of descriptors or processes.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipc::process::{JobHandle, Pool, Process};
@@ -63,6 +64,13 @@ pub(super) fn processes() -> Outcome {
     limit(Resource::RLIMIT_NPROC, 1)?;
     let error = Process::command("true").name("x").start().unwrap_err();
     println!("{:?} {error}", error.errno());
+    Ok(())
+}
+
+/// A start in a cgroup that holds one process, this one.
+pub(super) fn cgroup(directory: &str) -> Outcome {
+    std::fs::write(Path::new(directory).join("cgroup.procs"), std::process::id().to_string())?;
+    println!("{}", Process::command("true").name("x").start().unwrap_err());
     Ok(())
 }
 
@@ -135,7 +143,7 @@ pub(super) fn namespace() -> Outcome {
         println!("SKIPPED: no namespace: {}", nix::errno::Errno::last());
         return Ok(());
     }
-    println!("{}", Process::command("true").start()?.join()?);
+    println!("{}", Process::command("true").daemon(true).start()?.join()?);
     println!("{}", Process::command("true").name("x").start().unwrap_err());
     Ok(())
 }
