@@ -5,7 +5,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,7 +14,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::tracker::{self, TRACKER};
 use crate::error::{Error, Result};
-use crate::sys::retry;
+use crate::sys::{Deadline, backoff, ready};
 
 /// What a child does: a function that gets the arguments of its start.
 ///
@@ -203,29 +204,45 @@ fn inherited(list: &str) -> Vec<Option<OwnedFd>> {
         .collect()
 }
 
-/// Ends this process when the other end of `tether` is closed by everybody.
+/// Ends this process when the one that `tether` means, a pidfd of the parent, has ended.
 ///
 /// A thread for itself, since the entry may be busy for long. It takes no signals: those are the entry's.
 /// A thread begins with the mask of its creator, so the mask is set before it is there: for a moment later
 /// it could take a signal that the entry is about to block.
-fn watch_tether(tether: impl AsFd + Send + 'static) {
-    let watcher = move || {
-        // Nothing is asked for, so that only the end (HUP, ERR) wakes.
-        let mut end = [PollFd::new(tether.as_fd(), PollFlags::empty())];
-        let _ = retry(|| poll(&mut end, PollTimeout::NONE));
-        // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
-        // is in the middle of something, and destructors of the C library must not run beside it.
-        unsafe { libc::_exit(PARENT_DIED) }
-    };
+fn watch_tether(tether: OwnedFd) {
+    let tether = Arc::new(tether);
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
+    let deadline = Deadline::monotonic(THREAD_TIMEOUT);
+    let mut pauses = backoff(Duration::from_millis(10), Duration::from_secs(1));
+    loop {
+        let watched = tether.clone();
+        let watcher = move || exit_with_parent(&watched, None);
+        let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
+        let Err(error) = outcome else { break };
+        // A shortage of processes, which this one has met half-way, may pass.
+        if error.kind() != std::io::ErrorKind::WouldBlock || deadline.left().is_zero() {
+            exit_usage(&format!("no thread to watch the parent: {error}"));
+        }
+        exit_with_parent(&tether, pauses.next());
+    }
     if let Ok(mask) = mask {
         let _ = mask.thread_set_mask();
     }
-    if let Err(error) = outcome {
-        exit_usage(&format!("no thread to watch the parent: {error}"));
+}
+
+/// Waits until the parent ends, and ends this process; returns when `timeout` passes before.
+fn exit_with_parent(tether: &OwnedFd, timeout: Option<Duration>) {
+    let deadline = timeout.map(Deadline::monotonic);
+    match ready("tether", tether.as_fd(), PollFlags::POLLIN, deadline.as_ref()) {
+        Err(Error::TimedOut { .. }) => {}
+        // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
+        // is in the middle of something, and destructors of the C library must not run at the same time.
+        _ => unsafe { libc::_exit(PARENT_DIED) },
     }
 }
+
+/// How long a child waits until it gets the thread that watches its parent.
+const THREAD_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The exit code of a child whose parent died; nobody but init will see it.
 const PARENT_DIED: i32 = 3;

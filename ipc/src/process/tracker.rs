@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::Process;
 use crate::error::{Error, Result};
-use crate::sys::posix_name;
+use crate::sys::{Owner, posix_name};
 use crate::sysv::Key;
 
 /// The entry that every program has.
@@ -67,6 +67,7 @@ pub enum Tracked {
 #[derive(Debug)]
 pub struct Tracker {
     pipe: ChildStdin,
+    owner: Owner,
     /// Declared after the pipe, whose closing ends it.
     _process: Process,
 }
@@ -85,7 +86,7 @@ impl Tracker {
         // Its hello: from then on no signal of the terminal ends it.
         let mut hello = process.take_stdout().ok_or_else(closed)?;
         hello.read_exact(&mut [0]).map_err(|_| closed())?;
-        Ok(Self { pipe, _process: process })
+        Ok(Self { pipe, owner: Owner::here(), _process: process })
     }
 
     /// Tells the tracker a name. Call it *before* the name is made: a kill between the two calls is harmless in this
@@ -110,8 +111,10 @@ impl Tracker {
 
 impl Drop for Tracker {
     fn drop(&mut self) {
-        // A tracker that was killed has nothing to forget.
-        let _ = self.send("\n");
+        if self.owner.is_here() {
+            // A tracker that was killed has nothing to forget.
+            let _ = self.send("\n");
+        }
     }
 }
 

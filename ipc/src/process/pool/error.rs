@@ -75,8 +75,8 @@ pub enum PoolError {
         /// What it sent.
         text: String,
     },
-    /// No worker is left: each ended again and again before it took a job, so that the pool gave up
-    /// replacing them.
+    /// No worker is left, and none is started any more: each ended five times in a row before it took a job, or the
+    /// program is not a worker, or cannot be started at all.
     #[error("pool {pool}: no worker stays alive; the last one, {worker}: {reason}")]
     NoWorkers {
         /// The name of the pool.
@@ -98,14 +98,28 @@ pub enum PoolError {
         /// The name of the job.
         job: String,
     },
+    /// This process is a forked copy of the one that started the pool. The workers reply to that one.
+    #[error(
+        "pool {pool}: this process is a forked copy of the one that started it; start a pool of its own"
+    )]
+    Forked {
+        /// The name of the pool.
+        pool: String,
+    },
     /// The time that the caller was ready to wait has passed; what was waited for goes on.
-    #[error("{subject}: not done within {waited:?}")]
+    #[error("{subject}: not done within {waited:?}{}", shortage_text(.shortage.as_deref()))]
     TimedOut {
         /// The pool or the job that was waited for.
         subject: String,
         /// The time that the caller allowed.
         waited: Duration,
+        /// Why the pool has fewer workers than it should have, if it could not start one and tries again.
+        shortage: Option<String>,
     },
+}
+
+fn shortage_text(shortage: Option<&str>) -> String {
+    shortage.map_or_else(String::new, |text| format!("; the pool is short of workers: {text}"))
 }
 
 /// The result of everything that a pool does.

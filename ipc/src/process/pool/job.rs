@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::error::{Outcome, PoolError};
+use super::shared::Shared;
 use crate::process::frame::job_frame;
 
 /// A job that was handed to a [`Pool`](super::Pool), and its result to come.
@@ -14,6 +15,7 @@ use crate::process::frame::job_frame;
 /// Dropping it loses the result; the job is done nevertheless.
 pub struct JobHandle<T> {
     completion: Arc<Completion>,
+    pool: Weak<Shared>,
     name: String,
     decode: fn(&str, &[u8]) -> Outcome<T>,
     result: PhantomData<fn() -> T>,
@@ -26,9 +28,15 @@ impl<T> fmt::Debug for JobHandle<T> {
 }
 
 impl<T> JobHandle<T> {
-    pub(super) fn new(job: &Job, name: &str, decode: fn(&str, &[u8]) -> Outcome<T>) -> Self {
+    pub(super) fn new(
+        job: &Job,
+        pool: &Arc<Shared>,
+        name: &str,
+        decode: fn(&str, &[u8]) -> Outcome<T>,
+    ) -> Self {
         Self {
             completion: job.completion.clone(),
+            pool: Arc::downgrade(pool),
             name: name.to_owned(),
             decode,
             result: PhantomData,
@@ -38,7 +46,12 @@ impl<T> JobHandle<T> {
     /// Whether [`get`](Self::get) would not wait.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.completion.lock().is_some()
+        self.check_owner().is_err() || self.completion.lock().is_some()
+    }
+
+    /// A pool that is gone has completed its jobs.
+    fn check_owner(&self) -> Outcome<()> {
+        self.pool.upgrade().map_or(Ok(()), |pool| pool.check_owner())
     }
 
     /// Waits for the result. May be called again; it gives the same.
@@ -47,6 +60,7 @@ impl<T> JobHandle<T> {
     ///
     /// How the job ended, if not with a result.
     pub fn get(&self) -> Outcome<T> {
+        self.check_owner()?;
         let mut outcome = self.completion.lock();
         loop {
             match &*outcome {
@@ -65,8 +79,10 @@ impl<T> JobHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`PoolError::TimedOut`]: the job goes on, and the handle stays good. Otherwise as [`get`](Self::get).
+    /// [`PoolError::TimedOut`]: the job goes on, and the handle stays good; the error says so if the pool could not start
+    /// workers. Otherwise as [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Outcome<T> {
+        self.check_owner()?;
         let (outcome, waited) = self
             .completion
             .completed
@@ -77,6 +93,7 @@ impl<T> JobHandle<T> {
             return Err(PoolError::TimedOut {
                 subject: format!("job {}", self.name),
                 waited: timeout,
+                shortage: self.pool.upgrade().and_then(|pool| pool.lock().shortage.clone()),
             });
         }
         self.get()

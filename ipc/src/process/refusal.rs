@@ -1,0 +1,166 @@
+//! A start that the kernel refused: which limit it met, and whether a later start may succeed.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::unistd::getuid;
+
+use crate::error::Error;
+use crate::limits;
+
+/// The error of a refused call. Names the limit where the errno stands for one, or for one of several.
+pub(super) fn refused(object: impl Into<String>, call: &'static str, errno: Errno) -> Error {
+    let reason = match errno {
+        Errno::EMFILE => format!(
+            "{errno}: the limit is {} descriptors in a process (RLIMIT_NOFILE, ulimit -n); close some, or raise the limit",
+            Soft(Resource::RLIMIT_NOFILE)
+        ),
+        Errno::ENFILE => format!(
+            "{errno}: the limit is {} open files in the machine (fs.file-max)",
+            kernel_limit("fs/file-max")
+        ),
+        Errno::EAGAIN => format!("{errno}: {}", process_limit()),
+        Errno::ENOMEM if children_have_other_namespace() => format!(
+            "{errno}: the first process of the pid namespace that this process made for its children has ended, and \
+             the namespace takes no more; make a new one (unshare)"
+        ),
+        Errno::ENOMEM => format!(
+            "{errno}: no memory for another process: the machine or the cgroup (memory.max) has none left, or \
+             vm.overcommit_memory forbids a copy of this one"
+        ),
+        Errno::E2BIG => format!(
+            "{errno}: arguments and environment may have a quarter of RLIMIT_STACK ({}, ulimit -s) together, and 128 \
+             KiB each; pass more than that over a pipe",
+            Soft(Resource::RLIMIT_STACK)
+        ),
+        _ => return Error::system(object, call, errno),
+    };
+    Error::Limit { object: object.into(), call, errno, reason }
+}
+
+/// Whether the same start may succeed later: something was short, and nothing was wrong.
+pub(super) fn is_shortage(error: &Error) -> bool {
+    use Errno::{EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETXTBSY};
+    matches!(error.errno(), Some(EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM | ETXTBSY))
+}
+
+/// Which of the limits on processes is reached. `fork(2)` has one errno for all of them.
+fn process_limit() -> String {
+    if let Some((directory, most)) = exhausted_cgroup() {
+        return format!(
+            "the limit on processes and threads is {most} in the cgroup {directory} (pids.max); end some, or raise the limit"
+        );
+    }
+    let user = getuid();
+    let own = Soft(Resource::RLIMIT_NPROC);
+    let running = tasks_of(user.as_raw());
+    if own.value().is_some_and(|most| running >= most) {
+        return format!(
+            "user {user} runs {running} processes and threads, and the limit is {own} (RLIMIT_NPROC, ulimit -u); end \
+             some, or raise the limit"
+        );
+    }
+    format!(
+        "one of the limits on processes and threads is reached: {own} of user {user} (RLIMIT_NPROC, ulimit -u), {} in \
+         the machine (kernel.threads-max), {} pids (kernel.pid_max), or pids.max of a cgroup",
+        kernel_limit("kernel/threads-max"),
+        kernel_limit("kernel/pid_max")
+    )
+}
+
+/// The cgroup of this process, or the one above it, that has as many processes as it may have, and that number.
+fn exhausted_cgroup() -> Option<(String, u64)> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let root = match controllers {
+            "" => Path::new("/sys/fs/cgroup"),
+            "pids" => Path::new("/sys/fs/cgroup/pids"),
+            _ => return None,
+        };
+        let group = root.join(path.trim_start_matches('/'));
+        group.ancestors().take_while(|directory| directory.starts_with(root)).find_map(
+            |directory| {
+                let most = number_in(&directory.join("pids.max"))?;
+                let current: u64 = number_in(&directory.join("pids.current"))?;
+                (current >= most).then(|| (directory.display().to_string(), most))
+            },
+        )
+    })
+}
+
+/// The processes and threads of a user that this process can see.
+fn tasks_of(user: u32) -> u64 {
+    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    let tasks = processes.flatten().filter_map(|process| {
+        let status = fs::read_to_string(process.path().join("status")).ok()?;
+        let field = |name| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        (field("Uid:")? == u64::from(user)).then(|| field("Threads:"))?
+    });
+    tasks.sum()
+}
+
+/// Whether this process has made a pid namespace that its children, but not itself, live in.
+fn children_have_other_namespace() -> bool {
+    let namespace = |name| fs::read_link(Path::new("/proc/self/ns").join(name)).ok();
+    // The name of a namespace whose first process has ended cannot be read.
+    namespace("pid").is_some() && namespace("pid") != namespace("pid_for_children")
+}
+
+fn number_in<T: FromStr>(path: &Path) -> Option<T> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn kernel_limit(file: &str) -> String {
+    limits::value(file).map_or_else(|| "an unknown number of".to_owned(), |value| value.to_string())
+}
+
+/// The soft limit of this process on a resource.
+struct Soft(Resource);
+
+impl Soft {
+    fn value(&self) -> Option<u64> {
+        getrlimit(self.0).ok().map(|(soft, _)| soft).filter(|&soft| soft != RLIM_INFINITY)
+    }
+}
+
+impl fmt::Display for Soft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value() {
+            Some(value) => value.fmt(f),
+            None => f.write_str("unlimited"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_names_limit_or_errno() {
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let text = refused("x", "pipe2", Errno::EMFILE).to_string();
+        assert!(text.starts_with("x: pipe2: EMFILE") && text.contains(&soft.to_string()), "{text}");
+        let error = refused("x", "fork", Errno::EAGAIN);
+        let text = error.to_string();
+        assert!(text.contains("RLIMIT_NPROC") || text.contains("pids.max"), "{text}");
+        assert!(is_shortage(&error) && error.errno() == Some(Errno::EAGAIN));
+        let error = refused("x", "execve", Errno::ENOENT);
+        assert!(matches!(error, Error::System { .. }) && !is_shortage(&error), "{error}");
+    }
+
+    #[test]
+    fn own_tasks_are_counted() {
+        let own: u64 = fs::read_dir("/proc/self/task").unwrap().count() as u64;
+        assert!(tasks_of(getuid().as_raw()) >= own.min(2));
+        assert_eq!(tasks_of(u32::MAX - 7), 0);
+    }
+}
