@@ -14,7 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::Signal;
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry};
+use crate::sys::{self, Deadline, Owner, retry};
 
 /// What the handler of one signal shares with its owner.
 struct Slot {
@@ -219,6 +219,7 @@ pub struct Disposition {
     signal: Signal,
     /// What to restore; nothing after [`keep`](Self::keep).
     before: Option<libc::sigaction>,
+    owner: Owner,
 }
 
 impl Disposition {
@@ -230,7 +231,7 @@ impl Disposition {
         prepare: impl FnOnce(&Slot),
     ) -> Result<Self> {
         signal.check_changeable(kind)?;
-        let mut new = Self { signal, before: None };
+        let mut new = Self { signal, before: None, owner: Owner::here() };
         if new.slot().taken.swap(true, SeqCst) {
             std::mem::forget(new); // its drop would free what somebody else has taken
             let reason = "this process has a guard for it already";
@@ -270,8 +271,9 @@ impl Drop for Disposition {
         }
         let slot = self.slot();
         slot.wake.store(-1, SeqCst);
-        // A thread that entered the handler before still has the descriptor in hand.
-        while slot.inside.load(SeqCst) > 0 {
+        // A thread that entered the handler before still has the descriptor in hand. In a forked copy there are
+        // no other threads, and one of the parent that was inside at the fork is counted for ever.
+        while self.owner.is_here() && slot.inside.load(SeqCst) > 0 {
             thread::yield_now();
         }
         slot.taken.store(false, SeqCst);
