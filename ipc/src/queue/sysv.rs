@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{HIGHEST_PRIORITY, Queue, Received, check_buffer, check_message, interrupt};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::object::{Object, Remover};
-use crate::sys::{self, Deadline, retry, retry_libc};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
 use crate::wait::Wait;
 
@@ -52,8 +52,8 @@ pub struct SysvQueue {
     object: String,
     capacity: usize,
     message_size: usize,
-    /// Who removes the queue. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys the queue.
+    creator: Option<Owner>,
     closed: AtomicBool,
 }
 
@@ -122,7 +122,7 @@ impl SysvQueue {
         // SAFETY: msgget takes two integers.
         let id = retry_libc(|| unsafe { libc::msgget(key.0, flags) })
             .map_err(|errno| Error::system(&object, "msgget", errno))?;
-        let queue = Self::with(id, key, bytes, message_size, Some(getpid()));
+        let queue = Self::with(id, key, bytes, message_size, Some(Owner::here()));
         // SAFETY: all bytes zero are a valid msqid_ds, which is integers.
         let mut data: libc::msqid_ds = unsafe { std::mem::zeroed() };
         // IPC_SET takes these four and no others.
@@ -233,7 +233,7 @@ impl SysvQueue {
         key: Key,
         bytes: usize,
         message_size: usize,
-        creator: Option<Pid>,
+        creator: Option<Owner>,
     ) -> Self {
         let object = match key {
             Key::PRIVATE => format!("queue with id {id}"),
@@ -507,7 +507,7 @@ impl Queue for SysvQueue {
 
 impl Drop for SysvQueue {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator == Some(Owner::here()) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later queue in the same place has another one.
             let _ = remove_id(self.id);

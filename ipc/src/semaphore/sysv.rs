@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
 use crate::object::{Object, Remover};
-use crate::sys::{self, Deadline, retry, retry_libc, timespec};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc, timespec};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
 
 unsafe extern "C" {
@@ -59,8 +59,8 @@ pub struct SysvSemaphore {
     /// How errors call it.
     object: String,
     on_death: OnDeath,
-    /// Who removes it. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys it.
+    creator: Option<Owner>,
 }
 
 /// The owner reads and changes.
@@ -80,7 +80,7 @@ impl SysvSemaphore {
         // SAFETY: semget takes three integers.
         let id = retry_libc(|| unsafe { libc::semget(key.0, 1, flags) })
             .map_err(|errno| Error::system(describe(key), "semget", errno))?;
-        let semaphore = Self::with(id, key, on_death, Some(getpid()));
+        let semaphore = Self::with(id, key, on_death, Some(Owner::here()));
         // Linux begins with zero. A change of 0 passes at a value of zero, and leaves its time as well.
         // Never undone: the value is to survive the creator.
         let change = value as libc::c_short;
@@ -158,7 +158,7 @@ impl SysvSemaphore {
         }
     }
 
-    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Pid>) -> Self {
+    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Owner>) -> Self {
         let object = match key {
             Key::PRIVATE => format!("semaphore with id {id}"),
             _ => describe(key),
@@ -326,7 +326,7 @@ impl Semaphore for SysvSemaphore {
 
 impl Drop for SysvSemaphore {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator == Some(Owner::here()) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later semaphore in the same place has another one.
             let _ = remove_id(self.id);

@@ -7,8 +7,10 @@ use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Signal, Signals};
+use crate::sys::Owner;
 
 struct Registry {
+    owner: Option<Owner>,
     sources: Vec<Source>,
     /// How many values of the process receive each signal.
     receivers: [u32; 65],
@@ -20,11 +22,19 @@ struct Source {
     cancel: fn(RawFd),
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { sources: Vec::new(), receivers: [0; 65] });
+impl Registry {
+    const EMPTY: Self = Self { owner: None, sources: Vec::new(), receivers: [0; 65] };
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry::EMPTY);
 
 fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    // A forked child has a copy of what its parent requested, and requested nothing itself.
+    if !registry.owner.is_some_and(Owner::is_here) {
+        *registry = Registry { owner: Some(Owner::here()), ..Registry::EMPTY };
+    }
+    registry
 }
 
 /// Has `start` request `signal` on behalf of `descriptor`, and remembers that `cancel` takes the request back.
