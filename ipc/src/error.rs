@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use nix::errno::Errno;
 
+use crate::limits;
+
 /// The result of every call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -64,13 +66,13 @@ pub enum Error {
     },
     /// Nothing was done, since it would have meant waiting: the queue is full or empty, the lock or the
     /// semaphore is held by somebody else.
-    #[error("{object}: would have to wait")]
+    #[error("{object}: would have to wait; try again later, or use the call that waits")]
     WouldBlock {
         /// The name or description of the object.
         object: String,
     },
     /// The time that the caller was ready to wait has passed.
-    #[error("{object}: nothing came within {waited:?}")]
+    #[error("{object}: nothing came within {waited:?}; check that the other side still runs, or wait longer")]
     TimedOut {
         /// The name or description of the object.
         object: String,
@@ -95,9 +97,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kernel's refusal of `call` on `object`.
+    /// The kernel's refusal of `call` on `object`: [`Limit`](Self::Limit) where [`limits`] finds the limit that
+    /// was meant, and [`System`](Self::System) otherwise.
     pub(crate) fn system(object: impl Into<String>, call: &'static str, errno: Errno) -> Self {
-        Self::System { object: object.into(), call, errno }
+        let object = object.into();
+        match limits::reason(&object, call, errno) {
+            Some(reason) => Self::Limit { object, call, errno, reason },
+            None => Self::System { object, call, errno },
+        }
     }
 
     /// As [`system`](Self::system), of the calling thread's `errno`.

@@ -58,7 +58,9 @@ impl PosixQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows; [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
+    /// or size of zero or of more than it allows; [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`ENOSPC`), or this user as many bytes in queues, or this process as many descriptors (both `EMFILE`);
+    /// [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
     /// exceed `msg_max` and `msgsize_max` up to the limits built into the kernel.
     pub fn create(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let checked = posix_name("queue", name)?;
@@ -429,7 +431,7 @@ fn creation_error(object: String, capacity: usize, message_size: usize, errno: E
             });
             checked.err().unwrap_or(refused)
         }
-        // The kernel says "too many open files" for too many bytes as well.
+        // For too many bytes in all queues as well. Of this one alone they may be too many.
         Errno::EMFILE => {
             let bytes = capacity.saturating_mul(message_size) as u64;
             let most = getrlimit(Resource::RLIMIT_MSGQUEUE).map_or(u64::MAX, |(soft, _)| soft);

@@ -35,9 +35,12 @@ use crate::wait::Wait;
 ///
 /// The kernel has none for these queues. [`Wait::AtMost`] first tries without waiting; if that fails, it
 /// sleeps in the ordinary call under a timer whose signal interrupts it. That takes one real-time
-/// signal of the process: the highest that has its default action at the first such wait. The signal goes to the
-/// waiting thread alone, is unblocked for the wait only, and its handler does nothing. Do not give the same
-/// signal another meaning.
+/// signal of the process: the highest that the thread does not block and that has its default action at the
+/// first such wait. The signal goes to the waiting thread alone, and its handler does nothing. Do not give the
+/// same signal another meaning.
+///
+/// Without such a signal (the thread blocks all of them) or without a timer (`RLIMIT_SIGPENDING` of the user
+/// is used up), the wait tries again at intervals of 1 to 20 ms instead.
 ///
 /// # Stale queues
 ///
@@ -106,7 +109,8 @@ impl SysvQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this key: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows.
+    /// or size of zero or of more than it allows. [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`kernel/msgmni`).
     pub fn create(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
         let object = describe(key);
         check_message_size(&object, message_size)?;
@@ -456,7 +460,7 @@ impl SysvQueue {
                 // The queue is full or empty: it takes time.
                 Err(Errno::EAGAIN | Errno::ENOMSG) => {
                     let deadline = Deadline::monotonic(timeout);
-                    interrupt::call_until(&deadline, &self.object, || call(0))?
+                    interrupt::call_until(&deadline, &self.object, &mut call)?
                 }
                 result => result,
             },
@@ -524,7 +528,10 @@ fn remove_id(id: libc::c_int) -> Result<()> {
 }
 
 fn describe(key: Key) -> String {
-    format!("queue with {key}")
+    match key {
+        Key::PRIVATE => "queue with a private key".to_owned(),
+        key => format!("queue with {key}"),
+    }
 }
 
 fn check_message_size(object: &str, message_size: usize) -> Result<()> {

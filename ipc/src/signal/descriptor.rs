@@ -47,7 +47,7 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::System`]: too many open files
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::Limit`]: too many open files
     /// (`signalfd`).
     pub fn new(signals: impl Into<Signals>) -> Result<Self> {
         let blocked = Blocked::new(signals)?;

@@ -94,7 +94,7 @@ impl Handler {
     ///
     /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
     /// instruction at fault would just run again. [`Error::Unusable`]: this process has a [`Handler`] or
-    /// [`Disposition`] for the signal already. [`Error::System`]: no descriptor to be had (`eventfd`).
+    /// [`Disposition`] for the signal already. [`Error::Limit`]: too many open files (`eventfd`).
     pub fn new(signal: Signal) -> Result<Self> {
         Self::with_flags(signal, libc::SA_RESTART)
     }
