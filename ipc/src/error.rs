@@ -72,7 +72,9 @@ pub enum Error {
         object: String,
     },
     /// The time that the caller was ready to wait has passed.
-    #[error("{object}: nothing came within {waited:?}; check that the other side still runs, or wait longer")]
+    #[error(
+        "{object}: nothing came within {waited:?}; check that the other side still runs, or wait longer"
+    )]
     TimedOut {
         /// The name or description of the object.
         object: String,

@@ -24,7 +24,7 @@
 //! | `mmap`, `shmat` | `ENOMEM` | `vm/max_map_count`, `RLIMIT_AS`, or memory | the mappings are counted |
 //! | `mlock` | `ENOMEM`, `EPERM`, `EAGAIN` | `RLIMIT_MEMLOCK` | not used by this library |
 //! | calls on files | `ENOSPC` | blocks, or inodes, of the file system | both are asked for |
-//! | `timer_create`, `sigqueue` | `EAGAIN` | `RLIMIT_SIGPENDING` | no other meaning |
+//! | `sigqueue`, `timer_create` | `EAGAIN` | `RLIMIT_SIGPENDING` | no other meaning |
 //! | `sendmsg` | `ETOOMANYREFS` | descriptors on their way, `RLIMIT_NOFILE` | no other meaning |
 //! | `fork` | `EAGAIN` | `RLIMIT_NPROC`, `pids.max` of a control group, or `kernel/threads-max` | the processes are counted |
 //!
@@ -156,7 +156,7 @@ pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
             Some(format!("a System V segment has 1 to {most} bytes (kernel/shmmax)"))
         }
         ("mmap" | "shmat", Errno::ENOMEM) => mappings(),
-        ("timer_create" | "sigqueue" | "pidfd_send_signal", Errno::EAGAIN) => {
+        ("sigqueue" | "pidfd_send_signal", Errno::EAGAIN) => {
             let most = soft(Resource::RLIMIT_SIGPENDING)?;
             Some(format!(
                 "{most} signals and timers of this user may wait (RLIMIT_SIGPENDING), and none is free; let the \
@@ -282,8 +282,7 @@ fn directory_of(object: &str, call: &str) -> Option<PathBuf> {
 
 /// What the file system of `directory` is short of.
 fn full(directory: &Path) -> Option<String> {
-    let directory =
-        if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let space = statvfs(directory).ok()?;
     let unit = space.fragment_size();
     let directory = directory.display();

@@ -387,3 +387,21 @@ fn blocking_read_survives_signal_handler() {
     assert_eq!(peer.line(), "still here\\n");
     assert_eq!(peer.finish(), Some(0));
 }
+
+#[test]
+fn fifo_works_after_dropped_privileges() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root has privileges to drop");
+        return;
+    }
+    let (_directory, _fifo, path) = fifo();
+    let mut peer = Peer::start("pipe", "unprivileged", &[&path]);
+    assert_eq!(peer.line(), "nobody");
+    assert_eq!(peer.line(), "empty: would have to wait, late");
+    assert_eq!(peer.line(), "one two");
+    assert_eq!(peer.line(), "full after 65536: would have to wait, late");
+    assert_eq!(peer.line(), "all came back");
+    assert_eq!(peer.line(), "end: 0 0");
+    assert_eq!(peer.line(), "closed");
+    assert_eq!(peer.finish(), Some(0));
+}

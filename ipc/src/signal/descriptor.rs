@@ -144,8 +144,10 @@ impl Drop for SignalFd {
         let released = self.blocked.released().to_sigset();
         let none = timespec(Duration::ZERO);
         // SAFETY: set and time live through the calls; nobody asks what was taken.
-        while retry_libc(|| unsafe { libc::sigtimedwait(&released, ptr::null_mut(), none.as_ref()) })
-            .is_ok()
+        while retry_libc(|| unsafe {
+            libc::sigtimedwait(&released, ptr::null_mut(), none.as_ref())
+        })
+        .is_ok()
         {}
     }
 }

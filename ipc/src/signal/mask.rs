@@ -168,7 +168,9 @@ impl Blocked {
         let released = |held: &Held| held.guards.get() == 1 && !held.blocked_before.get();
         HELD.with(|held| {
             let signals = self.signals.iter();
-            signals.filter(|signal| released(&held[signal.number().unsigned_abs() as usize])).collect()
+            signals
+                .filter(|signal| released(&held[signal.number().unsigned_abs() as usize]))
+                .collect()
         })
     }
 
