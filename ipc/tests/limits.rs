@@ -5,8 +5,8 @@ mod common;
 use common::Peer;
 
 /// The lines of a peer, or nothing if it cannot do what it should.
-fn lines(role: &str) -> Option<Vec<String>> {
-    let mut peer = Peer::start("limits", role, &[]);
+fn lines(role: &str, arguments: &[&str]) -> Option<Vec<String>> {
+    let mut peer = Peer::start("limits", role, arguments);
     let lines: Vec<String> =
         std::iter::from_fn(|| Some(peer.line()).filter(|line| !line.is_empty())).collect();
     if let Some(skipped) = lines.iter().find(|line| line.starts_with("SKIPPED")) {
@@ -30,14 +30,14 @@ fn check(lines: &[String], expected: &[(&str, &str, &str)]) {
 fn shortage_of_descriptors_is_named() {
     let subjects = ["pipe", "queue", "signalfd", "handler", "stream", "datagram", "memfd"];
     check(
-        &lines("descriptors").unwrap(),
+        &lines("descriptors", &[]).unwrap(),
         &subjects.map(|subject| (subject, "EMFILE", "RLIMIT_NOFILE")),
     );
 }
 
 #[test]
 fn shortage_of_queue_bytes_is_named() {
-    let lines = lines("bytes").unwrap();
+    let lines = lines("bytes", &[]).unwrap();
     check(&lines[..1], &[("queue", "EMFILE", "RLIMIT_MSGQUEUE")]);
     // Alone it has more than allowed: the amount is at fault.
     assert!(lines[1].starts_with("large queue: None"), "{lines:?}");
@@ -46,7 +46,7 @@ fn shortage_of_queue_bytes_is_named() {
 
 #[test]
 fn wait_without_timer_still_ends() {
-    let lines = lines("signals").unwrap();
+    let lines = lines("signals", &[]).unwrap();
     check(&lines[..1], &[("signal", "EAGAIN", "RLIMIT_SIGPENDING")]);
     assert!(lines[1].contains("nothing came within 40ms"), "{lines:?}");
     assert_eq!(lines[2], "waited true");
@@ -55,7 +55,7 @@ fn wait_without_timer_still_ends() {
 
 #[test]
 fn shortage_of_objects_is_named() {
-    let Some(lines) = lines("objects") else { return };
+    let Some(lines) = lines("objects", &[]) else { return };
     check(
         &lines,
         &[
@@ -65,4 +65,30 @@ fn shortage_of_objects_is_named() {
             ("semaphore", "ENOSPC", "may have 2 System V semaphores"),
         ],
     );
+}
+
+#[test]
+fn shortage_of_pipe_pages_is_named() {
+    let Some(lines) = lines("pipes", &[]) else { return };
+    check(&lines, &[("pipe", "EPERM", "fs/pipe-user-pages-soft")]);
+}
+
+#[test]
+fn shortage_of_inodes_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let Some(lines) = lines("inodes", &[path]) else { return };
+    let limit = format!("the file system of {path} may have 3 files (inodes)");
+    check(&lines, &["fifo", "listener", "lock"].map(|subject| (subject, "ENOSPC", &*limit)));
+}
+
+#[test]
+fn umask_takes_no_rights_from_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(directory.path(), everybody).unwrap();
+    let lines = lines("umask", &[directory.path().to_str().unwrap()]).unwrap();
+    let kinds = ["queue", "lock", "System V queue", "System V semaphore"];
+    assert_eq!(lines, kinds.map(|kind| format!("{kind}: made")));
 }

@@ -118,7 +118,12 @@ fn capacity_is_rounded_up_and_bounded() {
         assert_eq!((given, most), (bytes as u64, pipe::capacity_limit().unwrap() as u64));
     }
     (&writer).write_all(&[0; 8192]).unwrap();
-    assert_eq!(writer.set_capacity(4096).unwrap_err().errno(), Some(Errno::EBUSY));
+    let busy = writer.set_capacity(4096).unwrap_err();
+    assert_eq!(busy.errno(), Some(Errno::EBUSY));
+    assert!(
+        busy.to_string()
+            .ends_with("the pipe holds more bytes than that at the moment; read some first")
+    );
     assert_eq!(writer.capacity().unwrap(), 8192);
 }
 

@@ -13,7 +13,7 @@ use nix::mqueue::{
     mq_unlink,
 };
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::time::TimeSpec;
 use nix::unistd::geteuid;
 
@@ -52,7 +52,7 @@ pub struct PosixQueue {
 
 impl PosixQueue {
     /// Makes a new queue for `capacity` messages of up to `message_size` bytes, which only this user may
-    /// open (mode 0600). Dropping the value removes the name.
+    /// open (mode 0600, whatever the umask). Dropping the value removes the name.
     ///
     /// # Errors
     ///
@@ -72,7 +72,12 @@ impl PosixQueue {
         let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         match retry(|| mq_open(checked.as_c_str(), flags, mode, Some(&attributes))) {
-            Ok(descriptor) => Self::from_descriptor(descriptor, checked, true),
+            Ok(descriptor) => {
+                let queue = Self::from_descriptor(descriptor, checked, true)?;
+                // The umask may have taken the owner's own rights away.
+                fchmod(&queue, mode).map_err(|errno| queue.refused("fchmod", errno))?;
+                Ok(queue)
+            }
             Err(errno) => Err(creation_error(object, capacity, message_size, errno)),
         }
     }

@@ -135,12 +135,11 @@ impl AsFd for SignalFd {
 
 impl Drop for SignalFd {
     fn drop(&mut self) {
-        // A forked copy has no notification of its own and nothing pending from before the fork. It must not
-        // wait for a lock that a thread of the parent held at the fork.
-        if !self.owner.is_here() {
-            return;
+        // A forked copy has requested nothing, and must not wait for a lock that another thread of the parent
+        // held at the fork.
+        if self.owner.is_here() {
+            source::remove_receiver(self.blocked.signals());
         }
-        source::remove_receiver(self.blocked.signals());
         let released = self.blocked.released().to_sigset();
         let none = timespec(Duration::ZERO);
         // SAFETY: set and time live through the calls; nobody asks what was taken.

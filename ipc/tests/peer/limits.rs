@@ -13,12 +13,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-pub fn run(role: &str, _arguments: &[String]) -> Outcome {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
     match role {
         "descriptors" => descriptors(),
         "bytes" => bytes(),
         "signals" => signals(),
         "objects" => objects(),
+        "pipes" => pipes(),
+        "inodes" => inodes(arguments.first().ok_or("no directory")?),
+        "umask" => umask(arguments.first().ok_or("no directory")?),
         _ => Err(format!("nothing called {role:?}").into()),
     }
 }
@@ -100,8 +103,7 @@ fn objects() -> Outcome {
         }
     }
     // Root may exceed the number of POSIX queues.
-    nix::unistd::setgid(65_534.into())?;
-    nix::unistd::setuid(65_534.into())?;
+    become_nobody()?;
     let _kept = (
         PosixQueue::create("/one", 2, 8)?,
         SysvQueue::create(Key::PRIVATE, 2, 8)?,
@@ -112,5 +114,83 @@ fn objects() -> Outcome {
     print("System V queue", SysvQueue::create(Key::PRIVATE, 2, 8));
     print("segment", Value::<u32>::create(Location::SystemV(0), 0));
     print("semaphore", SysvSemaphore::create(Key::PRIVATE, 0, OnDeath::Keep));
+    Ok(())
+}
+
+fn become_nobody() -> nix::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::setgid(65_534.into())?;
+        nix::unistd::setuid(65_534.into())?;
+    }
+    Ok(())
+}
+
+/// Makes pipes larger until the kernel refuses.
+fn pipes() -> Outcome {
+    let soft: usize = fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft")?.trim().parse()?;
+    let most = ipc::pipe::capacity_limit()?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let needed = soft * 4096 / most + 2;
+    if soft == 0 || hard < 2 * needed as u64 + 50 {
+        println!("SKIPPED: {soft} pages and {hard} descriptors allowed");
+        return Ok(());
+    }
+    become_nobody()?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let mut pipes = Vec::new();
+    for _ in 0..needed {
+        let (reader, writer) = ipc::pipe::pipe()?;
+        let result = writer.set_capacity(most);
+        pipes.push((reader, writer));
+        if result.is_err() {
+            print("pipe", result);
+            return Ok(());
+        }
+    }
+    Err("the kernel allowed every pipe".into())
+}
+
+/// Makes files in a file system of its own that has room for two inodes more.
+fn inodes(directory: &str) -> Outcome {
+    // SAFETY: `unshare` takes a number.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        println!("SKIPPED: no namespace: {}", std::io::Error::last_os_error());
+        return Ok(());
+    }
+    let target = std::ffi::CString::new(directory)?;
+    let (tmpfs, none) = (c"tmpfs".as_ptr(), std::ptr::null());
+    // SAFETY: the strings end with a NUL and live through the calls; a null pointer is "nothing".
+    let mounted = unsafe {
+        libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, std::ptr::null())
+            | libc::mount(tmpfs, target.as_ptr(), tmpfs, 0, c"nr_inodes=3".as_ptr().cast())
+    };
+    if mounted != 0 {
+        println!("SKIPPED: no mount: {}", std::io::Error::last_os_error());
+        return Ok(());
+    }
+    let path = |name: &str| format!("{directory}/{name}");
+    let _kept = [
+        ipc::pipe::Fifo::create(path("one"), 0o600)?,
+        ipc::pipe::Fifo::create(path("two"), 0o600)?,
+    ];
+    print("fifo", ipc::pipe::Fifo::create(path("three"), 0o600));
+    print("listener", ipc::socket::Listener::bind(&ipc::socket::Address::path(path("four"))?));
+    print("lock", ipc::lock::FileLock::open(path("five")));
+    Ok(())
+}
+
+/// Makes objects while the umask takes every permission away, and opens them as another process would.
+fn umask(directory: &str) -> Outcome {
+    become_nobody()?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o777));
+    let _queue = PosixQueue::create(&name(), 2, 8)?;
+    print("queue", PosixQueue::open(&name()));
+    let path = format!("{directory}/lock");
+    let _lock = ipc::lock::FileLock::open(&path)?;
+    print("lock", ipc::lock::FileLock::open(&path));
+    let _sysv = SysvQueue::create(Key::of_name(&name())?, 2, 8)?;
+    print("System V queue", SysvQueue::open(Key::of_name(&name())?, 8));
+    let _set = SysvSemaphore::create(Key::of_name(&name())?, 1, OnDeath::Keep)?;
+    print("System V semaphore", SysvSemaphore::open(Key::of_name(&name())?, OnDeath::Keep));
     Ok(())
 }
