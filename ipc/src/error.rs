@@ -12,8 +12,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a call did not do what it was asked to.
 ///
 /// Every message begins with the object (a name, or a description such as `pipe 5 -> 6`), so that a log
-/// line can be understood without its surroundings. A call that fails has changed nothing, unless its
-/// documentation says otherwise.
+/// line can be understood without its surroundings. It ends with what to do where that is known. Print it with
+/// [`Display`](std::fmt::Display): the form of [`Debug`] is for programmers. A call that fails has changed
+/// nothing, unless its documentation says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +29,8 @@ pub enum Error {
         #[source]
         errno: Errno,
     },
-    /// The kernel refused a system call because a limit is reached, and the limit is known.
+    /// The kernel refused a system call because a limit is reached, and the limit is known. See
+    /// [`limits`](crate::limits) for the refusals that this is found out for.
     #[error("{object}: {call}: {reason}")]
     Limit {
         /// The name or description of the object.

@@ -26,7 +26,7 @@
 //! | calls on files | `ENOSPC` | blocks, or inodes, of the file system | both are asked for |
 //! | `sigqueue`, `timer_create` | `EAGAIN` | `RLIMIT_SIGPENDING` | no other meaning |
 //! | `sendmsg` | `ETOOMANYREFS` | descriptors on their way, `RLIMIT_NOFILE` | no other meaning |
-//! | `fork` | `EAGAIN` | `RLIMIT_NPROC`, `pids.max` of a control group, or `kernel/threads-max` | the processes are counted |
+//! | `fork` | `EAGAIN` | `RLIMIT_NPROC`, `pids.max` of a control group, or `kernel/threads-max` | [`process`](crate::process) asks each |
 //!
 //! A System V queue that has no timer left for a timeout does without one, see
 //! [`SysvQueue`](crate::queue::SysvQueue#timeouts). A thread may hold 2,048 robust mutexes, see
@@ -40,7 +40,6 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::getuid;
 
 /// One limit of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +177,6 @@ pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
         ("fcntl(F_SETPIPE_SZ)", Errno::EBUSY) => {
             Some("the pipe holds more bytes than that at the moment; read some first".to_owned())
         }
-        ("fork" | "clone" | "clone3", Errno::EAGAIN) => processes(),
         (_, Errno::ENOSPC) => full(&directory_of(object, call)?),
         _ => None,
     }
@@ -217,53 +215,6 @@ fn mappings() -> Option<String> {
     }
     let bytes = soft(Resource::RLIMIT_AS)?;
     Some(format!("this process may map {bytes} bytes (RLIMIT_AS); raise the limit (`ulimit -v`)"))
-}
-
-/// Which of the limits on processes is reached. Threads count as processes.
-fn processes() -> Option<String> {
-    let user = getuid().as_raw();
-    let of_user = || -> u64 {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let statuses = processes.filter_map(|process| {
-            process.file_name().to_str()?.parse::<u32>().ok()?;
-            fs::read_to_string(process.path().join("status")).ok()
-        });
-        let field = |status: &str, name| -> Option<u64> {
-            let field = status.lines().find_map(|line| line.strip_prefix(name))?;
-            field.split_whitespace().next()?.parse().ok()
-        };
-        let threads = statuses.filter(|status| field(status, "Uid:") == Some(user.into()));
-        threads.filter_map(|status| field(&status, "Threads:")).sum()
-    };
-    if let Some(most) = soft(Resource::RLIMIT_NPROC)
-        && of_user() >= most
-    {
-        return Some(format!(
-            "this user may have {most} processes (RLIMIT_NPROC), and has as many; end some or raise the limit \
-             (`ulimit -u`)"
-        ));
-    }
-    let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
-    let directory = Path::new("/sys/fs/cgroup").join(group.unwrap_or_default());
-    for directory in directory.ancestors().take_while(|path| path.starts_with("/sys/fs/cgroup")) {
-        if let (Some(most), Some(now)) =
-            (number(directory.join("pids.max")), number(directory.join("pids.current")))
-            && now >= most
-        {
-            return Some(format!(
-                "the control group {} may have {most} processes (pids.max), and has as many",
-                directory.display()
-            ));
-        }
-    }
-    let most = value("kernel/threads-max")?;
-    let load = fs::read_to_string("/proc/loadavg").ok()?;
-    let now: u64 = load.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()?;
-    (now >= most).then(|| {
-        format!("the machine may have {most} threads (kernel/threads-max), and has as many")
-    })
 }
 
 /// The directory that a call on a file writes to: that of the path which is the object, or that of POSIX

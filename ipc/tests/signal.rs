@@ -284,7 +284,7 @@ fn unread_signal_is_discarded_at_drop() {
 
 #[test]
 fn notification_never_outlives_its_receiver() {
-    for order in ["queue", "signals", "close"] {
+    for order in ["queue", "signals", "close", "handler"] {
         for state in ["pending", "armed"] {
             let mut peer = Peer::start("signal", "notification", &[order, state]);
             assert_eq!(peer.line(), "alive", "{order} first, {state}");

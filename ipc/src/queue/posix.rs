@@ -173,11 +173,10 @@ impl PosixQueue {
     /// In the other order, a message that comes between the last look and the asking is announced to
     /// nobody. The signal should be blocked and read, as by [`SignalFd`](crate::signal::SignalFd).
     ///
-    /// The request ends with this value, with [`close`](Queue::close), and with the last `SignalFd` of the
-    /// process that receives the signal, so that no notification reaches a process that no longer receives
-    /// it. A `SignalFd` also discards a notification that is pending already. With a
-    /// [`Handler`](crate::signal::Handler), keep the handler longer than the queue. The kernel also ends the
-    /// request when this process closes another descriptor of the same queue.
+    /// The request ends with this value, with [`close`](Queue::close), and with the last `SignalFd` or
+    /// [`Handler`](crate::signal::Handler) of the process for the signal, so that no notification reaches a
+    /// process that no longer receives it. A `SignalFd` also discards a notification that is pending already.
+    /// The kernel also ends the request when this process closes another descriptor of the same queue.
     ///
     /// # Errors
     ///

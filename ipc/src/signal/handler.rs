@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Signal;
+use super::{Signal, source};
 use crate::error::{Error, Result};
 use crate::sys::{self, Deadline, Owner, retry};
 
@@ -66,6 +66,9 @@ static ONE: u64 = 1;
 /// It restores what the signal did before when it is dropped. The descriptor of [`AsFd`] is readable while
 /// there are signals that [`wait`](Self::wait) has not reported: this is the self-pipe of D. J. Bernstein, made of an
 /// eventfd, so that a poller can wait for signals and sockets alike.
+///
+/// Its drop first takes back the notifications of queues that would send the signal, unless another value of the
+/// process receives it, as with [`SignalFd`](super::SignalFd).
 ///
 /// After a `fork` without `exec` both processes share the descriptor, and each wakes the other.
 ///
@@ -121,6 +124,7 @@ impl Handler {
             slot.runs.store(0, SeqCst);
             slot.wake.store(wake.as_raw_fd(), SeqCst);
         })?;
+        source::add_receiver(signal.into());
         Ok(Self { disposition, wake })
     }
 
@@ -168,6 +172,15 @@ impl Handler {
                 )?,
                 Err(errno) => return Err(Error::system(self.signal().to_string(), "read", errno)),
             }
+        }
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        // Not in a forked copy, which has requested nothing.
+        if self.disposition.owner.is_here() {
+            source::remove_receiver(self.signal().into());
         }
     }
 }

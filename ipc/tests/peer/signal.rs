@@ -249,6 +249,13 @@ fn notification(arguments: &[String]) -> Outcome {
     for _ in 0..100 {
         let queue = PosixQueue::create(&name, 4, 16)?;
         let second = PosixQueue::open(&name)?;
+        if arguments[0] == "handler" {
+            let handler = Handler::new(Signal::USR1)?;
+            queue.notify(Signal::USR1)?;
+            drop(handler);
+            second.put(b"one")?;
+            continue;
+        }
         let signals = SignalFd::new([Signal::USR1])?;
         queue.notify(Signal::USR1)?;
         if arguments[1] == "pending" {
