@@ -19,7 +19,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused a system call.
-    #[error("{object}: {call}: {errno}")]
+    #[error("{object}: {call}: {errno}{}", advice(call, *errno))]
     System {
         /// The name or description of the object.
         object: String,
@@ -153,6 +153,20 @@ impl Error {
     }
 }
 
+/// What to do about a refusal, where the call makes it plain what the refusal means.
+fn advice(call: &str, errno: Errno) -> &'static str {
+    let opens = ["mq_open", "msgget", "semget", "sem_open", "shm_open", "shmget"].contains(&call);
+    match errno {
+        Errno::EEXIST => "; open it, or remove it if its creator is gone",
+        Errno::EADDRINUSE => "; stop the process that has bound it, or take another name",
+        Errno::ENOENT if opens => "; start the process that makes it first",
+        Errno::EACCES if opens => {
+            "; it belongs to another user, so run as that user or take another name"
+        }
+        _ => "",
+    }
+}
+
 impl From<Error> for std::io::Error {
     /// Keeps the message; the kind is the nearest that the standard library has.
     fn from(error: Error) -> Self {
@@ -166,5 +180,30 @@ impl From<Error> for std::io::Error {
             Error::Unusable { .. } => ErrorKind::InvalidData,
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_says_what_to_do() {
+        let object = || "queue /x".to_owned();
+        for (error, expected) in [
+            (Error::WouldBlock { object: object() }, "try again later"),
+            (
+                Error::TimedOut { object: object(), waited: std::time::Duration::from_secs(1) },
+                "within 1s; check that the other side still runs",
+            ),
+            (Error::system(object(), "mq_open", Errno::EEXIST), "open it, or remove it"),
+            (Error::system(object(), "mq_open", Errno::ENOENT), "start the process"),
+            (Error::system(object(), "mq_open", Errno::EACCES), "another user"),
+            (Error::system(object(), "bind", Errno::EADDRINUSE), "take another name"),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("queue /x: ") && text.contains(expected), "{text}");
+            assert_eq!(std::io::Error::from(error).to_string(), text);
+        }
     }
 }
