@@ -55,7 +55,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     director.line("Anna", "leave")?; // the room closes when it is empty
     story::join_all(&[director.room])?;
 
-    note!("\nNotice: the room does not hear the stranger, since it goes by addresses, not by words.")?;
+    note!(
+        "\nNotice: the room does not hear the stranger, since it goes by addresses, not by words."
+    )?;
     note!("Without looking at failed messages: the room would keep Carol as a member for ever.")?;
     Ok(())
 }

@@ -16,7 +16,7 @@ mod story;
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,29 +35,36 @@ fn main() -> ExitCode {
 fn story() -> Result<(), Box<dyn Error>> {
     let name = format!("ipc-example-file-lock-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
-    let mut tracker = Tracker::start()?; // removes what is in the way of a directory first, so it comes last here
+    // Removes these, the last one first, if this process is killed; after the end of those that make files.
+    let mut tracker = Tracker::start()?;
     for path in [directory.clone(), directory.join("number"), directory.join("lock")] {
         tracker.track(Tracked::Path(path))?;
     }
     fs::create_dir(&directory)?;
-    let outcome = add_and_hold(&directory);
+    let outcome = add_and_hold(&directory, &tracker);
     fs::remove_dir_all(&directory)?;
     outcome?;
 
-    note!("\nNotice: with the lock no addition is lost; the kernel releases the lock of a dead process.")?;
+    note!(
+        "\nNotice: with the lock no addition is lost; the kernel releases the lock of a dead process."
+    )?;
     note!("Without the lock: two processes read the same number, and one addition is lost.")?;
     Ok(())
 }
 
-fn add_and_hold(directory: &Path) -> Result<(), Box<dyn Error>> {
+fn add_and_hold(directory: &Path, tracker: &Tracker) -> Result<(), Box<dyn Error>> {
     let (number, lock) = (directory.join("number"), directory.join("lock"));
     let (number, lock) = (number.to_string_lossy(), lock.to_string_lossy());
+    say!("uses two files, {number}")?;
+    say!("  and {lock}")?;
     for how in ["without", "with"] {
-        note!("-- additions {how} a lock --")?;
+        note!("\n-- additions {how} a lock --")?;
         fs::write(&*number, "0")?;
-        say!("writes 0 into a file, and has {PROCESSES} processes add to it")?;
-        let add = |n| Process::new("add").name(format!("add-{n}")).daemon(true);
-        let start = |n| add(n).args([how, &number, &lock]).start();
+        say!("writes 0 into the number, and has {PROCESSES} processes add to it")?;
+        let start = |n| {
+            let add = Process::new("add").name(format!("add-{n}")).daemon(true);
+            add.args([how, &number, &lock]).pass(tracker.hold()?).start()
+        };
         let children = (1..=PROCESSES).map(start).collect::<Result<Vec<_>, _>>()?;
         story::join_all(&children)?;
         let sum = fs::read_to_string(&*number)?;
@@ -66,7 +73,8 @@ fn add_and_hold(directory: &Path) -> Result<(), Box<dyn Error>> {
 
     note!("\n-- a holder that is killed --")?;
     let (mut ready, held) = ipc::pipe::pipe()?;
-    let holder = Process::new("hold").name("hold").daemon(true).arg(&*lock).pass(held).start()?;
+    let holder = Process::new("hold").name("hold").daemon(true).arg(&*lock);
+    let holder = holder.pass(held).pass(tracker.hold()?).start()?;
     ready.read(&mut [0])?; // the child closes its end when it has the lock
     let mut own = FileLock::open(&*lock)?;
     match own.lock_timeout(Duration::from_millis(50)) {
@@ -88,15 +96,9 @@ fn add(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         let _held = if how == "with" { Some(lock.lock()?) } else { None };
         // Empty is what a reader without a lock may find: another one is about to write.
         let now: usize = fs::read_to_string(number)?.parse().unwrap_or(0);
-        write(number, now + 1)?;
+        fs::write(number, (now + 1).to_string())?;
     }
     Ok(())
-}
-
-/// As `fs::write`, but does not make the file again if it was removed.
-fn write(path: &str, number: usize) -> io::Result<()> {
-    let mut file = fs::File::options().write(true).truncate(true).open(path)?;
-    file.write_all(number.to_string().as_bytes())
 }
 
 fn hold(arguments: &[String]) -> Result<(), Box<dyn Error>> {

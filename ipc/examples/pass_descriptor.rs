@@ -40,7 +40,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     story::join_all(&[worker])?; // first, since the death of the worker explains an error here
     kept?;
 
-    note!("\nNotice: reading moved the position in the keeper's file too; no descriptor was left.")?;
+    note!(
+        "\nNotice: reading moved the position in the keeper's file too; no descriptor was left."
+    )?;
     note!("Without the limit: the worker would have three files open that it does not know.")?;
     Ok(())
 }

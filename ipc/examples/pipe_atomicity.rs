@@ -34,7 +34,10 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    say!("reads from one pipe what {} processes write into it; PIPE_BUF is {PIPE_BUF} bytes", WRITERS.len())?;
+    say!(
+        "reads from one pipe what {} processes write into it; PIPE_BUF is {PIPE_BUF} bytes",
+        WRITERS.len()
+    )?;
     for size in [100, PIPE_BUF, PIPE_BUF + 1, 100_000] {
         note!("\n-- blocks of {size} bytes --")?;
         let (mixed, blocks) = experiment(size)?;

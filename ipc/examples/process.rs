@@ -38,7 +38,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     waiting_child()?;
     note!("\n-- a daemon --")?;
     daemon()?;
-    note!("\nNotice: an end has a code or a signal, and a pid means its process until it is joined.")?;
+    note!(
+        "\nNotice: an end has a code or a signal, and a pid means its process until it is joined."
+    )?;
     note!("Without a join or a drop: each child that has ended would stay as a zombie.")?;
     Ok(())
 }
@@ -89,7 +91,10 @@ fn daemon() -> Result<(), Box<dyn Error>> {
     let directory = format!("/proc/{}", daemon.pid());
     say!("has started daemon; {directory} exists: {}", Path::new(&directory).exists())?;
     drop(daemon); // anything but a daemon would be waited for here, and this one waits for us
-    say!("has dropped it, and not joined it; {directory} exists: {}", Path::new(&directory).exists())?;
+    say!(
+        "has dropped it, and not joined it; {directory} exists: {}",
+        Path::new(&directory).exists()
+    )?;
     Ok(())
 }
 

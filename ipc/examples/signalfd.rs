@@ -57,7 +57,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     say!("reads {} about process {pid}", got.signal)?;
     story::join_all(&[child])?;
 
-    note!("\nNotice: the lower real-time signal comes first, with all its values; SIGUSR1 comes once.")?;
+    note!(
+        "\nNotice: the lower real-time signal comes first, with all its values; SIGUSR1 comes once."
+    )?;
     note!("Without the signalfd: a handler would see them between any two instructions.")?;
     Ok(())
 }

@@ -49,7 +49,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     sent?;
     say!("sends SIGTERM once more: {}", target.send(Signal::TERM).unwrap_err())?;
 
-    note!("\nNotice: five signals that are blocked arrive as one; the last signal ends the child.")?;
+    note!(
+        "\nNotice: five signals that are blocked arrive as one; the last signal ends the child."
+    )?;
     note!("Without the one step of unblocking and waiting: the child would wait for ever,")?;
     note!("since its signal has come between the check and the pause.")?;
     Ok(())
@@ -119,7 +121,10 @@ fn child(_: &[String]) -> Result<(), Box<dyn Error>> {
     say!("sees that the handler ran {} time", handler.count())?;
 
     let blocked = Blocked::new([Signal::USR1])?;
-    say!("blocks SIGUSR1, and checks: {} so far; now they come, before it pauses", handler.count())?;
+    say!(
+        "blocks SIGUSR1, and checks: {} so far; now they come, before it pauses",
+        handler.count()
+    )?;
     send_byte(&line)?;
     await_byte(&line)?; // only here, to be sure that it is the bad moment
     blocked.pause_until(|| handler.count() > 1)?; // returns at once; a plain pause would wait for ever

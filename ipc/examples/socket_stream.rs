@@ -31,7 +31,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     let path = std::env::temp_dir().join(format!("ipc-example-socket-{}", std::process::id()));
     let mut tracker = Tracker::start()?;
     tracker.track(Tracked::Path(path.clone()))?; // removed even if this process is killed
-    let outcome = two_servers(&path.display().to_string());
+    let outcome = two_servers(&path.display().to_string(), &tracker);
     // A server that was killed leaves its name, and there may be no next one.
     let _ = std::fs::remove_file(&path);
     outcome?;
@@ -42,13 +42,16 @@ fn story() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn two_servers(path: &str) -> Result<(), Box<dyn Error>> {
+fn two_servers(path: &str, tracker: &Tracker) -> Result<(), Box<dyn Error>> {
     note!("-- a server that is killed --")?;
-    let first = start_server("server-1", path)?;
+    let first = start_server("server-1", path, tracker)?;
     say!("tries to listen at the same path:")?;
     match Listener::bind(&Address::path(path)?) {
         Err(error) => say!("  {error}")?,
-        Ok(_) => return Err("server-1 is gone".into()),
+        Ok(_) => {
+            story::join_all(&[first])?;
+            return Err("server-1 has ended".into());
+        }
     }
     first.kill()?;
     say!("kills server-1, which ends with {}", first.join_timeout(story::LIMIT)?)?;
@@ -56,7 +59,7 @@ fn two_servers(path: &str) -> Result<(), Box<dyn Error>> {
     say!("tries to connect: {}", Stream::connect(&Address::path(path)?).unwrap_err())?;
 
     note!("\n-- the next one takes the name over --")?;
-    let second = start_server("server-2", path)?;
+    let second = start_server("server-2", path, tracker)?;
     for word in ["red", "green", "blue", "stop"] {
         let client = Process::new("client").name("client").daemon(true);
         let client = client.args([path, word]).start()?;
@@ -69,9 +72,12 @@ fn two_servers(path: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Returns when the server listens: it closes its end of the pipe then, a message that needs no bytes.
-fn start_server(name: &str, path: &str) -> Result<Process, Box<dyn Error>> {
+///
+/// It makes the path, so the tracker waits for its end before it removes the path.
+fn start_server(name: &str, path: &str, tracker: &Tracker) -> Result<Process, Box<dyn Error>> {
     let (mut ready, started) = ipc::pipe::pipe()?;
-    let server = Process::new("server").name(name).daemon(true).arg(path).pass(started).start()?;
+    let server = Process::new("server").name(name).daemon(true).arg(path);
+    let server = server.pass(started).pass(tracker.hold()?).start()?;
     ready.read(&mut [0])?;
     Ok(server)
 }

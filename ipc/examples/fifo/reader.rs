@@ -5,8 +5,8 @@ use std::io::Read;
 
 use ipc::pipe::{Reader, Writer};
 
-use crate::story::{self, say};
 use crate::protocol;
+use crate::story::{self, say};
 
 pub fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut requests = Reader::open_timeout(&arguments[0], story::LIMIT)?; // waits for the first client
