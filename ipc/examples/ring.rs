@@ -23,7 +23,7 @@ use ipc::shared::ring::{Ring, WaitStrategy};
 
 mod story;
 
-use story::{note, say};
+use story::{LIMIT, note, say};
 
 const LINES: u64 = 100_000;
 
@@ -49,7 +49,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
         let mut next = receiver.try_get(&mut line); // Only to count: `get` alone would do.
         if let Err(ipc::Error::WouldBlock { .. }) = next {
             empty += 1;
-            next = receiver.get(&mut line);
+            next = receiver.get_timeout(&mut line, LIMIT);
         }
         if let Err(end) = next {
             break end;
@@ -71,8 +71,14 @@ fn reader() -> Result<(), Box<dyn Error>> {
     say!("takes {:?}, and kills the writer", String::from_utf8_lossy(&line))?;
     writer[0].kill()?;
     let start_time = Instant::now();
-    while receiver.get(&mut line).is_ok() {
-        say!("takes {:?}, which was put before the kill", String::from_utf8_lossy(&line))?;
+    let end = loop {
+        match receiver.get_timeout(&mut line, LIMIT) {
+            Ok(()) => say!("takes {:?}, put before the kill", String::from_utf8_lossy(&line))?,
+            Err(end) => break end,
+        }
+    };
+    if !matches!(end, ipc::Error::Closed { .. }) {
+        return Err(end.into());
     }
     say!("notices the death after {:.0?}", start_time.elapsed())?;
     note!("Notice: {LINES} lines, and {empty} times without one: only then the kernel is called.")?;
