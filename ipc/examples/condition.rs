@@ -49,7 +49,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     story::join_all(&[start("customer", ada)?, start("customer", bob)?, start("baker", "baker")?])?;
     say!("closes: {} loaves are left", shelf.lock()?[0].get())?;
     note!(
-        "Notice: the number is never below 0 nor above {ROOM}, and waiting keeps no processor busy."
+        "\nNotice: the number is never below 0 nor above {ROOM}, and waiting keeps no processor busy."
     )?;
     note!("Without the loop of wait_while: a customer may take a loaf that is gone already.")?;
     Ok(())

@@ -41,26 +41,27 @@ fn story() -> Result<(), Box<dyn Error>> {
         Ok(runner.pass(ready.as_fd().try_clone_to_owned()?).start()?)
     };
 
-    say!("starts {RUNNERS} runners, and waits until all are at the start")?;
+    note!("-- {RUNNERS} runners wait for one event --")?;
     let runners: Vec<_> = (1..=RUNNERS).map(start).collect::<Result<_, _>>()?;
     for _ in &runners {
         story::while_alive(&runners, |step| ready.acquire_timeout(step))?;
     }
-    say!("sets the event")?;
+    say!("sees all runners at the start, and sets the event")?;
     event.set();
     story::join_all(&runners)?;
 
-    say!("starts one more runner; the event is still set")?;
+    note!("\n-- a late runner: the event stays set --")?;
     story::join_all(&[start(RUNNERS + 1)?])?;
 
+    note!("\n-- after clear() a wait is in vain --")?;
     event.clear();
     say!("clears the event, and waits for it")?;
     match event.wait_timeout(Duration::from_millis(100)) {
         Ok(()) => return Err("the event is clear, and the wait has ended with success".into()),
-        Err(error) => say!("has waited long enough: {error}")?,
+        Err(error) => say!("gives up: {error}")?,
     }
     note!(
-        "Notice: one set() releases all {RUNNERS}, in any order; the late runner does not wait."
+        "\nNotice: one set() releases all {RUNNERS}, in any order; the late runner does not wait."
     )?;
     note!("Without an event: each runner looks again and again, and keeps a processor busy.")?;
     Ok(())

@@ -71,7 +71,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     }
     story::join_all(&writer)?;
     note!(
-        "Notice: {signalled} signals for {taken} messages: only one to an empty queue sends a signal."
+        "\nNotice: {signalled} signals for {taken} messages: those to a queue that is not empty send none."
     )?;
     note!("Without taking all messages: the queue is never empty again, and no signal comes.")?;
     Ok(())

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn reader() -> Result<(), Box<dyn Error>> {
+    note!("-- a writer that ends --")?;
     say!("is the reader: it creates a ring of 64 KiB and starts a writer")?;
     let ring = Ring::create(Location::Memfd("lines".into()), 64 * 1024, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
@@ -63,7 +64,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     say!("has taken all lines, {bytes} bytes, in {time:.1?}; the ring was empty {empty} times")?;
     say!("is told the end of the stream: {end}")?;
 
-    say!("starts another writer, to kill it")?;
+    note!("\n-- a writer that is killed --")?;
     let ring = Ring::create(Location::Memfd("more lines".into()), 4096, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
     let writer = [start("dying", &ring)?];
@@ -81,7 +82,9 @@ fn reader() -> Result<(), Box<dyn Error>> {
         return Err(end.into());
     }
     say!("notices the death after {:.0?}", start_time.elapsed())?;
-    note!("Notice: {LINES} lines, and {empty} times without one: only then the kernel is called.")?;
+    note!(
+        "\nNotice: {LINES} lines, and {empty} times without one: only then the kernel is called."
+    )?;
     note!("Without a look at the writer's process: the reader of a killed writer waits for ever.")?;
     Ok(())
 }

@@ -69,7 +69,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     }
     say!("has passed over {} reports that the kill left half written", receiver.torn())?;
     note!(
-        "Notice: each worker's reports are in order, and only the end of worker-2's is missing."
+        "\nNotice: each worker's reports are in order, and only the end of worker-2's is missing."
     )?;
     note!(
         "Without an owner in each slot: a slot that worker-2 claimed would block the ring for ever."

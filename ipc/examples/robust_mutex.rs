@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
+    note!("-- a holder is killed, and the next one repairs --")?;
     let accounts = Mutex::<i64>::create(Location::Memfd("accounts".into()), 2)?;
     accounts.lock()?[0].set(100);
     say!("puts 100 into the first of two accounts")?;
@@ -47,7 +48,7 @@ fn story() -> Result<(), Box<dyn Error>> {
         accounts.lock_timeout(LIMIT)?.recovered()
     )?;
 
-    say!("starts another transfer")?;
+    note!("\n-- a holder is killed, and the next one does not repair --")?;
     kill_in_the_middle(&accounts)?;
     drop(accounts.lock_timeout(LIMIT)?);
     say!("gets the lock, and unlocks without a repair")?;
@@ -55,10 +56,12 @@ fn story() -> Result<(), Box<dyn Error>> {
         Ok(_) => return Err("an account that nobody repaired can be locked".into()),
         Err(error) => {
             say!("cannot lock any more:")?;
-            say!("{error}")?;
+            say!("  {error}")?;
         }
     }
-    note!("Notice: the sum was 70 after the kill, and 100 after the repair.")?;
+    note!(
+        "\nNotice: the sum is 70 after the kill: the lock can be repaired, the data only by you."
+    )?;
     note!("Without a robust mutex: the lock stays taken, and everybody waits for ever.")?;
     Ok(())
 }

@@ -33,12 +33,12 @@ fn main() -> ExitCode {
 fn story() -> Result<(), Box<dyn Error>> {
     // Daemons: they end with this process, however it ends.
     let player = |entry: &str, name: &str| Process::new(entry).name(name).daemon(true);
-    say!("starts two processes without semaphores: chance orders their lines")?;
+    note!("-- without semaphores: chance orders the lines --")?;
     let ping = player("chance", "ping").start()?;
     let pong = player("chance", "pong").start()?;
     story::join_all(&[ping, pong])?;
 
-    say!("starts two processes with two semaphores: ping begins, and they take turns")?;
+    note!("\n-- with two semaphores: ping begins, and they take turns --")?;
     let pings = SharedSemaphore::create(1)?;
     let pongs = SharedSemaphore::create(0)?;
     let with = |player: Launch, mine: &SharedSemaphore, other: &SharedSemaphore| {
@@ -51,7 +51,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     let ping = with(player("turns", "ping"), &pings, &pongs)?;
     story::join_all(&[ping, pong])?;
 
-    note!("Notice: the second block is the same in every run, though pong was started first.")?;
+    note!("\nNotice: the second block is the same in every run, though pong was started first.")?;
     note!(
         "Without semaphores: an order that you see is luck; run it again, or on a busy machine."
     )?;

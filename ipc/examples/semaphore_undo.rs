@@ -39,30 +39,29 @@ fn story() -> Result<(), Box<dyn Error>> {
     // A daemon: it ends with this process, however it ends.
     let holder = |kind: &str| Process::new("holder").name("holder").daemon(true).arg(kind);
 
-    say!("creates a System V semaphore with undo, value 1")?;
+    note!("-- System V, with undo --")?;
     let semaphore = SysvSemaphore::create(key, 1, OnDeath::Undo)?;
     kill_the_holder(&semaphore, holder("undo").arg(semaphore.id().to_string()))?;
     drop(semaphore);
 
-    say!("creates a System V semaphore without undo, value 1")?;
+    note!("\n-- System V, without undo --")?;
     let semaphore = SysvSemaphore::create(key, 1, OnDeath::Keep)?;
     kill_the_holder(&semaphore, holder("keep").arg(semaphore.id().to_string()))?;
     drop(semaphore);
 
-    say!("creates a POSIX semaphore, value 1")?;
+    note!("\n-- POSIX --")?;
     let semaphore = SharedSemaphore::create(1)?;
     let descriptor = semaphore.as_fd().try_clone_to_owned()?;
     kill_the_holder(&semaphore, holder("posix").pass(descriptor))?;
 
-    note!("Notice: the same kill, and only undo brings the value back to 1.")?;
-    note!(
-        "Without undo: whoever waits with acquire() waits for ever; a timeout at least ends the wait."
-    )?;
+    note!("\nNotice: the same kill, and only undo brings the value back to 1.")?;
+    note!("Without undo: a process that waits without a timeout waits for ever.")?;
     Ok(())
 }
 
 /// Lets a child acquire the semaphore, kills it, and tries to acquire it too.
 fn kill_the_holder(semaphore: &dyn Semaphore, holder: Launch) -> Result<(), Box<dyn Error>> {
+    say!("creates a semaphore; the value is {}", semaphore.get_value()?)?;
     let mut holder = holder.stdout(Stdio::piped()).start()?;
     story::relay(&mut holder)?; // It prints a line when it has the semaphore.
     holder.kill()?;

@@ -40,9 +40,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     tracker.track(Tracked::SharedMemory(name.clone()))?;
     let squares = Array::<u64>::create(Location::Memfd("squares".into()), PROCESSES * SQUARES)?;
     let all = PROCESSES as u64 * TIMES;
-    say!("starts {PROCESSES} processes, twice; each adds 1 to one number {TIMES} times")?;
     let mut lost = 0;
     for how in ["three steps", "one step"] {
+        note!("-- {PROCESSES} processes each add 1 to one number {TIMES} times, in {how} --")?;
         let sum = Value::create(&name, 0_u64)?;
         let go = Event::create(Location::Memfd("go".into()))?; // so that they all count at the same time
         let start = |number: usize| -> Result<Process, Box<dyn Error>> {
@@ -54,11 +54,11 @@ fn story() -> Result<(), Box<dyn Error>> {
         let children: Vec<_> = (0..PROCESSES).map(start).collect::<Result<_, _>>()?;
         go.set();
         story::join_all(&children)?;
-        say!("finds the sum {} of {all}: {} additions are lost", sum.get(), all - sum.get())?;
+        say!("finds the sum {} of {all}: {} are lost\n", sum.get(), all - sum.get())?;
         lost += all - sum.get();
     } // The creator drops the value here, and with it the name.
-    say!("finds the squares {:?}", &squares[..])?;
-    note!("Notice: the first way loses additions, a different number each time (now {lost}).")?;
+    say!("finds in the array {:?}", &squares[..])?;
+    note!("\nNotice: three steps lose additions, a different number each time, and now {lost}.")?;
     note!("Without the atomic addition: another process writes between the read and the write.")?;
     Ok(())
 }
@@ -76,7 +76,7 @@ fn count(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             _ => drop(sum.fetch_add(1)),
         }
     }
-    say!("has added 1 {TIMES} times, in {how}")?;
+    say!("has added {TIMES}, and writes {SQUARES} squares")?;
     for (at, square) in squares.iter().enumerate().skip(number * SQUARES).take(SQUARES) {
         square.set((at * at) as u64);
     }

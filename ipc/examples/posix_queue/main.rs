@@ -38,28 +38,29 @@ fn story() -> Result<(), Box<dyn Error>> {
     let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
     tracker.track(Tracked::PosixQueue(name.clone()))?;
     let queue = PosixQueue::create(&name, CAPACITY, JOB_SIZE)?;
+    note!("-- the writer ends before there is a reader --")?;
     say!("creates the queue {name}, which holds {CAPACITY} messages")?;
     // Daemons: they end with this process, however it ends.
     let writer =
         |jobs: &str| Process::new("writer").name("writer").daemon(true).args([&name, jobs]).start();
     let reader = || Process::new("reader").name("reader").daemon(true).arg(&name).start();
 
-    say!("starts a writer; there is no reader yet")?;
     // Three jobs and the end just fit, so the writer does not have to wait for a reader.
     story::join_all(&[writer("3")?])?;
     say!("sees that the writer has ended, and {} messages are in the queue", queue.qsize()?)?;
     say!("starts a reader")?;
     story::join_all(&[reader()?])?;
 
-    say!("starts a writer and a reader together: chance orders their lines")?;
+    note!("\n-- both at the same time: chance orders their lines --")?;
     story::join_all(&[writer("6")?, reader()?])?;
 
+    note!("\n-- the end --")?;
     drop(queue); // Its creator removes the name. Without it the queue would be there until the next boot.
-    say!("has dropped the queue; to open it once more is an error:")?;
-    say!("{}", PosixQueue::open(&name).err().ok_or("the name is still there")?)?;
+    say!("drops the queue, which removes the name; opening it now fails:")?;
+    say!("  {}", PosixQueue::open(&name).err().ok_or("the name is still there")?)?;
     note!(
-        "Notice: the first reader gets job 3 first. Later, job 3 overtakes only what waits with it."
+        "\nNotice: urgent job 3 comes out first; a full queue stops the writer until there is room."
     )?;
-    note!("Without the queue's bound: a fast writer would fill the memory while the reader lags.")?;
+    note!("Without the queue: the first writer would have to stay until a reader has come.")?;
     Ok(())
 }

@@ -74,7 +74,7 @@ fn server() -> Result<(), Box<dyn Error>> {
         pid(status.last_sender),
         pid(status.last_receiver)
     )?;
-    note!("Notice: three replies were in one queue, and each client took its own, by its type.")?;
+    note!("\nNotice: three replies were in one queue, and each client took its own, by its type.")?;
     note!("Without types: a client would take the reply of another, or each would need a queue.")?;
     Ok(()) // Dropping the queue destroys it: it is its creator's.
 }
