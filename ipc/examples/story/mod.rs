@@ -64,16 +64,17 @@ pub(crate) fn while_alive<T>(
     let deadline = Instant::now() + LIMIT;
     let mut last = false;
     loop {
-        match wait(Duration::from_millis(100)) {
-            Err(ipc::Error::TimedOut { object, .. }) if last => {
-                return Err(format!("{object}: nothing came, and nothing will").into());
-            }
-            Err(ipc::Error::TimedOut { .. }) => {}
-            outcome => return Ok(outcome?),
+        let error = match wait(Duration::from_millis(100)) {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        // The failure of a process is the better explanation.
+        let running = running(processes)?;
+        if last || !matches!(error, ipc::Error::TimedOut { .. }) {
+            return Err(error.into());
         }
         // What a process did before its end is found by one more wait.
-        last = running(processes)?.is_empty() || Instant::now() >= deadline;
-        wait_for_end(&[], Duration::ZERO)?;
+        last = running.is_empty() || Instant::now() >= deadline;
     }
 }
 
@@ -98,31 +99,30 @@ pub(crate) fn descriptor(memory: &Memory) -> Result<OwnedFd, Box<dyn Error>> {
     Ok(memory.descriptor().ok_or("this memory has no descriptor")?.try_clone_to_owned()?)
 }
 
-/// Those that have not ended; an error if one has failed.
+/// Those that have not ended. An error if one has failed, or if nobody reads the output any more: then all of them end.
 fn running(processes: &[impl Borrow<Process>]) -> Result<Vec<&Process>, Box<dyn Error>> {
-    let mut running = Vec::new();
+    if wait_for_end(&[], Duration::ZERO)? {
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    }
+    let (mut running, mut failed) = (Vec::new(), Vec::new());
     for process in processes.iter().map(Borrow::borrow) {
         match process.exit()? {
             None => running.push(process),
             Some(exit) if exit.success() => {}
             Some(exit) => {
-                let (name, pid) = (process.name(), process.pid());
-                return Err(format!("{name}[{pid}] ended with {exit}").into());
+                failed.push(format!("{}[{}] ended with {exit}", process.name(), process.pid()));
             }
         }
     }
-    Ok(running)
+    if failed.is_empty() { Ok(running) } else { Err(failed.join(", ").into()) }
 }
 
-/// Waits until one of `processes` has ended, or nobody reads the output any more, which is an error.
-fn wait_for_end(processes: &[&Process], timeout: Duration) -> Result<(), Box<dyn Error>> {
+/// Waits until one of `processes` has ended or nobody reads the output any more. Whether the latter is so.
+fn wait_for_end(processes: &[&Process], timeout: Duration) -> Result<bool, Box<dyn Error>> {
     let stdout = io::stdout();
     // No event is asked for, so that only the end of the reader wakes.
     let mut polled = vec![PollFd::new(stdout.as_fd(), PollFlags::empty())];
     polled.extend(processes.iter().map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
     poll(&mut polled, PollTimeout::try_from(timeout)?)?;
-    match polled[0].any() {
-        Some(true) => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
-        _ => Ok(()),
-    }
+    Ok(polled[0].any() == Some(true))
 }
