@@ -21,6 +21,7 @@ mod semaphore;
 mod shared;
 mod signal;
 mod socket;
+mod tracker;
 
 /// What a peer does; the arguments are those after its name.
 type Run = fn(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>>;
@@ -41,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shared" => shared::run,
         "signal" => signal::run,
         "socket" => socket::run,
+        "tracker" => tracker::run,
         other => return Err(format!("no module {other:?}").into()),
     };
     run(role, rest)
