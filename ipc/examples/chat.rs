@@ -17,9 +17,6 @@
 //! Look at: what each member sees. Carol is killed instead of leaving; see when the room
 //! notices. A stranger who has not joined is not heard.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,6 +24,9 @@ use std::process::ExitCode;
 use ipc::Wait;
 use ipc::process::{self, Process};
 use ipc::socket::{Address, Datagram};
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {

@@ -11,9 +11,6 @@
 //!
 //! Look at: the number without and with the lock.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::fs;
 use std::io::Read;
@@ -23,6 +20,9 @@ use std::time::Duration;
 
 use ipc::lock::FileLock;
 use ipc::process::{self, Process, Tracked, Tracker};
+
+mod story;
+
 use story::{note, say};
 
 const PROCESSES: usize = 4;

@@ -14,9 +14,6 @@
 //! Look at: the position in the keeper's file after the worker has read; the number of the worker's open
 //! descriptors before and after the message that it refuses.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -25,6 +22,9 @@ use std::process::ExitCode;
 
 use ipc::process::{self, Process};
 use ipc::socket::Stream;
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {

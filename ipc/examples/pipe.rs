@@ -10,9 +10,6 @@
 //! Look at: when the child says that it has seen the end; the timeout in the second part, which is all
 //! that keeps the child from waiting for ever; the error in the third.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
@@ -21,6 +18,9 @@ use std::time::Duration;
 
 use ipc::pipe::{self, Reader};
 use ipc::process::{self, Process};
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {
@@ -104,7 +104,7 @@ fn impatient(_: &[String]) -> Result<(), Box<dyn Error>> {
     let end = Reader::from_fd(process::passed(0)?)?;
     match end.read_timeout(&mut [0; 16], Duration::from_millis(200)) {
         Ok(_) => say!("sees the end of file")?,
-        Err(error) => say!("waits for the end of file, which does not come: {error}")?,
+        Err(error) => say!("waits for an end that does not come: {error}")?,
     }
     Ok(())
 }

@@ -13,9 +13,6 @@
 //! Look at: the count of mixed blocks, which must be 0 up to PIPE_BUF. For the larger ones it differs from
 //! run to run, and may even be 0: it is chance, and that is the trouble with it.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -23,6 +20,9 @@ use std::process::ExitCode;
 
 use ipc::pipe::{self, PIPE_BUF, Writer};
 use ipc::process::{self, Process};
+
+mod story;
+
 use story::{note, say};
 
 /// Each by the letter that it writes.

@@ -11,14 +11,14 @@
 //! Look at: the pids, which show who did what; the order of the results of `map`, which is that of the
 //! inputs; the error of the job that kills its worker, and the pids before and after it.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
 
 use ipc::process::{self, JobHandle, Pool, PoolError, Worker};
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {
@@ -58,8 +58,8 @@ fn story() -> Result<(), Box<dyn Error>> {
     }
 
     note!("\n-- a job that panics costs itself --")?;
-    say!("has 7 divided by 0:")?;
-    say!("  {}", pool.apply::<_, u64>("divide", &(7, 0)).unwrap_err())?;
+    say!("has a worker halve 7:")?;
+    say!("  {}", pool.apply::<_, u64>("half", &7).unwrap_err())?;
 
     note!("\n-- a job that kills its worker --")?;
     say!("hands over six jobs, of which the fourth kills its process")?;
@@ -97,7 +97,7 @@ fn worker(_: &[String]) -> Result<(), Box<dyn Error>> {
     Worker::new()
         .job("factor", factor)
         .job("square", |n: u64| (n * n, std::process::id()))
-        .job("divide", |(a, b): (u64, u64)| a / b)
+        .job("half", half)
         .job("abort at zero", |n: u32| if n == 0 { std::process::abort() } else { n })
         .serve()?;
     Ok(())
@@ -118,4 +118,9 @@ fn factor(mut n: u64) -> Vec<u64> {
         factors.push(n);
     }
     factors
+}
+
+fn half(n: u64) -> u64 {
+    assert!(n.is_multiple_of(2), "{n} is odd");
+    n / 2
 }

@@ -10,9 +10,6 @@
 //! signal) and how each shows as an `Exit`; the daemon, which nobody joins and which is gone
 //! nevertheless. Lines of parent and child may change places from run to run: nobody orders them.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::io::Read;
 use std::path::Path;
@@ -21,6 +18,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipc::process::{self, Exit, Process};
+
+mod story;
+
 use story::{note, say};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -90,11 +90,11 @@ fn daemon() -> Result<(), Box<dyn Error>> {
     let daemon = Process::new("wait").name("daemon").stdin(end).daemon(true).start()?;
     let directory = format!("/proc/{}", daemon.pid());
     say!("has started daemon; {directory} exists: {}", Path::new(&directory).exists())?;
+    if let Some(exit) = daemon.exit()? {
+        return Err(format!("the daemon ended too early, with {exit}").into());
+    }
     drop(daemon); // anything but a daemon would be waited for here, and this one waits for us
-    say!(
-        "has dropped it, and not joined it; {directory} exists: {}",
-        Path::new(&directory).exists()
-    )?;
+    say!("drops it, which kills it; {directory} exists: {}", Path::new(&directory).exists())?;
     Ok(())
 }
 

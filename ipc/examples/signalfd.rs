@@ -15,15 +15,15 @@
 //!
 //! Look at: what the senders sent and what of it arrives, in which order; the pid in each record.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::process::{self, Process};
 use ipc::signal::{Signal, SignalFd, queue, send};
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {

@@ -12,9 +12,6 @@
 //!
 //! Look at: five signals sent while they are blocked, which arrive as one; the exit of the child in the end.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -26,6 +23,9 @@ use ipc::signal::{
     Blocked, Handler, PidFd, Signal, alarm, alarm_cancel, alarm_every, default, ignore,
 };
 use ipc::socket::Stream;
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {

@@ -11,9 +11,6 @@
 //! Look at: the pids that the server sees, and that they are those of the clients; what happens to the name
 //! when a server is killed, when the next one comes, and when that one ends.
 
-#[path = "story/mod.rs"]
-mod story;
-
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -21,6 +18,9 @@ use std::process::ExitCode;
 
 use ipc::process::{self, Process, Tracked, Tracker};
 use ipc::socket::{Address, Listener, Stream};
+
+mod story;
+
 use story::{note, say};
 
 fn main() -> ExitCode {

@@ -110,14 +110,12 @@ fn check(directory: &Path) -> Result<(), Box<dyn Error>> {
 fn over_queues(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [up, down, root] = arguments else { return Err("usage: UP DOWN ROOT".into()) };
     let (up, down) = (PosixQueue::open(up)?, PosixQueue::open(down)?);
-    say!("serves one client over two queues")?;
     serve(Path::new(root), &mut Queues::new(down, up, TIMEOUT))
 }
 
 fn over_socket(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [root] = arguments else { return Err("usage: ROOT".into()) };
     let socket = UnixStream::from(process::passed(0)?);
-    say!("serves one client over a socket")?;
     serve(Path::new(root), &mut Socket::new(socket, TIMEOUT)?)
 }
 
@@ -135,7 +133,7 @@ fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Erro
             // These transports wait inside their calls, so there is nothing to wait for here.
             Step::Idle | Step::Yield | Step::Wait(_) => {}
             Step::Offload(job) => session.resume(job.run()),
-            Step::Closed => return Ok(()),
+            Step::Closed => return Ok(say!("has served its client, and ends")?),
         }
     }
 }
