@@ -38,7 +38,7 @@ fn story() -> Result<(), Box<dyn Error>> {
         // A daemon: it ends with this process, however that ends.
         let runner = Process::new("runner").name(format!("runner-{number}")).daemon(true);
         let runner = runner.pass(story::descriptor(event.memory())?);
-        Ok(runner.pass(ready.as_fd().try_clone_to_owned()?).start()?)
+        Ok(runner.pass(story::copy(ready.as_fd())?).start()?)
     };
 
     note!("-- {RUNNERS} runners wait for one event --")?;

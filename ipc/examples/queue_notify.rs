@@ -52,7 +52,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     queue.notify(Signal::USR1)?;
     say!("is the reader: it asks for SIGUSR1 when a message comes to {name}")?;
     let writer = Process::new("writer").name("writer").daemon(true).arg(&name);
-    let writer = [writer.pass(burst_read.as_fd().try_clone_to_owned()?).start()?];
+    let writer = [writer.pass(story::copy(burst_read.as_fd())?).start()?];
 
     let (mut taken, mut signalled) = (0, 0);
     while taken < BURSTS * MESSAGES {

@@ -31,8 +31,6 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    // Daemons: they end with this process, however it ends.
-    let player = |entry: &str, name: &str| Process::new(entry).name(name).daemon(true);
     note!("-- without semaphores: chance orders the lines --")?;
     let ping = player("chance", "ping").start()?;
     let pong = player("chance", "pong").start()?;
@@ -41,14 +39,9 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!("\n-- with two semaphores: ping begins, and they take turns --")?;
     let pings = SharedSemaphore::create(1)?;
     let pongs = SharedSemaphore::create(0)?;
-    let with = |player: Launch, mine: &SharedSemaphore, other: &SharedSemaphore| {
-        let (mine, other) =
-            (mine.as_fd().try_clone_to_owned()?, other.as_fd().try_clone_to_owned()?);
-        Ok::<_, Box<dyn Error>>(player.pass(mine).pass(other).start()?)
-    };
     // Started in the wrong order on purpose: it does not matter any more.
-    let pong = with(player("turns", "pong"), &pongs, &pings)?;
-    let ping = with(player("turns", "ping"), &pings, &pongs)?;
+    let pong = start_turns("pong", &pongs, &pings)?;
+    let ping = start_turns("ping", &pings, &pongs)?;
     story::join_all(&[ping, pong])?;
 
     note!("\nNotice: the second block is the same in every run, though pong was started first.")?;
@@ -56,6 +49,21 @@ fn story() -> Result<(), Box<dyn Error>> {
         "Without semaphores: an order that you see is luck; run it again, or on a busy machine."
     )?;
     Ok(())
+}
+
+/// A daemon: it ends with this process, however that ends.
+fn player(entry: &str, name: &str) -> Launch {
+    Process::new(entry).name(name).daemon(true)
+}
+
+/// Starts a process that waits for `mine` before each line, and releases `other` after it.
+fn start_turns(
+    name: &str,
+    mine: &SharedSemaphore,
+    other: &SharedSemaphore,
+) -> Result<Process, Box<dyn Error>> {
+    let player = player("turns", name);
+    Ok(player.pass(story::copy(mine.as_fd())?).pass(story::copy(other.as_fd())?).start()?)
 }
 
 /// Prints its lines, whenever.

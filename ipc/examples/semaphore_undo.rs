@@ -51,7 +51,7 @@ fn story() -> Result<(), Box<dyn Error>> {
 
     note!("\n-- POSIX --")?;
     let semaphore = SharedSemaphore::create(1)?;
-    let descriptor = semaphore.as_fd().try_clone_to_owned()?;
+    let descriptor = story::copy(semaphore.as_fd())?;
     kill_the_holder(&semaphore, holder("posix").pass(descriptor))?;
 
     note!("\nNotice: the same kill, and only undo brings the value back to 1.")?;

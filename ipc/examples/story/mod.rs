@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ipc::process::Process;
@@ -94,9 +94,15 @@ pub(crate) fn relay(process: &mut Process) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A descriptor of nameless shared memory, to be passed to a process.
+/// The descriptor of nameless shared memory, to be passed to a process.
 pub(crate) fn descriptor(memory: &Memory) -> Result<OwnedFd, Box<dyn Error>> {
-    Ok(memory.descriptor().ok_or("this memory has no descriptor")?.try_clone_to_owned()?)
+    copy(memory.descriptor().ok_or("this memory has no descriptor")?)
+}
+
+/// A copy of a descriptor, to be passed to a process while this one keeps its own.
+pub(crate) fn copy(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Box<dyn Error>> {
+    let copied = descriptor.try_clone_to_owned();
+    copied.map_err(|error| format!("cannot copy a descriptor for another process: {error}").into())
 }
 
 /// Those that have not ended. An error if one has failed, or if nobody reads the output any more: then all of them end.
