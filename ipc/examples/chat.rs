@@ -58,7 +58,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!(
         "\nNotice: the room does not hear the stranger, since it goes by addresses, not by words."
     )?;
-    note!("Without looking at failed messages: the room would keep Carol as a member for ever.")?;
+    note!("Without looking at failed messages: the room would keep Carol as a member forever.")?;
     Ok(())
 }
 

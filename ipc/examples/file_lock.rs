@@ -60,7 +60,7 @@ fn add_and_hold(directory: &Path, tracker: &Tracker) -> Result<(), Box<dyn Error
     for how in ["without", "with"] {
         note!("\n-- additions {how} a lock --")?;
         fs::write(&*number, "0")?;
-        say!("writes 0 into the number, and has {PROCESSES} processes add to it")?;
+        say!("writes 0 into the first file, and has {PROCESSES} processes add to it")?;
         let start = |n| {
             let add = Process::new("add").name(format!("add-{n}")).daemon(true);
             add.args([how, &number, &lock]).pass(tracker.hold()?).start()
@@ -79,7 +79,10 @@ fn add_and_hold(directory: &Path, tracker: &Tracker) -> Result<(), Box<dyn Error
     let mut own = FileLock::open(&*lock)?;
     match own.lock_timeout(Duration::from_millis(50)) {
         Err(error) => say!("wants it, too: {error}")?,
-        Ok(_) => return Err("got a lock that a child holds".into()),
+        Ok(_) => {
+            story::join_all(&[holder])?;
+            return Err("got a lock that a child holds".into());
+        }
     }
     holder.kill()?;
     say!("kills the holder, which ends with {}", holder.join_timeout(story::LIMIT)?)?;

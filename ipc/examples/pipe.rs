@@ -8,7 +8,7 @@
 //! Run it: `cargo run -p ipc --example pipe`
 //!
 //! Look at: when the child says that it has seen the end; the timeout in the second part, which is all
-//! that keeps the child from waiting for ever; the error in the third.
+//! that keeps the child from waiting forever; the error in the third.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -37,7 +37,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!("\n-- both directions: two pipes crossed --")?;
     both_directions()?;
     note!("\nNotice: the reader sees the end when the last copy of the write end is closed.")?;
-    note!("Without that close: it would wait for ever, as impatient would without its timeout.")?;
+    note!("Without that close: it would wait forever, as impatient would without its timeout.")?;
     Ok(())
 }
 

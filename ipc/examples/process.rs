@@ -1,8 +1,8 @@
 //! Child processes: start, join, name, pid, is_alive, daemon, exit code.
 //!
-//! A child here is this program again, executed anew and told by `init` which function to run. So the
-//! first line of `main` is `init`: the parent comes back from it, a child does not. Parent and child share
-//! no memory. Each has its own `COUNTER` below; the child's work on it is not seen by the parent.
+//! A child here is this program again, executed a second time. `process::main` runs the entry that a child
+//! was started for, and `story` in the first process. Parent and child share no memory. Each has its own
+//! `COUNTER` below; the child's work on it is not seen by the parent.
 //!
 //! Run it: `cargo run -p ipc --example process`
 //!
@@ -39,7 +39,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!("\n-- a daemon --")?;
     daemon()?;
     note!(
-        "\nNotice: an end has a code or a signal, and a pid means its process until it is joined."
+        "\nNotice: a child ends with a code or a signal; its pid is its own until it is joined."
     )?;
     note!("Without a join or a drop: each child that has ended would stay as a zombie.")?;
     Ok(())

@@ -52,7 +52,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!(
         "\nNotice: five signals that are blocked arrive as one; the last signal ends the child."
     )?;
-    note!("Without the one step of unblocking and waiting: the child would wait for ever,")?;
+    note!("Without the one step of unblocking and waiting: the child would wait forever,")?;
     note!("since its signal has come between the check and the pause.")?;
     Ok(())
 }
@@ -127,7 +127,7 @@ fn child(_: &[String]) -> Result<(), Box<dyn Error>> {
     )?;
     send_byte(&line)?;
     await_byte(&line)?; // only here, to be sure that it is the bad moment
-    blocked.pause_until(|| handler.count() > 1)?; // returns at once; a plain pause would wait for ever
+    blocked.pause_until(|| handler.count() > 1)?; // returns at once; a plain pause would wait forever
     say!("pauses, and goes on: the handler ran {} more time", handler.count() - 1)?;
     drop(blocked);
 

@@ -55,7 +55,7 @@ fn story() -> Result<(), Box<dyn Error>> {
 
     note!("\nNotice: the same client and session got the same replies over both transports.")?;
     note!(
-        "Without a timeout: a client over queues would wait for ever for a server that has died."
+        "Without a timeout: a client over queues would wait forever for a server that has died."
     )?;
     Ok(())
 }

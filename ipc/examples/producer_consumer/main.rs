@@ -50,7 +50,7 @@ fn story() -> Result<(), Box<dyn Error>> {
         )?;
     }
     note!("\nNotice: chance decides which consumer takes a message; none is lost or doubled.")?;
-    note!("Without an end of the channel: the consumers would wait for more for ever.")?;
+    note!("Without an end of the channel: the consumers would wait for more forever.")?;
     Ok(())
 }
 
