@@ -32,6 +32,9 @@ use sandbox::{Machine, Sandbox, Shm};
 /// Whatever happens to an example, it and its processes have ended by then. The longest wait of an example is 10 s.
 const BOUND: Duration = Duration::from_secs(30);
 
+/// The one complaint that belongs to a story: a child of `process` fails, to show how that is seen.
+const STORYS_ERROR: &str = "there is nothing that I could do";
+
 /// How many examples run at the same time in one test. Most of them wait most of the time.
 const RUNS_AT_ONCE: usize = 4;
 
@@ -241,6 +244,29 @@ impl<'a> Run<'a> {
         processes
     }
 
+    /// Kills a process, unless it ends by itself: it is stopped first, since a signal that reaches a process on its way
+    /// out changes nothing. Returns whether it was killed.
+    fn kill_running(&self, pid: i32) -> bool {
+        let send = |signal| kill(Pid::from_raw(pid), signal).is_ok();
+        let stat = self.sandbox.proc().join(pid.to_string()).join("stat");
+        let state = || {
+            let stat = fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next())
+        };
+        let begun = Instant::now();
+        if !send(Signal::SIGSTOP) {
+            return false;
+        }
+        while begun.elapsed() < BOUND {
+            match state() {
+                Some('T') => return send(Signal::SIGKILL),
+                None | Some('Z' | 'X') => return false,
+                Some(_) => std::thread::yield_now(),
+            }
+        }
+        send(Signal::SIGKILL)
+    }
+
     /// Waits for the end of every process.
     fn finish(mut self) -> End {
         let begun = Instant::now();
@@ -273,6 +299,11 @@ impl<'a> Run<'a> {
         } else {
             String::from_utf8_lossy(&self.printed).into_owned()
         };
+        let reported: String = reported
+            .lines()
+            .filter(|line| !line.ends_with(STORYS_ERROR))
+            .map(|it| format!("{it}\n"))
+            .collect();
         let is_bad = |line: &&str| line.contains("panicked at") || is_debug_text(line);
         faults.extend(reported.lines().filter(is_bad).map(|line| format!("printed {line:?}")));
         End { pid: self.pid(), status: self.status.unwrap(), printed, reported, faults }
@@ -614,15 +645,12 @@ fn killed_child_is_reported() {
         let mut killed = None;
         while runs && killed.is_none() {
             let children = run.children();
-            if children.is_empty() {
-                runs = run.advance(PollTimeout::ZERO);
-            } else {
+            if !children.is_empty() {
                 let index = usize::try_from(random.below(children.len() as u64)).unwrap();
                 let (pid, line) = &children[index];
-                // It may have ended in the meantime.
-                killed = kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok().then(|| line.clone());
-                runs = killed.is_some() || run.advance(PollTimeout::ZERO);
+                killed = run.kill_running(*pid).then(|| line.clone());
             }
+            runs = run.advance(PollTimeout::ZERO);
         }
         let end = run.finish();
         let Some(line) = killed else { return vec![end.must_succeed_or_report()] };
