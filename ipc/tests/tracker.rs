@@ -58,3 +58,25 @@ fn dropped_tracker_removes_nothing() {
     assert_eq!(peer.finish(), Some(0));
     assert_eq!(existing(&name, &directory), ["directory"]);
 }
+
+#[test]
+fn holder_keeps_tracker_waiting() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("below");
+    let name = format!("/ipc-test-hold-{}", std::process::id());
+    let mut peer = Peer::start("tracker", "hold", &[&name, directory.to_str().unwrap()]);
+    let number = peer.line();
+    // This process becomes the child: opening it anew makes one more write end of the same pipe.
+    let link = format!("/proc/{}/fd/{number}", peer.pid());
+    let holder = std::fs::OpenOptions::new().write(true).open(link).unwrap();
+    peer.kill();
+    for _ in 0..1000 {
+        // A tracker that does not wait removes the directory meanwhile.
+        let fifo = ipc::pipe::Fifo::adopt(directory.join("fifo")).unwrap();
+        drop(fifo);
+        nix::unistd::mkfifo(&directory.join("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    }
+    assert!(existing(&name, &directory).contains(&"queue"));
+    drop(holder);
+    common::wait_for(|| existing(&name, &directory).is_empty().then_some(()));
+}

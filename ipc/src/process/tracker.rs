@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{ChildStdin, Stdio};
@@ -43,8 +44,8 @@ pub enum Tracked {
 /// A process that removes names when the process that started it has ended without doing so itself.
 ///
 /// A value that is dropped removes its name, but a process that is killed drops nothing. A tracker outlives it: it
-/// waits for the end of a pipe that only its starter holds, ignores the signals of the terminal (Ctrl-C), and then
-/// removes what it was told, in reverse order. Names that are gone already are no error. Dropping the tracker ends its
+/// waits for the end of a pipe that only its starter holds (and children that got it from [`hold`](Self::hold)), ignores the
+/// signals of the terminal (Ctrl-C), and then removes what it was told, in reverse order. Names that are gone already are no error. Dropping the tracker ends its
 /// process, and nothing is removed: so make it *before* the values whose names it tracks, which are dropped first.
 ///
 /// The idea is that of Python's `multiprocessing.resource_tracker`. A kill of both processes leaves the names; the
@@ -99,6 +100,18 @@ impl Tracker {
         let order = Order::of(name)?;
         let line = serde_json::to_string(&order).unwrap_or_default() + "\n";
         self.send(&line)
+    }
+
+    /// A copy of the pipe for a child that makes a tracked name itself: [pass](super::Launch::pass) it, and the tracker
+    /// waits for the end of that child as well. Otherwise a child that makes its name just after its parent was killed
+    /// could leave it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`]: too many open files (`fcntl`).
+    pub fn hold(&self) -> Result<OwnedFd> {
+        let copy = self.pipe.as_fd().try_clone_to_owned();
+        copy.map_err(|error| Error::io("tracker", "fcntl", &error))
     }
 
     fn send(&mut self, line: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A creator of names, with a tracker.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use ipc::Key;
@@ -37,6 +38,11 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
     let _segment = Value::create(Location::SystemV(key.number()), 1_u32)?;
     let _sysv_semaphore = SysvSemaphore::create(key, 1, OnDeath::Keep)?;
     let _sysv_queue = SysvQueue::create(key, 1, 8)?;
+    if role == "hold" {
+        let copy = tracker.hold()?;
+        super::print_line(&copy.as_raw_fd().to_string())?;
+        return super::wait_for_eof();
+    }
     super::print_line("made")?;
     match role {
         "create" => super::wait_for_eof(),
