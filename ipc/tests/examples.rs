@@ -1,11 +1,13 @@
-//! Every example under hostile conditions: it ends, says plainly what happened, and leaves nothing.
+//! Every example under hostile conditions: it ends in time, reports what happened in plain words, and leaves no process and
+//! no name.
 //!
-//! Each run has namespaces of its own (`sandbox`), so that whatever is there after it was left by it. Unprivileged, what
-//! needs namespaces or another user is skipped.
+//! Each run has namespaces of its own (`sandbox`), so that whatever exists after it was left by it. Unprivileged, the
+//! conditions that need namespaces or another user are skipped. Variables of the environment:
 //!
 //! - `IPC_EXAMPLE=NAME` runs one example only.
-//! - `IPC_ROUNDS=N` kills and interrupts each example at N random moments instead of a few.
-//! - `IPC_SEED=N` takes other moments. A failure names its seed, which makes it happen at the same line of output.
+//! - `IPC_ROUNDS=N` interrupts and kills each example at N random moments instead of a few.
+//! - `IPC_SEED=N` is the seed of the first of these moments. A failure names its seed; the same seed stands for the same line of
+//!   output, and as precisely as the scheduler allows for the same moment after it.
 
 mod sandbox;
 
@@ -25,12 +27,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 
 use sandbox::{Machine, Sandbox, Shm};
 
-/// Whatever happens to an example, it and its processes have ended by then. The longest wait of an example is 10 s.
-const BOUND: Duration = Duration::from_secs(30);
+/// By then an example and its processes have ended, whatever happens to it. The longest wait of an example is 10 s.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The one complaint that belongs to a story: a child of `process` fails, to show how that is seen.
+const STORYS_ERROR: &str = "there is nothing that I could do";
 
 /// How many examples run at the same time in one test. Most of them wait most of the time.
 const RUNS_AT_ONCE: usize = 4;
@@ -241,6 +246,29 @@ impl<'a> Run<'a> {
         processes
     }
 
+    /// Kills a process, unless it ends by itself: it is stopped first, since a signal that reaches a process on its way
+    /// out changes nothing. Returns whether it was killed.
+    fn kill_running(&self, pid: i32) -> bool {
+        let send = |signal| kill(Pid::from_raw(pid), signal).is_ok();
+        let stat = self.sandbox.proc().join(pid.to_string()).join("stat");
+        let state = || {
+            let stat = fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next())
+        };
+        let begun = Instant::now();
+        if !send(Signal::SIGSTOP) {
+            return false;
+        }
+        while begun.elapsed() < BOUND {
+            match state() {
+                Some('T') => return send(Signal::SIGKILL),
+                None | Some('Z' | 'X') => return false,
+                Some(_) => std::thread::yield_now(),
+            }
+        }
+        send(Signal::SIGKILL)
+    }
+
     /// Waits for the end of every process.
     fn finish(mut self) -> End {
         let begun = Instant::now();
@@ -273,6 +301,11 @@ impl<'a> Run<'a> {
         } else {
             String::from_utf8_lossy(&self.printed).into_owned()
         };
+        let reported: String = reported
+            .lines()
+            .filter(|line| !line.ends_with(STORYS_ERROR))
+            .map(|it| format!("{it}\n"))
+            .collect();
         let is_bad = |line: &&str| line.contains("panicked at") || is_debug_text(line);
         faults.extend(reported.lines().filter(is_bad).map(|line| format!("printed {line:?}")));
         End { pid: self.pid(), status: self.status.unwrap(), printed, reported, faults }
@@ -385,12 +418,11 @@ struct Moment {
 struct Random(u64);
 
 impl Random {
-    fn for_round(condition: &str, example: &str, round: u64) -> (u64, Self) {
-        let base = variable("IPC_SEED").unwrap_or(0);
+    fn seed(condition: &str, example: &str, round: u64) -> u64 {
         let bytes = condition.bytes().chain(example.bytes());
-        let mixed = bytes.fold(base, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let seed = mixed.wrapping_add(round << 32);
-        (seed, Self(seed))
+        let usual =
+            || bytes.fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        variable("IPC_SEED").unwrap_or_else(usual).wrapping_add(round)
     }
 
     fn next(&mut self) -> u64 {
@@ -430,6 +462,7 @@ fn under(
     let names = examples().into_iter().filter(|it| only.as_ref().is_none_or(|only| only == it));
     let mut jobs: Vec<(String, u64)> =
         names.flat_map(|name| (0..rounds).map(move |round| (name.clone(), round))).collect();
+    assert!(!jobs.is_empty(), "IPC_EXAMPLE: no example is named {only:?}");
     jobs.reverse();
     let check = |sandbox: &Sandbox, name: &str, random: &mut Random| {
         let before = sandbox.names(&[]);
@@ -446,14 +479,13 @@ fn under(
         for _ in 0..RUNS_AT_ONCE {
             scope.spawn(|| {
                 while let Some((name, round)) = { jobs.lock().unwrap().pop() } {
-                    let (seed, mut random) = Random::for_round(condition, &name, round);
+                    let seed = Random::seed(condition, &name, round);
+                    let mut random = Random(seed);
                     let body = |sandbox: &Sandbox| check(sandbox, &name, &mut random);
                     let failure = Sandbox::run(machine, &programs, body)
                         .unwrap_or_else(|error| Some(format!("no sandbox: {error}")));
                     if let Some(failure) = failure {
-                        let line = format!(
-                            "FAILED\t{condition}\t{name}\tround {round}, seed {seed}: {failure}"
-                        );
+                        let line = format!("FAILED\t{condition}\t{name}\tseed {seed}: {failure}");
                         failures.lock().unwrap().push(line);
                     }
                 }
@@ -469,11 +501,10 @@ fn none(failures: &[String]) {
     assert!(failures.is_empty(), "{} runs failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Whether this process may make namespaces and become another user.
+/// Whether this process may make namespaces and become another user. If not, that is said.
 fn privileged(condition: &str) -> bool {
-    let outcome =
-        std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC));
-    let privileged = Uid::effective().is_root() && outcome.join().unwrap().is_ok();
+    let private = |sandbox: &Sandbox| sandbox.private;
+    let privileged = Sandbox::run(Machine::USUAL, &programs(), private).unwrap();
     if !privileged {
         eprintln!("SKIPPED: {condition}: needs root and namespaces");
     }
@@ -614,15 +645,12 @@ fn killed_child_is_reported() {
         let mut killed = None;
         while runs && killed.is_none() {
             let children = run.children();
-            if children.is_empty() {
-                runs = run.advance(PollTimeout::ZERO);
-            } else {
+            if !children.is_empty() {
                 let index = usize::try_from(random.below(children.len() as u64)).unwrap();
                 let (pid, line) = &children[index];
-                // It may have ended in the meantime.
-                killed = kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok().then(|| line.clone());
-                runs = killed.is_some() || run.advance(PollTimeout::ZERO);
+                killed = run.kill_running(*pid).then(|| line.clone());
             }
+            runs = run.advance(PollTimeout::ZERO);
         }
         let end = run.finish();
         let Some(line) = killed else { return vec![end.must_succeed_or_report()] };
@@ -733,6 +761,44 @@ fn pid_namespaces_do_not_disturb() {
             })
         }));
         none(&failures);
+    }
+}
+
+#[test]
+fn sandbox_finds_what_is_left() {
+    let find = |sandbox: &Sandbox| {
+        if !sandbox.private {
+            eprintln!("SKIPPED: only files are found without namespaces");
+            return;
+        }
+        fs::write(sandbox.temporary().join("left"), "").unwrap();
+        let _queue = ipc::queue::PosixQueue::create("/left", 1, 8).unwrap();
+        let _semaphore = ipc::semaphore::NamedSemaphore::create("/left", 1).unwrap();
+        let _sysv = ipc::queue::SysvQueue::create(ipc::Key::PRIVATE, 1, 8).unwrap();
+        let names =
+            ["/dev/shm/sem.left", "POSIX queue /left", "System V msg of key 0", "TMPDIR/left"];
+        assert_eq!(sandbox.names(&[]), names);
+        let mut cat = Command::new("cat");
+        let cat = cat.env("IPC_EXAMPLE_RUN", "left").stdin(Stdio::piped()).spawn().unwrap();
+        let found = || sandbox.processes("IPC_EXAMPLE_RUN=left").first().map(|(pid, _)| *pid);
+        // The child shows its environment once it has become another program.
+        let begun = Instant::now();
+        while found() != i32::try_from(cat.id()).ok() && begun.elapsed() < BOUND {
+            std::thread::yield_now();
+        }
+        assert_eq!(found(), i32::try_from(cat.id()).ok());
+        cat.wait_with_output().unwrap(); // closes its input first
+    };
+    Sandbox::run(Machine::USUAL, &programs(), find).unwrap();
+}
+
+#[test]
+fn debug_text_is_recognised() {
+    for line in ["Error: Os { code: 24 }", "ring: Kind(WouldBlock)", "a: Error::Closed { object"] {
+        assert!(is_debug_text(line), "{line}");
+    }
+    for line in ["queue /a: mq_open: ENOSPC (queues_max is 256)", "shm_open(3) failed {", "I/O"] {
+        assert!(!is_debug_text(line), "{line}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -65,9 +66,15 @@ impl Sandbox {
     }
 
     fn enter(root: PathBuf, machine: Machine, programs: &Path) -> io::Result<Self> {
-        let private = match unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC) {
+        // Mounts are copied from a shared tree in most machines: made private, they stay in here.
+        let isolate = || {
+            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC)?;
+            let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        };
+        let private = match isolate() {
             Ok(()) => true,
-            Err(nix::Error::EPERM) => false,
+            Err(Errno::EPERM | Errno::EACCES) => false,
             Err(error) => return Err(error.into()),
         };
         let sandbox = Self { root, private };
@@ -81,8 +88,6 @@ impl Sandbox {
     }
 
     fn mount(&self, machine: Machine, programs: &Path) -> io::Result<()> {
-        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?;
         let root = &self.root;
         file_system(root, "tmpfs", MsFlags::empty(), "mode=755")?;
         for directory in ["programs", "tmp", "queues", "dev", "proc"] {
