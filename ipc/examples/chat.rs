@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn story() -> Result<(), Box<dyn Error>> {
     // Bound here and handed over, so that no member can come before the room is open.
-    let name = format!("ipc-example-chat-{}", std::process::id());
+    let name = story::unique_name("chat");
     let socket = Datagram::bind(&Address::abstract_name(&name)?)?;
     say!("opens the room @{name}, and starts four members")?;
     let room = Process::new("room").name("room").daemon(true).pass(socket).start()?;

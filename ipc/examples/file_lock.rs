@@ -13,12 +13,13 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::lock::FileLock;
+use ipc::pipe::{Writer, pipe};
 use ipc::process::{self, Process, Tracked, Tracker};
 
 mod story;
@@ -33,14 +34,14 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let name = format!("ipc-example-file-lock-{}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
+    let directory = std::env::temp_dir().join(story::unique_name("file-lock"));
     // Removes these, the last one first, if this process is killed; after the end of those that make files.
     let mut tracker = Tracker::start()?;
     for path in [directory.clone(), directory.join("number"), directory.join("lock")] {
         tracker.track(Tracked::Path(path))?;
     }
-    fs::create_dir(&directory)?;
+    fs::create_dir(&directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
     let outcome = add_and_hold(&directory, &tracker);
     fs::remove_dir_all(&directory)?;
     outcome?;
@@ -72,13 +73,17 @@ fn add_and_hold(directory: &Path, tracker: &Tracker) -> Result<(), Box<dyn Error
     }
 
     note!("\n-- a holder that is killed --")?;
-    let (mut ready, held) = ipc::pipe::pipe()?;
+    let (mut ready, held) = pipe()?;
     let holder = Process::new("hold").name("hold").daemon(true).arg(&*lock);
     let holder = holder.pass(held).pass(tracker.hold()?).start()?;
-    ready.read(&mut [0])?; // the child closes its end when it has the lock
+    if ready.read(&mut [0])? == 0 {
+        story::join_all(&[holder])?;
+        return Err("the holder has ended".into());
+    }
     let mut own = FileLock::open(&*lock)?;
     match own.lock_timeout(Duration::from_millis(50)) {
-        Err(error) => say!("wants it, too: {error}")?,
+        Err(ipc::Error::TimedOut { .. }) => say!("wants it, too, and does not get it in 50 ms")?,
+        Err(error) => return Err(error.into()),
         Ok(_) => {
             story::join_all(&[holder])?;
             return Err("got a lock that a child holds".into());
@@ -108,7 +113,7 @@ fn hold(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut lock = FileLock::open(&arguments[0])?;
     let _held = lock.lock()?;
     say!("holds the lock, and does not release it")?;
-    drop(process::passed(0)?);
+    Writer::from_fd(process::passed(0)?)?.write_all(b".")?; // the parent waits for it
     loop {
         std::thread::park();
     }

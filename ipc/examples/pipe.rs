@@ -56,7 +56,7 @@ fn to_a_child() -> Result<(), Box<dyn Error>> {
 
 fn forgotten_copy() -> Result<(), Box<dyn Error>> {
     let (read_end, write_end) = pipe::pipe()?;
-    let forgotten = write_end.as_fd().try_clone_to_owned()?;
+    let forgotten = story::copy(write_end.as_fd())?;
     say!("closes the write end of another pipe, and has forgotten that there is a copy")?;
     drop(write_end);
     let child = Process::new("impatient").name("impatient").daemon(true).pass(read_end).start()?;
@@ -104,7 +104,10 @@ fn impatient(_: &[String]) -> Result<(), Box<dyn Error>> {
     let end = Reader::from_fd(process::passed(0)?)?;
     match end.read_timeout(&mut [0; 16], Duration::from_millis(200)) {
         Ok(_) => say!("sees the end of file")?,
-        Err(error) => say!("waits for an end that does not come: {error}")?,
+        Err(ipc::Error::TimedOut { .. }) => {
+            say!("has waited 200 ms for an end that does not come")?
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

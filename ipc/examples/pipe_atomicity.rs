@@ -62,7 +62,7 @@ fn experiment(size: usize) -> Result<(usize, usize), Box<dyn Error>> {
     let mut writers = Vec::new();
     for letter in WRITERS {
         let writer = Process::new("writer").name(format!("writer-{letter}")).daemon(true);
-        let end = end.as_fd().try_clone_to_owned()?;
+        let end = story::copy(end.as_fd())?;
         writers.push(writer.args([letter, &size.to_string()]).pass(end).start()?);
     }
     drop(end); // or the end of file never comes

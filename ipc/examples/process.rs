@@ -74,7 +74,8 @@ fn waiting_child() -> Result<(), Box<dyn Error>> {
     let child = Process::new("wait").name("wait").stdin(Stdio::piped()).start()?;
     say!("asks whether wait[{}] is alive: {}", child.pid(), child.is_alive()?)?;
     match child.join_timeout(Duration::from_millis(50)) {
-        Err(error) => say!("joins it, but not for long: {error}")?,
+        Err(ipc::Error::TimedOut { .. }) => say!("joins it for 50 ms, in which it does not end")?,
+        Err(error) => return Err(error.into()),
         Ok(exit) => return Err(format!("wait ended too early, with {exit}").into()),
     }
     child.terminate()?;

@@ -46,7 +46,11 @@ fn story() -> Result<(), Box<dyn Error>> {
         let value = got.value.map_or("no value".to_owned(), |value| format!("value {value}"));
         say!("  {:<11} from process {pid} with {value}", got.signal.to_string())?;
     }
-    say!("reads again: {}", signals.read_timeout(Duration::from_millis(50)).unwrap_err())?;
+    match signals.read_timeout(Duration::from_millis(50)) {
+        Err(ipc::Error::TimedOut { .. }) => say!("reads again, and nothing comes within 50 ms")?,
+        Err(error) => return Err(error.into()),
+        Ok(got) => return Err(format!("{} has come, too", got.signal).into()),
+    }
 
     note!("\n-- the end of a child, reported by the kernel --")?;
     let children = SignalFd::new([Signal::CHLD])?;

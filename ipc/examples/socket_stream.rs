@@ -16,6 +16,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ipc::pipe::{Writer, pipe};
 use ipc::process::{self, Process, Tracked, Tracker};
 use ipc::socket::{Address, Listener, Stream};
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let path = std::env::temp_dir().join(format!("ipc-example-socket-{}", std::process::id()));
+    let path = std::env::temp_dir().join(story::unique_name("socket"));
     let mut tracker = Tracker::start()?;
     tracker.track(Tracked::Path(path.clone()))?; // removed even if this process is killed
     let outcome = two_servers(&path.display().to_string(), &tracker);
@@ -56,7 +57,8 @@ fn two_servers(path: &str, tracker: &Tracker) -> Result<(), Box<dyn Error>> {
     first.kill()?;
     say!("kills server-1, which ends with {}", first.join_timeout(story::LIMIT)?)?;
     say!("sees that the name is still there: {}", Path::new(path).exists())?;
-    say!("tries to connect: {}", Stream::connect(&Address::path(path)?).unwrap_err())?;
+    say!("tries to connect:")?;
+    say!("  {}", Stream::connect(&Address::path(path)?).unwrap_err())?;
 
     note!("\n-- the next one takes the name over --")?;
     let second = start_server("server-2", path, tracker)?;
@@ -71,21 +73,24 @@ fn two_servers(path: &str, tracker: &Tracker) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns when the server listens: it closes its end of the pipe then, a message that needs no bytes.
+/// Returns when the server listens: it writes a byte into a pipe then.
 ///
 /// It makes the path, so the tracker waits for its end before it removes the path.
 fn start_server(name: &str, path: &str, tracker: &Tracker) -> Result<Process, Box<dyn Error>> {
-    let (mut ready, started) = ipc::pipe::pipe()?;
+    let (mut ready, started) = pipe()?;
     let server = Process::new("server").name(name).daemon(true).arg(path);
     let server = server.pass(started).pass(tracker.hold()?).start()?;
-    ready.read(&mut [0])?;
+    if ready.read(&mut [0])? == 0 {
+        story::join_all(&[server])?;
+        return Err("the server has ended before it listened".into());
+    }
     Ok(server)
 }
 
 fn server(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let listener = Listener::bind(&Address::path(&arguments[0])?)?;
     say!("listens at {}", arguments[0])?;
-    drop(process::passed(0)?);
+    Writer::from_fd(process::passed(0)?)?.write_all(b".")?;
     loop {
         let connection = listener.accept()?;
         let client = connection.peer_credentials()?;

@@ -40,8 +40,13 @@ fn story() -> Result<(), Box<dyn Error>> {
     let fifo = Fifo::create(&path, 0o600)?;
     let path = path.display().to_string();
     say!("makes the FIFO {path}")?;
-    say!("opens it for writing without waiting, before anybody reads:")?;
-    say!("  {}", Writer::try_open(&path).unwrap_err())?;
+    match Writer::try_open(&path) {
+        Err(ipc::Error::WouldBlock { .. }) => {
+            say!("opens it for writing without waiting, and is refused: nobody reads")?;
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err("somebody reads before the server is started".into()),
+    }
 
     say!("starts a server, and three clients at the same time")?;
     let reader = Process::new("reader").name("server").daemon(true);

@@ -41,14 +41,14 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let directory = format!("ipc-example-file-over-queue-{}", std::process::id());
-    let directory = std::env::temp_dir().join(directory);
+    let directory = std::env::temp_dir().join(story::unique_name("served"));
     // Removes these, the last one first, if this process is killed; after the end of the server, which uploads.
     let mut tracker = Tracker::start()?;
     for path in [directory.clone(), directory.join("numbers"), directory.join("upload")] {
         tracker.track(Tracked::Path(path))?;
     }
-    fs::create_dir(&directory)?;
+    fs::create_dir(&directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
     let outcome = compare(&directory, &mut tracker);
     fs::remove_dir_all(&directory)?;
     outcome?;
@@ -66,12 +66,12 @@ fn compare(directory: &Path, tracker: &mut Tracker) -> Result<(), Box<dyn Error>
     let root = directory.to_str().ok_or("a temporary directory whose name is not UTF-8")?;
 
     note!("-- over two POSIX queues, {MESSAGES} messages of at most {CHUNK} bytes each --")?;
-    let name = |direction: &str| format!("/ipc-file-{}-{direction}", std::process::id());
-    for direction in ["up", "down"] {
-        tracker.track(Tracked::PosixQueue(name(direction)))?;
-    }
-    let up = PosixQueue::create(&name("up"), MESSAGES, CHUNK)?;
-    let down = PosixQueue::create(&name("down"), MESSAGES, CHUNK)?;
+    let mut create_queue = |direction| {
+        let name = story::unique_name(direction);
+        tracker.track(Tracked::PosixQueue(name.clone()))?;
+        PosixQueue::create(&name, MESSAGES, CHUNK)
+    };
+    let (up, down) = (create_queue("up")?, create_queue("down")?);
     let server = Process::new("over-queues").name("server").daemon(true);
     let server = server.args([up.name(), down.name(), root]).pass(tracker.hold()?).start()?;
     let mut stream = Queues::new(up, down, TIMEOUT);

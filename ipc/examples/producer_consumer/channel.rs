@@ -53,7 +53,7 @@ pub enum Receiver {
 impl Channel {
     /// A queue has a name or a key, which the tracker removes if this process is killed.
     pub fn create(kind: &'static str, tracker: &mut Tracker) -> Outcome<Self> {
-        let name = format!("/ipc-producers-{}", std::process::id());
+        let name = story::unique_name("producers");
         let (mut address, mut receiver, mut ring) = (String::new(), None, None);
         let sender = match kind {
             "pipe" => {
@@ -90,8 +90,8 @@ impl Channel {
     pub fn pass_sender(&self, launch: Launch) -> Outcome<Launch> {
         let launch = launch.args([self.kind, &self.address]);
         Ok(match (&self.sender, &self.ring) {
-            (Some(Sender::Pipe(writer)), _) => launch.pass(writer.as_fd().try_clone_to_owned()?),
-            (Some(Sender::Socket(socket)), _) => launch.pass(socket.as_fd().try_clone_to_owned()?),
+            (Some(Sender::Pipe(writer)), _) => launch.pass(story::copy(writer.as_fd())?),
+            (Some(Sender::Socket(socket)), _) => launch.pass(story::copy(socket.as_fd())?),
             (_, Some(ring)) => launch.pass(story::descriptor(ring.memory())?),
             _ => launch,
         })
@@ -100,10 +100,8 @@ impl Channel {
     pub fn pass_receiver(&self, launch: Launch) -> Outcome<Launch> {
         let launch = launch.args([self.kind, &self.address]);
         Ok(match (&self.receiver, &self.ring) {
-            (Some(Receiver::Pipe(reader)), _) => launch.pass(reader.as_fd().try_clone_to_owned()?),
-            (Some(Receiver::Socket(socket)), _) => {
-                launch.pass(socket.as_fd().try_clone_to_owned()?)
-            }
+            (Some(Receiver::Pipe(reader)), _) => launch.pass(story::copy(reader.as_fd())?),
+            (Some(Receiver::Socket(socket)), _) => launch.pass(story::copy(socket.as_fd())?),
             (_, Some(ring)) => launch.pass(story::descriptor(ring.memory())?),
             _ => launch,
         })

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipc::process::Process;
 use ipc::shared::Memory;
@@ -76,6 +76,13 @@ pub(crate) fn while_alive<T>(
         // What a process did before its end is found by one more wait.
         last = running.is_empty() || Instant::now() >= deadline;
     }
+}
+
+/// A name that no other process has, for a path or an object. The pid alone is not enough: processes of two containers that
+/// share a directory may have the same.
+pub(crate) fn unique_name(kind: &str) -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("ipc-example-{kind}-{}-{:x}", std::process::id(), time.subsec_nanos())
 }
 
 /// Reads one line from the standard output of `process`, a pipe, and prints it. The end of the pipe instead of a line
