@@ -76,13 +76,15 @@ pub mod frame;
 mod pool;
 mod refusal;
 mod start;
+mod tracked;
 mod tracker;
 mod worker;
 
 pub use child::{Exit, Launch, Process};
 pub use pool::{JobHandle, Pool, PoolError, PoolOptions};
 pub use start::{Entry, init, main, name, passed};
-pub use tracker::{Tracked, Tracker};
+pub use tracked::Tracked;
+pub use tracker::Tracker;
 pub use worker::Worker;
 
 /// The condition on which a bare fork rests: this process has one thread.

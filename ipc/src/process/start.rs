@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
-use super::tracker::{self, TRACKER};
+use super::tracked::{self, TRACKER};
 use crate::error::{Error, Result};
 use crate::sys::{Deadline, backoff, ready};
 
@@ -111,7 +111,7 @@ fn run_entry(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString
     let [entry, own_name, tether, passed, rest @ ..] = &arguments[..] else {
         exit_usage(&format!("{MARKER} is for children that ipc::process started"));
     };
-    let own: &[(&str, Entry)] = &[(TRACKER, tracker::run)];
+    let own: &[(&str, Entry)] = &[(TRACKER, tracked::run)];
     let Some((_, function)) = own.iter().chain(entries).find(|(name, _)| name == entry) else {
         exit_usage(&format!("this program has no process entry {entry:?}"));
     };
