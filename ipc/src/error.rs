@@ -26,6 +26,18 @@ pub enum Error {
         #[source]
         errno: Errno,
     },
+    /// The kernel refused a system call because a limit is reached, and the limit is known.
+    #[error("{object}: {call}: {reason}")]
+    Limit {
+        /// The name or description of the object.
+        object: String,
+        /// The system call, as its manual page is called.
+        call: &'static str,
+        /// The kernel's reason, which may stand for several limits.
+        errno: Errno,
+        /// Which limit, its value, and what to do.
+        reason: String,
+    },
     /// A name that the mechanism cannot have.
     #[error("{name:?} is no name for a {kind}: {reason}")]
     InvalidName {
@@ -124,7 +136,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::System { errno, .. } => Some(*errno),
+            Self::System { errno, .. } | Self::Limit { errno, .. } => Some(*errno),
             _ => None,
         }
     }
@@ -135,7 +147,7 @@ impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind;
         let kind = match &error {
-            Error::System { errno, .. } => Self::from(*errno).kind(),
+            Error::System { errno, .. } | Error::Limit { errno, .. } => Self::from(*errno).kind(),
             Error::InvalidName { .. } | Error::OutOfRange { .. } => ErrorKind::InvalidInput,
             Error::WouldBlock { .. } => ErrorKind::WouldBlock,
             Error::TimedOut { .. } => ErrorKind::TimedOut,

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, getpid};
 
 use crate::error::{Error, Result};
 
@@ -30,6 +31,24 @@ pub(crate) fn retry_libc<T: PartialEq + From<i8>>(mut call: impl FnMut() -> T) -
         failed if failed == T::from(-1) => Err(Errno::last()),
         value => Ok(value),
     })
+}
+
+/// The process that made an object, and so the one whose values remove or end it when they are dropped.
+///
+/// A forked child has a copy of every value of its parent. It made nothing, so its copies remove nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(Pid);
+
+impl Owner {
+    /// The calling process.
+    pub(crate) fn here() -> Self {
+        Self(getpid())
+    }
+
+    /// Whether the caller is that process, and not a forked copy of it.
+    pub(crate) fn is_here(self) -> bool {
+        self.0 == getpid()
+    }
 }
 
 /// The moment at which waiting ends, on the clock that the waiting call reads.

@@ -58,11 +58,13 @@ mod child;
 pub mod frame;
 mod pool;
 mod start;
+mod tracker;
 mod worker;
 
 pub use child::{Exit, Launch, Process};
 pub use pool::{JobHandle, Pool, PoolError, PoolOptions};
-pub use start::{Entry, init, name, passed};
+pub use start::{Entry, init, main, name, passed};
+pub use tracker::{Tracked, Tracker};
 pub use worker::Worker;
 
 /// The condition on which a bare fork rests: this process has one thread.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Every test binary uses another part of this module.
 
+pub mod trace;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -21,6 +21,7 @@ mod semaphore;
 mod shared;
 mod signal;
 mod socket;
+mod tracker;
 
 /// What a peer does; the arguments are those after its name.
 type Run = fn(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>>;
@@ -41,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shared" => shared::run,
         "signal" => signal::run,
         "socket" => socket::run,
+        "tracker" => tracker::run,
         other => return Err(format!("no module {other:?}").into()),
     };
     run(role, rest)
@@ -51,6 +53,11 @@ fn print_line(line: &str) -> std::io::Result<()> {
     let mut stdout = stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
+}
+
+/// Tells a tracer that the part which it is to look at begins, or ends; does nothing without one.
+fn mark() {
+    nix::sys::signal::raise(Signal::SIGURG).expect("a process may signal itself");
 }
 
 /// Waits until the test writes a line.

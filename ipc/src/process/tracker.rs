@@ -1,0 +1,217 @@
+//! A process that removes what a killed process leaves behind.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::{ChildStdin, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use serde::{Deserialize, Serialize};
+
+use super::child::Process;
+use crate::error::{Error, Result};
+use crate::sys::posix_name;
+use crate::sysv::Key;
+
+/// The entry that every program has.
+pub(super) const TRACKER: &str = "ipc-tracker";
+
+/// A name that a [`Tracker`] removes. It must be this run's own (one that holds the pid, say), since the tracker removes
+/// whatever has the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tracked {
+    /// A POSIX shared memory object, `/name`.
+    SharedMemory(String),
+    /// A POSIX semaphore, `/name`.
+    Semaphore(String),
+    /// A POSIX message queue, `/name`.
+    PosixQueue(String),
+    /// The System V segment of a key.
+    SysvSegment(Key),
+    /// The System V semaphore of a key.
+    SysvSemaphore(Key),
+    /// The System V queue of a key.
+    SysvQueue(Key),
+    /// A FIFO, a socket, a file or an empty directory.
+    Path(PathBuf),
+}
+
+/// A process that removes names when the process that started it has ended without doing so itself.
+///
+/// A value that is dropped removes its name, but a process that is killed drops nothing. A tracker outlives it: it
+/// waits for the end of a pipe that only its starter holds, ignores the signals of the terminal (Ctrl-C), and then
+/// removes what it was told, in reverse order. Names that are gone already are no error. Dropping the tracker ends its
+/// process, and nothing is removed: so make it *before* the values whose names it tracks, which are dropped first.
+///
+/// The idea is that of Python's `multiprocessing.resource_tracker`. A kill of both processes leaves the names; the
+/// program `ipc` finds those.
+///
+/// ```standalone_crate
+/// use ipc::process::{self, Tracked, Tracker};
+/// use ipc::queue::PosixQueue;
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     process::init(&[]); // the tracker's process goes no further than this
+///     let mut tracker = Tracker::start()?;
+///     let name = format!("/doc-tracker-{}", std::process::id());
+///     tracker.track(Tracked::PosixQueue(name.clone()))?; // before the name exists
+///     let queue = PosixQueue::create(&name, 8, 64)?;
+/// #   drop(queue);
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Tracker {
+    pipe: ChildStdin,
+    /// Declared after the pipe, whose closing ends it.
+    _process: Process,
+}
+
+impl Tracker {
+    /// Starts the process. The program must have called [`init`](super::init) or [`main`](super::main).
+    ///
+    /// # Errors
+    ///
+    /// As [`Launch::start`](super::Launch::start).
+    pub fn start() -> Result<Self> {
+        let launch = Process::new(TRACKER).name("tracker");
+        let mut process = launch.stdin(Stdio::piped()).stdout(Stdio::piped()).start()?;
+        let closed = || Error::Closed { object: "tracker".to_owned() };
+        let pipe = process.take_stdin().ok_or_else(closed)?;
+        // Its hello: from then on no signal of the terminal ends it.
+        let mut hello = process.take_stdout().ok_or_else(closed)?;
+        hello.read_exact(&mut [0]).map_err(|_| closed())?;
+        Ok(Self { pipe, _process: process })
+    }
+
+    /// Tells the tracker a name. Call it *before* the name is made: a kill between the two calls is harmless in this
+    /// order alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`]: such an object cannot have that name. [`Error::Closed`]: the tracker was killed.
+    pub fn track(&mut self, name: Tracked) -> Result<()> {
+        let order = Order::of(name)?;
+        let line = serde_json::to_string(&order).unwrap_or_default() + "\n";
+        self.send(&line)
+    }
+
+    fn send(&mut self, line: &str) -> Result<()> {
+        self.pipe.write_all(line.as_bytes()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Error::Closed { object: "tracker".to_owned() },
+            _ => Error::io("tracker", "write", &error),
+        })
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        // A tracker that was killed has nothing to forget.
+        let _ = self.send("\n");
+    }
+}
+
+/// A name, as it travels to the tracker: one line of JSON. An empty line ends the tracker without removing anything.
+#[derive(Serialize, Deserialize)]
+enum Order {
+    SharedMemory(CString),
+    Semaphore(CString),
+    PosixQueue(CString),
+    SysvSegment(i32),
+    SysvSemaphore(i32),
+    SysvQueue(i32),
+    Path(CString),
+}
+
+impl Order {
+    fn of(name: Tracked) -> Result<Self> {
+        Ok(match name {
+            Tracked::SharedMemory(name) => Self::SharedMemory(posix_name("segment", &name)?),
+            Tracked::Semaphore(name) => Self::Semaphore(posix_name("semaphore", &name)?),
+            Tracked::PosixQueue(name) => Self::PosixQueue(posix_name("queue", &name)?),
+            Tracked::SysvSegment(key) => Self::SysvSegment(key.number()),
+            Tracked::SysvSemaphore(key) => Self::SysvSemaphore(key.number()),
+            Tracked::SysvQueue(key) => Self::SysvQueue(key.number()),
+            Tracked::Path(path) => {
+                let absolute = std::path::absolute(&path)
+                    .map_err(|error| Error::io(path.display().to_string(), "getcwd", &error))?;
+                let bytes = absolute.as_os_str().as_bytes();
+                Self::Path(CString::new(bytes).map_err(|_| Error::InvalidName {
+                    name: path.display().to_string(),
+                    kind: "path",
+                    reason: "it contains a NUL byte",
+                })?)
+            }
+        })
+    }
+
+    /// Removes whatever has the name.
+    fn remove(&self) -> nix::Result<()> {
+        // SAFETY: every name ends with a NUL and lives through the call; the System V calls take numbers, and
+        // IPC_RMID reads no further argument.
+        let outcome = unsafe {
+            match self {
+                Self::SharedMemory(name) => libc::shm_unlink(name.as_ptr()),
+                Self::Semaphore(name) => libc::sem_unlink(name.as_ptr()),
+                Self::PosixQueue(name) => libc::mq_unlink(name.as_ptr()),
+                Self::SysvSegment(key) => match libc::shmget(*key, 0, 0) {
+                    -1 => -1,
+                    id => libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+                },
+                Self::SysvSemaphore(key) => match libc::semget(*key, 0, 0) {
+                    -1 => -1,
+                    id => libc::semctl(id, 0, libc::IPC_RMID),
+                },
+                Self::SysvQueue(key) => match libc::msgget(*key, 0) {
+                    -1 => -1,
+                    id => libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()),
+                },
+                Self::Path(path) => libc::remove(path.as_ptr()),
+            }
+        };
+        Errno::result(outcome).map(drop)
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SharedMemory(name) => write!(f, "shared memory {}", name.to_string_lossy()),
+            Self::Semaphore(name) => write!(f, "semaphore {}", name.to_string_lossy()),
+            Self::PosixQueue(name) => write!(f, "queue {}", name.to_string_lossy()),
+            Self::SysvSegment(key) => write!(f, "System V segment of key {key:#x}"),
+            Self::SysvSemaphore(key) => write!(f, "System V semaphore of key {key:#x}"),
+            Self::SysvQueue(key) => write!(f, "System V queue of key {key:#x}"),
+            Self::Path(path) => f.write_str(&path.to_string_lossy()),
+        }
+    }
+}
+
+/// The tracker's process: reads names until the pipe ends, then removes them.
+pub(super) fn run(_: &[String]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    // Ctrl-C reaches every process of the terminal, and this one has to come after the others.
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    std::io::stdout().write_all(b"\n")?;
+    let mut orders = Vec::new();
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        orders.push(serde_json::from_str::<Order>(&line)?);
+    }
+    for order in orders.iter().rev() {
+        match order.remove() {
+            Ok(()) | Err(Errno::ENOENT | Errno::EIDRM | Errno::EINVAL) => {}
+            Err(errno) => {
+                // Reported, and the rest is removed all the same.
+                let _ = writeln!(std::io::stderr(), "tracker: cannot remove {order}: {errno}");
+            }
+        }
+    }
+    Ok(())
+}
