@@ -13,6 +13,7 @@ use ipc::signal::{Blocked, Handler};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 mod event;
+mod kills;
 mod lock;
 mod pipe;
 mod process;
@@ -34,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let run: Run = match module.as_str() {
         "event" => event::run,
+        "kills" => kills::run,
         "lock" => lock::run,
         "pipe" => pipe::run,
         "process" => process::run,
