@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use common::trace::{Stop, Traced, Unit};
@@ -83,6 +83,12 @@ trait Scene: Sized {
     /// Called when the process is about to begin its operation.
     fn begin(&mut self) {}
 
+    /// Called when the process has fallen asleep in its operation. It is killed in its sleep, unless this has woken it and
+    /// returns `true`.
+    fn wake(&mut self) -> bool {
+        false
+    }
+
     /// Called when the process is dead; `changed` is whether it had changed the memory.
     fn check(self, changed: bool, place: &str);
 }
@@ -103,9 +109,14 @@ fn kill_at_every_step<S: Scene>(role: &str, new: impl Fn() -> S) {
             let first = scene.memory();
             let (mut seen, mut stop) = (first.clone(), Stop::Step);
             for _ in 0..steps {
-                stop = peer.step(unit);
-                while unit == Unit::Instruction && stop == Stop::Step && scene.memory() == seen {
+                loop {
                     stop = peer.step(unit);
+                    if stop == Stop::Asleep && scene.wake() {
+                        stop = Stop::Step;
+                    }
+                    if unit == Unit::Call || stop != Stop::Step || scene.memory() != seen {
+                        break;
+                    }
                 }
                 seen = scene.memory();
                 if stop != Stop::Step {
@@ -348,6 +359,43 @@ fn killed_condition_waiter_strands_no_other() {
     kill_at_every_step("wait_condition", || Basket { full: false, ..Basket::new(notify_two) });
 }
 
+/// The one that is killed has been woken by the only notification, while another sleeps too.
+struct TakingAlong(Basket);
+
+impl Scene for TakingAlong {
+    fn arguments(&self) -> Vec<String> {
+        self.0.arguments()
+    }
+
+    fn memory(&self) -> Option<Vec<u8>> {
+        self.0.memory()
+    }
+
+    fn wake(&mut self) -> bool {
+        let first = self.0.takers.is_empty();
+        if first {
+            self.0.takers.push(self.0.taker());
+            self.0.fill(1);
+            self.0.condition.notify_one();
+        }
+        first
+    }
+
+    fn check(mut self, _: bool, place: &str) {
+        if self.0.takers.is_empty() {
+            self.0.takers.push(self.0.taker());
+        }
+        self.0.fill(1);
+        self.0.check(true, place);
+    }
+}
+
+#[test]
+fn notification_of_killed_waiter_is_lost() {
+    kill_at_every_step("wait_condition", || TakingAlong(Basket::new(Condition::notify_all)));
+    kill_at_every_step("wait_condition", || TakingAlong(Basket::new(Condition::notify_one)));
+}
+
 /// Two numbers whose sum is zero, under a mutex.
 struct Account {
     mutex: Arc<Mutex<i64>>,
@@ -422,6 +470,58 @@ fn killed_unlocker_strands_no_locker() {
     kill_at_every_step("unlock", || Account::new(true));
 }
 
+/// Another process holds the mutex until the one that is killed sleeps, and a third sleeps behind it.
+struct Queueing {
+    account: Account,
+    unlock: Option<Sender<()>>,
+}
+
+impl Queueing {
+    fn new() -> Self {
+        let account = Account::new(true);
+        let mutex = Arc::clone(&account.mutex);
+        let (unlock, wait) = channel::<()>();
+        let (send_locked, locked) = channel();
+        std::thread::spawn(move || {
+            let _guard = mutex.lock().unwrap();
+            send_locked.send(()).unwrap();
+            // Until the other side is dropped.
+            let _ = wait.recv();
+        });
+        locked.recv().unwrap();
+        Self { account, unlock: Some(unlock) }
+    }
+}
+
+impl Scene for Queueing {
+    fn arguments(&self) -> Vec<String> {
+        self.account.arguments()
+    }
+
+    fn memory(&self) -> Option<Vec<u8>> {
+        self.account.memory()
+    }
+
+    fn wake(&mut self) -> bool {
+        let first = self.account.waiting.is_none();
+        if first {
+            self.account.begin();
+            self.unlock.take();
+        }
+        first
+    }
+
+    fn check(self, changed: bool, place: &str) {
+        drop(self.unlock);
+        self.account.check(changed, place);
+    }
+}
+
+#[test]
+fn killed_waiting_locker_strands_no_other() {
+    kill_at_every_step("move", Queueing::new);
+}
+
 // Semaphores.
 
 /// A semaphore, how the peer opens it, and its memory.
@@ -431,6 +531,8 @@ struct Units {
     file: Option<File>,
     check: fn(Self, bool, &str),
     begin: fn(&mut Self),
+    /// Whether the one that is killed is woken from its sleep, with another asleep behind it.
+    wake: bool,
     waiting: Option<Survivor<()>>,
 }
 
@@ -440,7 +542,7 @@ impl Units {
         let semaphore = Arc::new(NamedSemaphore::create(&name, value).unwrap());
         let file = File::open(format!("/dev/shm/sem.{}", &name[1..])).unwrap();
         let arguments = ["named".to_owned(), name];
-        Self { semaphore, arguments, file: Some(file), check, begin, waiting: None }
+        Self { semaphore, arguments, file: Some(file), check, begin, wake: false, waiting: None }
     }
 
     fn shared(value: u32, begin: fn(&mut Self), check: fn(Self, bool, &str)) -> Self {
@@ -449,7 +551,7 @@ impl Units {
         let file = File::from(semaphore.as_fd().try_clone_to_owned().unwrap());
         let arguments = ["shared".to_owned(), format!("{}:{number}", std::process::id())];
         let semaphore = Arc::new(semaphore);
-        Self { semaphore, arguments, file: Some(file), check, begin, waiting: None }
+        Self { semaphore, arguments, file: Some(file), check, begin, wake: false, waiting: None }
     }
 
     fn sysv(
@@ -462,7 +564,7 @@ impl Units {
         let kind = if on_death == OnDeath::Undo { "undo" } else { "keep" };
         let arguments = [kind.to_owned(), semaphore.id().to_string()];
         let semaphore = Arc::new(semaphore);
-        Self { semaphore, arguments, file: None, check, begin, waiting: None }
+        Self { semaphore, arguments, file: None, check, begin, wake: false, waiting: None }
     }
 
     fn wait(&mut self) {
@@ -488,6 +590,15 @@ impl Scene for Units {
 
     fn begin(&mut self) {
         (self.begin)(self);
+    }
+
+    fn wake(&mut self) -> bool {
+        let first = self.wake && self.waiting.is_none();
+        if first {
+            self.wait();
+            self.semaphore.release().unwrap();
+        }
+        first
     }
 
     fn check(self, changed: bool, place: &str) {
@@ -560,6 +671,25 @@ fn killed_acquirer_takes_no_later_unit() {
     kill_at_every_step("acquire", || Units::named(0, |_| (), check));
     kill_at_every_step("acquire", || Units::shared(0, |_| (), check));
     kill_at_every_step("acquire", || Units::sysv(OnDeath::Keep, 0, |_| (), check));
+}
+
+/// The woken process dies with the unit or without it; the one behind it sleeps on.
+fn unit_may_be_lost_or_found(mut units: Units, _: bool, place: &str) {
+    let Some(waiting) = units.waiting.take() else { return };
+    // It finds the unit that nobody was woken for, if the dead process had not taken it.
+    let _ = units.semaphore.acquire_timeout(SHORT);
+    units.semaphore.release().unwrap();
+    waiting.result(place);
+    assert!(units.value() <= 1, "{place}");
+}
+
+#[test]
+fn next_release_wakes_behind_killed_acquirer() {
+    let woken = |units| Units { wake: true, ..units };
+    let check = unit_may_be_lost_or_found;
+    kill_at_every_step("acquire", || woken(Units::named(0, |_| (), check)));
+    kill_at_every_step("acquire", || woken(Units::shared(0, |_| (), check)));
+    kill_at_every_step("acquire", || woken(Units::sysv(OnDeath::Keep, 0, |_| (), check)));
 }
 
 // File locks and numbers.
