@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use common::trace::{Stop, Traced, Unit};
-use common::{TEST_TIMEOUT, wait_asleep, wait_for, wait_in_call};
+use common::{TEST_TIMEOUT, wait_for};
 use ipc::Error;
 use ipc::event::Event;
 use ipc::lock::{Condition, FileLock, Mutex};
@@ -55,8 +55,24 @@ impl<T: Send + 'static> Survivor<T> {
         Self { thread: thread.recv().unwrap(), result, done }
     }
 
-    fn asleep(self, call: i64) -> Self {
-        wait_in_call(&format!("self/task/{}", self.thread), call);
+    /// Waits until it sleeps on a futex that processes share, or in `semop`.
+    fn asleep(self) -> Self {
+        let path = format!("/proc/self/task/{}/syscall", self.thread);
+        wait_for(|| {
+            let line = std::fs::read_to_string(&path).unwrap();
+            let mut words = line.split_ascii_whitespace();
+            let number = words.next()?.parse::<i64>().ok()?;
+            let operation = words.nth(1)?.trim_start_matches("0x");
+            let asleep = match number {
+                libc::SYS_futex => {
+                    // The locks of the C library and of `std` are private to the process.
+                    let private = i64::from(libc::FUTEX_PRIVATE_FLAG);
+                    i64::from_str_radix(operation, 16).ok()? & private == 0
+                }
+                number => [libc::SYS_semop, libc::SYS_semtimedop].contains(&number),
+            };
+            asleep.then_some(())
+        });
         self
     }
 
@@ -165,7 +181,7 @@ impl Setting {
 
 fn waiter(event: &Arc<Event>) -> Survivor<()> {
     let event = Arc::clone(event);
-    Survivor::new(move || event.wait()).asleep(libc::SYS_futex)
+    Survivor::new(move || event.wait()).asleep()
 }
 
 impl Scene for Setting {
@@ -219,7 +235,8 @@ impl Scene for Clearing {
 
     fn begin(&mut self) {
         self.0.begin();
-        let Some(mut setter) = Traced::start_at_mark("kills", "set", &[&self.arguments()[0]]) else {
+        let Some(mut setter) = Traced::start_at_mark("kills", "set", &[&self.arguments()[0]])
+        else {
             return;
         };
         let before = self.memory();
@@ -287,7 +304,7 @@ impl Basket {
                 };
             }
         })
-        .asleep(libc::SYS_futex)
+        .asleep()
     }
 
     /// Locks, whether or not the last holder was killed.
@@ -445,7 +462,7 @@ impl Scene for Account {
         if self.contended {
             let mutex = Arc::clone(&self.mutex);
             let waiting = Survivor::new(move || lock_and_repair(&mutex));
-            self.waiting = Some(waiting.asleep(libc::SYS_futex));
+            self.waiting = Some(waiting.asleep());
         }
     }
 
@@ -569,9 +586,7 @@ impl Units {
 
     fn wait(&mut self) {
         let semaphore = Arc::clone(&self.semaphore);
-        let waiting = Survivor::new(move || semaphore.acquire().unwrap());
-        wait_asleep(waiting.thread);
-        self.waiting = Some(waiting);
+        self.waiting = Some(Survivor::new(move || semaphore.acquire().unwrap()).asleep());
     }
 
     fn value(&self) -> u32 {
@@ -833,7 +848,7 @@ impl Scene for Putting {
                 }
             }
         });
-        self.receiver = Some(receiver.asleep(libc::SYS_futex));
+        self.receiver = Some(receiver.asleep());
     }
 
     fn check(self, _: bool, place: &str) {
@@ -881,7 +896,7 @@ impl Scene for Getting {
                 while matches!(put(&number.to_le_bytes()), Err(Error::Closed { .. })) {}
             }
         });
-        self.sender = Some(sender.asleep(libc::SYS_futex));
+        self.sender = Some(sender.asleep());
     }
 
     fn check(self, _: bool, place: &str) {

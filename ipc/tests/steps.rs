@@ -107,7 +107,9 @@ fn killed_before<T>(last: u32, process: impl FnOnce() -> T) -> Option<T> {
     STEPS_LEFT.set(u32::MAX);
     result
         .map_err(|reason| {
-            reason.downcast::<sync::Killed>().unwrap_or_else(|other| std::panic::resume_unwind(other))
+            reason
+                .downcast::<sync::Killed>()
+                .unwrap_or_else(|other| std::panic::resume_unwind(other))
         })
         .ok()
 }

@@ -27,8 +27,9 @@ impl Flag {
 
     pub(crate) fn set(&self) {
         // Even if it is set already this writes, so that what was done before is seen by later waiters.
-        let before = self.0.fetch_or(SET, Ordering::AcqRel);
-        self.wake_sleepers(before | SET);
+        self.0.fetch_or(SET, Ordering::AcqRel);
+        // Not the value that the instruction returns: on x86-64 it would become a loop.
+        self.look();
     }
 
     pub(crate) fn clear(&self) {
