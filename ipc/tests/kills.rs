@@ -5,7 +5,6 @@ mod common;
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,6 +18,7 @@ use ipc::lock::{Condition, FileLock, Mutex};
 use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
 use ipc::shared::{Array, Location, Memory, Value};
+use nix::sys::uio::pread;
 
 /// A wait that ends by its timeout, if the table says that it does.
 const SHORT: Duration = Duration::from_millis(20);
@@ -110,7 +110,8 @@ trait Scene: Sized {
 }
 
 /// Kills `role` of the peer at every step, on a new scene each time; the last one is killed after the operation.
-fn kill_at_every_step<S: Scene>(role: &str, new: impl Fn() -> S) {
+/// Returns how many, and zero where nothing can be traced.
+fn kill_at_every_step<S: Scene>(role: &str, new: impl Fn() -> S) -> usize {
     let mut kills = 0;
     for unit in [Unit::Call, Unit::Instruction] {
         for steps in 0.. {
@@ -118,9 +119,16 @@ fn kill_at_every_step<S: Scene>(role: &str, new: impl Fn() -> S) {
             if unit == Unit::Instruction && scene.memory().is_none() {
                 break;
             }
+            if unit == Unit::Instruction && !cfg!(target_arch = "x86_64") {
+                // Elsewhere an atomic operation can be a loop that never ends if it is interrupted each time.
+                eprintln!("SKIPPED: {role} at every instruction");
+                break;
+            }
             let arguments = scene.arguments();
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            let Some(mut peer) = Traced::start_at_mark("kills", role, &arguments) else { return };
+            let Some(mut peer) = Traced::start_at_mark("kills", role, &arguments) else {
+                return 0;
+            };
             scene.begin();
             let first = scene.memory();
             let (mut seen, mut stop) = (first.clone(), Stop::Step);
@@ -151,12 +159,14 @@ fn kill_at_every_step<S: Scene>(role: &str, new: impl Fn() -> S) {
     }
     eprintln!("{role}: {kills} kills");
     assert!(kills >= 3, "{role}: only {kills} kills");
+    kills
 }
 
 fn bytes(descriptor: impl AsFd) -> Option<Vec<u8>> {
-    let file = File::from(descriptor.as_fd().try_clone_to_owned().unwrap());
-    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
-    file.read_exact_at(&mut bytes, 0).unwrap();
+    let mut bytes = vec![0; 8192];
+    let length = pread(descriptor, &mut bytes, 0).unwrap();
+    assert!(length < bytes.len(), "there is more");
+    bytes.truncate(length);
     Some(bytes)
 }
 
@@ -240,8 +250,9 @@ impl Scene for Clearing {
             return;
         };
         let before = self.memory();
+        // Until it is about to wake them.
         while self.memory() == before {
-            assert_eq!(setter.step(Unit::Instruction), Stop::Step);
+            assert_eq!(setter.step(Unit::Call), Stop::Step);
         }
     }
 
@@ -652,9 +663,13 @@ fn unit_of_killed_releaser_is_found() {
     kill_at_every_step("release", || Units::sysv(OnDeath::Keep, 0, begin, unit_reaches_waiter));
 }
 
+/// How often [`unit_may_be_lost`] found it lost.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
 /// Nothing tells this unit from one that a process still uses.
 fn unit_may_be_lost(units: Units, _: bool, place: &str) {
     if units.value() == 0 {
+        LOST.fetch_add(1, Ordering::Relaxed);
         let result = units.semaphore.acquire_timeout(SHORT);
         assert!(matches!(result, Err(Error::TimedOut { .. })), "{place}");
         units.semaphore.release().unwrap();
@@ -665,9 +680,16 @@ fn unit_may_be_lost(units: Units, _: bool, place: &str) {
 
 #[test]
 fn unit_of_killed_holder_is_lost() {
-    kill_at_every_step("use_unit", || Units::named(1, |_| (), unit_may_be_lost));
-    kill_at_every_step("use_unit", || Units::shared(1, |_| (), unit_may_be_lost));
-    kill_at_every_step("use_unit", || Units::sysv(OnDeath::Keep, 1, |_| (), unit_may_be_lost));
+    let kinds: [fn() -> Units; 3] = [
+        || Units::named(1, |_| (), unit_may_be_lost),
+        || Units::shared(1, |_| (), unit_may_be_lost),
+        || Units::sysv(OnDeath::Keep, 1, |_| (), unit_may_be_lost),
+    ];
+    for kind in kinds {
+        let before = LOST.load(Ordering::Relaxed);
+        let kills = kill_at_every_step("use_unit", kind);
+        assert!(kills == 0 || LOST.load(Ordering::Relaxed) > before, "it was never lost");
+    }
 }
 
 #[test]
