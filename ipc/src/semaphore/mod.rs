@@ -30,8 +30,9 @@
 //!
 //! # When a peer dies
 //!
-//! A POSIX semaphore does not know who holds it. If a holder is killed, the unit is lost: the others wait
-//! for ever, or until their timeout, which is the only defence. A System V semaphore with
+//! A POSIX semaphore does not know its holder. If a holder is killed, the unit is lost: the others wait
+//! for ever, or until their timeout, which is the only defence ([all cases](crate#when-a-process-is-killed), with
+//! an example). A System V semaphore with
 //! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends; the kernel's account
 //! holds 32,767 units of a process. What the dead
 //! process was doing meanwhile is not set right: the data that the semaphore protects may be half changed.

@@ -69,7 +69,7 @@
 //!
 //! The memory stays as the peer left it: numbers are whole, since each was written in one step, but two that
 //! belong together may not be. Use a [`Mutex`](crate::lock::Mutex), which tells the next owner. Rings
-//! notice the death of a peer, see [`ring`].
+//! notice the death of a peer, see [`ring`]. [All cases](crate#when-a-process-is-killed), each with its test.
 //!
 //! # Cost
 //!

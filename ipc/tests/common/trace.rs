@@ -88,6 +88,8 @@ impl Traced {
 
     /// Lets the peer make one step.
     pub fn step(&mut self, unit: Unit) -> Stop {
+        // Of the instructions only a system call can sleep, and not to look for it is much cheaper.
+        let can_sleep = self.running || unit == Unit::Call || self.is_at_call();
         if !self.running {
             match unit {
                 Unit::Call => ptrace::syscall(self.pid, None),
@@ -95,7 +97,21 @@ impl Traced {
             }
             .expect("it is stopped");
         }
-        self.wait(true)
+        self.wait(can_sleep)
+    }
+
+    /// Whether the next instruction of the stopped peer is a system call.
+    #[cfg(target_arch = "x86_64")]
+    fn is_at_call(&self) -> bool {
+        let registers = ptrace::getregs(self.pid).expect("it is stopped");
+        // Across the end of the code nothing can be read.
+        let word = ptrace::read(self.pid, registers.rip as ptrace::AddressType);
+        word.map_or(true, |word| word as u16 == 0x050f)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_at_call(&self) -> bool {
+        true
     }
 
     /// Lets the peer run to its next mark, or its end.

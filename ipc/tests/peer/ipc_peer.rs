@@ -13,6 +13,7 @@ use ipc::signal::{Blocked, Handler};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 mod event;
+mod kills;
 mod limits;
 mod lock;
 mod owner;
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let run: Run = match module.as_str() {
         "event" => event::run,
+        "kills" => kills::run,
         "limits" => limits::run,
         "lock" => lock::run,
         "owner" => owner::run,

@@ -27,8 +27,12 @@
 //!   [`RingMany`] its slot is passed over, by a receiver who finds its owner dead, and counted in
 //!   [`Receiver::torn`]; other senders are not disturbed.
 //! - A receiver killed in the middle of a get: the next receiver gets that message again.
+//! - Either, killed after its work and before it has woken the other side: that side looks again within a tenth of a
+//!   second.
 //! - A sender of a [`RingMany`] that is alive, but stopped in the middle of a put, holds up the receiver: order
 //!   is kept, and the living are not passed over.
+//!
+//! [All cases](crate#when-a-process-is-killed), each with its test.
 //!
 //! Process numbers mean something within one pid namespace only (pid_namespaces(7)): across two, each side would take the
 //! other for dead. So an end is refused, with [`Error::Unusable`](crate::Error::Unusable), to a process in another pid
