@@ -4,14 +4,17 @@ use std::ops::RangeInclusive;
 
 use nix::errno::Errno;
 
+use crate::limits;
+
 /// The result of every call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call did not do what it was asked to.
 ///
 /// Every message begins with the object (a name, or a description such as `pipe 5 -> 6`), so that a log
-/// line can be understood without its surroundings. A call that fails has changed nothing, unless its
-/// documentation says otherwise.
+/// line can be understood without its surroundings. It ends with what to do where that is known. Print it with
+/// [`Display`](std::fmt::Display): the form of [`Debug`] is for programmers. A call that fails has changed
+/// nothing, unless its documentation says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,7 +29,8 @@ pub enum Error {
         #[source]
         errno: Errno,
     },
-    /// The kernel refused a system call because a limit is reached, and the limit is known.
+    /// The kernel refused a system call because a limit is reached, and the limit is known. See
+    /// [`limits`](crate::limits) for the refusals that this is found out for.
     #[error("{object}: {call}: {reason}")]
     Limit {
         /// The name or description of the object.
@@ -64,13 +68,15 @@ pub enum Error {
     },
     /// Nothing was done, since it would have meant waiting: the queue is full or empty, the lock or the
     /// semaphore is held by somebody else.
-    #[error("{object}: would have to wait")]
+    #[error("{object}: would have to wait; try again later, or use the call that waits")]
     WouldBlock {
         /// The name or description of the object.
         object: String,
     },
     /// The time that the caller was ready to wait has passed.
-    #[error("{object}: nothing came within {waited:?}")]
+    #[error(
+        "{object}: nothing came within {waited:?}; check that the other side still runs, or wait longer"
+    )]
     TimedOut {
         /// The name or description of the object.
         object: String,
@@ -95,9 +101,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kernel's refusal of `call` on `object`.
+    /// The kernel's refusal of `call` on `object`: [`Limit`](Self::Limit) where [`limits`] finds the limit that
+    /// was meant, and [`System`](Self::System) otherwise.
     pub(crate) fn system(object: impl Into<String>, call: &'static str, errno: Errno) -> Self {
-        Self::System { object: object.into(), call, errno }
+        let object = object.into();
+        match limits::reason(&object, call, errno) {
+            Some(reason) => Self::Limit { object, call, errno, reason },
+            None => Self::System { object, call, errno },
+        }
     }
 
     /// As [`system`](Self::system), of the calling thread's `errno`.

@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: too many open files (`socketpair`).
+    /// [`Error::Limit`]: too many open files (`socketpair`).
     pub fn pair() -> Result<(Self, Self)> {
         Socket::pair(SockType::Stream).map(|(one, other)| (Self::new(one), Self::new(other)))
     }
@@ -207,7 +207,7 @@ macro_rules! listener {
             ///
             /// # Errors
             ///
-            /// [`Error::System`]: too many open files (`accept4`); the connection then stays in the backlog.
+            /// [`Error::Limit`]: too many open files (`accept4`); the connection then stays in the backlog.
             pub fn accept(&self) -> Result<$connection> {
                 accept(&self.socket, None).map($connection::new)
             }

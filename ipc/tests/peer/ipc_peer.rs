@@ -13,7 +13,9 @@ use ipc::signal::{Blocked, Handler};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 mod event;
+mod limits;
 mod lock;
+mod owner;
 mod pipe;
 mod process;
 mod queue;
@@ -34,7 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let run: Run = match module.as_str() {
         "event" => event::run,
+        "limits" => limits::run,
         "lock" => lock::run,
+        "owner" => owner::run,
         "pipe" => pipe::run,
         "process" => process::run,
         "queue" => queue::run,
