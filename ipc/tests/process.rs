@@ -293,7 +293,7 @@ fn descriptor_shortage_names_its_limit() {
             break;
         }
         let (room, text) = line.split_once(' ').unwrap();
-        let limit = format!("the limit is {room} descriptors in a process (RLIMIT_NOFILE");
+        let limit = format!("this process may have {room} descriptors open (RLIMIT_NOFILE");
         assert!(text.contains(&limit) && text.ends_with(" \"\""), "{line}");
         calls.extend(text.split(": ").nth(1).map(str::to_owned));
     }
@@ -305,7 +305,7 @@ fn descriptor_shortage_names_its_limit() {
 #[test]
 fn process_shortage_is_of_fork() {
     let [line] = report("short-of-processes");
-    assert!(line.starts_with("Some(EAGAIN) process x: fork: EAGAIN"), "{line}");
+    assert!(line.starts_with("Some(EAGAIN) process x: fork: "), "{line}");
     if line.contains("pids.max") {
         eprintln!("SKIPPED: a cgroup is full");
         return;
@@ -335,7 +335,7 @@ fn full_cgroup_is_named() {
     };
     let expected =
         format!("the limit on processes and threads is 1 in the cgroup {path} (pids.max)");
-    assert!(line.starts_with("process x: fork: EAGAIN") && line.contains(&expected), "{line}");
+    assert!(line.starts_with("process x: fork: ") && line.contains(&expected), "{line}");
     assert_eq!(exit, Some(0));
 }
 
@@ -349,7 +349,7 @@ fn dead_pid_namespace_is_named() {
     }
     assert_eq!(line, "exit code 0");
     let line = peer.line();
-    assert!(line.starts_with("process x: fork: ENOMEM") && line.contains("namespace"), "{line}");
+    assert!(line.starts_with("process x: fork: the first process of the pid namespace"), "{line}");
 }
 
 #[test]
@@ -668,7 +668,7 @@ fn vanished_program_fails_at_once() {
 #[test]
 fn pool_survives_shortages() {
     for (resource, call, limit) in [
-        ("descriptors", "socketpair", "the limit is 3 descriptors in a process (RLIMIT_NOFILE"),
+        ("descriptors", "socketpair", "this process may have 3 descriptors open (RLIMIT_NOFILE"),
         ("processes", "fork", ""),
     ] {
         let mut peer = Peer::start("process", "short-pool", &[resource]);

@@ -170,8 +170,8 @@ impl Launch {
     /// [`Error::InvalidName`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
     /// [`Error::Unusable`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
     /// pid could come to mean another process at any time; nothing was started.
-    /// [`Error::Limit`]: too many processes or descriptors, or no memory; it names the limit, and a later start may
-    /// succeed. [`Error::System`]: the kernel refused for another reason, as `execve` with `ENOENT`: no such program.
+    /// [`Error::Limit`]: too many processes or descriptors, no memory, too long arguments; it names the limit.
+    /// [`Error::System`]: the kernel refused for another reason, as `execve` with `ENOENT`: no such program.
     pub fn start(self) -> Result<Process> {
         if let Executable::Entry(entry) = &self.executable {
             start::check_entry(entry)?;
@@ -218,7 +218,8 @@ impl Launch {
         }
         command.args(&self.arguments).stdin(self.stdin).stdout(self.stdout);
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let prepared = EventFd::from_flags(flags).map_err(|e| refused(&object, "eventfd", e))?;
+        let prepared =
+            EventFd::from_flags(flags).map_err(|e| Error::system(&object, "eventfd", e))?;
         let preparation =
             Preparation { keep, death_signal_parent, prepared: prepared.as_fd().as_raw_fd() };
         // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
@@ -272,7 +273,7 @@ fn pidfd_open(pid: i32, object: &str) -> Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and touches no memory.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if number < 0 {
-        return Err(refused(object, "pidfd_open", Errno::last()));
+        return Err(Error::last(object, "pidfd_open"));
     }
     // SAFETY: the call just made this descriptor, and it has no other owner. It fits: descriptors are ints.
     Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
@@ -284,7 +285,7 @@ fn move_above_stdio(descriptor: OwnedFd, object: &str) -> Result<OwnedFd> {
         return Ok(descriptor);
     }
     let number = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(3))
-        .map_err(|errno| refused(object, "fcntl", errno))?;
+        .map_err(|errno| Error::system(object, "fcntl", errno))?;
     // SAFETY: fcntl just made this descriptor, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

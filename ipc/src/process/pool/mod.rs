@@ -89,7 +89,7 @@ impl PoolOptions {
         let object = format!("pool {name}");
         Error::check_range(&object, "number of workers", self.workers as u64, 1..=MAX_WORKERS)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-            .map_err(|errno| refused(&object, "eventfd", errno))?;
+            .map_err(|errno| Error::system(&object, "eventfd", errno))?;
         let shared = Arc::new(Shared {
             workers: self.workers,
             next_id: AtomicU64::new(0),

@@ -7,14 +7,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
 use super::PoolOptions;
 use super::error::PoolError;
 use super::job::{Chunk, Job};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process::frame::{Reply, VERSION, parse_reply, split};
-use crate::process::refusal::refused;
 use crate::process::{Exit, Process};
 
 /// How long a worker may take to end once it has no more jobs.
@@ -67,12 +64,8 @@ pub(super) struct Remains {
 impl WorkerProcess {
     /// Starts a worker process.
     pub(super) fn start(name: &str, options: &PoolOptions) -> Result<Self> {
-        let failed = |call| {
-            move |error: std::io::Error| {
-                let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-                refused(format!("process {name}"), call, errno)
-            }
-        };
+        let failed =
+            |call| move |error: std::io::Error| Error::io(format!("process {name}"), call, &error);
         let (socket, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
         socket.set_nonblocking(true).map_err(failed("ioctl"))?;
         let process = options
