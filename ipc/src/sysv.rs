@@ -126,6 +126,12 @@ pub(crate) fn ignore_gone(result: nix::Result<i32>) -> nix::Result<()> {
     }
 }
 
+/// Removes a segment; processes that have it attached keep it.
+pub(crate) fn remove_segment(id: i32) -> nix::Result<()> {
+    // SAFETY: IPC_RMID takes no buffer.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
 /// The rows of `/proc/sysvipc/FILE`; each is asked by the title of its column. A kernel without System V
 /// objects has none.
 pub(crate) fn proc_table(file: &'static str) -> Result<Vec<Row>> {

@@ -9,8 +9,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use nix::errno::Errno;
-use nix::unistd::{Pid, getpid};
+use nix::unistd::getpid;
+
+use crate::object::process_exists;
 
 /// What is known of the process that made a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,16 @@ impl Creator {
             true => Self::Alive(pid(identity)),
             false if namespace == 0 || here == 0 => Self::Unknown,
             false => Self::Gone(pid(identity)),
+        }
+    }
+
+    /// Judges a process of which no more than the number is known, as this pid namespace has it.
+    pub(super) fn of_pid(pid: i32) -> Self {
+        match pid {
+            // The kernel has no number for it here.
+            ..=0 => Self::OtherNamespace,
+            pid if process_exists(pid) => Self::Alive(pid),
+            pid => Self::Gone(pid),
         }
     }
 
@@ -91,7 +102,7 @@ pub(crate) fn is_alive(identity: u64) -> bool {
             let same = then == 0 || (start << PID_BITS) >> PID_BITS == then;
             same && !matches!(state, 'Z' | 'X')
         }
-        None => nix::sys::signal::kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH),
+        None => process_exists(pid),
     }
 }
 
@@ -113,6 +124,7 @@ fn stat(pid: i32) -> Option<(char, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::unistd::Pid;
 
     #[test]
     fn creator_of_other_namespace_is_unjudged() {

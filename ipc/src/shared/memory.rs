@@ -20,11 +20,12 @@ use nix::unistd::{Uid, ftruncate, getpid, unlink};
 use super::header::{self, Header};
 use super::identity::{self, Creator};
 use super::location::{KIND, Location};
-use super::segment::{make_way, of_pid};
+use super::segment::make_way;
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::shm::{self, Unnamed};
 use crate::sys::{Owner, posix_name, retry, retry_libc};
+use crate::sysv::remove_segment;
 
 /// A segment of shared memory, mapped into this process.
 ///
@@ -151,7 +152,7 @@ impl Memory {
     /// Why a System V segment is all zero, which is how the kernel makes it.
     fn half_made_reason(&self) -> Option<String> {
         let Origin::SystemV(id) = self.origin else { return None };
-        let creator = of_pid(system_v_facts(id).ok()?.shm_cpid);
+        let creator = Creator::of_pid(system_v_facts(id).ok()?.shm_cpid);
         let why = match creator {
             _ if !self.header().is_blank() => return None,
             Creator::Alive(pid) => format!("process {pid} is still at it; try again"),
@@ -231,7 +232,7 @@ impl Memory {
         let memory = Self::attach_system_v(id, Some(Owner::here()));
         if memory.is_err() {
             // Ours since a moment, and useless.
-            let _ = remove_system_v(id);
+            let _ = remove_segment(id);
         }
         memory
     }
@@ -248,10 +249,10 @@ impl Memory {
         let own = facts.shm_perm.uid == Uid::effective().as_raw()
             && facts.shm_perm.mode & 0o777 == 0o600
             && facts.shm_nattch == 0;
-        let creator = of_pid(facts.shm_cpid);
+        let creator = Creator::of_pid(facts.shm_cpid);
         own && Self::attach_system_v(id, None)
             .is_ok_and(|memory| memory.header().claim_left_behind(creator))
-            && remove_system_v(id).is_ok()
+            && remove_segment(id).is_ok()
     }
 
     /// Maps what a descriptor stands for, all of it.
@@ -421,7 +422,7 @@ impl Memory {
             }
             Origin::Descriptor(_) => {}
             Origin::SystemV(id) => {
-                let _ = remove_system_v(*id);
+                let _ = remove_segment(*id);
             }
         }
     }
@@ -519,9 +520,4 @@ fn system_v_facts(id: i32) -> nix::Result<libc::shmid_ds> {
     retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })?;
     // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
     Ok(unsafe { facts.assume_init() })
-}
-
-pub(super) fn remove_system_v(id: i32) -> nix::Result<()> {
-    // SAFETY: IPC_RMID takes no buffer.
-    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }

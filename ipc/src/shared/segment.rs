@@ -11,12 +11,10 @@ use nix::unistd::Uid;
 
 use super::header::{CONTENT, Found, Header};
 use super::identity::Creator;
-use super::memory::remove_system_v;
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
-use crate::object::process_exists;
 use crate::shm;
-use crate::sysv::proc_table;
+use crate::sysv::{proc_table, remove_segment};
 
 /// A segment that exists, as [`list`] found it.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ impl Segment {
                     false => Err(Error::unusable(&self.name, "it is not what was found any more")),
                 }
             }
-            Identity::SystemV(id) => remove_system_v(id)
+            Identity::SystemV(id) => remove_segment(id)
                 .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno)),
         }
     }
@@ -114,7 +112,7 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
         let half_made = || {
             let creator = shm::half_made_by(&name)?;
             Some(Found {
-                creator: of_pid(creator),
+                creator: Creator::of_pid(creator),
                 holds: "something half-made".to_owned(),
                 is_locked_by_users: false,
             })
@@ -172,21 +170,11 @@ fn read_header(file: &File) -> Option<Found> {
     Header::read(&bytes)
 }
 
-/// A creator of which no more than the number is known, as this pid namespace has it.
-pub(super) fn of_pid(pid: i32) -> Creator {
-    match pid {
-        // The kernel has no number for it here.
-        ..=0 => Creator::OtherNamespace,
-        pid if process_exists(pid) => Creator::Alive(pid),
-        pid => Creator::Gone(pid),
-    }
-}
-
 fn system_v(segments: &mut Vec<Segment>) -> Result<()> {
     let own = i64::from(Uid::effective().as_raw());
     let rows = proc_table("shm")?;
     segments.extend(rows.iter().filter(|row| row.get("uid") == own).map(|row| {
-        let (id, creator) = (row.int("shmid"), of_pid(row.int("cpid")));
+        let (id, creator) = (row.int("shmid"), Creator::of_pid(row.int("cpid")));
         let attached = row.get("nattch").unsigned_abs();
         Segment {
             name: format!("sysv:{id}"),

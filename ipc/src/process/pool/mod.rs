@@ -1,19 +1,20 @@
 //! A pool of worker processes: the side that hands out jobs.
 //!
 //! - [`Pool`] and [`PoolOptions`], here: what the caller sees.
-//! - `job`: a job on its way, and the handle to its result.
+//! - `job`: a job on its way; `handle`: the handle to its result.
 //! - `shared`: the queue and the state, between the callers and the supervisor.
 //! - `supervisor`: the thread that starts workers, hands out jobs, and replaces workers that end.
 //! - `worker_process`: one worker process and the socket to it.
 
 mod error;
+mod handle;
 mod job;
 mod shared;
 mod supervisor;
 mod worker_process;
 
 pub use error::PoolError;
-pub use job::JobHandle;
+pub use handle::JobHandle;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
