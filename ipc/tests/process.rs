@@ -304,7 +304,8 @@ fn descriptor_shortage_names_its_limit() {
 
 #[test]
 fn process_shortage_is_of_fork() {
-    let [line] = report("short-of-processes");
+    let [line, pool] = report("short-of-processes");
+    assert!(pool.starts_with("pool worker: pthread_create: "), "{pool}");
     assert!(line.starts_with("Some(EAGAIN) process x: fork: "), "{line}");
     if line.contains("pids.max") {
         eprintln!("SKIPPED: a cgroup is full");

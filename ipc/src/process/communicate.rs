@@ -26,6 +26,17 @@ impl Process {
     /// output ends when *every* process that holds it has closed it: the child, and what it has started in the
     /// background.
     ///
+    /// ```
+    /// use std::process::Stdio;
+    ///
+    /// use ipc::process::{Exit, Process};
+    ///
+    /// let sort = Process::command("sort").stdin(Stdio::piped()).stdout(Stdio::piped());
+    /// let (output, exit) = sort.start()?.communicate(b"pipe\nfifo\n")?;
+    /// assert_eq!((&output[..], exit), (&b"fifo\npipe\n"[..], Exit::Code(0)));
+    /// # Ok::<(), ipc::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Unusable`]: there is input, and no pipe for it; nothing was done. [`Error::System`]: the kernel refuses.

@@ -58,12 +58,13 @@ fn become_nobody() -> nix::Result<bool> {
     Ok(true)
 }
 
-/// A start when the user may run no further process.
+/// Starts when the user may run no further process or thread.
 pub(super) fn processes() -> Outcome {
     become_nobody()?;
     limit(Resource::RLIMIT_NPROC, 1)?;
     let error = Process::command("true").name("x").start().unwrap_err();
     println!("{:?} {error}", error.errno());
+    println!("{}", Pool::new("worker", 1).unwrap_err());
     Ok(())
 }
 
