@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::sys::mman::shm_unlink;
@@ -16,9 +16,13 @@ use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::object::process_exists;
 use crate::sysv::proc_table;
+use crate::usage::{OpenFiles, Usage, open_to_look, remove_unused};
 
 /// Where Linux keeps POSIX shared memory (shm_overview(7)).
 const POSIX: &str = "/dev/shm";
+
+/// Until the list is complete and the processes have been looked at.
+const NOT_YET: Usage = Usage::Unknown(String::new());
 
 /// A segment that exists, as [`list`] found it.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Segment {
     pub stale: bool,
     /// How many have a System V segment attached; of POSIX objects the kernel does not tell.
     pub attached: Option<u64>,
+    /// Whether a process uses it: its creator is alive, or any process has it open, mapped or attached.
+    pub usage: Usage,
     identity: Identity,
 }
 
@@ -55,8 +61,7 @@ impl Segment {
     pub fn remove(&self) -> Result<()> {
         match self.identity {
             Identity::Posix(identity) => {
-                let path = Path::new(POSIX).join(self.name.trim_start_matches('/'));
-                let current = std::fs::symlink_metadata(path)
+                let current = std::fs::symlink_metadata(self.path())
                     .map_err(|error| Error::io(&self.name, "stat", &error))?;
                 if FileIdentity::of(&current) != identity {
                     let reason = "it is not what was found any more".to_owned();
@@ -69,6 +74,59 @@ impl Segment {
                 .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno)),
         }
     }
+}
+
+impl Segment {
+    /// Looks again which processes use the segment, and removes it if it is [`Usage::Unused`]. Any other result says why
+    /// it stays. One that is gone already counts as removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove`](Self::remove).
+    pub fn remove_unused(&self) -> Result<Usage> {
+        if !self.stale && self.attached != Some(0) {
+            return Ok(self.usage.clone());
+        }
+        match self.identity {
+            Identity::Posix(identity) => {
+                let path = self.path();
+                remove_unused(identity, || open_to_look(&path), || self.remove())
+            }
+            Identity::SystemV(id) => {
+                let mut rows = proc_table("shm")?.into_iter();
+                let Some(row) = rows.find(|row| row.int("shmid") == id) else {
+                    return Ok(Usage::Unused);
+                };
+                match (row.get("nattch").unsigned_abs(), self.stale) {
+                    (attached @ 1.., _) => Ok(attached_usage(attached)),
+                    (0, false) => Ok(self.usage.clone()),
+                    (0, true) => self.remove().map(|()| Usage::Unused),
+                }
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new(POSIX).join(self.name.trim_start_matches('/'))
+    }
+
+    fn find_usage(&self, files: &OpenFiles) -> Usage {
+        match (&self.identity, self.attached) {
+            (_, Some(attached @ 1..)) => attached_usage(attached),
+            (Identity::Posix(identity), _) if !files.users(*identity).is_empty() => {
+                files.usage(*identity, || open_to_look(&self.path()))
+            }
+            _ if !self.stale => {
+                Usage::Used(format!("its creator, process {}, is alive", self.creator))
+            }
+            (Identity::Posix(identity), _) => files.usage(*identity, || open_to_look(&self.path())),
+            (Identity::SystemV(_), _) => Usage::Unused,
+        }
+    }
+}
+
+fn attached_usage(attached: u64) -> Usage {
+    Usage::Used(format!("attached {attached} time{}", if attached == 1 { "" } else { "s" }))
 }
 
 /// Lists the POSIX objects of this user that this library made, and all System V segments of this user.
@@ -91,6 +149,11 @@ pub fn list() -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     posix(&mut segments)?;
     system_v(&mut segments)?;
+    // After the names: a process that makes a segment from now on is not asked about.
+    let files = OpenFiles::look();
+    for segment in &mut segments {
+        segment.usage = segment.find_usage(&files);
+    }
     Ok(segments)
 }
 
@@ -121,6 +184,7 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
             creator: identity::pid(creator),
             stale: !identity::is_alive(creator),
             attached: None,
+            usage: NOT_YET,
             identity: Identity::Posix(FileIdentity::of(&metadata)),
         });
     }
@@ -150,6 +214,7 @@ fn system_v(segments: &mut Vec<Segment>) -> Result<()> {
             creator,
             stale: attached == 0 && !process_exists(creator),
             attached: Some(attached),
+            usage: NOT_YET,
             identity: Identity::SystemV(id),
         }
     }));
