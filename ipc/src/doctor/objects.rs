@@ -70,6 +70,8 @@ const POSIX_QUEUE: &str = "POSIX queue";
 const SEGMENT: &str = "System V segment";
 const MEMORY: &str = "POSIX shared memory";
 const SOCKET: &str = "socket file";
+/// Both kinds of segments, which come from one list.
+const SHARED: &str = "shared memory";
 
 /// What was found on the machine.
 pub(crate) struct Survey {
@@ -82,15 +84,15 @@ impl Survey {
     /// Lists the objects of this user.
     pub(crate) fn take() -> Self {
         let (mut entries, mut unlisted) = (Vec::new(), Vec::new());
-        let lists: [(_, fn() -> ipc::Result<Vec<Entry>>); 5] = [
-            ("POSIX queues", || PosixQueue::list().map(entries_of)),
-            ("System V queues", || SysvQueue::list().map(entries_of)),
-            ("POSIX semaphores", || NamedSemaphore::list().map(entries_of)),
-            ("System V semaphores", || SysvSemaphore::list().map(entries_of)),
-            ("shared memory", || Ok(ipc::shared::list()?.into_iter().map(segment_entry).collect())),
-        ];
-        for (kind, list) in lists {
-            match list() {
+        let segments = ipc::shared::list();
+        for (kind, list) in [
+            ("POSIX queues", PosixQueue::list().map(entries_of)),
+            ("System V queues", SysvQueue::list().map(entries_of)),
+            ("POSIX semaphores", NamedSemaphore::list().map(entries_of)),
+            ("System V semaphores", SysvSemaphore::list().map(entries_of)),
+            (SHARED, segments.map(|found| found.into_iter().map(segment_entry).collect())),
+        ] {
+            match list {
                 Ok(found) => entries.extend(found),
                 Err(error) => unlisted.push((kind, explain(&error))),
             }
@@ -225,7 +227,7 @@ impl Survey {
                 path.display(),
                 user_name(metadata.uid())
             )),
-            Ok(_) => match self.reason_unlisted("shared memory") {
+            Ok(_) => match self.reason_unlisted() {
                 Some(reason) => Finding::Unseen(reason),
                 None => Finding::Stays(format!(
                     "{0} was not made by this library; to remove it: rm {0}",
@@ -241,7 +243,7 @@ impl Survey {
         let mut data: libc::shmid_ds = unsafe { std::mem::zeroed() };
         // SAFETY: `data` lives through the call and has room for what IPC_STAT writes.
         let asked = Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut data) });
-        match (asked, self.reason_unlisted("shared memory")) {
+        match (asked, self.reason_unlisted()) {
             (Err(Errno::EINVAL | Errno::EIDRM), _) => Finding::Nothing,
             (Err(errno), _) => {
                 Finding::Unseen(format!("shmctl: {errno}; ask as its owner or as root"))
@@ -254,9 +256,10 @@ impl Survey {
         }
     }
 
-    fn reason_unlisted(&self, kind: &str) -> Option<String> {
+    /// Why shared memory could not be listed.
+    fn reason_unlisted(&self) -> Option<String> {
         let mut unlisted = self.unlisted.iter();
-        unlisted.find(|(unlisted, _)| *unlisted == kind).map(|(_, reason)| reason.clone())
+        unlisted.find(|(kind, _)| *kind == SHARED).map(|(_, reason)| reason.clone())
     }
 }
 

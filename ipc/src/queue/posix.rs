@@ -1,11 +1,11 @@
 //! Queues of the kind that mq_overview(7) describes.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -215,36 +215,33 @@ impl PosixQueue {
                 // One that is removed meanwhile is not found.
                 let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
                 let name = CString::new([b"/", entry.file_name().as_bytes()].concat()).ok()?;
-                let bytes = waiting_bytes(&entry.path());
-                Some((name, FileIdentity::of(&metadata), bytes))
+                Some((name, FileIdentity::of(&metadata)))
             })
             .collect();
         // After the names: a process that makes a queue from now on is not asked about.
         let files = OpenFiles::look();
-        let object = |(name, identity, bytes)| describe_queue(name, identity, user, bytes, &files);
+        let object = |(name, identity)| describe_queue(name, identity, user, &files);
         Ok(found.into_iter().map(object).collect())
     }
 
     /// The POSIX queue with this name, of whatever user, as [`list`](Self::list) would describe it; `None` if there is
-    /// none. Needs no mount, and cannot count the waiting bytes without one (then zero).
+    /// none. Needs no mount.
     ///
     /// # Errors
     ///
     /// [`Error::System`] with `EACCES` when this user may not open it for reading; [`Error::InvalidName`].
     pub fn find(name: &str) -> Result<Option<Object>> {
         let name = posix_name("queue", name)?;
-        let refused = |call, errno| Error::system(describe(&name), call, errno);
         let stat = match open_to_look(&name) {
             Err(Errno::ENOENT) => return Ok(None),
             queue => queue
-                .and_then(|queue| nix::sys::stat::fstat(queue))
-                .map_err(|errno| refused("mq_open", errno))?,
+                .and_then(nix::sys::stat::fstat)
+                .map_err(|errno| Error::system(describe(&name), "mq_open", errno))?,
         };
-        let bytes = queue_directory().map_or(0, |(_mount, directory)| {
-            waiting_bytes(&directory.join(OsStr::from_bytes(&name.to_bytes()[1..])))
-        });
+        // After the queue is closed here again.
+        let files = OpenFiles::look();
         let identity = FileIdentity::new(stat.st_dev, stat.st_ino);
-        Ok(Some(describe_queue(name, identity, stat.st_uid, bytes, &OpenFiles::look())))
+        Ok(Some(describe_queue(name, identity, stat.st_uid, &files)))
     }
 
     fn attributes(&self) -> Result<MqAttr> {
@@ -379,27 +376,16 @@ impl Drop for PosixQueue {
     }
 }
 
-fn describe_queue(
-    name: CString,
-    identity: FileIdentity,
-    owner: u32,
-    bytes: u64,
-    files: &OpenFiles,
-) -> Object {
-    let open_in = files.users(identity);
-    let usage = files.usage(identity, || open_to_look(&name));
-    let messages = open_to_look(&name).and_then(|queue| {
-        // SAFETY: the descriptor is a queue's, and nothing else closes it.
-        let queue = unsafe { MqdT::from_raw_fd(queue.into_raw_fd()) };
-        let attributes = mq_getattr(&queue);
-        let _ = mq_close(queue);
-        attributes
-    });
-    let details = match messages.map(|attributes| attributes.curmsgs()) {
-        Ok(1) => "1 message".to_owned(),
-        Ok(count) => format!("{count} messages"),
-        Err(_) => String::new(),
+fn describe_queue(name: CString, identity: FileIdentity, owner: u32, files: &OpenFiles) -> Object {
+    // Once for all questions: others that look at the same moment see it open.
+    let queue = open_to_look(&name);
+    let (bytes, messages) = queue.as_ref().map_or((0, None), waiting);
+    let details = match messages {
+        Some(1) => "1 message".to_owned(),
+        Some(count) => format!("{count} messages"),
+        None => String::new(),
     };
+    let usage = files.usage(identity, || queue);
     Object {
         mechanism: "POSIX queue",
         name: name.to_string_lossy().into_owned(),
@@ -407,7 +393,7 @@ fn describe_queue(
         owner,
         bytes,
         last_users: Vec::new(),
-        open_in,
+        open_in: files.users(identity),
         waiting_in: Vec::new(),
         usage,
         details,
@@ -538,9 +524,14 @@ fn private_mount() -> Result<OwnedFd> {
     owned("fsmount", made)
 }
 
-/// The bytes of the messages in a queue: its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
-fn waiting_bytes(file: &Path) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
+/// The bytes and the number of the messages in a queue. Its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
+fn waiting(queue: &OwnedFd) -> (u64, Option<i64>) {
+    let mut text = [0; 128];
+    let length = nix::unistd::read(queue, &mut text).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
     let size = text.split_whitespace().find_map(|field| field.strip_prefix("QSIZE:"));
-    size.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0)
+    let bytes = size.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    // SAFETY: the descriptor is a queue's, and open. A `MqdT` does not close it.
+    let queue = unsafe { MqdT::from_raw_fd(queue.as_raw_fd()) };
+    (bytes, mq_getattr(&queue).ok().map(|attributes| attributes.curmsgs()))
 }
