@@ -338,6 +338,10 @@ fn hidden_processes_keep_their_objects() {
         assert!(output.out.contains("mount -t proc proc /proc"), "{}", output.out);
         for (owner, there) in [(&living, true), (&dead, false)] {
             let [queue, semaphore, ..] = &owner.names[..] else { panic!("six names") };
+            let state =
+                if there { " in use: open in a process that cannot " } else { " left behind" };
+            assert!(output.line_naming(queue).contains(state), "{}", output.out);
+            assert!(output.line_naming(semaphore).contains(state), "{}", output.out);
             assert_eq!(PosixQueue::find(queue).unwrap().is_some(), there, "{}", output.out);
             assert_eq!(NamedSemaphore::find(semaphore).unwrap().is_some(), there);
         }
