@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use crate::error::Result;
 use crate::file::FileIdentity;
-use crate::sys::{backoff, pause, retry_libc};
+use crate::sys::{Deadline, backoff, pause, retry_libc};
 
 /// What could be found out about the processes that use an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +68,13 @@ impl OpenFiles {
         match &self.gap {
             _ if !users.is_empty() => Usage::Used(format!("open in {}", list_pids(&users))),
             None => Usage::Unused,
-            Some(gap) => match open().and_then(take_lease) {
-                Ok(Some(_lease)) => Usage::Unused,
-                Ok(None) => Usage::Used(UNSEEN.to_owned()),
-                Err(_) => Usage::Unknown(gap.clone()),
-            },
+            Some(gap) => {
+                match open().and_then(|file| take_lease(file, Duration::from_millis(50))) {
+                    Ok(Some(_lease)) => Usage::Unused,
+                    Ok(None) => Usage::Used(UNSEEN.to_owned()),
+                    Err(_) => Usage::Unknown(gap.clone()),
+                }
+            }
         }
     }
 }
@@ -100,7 +102,7 @@ pub(crate) fn remove_unused(
     let lease = match open() {
         Err(Errno::ENOENT) => return Ok(Usage::Unused),
         Ok(file) if FileIdentity::of_descriptor(&file) != Ok(identity) => return Ok(Usage::Unused),
-        file => file.and_then(take_lease),
+        file => file.and_then(|file| take_lease(file, Duration::from_secs(1))),
     };
     match (&lease, files.gap) {
         (Ok(Some(file)), _) => {
@@ -121,19 +123,23 @@ pub(crate) fn remove_unused(
 
 /// Takes a write lease (fcntl(2), `F_SETLEASE`): the kernel grants it only if no other open file leads to the inode, be
 /// it a descriptor or a mapping, in whatever process of whatever user and pid namespace. Until the result is dropped, others
-/// that open the file wait. `None`: another open file exists.
-fn take_lease(file: OwnedFd) -> nix::Result<Option<OwnedFd>> {
+/// that open the file wait.
+///
+/// `None`: another open file existed for all of `patience`. Two kinds go away soon: that of another process that looks, and a
+/// mapping of a process that has just ended, whose memory map somebody is reading in `/proc`.
+fn take_lease(file: OwnedFd, patience: Duration) -> nix::Result<Option<OwnedFd>> {
     const F_SETSIG: libc::c_int = 10; // The crate `libc` does not have it.
     let descriptor = file.as_raw_fd();
     // An opener that waits is announced by a signal: by SIGIO, which would end this process, or by the one that is set here,
     // which is ignored unless there is a handler.
     // SAFETY: these commands take integers, and the descriptor is open.
     retry_libc(|| unsafe { libc::fcntl(descriptor, F_SETSIG, libc::SIGURG) })?;
-    // Another process that looks has the file open as well, for some microseconds.
-    for length in backoff(Duration::from_millis(1), Duration::from_millis(16)).take(6) {
+    let deadline = Deadline::monotonic(patience);
+    for length in backoff(Duration::from_millis(1), Duration::from_millis(20)) {
         // SAFETY: as above.
         match retry_libc(|| unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, libc::F_WRLCK) }) {
             Ok(_) => return Ok(Some(file)),
+            Err(Errno::EAGAIN) if deadline.left().is_zero() => return Ok(None),
             Err(Errno::EAGAIN) => pause(length),
             Err(errno) => return Err(errno),
         }

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -95,6 +95,26 @@ impl Owner {
         Self { peer, names, directory: tempfile::tempdir().unwrap() }
     }
 
+    /// Kills the process, and waits until the kernel has taken its memory apart. That can be later than its end, if
+    /// another process reads its map in `/proc` at that moment.
+    fn kill(&mut self) {
+        self.peer.kill();
+        let is_alone = |name: String| {
+            let file = File::open(Path::new("/dev/shm").join(name)).unwrap();
+            // SAFETY: the command takes an integer, and the descriptor is open.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
+        };
+        let [_, semaphore, value, segment, ..] = &self.names[..] else { panic!("six names") };
+        wait_for(|| is_alone(format!("sem.{}", &semaphore[1..])).then_some(()));
+        wait_for(|| is_alone(value[1..].to_owned()).then_some(()));
+        let is_detached = || {
+            let list = ipc::shared::list().unwrap();
+            let found = list.into_iter().find(|found| found.name == *segment)?;
+            (found.attached == Some(0)).then_some(())
+        };
+        wait_for(is_detached);
+    }
+
     /// `ipc OPTIONS NAMES`.
     fn ipc(&self, options: &[&str]) -> Output {
         let names = self.names.iter().map(String::as_str);
@@ -137,7 +157,7 @@ fn doctor_tries_every_mechanism() {
 fn killed_process_objects_are_removed() {
     isolated("killed_process_objects_are_removed", true, || {
         let (mut dead, living) = (Owner::start(), Owner::start());
-        dead.peer.kill();
+        dead.kill();
         let output = ipc(dead.directory.path(), &[]);
         for name in &living.names {
             assert!(output.line_naming(name).contains(" in use: "), "{}", output.line_naming(name));
@@ -180,7 +200,7 @@ fn killed_process_objects_are_removed() {
 fn system_v_object_must_be_named() {
     isolated("system_v_object_must_be_named", true, || {
         let mut owner = Owner::start();
-        owner.peer.kill();
+        owner.kill();
         let output = ipc(owner.directory.path(), &["--remove", "--yes"]);
         assert_eq!(output.code, Some(0), "{}", output.out);
         let left = ipc(owner.directory.path(), &[]).out;
@@ -318,7 +338,7 @@ fn object_opened_after_list_stays() {
 fn hidden_processes_keep_their_objects() {
     isolated("hidden_processes_keep_their_objects", true, || {
         let (mut dead, living) = (Owner::start(), Owner::start());
-        dead.peer.kill();
+        dead.kill();
         let directory = dead.directory.path();
         let hide = |command: &mut Command| {
             // SAFETY: between fork and exec run system calls only.
@@ -376,7 +396,7 @@ impl System {
 fn other_pid_namespace_keeps_its_objects() {
     isolated("other_pid_namespace_keeps_its_objects", true, || {
         let (mut dead, living) = (Owner::start(), Owner::start());
-        dead.peer.kill();
+        dead.kill();
         let directory = tempfile::tempdir().unwrap();
         // For the processes that this thread starts from now on: the first is the namespace's init.
         unshare(CloneFlags::CLONE_NEWPID).unwrap();
@@ -573,7 +593,7 @@ fn closed_stdout_is_no_failure() {
 fn unwritable_stdout_stops_the_removal() {
     isolated("unwritable_stdout_stops_the_removal", true, || {
         let mut owner = Owner::start();
-        owner.peer.kill();
+        owner.kill();
         let (reader, closed) = std::io::pipe().unwrap();
         drop(reader);
         let full = File::options().write(true).open("/dev/full").unwrap();
