@@ -39,6 +39,7 @@ pub mod process;
 pub mod queue;
 pub mod semaphore;
 pub mod shared;
+mod shm;
 pub mod signal;
 pub mod socket;
 mod sys;

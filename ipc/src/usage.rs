@@ -147,11 +147,25 @@ fn take_lease(file: OwnedFd, patience: Duration) -> nix::Result<Option<OwnedFd>>
     Ok(None)
 }
 
-/// Opens a file for [`OpenFiles::usage`] and [`remove_unused`]. Does not wait: not for a FIFO, nor for another's lease.
+/// Opens a file for [`OpenFiles::usage`] and [`remove_unused`], and does not wait for the other end of a FIFO.
 pub(crate) fn open_to_look(path: &Path) -> nix::Result<OwnedFd> {
     use nix::fcntl::{OFlag, open};
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    open(path, flags, nix::sys::stat::Mode::empty())
+    past_lease(|| open(path, flags, nix::sys::stat::Mode::empty()))
+}
+
+/// Calls `open`, which has `O_NONBLOCK` among its flags, again while another process has a lease on the file: some
+/// microseconds. After a second, the holder of the lease has been stopped; the result is the last refusal.
+pub(crate) fn past_lease<T>(mut open: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    let deadline = Deadline::monotonic(Duration::from_secs(1));
+    for length in backoff(Duration::from_micros(50), Duration::from_millis(20)) {
+        match open() {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EWOULDBLOCK) if !deadline.left().is_zero() => pause(length),
+            result => return result,
+        }
+    }
+    open()
 }
 
 /// A kind of object that processes wait in.

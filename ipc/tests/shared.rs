@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Peer;
+use common::trace::{Traced, Unit, kill_at_every};
 use ipc::Error;
 use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
-use ipc::shared::{Array, Location, Value, list};
+use ipc::shared::{Array, Creator, Location, Value, list};
 use nix::errno::Errno;
 
 /// Longer than anything takes, so that a test fails instead of hanging.
@@ -255,19 +256,43 @@ fn segment_of_dead_creator_is_removable() {
         let address = peer.line();
         let find = || list().unwrap().into_iter().find(|found| found.name == address);
         let found = find().unwrap();
-        assert!(!found.stale && found.creator == peer.pid(), "{found:?}");
+        assert!(!found.stale && found.in_use, "{found:?}");
+        assert_eq!(found.creator, Creator::Alive(peer.pid()));
         assert_eq!(found.holds, holds);
         Value::<u32>::open(address.parse::<Location>().unwrap()).unwrap();
 
         peer.kill();
         let found = find().expect("the name stays");
-        assert!(found.stale);
+        assert!(found.stale && !found.in_use, "{found:?}");
+        assert_eq!(found.creator, Creator::Gone(peer.pid()));
         assert_unusable(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
         found.remove().unwrap();
         assert!(find().is_none());
         let gone = found.remove().unwrap_err().errno();
         assert!(matches!(gone, Some(Errno::ENOENT | Errno::EINVAL | Errno::EIDRM)), "{gone:?}");
     }
+}
+
+/// At every system call of `create`: afterwards there is no name, or a whole object, which is found and replaced.
+#[test]
+fn kill_inside_create_leaves_no_half() {
+    let name = name();
+    let start = || Traced::start_at_mark("shared", "create", &[&name]);
+    let mut left = 0;
+    let kills = kill_at_every(Unit::Call, start, |place| {
+        let found = list().unwrap().into_iter().find(|found| found.name == name);
+        assert_eq!(found.is_some(), file(&name).exists(), "{place}: nobody finds it");
+        if let Some(found) = found {
+            left += 1;
+            assert!(found.stale && found.holds == "value of u32", "{place}: {found:?}");
+            assert_unusable(Value::<u32>::open(&name), "stale");
+        }
+        let value = Value::create(&name, 1_u8).unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!(Value::<u8>::open(&name).unwrap().get(), 1);
+        drop(value);
+        assert!(!file(&name).exists());
+    });
+    assert!(kills == 0 || left > 0 && left < kills, "{left} of {kills} kills left an object");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ipc::queue::{PosixQueue, SysvQueue};
 use ipc::semaphore::{NamedSemaphore, SysvSemaphore};
-use ipc::shared::Segment;
+use ipc::shared::{Creator, Segment};
 use ipc::{Object, Usage};
 use nix::errno::Errno;
 use nix::unistd::{User, geteuid};
@@ -344,12 +344,12 @@ fn object_entry(found: Object) -> Entry {
 fn segment_entry(found: Segment) -> Entry {
     let system_v = found.attached.is_some();
     let mut details = found.holds.clone();
-    if found.creator != 0 {
-        let creator = Path::new("/proc").join(found.creator.to_string());
-        let state = if creator.exists() { "alive" } else { "gone" };
-        let separator = if details.is_empty() { "" } else { ", " };
-        details += &format!("{separator}made by {} ({state})", found.creator);
-    }
+    let separator = if details.is_empty() { "" } else { ", " };
+    details += &match found.creator {
+        Creator::Alive(pid) => format!("{separator}made by {pid} (alive)"),
+        Creator::Gone(pid) => format!("{separator}made by {pid} (gone)"),
+        _ => String::new(),
+    };
     Entry {
         kind: if system_v { SEGMENT } else { MEMORY },
         name: found.name.clone(),

@@ -25,7 +25,7 @@ use crate::limits;
 use crate::object::{Object, Remover};
 use crate::signal::Signal;
 use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
-use crate::usage::{OpenFiles, remove_unused};
+use crate::usage::{OpenFiles, past_lease, remove_unused};
 use crate::wait::Wait;
 
 /// A POSIX message queue.
@@ -410,10 +410,10 @@ fn describe_queue(name: CString, identity: FileIdentity, owner: u32, files: &Ope
     }
 }
 
-/// Opens a queue for a look at it. Does not wait for another process's lease.
+/// Opens a queue for a look at it.
 fn open_to_look(name: &CStr) -> nix::Result<OwnedFd> {
     let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC | MQ_OFlag::O_NONBLOCK;
-    let queue = retry(|| mq_open(name, flags, Mode::empty(), None))?;
+    let queue = past_lease(|| mq_open(name, flags, Mode::empty(), None))?;
     // SAFETY: the descriptor was made here, and on Linux a queue is closed as any other.
     Ok(unsafe { OwnedFd::from_raw_fd(queue.into_raw_fd()) })
 }

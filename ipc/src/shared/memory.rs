@@ -13,14 +13,17 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, posix_fallocate};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{Pid, ftruncate, getpid};
+use nix::unistd::{ftruncate, getpid, unlink};
 
 use super::header::{self, Header};
 use super::location::{KIND, Location};
+use super::segment::make_way;
 use crate::error::{Error, Result};
-use crate::sys::{posix_name, retry, retry_libc};
+use crate::file::FileIdentity;
+use crate::shm::{self, Unnamed};
+use crate::sys::{Owner, posix_name, retry, retry_libc};
 
 /// A segment of shared memory, mapped into this process.
 ///
@@ -32,7 +35,7 @@ pub struct Memory {
     object: String,
     origin: Origin,
     /// The process that removes the name.
-    creator: Option<Pid>,
+    owner: Option<Owner>,
     /// Not to be unmapped, since the kernel still has an address in it.
     keep_mapped: AtomicBool,
 }
@@ -79,10 +82,24 @@ impl Memory {
         let range = 0..=isize::MAX as u64 - header;
         Error::check_range("shared memory", "size in bytes", content, range)?;
         let size = (header + content) as usize;
+        let complete = |memory: &Self| {
+            memory.header().begin(size, holds, facts);
+            fill(memory)?;
+            memory.header().complete();
+            Ok(())
+        };
         let memory = match location {
-            Location::Posix(name) => Self::create_posix(&name, size)?,
-            Location::Memfd(label) => Self::create_memfd(&label, size)?,
-            Location::SystemV(key) => Self::create_system_v(key, size)?,
+            Location::Posix(name) => Self::create_posix(&name, size, complete)?,
+            Location::Memfd(label) => {
+                let memory = Self::create_memfd(&label, size)?;
+                complete(&memory)?;
+                memory
+            }
+            Location::SystemV(key) => {
+                let memory = Self::create_system_v(key, size)?;
+                complete(&memory)?;
+                memory
+            }
             Location::Descriptor(_) | Location::SystemVId(_) => {
                 return Err(Error::InvalidName {
                     name: format!("{location:?}"),
@@ -91,9 +108,6 @@ impl Memory {
                 });
             }
         };
-        memory.header().begin(size, holds, facts);
-        fill(&memory)?;
-        memory.header().complete();
         Ok(Arc::new(memory))
     }
 
@@ -132,21 +146,31 @@ impl Memory {
         Ok((Arc::new(memory), facts))
     }
 
-    fn create_posix(name: &str, size: usize) -> Result<Self> {
+    fn create_posix(
+        name: &str,
+        size: usize,
+        complete: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<Self> {
         let name = posix_name(KIND, name)?;
         let object = name.to_string_lossy().into_owned();
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR))
-            .map_err(|errno| Error::system(&object, "shm_open", errno))?;
-        let sized = set_size(&object, &descriptor, size);
-        let unname = name.clone();
-        let memory = sized
-            .and_then(|()| Self::map(object, Origin::Posix { name, descriptor }, Some(getpid())));
-        if memory.is_err() {
-            // Ours since a moment, and useless.
-            let _ = shm_unlink(unname.as_c_str());
+        let path = shm::path(&name, "");
+        // Before the memory is asked for: most often the name is taken, or what has it is in the way.
+        make_way(&name)?;
+        let (descriptor, unnamed) = Unnamed::create(&object)?;
+        set_size(&object, &descriptor, size)?;
+        shm::lock_for_use(&object, &descriptor)?;
+        let origin = Origin::Posix { name: name.clone(), descriptor };
+        let mut memory = Self::map(object, origin, None)?;
+        complete(&memory)?;
+        let Origin::Posix { descriptor, .. } = &memory.origin else { unreachable!("see above") };
+        while let Err(error) = unnamed.publish(&memory.object, descriptor, &path) {
+            match error.errno() {
+                Some(Errno::EEXIST) => make_way(&name)?,
+                _ => return Err(error),
+            }
         }
-        memory
+        memory.owner = Some(Owner::here());
+        Ok(memory)
     }
 
     fn open_posix(name: &str) -> Result<Self> {
@@ -155,6 +179,7 @@ impl Memory {
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::empty()))
             .map_err(|errno| Error::system(&object, "shm_open", errno))?;
+        shm::lock_for_use(&object, &descriptor)?;
         Self::map(object, Origin::Posix { name, descriptor }, None)
     }
 
@@ -172,7 +197,7 @@ impl Memory {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&descriptor, FcntlArg::F_ADD_SEALS(seals))
             .map_err(|errno| Error::system(&object, "fcntl(F_ADD_SEALS)", errno))?;
-        Self::map(object, Origin::Descriptor(descriptor), Some(getpid()))
+        Self::map(object, Origin::Descriptor(descriptor), Some(Owner::here()))
     }
 
     fn create_system_v(key: i32, size: usize) -> Result<Self> {
@@ -180,7 +205,7 @@ impl Memory {
         // SAFETY: no memory is passed.
         let id = retry_libc(|| unsafe { libc::shmget(key, size, flags) })
             .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
-        let memory = Self::attach_system_v(id, Some(getpid()));
+        let memory = Self::attach_system_v(id, Some(Owner::here()));
         if memory.is_err() {
             // Ours since a moment, and useless.
             let _ = remove_system_v(id);
@@ -189,7 +214,7 @@ impl Memory {
     }
 
     /// Maps what a descriptor stands for, all of it.
-    fn map(object: String, origin: Origin, creator: Option<Pid>) -> Result<Self> {
+    fn map(object: String, origin: Origin, owner: Option<Owner>) -> Result<Self> {
         let (Origin::Posix { descriptor, .. } | Origin::Descriptor(descriptor)) = &origin else {
             unreachable!("System V segments have no descriptor");
         };
@@ -216,12 +241,12 @@ impl Memory {
             size,
             object,
             origin,
-            creator,
+            owner,
             keep_mapped: AtomicBool::new(false),
         })
     }
 
-    fn attach_system_v(id: i32, creator: Option<Pid>) -> Result<Self> {
+    fn attach_system_v(id: i32, owner: Option<Owner>) -> Result<Self> {
         let object = format!("System V segment {id}");
         let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
         // SAFETY: `facts` has room for what IPC_STAT writes.
@@ -236,7 +261,7 @@ impl Memory {
             .filter(|base| base.as_ptr() as isize != -1)
             .ok_or_else(|| Error::last(&object, "shmat"))?;
         let keep_mapped = AtomicBool::new(false);
-        Ok(Self { base, size, object, origin: Origin::SystemV(id), creator, keep_mapped })
+        Ok(Self { base, size, object, origin: Origin::SystemV(id), owner, keep_mapped })
     }
 
     fn header(&self) -> &Header {
@@ -330,16 +355,19 @@ impl Memory {
         }
     }
 
-    /// Removes the name, if it still means this segment and not a later one of the same name.
+    /// Removes the name, if it still means this segment and not a later one of the same name. Nobody of this library
+    /// gives the name of a living creator to another object, so between the look and the removal it can change hands only if
+    /// somebody removes it by hand and a third makes it anew.
     fn remove_name(&self) {
         match &self.origin {
             Origin::Posix { name, descriptor } => {
-                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-                let named = shm_open(name.as_c_str(), flags, Mode::empty()).and_then(fstat);
-                if let (Ok(named), Ok(ours)) = (named, fstat(descriptor))
-                    && (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+                // Without opening it: there may be no descriptor free.
+                let path = shm::path(name, "");
+                let named = path.symlink_metadata().map(|named| FileIdentity::of(&named));
+                if let (Ok(named), Ok(ours)) = (named, FileIdentity::of_descriptor(descriptor))
+                    && named == ours
                 {
-                    let _ = shm_unlink(name.as_c_str());
+                    let _ = unlink(&path);
                 }
             }
             Origin::Descriptor(_) => {}
@@ -353,7 +381,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // A child that was forked has a copy of this value, and did not create anything.
-        if self.creator == Some(getpid()) {
+        if self.owner.is_some_and(Owner::is_here) {
             self.remove_name();
         }
         if *self.keep_mapped.get_mut() {

@@ -88,6 +88,7 @@ pub(crate) mod sync;
 mod value;
 
 pub use cell::{Cell, Integer, Scalar};
+pub use identity::Creator;
 pub use location::Location;
 pub use memory::Memory;
 pub use segment::{Segment, list};

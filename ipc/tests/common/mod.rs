@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Every test binary uses another part of this module.
 
 pub mod namespace;
+pub mod trace;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

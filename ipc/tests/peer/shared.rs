@@ -1,6 +1,7 @@
 //! - `add ADDRESS TIMES`: adds one to a value, in one step.
 //! - `add_in_two_steps ADDRESS`: reads a value, says so, waits for a line, writes one more.
 //! - `abandon NAME`, `abandon 'system v'`: makes a value, says its address, and waits to be killed.
+//! - `create NAME`, `create 'system v' KEY`: makes a value between two marks, and waits to be killed.
 //! - `put RING COUNT NUMBER`: puts numbered messages of differing lengths into a ring of one sender.
 //! - `put_many RING COUNT NUMBER`: the same for a ring of many senders.
 //! - `tear RING`, `tear_many RING`: puts a message whole, then stops in the middle of the next one.
@@ -9,7 +10,7 @@
 use std::error::Error;
 use std::io::BufRead;
 
-use crate::{print_line, wait_for_eof};
+use crate::{mark, print_line, wait_for_eof};
 use ipc::shared::ring::{Ring, RingMany};
 use ipc::shared::{Location, Value};
 
@@ -37,6 +38,17 @@ pub fn run(role: &str, arguments: &[String]) -> Result<()> {
             let value = Value::create(place, 1_u32)?;
             print_line(&value.memory().address())?;
             wait_for_eof()?;
+        }
+        "create" => {
+            let place = match &arguments[0][..] {
+                "system v" => Location::SystemV(arguments[1].parse()?),
+                name => Location::from(name),
+            };
+            mark();
+            let value = Value::create(place, 7_u32)?;
+            mark();
+            wait_for_eof()?;
+            drop(value);
         }
         "put" => {
             let mut sender = Ring::open(place()?)?.sender()?;
