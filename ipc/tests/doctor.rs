@@ -413,6 +413,11 @@ fn other_pid_namespace_keeps_its_objects() {
         for name in &living.names {
             assert!(!output.line_naming(name).contains("left behind"), "{}", output.out);
         }
+        // The mark of a segment names the pid namespace of its creator.
+        for name in &dead.names[2..4] {
+            let line = output.line_naming(name);
+            assert!(line.contains("only if named: its creator is in another pid namesp"), "{line}");
+        }
         let System { queue, semaphore } = System::find(&dead.names);
         for name in [queue, semaphore] {
             let line = output.line_naming(&name);
@@ -423,7 +428,9 @@ fn other_pid_namespace_keeps_its_objects() {
         PosixQueue::find(queue).unwrap().expect("it is there");
         NamedSemaphore::find(semaphore).unwrap().expect("it is there");
         let list = ipc::shared::list().unwrap();
-        assert!(list.iter().any(|found| found.name == *value), "{list:?}");
+        for name in [value, &dead.names[2], &dead.names[3]] {
+            assert!(list.iter().any(|found| found.name == *name), "{list:?}");
+        }
         // The kernel itself shows that nothing has these open, wherever it may run.
         let [queue, semaphore, ..] = &dead.names[..] else { panic!("six names") };
         assert!(PosixQueue::find(queue).unwrap().is_none(), "{}", output.out);
