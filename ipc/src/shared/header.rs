@@ -100,6 +100,31 @@ impl Header {
         Ok(std::array::from_fn(|at| self.facts[at].load(Ordering::Relaxed)))
     }
 
+    /// Takes over a System V segment that was left behind, to remove it: of several processes that try, one succeeds. If it
+    /// dies over that, the next one may. `creator` is what the kernel remembers of it.
+    pub(super) fn claim_left_behind(&self, creator: Creator) -> bool {
+        let word = self.creator.load(Ordering::Acquire);
+        let creator = match word {
+            0 if self.is_blank() => creator,
+            _ => self.creator(),
+        };
+        let magic = self.magic.load(Ordering::Relaxed);
+        if !matches!(creator, Creator::Gone(_)) || !matches!(magic, 0 | MAGIC) {
+            return false;
+        }
+        self.namespace.store(identity::namespace(), Ordering::Relaxed);
+        let claim =
+            |own| self.creator.compare_exchange(word, own, Ordering::AcqRel, Ordering::Relaxed);
+        claim(identity::own()).is_ok()
+    }
+
+    /// Whether nothing has been written into it: a segment that was just made, or whose creator died at once.
+    pub(super) fn is_blank(&self) -> bool {
+        let words = [&self.magic, &self.size, &self.creator, &self.facts[0]];
+        words.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+            && self.version.load(Ordering::Relaxed) == 0
+    }
+
     /// What the header says of the creator.
     pub(super) fn creator(&self) -> Creator {
         let creator = self.creator.load(Ordering::Acquire);

@@ -15,11 +15,12 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{ftruncate, getpid, unlink};
+use nix::unistd::{Uid, ftruncate, getpid, unlink};
 
 use super::header::{self, Header};
+use super::identity::{self, Creator};
 use super::location::{KIND, Location};
-use super::segment::make_way;
+use super::segment::{make_way, of_pid};
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::shm::{self, Unnamed};
@@ -142,8 +143,25 @@ impl Memory {
             }
         };
         let facts = memory.header().check(memory.size, holds);
-        let facts = facts.map_err(|reason| memory.unusable(reason))?;
+        let facts =
+            facts.map_err(|reason| memory.unusable(memory.half_made_reason().unwrap_or(reason)))?;
         Ok((Arc::new(memory), facts))
+    }
+
+    /// Why a System V segment is all zero, which is how the kernel makes it.
+    fn half_made_reason(&self) -> Option<String> {
+        let Origin::SystemV(id) = self.origin else { return None };
+        let creator = of_pid(system_v_facts(id).ok()?.shm_cpid);
+        let why = match creator {
+            _ if !self.header().is_blank() => return None,
+            Creator::Alive(pid) => format!("process {pid} is still at it; try again"),
+            Creator::Gone(pid) => format!(
+                "process {pid}, its creator, died over it, or was another program; if nobody has it attached, `create` \
+                 with its key replaces it"
+            ),
+            _ => return None,
+        };
+        Some(format!("it is not complete: {why}"))
     }
 
     fn create_posix(
@@ -202,15 +220,38 @@ impl Memory {
 
     fn create_system_v(key: i32, size: usize) -> Result<Self> {
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
-        // SAFETY: no memory is passed.
-        let id = retry_libc(|| unsafe { libc::shmget(key, size, flags) })
-            .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
+        let id = loop {
+            // SAFETY: no memory is passed.
+            match retry_libc(|| unsafe { libc::shmget(key, size, flags) }) {
+                Ok(id) => break id,
+                Err(Errno::EEXIST) if Self::remove_left_behind(key) => {}
+                Err(errno) => return Err(Error::system(key_name(key), "shmget", errno)),
+            }
+        };
         let memory = Self::attach_system_v(id, Some(Owner::here()));
         if memory.is_err() {
             // Ours since a moment, and useless.
             let _ = remove_system_v(id);
         }
         memory
+    }
+
+    /// Removes the segment of a key if its creator has died, over it or later, and nobody has it attached. Returns whether
+    /// the key may be free now.
+    fn remove_left_behind(key: i32) -> bool {
+        // SAFETY: no memory is passed.
+        let id = match retry_libc(|| unsafe { libc::shmget(key, 0, 0) }) {
+            Ok(id) => id,
+            Err(errno) => return errno == Errno::ENOENT,
+        };
+        let Ok(facts) = system_v_facts(id) else { return false };
+        let own = facts.shm_perm.uid == Uid::effective().as_raw()
+            && facts.shm_perm.mode & 0o777 == 0o600
+            && facts.shm_nattch == 0;
+        let creator = of_pid(facts.shm_cpid);
+        own && Self::attach_system_v(id, None)
+            .is_ok_and(|memory| memory.header().claim_left_behind(creator))
+            && remove_system_v(id).is_ok()
     }
 
     /// Maps what a descriptor stands for, all of it.
@@ -248,12 +289,9 @@ impl Memory {
 
     fn attach_system_v(id: i32, owner: Option<Owner>) -> Result<Self> {
         let object = format!("System V segment {id}");
-        let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-        // SAFETY: `facts` has room for what IPC_STAT writes.
-        retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })
-            .map_err(|errno| Error::system(&object, "shmctl(IPC_STAT)", errno))?;
-        // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
-        let size = unsafe { facts.assume_init() }.shm_segsz;
+        let size = system_v_facts(id)
+            .map_err(|errno| Error::system(&object, "shmctl(IPC_STAT)", errno))?
+            .shm_segsz;
         long_enough(&object, size)?;
         // SAFETY: a new mapping at an address of the kernel's choice; it touches no other memory.
         let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
@@ -312,6 +350,17 @@ impl Memory {
     /// Leaves the mapping in place when this is dropped.
     pub(crate) fn keep_mapped(&self) {
         self.keep_mapped.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses what depends on the numbers of other processes in a pid namespace where those number other processes.
+    pub(crate) fn require_own_namespace(&self) -> Result<()> {
+        match (self.header().namespace(), identity::namespace()) {
+            (made, here) if made != here && made != 0 && here != 0 => Err(self.unusable(format!(
+                "it was made in pid namespace {made}, and this process is in {here}, where it cannot see whether a peer lives; \
+                 use it inside one pid namespace, or a socket between the two"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn unusable(&self, reason: impl Into<String>) -> Error {
@@ -462,6 +511,14 @@ fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
 
 fn key_name(key: i32) -> String {
     format!("System V segment of key {key:#x}")
+}
+
+fn system_v_facts(id: i32) -> nix::Result<libc::shmid_ds> {
+    let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: `facts` has room for what IPC_STAT writes.
+    retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })?;
+    // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
+    Ok(unsafe { facts.assume_init() })
 }
 
 pub(super) fn remove_system_v(id: i32) -> nix::Result<()> {

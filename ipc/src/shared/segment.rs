@@ -249,7 +249,7 @@ fn read_header(file: &File) -> Option<Found> {
 }
 
 /// A creator of which no more than the number is known, as this pid namespace has it.
-fn of_pid(pid: i32) -> Creator {
+pub(super) fn of_pid(pid: i32) -> Creator {
     match pid {
         // The kernel has no number for it here.
         ..=0 => Creator::OtherNamespace,
