@@ -14,7 +14,8 @@
 //!
 //! Each module's page has an example of a few lines; `cargo run -p ipc --example NAME` runs a longer one between
 //! processes. What several modules share stands here: [`Error`], [`Wait`], [`Key`] (how System V objects are
-//! called), [`Object`] (what the lists of queues and semaphores return). [`limits`] reads what the running kernel
+//! called), [`Object`] (what the lists of queues and semaphores return) and
+//! [`Usage`] (whether a process uses such an object). [`limits`] reads what the running kernel
 //! allows, and the command `ipc` (`cargo run -p ipc`, feature `doctor`) prints it, tries each mechanism, and removes what was
 //! left behind.
 //!
@@ -93,9 +94,11 @@ pub mod signal;
 pub mod socket;
 mod sys;
 mod sysv;
+mod usage;
 mod wait;
 
 pub use error::{Error, Result};
 pub use object::Object;
 pub use sysv::Key;
+pub use usage::Usage;
 pub use wait::Wait;

@@ -8,11 +8,10 @@
 //! name of a file that was left behind has the second, so that no two do.
 
 use std::ffi::{CStr, OsStr};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,6 +23,7 @@ use nix::unistd::{getpid, linkat, unlink};
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::sys::retry;
+use crate::usage::past_lease;
 
 /// Where Linux keeps POSIX shared memory and named semaphores (shm_overview(7), sem_overview(7)).
 pub(crate) const DIRECTORY: &str = "/dev/shm";
@@ -122,8 +122,10 @@ pub(crate) fn half_made_by(file_name: &str) -> Option<i32> {
 
 /// Opens what has a name, without changing it: not through a link, and without waiting for the other end of a FIFO.
 pub(crate) fn open_found(path: &Path, write: bool) -> std::io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)
+    let access = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+    let flags = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = past_lease(|| open(path, access | flags, Mode::empty()));
+    Ok(opened?.into())
 }
 
 /// Marks the file as used, for as long as this open file is.

@@ -3,8 +3,9 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -19,11 +20,12 @@ use nix::unistd::geteuid;
 
 use super::{Queue, Received, check_buffer, check_message};
 use crate::error::{Error, Result};
-use crate::file::{FileIdentity, open_files};
+use crate::file::FileIdentity;
 use crate::limits;
 use crate::object::{Object, Remover};
 use crate::signal::{Signal, source};
 use crate::sys::{self, Deadline, Owner, posix_name, retry, retry_libc};
+use crate::usage::{OpenFiles, past_lease, remove_unused};
 use crate::wait::Wait;
 
 /// A POSIX message queue.
@@ -217,30 +219,44 @@ impl PosixQueue {
     ///
     /// [`Error::System`] with `EPERM` when `/dev/mqueue` is not mounted and the process may not mount.
     pub fn list() -> Result<Vec<Object>> {
+        use std::os::unix::fs::MetadataExt;
         let (_mount, directory) = queue_directory()?;
         let user = geteuid().as_raw();
-        let users = open_files();
         let entries =
             fs::read_dir(&directory).map_err(|error| Error::io(DIRECTORY, "readdir", &error))?;
-        let objects = entries.flatten().filter_map(|entry| {
-            use std::os::unix::fs::MetadataExt;
-            // One that is removed meanwhile is not found.
-            let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
-            let name = format!("/{}", entry.file_name().to_str()?);
-            let identity = FileIdentity::of(&metadata);
-            let c_name = CString::new(name.as_str()).ok()?;
-            Some(Object {
-                mechanism: "POSIX queue",
-                name,
-                id: None,
-                owner: metadata.uid(),
-                bytes: waiting_bytes(&entry.path()),
-                last_users: Vec::new(),
-                open_in: users.get(&identity).into_iter().flatten().copied().collect(),
-                remover: Remover::new(move || unlink_if_same(&c_name, identity)),
+        let found: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| {
+                // One that is removed meanwhile is not found.
+                let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
+                let name = CString::new([b"/", entry.file_name().as_bytes()].concat()).ok()?;
+                Some((name, FileIdentity::of(&metadata)))
             })
-        });
-        Ok(objects.collect())
+            .collect();
+        // After the names: a process that makes a queue from now on is not asked about.
+        let files = OpenFiles::look();
+        let object = |(name, identity)| describe_queue(name, identity, user, &files);
+        Ok(found.into_iter().map(object).collect())
+    }
+
+    /// The POSIX queue with this name, of whatever user, as [`list`](Self::list) would describe it; `None` if there is
+    /// none. Needs no mount.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `EACCES` when this user may not open it for reading; [`Error::InvalidName`].
+    pub fn find(name: &str) -> Result<Option<Object>> {
+        let name = posix_name("queue", name)?;
+        let stat = match open_to_look(&name) {
+            Err(Errno::ENOENT) => return Ok(None),
+            queue => queue
+                .and_then(nix::sys::stat::fstat)
+                .map_err(|errno| Error::system(describe(&name), "mq_open", errno))?,
+        };
+        // After the queue is closed here again.
+        let files = OpenFiles::look();
+        let identity = FileIdentity::new(stat.st_dev, stat.st_ino);
+        Ok(Some(describe_queue(name, identity, stat.st_uid, &files)))
     }
 
     fn attributes(&self) -> Result<MqAttr> {
@@ -387,15 +403,54 @@ fn cancel_notification(descriptor: RawFd) {
     let _ = retry_libc(|| unsafe { libc::mq_notify(descriptor, std::ptr::null()) });
 }
 
+fn describe_queue(name: CString, identity: FileIdentity, owner: u32, files: &OpenFiles) -> Object {
+    // Once for all questions: others that look at the same moment see it open.
+    let queue = open_to_look(&name);
+    let (bytes, messages) = queue.as_ref().map_or((0, None), waiting);
+    let details = match messages {
+        Some(1) => "1 message".to_owned(),
+        Some(count) => format!("{count} messages"),
+        None => String::new(),
+    };
+    let usage = files.usage(identity, || queue);
+    Object {
+        mechanism: "POSIX queue",
+        name: name.to_string_lossy().into_owned(),
+        id: None,
+        owner,
+        bytes,
+        last_users: Vec::new(),
+        open_in: files.users(identity),
+        waiting_in: Vec::new(),
+        usage,
+        details,
+        remover: {
+            let (again, name_again) = (name.clone(), name.clone());
+            Remover::new(
+                move || unlink_if_same(&name, identity),
+                move || {
+                    let open = || open_to_look(&again);
+                    remove_unused(identity, open, || unlink(&name_again))
+                },
+            )
+        },
+    }
+}
+
+/// Opens a queue for a look at it.
+fn open_to_look(name: &CStr) -> nix::Result<OwnedFd> {
+    let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC | MQ_OFlag::O_NONBLOCK;
+    let queue = past_lease(|| mq_open(name, flags, Mode::empty(), None))?;
+    // SAFETY: the descriptor was made here, and on Linux a queue is closed as any other.
+    Ok(unsafe { OwnedFd::from_raw_fd(queue.into_raw_fd()) })
+}
+
 /// Removes the name if it still means the queue with this identity: somebody may have removed the queue
 /// and made another with the same name.
 fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
-    let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC;
-    match retry(|| mq_open(name, flags, Mode::empty(), None)) {
-        Ok(descriptor) => {
-            let current = FileIdentity::of_descriptor(descriptor.as_fd());
-            let _ = mq_close(descriptor);
-            if current != Ok(identity) {
+    match open_to_look(name) {
+        Ok(queue) => {
+            if FileIdentity::of_descriptor(&queue) != Ok(identity) {
                 return Ok(());
             }
         }
@@ -403,6 +458,11 @@ fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
         // It cannot be looked at, for want of descriptors perhaps. The owner may still remove it.
         Err(_) => {}
     }
+    unlink(name)
+}
+
+/// Removes the name; one that is gone is no error.
+fn unlink(name: &CStr) -> Result<()> {
     match mq_unlink(name) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(Error::system(describe(name), "mq_unlink", errno)),
@@ -491,9 +551,14 @@ fn private_mount() -> Result<OwnedFd> {
     owned("fsmount", made)
 }
 
-/// The bytes of the messages in a queue: its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
-fn waiting_bytes(file: &Path) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
+/// The bytes and the number of the messages in a queue. Its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
+fn waiting(queue: &OwnedFd) -> (u64, Option<i64>) {
+    let mut text = [0; 128];
+    let length = nix::unistd::read(queue, &mut text).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
     let size = text.split_whitespace().find_map(|field| field.strip_prefix("QSIZE:"));
-    size.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0)
+    let bytes = size.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    // SAFETY: the descriptor is a queue's, and open. A `MqdT` does not close it.
+    let queue = unsafe { MqdT::from_raw_fd(queue.as_raw_fd()) };
+    (bytes, mq_getattr(&queue).ok().map(|attributes| attributes.curmsgs()))
 }

@@ -16,10 +16,11 @@ use nix::unistd::geteuid;
 
 use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
-use crate::file::{FileIdentity, open_files};
+use crate::file::FileIdentity;
 use crate::object::{Object, Remover};
 use crate::shm::{self, Unnamed};
 use crate::sys::{self, Deadline, Owner, posix_name, retry, retry_libc};
+use crate::usage::{OpenFiles, open_to_look, remove_unused};
 
 /// `SEM_VALUE_MAX` on Linux.
 pub(super) const MAX_VALUE: u32 = i32::MAX as u32;
@@ -223,29 +224,65 @@ impl NamedSemaphore {
             entries => entries.map_err(|error| Error::io(shm::DIRECTORY, "opendir", &error))?,
         };
         let user = geteuid().as_raw();
-        let users = open_files();
-        let objects = entries.flatten().filter_map(|entry| {
-            let file_name = entry.file_name();
-            let name = CString::new([b"/", file_name.as_bytes().strip_prefix(b"sem.")?].concat());
-            let name = name.ok()?;
-            // One that is removed meanwhile is not found.
-            let metadata = entry.metadata().ok()?;
-            if metadata.uid() != user || rejection_reason(&metadata).is_some() {
-                return None;
-            }
-            let identity = FileIdentity::of(&metadata);
-            Some(Object {
-                mechanism: "POSIX semaphore",
-                name: name.to_string_lossy().into_owned(),
-                id: None,
-                owner: metadata.uid(),
-                bytes: metadata.len(),
-                last_users: Vec::new(),
-                open_in: users.get(&identity).into_iter().flatten().copied().collect(),
-                remover: Remover::new(move || unlink_if_same(&name, identity)),
+        let found: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let file_name = entry.file_name();
+                let bare = file_name.as_bytes().strip_prefix(b"sem.")?;
+                let name = CString::new([b"/", bare].concat()).ok()?;
+                // One that is removed meanwhile is not found.
+                let metadata = entry.metadata().ok()?;
+                let is_own = metadata.uid() == user && rejection_reason(&metadata).is_none();
+                is_own.then_some((name, metadata))
             })
-        });
-        Ok(objects.collect())
+            .collect();
+        // After the names: a process that makes a semaphore from now on is not asked about.
+        let files = OpenFiles::look();
+        let object = |(name, metadata)| describe_semaphore(name, &metadata, &files);
+        Ok(found.into_iter().map(object).collect())
+    }
+
+    /// The named semaphore with this name, of whatever user, as [`list`](Self::list) would describe it; `None` if there
+    /// is none. Works also where `/dev/shm` cannot be read as a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] when the file of that name is no semaphore; [`Error::System`] when it cannot be looked at;
+    /// [`Error::InvalidName`].
+    pub fn find(name: &str) -> Result<Option<Object>> {
+        let name = posix_name("semaphore", name)?;
+        let metadata = match fs::symlink_metadata(shm::path(&name, PREFIX)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(|error| Error::io(describe(&name), "lstat", &error))?,
+        };
+        match rejection_reason(&metadata) {
+            Some(reason) => Err(Error::unusable(describe(&name), reason)),
+            None => Ok(Some(describe_semaphore(name, &metadata, &OpenFiles::look()))),
+        }
+    }
+}
+
+fn describe_semaphore(name: CString, metadata: &fs::Metadata, files: &OpenFiles) -> Object {
+    let identity = FileIdentity::of(metadata);
+    let path = shm::path(&name, PREFIX);
+    Object {
+        mechanism: "POSIX semaphore",
+        name: name.to_string_lossy().into_owned(),
+        id: None,
+        owner: metadata.uid(),
+        bytes: metadata.len(),
+        last_users: Vec::new(),
+        open_in: files.users(identity),
+        waiting_in: Vec::new(),
+        usage: files.usage(identity, || open_to_look(&path)),
+        details: String::new(),
+        remover: {
+            let again = name.clone();
+            Remover::new(
+                move || unlink_if_same(&name, identity),
+                move || remove_unused(identity, || open_to_look(&path), || unlink(&again)),
+            )
+        },
     }
 }
 
@@ -297,6 +334,11 @@ fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
+    unlink(name)
+}
+
+/// Removes the name; one that is gone is no error.
+fn unlink(name: &CStr) -> Result<()> {
     // SAFETY: the name ends with a NUL.
     match retry_libc(|| unsafe { libc::sem_unlink(name.as_ptr()) }) {
         Ok(_) | Err(Errno::ENOENT) => Ok(()),

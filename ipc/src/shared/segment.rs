@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::Uid;
@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::shm;
 use crate::sysv::{proc_table, remove_segment};
+use crate::usage::{OpenFiles, Usage, open_to_look, remove_unused};
+
+/// Until the list is complete and the processes have been looked at.
+const NOT_YET: Usage = Usage::Unknown(String::new());
 
 /// A segment that exists, as [`list`] found it.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Segment {
     pub stale: bool,
     /// How many have a System V segment attached; of POSIX objects the kernel does not tell.
     pub attached: Option<u64>,
+    /// Whether a process uses it: its creator, which may be about to, or any process that has it open, mapped or attached.
+    pub usage: Usage,
     identity: Identity,
 }
 
@@ -53,7 +59,7 @@ impl Segment {
     pub fn remove(&self) -> Result<()> {
         match self.identity {
             Identity::Posix(identity) => {
-                let path = Path::new(shm::DIRECTORY).join(self.name.trim_start_matches('/'));
+                let path = self.path();
                 let refused = |errno| Error::system(&self.name, "unlink", errno);
                 let file = shm::open_found(&path, true)
                     .map_err(|error| Error::io(&self.name, "open", &error))?;
@@ -67,6 +73,70 @@ impl Segment {
                 .map_err(|errno| Error::system(&self.name, "shmctl(IPC_RMID)", errno)),
         }
     }
+}
+
+impl Segment {
+    /// Looks again which processes use the segment, and removes it if it is [`Usage::Unused`]. Any other result says why
+    /// it stays. One that is gone already counts as removed, and one that took over its name meanwhile stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove`](Self::remove).
+    pub fn remove_unused(&self) -> Result<Usage> {
+        // A creator that has ended does not come back, and an id is not used again.
+        if !matches!(self.creator, Creator::Gone(_)) {
+            return Ok(self.usage.clone());
+        }
+        match self.identity {
+            Identity::Posix(identity) => {
+                let path = self.path();
+                let unlink = || match nix::unistd::unlink(&path) {
+                    Ok(()) | Err(Errno::ENOENT) => Ok(()),
+                    Err(errno) => Err(Error::system(&self.name, "unlink", errno)),
+                };
+                remove_unused(identity, || open_to_look(&path), unlink)
+            }
+            Identity::SystemV(id) => {
+                let mut rows = proc_table("shm")?.into_iter();
+                match rows.find(|row| row.int("shmid") == id).map(|row| row.get("nattch")) {
+                    None => Ok(Usage::Unused),
+                    Some(0) => self.remove().map(|()| Usage::Unused),
+                    Some(attached) => Ok(attached_usage(attached.unsigned_abs())),
+                }
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new(shm::DIRECTORY).join(self.name.trim_start_matches('/'))
+    }
+
+    fn find_usage(&self, files: &OpenFiles) -> Usage {
+        let used = match self.identity {
+            Identity::Posix(identity) => match files.usage(identity, || open_to_look(&self.path()))
+            {
+                Usage::Unused if self.in_use => Usage::Used("open when it was listed".to_owned()),
+                usage => usage,
+            },
+            Identity::SystemV(_) => match self.attached.unwrap_or(0) {
+                0 => Usage::Unused,
+                attached => attached_usage(attached),
+            },
+        };
+        match (used, self.creator) {
+            (used @ Usage::Used(_), _) => used,
+            (_, Creator::Alive(pid)) => Usage::Used(format!("its creator, {pid}, is alive")),
+            (_, Creator::OtherNamespace) => {
+                Usage::Unknown("its creator is in another pid namespace".to_owned())
+            }
+            (_, Creator::Unknown) => Usage::Unknown("its creator is not known".to_owned()),
+            (used, Creator::Gone(_)) => used,
+        }
+    }
+}
+
+fn attached_usage(attached: u64) -> Usage {
+    Usage::Used(format!("attached {attached} time{}", if attached == 1 { "" } else { "s" }))
 }
 
 /// Lists the POSIX objects of this user that this library made, and all System V segments of this user.
@@ -90,6 +160,11 @@ pub fn list() -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     posix(&mut segments)?;
     system_v(&mut segments)?;
+    // After the names: a process that makes a segment from now on is not asked about.
+    let files = OpenFiles::look();
+    for segment in &mut segments {
+        segment.usage = segment.find_usage(&files);
+    }
     Ok(segments)
 }
 
@@ -127,6 +202,7 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
             in_use,
             stale: !in_use && matches!(found.creator, Creator::Gone(_)),
             attached: None,
+            usage: NOT_YET,
             identity: Identity::Posix(FileIdentity::of(&metadata)),
         });
     }
@@ -184,6 +260,7 @@ fn system_v(segments: &mut Vec<Segment>) -> Result<()> {
             in_use: attached != 0,
             stale: attached == 0 && matches!(creator, Creator::Gone(_)),
             attached: Some(attached),
+            usage: NOT_YET,
             identity: Identity::SystemV(id),
         }
     }));

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc::signal::{Blocked, Handler};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+mod doctor;
 mod event;
 mod kills;
 mod limits;
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: ipc_peer MODULE ROLE [ARGUMENT...]".into());
     };
     let run: Run = match module.as_str() {
+        "doctor" => doctor::run,
         "event" => event::run,
         "kills" => kills::run,
         "limits" => limits::run,
