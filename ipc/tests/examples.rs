@@ -71,22 +71,26 @@ fn source(name: &str) -> String {
 
 /// The directory of the built examples. `cargo test` builds them, `cargo test --test examples` does not: it would run the
 /// ones of an earlier state.
-fn programs() -> PathBuf {
-    let programs = Path::new(env!("CARGO_BIN_EXE_ipc_peer")).parent().unwrap().join("examples");
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let programs = Path::new(env!("CARGO_BIN_EXE_ipc_peer")).parent().unwrap().join("examples");
+        examples().iter().for_each(|name| assert_current(&programs.join(name)));
+        programs
+    })
+}
+
+fn assert_current(program: &Path) {
+    let advice = "run `cargo build -p ipc --examples` first (with the options of this test)";
     let modified = |path: &Path| fs::metadata(path).and_then(|it| it.modified());
-    for name in examples() {
-        let advice = "run `cargo build -p ipc --examples` first (with the options of this test)";
-        let program = programs.join(&name);
-        let built = modified(&program)
-            .unwrap_or_else(|error| panic!("{} is missing ({error}); {advice}", program.display()));
-        // `PROGRAM: SOURCE SOURCE ...`, a space within a name as `\ `.
-        let sources = fs::read_to_string(program.with_extension("d")).unwrap().replace("\\ ", "\0");
-        for source in sources.split_whitespace().skip(1).map(|it| it.replace('\0', " ")) {
-            let current = modified(Path::new(&source)).is_ok_and(|changed| changed <= built);
-            assert!(current, "{} is older than {source}; {advice}", program.display());
-        }
+    let name = program.display();
+    let built = modified(program).unwrap_or_else(|error| panic!("{name}: {error}; {advice}"));
+    // `PROGRAM: SOURCE SOURCE ...`, a space within a name as `\ `.
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap().replace("\\ ", "\0");
+    for source in sources.split_whitespace().skip(1).map(|it| it.replace('\0', " ")) {
+        let current = modified(Path::new(&source)).is_ok_and(|changed| changed <= built);
+        assert!(current, "{name} is older than {source}; {advice}");
     }
-    programs
 }
 
 // One run of an example.
@@ -457,7 +461,6 @@ fn under(
     rounds: u64,
     run: impl Fn(&Sandbox, &str, &mut Random) -> Vec<End> + Sync,
 ) -> Vec<String> {
-    let programs = programs();
     let only = std::env::var("IPC_EXAMPLE").ok();
     let names = examples().into_iter().filter(|it| only.as_ref().is_none_or(|only| only == it));
     let mut jobs: Vec<(String, u64)> =
@@ -482,7 +485,7 @@ fn under(
                     let seed = Random::seed(condition, &name, round);
                     let mut random = Random(seed);
                     let body = |sandbox: &Sandbox| check(sandbox, &name, &mut random);
-                    let failure = Sandbox::run(machine, &programs, body)
+                    let failure = Sandbox::run(machine, programs(), body)
                         .unwrap_or_else(|error| Some(format!("no sandbox: {error}")));
                     if let Some(failure) = failure {
                         let line = format!("FAILED\t{condition}\t{name}\tseed {seed}: {failure}");
@@ -504,7 +507,7 @@ fn none(failures: &[String]) {
 /// Whether this process may make namespaces and become another user. If not, that is said.
 fn privileged(condition: &str) -> bool {
     let private = |sandbox: &Sandbox| sandbox.private;
-    let privileged = Sandbox::run(Machine::USUAL, &programs(), private).unwrap();
+    let privileged = Sandbox::run(Machine::USUAL, programs(), private).unwrap();
     if !privileged {
         eprintln!("SKIPPED: {condition}: needs root and namespaces");
     }
@@ -531,14 +534,12 @@ fn run(sandbox: &Sandbox, name: &str, setting: &Setting) -> End {
 /// How many lines each example prints when nothing happens to it.
 fn lines() -> &'static BTreeMap<String, usize> {
     static LINES: OnceLock<BTreeMap<String, usize>> = OnceLock::new();
-    let count = |programs: &Path, name: &str| {
-        let printed = |sandbox: &Sandbox| run(sandbox, name, &Setting::usual()).printed;
-        Sandbox::run(Machine::USUAL, programs, printed).unwrap().lines().count()
+    let count = |name: String| {
+        let printed = |sandbox: &Sandbox| run(sandbox, &name, &Setting::usual()).printed;
+        let printed = Sandbox::run(Machine::USUAL, programs(), printed).unwrap();
+        (name, printed.lines().count())
     };
-    let count_all = || {
-        let programs = programs();
-        examples().into_iter().map(|name| (name.clone(), count(&programs, &name))).collect()
-    };
+    let count_all = || examples().into_iter().map(count).collect();
     LINES.get_or_init(count_all)
 }
 
@@ -789,7 +790,7 @@ fn sandbox_finds_what_is_left() {
         assert_eq!(found(), i32::try_from(cat.id()).ok());
         cat.wait_with_output().unwrap(); // closes its input first
     };
-    Sandbox::run(Machine::USUAL, &programs(), find).unwrap();
+    Sandbox::run(Machine::USUAL, programs(), find).unwrap();
 }
 
 #[test]
