@@ -29,7 +29,7 @@
 //!
 //! | mechanism | the process was killed | the others find | made right by | test |
 //! |---|---|---|---|---|
-//! | [`Event`](event::Event) | in `set`, before it woke the waiters | the event set, and waiters that sleep | any later `set`, `clear`, `is_set` or wait, which wakes them | `killed_setter_strands_no_waiter` |
+//! | [`Event`](event::Event) | in `set`, before it woke the waiters | the event set, and waiters that sleep | the next `set`, `is_set` or wait of any process, which wakes them; after a `clear`, the next `set` | `killed_setter_strands_no_waiter` |
 //! | | in `clear` | the event set or clear | nothing is wrong | `killed_clearer_strands_no_waiter` |
 //! | | in a wait | nothing; the next `set` makes a needless system call | that `set` | `killed_waiter_strands_no_other` |
 //! | [`Condition`](lock::Condition) | in `notify_one` or `notify_all`, or before it called them | waiters that sleep | the next notification; without one, only a `wait_timeout` ends | `killed_notifier_leaves_waiters_wakeable`, `timed_wait_needs_no_notifier` |
