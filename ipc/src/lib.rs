@@ -52,8 +52,8 @@
 //! | [`SysvSemaphore`](semaphore::SysvSemaphore) with [`Keep`](semaphore::OnDeath::Keep) | with a unit | the unit missing, as if it were in use | **nothing**: use `acquire_timeout` | `unit_of_killed_holder_is_lost` |
 //!
 //! The tests are in `tests/kills.rs`. They kill a process at each system call, and after each instruction that has changed the
-//! shared memory. `tests/steps.rs` kills two users of a ring one after the other, at each pair of steps, and
-//! `tests/loom.rs` adds the orders in which the others can run meanwhile.
+//! shared memory. `tests/steps.rs` kills two users of a ring or an event, at each pair of steps, and `tests/loom.rs`
+//! adds the orders in which the others can run meanwhile.
 //!
 //! Where nothing makes it right, wait with a timeout, and decide after it:
 //!
