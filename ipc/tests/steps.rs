@@ -9,6 +9,7 @@
 
 mod sync {
     use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
     pub use std::sync::atomic::Ordering;
 
     type Other = Box<dyn FnOnce()>;
@@ -16,8 +17,8 @@ mod sync {
     thread_local! {
         /// The steps that the process may still make.
         pub static STEPS_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
-        /// What another process does after so many steps of this one.
-        pub static OTHER: RefCell<Option<(u32, Other)>> = const { RefCell::new(None) };
+        /// What other processes do, each after so many steps since the one before it came.
+        pub static OTHERS: RefCell<VecDeque<(u32, Other)>> = const { RefCell::new(VecDeque::new()) };
         /// Whether a process sleeps on the futex.
         pub static ASLEEP: Cell<bool> = const { Cell::new(false) };
     }
@@ -27,8 +28,8 @@ mod sync {
 
     /// Before each step.
     pub fn step() {
-        let other = OTHER.with_borrow_mut(|other| match other {
-            Some((0, _)) => other.take(),
+        let other = OTHERS.with_borrow_mut(|others| match others.front_mut() {
+            Some((0, _)) => others.pop_front(),
             Some((steps, _)) => {
                 *steps -= 1;
                 None
@@ -130,7 +131,7 @@ use std::rc::Rc;
 
 use base::{CachePadded, Got, Indices, Store};
 use event_count::EventCount;
-use sync::{ASLEEP, AtomicU64, OTHER, STEPS_LEFT, step};
+use sync::{ASLEEP, AtomicU64, OTHERS, STEPS_LEFT, step};
 
 /// Runs `process` and kills it before its step number `last`; `None` if it was killed, or fell asleep.
 fn killed_before<T>(last: u32, process: impl FnOnce() -> T) -> Option<T> {
@@ -388,24 +389,26 @@ fn ring_of_many_survives_two_kills() {
 /// While a waiter sleeps, one process uses the event, and between two of its steps another does. Either may be killed.
 /// Returns whether each came to the end of its call.
 fn use_event(
-    [one, other]: [fn(&flag::Flag); 2],
+    [one, other]: [Use; 2],
     other_comes: u32,
     [one_ends, other_ends]: [u32; 2],
-    after: fn(&flag::Flag),
+    after: Use,
 ) -> [bool; 2] {
     let event = Rc::new(flag::Flag::new());
     assert!(killed_before(u32::MAX, || event.wait(None)).is_none() && ASLEEP.get());
     let other_ended = Rc::new(Cell::new(false));
     let (same, ended) = (Rc::clone(&event), Rc::clone(&other_ended));
     let run_other = move || ended.set(killed_before(other_ends, || other(&same)).is_some());
-    OTHER.set(Some((other_comes, Box::new(run_other))));
+    OTHERS.set([(other_comes, Box::new(run_other) as _)].into());
     let one_ended = killed_before(one_ends, || one(&event)).is_some();
-    OTHER.set(None);
+    OTHERS.take();
     after(&event);
     [one_ended, other_ended.get()]
 }
 
-const USES: [(&str, fn(&flag::Flag)); 4] = [
+type Use = fn(&flag::Flag);
+
+const USES: [(&str, Use); 4] = [
     ("set", flag::Flag::set),
     ("clear", flag::Flag::clear),
     ("is_set", |event| {
@@ -419,9 +422,10 @@ const USES: [(&str, fn(&flag::Flag)); 4] = [
 /// More steps than any use of an event takes.
 const ALL: u32 = 20;
 
+/// A set that was not killed wakes the waiter itself. (Loom does not try all of these orders.)
 #[test]
 fn set_meeting_others_wakes_sleeper() {
-    let set: fn(&flag::Flag) = flag::Flag::set;
+    let set: Use = flag::Flag::set;
     for (name, other) in USES {
         for comes in 0..ALL {
             for (set_at, uses) in [(0, [set, other]), (1, [other, set])] {
@@ -451,4 +455,28 @@ fn event_survives_two_kills() {
         }
     }
     assert!(runs > 10_000);
+}
+
+/// The waiter comes while a set and a clear are under way, and the next `set` wakes it.
+#[test]
+fn waiter_amid_others_is_woken() {
+    let (set, clear): (Use, Use) = (flag::Flag::set, flag::Flag::clear);
+    for [one, other] in [[set, clear], [clear, set]] {
+        for (comes, waiter_comes) in (0..ALL).flat_map(|one| (0..ALL).map(move |two| (one, two))) {
+            let event = Rc::new(flag::Flag::new());
+            // Somebody has waited, and is gone.
+            killed_before(u32::MAX, || event.wait(None));
+            let [first, second] = [(); 2].map(|()| Rc::clone(&event));
+            let waits = move || {
+                killed_before(u32::MAX, || second.wait(None));
+            };
+            let others: [(u32, Box<dyn FnOnce()>); 2] =
+                [(comes, Box::new(move || other(&first))), (waiter_comes, Box::new(waits))];
+            OTHERS.set(others.into());
+            one(&event);
+            OTHERS.take();
+            event.set();
+            assert!(!ASLEEP.get(), "{comes} {waiter_comes}");
+        }
+    }
 }
