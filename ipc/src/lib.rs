@@ -30,7 +30,7 @@
 //!
 //! | mechanism | the process was killed | the others find | made right by | test |
 //! |---|---|---|---|---|
-//! | [`Event`](event::Event) | in `set`, before it woke the waiters | the event set, and waiters that sleep | any later `set`, `clear`, `is_set` or wait, which wakes them | `killed_setter_strands_no_waiter` |
+//! | [`Event`](event::Event) | in `set`, before it woke the waiters | the event set, and waiters that sleep | the next `set`, `is_set` or wait of any process, which wakes them; after a `clear`, the next `set` | `killed_setter_strands_no_waiter` |
 //! | | in `clear` | the event set or clear | nothing is wrong | `killed_clearer_strands_no_waiter` |
 //! | | in a wait | nothing; the next `set` makes a needless system call | that `set` | `killed_waiter_strands_no_other` |
 //! | [`Condition`](lock::Condition) | in `notify_one` or `notify_all`, or before it called them | waiters that sleep | the next notification; without one, only a `wait_timeout` ends | `killed_notifier_leaves_waiters_wakeable`, `timed_wait_needs_no_notifier` |
@@ -53,8 +53,8 @@
 //! | [`SysvSemaphore`](semaphore::SysvSemaphore) with [`Keep`](semaphore::OnDeath::Keep) | with a unit | the unit missing, as if it were in use | **nothing**: use `acquire_timeout` | `unit_of_killed_holder_is_lost` |
 //!
 //! The tests are in `tests/kills.rs`. They kill a process at each system call, and after each instruction that has changed the
-//! shared memory. `tests/steps.rs` kills two users of a ring one after the other, at each pair of steps, and
-//! `tests/loom.rs` adds the orders in which the others can run meanwhile.
+//! shared memory. `tests/steps.rs` kills two users of a ring or an event, at each pair of steps, and `tests/loom.rs`
+//! adds the orders in which the others can run meanwhile.
 //!
 //! Where nothing makes it right, wait with a timeout, and decide after it:
 //!

@@ -1,4 +1,5 @@
-//! Processes that are killed at each step of the rings: one after the other, at every pair of steps.
+//! Processes that are killed at each step: two users of a ring one after the other, at every pair of steps; two users of an
+//! event, one of which runs between two steps of the other.
 //!
 //! The algorithms are the library's own files, compiled here against atomics that count their operations. At a chosen
 //! one they unwind, which leaves the memory as a process leaves it that is killed there. `tests/loom.rs` adds the orders
@@ -7,18 +8,39 @@
 #![allow(dead_code)] // The test uses a part of each file.
 
 mod sync {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
     pub use std::sync::atomic::Ordering;
+
+    type Other = Box<dyn FnOnce()>;
 
     thread_local! {
         /// The steps that the process may still make.
         pub static STEPS_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+        /// What other processes do, each after so many steps since the one before it came.
+        pub static OTHERS: RefCell<VecDeque<(u32, Other)>> = const { RefCell::new(VecDeque::new()) };
+        /// Whether a process sleeps on the futex.
+        pub static ASLEEP: Cell<bool> = const { Cell::new(false) };
     }
 
     pub struct Killed;
+    pub struct Asleep;
 
     /// Before each step.
     pub fn step() {
+        let other = OTHERS.with_borrow_mut(|others| match others.front_mut() {
+            Some((0, _)) => others.pop_front(),
+            Some((steps, _)) => {
+                *steps -= 1;
+                None
+            }
+            None => None,
+        });
+        if let Some((_, other)) = other {
+            let left = STEPS_LEFT.get();
+            other();
+            STEPS_LEFT.set(left);
+        }
         match STEPS_LEFT.get() {
             // Without the message of a panic.
             0 => std::panic::resume_unwind(Box::new(Killed)),
@@ -75,12 +97,20 @@ mod sync {
 
     pub struct Deadline;
 
-    pub fn futex_wait(_: &AtomicU32, _: u32, _: Option<&Deadline>) -> bool {
-        unreachable!("these processes try, and do not wait")
+    /// Leaves the process for good: only whether it is woken matters.
+    pub fn futex_wait(word: &AtomicU32, expected: u32, _: Option<&Deadline>) -> bool {
+        step();
+        if word.0.load(Ordering::SeqCst) == expected {
+            ASLEEP.set(true);
+            std::panic::resume_unwind(Box::new(Asleep));
+        }
+        false
     }
 
-    pub fn futex_wake(_: &AtomicU32, _: i32) {
+    pub fn futex_wake(_: &AtomicU32, count: i32) {
         step();
+        assert_eq!(count, i32::MAX);
+        ASLEEP.set(false);
     }
 }
 
@@ -88,30 +118,31 @@ mod sync {
 mod base;
 #[path = "../src/shared/event_count.rs"]
 mod event_count;
+#[path = "../src/event/flag.rs"]
+mod flag;
 #[path = "../src/shared/ring/many.rs"]
 mod many;
 #[path = "../src/shared/ring/single.rs"]
 mod single;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 
 use base::{CachePadded, Got, Indices, Store};
 use event_count::EventCount;
-use sync::{AtomicU64, STEPS_LEFT, step};
+use sync::{ASLEEP, AtomicU64, OTHERS, STEPS_LEFT, step};
 
-/// Runs `process` and kills it before its step number `last`; `None` if it was killed.
+/// Runs `process` and kills it before its step number `last`; `None` if it was killed, or fell asleep.
 fn killed_before<T>(last: u32, process: impl FnOnce() -> T) -> Option<T> {
     STEPS_LEFT.set(last);
     let result = catch_unwind(AssertUnwindSafe(process));
     STEPS_LEFT.set(u32::MAX);
-    result
-        .map_err(|reason| {
-            reason
-                .downcast::<sync::Killed>()
-                .unwrap_or_else(|other| std::panic::resume_unwind(other))
-        })
-        .ok()
+    match result {
+        Ok(value) => Some(value),
+        Err(reason) if reason.is::<sync::Killed>() || reason.is::<sync::Asleep>() => None,
+        Err(reason) => resume_unwind(reason),
+    }
 }
 
 /// What two rings have in common: each call is that of a new process, which takes the end over.
@@ -353,4 +384,99 @@ fn ring_survives_two_kills() {
 fn ring_of_many_survives_two_kills() {
     let runs = kill_every_pair::<Many>();
     assert!(runs > 10_000, "{runs}");
+}
+
+/// While a waiter sleeps, one process uses the event, and between two of its steps another does. Either may be killed.
+/// Returns whether each came to the end of its call.
+fn use_event(
+    [one, other]: [Use; 2],
+    other_comes: u32,
+    [one_ends, other_ends]: [u32; 2],
+    after: Use,
+) -> [bool; 2] {
+    let event = Rc::new(flag::Flag::new());
+    assert!(killed_before(u32::MAX, || event.wait(None)).is_none() && ASLEEP.get());
+    let other_ended = Rc::new(Cell::new(false));
+    let (same, ended) = (Rc::clone(&event), Rc::clone(&other_ended));
+    let run_other = move || ended.set(killed_before(other_ends, || other(&same)).is_some());
+    OTHERS.set([(other_comes, Box::new(run_other) as _)].into());
+    let one_ended = killed_before(one_ends, || one(&event)).is_some();
+    OTHERS.take();
+    after(&event);
+    [one_ended, other_ended.get()]
+}
+
+type Use = fn(&flag::Flag);
+
+const USES: [(&str, Use); 4] = [
+    ("set", flag::Flag::set),
+    ("clear", flag::Flag::clear),
+    ("is_set", |event| {
+        event.is_set();
+    }),
+    ("wait", |event| {
+        event.wait(None);
+    }),
+];
+
+/// More steps than any use of an event takes.
+const ALL: u32 = 20;
+
+/// A set that was not killed wakes the waiter itself. (Loom does not try all of these orders.)
+#[test]
+fn set_meeting_others_wakes_sleeper() {
+    let set: Use = flag::Flag::set;
+    for (name, other) in USES {
+        for comes in 0..ALL {
+            for (set_at, uses) in [(0, [set, other]), (1, [other, set])] {
+                let ended = use_event(uses, comes, [u32::MAX; 2], |_| ());
+                assert!(!ASLEEP.get() || !ended[set_at], "{name}, after {comes} steps");
+            }
+        }
+    }
+}
+
+/// The setter, or both, are killed; whatever they were doing, the next `set` wakes the waiter.
+#[test]
+fn event_survives_two_kills() {
+    let mut runs = 0;
+    for (first, one) in USES {
+        for (second, other) in USES {
+            for comes in 0..ALL {
+                for one_ends in 0..ALL {
+                    for other_ends in 0..ALL {
+                        use_event([one, other], comes, [one_ends, other_ends], flag::Flag::set);
+                        let place = [comes, one_ends, other_ends];
+                        assert!(!ASLEEP.get(), "{first}, {second} {place:?}");
+                        runs += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(runs > 10_000);
+}
+
+/// The waiter comes while a set and a clear are under way, and the next `set` wakes it.
+#[test]
+fn waiter_amid_others_is_woken() {
+    let (set, clear): (Use, Use) = (flag::Flag::set, flag::Flag::clear);
+    for [one, other] in [[set, clear], [clear, set]] {
+        for (comes, waiter_comes) in (0..ALL).flat_map(|one| (0..ALL).map(move |two| (one, two))) {
+            let event = Rc::new(flag::Flag::new());
+            // Somebody has waited, and is gone.
+            killed_before(u32::MAX, || event.wait(None));
+            let [first, second] = [(); 2].map(|()| Rc::clone(&event));
+            let waits = move || {
+                killed_before(u32::MAX, || second.wait(None));
+            };
+            let others: [(u32, Box<dyn FnOnce()>); 2] =
+                [(comes, Box::new(move || other(&first))), (waiter_comes, Box::new(waits))];
+            OTHERS.set(others.into());
+            one(&event);
+            OTHERS.take();
+            event.set();
+            assert!(!ASLEEP.get(), "{comes} {waiter_comes}");
+        }
+    }
 }

@@ -13,7 +13,8 @@ use super::sync::{AtomicU32, Deadline, Ordering, futex_wait, futex_wake};
 pub(crate) struct Flag(AtomicU32);
 
 const SET: u32 = 1;
-/// A waiter sleeps, or is about to. It comes on only while the flag is clear.
+/// A waiter sleeps, or is about to: it comes on only while the flag is clear. Or one that sleeps was released by a `set`
+/// that was killed.
 const SLEEPERS: u32 = 2;
 /// The lowest bit of the number.
 const CLEARED: u32 = 4;
@@ -28,19 +29,23 @@ impl Flag {
     pub(crate) fn set(&self) {
         // Even if it is set already this writes, so that what was done before is seen by later waiters.
         self.0.fetch_or(SET, Ordering::AcqRel);
-        // Not the value that the instruction returns: on x86-64 it would become a loop.
-        self.look();
+        // Not the value that the instruction returns: on x86-64 it would become a loop. So it may have been cleared again,
+        // and whose the bit is cannot be known.
+        let word = self.0.load(Ordering::Acquire);
+        if word & SLEEPERS != 0 {
+            self.wake(word);
+        }
     }
 
     pub(crate) fn clear(&self) {
-        let mut now = self.look();
+        let mut now = self.0.load(Ordering::Relaxed);
         while now & SET != 0 {
-            let next = (now | SET | SLEEPERS).wrapping_add(1);
-            match self.0.compare_exchange(now, next, Ordering::AcqRel, Ordering::Acquire) {
+            // A `set` that has not woken its waiters leaves its bit, now to the next `set`.
+            let next = (now & !SET).wrapping_add(CLEARED);
+            match self.0.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(changed) => now = changed,
             }
-            self.wake_sleepers(now);
         }
     }
 
@@ -75,23 +80,20 @@ impl Flag {
     #[inline]
     fn look(&self) -> u32 {
         let word = self.0.load(Ordering::Acquire);
-        self.wake_sleepers(word);
-        word
-    }
-
-    #[inline]
-    fn wake_sleepers(&self, word: u32) {
         if word & (SET | SLEEPERS) == SET | SLEEPERS {
             self.wake(word);
         }
+        word
     }
 
     #[cold]
     fn wake(&self, word: u32) {
         futex_wake(&self.0, i32::MAX);
-        // After the call, see the top of this file. No waiter comes between, since the flag is set. If it was cleared
-        // meanwhile, the bit belongs to later waiters.
-        let awake = word & !SLEEPERS;
-        let _ = self.0.compare_exchange(word, awake, Ordering::Relaxed, Ordering::Relaxed);
+        // After the call, see the top of this file. While the flag is set no waiter comes, so the bit is still that of those
+        // that were woken, unless the word has changed.
+        if word & SET != 0 {
+            let awake = word & !SLEEPERS;
+            let _ = self.0.compare_exchange(word, awake, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }

@@ -44,9 +44,9 @@
 //! The name is that of the segment, see [`shared`](crate::shared#locations-and-the-lifetime-of-their-names): the creator removes it.
 //!
 //! A waiter that is killed disturbs no other. If a process is killed inside [`set`](Event::set), the event may be set
-//! while its waiters still sleep: the next call of any process on this event wakes them
-//! ([all cases](crate#when-a-process-is-killed)). Where no other call comes, and where the process that was to
-//! set the event is killed before, only a wait with a timeout ends.
+//! while its waiters still sleep. The next `set`, `is_set` or wait of any process wakes them; after a `clear` it is the next
+//! `set` ([all cases](crate#when-a-process-is-killed)). Where no such call comes, and where the process that was to set
+//! the event is killed before, only a wait with a timeout ends.
 //!
 //! `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and the `set` that ends
 //! it, a system call each. After a wait that ended by its timeout, or by a kill, the next `set` makes a system call
