@@ -3,9 +3,10 @@
 //! A process can be killed between any two system calls. So a file is made without a name (`O_TMPFILE`, open(2)),
 //! filled, and then named by one call, linkat(2): a kill leaves nothing, or all of it.
 //!
-//! Two bytes of a file are locked (`F_OFD_SETLK`, fcntl(2)); the locks end with the processes that have the file open,
-//! whatever pid namespace they are in. Users share the first, from before the file has its name. Whoever removes the
-//! name of a file that was left behind has the second, so that no two do.
+//! Two bytes of a file are locked (`F_OFD_SETLK`, fcntl(2)). Users share a lock on the first, from before the file has its
+//! name. The kernel ends it with the last descriptor and mapping, whatever pid namespace or user they belong to, so it tells
+//! whether anybody uses the file. A process that removes the name of a file that was left behind locks the second, so that
+//! only one does.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
@@ -142,13 +143,12 @@ pub(crate) fn is_used(file: impl AsFd) -> bool {
     asked.is_err() || i32::from(lock.l_type) != libc::F_UNLCK
 }
 
-/// Removes `path` if it means `file` still and `condition` is true, which no other caller of this function does at the
-/// same time. Returns `None` if it does not mean that file any more, else whether the condition was true. Of a file that is open for reading
-/// only the removal is not locked.
+/// Removes `path` if it still means `file`, which is open for writing, and `condition` is true. Returns `None` if it means
+/// another file or nothing, else whether the condition was true. No two callers come so far at the same time.
 ///
 /// # Errors
 ///
-/// `EAGAIN` if another is at it.
+/// `EAGAIN` if another caller is at it; those of the kernel.
 pub(crate) fn remove_if(
     file: &File,
     path: &Path,

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use common::namespace::isolated;
 use common::trace::{Traced, Unit, kill_at_every};
-use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep, wait_in_call};
 use ipc::semaphore::{self, NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::{Error, Key};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, gettid};
 
 /// A name that no other test uses.
 fn unique() -> String {
@@ -333,14 +335,31 @@ fn named_semaphore_is_that_of_sem_open() {
     let take = || unsafe { libc::sem_trywait(theirs) };
     assert_eq!([take(), take(), take(), take()], [0, 0, 0, -1]);
     assert_eq!(made.get_value().unwrap(), 0);
-    // One that waits in the C library is woken from here, and the other way round.
+    // A thread that sleeps in the C library is woken from here, and the other way round.
+    let theirs = theirs as usize;
+    let asleep = |thread: &std::sync::mpsc::Receiver<Pid>| {
+        let thread = thread.recv().unwrap();
+        wait_in_call(&format!("self/task/{thread}"), libc::SYS_futex);
+    };
     std::thread::scope(|scope| {
-        let theirs = theirs as usize;
-        // SAFETY: as above.
-        let waits = scope.spawn(move || unsafe { libc::sem_wait(theirs as *mut libc::sem_t) });
+        let (number, thread) = std::sync::mpsc::channel();
+        let waits = scope.spawn(move || {
+            number.send(gettid()).unwrap();
+            let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+            let end = now + TimeSpec::from_duration(TEST_TIMEOUT);
+            // SAFETY: as above; the time lives through the call.
+            unsafe { libc::sem_timedwait(theirs as *mut libc::sem_t, end.as_ref()) }
+        });
+        asleep(&thread);
         made.release().unwrap();
         assert_eq!(waits.join().unwrap(), 0);
-        let waits = scope.spawn(|| made.acquire_timeout(TEST_TIMEOUT));
+        let (number, thread) = std::sync::mpsc::channel();
+        let made = &made;
+        let waits = scope.spawn(move || {
+            number.send(gettid()).unwrap();
+            made.acquire_timeout(TEST_TIMEOUT)
+        });
+        asleep(&thread);
         // SAFETY: as above.
         assert_eq!(unsafe { libc::sem_post(theirs as *mut libc::sem_t) }, 0);
         waits.join().unwrap().unwrap();
@@ -353,7 +372,7 @@ fn named_semaphore_is_that_of_sem_open() {
     assert_ne!(made, libc::SEM_FAILED);
     assert_eq!(NamedSemaphore::open(&name).unwrap().get_value().unwrap(), 2);
     NamedSemaphore::remove(&name).unwrap();
-    for semaphore in [theirs, made] {
+    for semaphore in [theirs as *mut libc::sem_t, made] {
         // SAFETY: each was opened once, and is not used any more.
         assert_eq!(unsafe { libc::sem_close(semaphore) }, 0);
     }

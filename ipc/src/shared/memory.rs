@@ -404,9 +404,9 @@ impl Memory {
         }
     }
 
-    /// Removes the name, if it still means this segment and not a later one of the same name. Nobody of this library
-    /// gives the name of a living creator to another object, so between the look and the removal it can change hands only if
-    /// somebody removes it by hand and a third makes it anew.
+    /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
+    /// removal it changes hands only if somebody removes it by hand and a third process makes it anew: `create` does not
+    /// take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {
             Origin::Posix { name, descriptor } => {

@@ -32,15 +32,14 @@ pub struct Segment {
     pub size: u64,
     /// The process that made it, and whether it still runs.
     pub creator: Creator,
-    /// A process uses it: it has a POSIX object open, whatever the pid namespace or the user of that process, or a System V
-    /// segment attached.
-    pub in_use: bool,
-    /// It was left behind: its creator has ended, and nobody uses it.
+    /// It was left behind: its creator has ended, and no process has it open, mapped or attached.
     pub stale: bool,
     /// How many have a System V segment attached; of POSIX objects the kernel does not tell.
     pub attached: Option<u64>,
     /// Whether a process uses it: its creator, which may be about to, or any process that has it open, mapped or attached.
     pub usage: Usage,
+    /// A process has the lock of users of a POSIX object, or has a System V segment attached.
+    in_use: bool,
     identity: Identity,
 }
 
@@ -115,7 +114,9 @@ impl Segment {
         let used = match self.identity {
             Identity::Posix(identity) => match files.usage(identity, || open_to_look(&self.path()))
             {
-                Usage::Unused if self.in_use => Usage::Used("open when it was listed".to_owned()),
+                Usage::Unused if self.in_use => {
+                    Usage::Used("open in a process that cannot be seen from here".to_owned())
+                }
                 usage => usage,
             },
             Identity::SystemV(_) => match self.attached.unwrap_or(0) {
