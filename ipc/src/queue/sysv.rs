@@ -570,7 +570,8 @@ impl Facts {
                 details += &format!("; last {done} by {process}");
             }
         }
-        if let Some(gap) = waiters.gap() {
+        let usage = self.usage(waiters);
+        if let (Some(gap), false) = (waiters.gap(), matches!(usage, Usage::Used(_))) {
             details += &format!("; {gap}");
         }
         Object {
@@ -582,7 +583,7 @@ impl Facts {
             last_users: self.last_users(),
             open_in: Vec::new(),
             waiting_in: waiters.of(id),
-            usage: self.usage(waiters),
+            usage,
             details,
             remover: Remover::new(
                 move || remove_id(id),

@@ -397,7 +397,7 @@ fn describe_set(
     let usage = match Counts::ask(id, count) {
         Ok(counts) => {
             let (to_acquire, for_zero) = (counts.to_acquire, counts.for_zero);
-            details += &format!("{to_acquire} wait to acquire, {for_zero} for zero");
+            details += &format!("waiting: {to_acquire} to acquire, {for_zero} for zero");
             let last: Vec<_> =
                 counts.last_users.iter().copied().filter_map(describe_process).collect();
             if !last.is_empty() {
