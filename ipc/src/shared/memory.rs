@@ -4,7 +4,7 @@ use std::ffi::{CString, c_void};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -102,7 +102,7 @@ impl Memory {
         let memory = match location {
             Location::Posix(name) => Self::open_posix(&name)?,
             Location::Descriptor(descriptor) => {
-                let object = format!("shared memory of descriptor {descriptor:?}");
+                let object = format!("shared memory of descriptor {}", descriptor.as_raw_fd());
                 Self::map(object, Origin::Descriptor(descriptor), None)?
             }
             Location::SystemV(0) => {
