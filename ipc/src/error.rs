@@ -4,19 +4,22 @@ use std::ops::RangeInclusive;
 
 use nix::errno::Errno;
 
+use crate::limits;
+
 /// The result of every call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call did not do what it was asked to.
 ///
 /// Every message begins with the object (a name, or a description such as `pipe 5 -> 6`), so that a log
-/// line can be understood without its surroundings. A call that fails has changed nothing, unless its
-/// documentation says otherwise.
+/// line can be understood without its surroundings. It ends with what to do where that is known. Print it with
+/// [`Display`](std::fmt::Display): the form of [`Debug`] is for programmers. A call that fails has changed
+/// nothing, unless its documentation says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused a system call.
-    #[error("{object}: {call}: {errno}")]
+    #[error("{object}: {call}: {errno}{}", advice(call, *errno))]
     System {
         /// The name or description of the object.
         object: String,
@@ -26,7 +29,8 @@ pub enum Error {
         #[source]
         errno: Errno,
     },
-    /// The kernel refused a system call because a limit is reached, and the limit is known.
+    /// The kernel refused a system call because a limit is reached, and the limit is known. See
+    /// [`limits`](crate::limits) for the refusals that this is found out for.
     #[error("{object}: {call}: {reason}")]
     Limit {
         /// The name or description of the object.
@@ -64,13 +68,15 @@ pub enum Error {
     },
     /// Nothing was done, since it would have meant waiting: the queue is full or empty, the lock or the
     /// semaphore is held by somebody else.
-    #[error("{object}: would have to wait")]
+    #[error("{object}: would have to wait; try again later, or use the call that waits")]
     WouldBlock {
         /// The name or description of the object.
         object: String,
     },
     /// The time that the caller was ready to wait has passed.
-    #[error("{object}: nothing came within {waited:?}")]
+    #[error(
+        "{object}: nothing came within {waited:?}; check that the other side still runs, or wait longer"
+    )]
     TimedOut {
         /// The name or description of the object.
         object: String,
@@ -95,9 +101,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The kernel's refusal of `call` on `object`.
+    /// The kernel's refusal of `call` on `object`: [`Limit`](Self::Limit) where [`limits`] finds the limit that
+    /// was meant, and [`System`](Self::System) otherwise.
     pub(crate) fn system(object: impl Into<String>, call: &'static str, errno: Errno) -> Self {
-        Self::System { object: object.into(), call, errno }
+        let object = object.into();
+        match limits::reason(&object, call, errno) {
+            Some(reason) => Self::Limit { object, call, errno, reason },
+            None => Self::System { object, call, errno },
+        }
     }
 
     /// As [`system`](Self::system), of the calling thread's `errno`.
@@ -142,6 +153,20 @@ impl Error {
     }
 }
 
+/// What to do about a refusal, where the call makes it plain what the refusal means.
+fn advice(call: &str, errno: Errno) -> &'static str {
+    let opens = ["mq_open", "msgget", "semget", "sem_open", "shm_open", "shmget"].contains(&call);
+    match errno {
+        Errno::EEXIST => "; open it, or remove it if its creator is gone",
+        Errno::EADDRINUSE => "; stop the process that has bound it, or take another name",
+        Errno::ENOENT if opens => "; start the process that makes it first",
+        Errno::EACCES if opens => {
+            "; it belongs to another user, so run as that user or take another name"
+        }
+        _ => "",
+    }
+}
+
 impl From<Error> for std::io::Error {
     /// Keeps the message; the kind is the nearest that the standard library has.
     fn from(error: Error) -> Self {
@@ -155,5 +180,30 @@ impl From<Error> for std::io::Error {
             Error::Unusable { .. } => ErrorKind::InvalidData,
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_says_what_to_do() {
+        let object = || "queue /x".to_owned();
+        for (error, expected) in [
+            (Error::WouldBlock { object: object() }, "try again later"),
+            (
+                Error::TimedOut { object: object(), waited: std::time::Duration::from_secs(1) },
+                "within 1s; check that the other side still runs",
+            ),
+            (Error::system(object(), "mq_open", Errno::EEXIST), "open it, or remove it"),
+            (Error::system(object(), "mq_open", Errno::ENOENT), "start the process"),
+            (Error::system(object(), "mq_open", Errno::EACCES), "another user"),
+            (Error::system(object(), "bind", Errno::EADDRINUSE), "take another name"),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("queue /x: ") && text.contains(expected), "{text}");
+            assert_eq!(std::io::Error::from(error).to_string(), text);
+        }
     }
 }

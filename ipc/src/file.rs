@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::sys::Owner;
+
 /// Device and inode: tell a file from a later one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileIdentity {
@@ -27,19 +29,20 @@ impl FileIdentity {
     }
 }
 
-/// The path of a FIFO or socket, removed when this is dropped. A path that by then means another file is
-/// left alone.
+/// The path of a FIFO or socket, removed when this is dropped by the process that made it. A path that by then
+/// means another file is left alone.
 #[derive(Debug)]
 pub(crate) struct OwnedPath {
     /// Absolute, so that the right name is removed even after a change of the working directory.
     path: PathBuf,
     identity: FileIdentity,
+    owner: Owner,
 }
 
 impl OwnedPath {
     /// The caller has made `path` absolute, and read `metadata` from it without following a link.
     pub(crate) fn new(path: PathBuf, metadata: &fs::Metadata) -> Self {
-        Self { path, identity: FileIdentity::of(metadata) }
+        Self { path, identity: FileIdentity::of(metadata), owner: Owner::here() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,6 +52,9 @@ impl OwnedPath {
 
 impl Drop for OwnedPath {
     fn drop(&mut self) {
+        if !self.owner.is_here() {
+            return;
+        }
         let current = fs::symlink_metadata(&self.path).map(|metadata| FileIdentity::of(&metadata));
         if current.is_ok_and(|current| current == self.identity) {
             // Another process may have removed it just now; there is nobody to tell about the rest.

@@ -20,7 +20,7 @@
 //! left behind.
 //!
 //! What holds for all of them: types own what they made, and the creator of a name removes it when it is
-//! dropped; every descriptor is close-on-exec; calls interrupted by a signal go on; errors
+//! dropped (a forked copy of the creator removes nothing); every descriptor is close-on-exec; calls interrupted by a signal go on; errors
 //! ([`Error`]) name the object and the call; waiting calls have a form with a timeout where the kernel has
 //! one.
 

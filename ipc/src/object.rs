@@ -115,9 +115,7 @@ pub(crate) fn system_v_usage(waiting: u32, waiting_in: &[i32], last_users: &[i32
         0 if !alive.is_empty() => {
             Usage::Used(format!("its last user, {}, is alive", list_pids(&alive)))
         }
-        0 if last_users.is_empty() => {
-            Usage::Unknown("not used yet, as far as the kernel tells".to_owned())
-        }
+        0 if last_users.is_empty() => Usage::Unknown("no process that used it is known".to_owned()),
         0 => Usage::Unused,
     }
 }

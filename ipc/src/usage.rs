@@ -71,16 +71,15 @@ impl OpenFiles {
             Some(gap) => {
                 match open().and_then(|file| take_lease(file, Duration::from_millis(50))) {
                     Ok(Some(_lease)) => Usage::Unused,
-                    Ok(None) => Usage::Used(UNSEEN.to_owned()),
+                    Ok(None) => {
+                        Usage::Used("open in a process that cannot be seen from here".to_owned())
+                    }
                     Err(_) => Usage::Unknown(gap.clone()),
                 }
             }
         }
     }
 }
-
-/// What a refused lease means when `/proc` shows no user.
-const UNSEEN: &str = "open in a process that cannot be seen from here, or since this moment";
 
 /// Removes the name of a file unless a process uses it. Returns [`Usage::Unused`] when the name is gone, also if it was
 /// gone already or means another file by now, which stays.
@@ -111,7 +110,10 @@ pub(crate) fn remove_unused(
                 return Ok(Usage::Unused);
             }
         }
-        (Ok(None), _) => return Ok(Usage::Used(UNSEEN.to_owned())),
+        (Ok(None), _) => {
+            let reason = "open in a process that opened it just now or cannot be seen from here";
+            return Ok(Usage::Used(reason.to_owned()));
+        }
         (Err(_), Some(gap)) => return Ok(Usage::Unknown(gap)),
         // This kernel or file system has no leases, but every process could be looked at.
         (Err(_), None) => {}

@@ -21,6 +21,7 @@ use ipc::shared::Value;
 use ipc::{Key, Usage};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
 
 /// The user `nobody`.
 const NOBODY: u32 = 65_534;
@@ -249,7 +250,7 @@ fn object_with_waiter_is_never_removed() {
             assert!(output.line_naming(name).contains(&expected), "{}", output.out);
             assert!(output.removal_of(name).contains(&expected), "{}", output.out);
         }
-        assert!(output.line_naming(&names[0]).contains("1 wait to acquire, 0 for zero"));
+        assert!(output.line_naming(&names[0]).contains("waiting: 1 to acquire, 0 for zero"));
         assert!(output.line_naming(&names[1]).contains("0 messages; last sent by "));
         assert_eq!(semaphore.waiting().unwrap(), 1, "it is still there");
         assert_eq!(queue.qsize().unwrap(), 0, "it is still there");
@@ -413,6 +414,11 @@ fn other_pid_namespace_keeps_its_objects() {
         for name in &living.names {
             assert!(!output.line_naming(name).contains("left behind"), "{}", output.out);
         }
+        // The mark of a segment names the pid namespace of its creator.
+        for name in &dead.names[2..4] {
+            let line = output.line_naming(name);
+            assert!(line.contains("only if named: its creator is in another pid namesp"), "{line}");
+        }
         let System { queue, semaphore } = System::find(&dead.names);
         for name in [queue, semaphore] {
             let line = output.line_naming(&name);
@@ -423,7 +429,9 @@ fn other_pid_namespace_keeps_its_objects() {
         PosixQueue::find(queue).unwrap().expect("it is there");
         NamedSemaphore::find(semaphore).unwrap().expect("it is there");
         let list = ipc::shared::list().unwrap();
-        assert!(list.iter().any(|found| found.name == *value), "{list:?}");
+        for name in [value, &dead.names[2], &dead.names[3]] {
+            assert!(list.iter().any(|found| found.name == *name), "{list:?}");
+        }
         // The kernel itself shows that nothing has these open, wherever it may run.
         let [queue, semaphore, ..] = &dead.names[..] else { panic!("six names") };
         assert!(PosixQueue::find(queue).unwrap().is_none(), "{}", output.out);
@@ -545,6 +553,29 @@ fn other_users_object_is_not_removed() {
         );
         assert_eq!((queue.qsize().unwrap(), semaphore.get_value().unwrap()), (0, 1));
         PosixQueue::find(&name).unwrap().expect("it is there");
+    });
+}
+
+/// Too few descriptors to look at everything: nothing is left out in silence.
+#[test]
+fn shortage_of_descriptors_is_reported() {
+    isolated("shortage_of_descriptors_is_reported", true, || {
+        let mut owner = Owner::start();
+        owner.kill();
+        for limit in 4..9 {
+            let mut command = command(owner.directory.path(), &[]);
+            let limit_descriptors = move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?);
+            // SAFETY: between fork and exec run system calls only.
+            unsafe { command.pre_exec(limit_descriptors) };
+            let output = outcome(&mut command);
+            let kinds = ["POSIX queues", "POSIX semaphores", "shared memory"];
+            for (kind, name) in kinds.into_iter().zip(&owner.names) {
+                let listed = |line: &str| line.contains(name) && line.contains(" left behind");
+                let listed = output.out.lines().any(listed);
+                let reported = output.out.contains(&format!("  {kind}: could not look: "));
+                assert!(listed != reported, "{limit}: {kind}: {}", output.out);
+            }
+        }
     });
 }
 

@@ -379,6 +379,24 @@ fn named_semaphore_is_that_of_sem_open() {
 }
 
 #[test]
+fn full_undo_account_is_named() {
+    let undone = SysvSemaphore::create(Key::PRIVATE, 0, OnDeath::Undo).unwrap();
+    let kept = SysvSemaphore::from_id(undone.id(), OnDeath::Keep).unwrap();
+    for _ in 0..=32_767 {
+        undone.release().unwrap();
+        kept.acquire().unwrap();
+    }
+    let over = undone.release().unwrap_err();
+    assert!(matches!(over, Error::Limit { .. }), "{over}");
+    assert_eq!(over.errno(), Some(Errno::ERANGE));
+    assert!(over.to_string().contains("SEM_UNDO"), "{over}");
+    assert_eq!(kept.get_value().unwrap(), 0);
+    // The other direction has room again.
+    kept.release().unwrap();
+    undone.acquire().unwrap();
+}
+
+#[test]
 fn file_of_wrong_size_is_unusable() {
     let name = unique();
     let file = format!("/dev/shm/sem.{}", &name[1..]);

@@ -97,7 +97,10 @@ impl Survey {
                 Err(error) => unlisted.push((kind, explain(&error))),
             }
         }
-        entries.extend(stale_sockets().into_iter().map(socket_entry));
+        match stale_sockets() {
+            Ok(found) => entries.extend(found.into_iter().map(socket_entry)),
+            Err(error) => unlisted.push(("socket files", error)),
+        }
         Self { entries, unlisted }
     }
 
@@ -288,12 +291,13 @@ fn with_slash(name: &str) -> String {
 /// The error, and what to do about it.
 fn explain(error: &ipc::Error) -> String {
     let advice = match (error.to_string(), error.errno()) {
-        (text, _) if text.starts_with("/dev/mqueue") => {
+        (text, Some(Errno::EPERM)) if text.starts_with("/dev/mqueue") => {
             "as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue; or give a name"
         }
         (text, Some(Errno::ENOENT)) if text.starts_with("/proc") => {
             "mount -t proc proc /proc; or give a name"
         }
+        (_, Some(Errno::EMFILE)) => "raise the limit of descriptors: ulimit -n 1024",
         (_, Some(Errno::EACCES | Errno::EPERM)) => "ask as its owner or as root",
         _ => return error.to_string(),
     };
@@ -377,32 +381,35 @@ fn removed(
     }
 }
 
-/// The socket files of this user that have no socket, in the temporary directories and one level below.
-fn stale_sockets() -> Vec<PathBuf> {
+/// The socket files of this user that have no socket, in the temporary directories and one level below. The error says
+/// what could not be looked at.
+fn stale_sockets() -> Result<Vec<PathBuf>, String> {
     let user = geteuid().as_raw();
     let mut directories: BTreeSet<PathBuf> = [std::env::temp_dir()].into();
     directories.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
     let mut found = BTreeSet::new();
-    let owned_entries = |directory: &Path| -> Vec<(PathBuf, fs::FileType)> {
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let entries = entries.filter_map(|entry| {
+    let owned_entries = |directory: &Path| -> io::Result<Vec<(PathBuf, fs::FileType)>> {
+        let entries = fs::read_dir(directory)?.flatten().filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
             Some((entry.path(), metadata.file_type()))
         });
-        entries.collect()
+        Ok(entries.collect())
     };
     for directory in directories {
-        for (path, kind) in owned_entries(&directory) {
+        let entries = owned_entries(&directory);
+        for (path, kind) in entries.map_err(|error| format!("{}: {error}", directory.display()))? {
             if kind.is_dir() {
-                let below = owned_entries(&path).into_iter().filter(|(_, kind)| kind.is_socket());
-                found.extend(below.map(|(path, _)| path));
+                // One that is gone, or closed even to its owner, is passed over.
+                let below = owned_entries(&path).unwrap_or_default().into_iter();
+                found.extend(below.filter(|(_, kind)| kind.is_socket()).map(|(path, _)| path));
             } else if kind.is_socket() {
                 found.insert(path);
             }
         }
     }
-    found.retain(|path| is_stale(path));
-    found.into_iter().collect()
+    // What cannot be asked is not called stale.
+    found.retain(|path| matches!(has_socket(path), Ok(false)));
+    Ok(found.into_iter().collect())
 }
 
 /// What there is at a path that was named.
@@ -417,17 +424,26 @@ fn find_socket(path: &Path) -> Finding {
             "it belongs to {}; only that user may remove it",
             user_name(metadata.uid())
         )),
-        Ok(_) if is_stale(path) => Finding::Entry(Box::new(socket_entry(path.to_owned()))),
-        Ok(_) => Finding::Stays("in use: a process has a socket there".to_owned()),
+        Ok(_) => match has_socket(path) {
+            Ok(false) => Finding::Entry(Box::new(socket_entry(path.to_owned()))),
+            Ok(true) => Finding::Stays("in use: a process has a socket there".to_owned()),
+            Err(error) => Finding::Unseen(error.to_string()),
+        },
     }
 }
 
-/// Whether no socket belongs to the file. A process that listens there notices nothing: a datagram socket
+/// Whether a process has a socket at this path. A process that listens there notices nothing: a datagram socket
 /// cannot be connected to a stream socket, which the kernel finds out without asking it. Paths are the same in every
 /// network namespace (unix(7)), unlike abstract names.
-fn is_stale(path: &Path) -> bool {
-    let refused = UnixDatagram::unbound().and_then(|socket| socket.connect(path)).err();
-    refused.and_then(|error| error.raw_os_error()) == Some(Errno::ECONNREFUSED as i32)
+fn has_socket(path: &Path) -> io::Result<bool> {
+    match UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            // EPERM is of a socket that talks to one peer only.
+            if error.raw_os_error() == Some(libc::EPERM) { Ok(true) } else { Err(error) }
+        }
+        _ => Ok(true),
+    }
 }
 
 fn socket_entry(path: PathBuf) -> Entry {
@@ -441,7 +457,7 @@ fn socket_entry(path: PathBuf) -> Entry {
         state: State::LeftBehind,
         details: "no process listens".to_owned(),
         remove: Box::new(move |_| {
-            if identity(&path).ok() != before || !is_stale(&path) {
+            if identity(&path).ok() != before || has_socket(&path)? {
                 return Ok(Some("in use: it is not what was found any more".to_owned()));
             }
             fs::remove_file(&path)?;

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +14,17 @@ use nix::mqueue::{
     mq_unlink,
 };
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{Queue, Received, check_buffer, check_message};
 use crate::error::{Error, Result};
 use crate::file::FileIdentity;
 use crate::limits;
 use crate::object::{Object, Remover};
-use crate::signal::Signal;
-use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
+use crate::signal::{Signal, source};
+use crate::sys::{self, Deadline, Owner, posix_name, retry, retry_libc};
 use crate::usage::{OpenFiles, past_lease, remove_unused};
 use crate::wait::Wait;
 
@@ -46,20 +46,23 @@ pub struct PosixQueue {
     object: String,
     capacity: usize,
     message_size: usize,
-    /// Who removes the name. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// Whether this value removes the name.
+    creator: bool,
+    owner: Owner,
     closed: AtomicBool,
 }
 
 impl PosixQueue {
     /// Makes a new queue for `capacity` messages of up to `message_size` bytes, which only this user may
-    /// open (mode 0600). Dropping the value removes the name.
+    /// open (mode 0600, whatever the umask). Dropping the value removes the name.
     ///
     /// # Errors
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows; [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
+    /// or size of zero or of more than it allows; [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`ENOSPC`), or this user as many bytes in queues, or this process as many descriptors (both `EMFILE`);
+    /// [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
     /// exceed `msg_max` and `msgsize_max` up to the limits built into the kernel.
     pub fn create(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let checked = posix_name("queue", name)?;
@@ -71,7 +74,12 @@ impl PosixQueue {
         let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         match retry(|| mq_open(checked.as_c_str(), flags, mode, Some(&attributes))) {
-            Ok(descriptor) => Self::from_descriptor(descriptor, checked, Some(getpid())),
+            Ok(descriptor) => {
+                let queue = Self::from_descriptor(descriptor, checked, true)?;
+                // The umask may have taken the owner's own rights away.
+                fchmod(&queue, mode).map_err(|errno| queue.refused("fchmod", errno))?;
+                Ok(queue)
+            }
             Err(errno) => Err(creation_error(object, capacity, message_size, errno)),
         }
     }
@@ -86,7 +94,7 @@ impl PosixQueue {
         let name = posix_name("queue", name)?;
         let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         match retry(|| mq_open(name.as_c_str(), flags, Mode::empty(), None)) {
-            Ok(descriptor) => Self::from_descriptor(descriptor, name, None),
+            Ok(descriptor) => Self::from_descriptor(descriptor, name, false),
             Err(errno) => Err(Error::system(describe(&name), "mq_open", errno)),
         }
     }
@@ -123,7 +131,7 @@ impl PosixQueue {
             .map_err(|errno| Error::system(describe(&name), "mq_unlink", errno))
     }
 
-    fn from_descriptor(descriptor: MqdT, name: CString, creator: Option<Pid>) -> Result<Self> {
+    fn from_descriptor(descriptor: MqdT, name: CString, creator: bool) -> Result<Self> {
         let object = describe(&name);
         let mut queue = Self {
             descriptor: ManuallyDrop::new(descriptor),
@@ -132,6 +140,7 @@ impl PosixQueue {
             capacity: 0,
             message_size: 0,
             creator,
+            owner: Owner::here(),
             closed: AtomicBool::new(false),
         };
         let attributes = queue.attributes()?;
@@ -151,12 +160,12 @@ impl PosixQueue {
     /// Whether this value made the queue, and will remove its name.
     #[must_use]
     pub fn is_creator(&self) -> bool {
-        self.creator.is_some()
+        self.creator
     }
 
     /// Lets the name outlive this value: somebody else must [`remove`](Self::remove) it.
     pub fn keep(&mut self) {
-        self.creator = None;
+        self.creator = false;
     }
 
     /// Asks for `signal`, sent to this process, when a message comes to the empty queue and no reader
@@ -165,6 +174,11 @@ impl PosixQueue {
     /// It works once: ask again after each signal, and *before* you empty the queue without waiting.
     /// In the other order, a message that comes between the last look and the asking is announced to
     /// nobody. The signal should be blocked and read, as by [`SignalFd`](crate::signal::SignalFd).
+    ///
+    /// The request ends with this value, with [`close`](Queue::close), and with the last `SignalFd` or
+    /// [`Handler`](crate::signal::Handler) of the process for the signal, so that no notification reaches a
+    /// process that no longer receives it. A `SignalFd` also discards a notification that is pending already.
+    /// The kernel also ends the request when this process closes another descriptor of the same queue.
     ///
     /// # Errors
     ///
@@ -175,23 +189,24 @@ impl PosixQueue {
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = signal.number();
-        // SAFETY: the descriptor is open, and `event` lives through the call.
-        retry_libc(|| unsafe { libc::mq_notify(self.descriptor.as_raw_fd(), &raw const event) })
-            .map(drop)
-            .map_err(|errno| self.refused("mq_notify", errno))
+        let descriptor = self.descriptor.as_raw_fd();
+        source::add(descriptor, signal, cancel_notification, || {
+            // SAFETY: the descriptor is open, and `event` lives through the call.
+            retry_libc(|| unsafe { libc::mq_notify(descriptor, &raw const event) })
+        })
+        .map(drop)
+        .map_err(|errno| self.refused("mq_notify", errno))
     }
 
-    /// Takes the wish of [`notify`](Self::notify) back. If there is none of this process, nothing happens.
+    /// Takes the request of [`notify`](Self::notify) back. If there is none of this process, nothing happens.
     ///
     /// # Errors
     ///
     /// See [`Queue`].
     pub fn cancel_notification(&self) -> Result<()> {
         self.check_open()?;
-        // SAFETY: the descriptor is open; no event means "no longer".
-        retry_libc(|| unsafe { libc::mq_notify(self.descriptor.as_raw_fd(), std::ptr::null()) })
-            .map(drop)
-            .map_err(|errno| self.refused("mq_notify", errno))
+        source::remove(self.descriptor.as_raw_fd());
+        Ok(())
     }
 
     /// All POSIX queues of this user.
@@ -338,6 +353,9 @@ impl Queue for PosixQueue {
         // The descriptor stays open until the drop: another thread may be in a call with its number,
         // which the next `open` of anything would get.
         self.closed.store(true, Ordering::Relaxed);
+        if self.owner.is_here() {
+            source::remove(self.descriptor.as_raw_fd());
+        }
     }
 }
 
@@ -364,11 +382,14 @@ impl AsFd for PosixQueue {
 
 impl Drop for PosixQueue {
     fn drop(&mut self) {
-        if self.creator == Some(getpid())
-            && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
-        {
-            // Nobody is there to hear of a failure; `list` finds what stays.
-            let _ = unlink_if_same(&self.name, identity);
+        if self.owner.is_here() {
+            source::remove(self.descriptor.as_raw_fd());
+            if self.creator
+                && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
+            {
+                // Nobody is there to hear of a failure; `list` finds what stays.
+                let _ = unlink_if_same(&self.name, identity);
+            }
         }
         // SAFETY: nothing uses the descriptor after this, the end of `drop`.
         let descriptor = unsafe { ManuallyDrop::take(&mut self.descriptor) };
@@ -416,6 +437,12 @@ fn open_to_look(name: &CStr) -> nix::Result<OwnedFd> {
     let queue = past_lease(|| mq_open(name, flags, Mode::empty(), None))?;
     // SAFETY: the descriptor was made here, and on Linux a queue is closed as any other.
     Ok(unsafe { OwnedFd::from_raw_fd(queue.into_raw_fd()) })
+}
+
+/// Takes a notification of this process back. Without one, the kernel does nothing.
+fn cancel_notification(descriptor: RawFd) {
+    // SAFETY: no event means "no longer"; nothing but numbers is passed.
+    let _ = retry_libc(|| unsafe { libc::mq_notify(descriptor, std::ptr::null()) });
 }
 
 /// Removes the name if it still means the queue with this identity: somebody may have removed the queue
@@ -468,7 +495,7 @@ fn creation_error(object: String, capacity: usize, message_size: usize, errno: E
             });
             checked.err().unwrap_or(refused)
         }
-        // The kernel says "too many open files" for too many bytes as well.
+        // For too many bytes in all queues as well. Of this one alone they may be too many.
         Errno::EMFILE => {
             let bytes = capacity.saturating_mul(message_size) as u64;
             let most = getrlimit(Resource::RLIMIT_MSGQUEUE).map_or(u64::MAX, |(soft, _)| soft);

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{HIGHEST_PRIORITY, Queue, Received, check_buffer, check_message, interrupt};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::object::{Object, Remover, describe_process, remove_unused_system_v, system_v_usage};
-use crate::sys::{self, Deadline, retry, retry_libc};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
 use crate::usage::{SystemV, Usage, Waiters};
 use crate::wait::Wait;
@@ -36,9 +36,12 @@ use crate::wait::Wait;
 ///
 /// The kernel has none for these queues. [`Wait::AtMost`] first tries without waiting; if that fails, it
 /// sleeps in the ordinary call under a timer whose signal interrupts it. That takes one real-time
-/// signal of the process: the highest that has its default action at the first such wait. The signal goes to the
-/// waiting thread alone, is unblocked for the wait only, and its handler does nothing. Do not give the same
-/// signal another meaning.
+/// signal of the process: the highest that the thread does not block and that has its default action at the
+/// first such wait. The signal goes to the waiting thread alone, and its handler does nothing. Do not give the
+/// same signal another meaning.
+///
+/// Without such a signal (the thread blocks all of them) or without a timer (`RLIMIT_SIGPENDING` of the user
+/// is used up), the wait tries again at intervals of 1 to 20 ms instead.
 ///
 /// # Stale queues
 ///
@@ -53,8 +56,8 @@ pub struct SysvQueue {
     object: String,
     capacity: usize,
     message_size: usize,
-    /// Who removes the queue. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys the queue.
+    creator: Option<Owner>,
     closed: AtomicBool,
 }
 
@@ -107,7 +110,8 @@ impl SysvQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this key: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows.
+    /// or size of zero or of more than it allows. [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`kernel/msgmni`).
     pub fn create(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
         let object = describe(key);
         check_message_size(&object, message_size)?;
@@ -123,7 +127,7 @@ impl SysvQueue {
         // SAFETY: msgget takes two integers.
         let id = retry_libc(|| unsafe { libc::msgget(key.0, flags) })
             .map_err(|errno| Error::system(&object, "msgget", errno))?;
-        let queue = Self::with(id, key, bytes, message_size, Some(getpid()));
+        let queue = Self::with(id, key, bytes, message_size, Some(Owner::here()));
         // SAFETY: all bytes zero are a valid msqid_ds, which is integers.
         let mut data: libc::msqid_ds = unsafe { std::mem::zeroed() };
         // IPC_SET takes these four and no others.
@@ -234,7 +238,7 @@ impl SysvQueue {
         key: Key,
         bytes: usize,
         message_size: usize,
-        creator: Option<Pid>,
+        creator: Option<Owner>,
     ) -> Self {
         let object = match key {
             Key::PRIVATE => format!("queue with id {id}"),
@@ -464,7 +468,7 @@ impl SysvQueue {
                 // The queue is full or empty: it takes time.
                 Err(Errno::EAGAIN | Errno::ENOMSG) => {
                     let deadline = Deadline::monotonic(timeout);
-                    interrupt::call_until(&deadline, &self.object, || call(0))?
+                    interrupt::call_until(&deadline, &self.object, &mut call)?
                 }
                 result => result,
             },
@@ -515,7 +519,7 @@ impl Queue for SysvQueue {
 
 impl Drop for SysvQueue {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator == Some(Owner::here()) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later queue in the same place has another one.
             let _ = remove_id(self.id);
@@ -566,7 +570,8 @@ impl Facts {
                 details += &format!("; last {done} by {process}");
             }
         }
-        if let Some(gap) = waiters.gap() {
+        let usage = self.usage(waiters);
+        if let (Some(gap), false) = (waiters.gap(), matches!(usage, Usage::Used(_))) {
             details += &format!("; {gap}");
         }
         Object {
@@ -578,7 +583,7 @@ impl Facts {
             last_users: self.last_users(),
             open_in: Vec::new(),
             waiting_in: waiters.of(id),
-            usage: self.usage(waiters),
+            usage,
             details,
             remover: Remover::new(
                 move || remove_id(id),
@@ -607,7 +612,10 @@ fn remove_id(id: libc::c_int) -> Result<()> {
 }
 
 fn describe(key: Key) -> String {
-    format!("queue with {key}")
+    match key {
+        Key::PRIVATE => "queue with a private key".to_owned(),
+        key => format!("queue with {key}"),
+    }
 }
 
 fn describe_id(id: libc::c_int) -> String {

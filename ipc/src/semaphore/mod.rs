@@ -32,7 +32,8 @@
 //!
 //! A POSIX semaphore does not know who holds it. If a holder is killed, the unit is lost: the others wait
 //! for ever, or until their timeout, which is the only defence. A System V semaphore with
-//! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends. What the dead
+//! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends; the kernel's account
+//! holds 32,767 units of a process. What the dead
 //! process was doing meanwhile is not set right: the data that the semaphore protects may be half changed.
 //!
 //! # Cost

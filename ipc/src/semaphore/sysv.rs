@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
 use crate::object::{Object, Remover, describe_process, remove_unused_system_v, system_v_usage};
-use crate::sys::{self, Deadline, retry, retry_libc, timespec};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc, timespec};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
 use crate::usage::{SystemV, Usage, Waiters};
 
@@ -34,6 +34,10 @@ union Semun {
 pub enum OnDeath {
     /// The kernel takes back what this process did (`SEM_UNDO`): units that it acquired are released, and
     /// units that it released are taken away again. Right where who acquires also releases.
+    ///
+    /// The kernel's account for a process goes from -32,768 to 32,767 units (`SEMAEM`). Where one process
+    /// acquires and another releases, it is used up sooner or later: then the call fails with
+    /// [`Error::Limit`], with `ERANGE`.
     Undo,
     /// They stay as they are. Right where one process acquires and another releases: with
     /// undo, the end of a producer would take away what it announced.
@@ -60,8 +64,8 @@ pub struct SysvSemaphore {
     /// How errors call it.
     object: String,
     on_death: OnDeath,
-    /// Who removes it. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys it.
+    creator: Option<Owner>,
 }
 
 /// The owner reads and changes.
@@ -74,14 +78,15 @@ impl SysvSemaphore {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this key: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above what the kernel says
-    /// it can hold (`SEMVMX`, 32,767).
+    /// it can hold (`SEMVMX`, 32,767). [`Error::Limit`]: the machine has as many sets, or semaphores, as it
+    /// allows (`kernel/sem`).
     pub fn create(key: Key, value: u32, on_death: OnDeath) -> Result<Self> {
         check_value(&describe(key), value.into(), max_value())?;
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | MODE;
         // SAFETY: semget takes three integers.
         let id = retry_libc(|| unsafe { libc::semget(key.0, 1, flags) })
             .map_err(|errno| Error::system(describe(key), "semget", errno))?;
-        let semaphore = Self::with(id, key, on_death, Some(getpid()));
+        let semaphore = Self::with(id, key, on_death, Some(Owner::here()));
         // Linux begins with zero. A change of 0 passes at a value of zero, and leaves its time as well.
         // Never undone: the value is to survive the creator.
         let change = value as libc::c_short;
@@ -159,7 +164,7 @@ impl SysvSemaphore {
         }
     }
 
-    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Pid>) -> Self {
+    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Owner>) -> Self {
         let object = match key {
             Key::PRIVATE => format!("semaphore with id {id}"),
             _ => describe(key),
@@ -284,13 +289,31 @@ impl SysvSemaphore {
         }
     }
 
+    /// ERANGE is for a value that is at its highest, and for an undo account that is.
+    fn out_of_range(&self, call: &'static str) -> Error {
+        let most = max_value();
+        match self.get_value() {
+            Ok(value) if value < most && self.on_death == OnDeath::Undo => Error::Limit {
+                object: self.object.clone(),
+                call,
+                errno: Errno::ERANGE,
+                reason: format!(
+                    "this process has acquired and not released, or released and not acquired, about {most} \
+                     units, and the kernel's account for its death (SEM_UNDO) holds no more; take OnDeath::Keep \
+                     where one process acquires and another releases"
+                ),
+            },
+            _ => overflow(&self.object, most),
+        }
+    }
+
     /// EIDRM comes to those who wait when the semaphore is destroyed, EINVAL to those who come later.
     fn refused(&self, call: &'static str, errno: Errno) -> Error {
         let object = self.object.clone();
         match errno {
             Errno::EIDRM | Errno::EINVAL => Error::Closed { object },
             Errno::EAGAIN => Error::WouldBlock { object },
-            Errno::ERANGE => overflow(&object, max_value()),
+            Errno::ERANGE => self.out_of_range(call),
             _ => Error::system(object, call, errno),
         }
     }
@@ -325,7 +348,7 @@ impl Semaphore for SysvSemaphore {
 
 impl Drop for SysvSemaphore {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator == Some(Owner::here()) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later semaphore in the same place has another one.
             let _ = remove_id(self.id);
@@ -374,7 +397,7 @@ fn describe_set(
     let usage = match Counts::ask(id, count) {
         Ok(counts) => {
             let (to_acquire, for_zero) = (counts.to_acquire, counts.for_zero);
-            details += &format!("{to_acquire} wait to acquire, {for_zero} for zero");
+            details += &format!("waiting: {to_acquire} to acquire, {for_zero} for zero");
             let last: Vec<_> =
                 counts.last_users.iter().copied().filter_map(describe_process).collect();
             if !last.is_empty() {
@@ -439,7 +462,10 @@ fn max_value() -> u32 {
 }
 
 fn describe(key: Key) -> String {
-    format!("semaphore with {key}")
+    match key {
+        Key::PRIVATE => "semaphore with a private key".to_owned(),
+        key => format!("semaphore with {key}"),
+    }
 }
 
 fn describe_id(id: libc::c_int) -> String {

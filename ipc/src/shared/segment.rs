@@ -186,7 +186,14 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
         if !metadata.is_file() || metadata.uid() != own {
             continue;
         }
-        let Ok(file) = shm::open_found(&entry.path(), false) else { continue };
+        let file = match shm::open_found(&entry.path(), false) {
+            Ok(file) => file,
+            // There may be more that this process cannot open.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                return Err(Error::io(format!("/{name}"), "open", &error));
+            }
+            Err(_) => continue,
+        };
         let half_made = || {
             let creator = shm::half_made_by(&name)?;
             Some(Found {

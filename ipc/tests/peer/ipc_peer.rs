@@ -14,7 +14,9 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 mod doctor;
 mod event;
+mod limits;
 mod lock;
+mod owner;
 mod pipe;
 mod process;
 mod queue;
@@ -36,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run: Run = match module.as_str() {
         "doctor" => doctor::run,
         "event" => event::run,
+        "limits" => limits::run,
         "lock" => lock::run,
+        "owner" => owner::run,
         "pipe" => pipe::run,
         "process" => process::run,
         "queue" => queue::run,

@@ -1,0 +1,81 @@
+//! Values that a forked copy drops.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ipc::Key;
+use ipc::pipe::Fifo;
+use ipc::queue::{PosixQueue, Queue, SysvQueue};
+use ipc::semaphore::{NamedSemaphore, OnDeath, SysvSemaphore};
+use ipc::shared::Value;
+use ipc::signal::{Handler, Signal, SignalFd, raise};
+use ipc::socket::{Address, Datagram, Listener, PacketListener};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Makes one of everything in `DIRECTORY`, has a forked child drop its copies, and prints what is still there;
+/// then drops all, and prints what is left.
+pub fn run(_role: &str, arguments: &[String]) -> Outcome {
+    let directory = Path::new(arguments.first().ok_or("no directory")?);
+    let name = format!("/ipc-test-owner-{}", std::process::id());
+    let key = Key::of_name(&name)?;
+    let at = |name: &str| Address::path(directory.join(name));
+    let fifo = Fifo::create(directory.join("fifo"), 0o600)?;
+    let listener = Listener::bind(&at("listener")?)?;
+    let packets = PacketListener::bind(&at("packets")?)?;
+    let datagram = Datagram::bind(&at("datagram")?)?;
+    let posix = PosixQueue::create(&name, 2, 8)?;
+    let sysv = SysvQueue::create(key, 2, 8)?;
+    let named = NamedSemaphore::create(&name, 1)?;
+    let set = SysvSemaphore::create(key, 1, OnDeath::Keep)?;
+    let value = Value::<u32>::create(format!("{name}-value"), 0)?;
+    let handler = Handler::new(Signal::USR2)?;
+    let signals = SignalFd::new([Signal::USR1])?;
+    posix.notify(Signal::USR1)?;
+
+    let print = |when: &str| -> Outcome {
+        let mut found: Vec<String> = std::fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<std::io::Result<_>>()?;
+        found.sort();
+        for (kind, there) in [
+            ("posix queue", PosixQueue::open(&name).is_ok()),
+            ("sysv queue", SysvQueue::open(key, 8).is_ok()),
+            ("named semaphore", NamedSemaphore::open(&name).is_ok()),
+            ("sysv semaphore", SysvSemaphore::open(key, OnDeath::Keep).is_ok()),
+            ("value", Value::<u32>::open(format!("{name}-value")).is_ok()),
+        ] {
+            if there {
+                found.push(kind.to_owned());
+            }
+        }
+        println!("{when}: {}", found.join(", "));
+        Ok(())
+    };
+
+    // SAFETY: this process has one thread, so the child may do everything.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop((fifo, listener, packets, datagram, sysv, named, set, value, handler));
+            // The copy neither takes the notification back nor stops the parent from receiving it.
+            posix.close();
+            drop(signals);
+            drop(posix);
+            // SAFETY: `_exit` takes a number; nothing of the parent's is flushed twice.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => {
+            let ended = waitpid(child, None)?;
+            assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
+        }
+    }
+    posix.put(b"one")?;
+    println!("notified by {}", signals.read_timeout(Duration::from_secs(60))?.signal);
+    raise(Signal::USR2)?;
+    println!("handled {}", handler.wait_timeout(Duration::from_secs(60))?);
+    print("after the copy")?;
+    drop((fifo, listener, packets, datagram, sysv, named, set, value, posix));
+    print("after the owner")
+}
