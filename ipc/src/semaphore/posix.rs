@@ -128,8 +128,8 @@ impl NamedSemaphore {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
         check_value(&object, value.into(), MAX_VALUE)?;
-        // Not `sem_open`, whose file has a temporary name of its own until it is complete (`sem.` and six characters), and keeps that
-        // when the process is killed.
+        // Not `sem_open`: until its file is complete, that has a temporary name (`sem.` and six characters), which
+        // stays if the process is killed.
         let object_name = &object;
         let refused = |call| move |errno| Error::system(object_name, call, errno);
         let (file, unnamed) = Unnamed::create(&object)?;

@@ -157,8 +157,8 @@ impl Memory {
             _ if !self.header().is_blank() => return None,
             Creator::Alive(pid) => format!("process {pid} is still at it; try again"),
             Creator::Gone(pid) => format!(
-                "process {pid}, its creator, died over it, or was another program; if nobody has it attached, `create` \
-                 with its key replaces it"
+                "process {pid}, its creator, died over it, or was another program; if no process has it attached, \
+                 `create` with its key replaces it"
             ),
             _ => return None,
         };
@@ -357,8 +357,8 @@ impl Memory {
     pub(crate) fn require_own_namespace(&self) -> Result<()> {
         match (self.header().namespace(), identity::namespace()) {
             (made, here) if made != here && made != 0 && here != 0 => Err(self.unusable(format!(
-                "it was made in pid namespace {made}, and this process is in {here}, where it cannot see whether a peer lives; \
-                 use it inside one pid namespace, or a socket between the two"
+                "it was made in pid namespace {made}, and this process is in {here}, where it cannot see whether \
+                 a peer lives; use it inside one pid namespace, or a socket between the two"
             ))),
             _ => Ok(()),
         }

@@ -54,9 +54,10 @@
 //! `create` fails with `EEXIST`, and the command `ipc` shows who uses them.)
 //!
 //! A process killed *inside* `create` leaves nothing, or a whole object: a POSIX object is made without a name (`O_TMPFILE`,
-//! open(2)), filled, and then named by one call (linkat(2)). Where `/dev/shm` is not a tmpfs and has no such files, the object
-//! has a temporary name until then, `/ipc-half-made-PID-N`, which [`list`] finds. A System V segment with a key cannot be
-//! made that way: [`Value::open`] says that it is not complete, and the next `create` with that key replaces it.
+//! open(2)), filled, and then named by one call (linkat(2)). Where `/dev/shm` is not a tmpfs and has no such files, the
+//! object has a temporary name until then, `/ipc-half-made-PID-N`, which [`list`] finds. A System V segment cannot be made
+//! that way. [`Value::open`] says that one with a key is not complete, and the next `create` with that key replaces it; one
+//! without a key is found by [`list`].
 //!
 //! Others get at an object by its name, or by its [address](Memory::address) as an argument when they are started.
 //! A memfd can also be passed as a descriptor over a [socket](crate::socket), which needs no common
@@ -67,7 +68,8 @@
 //! Each segment begins with a header: a magic number, a version, the size, the creator and its pid namespace, what it
 //! holds, and a flag that is set last. A segment is opened only if all of it is right; a foreign one, one that is half-made,
 //! of another type, of another size, or left behind by a dead creator, is answered with
-//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
+//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Of two creators of one name the second gets
+//! `EEXIST`.
 //!
 //! A process in another pid namespace (pid_namespaces(7)), in a container, say, that shares `/dev/shm`, cannot see whether
 //! the creator runs. It opens the segment and never takes it for stale: [`Creator::OtherNamespace`]. An end of a
