@@ -30,6 +30,11 @@
 //!
 //! | mechanism | the process was killed | the others find | made right by | test |
 //! |---|---|---|---|---|
+//! | POSIX [memory](shared) (of values, rings, mutexes, events) | in `create` | no name, or a whole object that `open` refuses as stale | the next `create` of the name, which replaces it | `kill_inside_create_leaves_no_half` |
+//! | | in `create`, where `/dev/shm` has no `O_TMPFILE` | a name `/ipc-half-made-PID-N` too | the command `ipc`, or [`shared::list`] | `half_made_file_is_listed` |
+//! | System V segment | in `create` | a segment that `open` refuses: not complete, or stale | the next `create` of the key, which replaces it; without a key the command `ipc` | `kill_inside_create_frees_the_key` |
+//! | [`NamedSemaphore`](semaphore::NamedSemaphore) | in `create` | no name, or a whole semaphore; `create` fails with `EEXIST` | [`remove`](semaphore::NamedSemaphore::remove), or the command `ipc` | `kill_inside_create_leaves_no_half` |
+//! | System V [semaphore](semaphore::SysvSemaphore) and [queue](queue::SysvQueue) | in `create`, between its two calls | an object that `open` refuses; `create` fails with `EEXIST` | `remove`, or the command `ipc`, if it is named there | `opener_waits_for_value_until_timeout`, `incomplete_sysv_queue_is_unusable` |
 //! | [`Event`](event::Event) | in `set`, before it woke the waiters | the event set, and waiters that sleep | the next `set`, `is_set` or wait of any process, which wakes them; after a `clear`, the next `set` | `killed_setter_strands_no_waiter` |
 //! | | in `clear` | the event set or clear | nothing is wrong | `killed_clearer_strands_no_waiter` |
 //! | | in a wait | nothing; the next `set` makes a needless system call | that `set` | `killed_waiter_strands_no_other` |
@@ -47,12 +52,13 @@
 //! | | has released a message, and not woken the senders | the room, a tenth of a second late at most | the senders, which look again | `killed_receiver_leaves_ring_usable` |
 //! | | becomes an end, has it, or leaves | an end whose owner is dead | the next process that becomes that end | `end_of_killed_owner_is_free` |
 //! | POSIX [semaphores](semaphore) | with a unit | the unit missing, as if it were in use | **nothing**: use `acquire_timeout` | `unit_of_killed_holder_is_lost` |
-//! | | in `release`, after the value and before the wake-up | the unit there, and a waiter that sleeps | another `acquire` takes the unit; the next `release` wakes the waiter; a waiter with a timeout finds the unit at its next call | `unit_of_killed_releaser_is_found` |
+//! | | in `release`, after the value and before the wake-up | the unit there, and a waiter that sleeps | another `acquire` takes the unit; the next `release` wakes the waiter; `acquire_timeout` looks again when its time is over | `unit_of_killed_releaser_is_found`, `timed_wait_finds_unit_when_over` |
 //! | | woken in `acquire`, before it took the unit | the same | the same | `next_release_wakes_behind_killed_acquirer` |
 //! | [`SysvSemaphore`](semaphore::SysvSemaphore) with [`Undo`](semaphore::OnDeath::Undo) | with a unit | the unit there | the kernel | `undo_returns_unit_of_killed_holder` |
 //! | [`SysvSemaphore`](semaphore::SysvSemaphore) with [`Keep`](semaphore::OnDeath::Keep) | with a unit | the unit missing, as if it were in use | **nothing**: use `acquire_timeout` | `unit_of_killed_holder_is_lost` |
 //!
-//! The tests are in `tests/kills.rs`. They kill a process at each system call, and after each instruction that has changed the
+//! The tests of `create` are in `tests/shared.rs`, `tests/semaphore.rs` and `tests/queue.rs`, the others in
+//! `tests/kills.rs`. They kill a process at each system call, and after each instruction that has changed the
 //! shared memory. `tests/steps.rs` kills two users of a ring or an event, at each pair of steps, and `tests/loom.rs`
 //! adds the orders in which the others can run meanwhile.
 //!

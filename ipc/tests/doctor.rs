@@ -479,6 +479,19 @@ fn stale_socket_file_is_removed() {
     });
 }
 
+#[test]
+fn name_of_no_object_stays() {
+    isolated("name_of_no_object_stays", true, || {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["", "/", ".", ".."] {
+            let output = ipc(directory.path(), &["--remove", "--yes", name]);
+            assert_eq!(output.code, Some(1), "{}", output.out);
+            let line = output.removal_of(name);
+            assert!(line.ends_with(": it is not the name of an object"), "{}", output.out);
+        }
+    });
+}
+
 /// A user who may not mount the list of queues.
 #[test]
 fn named_queue_is_found_without_list() {

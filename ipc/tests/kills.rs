@@ -605,6 +605,21 @@ impl Units {
         self.waiting = Some(Survivor::new(move || semaphore.acquire().unwrap()).asleep());
     }
 
+    /// As [`wait`](Self::wait), again and again with a timeout that is never over while there is a unit.
+    fn wait_timed(&mut self) {
+        let semaphore = Arc::clone(&self.semaphore);
+        let take = move || {
+            while semaphore.acquire_timeout(10 * SHORT).is_err() {
+                assert_eq!(
+                    semaphore.get_value().unwrap(),
+                    0,
+                    "the time is over, and a unit is there"
+                );
+            }
+        };
+        self.waiting = Some(Survivor::new(take).asleep());
+    }
+
     fn value(&self) -> u32 {
         self.semaphore.get_value().unwrap()
     }
@@ -666,6 +681,20 @@ fn unit_of_killed_releaser_is_found() {
     kill_at_every_step("release", || Units::named(0, begin, unit_reaches_timed_wait));
     kill_at_every_step("release", || Units::shared(0, begin, unit_reaches_timed_wait));
     kill_at_every_step("release", || Units::sysv(OnDeath::Keep, 0, begin, unit_reaches_waiter));
+}
+
+#[test]
+fn timed_wait_finds_unit_when_over() {
+    let begin = Units::wait_timed;
+    let check = |mut units: Units, changed: bool, place: &str| {
+        if !changed {
+            units.semaphore.release().unwrap();
+        }
+        units.waiting.take().unwrap().result(place);
+        assert_eq!(units.value(), 0, "{place}");
+    };
+    kill_at_every_step("release", || Units::named(0, begin, check));
+    kill_at_every_step("release", || Units::shared(0, begin, check));
 }
 
 /// How often [`unit_may_be_lost`] found it lost.

@@ -28,7 +28,17 @@ fn check(lines: &[String], expected: &[(&str, &str, &str)]) {
 
 #[test]
 fn shortage_of_descriptors_is_named() {
-    let subjects = ["pipe", "queue", "signalfd", "handler", "stream", "datagram", "memfd"];
+    let subjects = [
+        "pipe",
+        "queue",
+        "signalfd",
+        "handler",
+        "stream",
+        "datagram",
+        "memory",
+        "semaphore",
+        "memfd",
+    ];
     check(
         &lines("descriptors", &[]).unwrap(),
         &subjects.map(|subject| (subject, "EMFILE", "RLIMIT_NOFILE")),

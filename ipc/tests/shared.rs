@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::namespace::isolated;
 use common::trace::{Traced, Unit, kill_at_every};
 use common::{Peer, wait_for};
+use ipc::lock::Mutex;
 use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
 use ipc::shared::{Array, Creator, Location, Segment, Value, list};
 use ipc::{Error, Usage};
@@ -485,6 +486,12 @@ fn other_pid_namespace_is_told_apart() {
     }
     assert_eq!(ends.finish(), Some(0));
     ring.receiver().unwrap();
+    let mutex = Mutex::<u32>::create(self::name(), 1).unwrap();
+    let address = mutex.memory().address();
+    let mut opener = Peer::start("shared", "in_pid_namespace", &["open_mutex", &address]);
+    let refused = opener.line();
+    assert!(refused.contains("pid namespace"), "{refused}");
+    assert_eq!(opener.finish(), Some(0));
 }
 
 #[test]

@@ -31,9 +31,9 @@ struct Cli {
 enum Command {
     /// Lists limits, tries each mechanism, and lists what this user left behind (the default)
     ///
-    /// A process that is killed removes nothing. A program that uses the same name at each start meets what an earlier run
-    /// left, and can deal with it there. A name that carries a pid, or a private key, is never met again: this command finds
-    /// those.
+    /// A process that is killed removes nothing. Shared memory left under a name that the next run uses too is replaced by
+    /// `create`; of a queue or a semaphore `create` reports that it exists. A name that carries a pid, or a private key, is
+    /// never used again: this command finds those.
     ///
     /// Left behind is what has a name, belongs to this user, and is used by no living process: POSIX queues,
     /// semaphores and shared memory, and socket files in the temporary directories. Just before it removes one, the
@@ -56,8 +56,8 @@ struct Doctor {
     /// Remove without a question for each
     #[arg(long, requires = "remove")]
     yes: bool,
-    /// Only these, by the names that the list shows. Objects that are "only if named" have to be here. What a process
-    /// uses stays even so
+    /// Remove only these, by the names that the list shows; the slash at the beginning may be left out. An object that is
+    /// "only if named" is removed in no other way. An object that a process uses stays
     #[arg(value_name = "NAME", requires = "remove")]
     names: Vec<String>,
 }

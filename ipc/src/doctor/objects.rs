@@ -191,6 +191,9 @@ impl Survey {
                     found.push(self.find_segment(id));
                 }
             }
+            _ if matches!(&spelled[1..], "" | "." | "..") => {
+                found.push(Finding::Stays("it is not the name of an object".to_owned()));
+            }
             _ if spelled[1..].contains('/') => {
                 if !has(SOCKET) {
                     found.push(find_socket(Path::new(name)));
@@ -290,18 +293,18 @@ fn with_slash(name: &str) -> String {
 
 /// The error, and what to do about it.
 fn explain(error: &ipc::Error) -> String {
-    let advice = match (error.to_string(), error.errno()) {
-        (text, Some(Errno::EPERM)) if text.starts_with("/dev/mqueue") => {
+    let text = error.to_string();
+    let advice = match error.errno() {
+        Some(Errno::EPERM) if text.starts_with("/dev/mqueue") => {
             "as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue; or give a name"
         }
-        (text, Some(Errno::ENOENT)) if text.starts_with("/proc") => {
+        Some(Errno::ENOENT) if text.starts_with("/proc") => {
             "mount -t proc proc /proc; or give a name"
         }
-        (_, Some(Errno::EMFILE)) => "raise the limit of descriptors: ulimit -n 1024",
-        (_, Some(Errno::EACCES | Errno::EPERM)) => "ask as its owner or as root",
-        _ => return error.to_string(),
+        Some(Errno::EACCES | Errno::EPERM) if !text.contains("; ") => "ask as its owner or as root",
+        _ => return text,
     };
-    format!("{error}; {advice}")
+    format!("{text}; {advice}")
 }
 
 /// How this program was called, for commands to copy: by its path, or through cargo.

@@ -19,6 +19,10 @@ use crate::sys::Deadline;
 /// It never moves: it lies in a segment, and this value only refers to it. Threads of one process may share it
 /// too.
 ///
+/// All its users are in one pid namespace (pid_namespaces(7)). The mutex knows its holder by the number of the thread, and
+/// two threads in two namespaces may have the same: [`lock`](Self::lock) would fail with `EDEADLK`, and the death of
+/// one would unlock the mutex of the other.
+///
 /// # How many a thread may hold
 ///
 /// 2,048 at a time. When a thread ends, the kernel passes on that many of the mutexes that it held
@@ -78,9 +82,12 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// As for [`Value::open`](crate::shared::Value::open).
+    /// As for [`Value::open`](crate::shared::Value::open), and [`Error::Unusable`] in another pid namespace than
+    /// the creator's.
     pub fn open(location: impl Into<Location>) -> Result<Self> {
         let (memory, [length, size, _]) = Memory::open(location.into(), &holds::<T>())?;
+        // The word of the mutex is the number of the thread that holds it.
+        memory.require_own_namespace()?;
         if size != size_of::<libc::pthread_mutex_t>() as u64 {
             return Err(memory.unusable("its mutex is that of another C library"));
         }

@@ -70,7 +70,11 @@ impl RawSemaphore {
         // SAFETY: by the contract of `new`; the time lives through the call.
         match retry_libc(|| unsafe { libc::sem_timedwait(self.0.as_ptr(), at) }) {
             Ok(_) => Ok(()),
-            Err(Errno::ETIMEDOUT) => Err(deadline.passed(object)),
+            // A process that was killed in `sem_post` may have left a unit and woken no waiter.
+            Err(Errno::ETIMEDOUT) => match self.try_acquire(object) {
+                Err(Error::WouldBlock { .. }) => Err(deadline.passed(object)),
+                result => result,
+            },
             Err(errno) => Err(Error::system(object, "sem_timedwait", errno)),
         }
     }

@@ -73,12 +73,13 @@ impl Header {
             return Err("it was not made by this library".to_owned());
         }
         let version = self.version.load(Ordering::Relaxed);
+        // In this order: see `claim_left_behind`.
+        let creator = self.creator();
         let complete = self.ready.load(Ordering::Acquire) == 1;
         if version != VERSION {
             let whole = if complete { "" } else { ", and it is not complete" };
             return Err(format!("its layout is version {version}, not {VERSION}{whole}"));
         }
-        let creator = self.creator();
         if !complete {
             let why = match creator {
                 Creator::Gone(creator) => format!("process {creator}, its creator, died over it"),
@@ -113,6 +114,8 @@ impl Header {
             return false;
         }
         self.namespace.store(identity::namespace(), Ordering::Relaxed);
+        // An opener that finds the new creator alive must not take the segment for complete.
+        self.ready.store(0, Ordering::Relaxed);
         let claim =
             |own| self.creator.compare_exchange(word, own, Ordering::AcqRel, Ordering::Relaxed);
         claim(identity::own()).is_ok()

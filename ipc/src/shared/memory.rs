@@ -357,8 +357,8 @@ impl Memory {
     pub(crate) fn require_own_namespace(&self) -> Result<()> {
         match (self.header().namespace(), identity::namespace()) {
             (made, here) if made != here && made != 0 && here != 0 => Err(self.unusable(format!(
-                "it was made in pid namespace {made}, and this process is in {here}, where it cannot see whether \
-                 a peer lives; use it inside one pid namespace, or a socket between the two"
+                "it was made in pid namespace {made}, and this process is in {here}, where the same numbers mean \
+                 other processes; use it inside one pid namespace, or a socket between the two"
             ))),
             _ => Ok(()),
         }
@@ -405,7 +405,7 @@ impl Memory {
     }
 
     /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
-    /// removal it changes hands only if somebody removes it by hand and a third process makes it anew: `create` does not
+    /// removal it changes hands only if somebody removes it by hand and a third process makes it again: `create` does not
     /// take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {

@@ -73,7 +73,7 @@
 //!
 //! A process in another pid namespace (pid_namespaces(7)), in a container, say, that shares `/dev/shm`, cannot see whether
 //! the creator runs. It opens the segment and never takes it for stale: [`Creator::OtherNamespace`]. An end of a
-//! [ring] is refused to it, since the two sides could not tell whether the other lives.
+//! [ring] and a [`Mutex`](crate::lock::Mutex) are refused to it: both know a process by its number.
 //!
 //! # SIGBUS
 //!

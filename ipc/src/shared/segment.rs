@@ -187,7 +187,7 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
         let file = match shm::open_found(&entry.path(), false) {
             Ok(file) => file,
             // There may be more that this process cannot open.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            Err(error) if is_shortage(&error) => {
                 return Err(Error::io(format!("/{name}"), "open", &error));
             }
             Err(_) => continue,
@@ -222,13 +222,16 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// `EEXIST` if there is anything else.
+/// `EEXIST` if there is anything else; `EMFILE` and its like if that cannot be found out.
 pub(super) fn make_way(name: &CStr) -> Result<()> {
     let path = shm::path(name, "");
     let taken = || Error::system(name.to_string_lossy(), "linkat", Errno::EEXIST);
     loop {
         let file = match shm::open_found(&path, true) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if is_shortage(&error) => {
+                return Err(Error::io(name.to_string_lossy(), "open", &error));
+            }
             file => file.map_err(|_| taken())?,
         };
         let own = file.metadata().is_ok_and(|it| it.uid() == Uid::effective().as_raw());
@@ -245,6 +248,11 @@ pub(super) fn make_way(name: &CStr) -> Result<()> {
             Ok(Some(false)) | Err(_) => return Err(taken()),
         }
     }
+}
+
+/// The refusal tells nothing about the file.
+fn is_shortage(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
 /// The header, if this library made it. Reads instead of mapping, so that a file that shrinks meanwhile is no danger.

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use ipc::Key;
 use ipc::queue::{PosixQueue, SysvQueue};
-use ipc::semaphore::{OnDeath, SysvSemaphore};
+use ipc::semaphore::{NamedSemaphore, OnDeath, SysvSemaphore};
 use ipc::shared::{Location, Value};
 use ipc::signal::{Handler, Signal, SignalFd, queue};
 use ipc::socket::{Datagram, Stream};
@@ -50,6 +50,8 @@ fn descriptors() -> Outcome {
     print("handler", Handler::new(Signal::USR1));
     print("stream", Stream::pair());
     print("datagram", Datagram::unbound());
+    print("memory", Value::<u32>::create(name(), 0));
+    print("semaphore", NamedSemaphore::create(&name(), 0));
     print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! - `drop_under_umask NAME`: makes a value under the umask 0777 as an ordinary user, opens it, and drops both.
 //! - `race NAME`: at each line tries to make a value and says whether it did; drops it at the next line.
 //! - `in_pid_namespace ROLE ...`: plays that role in a pid namespace of its own; says `refused` where it may not.
+//! - `open_mutex MUTEX`: says why it does not open it.
 //! - `ends RING`: says why it becomes neither receiver nor sender.
 //! - `put RING COUNT NUMBER`: puts numbered messages of differing lengths into a ring of one sender.
 //! - `put_many RING COUNT NUMBER`: the same for a ring of many senders.
@@ -18,6 +19,7 @@ use std::io::BufRead;
 use std::process::Command;
 
 use crate::{mark, print_line, wait_for_eof};
+use ipc::lock::Mutex;
 use ipc::shared::ring::{Ring, RingMany};
 use ipc::shared::{Location, Value};
 use nix::errno::Errno;
@@ -104,6 +106,9 @@ pub fn run(role: &str, arguments: &[String]) -> Result<()> {
             let mut inside = Command::new(std::env::current_exe()?);
             let status = inside.arg("shared").args(arguments).status()?;
             std::process::exit(status.code().unwrap_or(1));
+        }
+        "open_mutex" => {
+            print_line(&Mutex::<u32>::open(place()?).map(drop).unwrap_err().to_string())?;
         }
         "ends" => {
             let ring = Ring::open(place()?)?;
