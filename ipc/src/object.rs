@@ -79,7 +79,7 @@ impl Object {
         self.usage == Usage::Unused
     }
 
-    /// Removes the object, whether it is used or not. One that is gone already is no error, and one that took over its name
+    /// Removes the object, whether it is used or not. One that is gone already is not an error, and one that took over its name
     /// meanwhile stays.
     ///
     /// # Errors

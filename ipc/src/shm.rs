@@ -5,7 +5,7 @@
 //!
 //! Two bytes of a file are locked (`F_OFD_SETLK`, fcntl(2)). Users share a lock on the first, from before the file has its
 //! name. The kernel ends it with the last descriptor and mapping, whatever pid namespace or user they belong to, so it tells
-//! whether anybody uses the file. A process that removes the name of a file that was left behind locks the second, so that
+//! whether any process uses the file. A process that removes the name of a file that was left behind locks the second, so that
 //! only one does.
 
 use std::ffi::{CStr, OsStr};

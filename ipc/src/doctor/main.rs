@@ -44,7 +44,7 @@ enum Command {
     /// other objects that cannot be judged.
     ///
     /// Exit codes: 0, every mechanism works (whatever was left behind) and what was to be removed is gone; 1, a
-    /// mechanism does not work, or something could not be looked at or removed; 2, wrong usage.
+    /// mechanism does not work, or what was to be removed could not be looked at or removed; 2, wrong usage.
     Doctor(Doctor),
 }
 
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // A reader that has gone away (`| head`) is no failure, unless something was to be removed.
+        // A reader that has gone away (`| head`) is not a failure, unless something was to be removed.
         Err(error) if error.kind() == ErrorKind::BrokenPipe && !options.remove => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ipc: standard output: {error}; what is not shown was not done");

@@ -180,7 +180,7 @@ mod tests {
         let (succeeded, removed, text) = run(false, &["/used-1"], &["/used-1"], "");
         assert_eq!((succeeded, removed), (false, vec![]));
         assert!(text.contains("stays; in use: open in 1; end that process first"), "{text}");
-        // One that came into use since the list is no failure, unless it was named.
+        // One that came into use since the list is not a failure, unless it was named.
         for (names, expected) in [(&[][..], true), (&["/opened-1"], false)] {
             let (succeeded, removed, text) = run(false, names, &["/opened-1"], "");
             assert_eq!((succeeded, removed), (expected, vec![]));

@@ -461,7 +461,7 @@ fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
     unlink(name)
 }
 
-/// Removes the name; one that is gone is no error.
+/// Removes the name; one that is gone is not an error.
 fn unlink(name: &CStr) -> Result<()> {
     match mq_unlink(name) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),

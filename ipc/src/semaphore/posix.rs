@@ -121,7 +121,7 @@ impl NamedSemaphore {
     ///
     /// The file gets its name when the semaphore in it is complete, so that a process that is killed over this leaves
     /// nothing, or a whole semaphore. That one carries no mark of its creator: `EEXIST` is all that the next creator
-    /// learns. A name that nobody uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
+    /// learns. A name that no process uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
     ///
     /// # Errors
     ///
@@ -341,7 +341,7 @@ fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
     unlink(name)
 }
 
-/// Removes the name; one that is gone is no error.
+/// Removes the name; one that is gone is not an error.
 fn unlink(name: &CStr) -> Result<()> {
     // SAFETY: the name ends with a NUL.
     match retry_libc(|| unsafe { libc::sem_unlink(name.as_ptr()) }) {

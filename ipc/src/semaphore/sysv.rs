@@ -443,7 +443,7 @@ fn stat_id(id: libc::c_int) -> nix::Result<libc::semid_ds> {
     Ok(data)
 }
 
-/// Destroys the semaphore with this identifier; one that is gone is no error.
+/// Destroys the semaphore with this identifier; one that is gone is not an error.
 fn remove_id(id: libc::c_int) -> Result<()> {
     // SAFETY: IPC_RMID takes no data.
     let result = retry_libc(|| unsafe { libc::semctl(id, 0, libc::IPC_RMID) });

@@ -237,7 +237,7 @@ impl Memory {
         memory
     }
 
-    /// Removes the segment of a key if its creator has died, over it or later, and nobody has it attached. Returns whether
+    /// Removes the segment of a key if its creator has died, over it or later, and no process has it attached. Returns whether
     /// the key may be free now.
     fn remove_left_behind(key: i32) -> bool {
         // SAFETY: no memory is passed.
