@@ -471,6 +471,11 @@ fn other_pid_namespace_is_told_apart() {
     assert_eq!(Value::<u32>::open(&name).unwrap().get(), 1);
     let taken = Value::create(&name, 2_u32).map(drop).unwrap_err();
     assert_eq!(taken.errno(), Some(Errno::EEXIST));
+    // It came into use since the list.
+    let user = Value::<u32>::open(&name).unwrap();
+    let usage = found.remove_unused().unwrap();
+    assert!(matches!(usage, Usage::Used(_)), "{usage:?}");
+    drop(user);
     found.remove().unwrap();
 
     let value = Value::create(&name, 5_u64).unwrap();

@@ -82,11 +82,10 @@ impl Segment {
     ///
     /// As [`remove`](Self::remove).
     pub fn remove_unused(&self) -> Result<Usage> {
-        // A creator that has ended does not come back, and an id is not used again.
-        if !matches!(self.creator, Creator::Gone(_)) {
-            return Ok(self.usage.clone());
-        }
+        // One that has ended does not come back, and an id is not used again.
+        let creator_is_gone = matches!(self.creator, Creator::Gone(_));
         match self.identity {
+            Identity::Posix(_) if !creator_is_gone => Ok(self.find_usage(&OpenFiles::look())),
             Identity::Posix(identity) => {
                 let path = self.path();
                 let unlink = || match nix::unistd::unlink(&path) {
@@ -99,6 +98,7 @@ impl Segment {
                 let mut rows = proc_table("shm")?.into_iter();
                 match rows.find(|row| row.int("shmid") == id).map(|row| row.get("nattch")) {
                     None => Ok(Usage::Unused),
+                    Some(0) if !creator_is_gone => Ok(self.usage.clone()),
                     Some(0) => self.remove().map(|()| Usage::Unused),
                     Some(attached) => Ok(attached_usage(attached.unsigned_abs())),
                 }
