@@ -529,6 +529,24 @@ fn named_queue_is_found_without_list() {
     });
 }
 
+/// The mount at `/dev/mqueue` has the queues of another IPC namespace.
+#[test]
+fn list_has_own_namespace_queues() {
+    isolated("list_has_own_namespace_queues", true, || {
+        let directory = tempfile::tempdir().unwrap();
+        let (outer, inner) = (unique("outer"), unique("inner"));
+        let _outer = PosixQueue::create(&outer, 1, 8).unwrap();
+        unshare(CloneFlags::CLONE_NEWIPC).unwrap();
+        let mut queue = PosixQueue::create(&inner, 1, 8).unwrap();
+        queue.keep();
+        drop(queue);
+        let output = ipc(directory.path(), &["--remove", "--yes"]);
+        assert!(!output.out.contains(&outer), "{}", output.out);
+        assert_eq!(output.removal_of(&inner), format!("  POSIX queue {inner}: removed"));
+        assert_eq!(output.code, Some(0), "{}", output.out);
+    });
+}
+
 fn give_to_nobody(queue: &PosixQueue) {
     let descriptor = queue.as_fd();
     nix::unistd::fchown(descriptor, Some(NOBODY.into()), Some(NOBODY.into())).unwrap();

@@ -212,8 +212,8 @@ impl PosixQueue {
     /// All POSIX queues of this user.
     ///
     /// The system call interface has no list. The list is a file system of the type `mqueue`: most
-    /// machines mount it at `/dev/mqueue`. Where it is not, a private mount that nobody else sees is made,
-    /// for which the process needs `CAP_SYS_ADMIN`.
+    /// machines mount it at `/dev/mqueue`. Where it is not, or that mount has the queues of another IPC namespace, a
+    /// private mount that no other process sees is made, for which the process needs `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     ///
@@ -511,14 +511,20 @@ const DIRECTORY: &str = "/dev/mqueue";
 /// `MQUEUE_MAGIC` in the kernel: what statfs(2) says of the file system.
 const MQUEUE_MAGIC: libc::__fsword_t = 0x1980_0202;
 
-/// A directory in which the queues appear as files, and the mount that holds it.
+/// A directory in which the queues appear as files, and the mount that holds it. That is [`DIRECTORY`], unless it has the
+/// queues of another IPC namespace (ipc_namespaces(7)), which a process that may not mount cannot find out.
 fn queue_directory() -> Result<(Option<OwnedFd>, PathBuf)> {
-    if let Ok(stat) = nix::sys::statfs::statfs(DIRECTORY)
-        && stat.filesystem_type().0 == MQUEUE_MAGIC
-    {
+    let mount = private_mount();
+    let is_mounted = nix::sys::statfs::statfs(DIRECTORY)
+        .is_ok_and(|stat| stat.filesystem_type().0 == MQUEUE_MAGIC);
+    let is_own = |mount: &OwnedFd| {
+        let identity = FileIdentity::of_descriptor(mount);
+        fs::metadata(DIRECTORY).is_ok_and(|found| Ok(FileIdentity::of(&found)) == identity)
+    };
+    if is_mounted && mount.as_ref().map_or(true, is_own) {
         return Ok((None, PathBuf::from(DIRECTORY)));
     }
-    let mount = private_mount()?;
+    let mount = mount?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
     Ok((Some(mount), path))
 }
