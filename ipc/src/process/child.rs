@@ -17,7 +17,6 @@ use nix::poll::PollFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
-use super::refusal::refused;
 use super::start;
 use crate::error::{Error, Result};
 use crate::sys::{self, Deadline, Owner, retry_libc};
@@ -242,7 +241,7 @@ impl Launch {
                     _ => ("pipe2 or open", None),
                 };
                 let program = program.map(|path| format!(", program {}", path.display()));
-                refused(object.clone() + &program.unwrap_or_default(), call, errno)
+                Error::system(object.clone() + &program.unwrap_or_default(), call, errno)
             }
         })?;
         // Leaves room for the pidfd: a shortage is met before the child runs, not after.

@@ -74,7 +74,6 @@ mod child;
 mod communicate;
 pub mod frame;
 mod pool;
-mod refusal;
 mod start;
 mod tracked;
 mod tracker;

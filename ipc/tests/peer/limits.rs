@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use ipc::Key;
 use ipc::queue::{PosixQueue, SysvQueue};
-use ipc::semaphore::{OnDeath, SysvSemaphore};
+use ipc::semaphore::{NamedSemaphore, OnDeath, SharedSemaphore, SysvSemaphore};
 use ipc::shared::{Location, Value};
 use ipc::signal::{Handler, Signal, SignalFd, queue};
 use ipc::socket::{Datagram, Stream};
@@ -17,6 +17,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
     match role {
         "descriptors" => descriptors(),
         "bytes" => bytes(),
+        "file-size" => file_size(),
         "signals" => signals(),
         "objects" => objects(),
         "pipes" => pipes(),
@@ -51,6 +52,16 @@ fn descriptors() -> Outcome {
     print("stream", Stream::pair());
     print("datagram", Datagram::unbound());
     print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
+    Ok(())
+}
+
+/// May make small files only.
+fn file_size() -> Outcome {
+    setrlimit(Resource::RLIMIT_FSIZE, 10, 10)?;
+    print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
+    print("segment", Value::<u32>::create(name(), 0));
+    print("named semaphore", NamedSemaphore::create(&name(), 0));
+    print("shared semaphore", SharedSemaphore::create(0));
     Ok(())
 }
 
