@@ -252,6 +252,13 @@ fn communicate_timeout_loses_nothing() {
 }
 
 #[test]
+fn closed_output_of_parent_is_harmless() {
+    let [output, missing] = report("closed-output");
+    assert_eq!(output, "[]");
+    assert!(missing.contains("program /nonexistent: execve: ENOENT"), "{missing}");
+}
+
+#[test]
 fn child_ignores_no_signal() {
     let lines = report::<5>("ignoring");
     let mask =

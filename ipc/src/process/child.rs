@@ -219,8 +219,8 @@ impl Launch {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let prepared =
             EventFd::from_flags(flags).map_err(|e| Error::system(&object, "eventfd", e))?;
-        let preparation =
-            Preparation { keep, death_signal_parent, prepared: prepared.as_fd().as_raw_fd() };
+        let prepared = move_above_stdio(prepared.into(), &object)?;
+        let preparation = Preparation { keep, death_signal_parent, prepared: prepared.as_raw_fd() };
         // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
         // takes a lock, and `keep` was filled before the fork.
         unsafe { command.pre_exec(move || preparation.prepare_exec()) };
@@ -234,7 +234,7 @@ impl Launch {
             None => Error::unusable(&object, error.to_string()),
             Some(number) => {
                 let errno = Errno::from_raw(number);
-                let (call, program) = match (prepared.read(), errno) {
+                let (call, program) = match (nix::unistd::read(&prepared, &mut [0; 8]), errno) {
                     (Ok(_), _) => ("execve", Some(command.get_program())),
                     (_, Errno::EAGAIN | Errno::ENOMEM) => ("fork", None),
                     // The standard library's own pipe, those of `Stdio::piped()`, and `/dev/null`.
