@@ -2,8 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
-use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -52,15 +51,16 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 impl Owner {
     /// The calling process.
     pub(crate) fn here() -> Self {
-        static COUNTING: Once = Once::new();
+        static COUNTING: AtomicBool = AtomicBool::new(false);
         extern "C" fn count() {
             FORKS.fetch_add(1, Ordering::Relaxed);
         }
-        COUNTING.call_once(|| {
+        // Not `Once`, which a fork in the middle would leave locked in the child.
+        if !COUNTING.swap(true, Ordering::Relaxed) {
             // SAFETY: the function lives as long as the program, and changes an atomic only. Without memory the call
             // fails, and the pid has to do.
             unsafe { libc::pthread_atfork(None, None, Some(count)) };
-        });
+        }
         Self { pid: getpid(), forks: FORKS.load(Ordering::Relaxed) }
     }
 
