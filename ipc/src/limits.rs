@@ -136,7 +136,8 @@ pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
                  raise the limit (`ulimit -n`)"
             ))
         }
-        ("pipe2", Errno::ENFILE) if descriptor_is_free() => {
+        // A call of the pipe module may make a pipe for itself, and a start makes pipes for the child.
+        ("pipe2" | "pipe2 or open" | "read" | "write", Errno::ENFILE) if descriptor_is_free() => {
             let most = value("fs/pipe-user-pages-hard")?;
             Some(format!(
                 "the pipes of this user may take {most} pages together (fs/pipe-user-pages-hard); close some"
