@@ -22,7 +22,7 @@ use crate::sys::Deadline;
 /// # How many a thread may hold
 ///
 /// 2,048 at a time. When a thread ends, the kernel passes on that many of the mutexes that it held
-/// (`ROBUST_LIST_LIMIT`), the latest first; a thread that waits for one beyond them would wait without end. So to lock
+/// (`ROBUST_LIST_LIMIT`), the latest first; whoever waits for one beyond them would wait for ever. So to lock
 /// one more is refused with [`Error::OutOfRange`]. Robust mutexes of other libraries count for the kernel, but
 /// are not seen here.
 pub struct Mutex<T: Scalar> {
