@@ -143,6 +143,12 @@ impl Error {
         Err(Self::OutOfRange { object: object.to_owned(), quantity, given, least, most })
     }
 
+    /// Refuses a file of more bytes than this process may make.
+    pub(crate) fn check_file_size(object: &str, call: &'static str, bytes: u64) -> Result<()> {
+        let Some(reason) = limits::file_size_reason(bytes) else { return Ok(()) };
+        Err(Self::Limit { object: object.to_owned(), call, errno: Errno::EFBIG, reason })
+    }
+
     /// The kernel's reason, if the kernel was asked.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -186,6 +192,15 @@ impl From<Error> for std::io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_fork_names_limit() {
+        let error = Error::system("x", "fork", Errno::EAGAIN);
+        let text = error.to_string();
+        assert!(text.contains("RLIMIT_NPROC") || text.contains("pids.max"), "{text}");
+        assert_eq!(error.errno(), Some(Errno::EAGAIN));
+        assert!(matches!(Error::system("x", "execve", Errno::ENOENT), Error::System { .. }));
+    }
 
     #[test]
     fn message_says_what_to_do() {

@@ -24,13 +24,18 @@
 //! | `mmap`, `shmat` | `ENOMEM` | `vm/max_map_count`, `RLIMIT_AS`, or memory | the mappings are counted |
 //! | `mlock` | `ENOMEM`, `EPERM`, `EAGAIN` | `RLIMIT_MEMLOCK` | not used by this library |
 //! | calls on files | `ENOSPC` | blocks, or inodes, of the file system | both are asked for |
+//! | `ftruncate`, `fallocate` | SIGXFSZ | `RLIMIT_FSIZE` | asked before the call: the error is `EFBIG` |
 //! | `sigqueue`, `timer_create` | `EAGAIN` | `RLIMIT_SIGPENDING` | no other meaning |
 //! | `sendmsg` | `ETOOMANYREFS` | descriptors on their way, `RLIMIT_NOFILE` | no other meaning |
-//! | `fork` | `EAGAIN` | `RLIMIT_NPROC`, `pids.max` of a control group, or `kernel/threads-max` | [`process`](crate::process) asks each |
+//! | `fork`, `pthread_create` | `EAGAIN` | `RLIMIT_NPROC`, `pids.max` of a cgroup, `kernel/threads-max`, or `kernel/pid_max` | each cgroup is asked, and the user's tasks are counted |
+//! | `fork` | `ENOMEM` | memory, or a pid namespace whose first process has ended | the namespaces are compared |
+//! | `execve` | `E2BIG` | a quarter of `RLIMIT_STACK`, 128 KiB for each argument | not told apart |
 //!
 //! A System V queue that has no timer left for a timeout does without one, see
 //! [`SysvQueue`](crate::queue::SysvQueue#timeouts). A thread may hold 2,048 robust mutexes, see
 //! [`Mutex`](crate::lock::Mutex#how-many-a-thread-may-hold).
+
+mod processes;
 
 use std::fs;
 use std::io;
@@ -104,6 +109,15 @@ pub(crate) fn may_exceed_queue_limits() -> bool {
     effective.unwrap_or(0) >> CAP_SYS_RESOURCE & 1 == 1
 }
 
+/// Why a file of `bytes` is not allowed. The kernel sends SIGXFSZ, which ends the program, so this asks before.
+pub(crate) fn file_size_reason(bytes: u64) -> Option<String> {
+    let most = soft(Resource::RLIMIT_FSIZE).filter(|most| bytes > *most)?;
+    Some(format!(
+        "a file of this process, shared memory included, may have {most} bytes (RLIMIT_FSIZE), not {bytes}; raise the \
+         limit (`ulimit -f`)"
+    ))
+}
+
 /// Which limit the kernel meant when it refused `call` on `object`, and what to do. `None` when the error number
 /// says all that is known.
 pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
@@ -122,7 +136,8 @@ pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
                  raise the limit (`ulimit -n`)"
             ))
         }
-        ("pipe2", Errno::ENFILE) if descriptor_is_free() => {
+        // A call of the pipe module may make a pipe for itself, and a start makes pipes for the child.
+        ("pipe2" | "pipe2 or open" | "read" | "write", Errno::ENFILE) if descriptor_is_free() => {
             let most = value("fs/pipe-user-pages-hard")?;
             Some(format!(
                 "the pipes of this user may take {most} pages together (fs/pipe-user-pages-hard); close some"
@@ -177,6 +192,9 @@ pub(crate) fn reason(object: &str, call: &str, errno: Errno) -> Option<String> {
         ("fcntl(F_SETPIPE_SZ)", Errno::EBUSY) => {
             Some("the pipe holds more bytes than that at the moment; read some first".to_owned())
         }
+        ("fork" | "execve" | "pthread_create", Errno::EAGAIN) => Some(processes::number()),
+        ("fork" | "execve" | "pthread_create", Errno::ENOMEM) => Some(processes::memory()),
+        ("execve", Errno::E2BIG) => Some(processes::arguments()),
         (_, Errno::ENOSPC) => full(&directory_of(object, call)?),
         _ => None,
     }

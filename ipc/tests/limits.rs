@@ -46,6 +46,15 @@ fn shortage_of_descriptors_is_named() {
 }
 
 #[test]
+fn limited_file_size_is_named() {
+    let subjects = ["memfd", "segment", "named semaphore", "shared semaphore"];
+    check(
+        &lines("file-size", &[]).unwrap(),
+        &subjects.map(|subject| (subject, "EFBIG", "may have 10 bytes (RLIMIT_FSIZE)")),
+    );
+}
+
+#[test]
 fn shortage_of_queue_bytes_is_named() {
     let lines = lines("bytes", &[]).unwrap();
     check(&lines[..1], &[("queue", "EMFILE", "RLIMIT_MSGQUEUE")]);

@@ -279,3 +279,12 @@ fn mutexes_beyond_kernel_list_are_refused() {
     // The thread has ended: the kernel has passed on every one of them.
     assert!(held.iter().all(|mutex| mutex.lock_timeout(TEST_TIMEOUT).unwrap().recovered()));
 }
+
+#[test]
+fn dangling_link_to_lock_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (link, target) = (directory.path().join("link"), directory.path().join("target"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    FileLock::open(&link).unwrap();
+    assert!(target.exists());
+}

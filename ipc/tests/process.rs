@@ -252,6 +252,13 @@ fn communicate_timeout_loses_nothing() {
 }
 
 #[test]
+fn closed_output_of_parent_is_harmless() {
+    let [output, missing] = report("closed-output");
+    assert_eq!(output, "[]");
+    assert!(missing.contains("program /nonexistent: execve: ENOENT"), "{missing}");
+}
+
+#[test]
 fn child_ignores_no_signal() {
     let lines = report::<5>("ignoring");
     let mask =
@@ -537,7 +544,12 @@ fn worker_killed_mid_job_is_replaced() {
     let exit = Exit::Signal(9);
     let expected = PoolError::Died { job: "announce".into(), worker: had.0, pid: victim.pid, exit };
     assert_eq!(error, expected);
-    assert!(error.to_string().ends_with("died in it: signal 9 (SIGKILL)"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("died in it, and the job is not tried again: signal 9 (SIGKILL)"),
+        "{error}"
+    );
     // The other worker is still busy, so these are the replacement's work.
     for (n, square) in (0..).zip(&squares) {
         assert_eq!(square.get(), Ok(n * n));

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::path::Path;
 
 use common::Peer;
@@ -30,6 +31,11 @@ fn existing(name: &str, directory: &Path) -> Vec<&'static str> {
     .collect()
 }
 
+fn tracker_of(peer: &Peer) -> i32 {
+    let children = format!("/proc/{0}/task/{0}/children", peer.pid());
+    std::fs::read_to_string(children).unwrap().trim().parse().unwrap()
+}
+
 #[test]
 fn killed_creator_leaves_no_names() {
     let parent = tempfile::tempdir().unwrap();
@@ -39,9 +45,7 @@ fn killed_creator_leaves_no_names() {
     assert_eq!(peer.line(), "made");
     assert_eq!(existing(&name, &directory).len(), 8);
     // As Ctrl-C does, which every process of the terminal gets.
-    let children = format!("/proc/{0}/task/{0}/children", peer.pid());
-    let tracker = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(tracker), Signal::SIGINT).unwrap();
+    kill(Pid::from_raw(tracker_of(&peer)), Signal::SIGINT).unwrap();
     peer.kill();
     common::wait_for(|| existing(&name, &directory).is_empty().then_some(()));
 }
@@ -66,17 +70,29 @@ fn holder_keeps_tracker_waiting() {
     let name = format!("/ipc-test-hold-{}", std::process::id());
     let mut peer = Peer::start("tracker", "hold", &[&name, directory.to_str().unwrap()]);
     let number = peer.line();
-    // This process becomes the child: opening it anew makes one more write end of the same pipe.
+    let tracker = tracker_of(&peer);
+    // This process becomes the child: opening it again makes one more write end of the same pipe.
     let link = format!("/proc/{}/fd/{number}", peer.pid());
     let holder = std::fs::OpenOptions::new().write(true).open(link).unwrap();
     peer.kill();
-    for _ in 0..1000 {
-        // A tracker that does not wait removes the directory meanwhile.
-        let fifo = ipc::pipe::Fifo::adopt(directory.join("fifo")).unwrap();
-        drop(fifo);
-        nix::unistd::mkfifo(&directory.join("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
-    }
+    // A tracker that does not wait has ended by then, or is about to.
+    common::wait_asleep(tracker);
     assert!(existing(&name, &directory).contains(&"queue"));
     drop(holder);
+    common::wait_for(|| existing(&name, &directory).is_empty().then_some(()));
+}
+
+#[test]
+fn half_a_name_is_no_obstacle() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("below");
+    let name = format!("/ipc-test-half-{}", std::process::id());
+    let mut peer = Peer::start("tracker", "hold", &[&name, directory.to_str().unwrap()]);
+    let link = format!("/proc/{}/fd/{}", peer.pid(), peer.line());
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(link).unwrap();
+    // A path may be longer than what a pipe takes in one piece, and its writer may be killed meanwhile.
+    pipe.write_all(b"{\"Path\":[47,").unwrap();
+    peer.kill();
+    drop(pipe);
     common::wait_for(|| existing(&name, &directory).is_empty().then_some(()));
 }

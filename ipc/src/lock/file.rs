@@ -53,24 +53,30 @@ impl FileLock {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let object = path.display().to_string();
-        let open = |new| {
+        let open = |extra| {
             OpenOptions::new()
                 .read(true)
                 .write(true)
-                .create_new(new)
                 .mode(0o600)
-                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY) // a FIFO or a terminal must not hang
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | extra) // a FIFO or a terminal must not hang
                 .open(path)
                 .map_err(|error| Error::io(&object, "open", &error))
         };
         let create = || {
-            let file = open(true)?;
+            let file = open(libc::O_CREAT | libc::O_EXCL)?;
             // The umask may have taken the owner's own rights away.
             fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)
                 .map_err(|errno| Error::system(&object, "fchmod", errno))?;
             Ok(file)
         };
-        let file = create_or_open(create, || open(false))?;
+        let find = || match open(0) {
+            // A link without a target: it exists, and nothing can be opened.
+            Err(error) if error.errno() == Some(Errno::ENOENT) && path.is_symlink() => {
+                open(libc::O_CREAT)
+            }
+            result => result,
+        };
+        let file = create_or_open(create, find)?;
         Ok(Self { file, object })
     }
 

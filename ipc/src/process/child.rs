@@ -17,7 +17,6 @@ use nix::poll::PollFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
-use super::refusal::refused;
 use super::start;
 use crate::error::{Error, Result};
 use crate::sys::{self, Deadline, Owner, retry_libc};
@@ -220,8 +219,8 @@ impl Launch {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let prepared =
             EventFd::from_flags(flags).map_err(|e| Error::system(&object, "eventfd", e))?;
-        let preparation =
-            Preparation { keep, death_signal_parent, prepared: prepared.as_fd().as_raw_fd() };
+        let prepared = move_above_stdio(prepared.into(), &object)?;
+        let preparation = Preparation { keep, death_signal_parent, prepared: prepared.as_raw_fd() };
         // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
         // takes a lock, and `keep` was filled before the fork.
         unsafe { command.pre_exec(move || preparation.prepare_exec()) };
@@ -235,14 +234,14 @@ impl Launch {
             None => Error::unusable(&object, error.to_string()),
             Some(number) => {
                 let errno = Errno::from_raw(number);
-                let (call, program) = match (prepared.read(), errno) {
+                let (call, program) = match (nix::unistd::read(&prepared, &mut [0; 8]), errno) {
                     (Ok(_), _) => ("execve", Some(command.get_program())),
                     (_, Errno::EAGAIN | Errno::ENOMEM) => ("fork", None),
                     // The standard library's own pipe, those of `Stdio::piped()`, and `/dev/null`.
                     _ => ("pipe2 or open", None),
                 };
                 let program = program.map(|path| format!(", program {}", path.display()));
-                refused(object.clone() + &program.unwrap_or_default(), call, errno)
+                Error::system(object.clone() + &program.unwrap_or_default(), call, errno)
             }
         })?;
         // Leaves room for the pidfd: a shortage is met before the child runs, not after.
@@ -450,7 +449,7 @@ impl Process {
     ///
     /// It closes nothing. A child that reads a piped standard input to its end waits until that is taken and dropped. A
     /// child that writes more to a piped standard output than the pipe holds (64 KiB) waits until it is read, and never
-    /// ends if nobody reads. [`communicate`](Self::communicate) does all three.
+    /// ends if its output is not read. [`communicate`](Self::communicate) does all three.
     ///
     /// # Errors
     ///

@@ -111,7 +111,7 @@ impl Process {
         match stdin.write(&piece[..piece.len().min(PIECE)]) {
             Ok(written) => drop(self.unsent.drain(..written)),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // It reads no more, which is its own affair.
+            // A child need not read all of its input.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.unsent.clear(),
             Err(error) => return Err(Error::io(self.object(), "write", &error)),
         }

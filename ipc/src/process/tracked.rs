@@ -17,8 +17,8 @@ use crate::sysv::Key;
 /// The entry that every program has.
 pub(super) const TRACKER: &str = "ipc-tracker";
 
-/// A name that a [`Tracker`](super::Tracker) removes. It must be this run's own (one that holds the pid, say), since the tracker removes
-/// whatever has the name.
+/// A name that a [`Tracker`](super::Tracker) removes. It must be this run's own (one that holds the pid, say), since the
+/// tracker removes whatever has the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tracked {
@@ -125,7 +125,8 @@ pub(super) fn run(_: &[String]) -> std::result::Result<(), Box<dyn std::error::E
         if line.is_empty() {
             return Ok(());
         }
-        orders.push(serde_json::from_str::<Order>(&line)?);
+        // The last line of a starter that was killed may be a part of one. Its name was not made then.
+        orders.extend(serde_json::from_str::<Order>(&line));
     }
     for order in orders.iter().rev() {
         match order.remove() {

@@ -519,7 +519,7 @@ impl Queue for SysvQueue {
 
 impl Drop for SysvQueue {
     fn drop(&mut self) {
-        if self.creator == Some(Owner::here()) {
+        if self.creator.is_some_and(Owner::is_here) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later queue in the same place has another one.
             let _ = remove_id(self.id);

@@ -132,6 +132,7 @@ impl NamedSemaphore {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
         check_value(&object, value.into(), MAX_VALUE)?;
+        Error::check_file_size(&object, "posix_fallocate", SIZE.get() as u64)?;
         // Not `sem_open`: until its file is complete, that has a temporary name (`sem.` and six characters), which
         // stays if the process is killed.
         let object_name = &object;

@@ -348,7 +348,7 @@ impl Semaphore for SysvSemaphore {
 
 impl Drop for SysvSemaphore {
     fn drop(&mut self) {
-        if self.creator == Some(Owner::here()) {
+        if self.creator.is_some_and(Owner::is_here) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later semaphore in the same place has another one.
             let _ = remove_id(self.id);

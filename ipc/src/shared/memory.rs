@@ -502,6 +502,7 @@ fn long_enough(object: &str, size: usize) -> Result<NonZeroUsize> {
 fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
     let range = 1..=libc::off_t::MAX as u64;
     Error::check_range(object, "size in bytes", size as u64, range)?;
+    Error::check_file_size(object, "ftruncate", size as u64)?;
     let size = size as libc::off_t;
     retry(|| ftruncate(descriptor, size))
         .map_err(|errno| Error::system(object, "ftruncate", errno))?;

@@ -17,6 +17,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
     match role {
         "descriptors" => descriptors(),
         "bytes" => bytes(),
+        "file-size" => file_size(),
         "signals" => signals(),
         "objects" => objects(),
         "pipes" => pipes(),
@@ -53,6 +54,16 @@ fn descriptors() -> Outcome {
     print("memory", Value::<u32>::create(name(), 0));
     print("semaphore", NamedSemaphore::create(&name(), 0));
     print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
+    Ok(())
+}
+
+/// May make small files only.
+fn file_size() -> Outcome {
+    setrlimit(Resource::RLIMIT_FSIZE, 10, 10)?;
+    print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
+    print("segment", Value::<u32>::create(name(), 0));
+    print("named semaphore", ipc::semaphore::NamedSemaphore::create(&name(), 0));
+    print("shared semaphore", ipc::semaphore::SharedSemaphore::create(0));
     Ok(())
 }
 

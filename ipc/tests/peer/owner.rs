@@ -10,6 +10,7 @@ use ipc::semaphore::{NamedSemaphore, OnDeath, SysvSemaphore};
 use ipc::shared::Value;
 use ipc::signal::{Handler, Signal, SignalFd, raise};
 use ipc::socket::{Address, Datagram, Listener, PacketListener};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -17,8 +18,11 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// Makes one of everything in `DIRECTORY`, has a forked child drop its copies, and prints what is still there;
 /// then drops all, and prints what is left.
-pub fn run(_role: &str, arguments: &[String]) -> Outcome {
+pub fn run(role: &str, arguments: &[String]) -> Outcome {
     let directory = Path::new(arguments.first().ok_or("no directory")?);
+    if role == "same-pid" {
+        return same_pid(directory);
+    }
     let name = format!("/ipc-test-owner-{}", std::process::id());
     let key = Key::of_name(&name)?;
     let at = |name: &str| Address::path(directory.join(name));
@@ -78,4 +82,44 @@ pub fn run(_role: &str, arguments: &[String]) -> Outcome {
     print("after the copy")?;
     drop((fifo, listener, packets, datagram, sysv, named, set, value, posix));
     print("after the owner")
+}
+
+/// Makes a FIFO in process 1 of a pid namespace, and drops a copy of it in process 1 of a namespace below.
+fn same_pid(directory: &Path) -> Outcome {
+    if !nix::unistd::geteuid().is_root() {
+        unshare(CloneFlags::CLONE_NEWUSER).or_else(|errno| skip("user namespace", errno))?;
+    }
+    in_namespace(|| {
+        let fifo = Fifo::create(directory.join("fifo"), 0o600)?;
+        let path = fifo.path().to_owned();
+        let copy = std::cell::Cell::new(Some(fifo));
+        let pid = in_namespace(|| {
+            drop(copy.take());
+            Ok(std::process::id() as i32)
+        })?;
+        println!("pid {}, copy {pid}, kept {}", std::process::id(), path.exists());
+        Ok(0)
+    })
+    .map(drop)
+}
+
+/// Runs `run` in the first process of a new pid namespace; returns its result, which is small.
+fn in_namespace(
+    run: impl FnOnce() -> Result<i32, Box<dyn std::error::Error>>,
+) -> Result<i32, Box<dyn std::error::Error>> {
+    unshare(CloneFlags::CLONE_NEWPID).or_else(|errno| skip("pid namespace", errno))?;
+    // SAFETY: this process has one thread, so the child may do everything.
+    match unsafe { fork() }? {
+        // SAFETY: `_exit` takes a number; nothing of the parent's is flushed twice or dropped.
+        ForkResult::Child => unsafe { libc::_exit(run().unwrap_or(99)) },
+        ForkResult::Parent { child } => match waitpid(child, None)? {
+            WaitStatus::Exited(_, code) if code != 99 => Ok(code),
+            other => Err(format!("{other:?}").into()),
+        },
+    }
+}
+
+fn skip(what: &str, errno: nix::errno::Errno) -> nix::Result<()> {
+    println!("SKIPPED: no {what}: {errno}");
+    std::process::exit(0)
 }

@@ -47,6 +47,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         "copied-family" => family(true),
         "forked-process" => forked_process(),
         "forked-pool" => forked_pool(),
+        "closed-output" => closed_output(),
         "ignoring" => ignoring(),
         "handling" => handling(),
         "short-of-descriptors" => shortage::descriptors(),
@@ -248,6 +249,21 @@ fn forked_pool() -> Outcome {
     })?;
     let pool = pool.take().ok_or("the original is here")?;
     println!("{}", pool.apply::<u64, u64>("square", &4)?);
+    Ok(())
+}
+
+/// A parent whose standard output is closed, so that the next descriptor gets its number.
+fn closed_output() -> Outcome {
+    let kept = stdout().as_fd().try_clone_to_owned()?;
+    nix::unistd::close(1)?;
+    let output = |program: &str| -> ipc::Result<_> {
+        let process = Process::command(program).stdout(std::process::Stdio::piped());
+        process.start()?.communicate(b"")
+    };
+    let (nothing, missing) = (output("true"), output("/nonexistent"));
+    nix::unistd::dup2_stdout(&kept)?;
+    println!("{:?}", nothing?.0);
+    println!("{}", missing.unwrap_err());
     Ok(())
 }
 

@@ -29,7 +29,6 @@ use serde::de::DeserializeOwned;
 
 use super::child::Executable;
 use super::frame::{MESSAGE_LIMIT, NAME_LIMIT};
-use super::refusal::refused;
 use crate::error::{Error, Result};
 use crate::sys::Owner;
 use error::Outcome;
@@ -109,7 +108,7 @@ impl PoolOptions {
             .spawn(move || supervisor.run(&report))
             .map_err(|error| {
                 let errno = error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw);
-                refused(object, "pthread_create", errno)
+                Error::system(object, "pthread_create", errno)
             })?;
         let pool = Pool { shared };
         // The thread reports in any case. Had it died, dropping the pool would show that.

@@ -13,8 +13,7 @@ use super::PoolOptions;
 use super::error::PoolError;
 use super::shared::Shared;
 use super::worker_process::WorkerProcess;
-use crate::error::Result;
-use crate::process::refusal::is_shortage;
+use crate::error::{Error, Result};
 use crate::sys::{pause, timespec};
 
 /// How often in a row a worker may end without having taken a job, before its slot is retired.
@@ -28,6 +27,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a program that sent no hello has to do.
 const WORKER_HINT: &str = "a worker calls ipc::process::Worker::serve, or speaks the frames of ipc::process::frame over its standard input";
+
+/// Whether the same start may succeed later: something was short, and nothing was wrong.
+fn is_shortage(error: &Error) -> bool {
+    use Errno::{EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETXTBSY};
+    matches!(error.errno(), Some(EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM | ETXTBSY))
+}
 
 /// The supervisor of a pool, and all that only its thread touches.
 pub(super) struct Supervisor {
@@ -309,6 +314,7 @@ impl Supervisor {
     /// Starts no worker in this slot any more. If it was the last one, every job fails for `reason`.
     fn retire(&mut self, index: usize, reason: &str) {
         self.slots[index].state = SlotState::Retired;
+        self.slots[index].shortages = 0;
         if self.slots.iter().any(|slot| !matches!(slot.state, SlotState::Retired)) {
             return;
         }
