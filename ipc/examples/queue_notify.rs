@@ -71,7 +71,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     }
     story::join_all(&writer)?;
     note!(
-        "\nNotice: {signalled} signals for {taken} messages: those to a queue that is not empty send none."
+        "\nNotice: {signalled} signals for {taken} messages; only a message to an empty queue sends one."
     )?;
     note!("Without taking all messages: the queue is never empty again, and no signal comes.")?;
     Ok(())

@@ -55,7 +55,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     kill_the_holder(&semaphore, holder("posix").pass(descriptor))?;
 
     note!("\nNotice: the same kill, and only undo brings the value back to 1.")?;
-    note!("Without undo: a process that waits without a timeout waits for ever.")?;
+    note!("Without undo: a process that waits without a timeout waits forever.")?;
     Ok(())
 }
 
