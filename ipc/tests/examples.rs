@@ -500,6 +500,17 @@ fn under(
     failures
 }
 
+/// Examines several conditions at the same time, and returns the failures. Under some limits every run waits for
+/// seconds, and needs no processor meanwhile.
+fn at_once<F: FnOnce() -> Vec<String> + Send>(
+    conditions: impl IntoIterator<Item = F>,
+) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = conditions.into_iter().map(|it| scope.spawn(it)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 fn none(failures: &[String]) {
     assert!(failures.is_empty(), "{} runs failed:\n{}", failures.len(), failures.join("\n"));
 }
@@ -717,9 +728,10 @@ fn few_processes_are_reported() {
             user: Some(new_user()),
             ..Setting::limited(Resource::RLIMIT_NPROC, limit)
         };
-        let under_number =
-            |limit| under_limit(&format!("ulimit -u {limit}"), Machine::USUAL, || setting(limit));
-        none(&(1..=4).flat_map(under_number).collect::<Vec<_>>());
+        let under_number = |limit| {
+            move || under_limit(&format!("ulimit -u {limit}"), Machine::USUAL, || setting(limit))
+        };
+        none(&at_once((1..=4).map(under_number)));
     }
 }
 
@@ -751,22 +763,28 @@ fn pid_namespaces_do_not_disturb() {
     let outer_proc = "\"$0\"; exit $?";
     let setting = |script| Setting { pid_namespace: Some(script), ..Setting::usual() };
     if privileged("pid namespaces") {
-        let mut failures = under("pid namespace", Machine::USUAL, 1, |sandbox, name, _| {
-            vec![run(sandbox, name, &setting(own_proc)).must_succeed()]
-        });
-        let condition = "pid namespace with an outer /proc";
-        failures.extend(under_limit(condition, Machine::USUAL, || setting(outer_proc)));
-        // Both copies have the same pid.
-        let condition = "two pid namespaces";
-        failures.extend(under(condition, Machine::USUAL, 1, |sandbox, name, _| {
-            std::thread::scope(|scope| {
-                [0; 2]
-                    .map(|_| scope.spawn(|| run(sandbox, name, &setting(outer_proc))))
-                    .map(|thread| thread.join().unwrap().must_succeed_or_report())
-                    .into()
+        let own = || {
+            under("pid namespace", Machine::USUAL, 1, |sandbox, name, _| {
+                vec![run(sandbox, name, &setting(own_proc)).must_succeed()]
             })
-        }));
-        none(&failures);
+        };
+        let outer = || {
+            let condition = "pid namespace with an outer /proc";
+            under_limit(condition, Machine::USUAL, || setting(outer_proc))
+        };
+        // Both copies have the same pid.
+        let two = || {
+            under("two pid namespaces", Machine::USUAL, 1, |sandbox, name, _| {
+                std::thread::scope(|scope| {
+                    [0; 2]
+                        .map(|_| scope.spawn(|| run(sandbox, name, &setting(outer_proc))))
+                        .map(|thread| thread.join().unwrap().must_succeed_or_report())
+                        .into()
+                })
+            })
+        };
+        let conditions: [&(dyn Fn() -> Vec<String> + Sync); 3] = [&own, &outer, &two];
+        none(&at_once(conditions));
     }
 }
 
