@@ -443,7 +443,7 @@ struct End {
     /// The same end opened a second time, in non-blocking mode; made when it is needed first.
     ///
     /// `RWF_NOWAIT` makes a single call of an anonymous pipe non-blocking. FIFOs lack it, and to switch
-    /// `O_NONBLOCK` on for the duration of a call would be felt by everybody who shares the open file. A process
+    /// `O_NONBLOCK` on for the duration of a call would change the calls of every process that shares the open file. A process
     /// that gave up its privileges may not be allowed to open the FIFO again: then [`splice`] does it.
     nonblocking: OnceLock<OwnedFd>,
 }

@@ -450,7 +450,7 @@ impl Process {
     ///
     /// It closes nothing. A child that reads a piped standard input to its end waits until that is taken and dropped. A
     /// child that writes more to a piped standard output than the pipe holds (64 KiB) waits until it is read, and never
-    /// ends if nobody reads. [`communicate`](Self::communicate) does all three.
+    /// ends if its output is not read. [`communicate`](Self::communicate) does all three.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@
 //! both on: a child of a program that ignores SIGTERM could not be [terminated](Process::terminate).
 //!
 //! **Pipes to a child.** A program that writes to a child and reads from it must do both at the same time
-//! ([`Process::communicate`]), or both may wait for each other. A child that writes to a pipe that nobody reads does not end,
+//! ([`Process::communicate`]), or both may wait for each other. A child that writes to a pipe that is not read does not end,
 //! and [`Process::join`] waits for it.
 //!
 //! **When something is short.** A start needs some descriptors for a moment, a process and memory. The kernel has one errno

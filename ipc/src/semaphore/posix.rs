@@ -117,7 +117,7 @@ impl NamedSemaphore {
     ///
     /// The file gets its name when the semaphore in it is complete, so that a process that is killed over this leaves
     /// nothing, or a whole semaphore. That one carries no mark of its creator: `EEXIST` is all that the next creator
-    /// learns. A name that nobody uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
+    /// gets. A name that no process uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
     ///
     /// # Errors
     ///
@@ -313,7 +313,7 @@ impl Drop for NamedSemaphore {
         if let Some((owner, identity)) = self.creator
             && owner.is_here()
         {
-            // There is nobody to return a failure to; `list` finds what stays.
+            // A failure cannot be returned from here; `list` finds what stays.
             let _ = unlink_if_same(&self.name, identity);
         }
         match self.mapped_here {

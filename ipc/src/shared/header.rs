@@ -20,7 +20,7 @@ pub(super) const CONTENT: usize = 128;
 pub(super) struct Header {
     magic: AtomicU64,
     version: AtomicU32,
-    /// Set last, so that nobody works with a half-made segment. A POSIX object has no name before.
+    /// Set last, so that no process works with a half-made segment. A POSIX object has no name before.
     ready: AtomicU32,
     size: AtomicU64,
     /// See [`identity`].
@@ -45,7 +45,7 @@ impl Header {
     /// Writes it into memory that is all zero; [`complete`](Self::complete) follows.
     pub(super) fn begin(&self, size: usize, holds: &str, facts: [u64; 3]) {
         self.namespace.store(identity::namespace(), Ordering::Relaxed);
-        // Release: whoever sees a creator sees its namespace.
+        // Release: a process that sees a creator sees its namespace.
         self.creator.store(identity::own(), Ordering::Release);
         self.magic.store(MAGIC, Ordering::Relaxed);
         self.version.store(VERSION, Ordering::Relaxed);

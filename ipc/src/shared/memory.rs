@@ -237,7 +237,7 @@ impl Memory {
         memory
     }
 
-    /// Removes the segment of a key if its creator has died, over it or later, and nobody has it attached. Returns whether
+    /// Removes the segment of a key if its creator has died, over it or later, and no process has it attached. Returns whether
     /// the key may be free now.
     fn remove_left_behind(key: i32) -> bool {
         // SAFETY: no memory is passed.
@@ -405,7 +405,7 @@ impl Memory {
     }
 
     /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
-    /// removal it changes hands only if somebody removes it by hand and a third process makes it anew: `create` does not
+    /// removal it changes hands only if it is removed by hand and a third process makes it again: `create` does not
     /// take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {

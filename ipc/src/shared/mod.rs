@@ -51,7 +51,7 @@
 //!   which removes it.
 //!
 //! A memfd leaves nothing behind, ever. (A POSIX queue, a named semaphore and a FIFO carry no mark of their creator: there
-//! `create` fails with `EEXIST`, and the command `ipc` shows who uses them.)
+//! `create` fails with `EEXIST`, and the command `ipc` shows which processes use them.)
 //!
 //! A process killed *inside* `create` leaves nothing, or a whole object: a POSIX object is made without a name (`O_TMPFILE`,
 //! open(2)), filled, and then named by one call (linkat(2)). Where `/dev/shm` is not a tmpfs and has no such files, the

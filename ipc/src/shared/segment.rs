@@ -218,7 +218,7 @@ fn posix(segments: &mut Vec<Segment>) -> Result<()> {
 }
 
 /// Removes what has the name if it was left behind: this version of the library made it for this user, its creator has
-/// ended, and nobody uses it.
+/// ended, and no process uses it.
 ///
 /// # Errors
 ///
