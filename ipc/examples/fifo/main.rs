@@ -45,7 +45,7 @@ fn story() -> Result<(), Box<dyn Error>> {
             say!("opens it for writing without waiting, and is refused: no process reads")?;
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err("somebody reads before the server is started".into()),
+        Ok(_) => return Err("a process reads before the server is started".into()),
     }
 
     say!("starts a server, and three clients at the same time")?;
