@@ -382,6 +382,14 @@ impl End {
         self
     }
 
+    /// No failure because a name exists already.
+    fn must_not_meet(mut self) -> Self {
+        if ["EEXIST", "EADDRINUSE"].iter().any(|errno| self.reported.contains(errno)) {
+            self.faults.push("met the names of another copy".to_owned());
+        }
+        self
+    }
+
     /// Success, a failure that is reported, or the end by a signal that was sent to it.
     fn must_report_or_end_by(self, signal: Signal) -> Self {
         if self.status.signal() == Some(signal as i32) {
@@ -778,7 +786,9 @@ fn pid_namespaces_do_not_disturb() {
                 std::thread::scope(|scope| {
                     [0; 2]
                         .map(|_| scope.spawn(|| run(sandbox, name, &setting(outer_proc))))
-                        .map(|thread| thread.join().unwrap().must_succeed_or_report())
+                        .map(|thread| {
+                            thread.join().unwrap().must_succeed_or_report().must_not_meet()
+                        })
                         .into()
                 })
             })
