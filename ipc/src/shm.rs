@@ -4,8 +4,8 @@
 //! filled, and then named by one call, linkat(2): a kill leaves nothing, or all of it.
 //!
 //! Two bytes of a file are locked (`F_OFD_SETLK`, fcntl(2)). Users share a lock on the first, from before the file has its
-//! name. The kernel ends it with the last descriptor and mapping, whatever pid namespace or user they belong to, so it shows
-//! whether a process uses the file. A process that removes the name of a file that was left behind locks the second, so that
+//! name. The kernel ends it with the last descriptor and mapping, whatever pid namespace or user they belong to, so it tells
+//! whether any process uses the file. A process that removes the name of a file that was left behind locks the second, so that
 //! only one does.
 
 use std::ffi::{CStr, OsStr};

@@ -117,7 +117,7 @@ impl NamedSemaphore {
     ///
     /// The file gets its name when the semaphore in it is complete, so that a process that is killed over this leaves
     /// nothing, or a whole semaphore. That one carries no mark of its creator: `EEXIST` is all that the next creator
-    /// gets. A name that no process uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
+    /// learns. A name that no process uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
     ///
     /// # Errors
     ///

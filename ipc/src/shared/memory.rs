@@ -405,7 +405,7 @@ impl Memory {
     }
 
     /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
-    /// removal it changes hands only if it is removed by hand and a third process makes it again: `create` does not
+    /// removal it changes hands only if somebody removes it by hand and a third process makes it again: `create` does not
     /// take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {
