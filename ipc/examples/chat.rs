@@ -128,7 +128,7 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
                 announcement
             }
             _ => {
-                say!("ignores {text:?} from {from}, who is no member")?;
+                say!("ignores {text:?} from {from}, not a member")?;
                 let _ = socket.send_to(b"", &from);
                 continue;
             }
@@ -143,7 +143,7 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
             stays
         });
         for name in gone {
-            say!("cannot reach {name}, who has gone without a word, and strikes the name off")?;
+            say!("cannot reach {name}, whose socket is gone, and removes the name")?;
         }
         let _ = socket.send_to(b"", &from); // done; an empty message is a message, too
         if members.is_empty() {
@@ -161,7 +161,7 @@ fn member(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 1024];
     loop {
         let received = socket.receive(&mut buffer)?;
-        let from = received.from.ok_or("a message of nobody")?;
+        let from = received.from.ok_or("a message without an address")?;
         match (&*String::from_utf8_lossy(&buffer[..received.length]), &director) {
             ("", Some(director)) => socket.send_to(b"done", director)?,
             (announcement, _) if from == room => say!("sees  {announcement}")?,

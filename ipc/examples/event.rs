@@ -53,7 +53,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!("\n-- a late runner: the event stays set --")?;
     story::join_all(&[start(RUNNERS + 1)?])?;
 
-    note!("\n-- after clear() a wait is in vain --")?;
+    note!("\n-- after clear() a wait does not end --")?;
     event.clear();
     say!("clears the event, and waits for it")?;
     match event.wait_timeout(Duration::from_millis(100)) {

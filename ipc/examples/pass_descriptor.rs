@@ -43,7 +43,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!(
         "\nNotice: reading moved the position in the keeper's file too; no descriptor was left."
     )?;
-    note!("Without the limit: the worker would have three files open that it does not know.")?;
+    note!("Without the limit: the worker would have two files open that it never asked for.")?;
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn worker(_: &[String]) -> Result<(), Box<dyn Error>> {
             }
             Err(error) => say!("refuses them: {error}")?,
         }
-        say!("has {before} descriptors open before the message, and {} after", open_files()?)?;
+        say!("had {before} descriptors open before that message, and has {} now", open_files()?)?;
         socket.write_all(b".")?;
     }
 }

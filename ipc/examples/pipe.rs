@@ -32,8 +32,8 @@ fn story() -> Result<(), Box<dyn Error>> {
     to_a_child()?;
     note!("\n-- a copy of the write end that was forgotten --")?;
     forgotten_copy()?;
-    note!("\n-- nobody reads --")?;
-    nobody_reads()?;
+    note!("\n-- no process reads --")?;
+    no_reader()?;
     note!("\n-- both directions: two pipes crossed --")?;
     both_directions()?;
     note!("\nNotice: the reader sees the end when the last copy of the write end is closed.")?;
@@ -65,7 +65,7 @@ fn forgotten_copy() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn nobody_reads() -> Result<(), Box<dyn Error>> {
+fn no_reader() -> Result<(), Box<dyn Error>> {
     let (read_end, write_end) = pipe::pipe()?;
     drop(read_end);
     say!("writes into a pipe without a read end, which fails:")?;

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn reader() -> Result<(), Box<dyn Error>> {
-    let name = format!("/ipc-example-{}", std::process::id());
+    let name = format!("/{}", story::unique_name("mail"));
     let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
     tracker.track(Tracked::PosixQueue(name.clone()))?;
     let signals = SignalFd::new([Signal::USR1])?;
@@ -50,7 +50,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     // empty queue.
     let burst_read = SharedSemaphore::create(1)?;
     queue.notify(Signal::USR1)?;
-    say!("is the reader: it asks for SIGUSR1 when a message comes to {name}")?;
+    say!("reads {name}, and asks for SIGUSR1 when a message comes")?;
     let writer = Process::new("writer").name("writer").daemon(true).arg(&name);
     let writer = [writer.pass(story::copy(burst_read.as_fd())?).start()?];
 
@@ -71,7 +71,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     }
     story::join_all(&writer)?;
     note!(
-        "\nNotice: {signalled} signals for {taken} messages: those to a queue that is not empty send none."
+        "\nNotice: {signalled} signals for {taken} messages; only a message to an empty queue sends one."
     )?;
     note!("Without taking all messages: the queue is never empty again, and no signal comes.")?;
     Ok(())

@@ -62,7 +62,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
         return Err(format!("{lines} lines came: {end}").into());
     }
     say!("has taken all lines, {bytes} bytes, in {time:.1?}; the ring was empty {empty} times")?;
-    say!("is told the end of the stream: {end}")?;
+    say!("sees the end of the stream: {end}")?;
 
     note!("\n-- a writer that is killed --")?;
     let ring = Ring::create(Location::Memfd("more lines".into()), 4096, WaitStrategy::Sleep)?;
@@ -85,7 +85,7 @@ fn reader() -> Result<(), Box<dyn Error>> {
     note!(
         "\nNotice: {LINES} lines, and {empty} times without one: only then the kernel is called."
     )?;
-    note!("Without a look at the writer's process: the reader of a killed writer waits for ever.")?;
+    note!("Without a look at the writer's process: the reader of a killed writer waits forever.")?;
     Ok(())
 }
 

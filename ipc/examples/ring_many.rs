@@ -72,7 +72,7 @@ fn story() -> Result<(), Box<dyn Error>> {
         "\nNotice: each worker's reports are in order, and only the end of worker-2's is missing."
     )?;
     note!(
-        "Without an owner in each slot: a slot that worker-2 claimed would block the ring for ever."
+        "Without an owner in each slot: a slot that worker-2 claimed would block the ring forever."
     )?;
     Ok(())
 }

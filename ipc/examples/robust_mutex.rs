@@ -53,7 +53,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     drop(accounts.lock_timeout(LIMIT)?);
     say!("gets the lock, and unlocks without a repair")?;
     match accounts.lock_timeout(LIMIT) {
-        Ok(_) => return Err("an account that nobody repaired can be locked".into()),
+        Ok(_) => return Err("accounts without a repair can be locked".into()),
         Err(error) => {
             say!("cannot lock any more:")?;
             say!("  {error}")?;
@@ -62,7 +62,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     note!(
         "\nNotice: the sum is 70 after the kill: the lock can be repaired, the data only by you."
     )?;
-    note!("Without a robust mutex: the lock stays taken, and everybody waits for ever.")?;
+    note!("Without a robust mutex: the lock stays taken, and every other process waits forever.")?;
     Ok(())
 }
 

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let key = Key::of_name(&format!("/ipc-example-{}", std::process::id()))?;
+    let key = Key::of_name(&format!("/{}", story::unique_name("semaphore")))?;
     let mut tracker = Tracker::start()?; // It destroys the semaphore if this process is killed.
     tracker.track(Tracked::SysvSemaphore(key))?;
     // A daemon: it ends with this process, however it ends.
@@ -55,7 +55,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     kill_the_holder(&semaphore, holder("posix").pass(descriptor))?;
 
     note!("\nNotice: the same kill, and only undo brings the value back to 1.")?;
-    note!("Without undo: a process that waits without a timeout waits for ever.")?;
+    note!("Without undo: a process that waits without a timeout waits forever.")?;
     Ok(())
 }
 

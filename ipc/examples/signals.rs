@@ -20,7 +20,7 @@ use std::time::Duration;
 use ipc::Wait;
 use ipc::process::{self, Exit, Process};
 use ipc::signal::{
-    Blocked, Handler, PidFd, Signal, alarm, alarm_cancel, alarm_every, default, ignore,
+    Blocked, Cause, Handler, PidFd, Signal, alarm, alarm_cancel, alarm_every, default, ignore,
 };
 use ipc::socket::Stream;
 
@@ -47,7 +47,8 @@ fn story() -> Result<(), Box<dyn Error>> {
         return Err(format!("child[{}] ended with {exit}, not by SIGTERM", child.pid()).into());
     }
     sent?;
-    say!("sends SIGTERM once more: {}", target.send(Signal::TERM).unwrap_err())?;
+    say!("sends SIGTERM once more, to a process that has ended:")?;
+    say!("  {}", target.send(Signal::TERM).unwrap_err())?;
 
     note!(
         "\nNotice: five signals that are blocked arrive as one; the last signal ends the child."
@@ -64,7 +65,7 @@ fn alarms() -> Result<(), Box<dyn Error>> {
     let cause = blocked.wait()?.cause;
     say!("sets an alarm for one hour, then one for 50 ms, which replaces it")?;
     say!("reads that the first had {} s left", left.as_secs_f64().round())?;
-    say!("waits for {}, which comes from: {cause:?}", Signal::ALRM)?;
+    say!("waits for {}, which is sent by the kernel: {}", Signal::ALRM, cause == Cause::Kernel)?;
 
     alarm_every(Duration::from_millis(10), Duration::from_millis(20))?;
     for _ in 0..3 {

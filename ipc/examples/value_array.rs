@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let name = format!("/ipc-example-sum-{}", std::process::id());
+    let name = format!("/{}", story::unique_name("sum"));
     let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
     tracker.track(Tracked::SharedMemory(name.clone()))?;
     let squares = Array::<u64>::create(Location::Memfd("squares".into()), PROCESSES * SQUARES)?;

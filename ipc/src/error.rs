@@ -43,7 +43,7 @@ pub enum Error {
         reason: String,
     },
     /// A name that the mechanism cannot have.
-    #[error("{name:?} is no name for a {kind}: {reason}")]
+    #[error("{name:?} is not a name for a {kind}: {reason}")]
     InvalidName {
         /// The name as it was given.
         name: String,
@@ -53,7 +53,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A size, count or value outside of what the mechanism allows.
-    #[error("{object}: {quantity} of {given}, allowed are {least} to {most}")]
+    #[error("{object}: {quantity}: {given} is not within {least} to {most}")]
     OutOfRange {
         /// The name or description of the object.
         object: String,

@@ -73,7 +73,7 @@
 //! # let holder_is_dead = true;
 //! match places.acquire_timeout(Duration::from_millis(10)) {
 //!     Ok(()) => { /* work, and release */ }
-//!     // The semaphore does not know its holder. The program may: by a pidfd, by `wait`, by a connection that closed.
+//!     // The semaphore has no record of its holder. The program may: a pidfd, `wait`, a connection that closed.
 //!     Err(ipc::Error::TimedOut { .. }) if holder_is_dead => places.release()?, // in its place
 //!     Err(error) => return Err(error),
 //! }

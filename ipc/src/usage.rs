@@ -128,7 +128,7 @@ pub(crate) fn remove_unused(
 /// that open the file wait.
 ///
 /// `None`: another open file existed for all of `patience`. Two kinds go away soon: that of another process that looks, and a
-/// mapping of a process that has just ended, whose memory map somebody is reading in `/proc`.
+/// mapping of a process that has just ended, whose memory map is being read in `/proc`.
 fn take_lease(file: OwnedFd, patience: Duration) -> nix::Result<Option<OwnedFd>> {
     const F_SETSIG: libc::c_int = 10; // The crate `libc` does not have it.
     let descriptor = file.as_raw_fd();

@@ -382,6 +382,14 @@ impl End {
         self
     }
 
+    /// No failure because a name exists already.
+    fn must_not_meet(mut self) -> Self {
+        if ["EEXIST", "EADDRINUSE"].iter().any(|errno| self.reported.contains(errno)) {
+            self.faults.push("met the names of another copy".to_owned());
+        }
+        self
+    }
+
     /// Success, a failure that is reported, or the end by a signal that was sent to it.
     fn must_report_or_end_by(self, signal: Signal) -> Self {
         if self.status.signal() == Some(signal as i32) {
@@ -500,6 +508,17 @@ fn under(
     failures
 }
 
+/// Examines several conditions at the same time, and returns the failures. Under some limits every run waits for
+/// seconds, and needs no processor meanwhile.
+fn at_once<F: FnOnce() -> Vec<String> + Send>(
+    conditions: impl IntoIterator<Item = F>,
+) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = conditions.into_iter().map(|it| scope.spawn(it)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 fn none(failures: &[String]) {
     assert!(failures.is_empty(), "{} runs failed:\n{}", failures.len(), failures.join("\n"));
 }
@@ -546,7 +565,12 @@ fn lines() -> &'static BTreeMap<String, usize> {
 #[test]
 fn example_alone_succeeds_quietly() {
     none(&under("plain", Machine::USUAL, 1, |sandbox, name, _| {
-        vec![run(sandbox, name, &Setting::usual()).must_succeed()]
+        let mut end = run(sandbox, name, &Setting::usual()).must_succeed();
+        let directory = sandbox.temporary().display().to_string();
+        let printed = end.printed.replace(&directory, "/tmp");
+        let long = printed.lines().filter(|line| line.chars().count() > 100);
+        end.faults.extend(long.map(|line| format!("printed more than 100 columns: {line}")));
+        vec![end]
     }));
 }
 
@@ -712,9 +736,10 @@ fn few_processes_are_reported() {
             user: Some(new_user()),
             ..Setting::limited(Resource::RLIMIT_NPROC, limit)
         };
-        let under_number =
-            |limit| under_limit(&format!("ulimit -u {limit}"), Machine::USUAL, || setting(limit));
-        none(&(1..=4).flat_map(under_number).collect::<Vec<_>>());
+        let under_number = |limit| {
+            move || under_limit(&format!("ulimit -u {limit}"), Machine::USUAL, || setting(limit))
+        };
+        none(&at_once((1..=4).map(under_number)));
     }
 }
 
@@ -746,22 +771,30 @@ fn pid_namespaces_do_not_disturb() {
     let outer_proc = "\"$0\"; exit $?";
     let setting = |script| Setting { pid_namespace: Some(script), ..Setting::usual() };
     if privileged("pid namespaces") {
-        let mut failures = under("pid namespace", Machine::USUAL, 1, |sandbox, name, _| {
-            vec![run(sandbox, name, &setting(own_proc)).must_succeed()]
-        });
-        let condition = "pid namespace with an outer /proc";
-        failures.extend(under_limit(condition, Machine::USUAL, || setting(outer_proc)));
-        // Both copies have the same pid.
-        let condition = "two pid namespaces";
-        failures.extend(under(condition, Machine::USUAL, 1, |sandbox, name, _| {
-            std::thread::scope(|scope| {
-                [0; 2]
-                    .map(|_| scope.spawn(|| run(sandbox, name, &setting(outer_proc))))
-                    .map(|thread| thread.join().unwrap().must_succeed_or_report())
-                    .into()
+        let own = || {
+            under("pid namespace", Machine::USUAL, 1, |sandbox, name, _| {
+                vec![run(sandbox, name, &setting(own_proc)).must_succeed()]
             })
-        }));
-        none(&failures);
+        };
+        let outer = || {
+            let condition = "pid namespace with an outer /proc";
+            under_limit(condition, Machine::USUAL, || setting(outer_proc))
+        };
+        // Both copies have the same pid.
+        let two = || {
+            under("two pid namespaces", Machine::USUAL, 1, |sandbox, name, _| {
+                std::thread::scope(|scope| {
+                    [0; 2]
+                        .map(|_| scope.spawn(|| run(sandbox, name, &setting(outer_proc))))
+                        .map(|thread| {
+                            thread.join().unwrap().must_succeed_or_report().must_not_meet()
+                        })
+                        .into()
+                })
+            })
+        };
+        let conditions: [&(dyn Fn() -> Vec<String> + Sync); 3] = [&own, &outer, &two];
+        none(&at_once(conditions));
     }
 }
 

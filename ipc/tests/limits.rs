@@ -60,7 +60,7 @@ fn shortage_of_queue_bytes_is_named() {
     check(&lines[..1], &[("queue", "EMFILE", "RLIMIT_MSGQUEUE")]);
     // Alone it has more than allowed: the amount is at fault.
     assert!(lines[1].starts_with("large queue: None"), "{lines:?}");
-    assert!(lines[1].contains("RLIMIT_MSGQUEUE) of 512, allowed are 1 to 300"), "{lines:?}");
+    assert!(lines[1].contains("RLIMIT_MSGQUEUE): 512 is not within 1 to 300"), "{lines:?}");
 }
 
 #[test]

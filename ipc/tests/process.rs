@@ -135,7 +135,7 @@ fn failed_start_is_a_typed_error() {
         "{error}"
     );
     let [unknown] = report("unknown-entry");
-    assert!(unknown.contains("\"nobody\" is no name for a process entry"), "{unknown}");
+    assert!(unknown.contains("\"nobody\" is not a name for a process entry"), "{unknown}");
     let error = Process::command("/nonexistent/program").name("x").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOENT));
     let expected = "process x, program /nonexistent/program: execve: ENOENT";

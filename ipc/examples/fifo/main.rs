@@ -42,10 +42,10 @@ fn story() -> Result<(), Box<dyn Error>> {
     say!("makes the FIFO {path}")?;
     match Writer::try_open(&path) {
         Err(ipc::Error::WouldBlock { .. }) => {
-            say!("opens it for writing without waiting, and is refused: nobody reads")?;
+            say!("opens it for writing without waiting, and is refused: no process reads")?;
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => return Err("somebody reads before the server is started".into()),
+        Ok(_) => return Err("a process reads before the server is started".into()),
     }
 
     say!("starts a server, and three clients at the same time")?;
@@ -57,7 +57,7 @@ fn story() -> Result<(), Box<dyn Error>> {
     };
     let clients = [start_client(10)?, start_client(200)?, start_client(3000)?];
     for client in &clients {
-        // The server does not end before it is told to: if it ends now, it was killed.
+        // The server does not end before the request to stop: if it ends now, it was killed.
         story::while_alive(&[&server], |step| client.join_timeout(step))?;
     }
     story::join_all(&clients)?;

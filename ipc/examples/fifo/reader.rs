@@ -17,7 +17,7 @@ pub fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         let mut request = [0; protocol::LENGTH];
         requests.read_exact(&mut request)?;
         if request == protocol::STOP {
-            say!("is told to stop; the sum is {sum}")?;
+            say!("gets the request to stop; the sum is {sum}")?;
             return Ok(());
         }
         let (pid, number) = protocol::decode(request);

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn story() -> Result<(), Box<dyn Error>> {
-    let name = format!("/ipc-example-{}", std::process::id());
+    let name = format!("/{}", story::unique_name("jobs"));
     let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
     tracker.track(Tracked::PosixQueue(name.clone()))?;
     let queue = PosixQueue::create(&name, CAPACITY, JOB_SIZE)?;

@@ -115,7 +115,7 @@ fn consumer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         let (producer, number) = message.split_at(4);
         let producer = u32::from_le_bytes(producer.try_into()?) as usize;
         let number = u32::from_le_bytes(number.try_into()?);
-        if number < *next.get(producer).ok_or("a message of nobody")? {
+        if number < *next.get(producer).ok_or("a message of an unknown producer")? {
             return Err(format!("message {number} of producer {producer} is out of order").into());
         }
         next[producer] = number + 1; // those in between went to the other consumer

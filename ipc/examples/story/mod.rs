@@ -14,8 +14,8 @@ use ipc::process::Process;
 use ipc::shared::Memory;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Prints what this process does, as `println!` would, behind its name and pid. Fails, and does not panic, when nobody
-/// reads the output any more.
+/// Prints what this process does, as `println!` would, behind its name and pid. Fails, and does not panic, when the
+/// reader of the output has gone.
 macro_rules! say {
     ($($act:tt)*) => { $crate::story::act(format_args!($($act)*)) };
 }
@@ -29,7 +29,16 @@ pub(crate) use note;
 
 pub(crate) fn act(act: Arguments<'_>) -> io::Result<()> {
     let process = format!("{}[{}]", ipc::process::name(), std::process::id());
-    line(format_args!("{process:<16} {act}"))
+    line(format_args!("{}", wrap(format!("{process:<16} {act}"))))
+}
+
+/// Continues a text of more than 100 columns (an error with its advice) in a second line.
+fn wrap(text: String) -> String {
+    let end = text.char_indices().nth(100).map_or(0, |(end, _)| end);
+    match text[..end].rsplit_once(' ') {
+        Some((first, _)) => format!("{first}\n{:21}{}", "", &text[first.len() + 1..]),
+        None => text,
+    }
 }
 
 /// One write for a line: several processes share the terminal.
@@ -112,7 +121,7 @@ pub(crate) fn copy(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Box<dyn Error>
     copied.map_err(|error| format!("cannot copy a descriptor for another process: {error}").into())
 }
 
-/// Those that have not ended. An error if one has failed, or if nobody reads the output any more: then all of them end.
+/// Those that have not ended. An error if one has failed, or if the reader of the output has gone: then all of them end.
 fn running(processes: &[impl Borrow<Process>]) -> Result<Vec<&Process>, Box<dyn Error>> {
     if wait_for_end(&[], Duration::ZERO)? {
         return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -130,7 +139,7 @@ fn running(processes: &[impl Borrow<Process>]) -> Result<Vec<&Process>, Box<dyn 
     if failed.is_empty() { Ok(running) } else { Err(failed.join(", ").into()) }
 }
 
-/// Waits until one of `processes` has ended or nobody reads the output any more. Whether the latter is so.
+/// Waits until one of `processes` has ended or the reader of the output has gone. Returns whether the reader has gone.
 fn wait_for_end(processes: &[&Process], timeout: Duration) -> Result<bool, Box<dyn Error>> {
     let stdout = io::stdout();
     // No event is asked for, so that only the end of the reader wakes.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn server() -> Result<(), Box<dyn Error>> {
-    let key = Key::of_name(&format!("/ipc-example-{}", std::process::id()))?;
+    let key = Key::of_name(&format!("/{}", story::unique_name("requests")))?;
     let mut tracker = Tracker::start()?; // It destroys the queue if this process is killed.
     tracker.track(Tracked::SysvQueue(key))?;
     let queue = SysvQueue::create(key, CAPACITY, MESSAGE_SIZE)?;

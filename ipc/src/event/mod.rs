@@ -50,7 +50,7 @@
 //!
 //! `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and the `set` that ends
 //! it, a system call each. After a wait that ended by its timeout, or by a kill, the next `set` makes a system call
-//! that wakes nobody.
+//! that wakes no process.
 
 mod flag;
 

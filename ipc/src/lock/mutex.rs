@@ -26,7 +26,7 @@ use crate::sys::Deadline;
 /// # How many a thread may hold
 ///
 /// 2,048 at a time. When a thread ends, the kernel passes on that many of the mutexes that it held
-/// (`ROBUST_LIST_LIMIT`), the latest first; whoever waits for one beyond them would wait for ever. So to lock
+/// (`ROBUST_LIST_LIMIT`), the latest first; a process that waits for one beyond them would wait forever. So to lock
 /// one more is refused with [`Error::OutOfRange`]. Robust mutexes of other libraries count for the kernel, but
 /// are not seen here.
 pub struct Mutex<T: Scalar> {
@@ -99,8 +99,8 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` from the kernel if this thread has it already; `ENOTRECOVERABLE` if a holder died, and the one
-    /// who recovered did not say that the data are right. [`Error::OutOfRange`] if this thread holds 2,048
+    /// `EDEADLK` from the kernel if this thread has it already; `ENOTRECOVERABLE` if a holder died, and the
+    /// next holder did not mark the data as right. [`Error::OutOfRange`] if this thread holds 2,048
     /// mutexes already.
     pub fn lock(&self) -> Result<Guard<'_, T>> {
         self.check_held()?;

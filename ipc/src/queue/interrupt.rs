@@ -36,7 +36,7 @@ pub(super) fn call_until<T>(
     };
     loop {
         match call(0) {
-            // This signal or another one: the clock knows.
+            // This signal or another one: the clock decides.
             Err(Errno::EINTR) if deadline.left().is_zero() => return Err(deadline.passed(object)),
             Err(Errno::EINTR) => {}
             result => return Ok(result),
@@ -112,7 +112,7 @@ extern "C" fn interrupt(_: libc::c_int) {}
 /// The highest real-time signal that this thread does not block and whose handler is [`interrupt`], or whose
 /// handler becomes [`interrupt`] now because the signal had its default action.
 ///
-/// It is looked at anew each time, since with another's disposition "ignore" a wait would never end.
+/// It is looked at each time, since with another's disposition "ignore" a wait would never end.
 fn claim_signal() -> Option<libc::c_int> {
     static CLAIMING: Mutex<()> = Mutex::new(());
     let _claiming = CLAIMING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -387,7 +387,7 @@ impl Drop for PosixQueue {
             if self.creator
                 && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
             {
-                // Nobody is there to hear of a failure; `list` finds what stays.
+                // A failure cannot be returned from here; `list` finds what stays.
                 let _ = unlink_if_same(&self.name, identity);
             }
         }

@@ -31,7 +31,7 @@
 //! # When a peer dies
 //!
 //! A POSIX semaphore does not know its holder. If a holder is killed, the unit is lost: the others wait
-//! for ever, or until their timeout, which is the only defence ([all cases](crate#when-a-process-is-killed), with
+//! forever, or until their timeout, which is the only defence ([all cases](crate#when-a-process-is-killed), with
 //! an example). A System V semaphore with
 //! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends; the kernel's account
 //! holds 32,767 units of a process. What the dead

@@ -318,7 +318,7 @@ impl Drop for NamedSemaphore {
         if let Some((owner, identity)) = self.creator
             && owner.is_here()
         {
-            // There is nobody to return a failure to; `list` finds what stays.
+            // A failure cannot be returned from here; `list` finds what stays.
             let _ = unlink_if_same(&self.name, identity);
         }
         match self.mapped_here {

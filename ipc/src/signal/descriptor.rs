@@ -142,7 +142,7 @@ impl Drop for SignalFd {
         }
         let released = self.blocked.released().to_sigset();
         let none = timespec(Duration::ZERO);
-        // SAFETY: set and time live through the calls; nobody asks what was taken.
+        // SAFETY: set and time live through the calls; what was taken is not asked for.
         while retry_libc(|| unsafe {
             libc::sigtimedwait(&released, ptr::null_mut(), none.as_ref())
         })

@@ -285,7 +285,7 @@ impl Drop for Disposition {
         let slot = self.slot();
         slot.wake.store(-1, SeqCst);
         // A thread that entered the handler before still has the descriptor in hand. In a forked copy there are
-        // no other threads, and one of the parent that was inside at the fork is counted for ever.
+        // no other threads, and one of the parent that was inside at the fork is counted forever.
         while self.owner.is_here() && slot.inside.load(SeqCst) > 0 {
             thread::yield_now();
         }

@@ -340,7 +340,7 @@ impl Drop for Blocked {
 /// What the guards of one thread do to one signal.
 ///
 /// A saved mask would do only for guards that are dropped in reverse order: in the other order, the mask that
-/// the first guard restores unblocks what the second still blocks, and the mask of the second stays for ever.
+/// the first guard restores unblocks what the second still blocks, and the mask of the second stays forever.
 struct Held {
     guards: Cell<u32>,
     /// The thread blocked it before the first of the present guards.

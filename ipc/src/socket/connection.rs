@@ -190,7 +190,7 @@ macro_rules! listener {
             ///
             /// A path left behind by a process that is gone is replaced. One that another process has bound
             /// is not, nor is anything else than a socket. The path is removed when this is dropped, unless
-            /// somebody has replaced it. A copy of this in a forked child removes nothing.
+            /// it has been replaced. A copy of this in a forked child removes nothing.
             ///
             /// # Errors
             ///
