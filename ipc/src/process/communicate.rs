@@ -66,12 +66,17 @@ impl Process {
             return Err(Error::unusable(self.object(), reason));
         }
         self.unsent.extend(input);
+        let mut late = false;
         loop {
             if self.unsent.is_empty() {
                 self.stdin = None; // the end of its input
             }
             if self.stdin.is_none() && self.stdout.is_none() {
                 break;
+            }
+            // Output that does not end is always there to be read.
+            if let (true, Some(deadline)) = (late, &deadline) {
+                return Err(deadline.passed(self.object()));
             }
             let (writable, readable) = self.wait_for_pipes(deadline.as_ref())?;
             if writable {
@@ -80,6 +85,7 @@ impl Process {
             if readable {
                 self.read_piece()?;
             }
+            late = deadline.as_ref().is_some_and(|deadline| deadline.left().is_zero());
         }
         let exit = self.wait(deadline)?;
         Ok((std::mem::take(&mut self.output), exit))

@@ -221,7 +221,8 @@ fn watch_tether(tether: OwnedFd) {
         let Err(error) = outcome else { break };
         // A shortage of processes, which this one has met half-way, may pass.
         if error.kind() != std::io::ErrorKind::WouldBlock || deadline.left().is_zero() {
-            exit_usage(&format!("no thread to watch the parent: {error}"));
+            let error = Error::io("the thread that watches the parent", "pthread_create", &error);
+            exit_usage(&error.to_string());
         }
         exit_with_parent(&tether, pauses.next());
     }

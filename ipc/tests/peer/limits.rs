@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use ipc::Key;
 use ipc::queue::{PosixQueue, SysvQueue};
-use ipc::semaphore::{NamedSemaphore, OnDeath, SysvSemaphore};
+use ipc::semaphore::{NamedSemaphore, OnDeath, SharedSemaphore, SysvSemaphore};
 use ipc::shared::{Location, Value};
 use ipc::signal::{Handler, Signal, SignalFd, queue};
 use ipc::socket::{Datagram, Stream};
@@ -62,8 +62,8 @@ fn file_size() -> Outcome {
     setrlimit(Resource::RLIMIT_FSIZE, 10, 10)?;
     print("memfd", Value::<u32>::create(Location::Memfd("test".to_owned()), 0));
     print("segment", Value::<u32>::create(name(), 0));
-    print("named semaphore", ipc::semaphore::NamedSemaphore::create(&name(), 0));
-    print("shared semaphore", ipc::semaphore::SharedSemaphore::create(0));
+    print("named semaphore", NamedSemaphore::create(&name(), 0));
+    print("shared semaphore", SharedSemaphore::create(0));
     Ok(())
 }
 
