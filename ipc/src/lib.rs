@@ -20,9 +20,9 @@
 //! left behind.
 //!
 //! What holds for all of them: types own what they made, and the creator of a name removes it when it is
-//! dropped (a forked copy of the creator removes nothing); every descriptor is close-on-exec; calls interrupted by a signal go on; errors
-//! ([`Error`]) name the object and the call; waiting calls have a form with a timeout where the kernel has
-//! one.
+//! dropped (a forked copy of the creator removes nothing); every descriptor is close-on-exec; calls interrupted by a
+//! signal go on; errors ([`Error`]) name the object and the call; waiting calls have a form with a timeout where the
+//! kernel has one. A killed creator drops nothing: a [`Tracker`](process::Tracker) removes its names, or the command `ipc`.
 //!
 //! # When a process is killed
 //!

@@ -321,6 +321,23 @@ fn creator_does_not_remove_successor() {
 }
 
 #[test]
+fn drop_without_descriptors_spares_successor() {
+    let name = unique();
+    let mut peer = Peer::start("queue", "drop_without_descriptors", &["posix", &name]);
+    assert_eq!(peer.line(), "made");
+    PosixQueue::remove(&name).unwrap();
+    let successor = PosixQueue::create(&name, 1, 8).unwrap();
+    assert_eq!(peer.finish(), Some(0));
+    assert!(PosixQueue::open(&name).is_ok());
+    drop(successor);
+
+    let mut peer = Peer::start("queue", "drop_without_descriptors", &["posix", &name]);
+    assert_eq!(peer.line(), "made");
+    assert_eq!(peer.finish(), Some(0));
+    assert_gone(&name);
+}
+
+#[test]
 fn invalid_arguments_make_no_queue() {
     let name = unique();
     let key = key(&name);

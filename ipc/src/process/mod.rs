@@ -44,11 +44,11 @@
 //!
 //! A daemon has a *tether*: a pidfd of its parent, which can be read when the parent has ended, in whatever way. A thread
 //! of the child waits for that and ends the process at once, by `_exit` (no destructor runs). A pipe whose other end the
-//! parent holds would do nearly the same, but a forked copy of the parent holds that end, too. The other way,
-//! `prctl(PR_SET_PDEATHSIG)`, has a trap: the signal
-//! comes when the *thread* that started the child ends, though its process lives on. It also races with a
-//! parent that dies before the call, and is forgotten when a set-user-id program is executed. It is used
-//! here for one thing only: daemons that are third-party programs, which have no tether.
+//! parent holds would do nearly the same, but a forked copy of the parent holds that end, too. (A parent that executes
+//! another program is still the same process, so its daemons live on.) The other way, `prctl(PR_SET_PDEATHSIG)`, has a trap:
+//! the signal comes when the *thread* that started the child ends, though its process lives on. It also races with a parent
+//! that dies before the call, and is forgotten when a set-user-id program is executed. It is used here for one
+//! thing only: daemons that are third-party programs, which have no tether.
 //!
 //! **What a child inherits.** Environment, working directory, user, limits and standard error; the standard streams and
 //! what was passed; nothing else. In particular no signal is blocked or ignored in it, although a bare `exec` passes

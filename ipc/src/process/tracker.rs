@@ -14,7 +14,8 @@ use crate::sys::Owner;
 /// A value that is dropped removes its name, but a process that is killed drops nothing. A tracker outlives it: it
 /// waits for the end of a pipe that only its starter holds (and children that got it from [`hold`](Self::hold)), ignores the
 /// signals of the terminal (Ctrl-C), and then removes the names that it tracks, in reverse order. A name that does not exist
-/// any more is not an error. Dropping the tracker ends its process, and nothing is removed: so make it *before* the values whose names it tracks, which are dropped first.
+/// any more is not an error. Dropping the tracker ends its process, and nothing is removed: so make it *before* the
+/// values whose names it tracks, which are dropped first.
 ///
 /// The idea is that of Python's `multiprocessing.resource_tracker`. A kill of both processes leaves the names; the
 /// program `ipc` finds those. A forked copy of the starter holds the pipe as well, and may still use the names, so the

@@ -382,18 +382,20 @@ impl AsFd for PosixQueue {
 
 impl Drop for PosixQueue {
     fn drop(&mut self) {
+        let mut identity = None;
         if self.owner.is_here() {
             source::remove(self.descriptor.as_raw_fd());
-            if self.creator
-                && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
-            {
-                // A failure cannot be returned from here; `list` finds what stays.
-                let _ = unlink_if_same(&self.name, identity);
-            }
+            identity = FileIdentity::of_descriptor(self.as_fd()).ok().filter(|_| self.creator);
         }
-        // SAFETY: nothing uses the descriptor after this, the end of `drop`.
+        // A failure cannot be reported from here; `list` finds the queue that stays.
+        let removed = identity.is_none_or(|it| unlink_if_same(&self.name, it).is_ok());
+        // SAFETY: nothing uses the descriptor after this.
         let descriptor = unsafe { ManuallyDrop::take(&mut self.descriptor) };
         let _ = mq_close(descriptor);
+        // A look at the name takes a descriptor, and this one may have been the last.
+        if let (false, Some(identity)) = (removed, identity) {
+            let _ = unlink_if_same(&self.name, identity);
+        }
     }
 }
 
@@ -455,7 +457,10 @@ fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
             }
         }
         Err(Errno::ENOENT) => return Ok(()),
-        // It cannot be looked at, for want of descriptors perhaps. The owner may still remove it.
+        Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+            return Err(Error::system(describe(name), "mq_open", errno));
+        }
+        // It cannot be looked at. The owner may still remove it.
         Err(_) => {}
     }
     unlink(name)
