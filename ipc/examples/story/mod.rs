@@ -32,12 +32,15 @@ pub(crate) fn act(act: Arguments<'_>) -> io::Result<()> {
     line(format_args!("{}", wrap(format!("{process:<16} {act}"))))
 }
 
-/// Continues a text of more than 100 columns (an error with its advice) in a second line.
+/// Continues a text of more than 100 columns (an error with its advice) in further lines.
 fn wrap(text: String) -> String {
     let end = text.char_indices().nth(100).map_or(0, |(end, _)| end);
-    match text[..end].rsplit_once(' ') {
-        Some((first, _)) => format!("{first}\n{:21}{}", "", &text[first.len() + 1..]),
-        None => text,
+    match text[..end].trim_end().rsplit_once(' ') {
+        Some((first, _)) if !first.trim_start().is_empty() => {
+            let rest = format!("{:21}{}", "", &text[first.len() + 1..]);
+            format!("{first}\n{}", wrap(rest))
+        }
+        _ => text,
     }
 }
 
