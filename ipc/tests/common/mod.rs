@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // Every test binary uses another part of this module.
 
+pub mod namespace;
+pub mod trace;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,6 +114,12 @@ impl Peer {
     pub fn kill(&mut self) {
         self.child.kill().expect("the peer is ours");
         self.child.wait().expect("the peer is ours");
+    }
+
+    /// Tells the peer to end, and returns the line that it prints then.
+    pub fn end(mut self) -> String {
+        drop(self.stdin.take());
+        self.line()
     }
 
     /// Tells the peer to end, and returns its exit code.
