@@ -462,8 +462,12 @@ fn stale_socket_file_is_removed() {
         assert!(line.ends_with("in use: a process has a socket there"), "{line}");
         assert!(living.exists() && !Path::new(stale).exists());
         listener.set_nonblocking(true).unwrap();
-        let nobody = listener.accept().unwrap_err();
-        assert_eq!(nobody.kind(), ErrorKind::WouldBlock, "a living server is not bothered");
+        let refused = listener.accept().unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::WouldBlock,
+            "no client has come to the living server"
+        );
 
         // In a directory that is not searched, only by its path.
         let elsewhere = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ fn name() -> String {
     format!("/ipc-kills-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The other processes' part: a call of a thread that may sleep for as long as nobody wakes it.
+/// The other processes' part: a call of a thread that may sleep until another process wakes it.
 struct Survivor<T> {
     thread: i32,
     result: Receiver<T>,
@@ -748,7 +748,7 @@ fn killed_acquirer_takes_no_later_unit() {
 /// The woken process dies with the unit or without it; the one behind it sleeps on.
 fn unit_may_be_lost_or_found(mut units: Units, _: bool, place: &str) {
     let Some(waiting) = units.waiting.take() else { return };
-    // It finds the unit that nobody was woken for, if the dead process had not taken it.
+    // It finds the unit for which no process was woken, if the dead process had not taken it.
     let _ = units.semaphore.acquire_timeout(SHORT);
     units.semaphore.release().unwrap();
     waiting.result(place);

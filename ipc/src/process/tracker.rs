@@ -60,7 +60,7 @@ impl Tracker {
         Ok(Self { pipe, owner: Owner::here(), _process: process })
     }
 
-    /// Tells the tracker a name. Call it *before* the name is made: a kill between the two calls is harmless in this
+    /// Sends the tracker a name that it is to remove. Call it *before* the name is made: a kill between the two calls is harmless in this
     /// order alone.
     ///
     /// # Errors

@@ -405,8 +405,8 @@ impl Memory {
     }
 
     /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
-    /// removal it changes hands only if somebody removes it by hand and a third process makes it again: `create` does not
-    /// take the name of a living creator.
+    /// removal it can come to mean another object only if a user removes it by hand and a third process makes it again:
+    /// `create` does not take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {
             Origin::Posix { name, descriptor } => {

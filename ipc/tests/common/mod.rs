@@ -116,13 +116,13 @@ impl Peer {
         self.child.wait().expect("the peer is ours");
     }
 
-    /// Tells the peer to end, and returns the line that it prints then.
+    /// Ends the peer's input, which makes it end, and returns the line that it prints then.
     pub fn end(mut self) -> String {
         drop(self.stdin.take());
         self.line()
     }
 
-    /// Tells the peer to end, and returns its exit code.
+    /// Ends the peer's input, which makes it end, and returns its exit code.
     pub fn finish(mut self) -> Option<i32> {
         drop(self.stdin.take());
         self.child.wait().expect("the peer is ours").code()
