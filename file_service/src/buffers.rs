@@ -1,7 +1,7 @@
 //! Buffers for uploads, which the sessions of a process share.
 //!
 //! A session has a buffer while it moves bytes and not while it waits for them, so a client that stops in the middle of
-//! an upload holds none. A few buffers are kept for whoever comes next: their pages are there already, which is a
+//! an upload holds none. The pool keeps a few buffers for the next upload: their pages are there already, which is a
 //! third of the cost of a large read, and likely still in the cache of a core.
 
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ const SMALL: usize = 64 * 1024;
 /// How many buffers are kept.
 const KEPT: usize = 4;
 
-/// The buffers that nobody has at the moment. The lock is never waited for: who does not get it at once goes on with a
+/// The buffers that no session holds at the moment. No thread waits for the lock: one that does not get it at once uses a
 /// buffer of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);

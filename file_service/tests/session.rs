@@ -461,7 +461,7 @@ fn slow_client_is_served(service: &Service, timeout: Duration) -> bool {
     true
 }
 
-/// Bytes that arrive while a job is out may be announced when nobody waits for them.
+/// A driver may miss the edge of bytes that arrive while a job is out.
 #[test]
 fn bytes_during_job_are_read() {
     let root = root();

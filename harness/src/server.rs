@@ -24,6 +24,9 @@ use crate::wait::{TIMEOUT, within};
 use crate::wire::Conn;
 use crate::{Root, oracles, sockets};
 
+/// How many bytes of a server's log may wait to be read.
+const LOG_ROOM: usize = 1 << 20;
+
 /// A server process with everything it has started.
 ///
 /// Dropping it kills the whole process group and reaps the server. While a test is failing, the
@@ -370,6 +373,10 @@ impl Launch {
             Err(error) => panic!("starting {}: {error}", line[0].display()),
         };
         let output = child.stdout.take().map_or_else(Capture::none, Capture::of);
+        // A server does not wait for the reader of its log: with the usual 64 KiB it would lose lines of a burst.
+        if let Some(log) = &child.stderr {
+            let _ = rustix::pipe::fcntl_setpipe_size(log, LOG_ROOM);
+        }
         let log = child.stderr.take().map_or_else(Capture::none, Capture::of);
         (child, output, log, root)
     }

@@ -14,61 +14,97 @@
 //!
 //! Run it: `cargo run -p ipc --example chat`
 //!
-//! Look at: each member's screen (the name in front). Carol is killed instead of leaving; see when the room
+//! Look at: what each member sees. Carol is killed instead of leaving; see when the room
 //! notices. A stranger who has not joined is not heard.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::time::Duration;
+use std::process::ExitCode;
 
 use ipc::Wait;
 use ipc::process::{self, Process};
 use ipc::socket::{Address, Datagram};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("room", room), ("member", member)]);
-    // Bound here and handed over, so that no member can come before the room is open.
-    let name = format!("ipc-example-chat-{}", std::process::id());
-    let socket = Datagram::bind(&Address::abstract_name(&name)?)?;
-    let room = Process::new("room").daemon(true).pass(socket).start()?;
+mod story;
 
-    // The director sends each member its lines, one at a time, and waits until it has said them.
-    let director = Datagram::bind_any()?;
-    director.set_wait(Wait::Forever, Wait::AtMost(Duration::from_secs(10)));
-    let start_member = |name: &str| -> ipc::Result<(Process, Address)> {
+use story::{note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("room", room), ("member", member)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    // Bound here and handed over, so that no member can come before the room is open.
+    let name = story::unique_name("chat");
+    let socket = Datagram::bind(&Address::abstract_name(&name)?)?;
+    say!("opens the room @{name}, and starts four members")?;
+    let room = Process::new("room").name("room").daemon(true).pass(socket).start()?;
+    let mut director = Director { socket: Datagram::bind_any()?, room, members: Vec::new() };
+    for member in ["Anna", "Bert", "Carol", "Stranger"] {
+        director.start(member, &name)?;
+    }
+    director.line("Anna", "join Anna")?;
+    director.line("Bert", "join Bert")?;
+    director.line("Anna", "say good morning")?;
+    director.line("Stranger", "say can you hear me?")?;
+    director.line("Carol", "join Carol")?;
+    director.line("Carol", "say I shall not be long")?;
+    director.kill("Carol")?;
+    director.line("Bert", "say are you still there, Carol?")?;
+    director.line("Bert", "leave")?;
+    director.line("Anna", "leave")?; // the room closes when it is empty
+    story::join_all(&[director.room])?;
+
+    note!(
+        "\nNotice: the room does not hear the stranger, since it goes by addresses, not by words."
+    )?;
+    note!("Without looking at failed messages: the room would keep Carol as a member forever.")?;
+    Ok(())
+}
+
+/// Has the members say their lines, one at a time.
+struct Director {
+    socket: Datagram,
+    room: Process,
+    members: Vec<(Process, Address)>,
+}
+
+impl Director {
+    fn start(&mut self, name: &str, room: &str) -> ipc::Result<()> {
         let socket = Datagram::bind_any()?;
         let address = socket.address()?;
-        Ok((Process::new("member").daemon(true).arg(name).pass(socket).start()?, address))
-    };
-    let send_line = |member: &(Process, Address), line: &str| -> ipc::Result<()> {
-        director.send_to(line.as_bytes(), &member.1)?;
-        director.receive(&mut [0; 8]).map(drop)
-    };
-    let (anna, bert, carol) =
-        (start_member("Anna")?, start_member("Bert")?, start_member("Carol")?);
-    let stranger = start_member("Stranger")?;
-    for member in [&anna, &bert, &carol, &stranger] {
-        send_line(member, &format!("the room is at {name}"))?;
+        let member = Process::new("member").name(name).daemon(true).arg(room).pass(socket);
+        self.members.push((member.start()?, address));
+        Ok(())
     }
-    send_line(&anna, "join Anna")?;
-    send_line(&bert, "join Bert")?;
-    send_line(&anna, "say good morning")?;
-    send_line(&stranger, "say can you hear me?")?;
-    send_line(&carol, "join Carol")?;
-    send_line(&carol, "say I shall not be long")?;
-    carol.0.kill()?;
-    carol.0.join()?;
-    println!("main: Carol was killed; the room does not know yet");
-    send_line(&bert, "say are you still there, Carol?")?;
-    send_line(&bert, "leave")?;
-    send_line(&anna, "say bye, then")?;
-    send_line(&anna, "leave")?; // the room closes when it is empty
-    for member in [anna, bert, stranger] {
-        send_line(&member, "end")?;
-        member.0.join()?;
+
+    /// Returns when all members have seen what came of the line.
+    fn line(&self, name: &str, line: &str) -> Result<(), Box<dyn Error>> {
+        for (member, address) in &self.members {
+            if member.name() == name {
+                self.ask(line, address)?;
+            }
+        }
+        self.members.iter().try_for_each(|(_, address)| self.ask("ready?", address))
     }
-    println!("main: the room ended with {}", room.join()?);
-    Ok(())
+
+    /// Sends a member a request, and waits until it has done it.
+    fn ask(&self, request: &str, member: &Address) -> Result<(), Box<dyn Error>> {
+        let sent = self.socket.send_to(request.as_bytes(), member);
+        let mut all = vec![&self.room];
+        all.extend(self.members.iter().map(|(member, _)| member));
+        story::while_alive(&all, |step| {
+            self.socket.set_wait(Wait::Forever, Wait::AtMost(step));
+            self.socket.receive(&mut [0; 8])
+        })?; // first, since the death of a process explains why nothing could be sent
+        Ok(sent?)
+    }
+
+    fn kill(&mut self, name: &str) -> Result<(), Box<dyn Error>> {
+        say!("kills {name}; the room does not know yet")?;
+        self.members.retain(|(member, _)| member.name() != name); // dropping a daemon kills it
+        Ok(())
+    }
 }
 
 fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
@@ -92,23 +128,26 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
                 announcement
             }
             _ => {
-                println!("room: {text:?} from {from}, who is no member; ignored");
+                say!("ignores {text:?} from {from}, not a member")?;
                 let _ = socket.send_to(b"", &from);
                 continue;
             }
         };
+        let mut gone = Vec::new();
         members.retain(|member, name| {
-            let gone = matches!(
-                socket.send_to(announcement.as_bytes(), member),
-                Err(ipc::Error::Closed { .. })
-            );
-            if gone {
-                println!("room: {name} is gone without a word; struck off");
+            let sent = socket.send_to(announcement.as_bytes(), member);
+            let stays = !matches!(sent, Err(ipc::Error::Closed { .. }));
+            if !stays {
+                gone.push(name.clone());
             }
-            !gone
+            stays
         });
+        for name in gone {
+            say!("cannot reach {name}, whose socket is gone, and removes the name")?;
+        }
         let _ = socket.send_to(b"", &from); // done; an empty message is a message, too
         if members.is_empty() {
+            say!("closes, since the last member has left")?;
             return Ok(());
         }
     }
@@ -117,27 +156,21 @@ fn room(_: &[String]) -> Result<(), Box<dyn Error>> {
 /// One socket for both: the director's lines go to the room, what comes from the room goes to the screen.
 fn member(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let socket = Datagram::from_fd(process::passed(0)?)?;
+    let room = Address::abstract_name(&arguments[0])?;
+    let mut director = None;
     let mut buffer = [0; 1024];
-    let (mut room, mut director) = (None, None);
     loop {
         let received = socket.receive(&mut buffer)?;
-        let text = String::from_utf8_lossy(&buffer[..received.length]);
-        if received.from == room {
-            match (&*text, &director) {
-                ("", Some(director)) => socket.send_to(b"done", director)?,
-                (announcement, _) => println!("{:>10} | {announcement}", arguments[0]),
+        let from = received.from.ok_or("a message without an address")?;
+        match (&*String::from_utf8_lossy(&buffer[..received.length]), &director) {
+            ("", Some(director)) => socket.send_to(b"done", director)?,
+            (announcement, _) if from == room => say!("sees  {announcement}")?,
+            ("ready?", _) => socket.send_to(b"done", &from)?,
+            (line, _) => {
+                say!("sends {line:?}")?;
+                socket.send_to(line.as_bytes(), &room)?;
+                director = Some(from);
             }
-            continue;
-        }
-        let from = received.from.ok_or("the director has a name")?;
-        if let Some(name) = text.strip_prefix("the room is at ") {
-            room = Some(Address::abstract_name(name)?);
-            socket.send_to(b"done", &from)?;
-            director = Some(from);
-        } else if text == "end" {
-            return Ok(socket.send_to(b"done", &from)?);
-        } else if let Some(room) = &room {
-            socket.send_to(text.as_bytes(), room)?;
         }
     }
 }

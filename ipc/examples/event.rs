@@ -12,52 +12,66 @@
 //! Look at: the runners, who all go at once, and in another order each time; and the one who waits in vain.
 
 use std::error::Error;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::event::Event;
 use ipc::process::{self, Process};
-use ipc::semaphore::{NamedSemaphore, Semaphore};
+use ipc::semaphore::{Semaphore, SharedSemaphore};
+use ipc::shared::Location;
+
+mod story;
+
+use story::{LIMIT, note, say};
 
 const RUNNERS: usize = 4;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("runner", runner)]);
+fn main() -> ExitCode {
+    process::main(&[("runner", runner)], story)
+}
 
-    let name = |what| format!("/ipc-example-{what}-{}", std::process::id());
-    let (start, here) = (name("start"), name("here"));
-    let event = Event::create(&start)?;
-    let ready = NamedSemaphore::create(&here, 0)?; // counts, which an event cannot
-    let run = |number: usize| {
-        Process::new("runner").args([number.to_string(), start.clone(), here.clone()]).start()
+fn story() -> Result<(), Box<dyn Error>> {
+    let event = Event::create(Location::Memfd("start".into()))?;
+    let ready = SharedSemaphore::create(0)?; // counts, which an event cannot
+    let start = |number: usize| -> Result<Process, Box<dyn Error>> {
+        // A daemon: it ends with this process, however that ends.
+        let runner = Process::new("runner").name(format!("runner-{number}")).daemon(true);
+        let runner = runner.pass(story::descriptor(event.memory())?);
+        Ok(runner.pass(story::copy(ready.as_fd())?).start()?)
     };
 
-    let runners: Vec<_> = (1..=RUNNERS).map(run).collect::<Result<_, _>>()?;
+    note!("-- {RUNNERS} runners wait for one event --")?;
+    let runners: Vec<_> = (1..=RUNNERS).map(start).collect::<Result<_, _>>()?;
     for _ in &runners {
-        ready.acquire_timeout(Duration::from_secs(10))?;
+        story::while_alive(&runners, |step| ready.acquire_timeout(step))?;
     }
-    println!("all runners are at the start; is the event set? {}", event.is_set());
+    say!("sees all runners at the start, and sets the event")?;
     event.set();
-    for runner in runners {
-        runner.join()?;
-    }
+    story::join_all(&runners)?;
 
-    println!("-- it stays set: one who comes late --");
-    run(5)?.join()?;
+    note!("\n-- a late runner: the event stays set --")?;
+    story::join_all(&[start(RUNNERS + 1)?])?;
 
+    note!("\n-- after clear() a wait does not end --")?;
     event.clear();
-    println!("-- cleared: the next wait is in vain --");
+    say!("clears the event, and waits for it")?;
     match event.wait_timeout(Duration::from_millis(100)) {
-        Ok(()) => println!("released, which must not be"),
-        Err(error) => println!("{error}"),
+        Ok(()) => return Err("the event is clear, and the wait has ended with success".into()),
+        Err(error) => say!("gives up: {error}")?,
     }
+    note!(
+        "\nNotice: one set() releases all {RUNNERS}, in any order; the late runner does not wait."
+    )?;
+    note!("Without an event: each runner looks again and again, and keeps a processor busy.")?;
     Ok(())
 }
 
-fn runner(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [number, start, here] = arguments else { return Err("three arguments".into()) };
-    let event = Event::open(start)?;
-    NamedSemaphore::open(here)?.release()?;
-    event.wait_timeout(Duration::from_secs(10))?;
-    println!("runner {number} goes");
+fn runner(_: &[String]) -> Result<(), Box<dyn Error>> {
+    let event = Event::open(process::passed(0)?)?;
+    say!("is at the start")?;
+    SharedSemaphore::from_fd(process::passed(1)?)?.release()?;
+    event.wait_timeout(LIMIT)?;
+    say!("runs")?;
     Ok(())
 }

@@ -13,61 +13,93 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::lock::FileLock;
-use ipc::process::{self, Process};
+use ipc::pipe::{Writer, pipe};
+use ipc::process::{self, Process, Tracked, Tracker};
+
+mod story;
+
+use story::{note, say};
 
 const PROCESSES: usize = 4;
 const TIMES: usize = 200;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("add", add), ("hold", hold)]);
-
-    let directory =
-        std::env::temp_dir().join(format!("ipc-example-file-lock-{}", std::process::id()));
-    fs::create_dir(&directory)?;
-    let result = show(&directory);
-    fs::remove_dir_all(&directory)?;
-    result
+fn main() -> ExitCode {
+    process::main(&[("add", add), ("hold", hold)], story)
 }
 
-fn show(directory: &Path) -> Result<(), Box<dyn Error>> {
+fn story() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(story::unique_name("file-lock"));
+    // Removes these, the last one first, if this process is killed; after the end of those that make files.
+    let mut tracker = Tracker::start()?;
+    for path in [directory.clone(), directory.join("number"), directory.join("lock")] {
+        tracker.track(Tracked::Path(path))?;
+    }
+    fs::create_dir(&directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
+    let outcome = add_and_hold(&directory, &tracker);
+    fs::remove_dir_all(&directory)?;
+    outcome?;
+
+    note!(
+        "\nNotice: with the lock no addition is lost; the kernel releases the lock of a dead process."
+    )?;
+    note!("Without the lock: two processes read the same number, and one addition is lost.")?;
+    Ok(())
+}
+
+fn add_and_hold(directory: &Path, tracker: &Tracker) -> Result<(), Box<dyn Error>> {
     let (number, lock) = (directory.join("number"), directory.join("lock"));
     let (number, lock) = (number.to_string_lossy(), lock.to_string_lossy());
+    say!("uses two files, {number}")?;
+    say!("  and {lock}")?;
     for how in ["without", "with"] {
+        note!("\n-- additions {how} a lock --")?;
         fs::write(&*number, "0")?;
-        let start = |_| Process::new("add").args([how, &number, &lock]).start();
-        let children: Vec<_> = (0..PROCESSES).map(start).collect::<Result<_, _>>()?;
-        for child in children {
-            child.join()?;
-        }
+        say!("writes 0 into the first file, and has {PROCESSES} processes add to it")?;
+        let start = |n| {
+            let add = Process::new("add").name(format!("add-{n}")).daemon(true);
+            add.args([how, &number, &lock]).pass(tracker.hold()?).start()
+        };
+        let children = (1..=PROCESSES).map(start).collect::<Result<Vec<_>, _>>()?;
+        story::join_all(&children)?;
         let sum = fs::read_to_string(&*number)?;
-        println!("{how} a lock: {sum:?} after {} additions", PROCESSES * TIMES);
+        say!("reads {sum:?} after {} additions of 1", PROCESSES * TIMES)?;
     }
 
-    // A daemon, so that it does not outlive us if something goes wrong here.
-    let holder = Process::new("hold").arg(&*lock).daemon(true);
-    let mut holder = holder.stdout(Stdio::piped()).start()?;
-    let stdout = holder.take_stdout().ok_or("it was asked for")?;
-    BufReader::new(stdout).read_line(&mut String::new())?;
+    note!("\n-- a holder that is killed --")?;
+    let (mut ready, held) = pipe()?;
+    let holder = Process::new("hold").name("hold").daemon(true).arg(&*lock);
+    let holder = holder.pass(held).pass(tracker.hold()?).start()?;
+    if ready.read(&mut [0])? == 0 {
+        story::join_all(&[holder])?;
+        return Err("the holder has ended".into());
+    }
     let mut own = FileLock::open(&*lock)?;
     match own.lock_timeout(Duration::from_millis(50)) {
-        Ok(_) => println!("got the lock, which must not be"),
-        Err(_) => println!("a child holds the lock; no luck within 50 ms"),
+        Err(ipc::Error::TimedOut { .. }) => say!("wants it, too, and does not get it in 50 ms")?,
+        Err(error) => return Err(error.into()),
+        Ok(_) => {
+            story::join_all(&[holder])?;
+            return Err("got a lock that a child holds".into());
+        }
     }
     holder.kill()?;
-    let _held = own.lock()?;
-    println!("the child was killed, and the lock is ours");
+    say!("kills the holder, which ends with {}", holder.join_timeout(story::LIMIT)?)?;
+    let _held = own.lock_timeout(story::LIMIT)?;
+    say!("has the lock now")?;
     Ok(())
 }
 
 fn add(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [how, number, lock] = arguments else { return Err("three arguments".into()) };
     let mut lock = FileLock::open(lock)?;
+    say!("adds 1 to the number, {TIMES} times, {how} the lock")?;
     for _ in 0..TIMES {
         let _held = if how == "with" { Some(lock.lock()?) } else { None };
         // Empty is what a reader without a lock may find: another one is about to write.
@@ -80,7 +112,8 @@ fn add(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 fn hold(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut lock = FileLock::open(&arguments[0])?;
     let _held = lock.lock()?;
-    println!("held");
+    say!("holds the lock, and does not release it")?;
+    Writer::from_fd(process::passed(0)?)?.write_all(b".")?; // the parent waits for it
     loop {
         std::thread::park();
     }

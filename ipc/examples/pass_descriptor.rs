@@ -5,10 +5,9 @@
 //! open the file itself. So a privileged process can open what it has checked and hand it on, and a server
 //! can give a connection to a worker.
 //!
-//! Here a keeper opens a file, removes its name, and passes it to a worker. The worker could not open it: it
-//! has no name. Then the worker is sent three descriptors where it has asked for one at most. A careless
-//! receiver would now have two files open that it knows nothing of, and would run out of descriptors some
-//! day.
+//! Here a keeper makes a file without a name, so that no other process can open it, and passes it to a
+//! worker. Then the worker is sent three descriptors where it has asked for one at most. A careless receiver
+//! would now have two files open that it knows nothing of, and would run out of descriptors some day.
 //!
 //! Run it: `cargo run -p ipc --example pass_descriptor`
 //!
@@ -17,38 +16,58 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::ExitCode;
 
 use ipc::process::{self, Process};
 use ipc::socket::Stream;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("worker", worker)]);
-    let path = std::env::temp_dir().join(format!("ipc-example-file-{}", std::process::id()));
-    let mut file = File::create_new(&path)?;
-    file.write_all(b"a secret of 22 letters")?;
-    let mut file = File::open(&path)?; // for reading only; the worker can do no more with it
-    fs::remove_file(&path)?;
-    println!("keeper: the file is open, and has no name any more");
+mod story;
 
+use story::{note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("worker", worker)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    let file = nameless_file()?;
+    say!("is the keeper; it has a file open that has no name")?;
     let (socket, other) = Stream::pair()?;
-    let worker = Process::new("worker").pass(other).start()?;
-    socket.send_descriptors(b"read this", &[file.as_fd()])?;
-    await_answer(&socket)?;
-    println!("keeper: my position in the file is now {}", file.stream_position()?);
+    let worker = Process::new("worker").name("worker").daemon(true).pass(other).start()?;
+    let kept = keep(socket, file);
+    story::join_all(&[worker])?; // first, since the death of the worker explains an error here
+    kept?;
 
-    println!("\nkeeper: now three at once");
-    socket.send_descriptors(b"and these", &[file.as_fd(), file.as_fd(), socket.as_fd()])?;
-    await_answer(&socket)?;
-    drop(socket);
-    println!("keeper: the worker ended with {}", worker.join()?);
+    note!(
+        "\nNotice: reading moved the position in the keeper's file too; no descriptor was left."
+    )?;
+    note!("Without the limit: the worker would have two files open that it never asked for.")?;
     Ok(())
 }
 
+/// For reading only; its receiver can do no more with it.
+fn nameless_file() -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(b"a secret of 22 letters")?;
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Closes the socket at its end, which ends the worker.
+fn keep(socket: Stream, mut file: File) -> Result<(), Box<dyn Error>> {
+    say!("sends the worker the file, at position {}", file.stream_position()?)?;
+    socket.send_descriptors(b"read this", &[file.as_fd()])?;
+    await_answer(&socket)?;
+    say!("finds its own position moved to {}", file.stream_position()?)?;
+
+    say!("sends three descriptors at once")?;
+    socket.send_descriptors(b"and these", &[file.as_fd(), file.as_fd(), socket.as_fd()])?;
+    await_answer(&socket)
+}
+
 fn await_answer(mut socket: &Stream) -> Result<(), Box<dyn Error>> {
-    socket.read_exact(&mut [0])?;
-    Ok(())
+    Ok(socket.read_exact(&mut [0])?)
 }
 
 fn worker(_: &[String]) -> Result<(), Box<dyn Error>> {
@@ -59,26 +78,23 @@ fn worker(_: &[String]) -> Result<(), Box<dyn Error>> {
         match socket.receive_descriptors(&mut message, 1) {
             Ok((0, _)) => return Ok(()), // the keeper has closed
             Ok((length, descriptors)) => {
-                println!(
-                    "worker: {:?} with {} descriptor",
-                    String::from_utf8_lossy(&message[..length]),
-                    descriptors.len()
-                );
+                let text = String::from_utf8_lossy(&message[..length]);
+                say!("receives {text:?} with {} descriptor", descriptors.len())?;
                 for descriptor in descriptors {
                     let mut file = File::from(descriptor);
                     let mut text = String::new();
                     file.read_to_string(&mut text)?;
-                    println!("worker: it says {text:?}");
-                    println!("worker: writing into it fails: {}", file.write(b"x").unwrap_err());
+                    say!("reads {text:?} from it")?;
+                    say!("cannot write to it: {}", file.write(b"x").unwrap_err())?;
                 }
             }
-            Err(error) => println!("worker: refused: {error}"),
+            Err(error) => say!("refuses them: {error}")?,
         }
-        println!("worker: open descriptors before and after: {before}, {}", open_files()?);
+        say!("had {before} descriptors open before that message, and has {} now", open_files()?)?;
         socket.write_all(b".")?;
     }
 }
 
-fn open_files() -> std::io::Result<usize> {
+fn open_files() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/fd")?.count())
 }

@@ -8,72 +8,106 @@
 //! Run it: `cargo run -p ipc --example pipe`
 //!
 //! Look at: when the child says that it has seen the end; the timeout in the second part, which is all
-//! that keeps the child from waiting for ever; the error in the third.
+//! that keeps the child from waiting forever; the error in the third.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::pipe::{self, Reader};
 use ipc::process::{self, Process};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("reader", reader), ("impatient", impatient), ("upper", upper)]);
+mod story;
 
-    println!("-- to a child, until the end of file --");
+use story::{note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("reader", reader), ("impatient", impatient), ("upper", upper)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    note!("-- to a child, until the end of file --")?;
+    to_a_child()?;
+    note!("\n-- a copy of the write end that was forgotten --")?;
+    forgotten_copy()?;
+    note!("\n-- no process reads --")?;
+    no_reader()?;
+    note!("\n-- both directions: two pipes crossed --")?;
+    both_directions()?;
+    note!("\nNotice: the reader sees the end when the last copy of the write end is closed.")?;
+    note!("Without that close: it would wait forever, as impatient would without its timeout.")?;
+    Ok(())
+}
+
+fn to_a_child() -> Result<(), Box<dyn Error>> {
     let (read_end, mut write_end) = pipe::pipe()?;
-    println!("parent: the pipe holds {} bytes before I have to wait", write_end.capacity()?);
-    let child = Process::new("reader").pass(read_end).start()?; // the parent's copy is gone now
-    for line in ["first line", "second line"] {
-        writeln!(write_end, "{line}")?;
-    }
-    println!("parent: I close my write end");
+    say!("makes a pipe, which holds {} bytes", write_end.capacity()?)?;
+    say!("passes the read end to its child reader, and keeps the write end")?;
+    let child = Process::new("reader").name("reader").daemon(true);
+    let child = child.pass(read_end).start()?; // the parent's copy is gone now
+    say!("writes two lines, then closes the write end")?;
+    let written = write_end.write_all(b"first line\nsecond line\n");
     drop(write_end);
-    child.join()?;
+    story::join_all(&[child])?; // first, since the death of the child explains a failed write
+    Ok(written?)
+}
 
-    println!("\n-- a copy of the write end that somebody forgot --");
+fn forgotten_copy() -> Result<(), Box<dyn Error>> {
     let (read_end, write_end) = pipe::pipe()?;
-    let forgotten = std::os::fd::AsFd::as_fd(&write_end).try_clone_to_owned()?;
-    let child = Process::new("impatient").pass(read_end).start()?;
+    let forgotten = story::copy(write_end.as_fd())?;
+    say!("closes the write end of another pipe, and has forgotten that there is a copy")?;
     drop(write_end);
-    println!("parent: I have closed my write end, but there is a copy");
-    child.join()?;
+    let child = Process::new("impatient").name("impatient").daemon(true).pass(read_end).start()?;
+    story::join_all(&[child])?;
     drop(forgotten);
+    Ok(())
+}
 
-    println!("\n-- nobody reads --");
+fn no_reader() -> Result<(), Box<dyn Error>> {
     let (read_end, write_end) = pipe::pipe()?;
     drop(read_end);
-    println!("parent: {}", write_end.write_atomic(b"hello?").unwrap_err());
-    println!("parent: a C program would have died of SIGPIPE here; Rust ignores that signal");
+    say!("writes into a pipe without a read end, which fails:")?;
+    say!("  {}", write_end.write_atomic(b"hello?").unwrap_err())?;
+    say!("lives on: Rust ignores SIGPIPE, which ends a C program here")?;
+    Ok(())
+}
 
-    println!("\n-- both directions: two pipes crossed --");
+fn both_directions() -> Result<(), Box<dyn Error>> {
     let (mut near, far) = pipe::duplex()?;
     let (from_parent, to_parent) = far.split();
-    let child = Process::new("upper").stdin(from_parent).stdout(to_parent).start()?;
-    near.write_all(b"there and back")?;
+    let child = Process::new("upper").name("upper").daemon(true);
+    let child = child.stdin(from_parent).stdout(to_parent).start()?;
+    say!("writes \"there and back\" to the standard input of upper[{}]", child.pid())?;
+    let written = near.write_all(b"there and back");
     let (mut answers, questions) = near.split();
     drop(questions); // the end of file for the child
     let mut answer = String::new();
     answers.read_to_string(&mut answer)?;
-    println!("parent: the child made of it: {answer}");
-    child.join()?;
+    story::join_all(&[child])?;
+    written?;
+    say!("reads {answer:?} from its standard output")?;
     Ok(())
 }
 
 fn reader(_: &[String]) -> Result<(), Box<dyn Error>> {
     let end = Reader::from_fd(process::passed(0)?)?;
     for line in BufReader::new(end).lines() {
-        println!("child:  I got {:?}", line?);
+        say!("reads {:?}", line?)?;
     }
-    println!("child:  that was the end of file: no write end is open any more");
+    say!("sees the end of file: no write end is open any more")?;
     Ok(())
 }
 
 fn impatient(_: &[String]) -> Result<(), Box<dyn Error>> {
     let end = Reader::from_fd(process::passed(0)?)?;
     match end.read_timeout(&mut [0; 16], Duration::from_millis(200)) {
-        Ok(_) => println!("child:  the end of file"),
-        Err(error) => println!("child:  no end of file: {error}"),
+        Ok(_) => say!("sees the end of file")?,
+        Err(ipc::Error::TimedOut { .. }) => {
+            say!("has waited 200 ms for an end that does not come")?
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
@@ -82,6 +116,5 @@ fn impatient(_: &[String]) -> Result<(), Box<dyn Error>> {
 fn upper(_: &[String]) -> Result<(), Box<dyn Error>> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    print!("{}", text.to_uppercase());
-    Ok(())
+    Ok(write!(std::io::stdout(), "{}", text.to_uppercase())?)
 }

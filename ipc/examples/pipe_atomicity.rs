@@ -1,6 +1,6 @@
 //! When do the bytes of two writers mix in a pipe?
 //!
-//! Several processes write blocks into one pipe, each block of a single letter. The reader looks whether
+//! Two processes write blocks into one pipe, each block of a single letter. The reader looks whether
 //! the blocks come out whole. POSIX promises that for writes of up to PIPE_BUF bytes (4,096 on Linux): the
 //! kernel puts them in at once, or waits until there is room for all. For larger ones it promises nothing:
 //! Linux puts in what there is room for, then waits, and meanwhile another writer can come.
@@ -16,56 +16,70 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 
 use ipc::pipe::{self, PIPE_BUF, Writer};
 use ipc::process::{self, Process};
 
-const WRITERS: u8 = 4;
-const BYTES_PER_WRITER: usize = 2_000_000;
+mod story;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("writer", writer)]);
-    println!("PIPE_BUF is {PIPE_BUF}; {WRITERS} processes write into one pipe\n");
+use story::{note, say};
+
+/// Each by the letter that it writes.
+const WRITERS: [&str; 2] = ["a", "b"];
+const BYTES_PER_WRITER: usize = 4_000_000;
+
+fn main() -> ExitCode {
+    process::main(&[("writer", writer)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    say!(
+        "reads from one pipe what {} processes write into it; PIPE_BUF is {PIPE_BUF} bytes",
+        WRITERS.len()
+    )?;
     for size in [100, PIPE_BUF, PIPE_BUF + 1, 100_000] {
+        note!("\n-- blocks of {size} bytes --")?;
         let (mixed, blocks) = experiment(size)?;
-        println!("blocks of {size:>6} bytes: {mixed:>5} of {blocks} came out mixed");
-        if size <= PIPE_BUF {
-            assert_eq!(mixed, 0, "the kernel has broken its promise");
+        say!("finds {mixed} of {blocks} blocks mixed")?;
+        if size <= PIPE_BUF && mixed > 0 {
+            return Err("the kernel has broken its promise".into());
         }
     }
+    note!("\n-- a write that is refused --")?;
     let (_reader, writer) = pipe::pipe()?;
-    println!("\nwrite_atomic says: {}", writer.write_atomic(&[0; PIPE_BUF + 1]).unwrap_err());
+    say!("calls write_atomic with {} bytes:", PIPE_BUF + 1)?;
+    say!("  {}", writer.write_atomic(&[0; PIPE_BUF + 1]).unwrap_err())?;
+
+    note!("\nNotice: up to PIPE_BUF bytes no block is mixed; above it, chance decides.")?;
+    note!("Without that promise: the lines of two processes could mix in a log.")?;
     Ok(())
 }
 
 /// Counts the blocks with more than one letter in them, and all blocks.
 fn experiment(size: usize) -> Result<(usize, usize), Box<dyn Error>> {
-    let (mut reader, writer) = pipe::pipe()?;
+    let (mut reader, end) = pipe::pipe()?;
     let mut writers = Vec::new();
-    for letter in b'a'..b'a' + WRITERS {
-        let end = writer.as_fd().try_clone_to_owned()?;
-        let arguments = [(letter as char).to_string(), size.to_string()];
-        writers.push(Process::new("writer").args(arguments).pass(end).start()?);
+    for letter in WRITERS {
+        let writer = Process::new("writer").name(format!("writer-{letter}")).daemon(true);
+        let end = story::copy(end.as_fd())?;
+        writers.push(writer.args([letter, &size.to_string()]).pass(end).start()?);
     }
-    drop(writer); // or the end of file never comes
-    let (mut mixed, mut blocks) = (0, 0);
+    drop(end); // or the end of file never comes
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
-    for block in bytes.chunks(size) {
-        blocks += 1;
-        mixed += usize::from(block.iter().any(|letter| *letter != block[0]));
-    }
-    for writer in writers {
-        writer.join()?;
-    }
-    Ok((mixed, blocks))
+    story::join_all(&writers)?;
+    let mixed = |block: &[u8]| block.iter().any(|letter| *letter != block[0]);
+    Ok((bytes.chunks(size).filter(|block| mixed(block)).count(), bytes.len().div_ceil(size)))
 }
 
 fn writer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut end = Writer::from_fd(process::passed(0)?)?;
     let size = arguments[1].parse()?;
     let block = vec![arguments[0].as_bytes()[0]; size];
-    for _ in 0..BYTES_PER_WRITER / size {
+    let blocks = BYTES_PER_WRITER / size;
+    say!("writes {blocks} blocks of the letter {}", arguments[0])?;
+    for _ in 0..blocks {
         end.write_all(&block)?;
     }
     Ok(())

@@ -13,64 +13,81 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
+use std::process::ExitCode;
 
 use ipc::process::{self, JobHandle, Pool, PoolError, Worker};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("worker", worker)]);
+mod story;
+
+use story::{note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("worker", worker)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
     let pool = Pool::new("worker", 3)?;
-    println!("the parent is {}, its workers are {:?}", std::process::id(), pool.workers());
+    say!("starts a pool of three workers: {}", pids(&pool))?;
 
-    println!("\n-- apply: one job, and wait for it --");
+    note!("\n-- apply: one job, and wait for it --")?;
     let factors: Vec<u64> = pool.apply("factor", &1_001)?;
-    println!("1001 = {factors:?}");
+    say!("has a worker factor 1001: {factors:?}")?;
 
-    println!("\n-- apply_async: hand over now, ask later --");
-    let handles: Vec<JobHandle<Vec<u64>>> = [600_851_475_143_u64, 1_000_000_007, 1 << 40]
+    note!("\n-- apply_async: hand over now, ask later --")?;
+    let handles: Vec<JobHandle<Vec<u64>>> = [600_851_475_143_u64, 1_000_000_007, 1 << 10]
         .iter()
         .map(|n| pool.apply_async("factor", n))
         .collect::<Result<_, _>>()?;
-    println!("ready at once? {:?}", handles.iter().map(JobHandle::ready).collect::<Vec<_>>());
+    let ready = handles.iter().filter(|handle| handle.ready()).count();
+    say!("has handed over three jobs, of which {ready} are ready at once")?;
     for handle in &handles {
-        println!("{:?}", handle.get_timeout(Duration::from_secs(10))?);
+        say!("waits for a result: {:?}", handle.get_timeout(story::LIMIT)?)?;
     }
 
-    println!("\n-- map: many jobs, results in the order of the inputs --");
+    note!("\n-- map: many jobs, results in the order of the inputs --")?;
     let inputs: Vec<u64> = (1..=2_000).collect();
     let outputs: Vec<(u64, u32)> = pool.map("square", &inputs)?;
     let in_order = outputs.iter().zip(&inputs).all(|((square, _), n)| *square == n * n);
+    say!("has {} numbers squared; the results are in order: {in_order}", outputs.len())?;
     let mut by_worker = BTreeMap::new();
     for (_, pid) in &outputs {
         *by_worker.entry(pid).or_insert(0) += 1;
     }
-    println!(
-        "{} results, in order: {in_order}; jobs done by each pid: {by_worker:?}",
-        outputs.len()
-    );
+    for (pid, jobs) in by_worker {
+        say!("  {jobs} of them were squared by worker {pid}")?;
+    }
 
-    println!("\n-- a job that panics costs itself --");
-    println!("{}", pool.apply::<_, u64>("divide", &(7, 0)).unwrap_err());
+    note!("\n-- a job that panics costs itself --")?;
+    say!("has a worker halve 7:")?;
+    say!("  {}", pool.apply::<_, u64>("half", &7).unwrap_err())?;
 
-    println!("\n-- a job that kills its worker --");
-    let before = pool.workers();
+    note!("\n-- a job that kills its worker --")?;
+    say!("hands over six jobs, of which the fourth kills its process")?;
     let inputs = [3, 2, 1, 0, 1, 2]; // 0 is the deadly one
-    for outcome in pool.map_each::<_, u32>("abort at zero", &inputs)? {
+    for (input, outcome) in inputs.iter().zip(pool.map_each::<_, u32>("abort at zero", &inputs)?) {
         match outcome {
-            Ok(n) => println!("{n} survived"),
-            Err(error @ PoolError::Died { .. }) => println!("{error}"),
+            Ok(_) => say!("  job {input}: done")?,
+            Err(error @ PoolError::Died { .. }) => say!("  job {input}: {error}")?,
             Err(other) => return Err(other.into()),
         }
     }
-    println!("before: {before:?}");
-    println!("after:  {:?}", pool.workers());
+    say!("has these workers now: {}", pids(&pool))?;
 
-    println!("\n-- close and join --");
+    note!("\n-- close and join --")?;
     pool.close();
-    println!("a job for a closed pool: {}", pool.apply::<_, u32>("square", &1).unwrap_err());
+    say!("closes the pool, and hands over a job:")?;
+    say!("  {}", pool.apply::<_, u32>("square", &1).unwrap_err())?;
     pool.join();
-    println!("joined; workers: {:?}", pool.workers());
+    say!("joins the pool, which has {} workers left", pool.workers().len())?;
+
+    note!("\nNotice: the worker that was killed has a successor, and the parent lives.")?;
+    note!("Without processes: a pool of threads would have died with the first bad job.")?;
     Ok(())
+}
+
+fn pids(pool: &Pool) -> String {
+    let pids = pool.workers().into_iter().map(|(name, pid)| format!("{name}[{pid}]"));
+    pids.collect::<Vec<_>>().join(", ")
 }
 
 /// What each worker runs: it knows the jobs by name, and does them until the pool has no more.
@@ -80,7 +97,7 @@ fn worker(_: &[String]) -> Result<(), Box<dyn Error>> {
     Worker::new()
         .job("factor", factor)
         .job("square", |n: u64| (n * n, std::process::id()))
-        .job("divide", |(a, b): (u64, u64)| a / b)
+        .job("half", half)
         .job("abort at zero", |n: u32| if n == 0 { std::process::abort() } else { n })
         .serve()?;
     Ok(())
@@ -101,4 +118,9 @@ fn factor(mut n: u64) -> Vec<u64> {
         factors.push(n);
     }
     factors
+}
+
+fn half(n: u64) -> u64 {
+    assert!(n.is_multiple_of(2), "{n} is odd");
+    n / 2
 }

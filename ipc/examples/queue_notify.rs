@@ -21,57 +21,71 @@
 //! one sends the signal; how many of the others are there when the reader looks is chance.
 
 use std::error::Error;
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 
-use ipc::process::{self, Process};
+use ipc::process::{self, Process, Tracked, Tracker};
 use ipc::queue::{PosixQueue, Queue};
-use ipc::semaphore::{NamedSemaphore, Semaphore};
+use ipc::semaphore::{Semaphore, SharedSemaphore};
 use ipc::signal::{Signal, SignalFd};
+
+mod story;
+
+use story::{LIMIT, note, say};
 
 const BURSTS: usize = 3;
 const MESSAGES: usize = 3;
 
-/// Far longer than anything here takes; only the death of the other side reaches it.
-const TIMEOUT: Duration = Duration::from_secs(10);
+fn main() -> ExitCode {
+    process::main(&[("writer", writer)], reader)
+}
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("writer", writer)]);
-
-    let name = format!("/ipc-example-{}", std::process::id());
+fn reader() -> Result<(), Box<dyn Error>> {
+    let name = format!("/{}", story::unique_name("mail"));
+    let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
+    tracker.track(Tracked::PosixQueue(name.clone()))?;
+    let signals = SignalFd::new([Signal::USR1])?;
     let queue = PosixQueue::create(&name, 8, 64)?;
     // By this the reader tells the writer that it has read everything, so that the next burst finds an
     // empty queue.
-    let burst_read = NamedSemaphore::create(&name, 1)?;
-    let signals = SignalFd::new([Signal::USR1])?;
+    let burst_read = SharedSemaphore::create(1)?;
     queue.notify(Signal::USR1)?;
-    let writer = Process::new("writer").arg(&name).start()?;
+    say!("reads {name}, and asks for SIGUSR1 when a message comes")?;
+    let writer = Process::new("writer").name("writer").daemon(true).arg(&name);
+    let writer = [writer.pass(story::copy(burst_read.as_fd())?).start()?];
 
-    let mut taken = 0;
+    let (mut taken, mut signalled) = (0, 0);
     while taken < BURSTS * MESSAGES {
-        let signal = signals.read_timeout(TIMEOUT)?;
+        let signal = story::while_alive(&writer, |step| signals.read_timeout(step))?;
         queue.notify(Signal::USR1)?; // First ask again,
-        let before = taken;
-        while let Ok(message) = queue.try_get() {
-            taken += 1; // then take all.
-            println!("reader: {:?}", String::from_utf8_lossy(&message));
-            if taken % MESSAGES == 0 {
-                burst_read.release()?;
-            }
+        signalled += 1;
+        let mut messages = Vec::new();
+        while !queue.empty()? {
+            messages.push(String::from_utf8(queue.try_get()?)?); // then take all.
         }
-        println!("reader: that was {}, with {} messages", signal.signal, taken - before);
+        taken += messages.len();
+        say!("gets {}, asks for another one, and takes {messages:?}", signal.signal)?;
+        if taken % MESSAGES == 0 && !messages.is_empty() {
+            burst_read.release()?;
+        }
     }
-    println!("reader: the writer ended with {}", writer.join()?);
+    story::join_all(&writer)?;
+    note!(
+        "\nNotice: {signalled} signals for {taken} messages; only a message to an empty queue sends one."
+    )?;
+    note!("Without taking all messages: the queue is never empty again, and no signal comes.")?;
     Ok(())
 }
 
 /// Puts the bursts in, each when the one before was read.
 fn writer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let queue = PosixQueue::open(&arguments[0])?;
-    let burst_read = NamedSemaphore::open(&arguments[0])?;
+    let burst_read = SharedSemaphore::from_fd(process::passed(0)?)?;
     for burst in 1..=BURSTS {
-        burst_read.acquire_timeout(TIMEOUT)?;
+        burst_read.acquire_timeout(LIMIT)?;
+        say!("puts messages {burst}.1 to {burst}.{MESSAGES} into the empty queue")?;
         for number in 1..=MESSAGES {
-            queue.put(format!("message {number} of burst {burst}").as_bytes())?;
+            queue.put_timeout(format!("{burst}.{number}").as_bytes(), LIMIT)?;
         }
     }
     Ok(())

@@ -14,71 +14,102 @@
 //! Look at: the waits, few in comparison with the messages; and the end of the second part.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Instant;
 
 use ipc::process::{self, Process};
 use ipc::shared::Location;
 use ipc::shared::ring::{Ring, WaitStrategy};
 
+mod story;
+
+use story::{LIMIT, note, say};
+
 const LINES: u64 = 100_000;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("writer", writer), ("dying", dying)]);
+fn main() -> ExitCode {
+    process::main(&[("writer", writer), ("dying", dying)], reader)
+}
 
+fn reader() -> Result<(), Box<dyn Error>> {
+    note!("-- a writer that ends --")?;
+    say!("is the reader: it creates a ring of 64 KiB and starts a writer")?;
     let ring = Ring::create(Location::Memfd("lines".into()), 64 * 1024, WaitStrategy::Sleep)?;
-    let child = Process::new("writer").pass(descriptor(&ring)?).start()?;
     let mut receiver = ring.receiver()?;
     let (mut line, mut lines, mut bytes, mut empty) = (Vec::new(), 0, 0, 0);
-    let start = Instant::now();
+    let writer = [start("writer", &ring)?];
+    // A ring that never had a sender cannot notice the death of one: so look at the process until it has.
+    story::while_alive(&writer, |step| receiver.get_timeout(&mut line, step))?;
+    let start_time = Instant::now();
     let end = loop {
-        // Only to count: `get` alone would do.
-        if let Err(ipc::Error::WouldBlock { .. }) = receiver.try_get(&mut line) {
-            empty += 1;
-            if let Err(end) = receiver.get(&mut line) {
-                break end;
-            }
-        }
         if line != text(lines).as_bytes() {
             return Err(format!("line {lines} is wrong").into());
         }
         lines += 1;
         bytes += line.len();
-        if lines == LINES {
-            break receiver.get(&mut line).err().ok_or("there were too many lines")?;
+        let mut next = receiver.try_get(&mut line); // Only to count: `get` alone would do.
+        if let Err(ipc::Error::WouldBlock { .. }) = next {
+            empty += 1;
+            next = receiver.get_timeout(&mut line, LIMIT);
+        }
+        if let Err(end) = next {
+            break end;
         }
     };
-    println!("{lines} lines, {bytes} bytes in {:?}; found empty {empty} times", start.elapsed());
-    println!("then: {end}");
-    child.join()?;
+    let time = start_time.elapsed();
+    story::join_all(&writer)?;
+    if lines != LINES {
+        return Err(format!("{lines} lines came: {end}").into());
+    }
+    say!("has taken all lines, {bytes} bytes, in {time:.1?}; the ring was empty {empty} times")?;
+    say!("sees the end of the stream: {end}")?;
 
-    println!("-- and now a writer that is killed --");
+    note!("\n-- a writer that is killed --")?;
     let ring = Ring::create(Location::Memfd("more lines".into()), 4096, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
-    // A daemon, so that it does not outlive us if something goes wrong here.
-    let child = Process::new("dying").daemon(true).pass(descriptor(&ring)?).start()?;
-    receiver.get_timeout(&mut line, Duration::from_secs(10))?;
-    println!("got {:?}", String::from_utf8_lossy(&line));
-    child.kill()?;
-    let start = Instant::now();
-    while receiver.get(&mut line).is_ok() {
-        println!("got {:?}, which it had put before", String::from_utf8_lossy(&line));
+    let writer = [start("dying", &ring)?];
+    story::while_alive(&writer, |step| receiver.get_timeout(&mut line, step))?;
+    say!("takes {:?}, and kills the writer", String::from_utf8_lossy(&line))?;
+    writer[0].kill()?;
+    let start_time = Instant::now();
+    let end = loop {
+        match receiver.get_timeout(&mut line, LIMIT) {
+            Ok(()) => say!("takes {:?}, put before the kill", String::from_utf8_lossy(&line))?,
+            Err(end) => break end,
+        }
+    };
+    if !matches!(end, ipc::Error::Closed { .. }) {
+        return Err(end.into());
     }
-    println!("its death was noticed after {:?}", start.elapsed());
+    say!("notices the death after {:.0?}", start_time.elapsed())?;
+    note!(
+        "\nNotice: {LINES} lines, and {empty} times without one: only then the kernel is called."
+    )?;
+    note!("Without a look at the writer's process: the reader of a killed writer waits forever.")?;
     Ok(())
+}
+
+/// Starts a writer, which is passed the ring. A daemon: it ends with this process, however that ends.
+fn start(entry: &str, ring: &Ring) -> Result<Process, Box<dyn Error>> {
+    let writer = Process::new(entry).name("writer").daemon(true);
+    Ok(writer.pass(story::descriptor(ring.memory())?).start()?)
 }
 
 /// Puts all lines, and leaves.
 fn writer(_: &[String]) -> Result<(), Box<dyn Error>> {
     let mut sender = Ring::open(process::passed(0)?)?.sender()?;
+    say!("puts {LINES} lines into the ring; when it is full, the writer waits")?;
     for number in 0..LINES {
         sender.put(text(number).as_bytes())?;
     }
+    say!("has put all lines, and ends")?;
     Ok(())
 }
 
 /// Puts two lines, both visible at once, and then waits to be killed.
 fn dying(_: &[String]) -> Result<(), Box<dyn Error>> {
     let mut sender = Ring::open(process::passed(0)?)?.sender()?;
+    say!("puts two lines into the ring")?;
     sender.put_batch(&["the first", "the second"])?;
     loop {
         std::thread::park();
@@ -87,8 +118,4 @@ fn dying(_: &[String]) -> Result<(), Box<dyn Error>> {
 
 fn text(number: u64) -> String {
     format!("line {number}{}", ".".repeat((number % 50) as usize))
-}
-
-fn descriptor(ring: &Ring) -> Result<std::os::fd::OwnedFd, Box<dyn Error>> {
-    Ok(ring.memory().descriptor().ok_or("a memfd has one")?.try_clone_to_owned()?)
 }

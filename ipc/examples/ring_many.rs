@@ -11,62 +11,85 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
+use std::process::ExitCode;
 
 use ipc::process::{self, Process};
+use ipc::shared::Location;
 use ipc::shared::ring::{RingMany, WaitStrategy};
 
+mod story;
+
+use story::{note, say};
+
 const REPORTS: u32 = 10_000;
+const LAST_OF_KILLED: u32 = 3_000;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("worker", worker)]);
+fn main() -> ExitCode {
+    process::main(&[("worker", worker)], story)
+}
 
-    let name = format!("/ipc-example-reports-{}", std::process::id());
-    let ring = RingMany::create(&name, 64, 64, WaitStrategy::Sleep)?;
+fn story() -> Result<(), Box<dyn Error>> {
+    let ring = RingMany::create(Location::Memfd("reports".into()), 64, 64, WaitStrategy::Sleep)?;
     let mut receiver = ring.receiver()?;
     // Kept until all workers are there: `get` ends when all senders have gone.
-    let placeholder = ring.sender()?;
-    let start = |number: &str| Process::new("worker").args([&name, number]).start();
-    let workers = [start("0")?, start("1")?, start("2")?];
-    println!("three workers, {REPORTS} reports each; worker 2 is killed after its 3,000th");
+    let mut placeholder = Some(ring.sender()?);
+    say!("creates a ring of 64 slots and starts three workers, each with {REPORTS} reports")?;
+    let start = |number: usize| -> Result<Process, Box<dyn Error>> {
+        // A daemon: it ends with this process, however that ends.
+        let worker = Process::new("worker").name(format!("worker-{number}")).daemon(true);
+        let worker = worker.arg(number.to_string());
+        Ok(worker.pass(story::descriptor(ring.memory())?).start()?)
+    };
+    let workers = [start(0)?, start(1)?, start(2)?];
 
-    let mut placeholder = Some(placeholder);
+    let mut watched = &workers[..];
     let mut reports = BTreeMap::<String, u32>::new();
     let mut message = Vec::new();
-    let end = loop {
-        if let Err(end) = receiver.get_timeout(&mut message, Duration::from_secs(10)) {
-            break end;
-        }
+    // Until all are there, the ring cannot notice the death of one: so look at the processes.
+    while story::while_alive(watched, |step| is_open(receiver.get_timeout(&mut message, step)))? {
         let text = std::str::from_utf8(&message)?;
-        let (worker, number) = text.split_once(' ').ok_or("two words")?;
+        let (worker, number) = text.split_once(' ').ok_or("a report has two words")?;
         let expected = reports.entry(worker.to_owned()).or_default();
         if number.parse::<u32>()? != *expected {
             return Err(format!("{worker}: {number} came instead of {expected}").into());
         }
         *expected += 1;
-        if worker == "worker2" && *expected == 3_000 {
+        if worker == "worker-2" && *expected == LAST_OF_KILLED {
             workers[2].kill()?;
+            watched = &workers[..2];
+            say!("kills worker-2 after {LAST_OF_KILLED} of its reports")?;
         }
         if reports.len() == workers.len() {
             placeholder.take();
         }
-    };
-    println!("then: {end}");
+    }
+    story::join_all(watched)?;
     for (worker, reports) in reports {
-        println!("{worker}: {reports} reports, in order");
+        say!("has {reports} reports of {worker}, all in order")?;
     }
-    println!("torn by the kill: {} (it is rarely caught in the act)", receiver.torn());
-    for worker in workers {
-        worker.join()?;
-    }
+    say!("has passed over {} reports that the kill left half written", receiver.torn())?;
+    note!(
+        "\nNotice: each worker's reports are in order, and only the end of worker-2's is missing."
+    )?;
+    note!(
+        "Without an owner in each slot: a slot that worker-2 claimed would block the ring forever."
+    )?;
     Ok(())
 }
 
+/// Whether a message came, or the end.
+fn is_open(got: ipc::Result<()>) -> ipc::Result<bool> {
+    match got {
+        Err(ipc::Error::Closed { .. }) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
 fn worker(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [name, own] = arguments else { return Err("two arguments".into()) };
-    let mut sender = RingMany::open(name)?.sender()?;
+    let mut sender = RingMany::open(process::passed(0)?)?.sender()?;
+    say!("joins, and reports")?;
     for number in 0..REPORTS {
-        sender.put(format!("worker{own} {number}").as_bytes())?;
+        sender.put(format!("worker-{} {number}", arguments[0]).as_bytes())?;
     }
     Ok(())
 }

@@ -11,65 +11,79 @@
 //!
 //! Run it: `cargo run -p ipc --example robust_mutex`
 //!
-//! Look at: the sum of 70 between the kill and the repair, and the last line.
+//! Look at: the sum of 70 between the kill and the repair, and the refusal at the end.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 
 use ipc::lock::Mutex;
 use ipc::process::{self, Process};
+use ipc::shared::Location;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("transfer", transfer)]);
+mod story;
 
-    let name = format!("/ipc-example-accounts-{}", std::process::id());
-    let accounts = Mutex::<i64>::create(&name, 2)?;
+use story::{LIMIT, note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("transfer", transfer)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    note!("-- a holder is killed, and the next one repairs --")?;
+    let accounts = Mutex::<i64>::create(Location::Memfd("accounts".into()), 2)?;
     accounts.lock()?[0].set(100);
+    say!("puts 100 into the first of two accounts")?;
 
-    kill_in_the_middle(&name)?;
-    let mut both = accounts.lock()?;
-    println!("locked; did the last holder die? {}", both.recovered());
-    println!("the accounts are {:?}: 30 are under way nowhere", &both[..]);
+    kill_in_the_middle(&accounts)?;
+    let mut both = accounts.lock_timeout(LIMIT)?;
+    say!("gets the lock; did the last holder die? {}", both.recovered())?;
+    say!("finds the accounts {:?}: 30 are missing", &both[..])?;
     let missing = 100 - both[0].get() - both[1].get();
     both[0].fetch_add(missing);
     both.mark_consistent();
-    println!("repaired: {:?}, and marked as consistent", &both[..]);
+    say!("repairs them: {:?}, and marks them as consistent", &both[..])?;
     drop(both);
-    println!(
-        "the next one locks as ever: did the last holder die? {}",
-        accounts.lock()?.recovered()
-    );
+    say!(
+        "locks once more; did the last holder die? {}",
+        accounts.lock_timeout(LIMIT)?.recovered()
+    )?;
 
-    println!("-- once more, and nobody repairs --");
-    kill_in_the_middle(&name)?;
-    drop(accounts.lock()?);
-    match accounts.lock() {
-        Ok(_) => println!("locked, which must not be"),
-        Err(error) => println!("{error}"),
+    note!("\n-- a holder is killed, and the next one does not repair --")?;
+    kill_in_the_middle(&accounts)?;
+    drop(accounts.lock_timeout(LIMIT)?);
+    say!("gets the lock, and unlocks without a repair")?;
+    match accounts.lock_timeout(LIMIT) {
+        Ok(_) => return Err("accounts without a repair can be locked".into()),
+        Err(error) => {
+            say!("cannot lock any more:")?;
+            say!("  {error}")?;
+        }
     }
+    note!(
+        "\nNotice: the sum is 70 after the kill: the lock can be repaired, the data only by you."
+    )?;
+    note!("Without a robust mutex: the lock stays taken, and every other process waits forever.")?;
     Ok(())
 }
 
 /// Starts a child, waits until it has done the first half, and kills it.
-fn kill_in_the_middle(name: &str) -> Result<(), Box<dyn Error>> {
-    // A daemon, so that it does not outlive us if something goes wrong here.
-    let child = Process::new("transfer").arg(name).daemon(true);
+fn kill_in_the_middle(accounts: &Mutex<i64>) -> Result<(), Box<dyn Error>> {
+    // A daemon: it ends with this process, however that ends.
+    let child = Process::new("transfer").name("transfer").daemon(true);
+    let child = child.pass(story::descriptor(accounts.memory())?);
     let mut child = child.stdout(Stdio::piped()).start()?;
-    let mut line = String::new();
-    BufReader::new(child.take_stdout().ok_or("it was asked for")?).read_line(&mut line)?;
-    println!("child {}: {}", child.pid(), line.trim_end());
+    story::relay(&mut child)?; // It prints a line when it has the lock.
     child.kill()?;
-    println!("killed, {}", child.join()?);
+    say!("kills it; it ends with {}", child.join_timeout(LIMIT)?)?;
     Ok(())
 }
 
 /// The child: the first half of a transfer, and never the second.
-fn transfer(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let accounts = Mutex::<i64>::open(&arguments[0])?;
-    let both = accounts.lock()?;
+fn transfer(_: &[String]) -> Result<(), Box<dyn Error>> {
+    let accounts = Mutex::<i64>::open(process::passed(0)?)?;
+    let both = accounts.lock_timeout(LIMIT)?;
     both[0].fetch_sub(30);
-    println!("I hold the lock, and have taken 30 from the first account");
+    say!("has the lock, and takes 30 from the first account")?;
     loop {
         std::thread::park();
     }

@@ -14,55 +14,74 @@
 //! Look at: the first block, in several runs; and the second one, which is the same in every run.
 
 use std::error::Error;
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 
-use ipc::process::{self, Process};
-use ipc::semaphore::{NamedSemaphore, Semaphore};
+use ipc::process::{self, Launch, Process};
+use ipc::semaphore::{Semaphore, SharedSemaphore};
+
+mod story;
+
+use story::{LIMIT, note, say};
 
 const LINES: usize = 5;
 
-/// Far longer than a turn takes; only the death of the other side reaches it.
-const TIMEOUT: Duration = Duration::from_secs(10);
+fn main() -> ExitCode {
+    process::main(&[("chance", chance), ("turns", turns)], story)
+}
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("chance", chance), ("turns", turns)]);
+fn story() -> Result<(), Box<dyn Error>> {
+    note!("-- without semaphores: chance orders the lines --")?;
+    let ping = player("chance", "ping").start()?;
+    let pong = player("chance", "pong").start()?;
+    story::join_all(&[ping, pong])?;
 
-    println!("-- without semaphores: the order is chance --");
-    let ping = Process::new("chance").arg("ping").start()?;
-    let pong = Process::new("chance").arg("    pong").start()?;
-    ping.join()?;
-    pong.join()?;
-
-    println!("-- with semaphores: ping begins, and they take turns --");
-    let name = |side| format!("/ipc-example-{side}-{}", std::process::id());
-    let (pings, pongs) = (name("ping"), name("pong"));
-    // The creator removes the names when the values are dropped, at the end of main.
-    let _pings = NamedSemaphore::create(&pings, 1)?;
-    let _pongs = NamedSemaphore::create(&pongs, 0)?;
+    note!("\n-- with two semaphores: ping begins, and they take turns --")?;
+    let pings = SharedSemaphore::create(1)?;
+    let pongs = SharedSemaphore::create(0)?;
     // Started in the wrong order on purpose: it does not matter any more.
-    let pong = Process::new("turns").args(["    pong", &pongs, &pings]).start()?;
-    let ping = Process::new("turns").args(["ping", &pings, &pongs]).start()?;
-    ping.join()?;
-    pong.join()?;
+    let pong = start_turns("pong", &pongs, &pings)?;
+    let ping = start_turns("ping", &pings, &pongs)?;
+    story::join_all(&[ping, pong])?;
+
+    note!("\nNotice: the second block is the same in every run, though pong was started first.")?;
+    note!(
+        "Without semaphores: an order that you see is luck; run it again, or on a busy machine."
+    )?;
     Ok(())
 }
 
+/// A daemon: it ends with this process, however that ends.
+fn player(entry: &str, name: &str) -> Launch {
+    Process::new(entry).name(name).daemon(true)
+}
+
+/// Starts a process that waits for `mine` before each line, and releases `other` after it.
+fn start_turns(
+    name: &str,
+    mine: &SharedSemaphore,
+    other: &SharedSemaphore,
+) -> Result<Process, Box<dyn Error>> {
+    let player = player("turns", name);
+    Ok(player.pass(story::copy(mine.as_fd())?).pass(story::copy(other.as_fd())?).start()?)
+}
+
 /// Prints its lines, whenever.
-fn chance(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+fn chance(_: &[String]) -> Result<(), Box<dyn Error>> {
     for number in 1..=LINES {
-        println!("{} {number}", arguments[0]);
+        say!("line {number}")?;
         std::thread::yield_now(); // Gives the other one a chance, and no more than that.
     }
     Ok(())
 }
 
 /// Prints its lines, each when it is its turn.
-fn turns(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [word, mine, other] = arguments else { return Err("three arguments".into()) };
-    let (mine, other) = (NamedSemaphore::open(mine)?, NamedSemaphore::open(other)?);
+fn turns(_: &[String]) -> Result<(), Box<dyn Error>> {
+    let mine = SharedSemaphore::from_fd(process::passed(0)?)?;
+    let other = SharedSemaphore::from_fd(process::passed(1)?)?;
     for number in 1..=LINES {
-        mine.acquire_timeout(TIMEOUT)?;
-        println!("{word} {number}");
+        mine.acquire_timeout(LIMIT)?;
+        say!("line {number}")?;
         other.release()?;
     }
     Ok(())

@@ -16,66 +16,79 @@
 //! Look at: the values before and after the kill, and how the next acquire ends.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, stdin};
-use std::process::Stdio;
+use std::os::fd::AsFd;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use ipc::Key;
-use ipc::process::{self, Process};
-use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SysvSemaphore};
+use ipc::process::{self, Launch, Process, Tracked, Tracker};
+use ipc::semaphore::{OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("holder", holder)]);
+mod story;
 
-    println!("-- System V, with undo --");
-    let semaphore = SysvSemaphore::create(Key::PRIVATE, 1, OnDeath::Undo)?;
-    kill_the_holder(&semaphore, "sysv", &semaphore.id().to_string())?;
+use story::{LIMIT, note, say};
 
-    println!("\n-- System V, without undo --");
-    let semaphore = SysvSemaphore::create(Key::PRIVATE, 1, OnDeath::Keep)?;
-    kill_the_holder(&semaphore, "sysv-keep", &semaphore.id().to_string())?;
+fn main() -> ExitCode {
+    process::main(&[("holder", holder)], story)
+}
 
-    println!("\n-- POSIX --");
-    let name = format!("/ipc-example-{}", std::process::id());
-    let semaphore = NamedSemaphore::create(&name, 1)?;
-    kill_the_holder(&semaphore, "posix", &name)
+fn story() -> Result<(), Box<dyn Error>> {
+    let key = Key::of_name(&format!("/{}", story::unique_name("semaphore")))?;
+    let mut tracker = Tracker::start()?; // It destroys the semaphore if this process is killed.
+    tracker.track(Tracked::SysvSemaphore(key))?;
+    // A daemon: it ends with this process, however it ends.
+    let holder = |kind: &str| Process::new("holder").name("holder").daemon(true).arg(kind);
+
+    note!("-- System V, with undo --")?;
+    let semaphore = SysvSemaphore::create(key, 1, OnDeath::Undo)?;
+    kill_the_holder(&semaphore, holder("undo").arg(semaphore.id().to_string()))?;
+    drop(semaphore);
+
+    note!("\n-- System V, without undo --")?;
+    let semaphore = SysvSemaphore::create(key, 1, OnDeath::Keep)?;
+    kill_the_holder(&semaphore, holder("keep").arg(semaphore.id().to_string()))?;
+    drop(semaphore);
+
+    note!("\n-- POSIX --")?;
+    let semaphore = SharedSemaphore::create(1)?;
+    let descriptor = story::copy(semaphore.as_fd())?;
+    kill_the_holder(&semaphore, holder("posix").pass(descriptor))?;
+
+    note!("\nNotice: the same kill, and only undo brings the value back to 1.")?;
+    note!("Without undo: a process that waits without a timeout waits forever.")?;
+    Ok(())
 }
 
 /// Lets a child acquire the semaphore, kills it, and tries to acquire it too.
-fn kill_the_holder(
-    semaphore: &dyn Semaphore,
-    kind: &str,
-    address: &str,
-) -> Result<(), Box<dyn Error>> {
-    let mut holder = Process::new("holder")
-        .args([kind, address])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .start()?;
-    let stdout = holder.take_stdout().ok_or("a pipe was asked for")?;
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?; // It says so when it has the semaphore.
-    println!("main: the child says {:?}; the value is {}", line.trim_end(), semaphore.get_value()?);
+fn kill_the_holder(semaphore: &dyn Semaphore, holder: Launch) -> Result<(), Box<dyn Error>> {
+    say!("creates a semaphore; the value is {}", semaphore.get_value()?)?;
+    let mut holder = holder.stdout(Stdio::piped()).start()?;
+    story::relay(&mut holder)?; // It prints a line when it has the semaphore.
     holder.kill()?;
-    println!("main: the child ended with {}", holder.join()?);
-    println!("main: now the value is {}", semaphore.get_value()?);
+    let exit = holder.join_timeout(LIMIT)?;
+    say!("kills the holder, which ends with {exit}; the value is {}", semaphore.get_value()?)?;
     match semaphore.acquire_timeout(Duration::from_millis(200)) {
-        Ok(()) => println!("main: I acquired it; the kernel had given the unit back"),
-        Err(error) => println!("main: I could not acquire it: {error}; the unit is lost"),
+        Ok(()) => say!("acquires the semaphore: the kernel has given the unit back")?,
+        Err(ipc::Error::TimedOut { waited, .. }) => {
+            say!("cannot acquire it within {waited:?}: the unit is lost")?;
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
-/// Acquires, says so, and holds it until it is killed (or the parent is gone).
+/// Acquires, prints a line, and holds the semaphore until it is killed (or the parent is gone).
 fn holder(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let address = &arguments[1];
-    let semaphore: Box<dyn Semaphore> = match arguments[0].as_str() {
-        "posix" => Box::new(NamedSemaphore::open(address)?),
-        "sysv" => Box::new(SysvSemaphore::from_id(address.parse()?, OnDeath::Undo)?),
-        _ => Box::new(SysvSemaphore::from_id(address.parse()?, OnDeath::Keep)?),
+    let semaphore: Box<dyn Semaphore> = match arguments {
+        [kind, id] if kind == "undo" => {
+            Box::new(SysvSemaphore::from_id(id.parse()?, OnDeath::Undo)?)
+        }
+        [_keep, id] => Box::new(SysvSemaphore::from_id(id.parse()?, OnDeath::Keep)?),
+        _ => Box::new(SharedSemaphore::from_fd(process::passed(0)?)?),
     };
-    semaphore.acquire()?;
-    println!("I hold it");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    semaphore.acquire_timeout(LIMIT)?;
+    say!("acquires the semaphore; the value is {}", semaphore.get_value()?)?;
+    loop {
+        std::thread::park();
+    }
 }

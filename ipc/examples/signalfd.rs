@@ -16,45 +16,55 @@
 //! Look at: what the senders sent and what of it arrives, in which order; the pid in each record.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ipc::process::{self, Process};
 use ipc::signal::{Signal, SignalFd, queue, send};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("sender", sender)]);
+mod story;
+
+use story::{note, say};
+
+fn main() -> ExitCode {
+    process::main(&[("sender", sender)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    note!("-- signals as records --")?;
     let (low, high) = (Signal::realtime(1)?, Signal::realtime(2)?);
     let signals = SignalFd::new([Signal::USR1, low, high])?;
-    println!(
-        "main:   my pid is {}; I read nothing until the senders have ended",
-        std::process::id()
-    );
-
-    let senders = [high, low].map(|signal| {
+    say!("opens a signalfd, and reads nothing until both senders have ended")?;
+    for (name, signal) in [("sender-1", high), ("sender-2", low)] {
         let arguments = [std::process::id().to_string(), signal.number().to_string()];
-        Process::new("sender").args(arguments).start()
-    });
-    for sender in senders {
-        sender?.join()?;
+        let sender = Process::new("sender").name(name).daemon(true).args(arguments).start()?;
+        story::join_all(&[sender])?;
     }
-    println!("main:   what arrived:");
+    say!("reads what has arrived:")?;
     while let Ok(got) = signals.try_read() {
         let pid = got.sender.map_or(0, |sender| sender.pid);
-        let value = got.value.map_or("nothing".to_owned(), |value| value.to_string());
-        println!(
-            "main:     {:<11} {:<7} from {pid} with {value}",
-            got.signal,
-            format!("{:?}", got.cause)
-        );
+        let value = got.value.map_or("no value".to_owned(), |value| format!("value {value}"));
+        say!("  {:<11} from process {pid} with {value}", got.signal.to_string())?;
     }
-    println!("main:   and then: {}", signals.read_timeout(Duration::from_millis(50)).unwrap_err());
+    match signals.read_timeout(Duration::from_millis(50)) {
+        Err(ipc::Error::TimedOut { .. }) => say!("reads again, and nothing comes within 50 ms")?,
+        Err(error) => return Err(error.into()),
+        Ok(got) => return Err(format!("{} has come, too", got.signal).into()),
+    }
 
-    println!("\nmain:   the end of a child, reported by the kernel");
+    note!("\n-- the end of a child, reported by the kernel --")?;
     let children = SignalFd::new([Signal::CHLD])?;
-    let child = Process::command("true").start()?;
-    let got = children.read()?;
-    println!("main:   {} is about {:?}", got.signal, got.sender);
-    println!("main:   it ended with {}", child.join()?);
+    let child = Process::command("true").name("true").daemon(true).start()?;
+    say!("has started the program true, process {}", child.pid())?;
+    let got = children.read_timeout(story::LIMIT)?;
+    let pid = got.sender.map_or(0, |sender| sender.pid);
+    say!("reads {} about process {pid}", got.signal)?;
+    story::join_all(&[child])?;
+
+    note!(
+        "\nNotice: the lower real-time signal comes first, with all its values; SIGUSR1 comes once."
+    )?;
+    note!("Without the signalfd: a handler would see them between any two instructions.")?;
     Ok(())
 }
 
@@ -66,6 +76,6 @@ fn sender(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     }
     send(pid, Signal::USR1)?;
     send(pid, Signal::USR1)?;
-    println!("sender: {} sent {signal} with 1, 2, 3, and SIGUSR1 twice", std::process::id());
+    say!("sends {signal} with the values 1, 2 and 3, and SIGUSR1 twice")?;
     Ok(())
 }

@@ -2,12 +2,14 @@
 
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, getpid};
 
 use crate::error::{Error, Result};
 
@@ -30,6 +32,42 @@ pub(crate) fn retry_libc<T: PartialEq + From<i8>>(mut call: impl FnMut() -> T) -
         failed if failed == T::from(-1) => Err(Errno::last()),
         value => Ok(value),
     })
+}
+
+/// The process that made an object, and so the one whose values remove or end it when they are dropped.
+///
+/// A forked child has a copy of every value of its parent. It made nothing, so its copies remove nothing. The pid
+/// alone does not show a copy: the first child in a new pid namespace of process 1 is process 1, too, and a pid is used
+/// again. So the forks that lead to a process count as well. A fork around the C library is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pid: Pid,
+    forks: u32,
+}
+
+/// The forks between the first owner and this process.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+impl Owner {
+    /// The calling process.
+    pub(crate) fn here() -> Self {
+        static COUNTING: AtomicBool = AtomicBool::new(false);
+        extern "C" fn count() {
+            FORKS.fetch_add(1, Ordering::Relaxed);
+        }
+        // Not `Once`, which a fork in the middle would leave locked in the child.
+        if !COUNTING.swap(true, Ordering::Relaxed) {
+            // SAFETY: the function lives as long as the program, and changes an atomic only. Without memory the call
+            // fails, and the pid has to do.
+            unsafe { libc::pthread_atfork(None, None, Some(count)) };
+        }
+        Self { pid: getpid(), forks: FORKS.load(Ordering::Relaxed) }
+    }
+
+    /// Whether the caller is that process, and not a forked copy of it.
+    pub(crate) fn is_here(self) -> bool {
+        self == Self { pid: getpid(), forks: FORKS.load(Ordering::Relaxed) }
+    }
 }
 
 /// The moment at which waiting ends, on the clock that the waiting call reads.

@@ -126,17 +126,33 @@ pub(crate) fn ignore_gone(result: nix::Result<i32>) -> nix::Result<()> {
     }
 }
 
+/// Removes a segment; processes that have it attached keep it.
+pub(crate) fn remove_segment(id: i32) -> nix::Result<()> {
+    // SAFETY: IPC_RMID takes no buffer.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
 /// The rows of `/proc/sysvipc/FILE`; each is asked by the title of its column. A kernel without System V
-/// objects has none.
+/// objects has none. A machine without the table has an error: there may be objects.
 pub(crate) fn proc_table(file: &'static str) -> Result<Vec<Row>> {
     let path = format!("/proc/sysvipc/{file}");
     let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound && !kernel_has_system_v() => {
+            return Ok(Vec::new());
+        }
         text => text.map_err(|error| Error::io(path, "read", &error))?,
     };
     let mut lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
     let titles: Vec<String> = lines.next().unwrap_or_default();
     Ok(lines.map(|fields: Vec<String>| Row { titles: titles.clone(), fields }).collect())
+}
+
+fn kernel_has_system_v() -> bool {
+    // SAFETY: all bytes zero are a valid msginfo, which is integers.
+    let mut info: libc::msginfo = unsafe { std::mem::zeroed() };
+    // SAFETY: IPC_INFO ignores the identifier and writes a msginfo, for which `info` has room.
+    let result = unsafe { libc::msgctl(0, libc::IPC_INFO, (&raw mut info).cast()) };
+    result != -1 || Errno::last() != Errno::ENOSYS
 }
 
 /// One object in the kernel's table.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use common::{Peer, TEST_TIMEOUT, wait_for, wait_in_call};
 use ipc::Error;
 use ipc::lock::{Condition, FileLock, Mutex};
+use ipc::shared::Location;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const SHORT: Duration = Duration::from_millis(30);
 
@@ -249,4 +251,40 @@ fn file_lock_on_bad_path_fails() {
     assert_eq!(error.errno(), Some(Errno::ENOENT), "{error}");
     let error = FileLock::open("/tmp").map(drop).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EISDIR), "{error}");
+}
+
+#[test]
+fn mutexes_beyond_kernel_list_are_refused() {
+    const MOST: usize = 2048;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < 2 * MOST as u64 {
+        eprintln!("SKIPPED: each mutex takes a descriptor, and this process may have {hard}");
+        return;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let create = |_| Mutex::<i64>::create(Location::Memfd("test".to_owned()), 0).unwrap();
+    let mutexes: Vec<_> = (0..=MOST).map(create).collect();
+    let (last, held) = mutexes.split_last().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for mutex in held {
+                std::mem::forget(mutex.lock().unwrap());
+            }
+            for refused in [last.lock(), last.try_lock(), last.lock_timeout(Duration::ZERO)] {
+                let error = refused.err().unwrap();
+                assert!(matches!(error, Error::OutOfRange { most: 2048, .. }), "{error}");
+            }
+        });
+    });
+    // The thread has ended: the kernel has passed on every one of them.
+    assert!(held.iter().all(|mutex| mutex.lock_timeout(TEST_TIMEOUT).unwrap().recovered()));
+}
+
+#[test]
+fn dangling_link_to_lock_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (link, target) = (directory.path().join("link"), directory.path().join("target"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    FileLock::open(&link).unwrap();
+    assert!(target.exists());
 }

@@ -4,33 +4,106 @@
 //! The algorithms are the library's own files, compiled here against loom's atomics; processes are threads
 //! of the model. The futex is modelled by a mutex and a condition variable: the check of the word and the sleep are
 //! one step for those who wake, as in the kernel. Loom reports a deadlock when all sleep, so it finds lost
-//! wake-ups. Memory is kept in cells that loom watches: reading bytes while they are written is a failure.
+//! wake-ups. A process is killed by unwinding before a step: the algorithms have nothing that is dropped. Memory is kept in cells that loom watches: reading bytes while they are written is a failure.
 
 #![allow(dead_code)] // The models use a part of each file.
 
 mod sync {
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use std::cell::Cell;
+
+    pub use loom::sync::atomic::{Ordering, fence};
     use loom::sync::{Condvar, Mutex};
 
     /// Models do not pass time.
     pub struct Deadline;
 
     loom::lazy_static! {
-        static ref KERNEL: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        /// How many sleep.
+        static ref KERNEL: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
     }
 
+    loom::thread_local! {
+        /// The steps that this process may still make before it is killed.
+        pub static STEPS_LEFT: Cell<u32> = Cell::new(u32::MAX);
+    }
+
+    pub struct Killed;
+
+    /// Before each step.
+    fn step() {
+        STEPS_LEFT.with(|left| match left.get() {
+            // Without the message of a panic.
+            0 => std::panic::resume_unwind(Box::new(Killed)),
+            u32::MAX => {}
+            steps => left.set(steps - 1),
+        });
+    }
+
+    macro_rules! counting {
+        ($name:ident, $number:ty) => {
+            pub struct $name(loom::sync::atomic::$name);
+
+            impl $name {
+                pub fn new(value: $number) -> Self {
+                    Self(loom::sync::atomic::$name::new(value))
+                }
+
+                pub fn load(&self, order: Ordering) -> $number {
+                    step();
+                    self.0.load(order)
+                }
+
+                pub fn store(&self, value: $number, order: Ordering) {
+                    step();
+                    self.0.store(value, order);
+                }
+
+                pub fn fetch_or(&self, value: $number, order: Ordering) -> $number {
+                    step();
+                    self.0.fetch_or(value, order)
+                }
+
+                pub fn compare_exchange(
+                    &self,
+                    old: $number,
+                    new: $number,
+                    order: Ordering,
+                    failure: Ordering,
+                ) -> Result<$number, $number> {
+                    step();
+                    self.0.compare_exchange(old, new, order, failure)
+                }
+            }
+        };
+    }
+
+    counting!(AtomicU32, u32);
+    counting!(AtomicU64, u64);
+
     pub fn futex_wait(word: &AtomicU32, expected: u32, _: Option<&Deadline>) -> bool {
-        let asleep = KERNEL.0.lock().unwrap();
-        if word.load(Ordering::SeqCst) == expected {
-            drop(KERNEL.1.wait(asleep).unwrap());
+        step();
+        let mut asleep = KERNEL.0.lock().unwrap();
+        if word.0.load(Ordering::SeqCst) == expected {
+            *asleep += 1;
+            asleep = KERNEL.1.wait(asleep).unwrap();
+            *asleep -= 1;
         }
         false
     }
 
     /// Wakes all, whatever they sleep on: the kernel may do so too.
     pub fn futex_wake(_: &AtomicU32, _: i32) {
+        step();
+        wake_all();
+    }
+
+    pub fn wake_all() {
         let _between_check_and_sleep = KERNEL.0.lock().unwrap();
         KERNEL.1.notify_all();
+    }
+
+    pub fn sleepers() -> usize {
+        *KERNEL.0.lock().unwrap()
     }
 }
 
@@ -45,10 +118,12 @@ mod many;
 #[path = "../src/shared/ring/single.rs"]
 mod single;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use sync::{AtomicU64, Ordering};
+use sync::{AtomicU64, Ordering, STEPS_LEFT};
 
 use base::{CachePadded, Got, Indices, Store};
 use event_count::EventCount;
@@ -420,5 +495,185 @@ fn sleeping_waiter_survives_clear() {
         event.set();
         waiting.join().unwrap();
         assert!(event.is_set());
+    });
+}
+
+/// Checks `model` for a process that is killed before its first step, before its second, and so on, until it is not killed
+/// in any order.
+fn kill_at_every_step(
+    preemptions: usize,
+    model: impl Fn(u32, &dyn Fn()) + Send + Sync + Clone + 'static,
+) {
+    for last in 0.. {
+        let killed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (model, report) = (model.clone(), std::sync::Arc::clone(&killed));
+        bounded(preemptions).check(move || {
+            model(last, &|| report.store(true, Ordering::Relaxed));
+        });
+        if !killed.load(Ordering::Relaxed) {
+            assert!(last > 1, "it has steps");
+            return;
+        }
+    }
+}
+
+/// Runs `process` and kills it before step number `last`; whether it was killed.
+fn killed_before(last: u32, process: impl FnOnce()) -> bool {
+    STEPS_LEFT.with(|left| left.set(last));
+    let result = catch_unwind(AssertUnwindSafe(process));
+    STEPS_LEFT.with(|left| left.set(u32::MAX));
+    match result {
+        Ok(()) => false,
+        Err(reason) if reason.is::<sync::Killed>() => true,
+        Err(other) => resume_unwind(other),
+    }
+}
+
+fn wait_for_sleepers(count: usize) {
+    while sync::sleepers() < count {
+        thread::yield_now();
+    }
+}
+
+/// The waiter sleeps when the setter is killed; calls of another process wake it.
+#[test]
+fn killed_setter_strands_no_sleeper() {
+    let repairs: [fn(&flag::Flag); 4] = [
+        flag::Flag::set,
+        |event| {
+            event.clear();
+            event.set();
+        },
+        |event| assert!(event.is_set()),
+        |event| assert!(event.wait(None)),
+    ];
+    for repair in repairs {
+        kill_at_every_step(3, move |last, report| {
+            let event = Arc::new(flag::Flag::new());
+            let waiting = Arc::clone(&event);
+            let waiting = thread::spawn(move || assert!(waiting.wait(None)));
+            wait_for_sleepers(1);
+            if killed_before(last, || event.set()) {
+                report();
+            }
+            match last {
+                // Nothing had happened yet.
+                0 => event.set(),
+                _ => repair(&event),
+            }
+            waiting.join().unwrap();
+        });
+    }
+}
+
+/// In every order of the waiter, the setter that is killed, and another setter.
+#[test]
+fn set_repairs_interrupted_set() {
+    kill_at_every_step(2, |last, report| {
+        let event = Arc::new(flag::Flag::new());
+        let [waiting, dying] = [(); 2].map(|()| Arc::clone(&event));
+        let waiting = thread::spawn(move || assert!(waiting.wait(None)));
+        let dying = thread::spawn(move || killed_before(last, || dying.set()));
+        event.set();
+        waiting.join().unwrap();
+        if dying.join().unwrap() {
+            report();
+        }
+        assert!(event.is_set());
+    });
+}
+
+/// A clear is killed, and perhaps a set before it.
+#[test]
+fn set_repairs_interrupted_clear() {
+    for set_steps in [2, u32::MAX] {
+        kill_at_every_step(2, move |last, report| {
+            let event = Arc::new(flag::Flag::new());
+            let [waiting, dying] = [(); 2].map(|()| Arc::clone(&event));
+            let waiting = thread::spawn(move || assert!(waiting.wait(None)));
+            killed_before(set_steps, || event.set());
+            let dying = thread::spawn(move || killed_before(last, || dying.clear()));
+            event.set();
+            if dying.join().unwrap() {
+                report();
+            }
+            // The clear may have been the last.
+            event.set();
+            waiting.join().unwrap();
+        });
+    }
+}
+
+/// The other waiter is woken; the one that is killed leaves the bit, which the setter takes off.
+#[test]
+fn killed_waiter_strands_no_other() {
+    kill_at_every_step(2, |last, report| {
+        let event = Arc::new(flag::Flag::new());
+        let [waiting, dying] = [(); 2].map(|()| Arc::clone(&event));
+        let waiting = thread::spawn(move || assert!(waiting.wait(None)));
+        let dying = thread::spawn(move || {
+            killed_before(last, || {
+                dying.wait(None);
+            })
+        });
+        event.set();
+        waiting.join().unwrap();
+        if dying.join().unwrap() {
+            report();
+        }
+    });
+}
+
+/// A receiver that sleeps looks again after a tenth of a second, which is modelled by a wake-up after the kill.
+#[test]
+fn killed_sender_leaves_next_sender_usable() {
+    kill_at_every_step(2, |last, report| {
+        let ring = Arc::new(Circle::new());
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            let mut dying = sender.writer();
+            let killed = killed_before(last, || sender.put(&mut dying, MESSAGES[0]));
+            sync::wake_all();
+            sender.put(&mut sender.writer(), MESSAGES[1]);
+            killed
+        });
+        let mut reader = ring.reader();
+        let first = ring.get(&mut reader);
+        if first != MESSAGES[1] {
+            assert_eq!(first, MESSAGES[0]);
+            assert_eq!(ring.get(&mut reader), MESSAGES[1]);
+        }
+        if putting.join().unwrap() {
+            report();
+        }
+    });
+}
+
+#[test]
+fn killed_receiver_leaves_next_receiver_usable() {
+    kill_at_every_step(2, |last, report| {
+        let ring = Arc::new(Slots::new());
+        let sender = Arc::clone(&ring);
+        let putting = thread::spawn(move || {
+            let writer = sender.writer(0);
+            for number in 0..3 {
+                sender.put(&writer, &[number]);
+            }
+        });
+        let mut dying = ring.reader();
+        let killed = killed_before(last, || {
+            ring.get(&mut dying, None);
+        });
+        if killed {
+            report();
+        }
+        sync::wake_all();
+        let mut reader = ring.reader();
+        let first = ring.get(&mut reader, None)[0];
+        assert!(first <= 1);
+        for number in first + 1..3 {
+            assert_eq!(ring.get(&mut reader, None), [number]);
+        }
+        putting.join().unwrap();
     });
 }

@@ -118,7 +118,12 @@ fn capacity_is_rounded_up_and_bounded() {
         assert_eq!((given, most), (bytes as u64, pipe::capacity_limit().unwrap() as u64));
     }
     (&writer).write_all(&[0; 8192]).unwrap();
-    assert_eq!(writer.set_capacity(4096).unwrap_err().errno(), Some(Errno::EBUSY));
+    let busy = writer.set_capacity(4096).unwrap_err();
+    assert_eq!(busy.errno(), Some(Errno::EBUSY));
+    assert!(
+        busy.to_string()
+            .ends_with("the pipe holds more bytes than that at the moment; read some first")
+    );
     assert_eq!(writer.capacity().unwrap(), 8192);
 }
 
@@ -385,5 +390,23 @@ fn blocking_read_survives_signal_handler() {
     }
     peer.write_line("still here");
     assert_eq!(peer.line(), "still here\\n");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn fifo_works_after_dropped_privileges() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root has privileges to drop");
+        return;
+    }
+    let (_directory, _fifo, path) = fifo();
+    let mut peer = Peer::start("pipe", "unprivileged", &[&path]);
+    assert_eq!(peer.line(), "nobody");
+    assert_eq!(peer.line(), "empty: would have to wait, late");
+    assert_eq!(peer.line(), "one two");
+    assert_eq!(peer.line(), "full after 65536: would have to wait, late");
+    assert_eq!(peer.line(), "all came back");
+    assert_eq!(peer.line(), "end: 0 0");
+    assert_eq!(peer.line(), "closed");
     assert_eq!(peer.finish(), Some(0));
 }

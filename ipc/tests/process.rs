@@ -4,12 +4,13 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Peer, TEST_TIMEOUT};
+use common::{Peer, TEST_TIMEOUT, wait_asleep, wait_for};
 use ipc::Error;
 use ipc::process::frame::MESSAGE_LIMIT;
 use ipc::process::{Exit, JobHandle, Launch, Pool, PoolError, PoolOptions, Process};
@@ -134,10 +135,11 @@ fn failed_start_is_a_typed_error() {
         "{error}"
     );
     let [unknown] = report("unknown-entry");
-    assert!(unknown.contains("\"nobody\" is no name for a process entry"), "{unknown}");
+    assert!(unknown.contains("\"nobody\" is not a name for a process entry"), "{unknown}");
     let error = Process::command("/nonexistent/program").name("x").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOENT));
-    assert!(error.to_string().starts_with("process x: execve"), "{error}");
+    let expected = "process x, program /nonexistent/program: execve: ENOENT";
+    assert!(error.to_string().starts_with(expected), "{error}");
     let error = Process::command("/dev/null").start().unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EACCES));
     let error = child("exit").arg("a\0b").start().unwrap_err();
@@ -197,6 +199,173 @@ fn ended_processes_leave_no_zombies() {
 }
 
 #[test]
+fn dropped_writer_of_output_ends() {
+    let process = child("chatter").stdout(Stdio::piped()).start().unwrap();
+    let watch = pidfd(process.pid());
+    // Until the pipe is full.
+    wait_asleep(process.pid());
+    let dropping = std::thread::spawn(move || drop(process));
+    let ended = ends_within(&watch, TEST_TIMEOUT);
+    if !ended {
+        // SAFETY: the call takes integers and a null pointer.
+        unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, watch.as_fd().as_raw_fd(), 9, 0, 0);
+        }
+    }
+    dropping.join().unwrap();
+    assert!(ended, "it waits for a reader, and its parent for it");
+}
+
+#[test]
+fn communicate_exceeds_both_pipes() {
+    let piped = |program: &str| Process::command(program).stdin(Stdio::piped());
+    let input: Vec<u8> = (0..1 << 20).map(|n| (n % 251) as u8).collect();
+    let mut cat = piped("cat").stdout(Stdio::piped()).start().unwrap();
+    assert!(cat.communicate(&input).unwrap() == (input.clone(), Exit::Code(0)));
+    // It ends without reading.
+    let mut deaf = piped("true").stdout(Stdio::piped()).start().unwrap();
+    assert_eq!(deaf.communicate(&input).unwrap(), (vec![], Exit::Code(0)));
+    let mut no_output = piped("sh").args(["-c", "exit $(wc -c)"]).start().unwrap();
+    assert_eq!(no_output.communicate(b"1234567").unwrap(), (vec![], Exit::Code(7)));
+    let mut no_input = Process::command("cat").stdout(Stdio::piped()).start().unwrap();
+    let error = no_input.communicate(b"x").unwrap_err();
+    assert!(matches!(error, Error::Unusable { .. }), "{error}");
+    assert_eq!(no_input.communicate(b"").unwrap(), (vec![], Exit::Code(0)));
+}
+
+#[test]
+fn communicate_timeout_loses_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let launch = child("late").pass(reader).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut late = launch.daemon(true).start().unwrap();
+    let input = [b'x'; 300_000];
+    for (input, timeout) in [(&input[..], 0), (b"y", 200)] {
+        let timeout = Duration::from_millis(timeout);
+        let error = late.communicate_timeout(input, timeout).unwrap_err();
+        assert!(matches!(error, Error::TimedOut { waited, .. } if waited == timeout), "{error}");
+    }
+    drop(writer);
+    let (output, exit) = late.communicate_timeout(b"", TEST_TIMEOUT).unwrap();
+    assert_eq!(exit, Exit::Code(0));
+    assert_eq!(output.len(), 300_013);
+    assert!(output.ends_with(b"xy and the end"));
+}
+
+#[test]
+fn closed_output_of_parent_is_harmless() {
+    let [output, missing] = report("closed-output");
+    assert_eq!(output, "[]");
+    assert!(missing.contains("program /nonexistent: execve: ENOENT"), "{missing}");
+}
+
+#[test]
+fn child_ignores_no_signal() {
+    let lines = report::<5>("ignoring");
+    let mask =
+        |line: &str| u64::from_str_radix(line.split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!(mask(&lines[0]), 0, "{lines:?}");
+    // The C library's own two, 32 and 33: its posix_spawn, by which the peer was started, ignores them.
+    assert_eq!(mask(&lines[1]) & !(3 << 31), 0, "{lines:?}");
+    assert_eq!(lines[2..], ["signal 15 (SIGTERM)", "signal 2 (SIGINT)", "signal 1 (SIGHUP)"]);
+}
+
+#[test]
+fn parent_handlers_never_run_in_child() {
+    assert_eq!(report::<1>("handling"), ["stray 0"]);
+}
+
+#[test]
+fn forked_copy_leaves_processes_alone() {
+    let lines = report::<3>("forked-process");
+    assert_eq!(lines, ["copy: exit code 0", "true", "true"]);
+}
+
+#[test]
+fn forked_copy_of_pool_is_refused() {
+    let [handle, apply, state, copy, dropped, original] = report("forked-pool");
+    for text in [handle, apply] {
+        assert!(text.starts_with("pool worker: this process is a forked copy"), "{text}");
+    }
+    assert_eq!([state, copy], ["[] true", "copy: exit code 0"]);
+    assert_eq!([dropped, original], ["copy: exit code 0", "16"]);
+}
+
+#[test]
+fn descriptor_shortage_names_its_limit() {
+    let mut peer = Peer::start("process", "short-of-descriptors", &[]);
+    let mut calls = Vec::new();
+    loop {
+        let line = peer.line();
+        if line == "exit code 0" {
+            break;
+        }
+        let (room, text) = line.split_once(' ').unwrap();
+        let limit = format!("this process may have {room} descriptors open (RLIMIT_NOFILE");
+        assert!(text.contains(&limit) && text.ends_with(" \"\""), "{line}");
+        calls.extend(text.split(": ").nth(1).map(str::to_owned));
+    }
+    assert_eq!(peer.finish(), Some(0));
+    calls.dedup();
+    assert_eq!(calls, ["eventfd", "pipe2 or open"]);
+}
+
+#[test]
+fn process_shortage_is_of_fork() {
+    let [line, pool] = report("short-of-processes");
+    assert!(pool.starts_with("pool worker: pthread_create: "), "{pool}");
+    assert!(line.starts_with("Some(EAGAIN) process x: fork: "), "{line}");
+    if line.contains("pids.max") {
+        eprintln!("SKIPPED: a cgroup is full");
+        return;
+    }
+    assert!(line.contains("and the limit is 1 (RLIMIT_NPROC, ulimit -u)"), "{line}");
+}
+
+#[test]
+fn full_cgroup_is_named() {
+    let version_1 = Path::new("/sys/fs/cgroup/pids");
+    let root = if version_1.exists() { version_1 } else { Path::new("/sys/fs/cgroup") };
+    let directory = root.join(format!("ipc-test-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&directory) {
+        eprintln!("SKIPPED: no cgroup for the test: {error}");
+        return;
+    }
+    let (path, limited) = (directory.to_str().unwrap(), fs::write(directory.join("pids.max"), "1"));
+    let line = limited.as_ref().map(|()| {
+        let mut peer = Peer::start("process", "full-cgroup", &[path]);
+        (peer.line(), peer.finish())
+    });
+    // A process that has just ended is in its cgroup for a moment more.
+    wait_for(|| fs::remove_dir(&directory).ok());
+    let Ok((line, exit)) = line else {
+        eprintln!("SKIPPED: no controller for processes: {limited:?}");
+        return;
+    };
+    let expected =
+        format!("the limit on processes and threads is 1 in the cgroup {path} (pids.max)");
+    assert!(line.starts_with("process x: fork: ") && line.contains(&expected), "{line}");
+    assert_eq!(exit, Some(0));
+}
+
+#[test]
+fn dead_pid_namespace_is_named() {
+    let mut peer = Peer::start("process", "dead-namespace", &[]);
+    let line = peer.line();
+    if line.starts_with("SKIPPED") {
+        eprintln!("{line}");
+        return;
+    }
+    assert_eq!(line, "exit code 0");
+    let line = peer.line();
+    assert!(line.starts_with("process x: fork: the first process of the pid namespace"), "{line}");
+}
+
+#[test]
+fn drop_without_descriptors_reaps() {
+    assert_eq!(report::<1>("no-descriptor"), ["\"\""]);
+}
+
+#[test]
 fn drop_joins_child_kills_daemon() {
     let lines = report::<3>("drops");
     assert_eq!(lines, ["child: finished", "parent: dropped", "parent: \"\""]);
@@ -218,11 +387,23 @@ fn stolen_exit_status_is_an_error() {
 
 #[test]
 fn killed_parent_ends_daemons_and_workers() {
-    let mut parent = Peer::start("process", "family", &[]);
+    kill_family("family");
+}
+
+#[test]
+fn forked_copy_keeps_no_daemon_alive() {
+    let copy = kill_family("copied-family");
+    assert!(ends_within(&copy.expect("a copy"), TEST_TIMEOUT));
+}
+
+/// Kills a parent, and looks for children that outlive it. Returns its copy, if it made one.
+fn kill_family(role: &str) -> Option<OwnedFd> {
+    let mut parent = Peer::start("process", role, &[]);
     let line = parent.line();
     let children: Vec<(i32, OwnedFd)> =
         line.split(' ').map(|pid| pid.parse().unwrap()).map(|pid| (pid, pidfd(pid))).collect();
     assert_eq!(children.len(), 6, "two daemons, two workers of each kind");
+    let copy = (role == "copied-family").then(|| pidfd(parent.line().parse().unwrap()));
     parent.kill();
     let mut survivors = Vec::new();
     for (pid, child) in &children {
@@ -234,6 +415,10 @@ fn killed_parent_ends_daemons_and_workers() {
         }
     }
     assert!(survivors.is_empty(), "{survivors:?} live on, of {line}");
+    if let Some(copy) = &copy {
+        assert!(!ends_within(copy, Duration::ZERO), "the copy was there all the time");
+    }
+    copy
 }
 
 // ---- Pool ----
@@ -359,7 +544,12 @@ fn worker_killed_mid_job_is_replaced() {
     let exit = Exit::Signal(9);
     let expected = PoolError::Died { job: "announce".into(), worker: had.0, pid: victim.pid, exit };
     assert_eq!(error, expected);
-    assert!(error.to_string().ends_with("died in it: signal 9 (SIGKILL)"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("died in it, and the job is not tried again: signal 9 (SIGKILL)"),
+        "{error}"
+    );
     // The other worker is still busy, so these are the replacement's work.
     for (n, square) in (0..).zip(&squares) {
         assert_eq!(square.get(), Ok(n * n));
@@ -417,7 +607,7 @@ fn workers_failing_at_start_are_retired() {
         Err(error) => error,
     };
     let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
-    assert_eq!(reason, "exit code 0");
+    assert!(reason.starts_with("it sent no hello: exit code 0; a worker calls"), "{reason}");
     pool.join();
     assert_eq!(fs::read(&path).unwrap().len(), 10, "five starts for each of two slots");
     assert_eq!(pool.apply::<_, ()>("anything", &()), Err(error), "and no more");
@@ -426,15 +616,96 @@ fn workers_failing_at_start_are_retired() {
 
 #[test]
 fn worker_without_hello_is_retired() {
-    let pool = workers("silent").start_timeout(Duration::from_millis(20)).start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("starts");
+    let silent = workers("silent").arg(path.to_str().unwrap());
+    let pool = silent.start_timeout(Duration::from_millis(500)).start().unwrap();
     let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
     let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
-    assert_eq!(reason, "it sent nothing in time");
+    assert!(
+        reason.starts_with("it sent no hello within 500ms and was killed; a worker"),
+        "{reason}"
+    );
+    pool.join();
+    assert!(
+        fs::read(&path).map_or(0, |starts| starts.len()) <= 2,
+        "one start for each of two slots"
+    );
     for (kind, reason) in [("greeting", "a frame of"), ("version", "version 2")] {
         let pool = workers("nonsense").arg(kind).start().unwrap();
         let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
         assert!(error.to_string().contains(reason), "{kind}: {error}");
     }
+}
+
+#[test]
+fn silent_successor_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("starts");
+    // Long enough for those that do send one, on a busy machine.
+    let moody = workers("moody").arg(path.to_str().unwrap()).workers(1);
+    let pool = moody.start_timeout(Duration::from_secs(5)).start().unwrap();
+    assert!(matches!(pool.apply::<_, ()>("exit", &7), Err(PoolError::Died { .. })));
+    assert_eq!(pool.apply("square", &12), Ok(144));
+    assert_eq!(fs::read(&path).unwrap().len(), 3);
+}
+
+#[test]
+fn program_without_frames_is_explained() {
+    for (program, timeout, what) in [
+        ("true", TEST_TIMEOUT, "it sent no hello: exit code 0"),
+        ("sleep", Duration::from_millis(50), "it sent no hello within"),
+    ] {
+        let options = Pool::command(program).arg("1000").start_timeout(timeout);
+        let pool = options.start().unwrap();
+        let error = pool.apply::<_, ()>("anything", &()).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("Worker::serve"), "{error}");
+    }
+}
+
+#[test]
+fn vanished_program_fails_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("program");
+    std::os::unix::fs::symlink(PEER, &path).unwrap();
+    let pool = Pool::command(&path).arg("process").arg("worker").workers(1).start().unwrap();
+    assert_eq!(pool.apply("square", &12), Ok(144));
+    fs::remove_file(&path).unwrap();
+    kill(Pid::from_raw(pool.workers()[0].1), Signal::SIGKILL).unwrap();
+    wait_for(|| pool.workers().is_empty().then_some(()));
+    let error = pool.apply::<_, ()>("anything", &()).unwrap_err();
+    let PoolError::NoWorkers { reason, .. } = &error else { panic!("{error}") };
+    assert!(reason.contains(&format!("program {}: execve: ENOENT", path.display())), "{reason}");
+}
+
+#[test]
+fn pool_survives_shortages() {
+    for (resource, call, limit) in [
+        ("descriptors", "socketpair", "this process may have 3 descriptors open (RLIMIT_NOFILE"),
+        ("processes", "fork", ""),
+    ] {
+        let mut peer = Peer::start("process", "short-pool", &[resource]);
+        let line = peer.line();
+        let expected =
+            "job square: not done within 400ms; the pool is short of workers: process worker/";
+        assert!(line.starts_with(expected), "{line}");
+        assert!(line.contains(call) && line.contains(limit), "{line}");
+        assert_eq!([peer.line(), peer.line()], ["144", "[1, 4, 9]"]);
+        assert_eq!(peer.finish(), Some(0));
+    }
+}
+
+#[test]
+fn worker_waits_for_its_thread() {
+    let mut peer = Peer::start("process", "short-of-threads", &[]);
+    let line = peer.line();
+    if line.starts_with("SKIPPED") {
+        eprintln!("{line}");
+        return;
+    }
+    assert!(line.starts_with("job square: not done within 400ms"), "{line}");
+    assert_eq!(peer.line(), "144");
+    assert_eq!(peer.finish(), Some(0));
 }
 
 #[test]
@@ -543,7 +814,7 @@ fn invalid_pool_is_a_typed_error() {
     // A worker by hand has no pool to talk to.
     let output = std::process::Command::new(PEER)
         .args(["process", "worker"])
-        .stdin(std::process::Stdio::null())
+        .stdin(Stdio::null())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));

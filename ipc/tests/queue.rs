@@ -162,6 +162,38 @@ fn timeout_signal_does_not_leak() {
 }
 
 #[test]
+fn timeout_works_with_all_signals_blocked() {
+    let queue = SysvQueue::create(Key::PRIVATE, 1, 8).unwrap();
+    let _blocked = ipc::signal::Blocked::new(ipc::signal::Signals::all()).unwrap();
+    let begun = Instant::now();
+    let late = queue.get_timeout(Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(late, Error::TimedOut { .. }) && begun.elapsed().as_millis() >= 30, "{late}");
+    std::thread::scope(|scope| {
+        let got = scope.spawn(|| queue.get_timeout(TEST_TIMEOUT));
+        queue.put(b"late").unwrap();
+        assert_eq!(got.join().unwrap().unwrap(), b"late");
+    });
+}
+
+#[test]
+fn timeout_takes_no_signal_of_program() {
+    use ipc::signal::{Signal, SignalFd, raise};
+    let queue = SysvQueue::create(Key::PRIVATE, 1, 8).unwrap();
+    // All that this test's thread receives: the timer has to find another signal, or do without.
+    let realtime = |index| Signal::realtime(index).unwrap();
+    let signals = SignalFd::new([realtime(30), realtime(29)]).unwrap();
+    let own = std::process::id().cast_signed();
+    // To this thread: one to the process could reach the threads of other tests.
+    for signal in [realtime(30), realtime(29)] {
+        raise(signal).unwrap();
+    }
+    assert!(queue.get_timeout(Duration::from_millis(20)).is_err());
+    let got = [signals.try_read().unwrap(), signals.try_read().unwrap()];
+    assert_eq!(got.map(|got| got.signal), [realtime(29), realtime(30)]);
+    assert!(got.iter().all(|got| got.sender.is_some_and(|sender| sender.pid == own)));
+}
+
+#[test]
 fn timeouts_in_threads_are_independent() {
     let queue = SysvQueue::create(Key::PRIVATE, 1, 8).unwrap();
     std::thread::scope(|scope| {
@@ -285,6 +317,23 @@ fn creator_does_not_remove_successor() {
     drop(first);
     assert!(SysvQueue::open(key(&name), 8).is_ok());
     drop(second);
+    assert_gone(&name);
+}
+
+#[test]
+fn drop_without_descriptors_spares_successor() {
+    let name = unique();
+    let mut peer = Peer::start("queue", "drop_without_descriptors", &["posix", &name]);
+    assert_eq!(peer.line(), "made");
+    PosixQueue::remove(&name).unwrap();
+    let successor = PosixQueue::create(&name, 1, 8).unwrap();
+    assert_eq!(peer.finish(), Some(0));
+    assert!(PosixQueue::open(&name).is_ok());
+    drop(successor);
+
+    let mut peer = Peer::start("queue", "drop_without_descriptors", &["posix", &name]);
+    assert_eq!(peer.line(), "made");
+    assert_eq!(peer.finish(), Some(0));
     assert_gone(&name);
 }
 

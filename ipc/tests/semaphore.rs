@@ -6,13 +6,17 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep};
+use common::namespace::isolated;
+use common::trace::{Traced, Unit, kill_at_every};
+use common::{Peer, TEST_TIMEOUT, signal_until_ended, wait_asleep, wait_in_call};
 use ipc::semaphore::{self, NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use ipc::{Error, Key};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, gettid};
 
 /// A name that no other test uses.
 fn unique() -> String {
@@ -295,6 +299,103 @@ fn release_above_maximum_is_out_of_range() {
     }
 }
 
+/// At every system call of `create`: afterwards there is no file, or a whole semaphore.
+#[test]
+fn kill_inside_create_leaves_no_half() {
+    isolated("kill_inside_create_leaves_no_half", false, || {
+        let (name, mut left) = (unique(), 0);
+        let start = || Traced::start_at_mark("semaphore", "create_marked", &["named", &name]);
+        let kills = kill_at_every(Unit::Call, start, |place| {
+            let files = std::fs::read_dir("/dev/shm").unwrap();
+            let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+            if files.is_empty() {
+                return;
+            }
+            left += 1;
+            assert_eq!(files, [format!("sem.{}", &name[1..]).as_str()], "{place}");
+            assert_eq!(NamedSemaphore::open(&name).unwrap().get_value().unwrap(), 3, "{place}");
+            let taken = NamedSemaphore::create(&name, 1).unwrap_err();
+            assert_eq!(taken.errno(), Some(Errno::EEXIST), "{place}");
+            NamedSemaphore::remove(&name).unwrap();
+        });
+        assert!(kills == 0 || left > 0 && left < kills, "{left} of {kills} kills left one");
+    });
+}
+
+/// The C library has made none of it, and takes it for one of its own.
+#[test]
+fn named_semaphore_is_that_of_sem_open() {
+    let name = unique();
+    let c_name = std::ffi::CString::new(name.as_str()).unwrap();
+    let made = NamedSemaphore::create(&name, 3).unwrap();
+    // SAFETY: the name ends with a NUL, and nothing follows without O_CREAT. The address is used until it is closed.
+    let theirs = unsafe { libc::sem_open(c_name.as_ptr(), 0) };
+    assert_ne!(theirs, libc::SEM_FAILED);
+    // SAFETY: as above.
+    let take = || unsafe { libc::sem_trywait(theirs) };
+    assert_eq!([take(), take(), take(), take()], [0, 0, 0, -1]);
+    assert_eq!(made.get_value().unwrap(), 0);
+    // A thread that sleeps in the C library is woken from here, and the other way round.
+    let theirs = theirs as usize;
+    let asleep = |thread: &std::sync::mpsc::Receiver<Pid>| {
+        let thread = thread.recv().unwrap();
+        wait_in_call(&format!("self/task/{thread}"), libc::SYS_futex);
+    };
+    std::thread::scope(|scope| {
+        let (number, thread) = std::sync::mpsc::channel();
+        let waits = scope.spawn(move || {
+            number.send(gettid()).unwrap();
+            let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+            let end = now + TimeSpec::from_duration(TEST_TIMEOUT);
+            // SAFETY: as above; the time lives through the call.
+            unsafe { libc::sem_timedwait(theirs as *mut libc::sem_t, end.as_ref()) }
+        });
+        asleep(&thread);
+        made.release().unwrap();
+        assert_eq!(waits.join().unwrap(), 0);
+        let (number, thread) = std::sync::mpsc::channel();
+        let made = &made;
+        let waits = scope.spawn(move || {
+            number.send(gettid()).unwrap();
+            made.acquire_timeout(TEST_TIMEOUT)
+        });
+        asleep(&thread);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::sem_post(theirs as *mut libc::sem_t) }, 0);
+        waits.join().unwrap().unwrap();
+    });
+    drop(made);
+    assert_gone(&name);
+
+    // SAFETY: the name ends with a NUL; a mode and a value follow O_CREAT.
+    let made = unsafe { libc::sem_open(c_name.as_ptr(), libc::O_CREAT, 0o600 as libc::c_uint, 2) };
+    assert_ne!(made, libc::SEM_FAILED);
+    assert_eq!(NamedSemaphore::open(&name).unwrap().get_value().unwrap(), 2);
+    NamedSemaphore::remove(&name).unwrap();
+    for semaphore in [theirs as *mut libc::sem_t, made] {
+        // SAFETY: each was opened once, and is not used any more.
+        assert_eq!(unsafe { libc::sem_close(semaphore) }, 0);
+    }
+}
+
+#[test]
+fn full_undo_account_is_named() {
+    let undone = SysvSemaphore::create(Key::PRIVATE, 0, OnDeath::Undo).unwrap();
+    let kept = SysvSemaphore::from_id(undone.id(), OnDeath::Keep).unwrap();
+    for _ in 0..=32_767 {
+        undone.release().unwrap();
+        kept.acquire().unwrap();
+    }
+    let over = undone.release().unwrap_err();
+    assert!(matches!(over, Error::Limit { .. }), "{over}");
+    assert_eq!(over.errno(), Some(Errno::ERANGE));
+    assert!(over.to_string().contains("SEM_UNDO"), "{over}");
+    assert_eq!(kept.get_value().unwrap(), 0);
+    // The other direction has room again.
+    kept.release().unwrap();
+    undone.acquire().unwrap();
+}
+
 #[test]
 fn file_of_wrong_size_is_unusable() {
     let name = unique();
@@ -302,7 +403,9 @@ fn file_of_wrong_size_is_unusable() {
     for length in [0, 4096] {
         std::fs::write(&file, vec![0; length]).unwrap();
         let opened = NamedSemaphore::open(&name);
-        assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
+        let why = if length == 0 { "died over it" } else { "4096 bytes" };
+        let Err(Error::Unusable { reason, .. }) = &opened else { panic!("{length}: {opened:?}") };
+        assert!(reason.contains(why), "{reason}");
         let opened = NamedSemaphore::create_or_open(&name, 1);
         assert!(matches!(opened, Err(Error::Unusable { .. })), "{length}: {opened:?}");
         assert_eq!(std::fs::read(&file).unwrap(), vec![0; length], "it was changed");
@@ -433,8 +536,8 @@ fn killed_creator_object_is_listed() {
         let users = [&alive.open_in[..], &alive.last_users].concat();
         assert_eq!(users, [peer.pid()], "{kind}");
         peer.kill();
-        let left = find();
-        assert!(left.is_abandoned(), "{left:?}");
+        // Its memory may outlast it for a moment.
+        let left = common::wait_for(|| Some(find()).filter(ipc::Object::is_abandoned));
         assert_eq!(left.owner, nix::unistd::geteuid().as_raw());
         left.remove().unwrap();
         // Twice is no error, and a successor is not hit.

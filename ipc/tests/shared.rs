@@ -8,11 +8,16 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::Peer;
-use ipc::Error;
+use common::namespace::isolated;
+use common::trace::{Traced, Unit, kill_at_every};
+use common::{Peer, wait_for};
+use ipc::lock::Mutex;
 use ipc::shared::ring::{Ring, RingMany, WaitStrategy};
-use ipc::shared::{Array, Location, Value, list};
+use ipc::shared::{Array, Creator, Location, Segment, Value, list};
+use ipc::{Error, Usage};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Longer than anything takes, so that a test fails instead of hanging.
 const FAIL_SAFE: Duration = Duration::from_secs(60);
@@ -24,6 +29,10 @@ fn name() -> String {
 
 fn file(name: &str) -> std::path::PathBuf {
     std::path::Path::new("/dev/shm").join(name.trim_start_matches('/'))
+}
+
+fn is_used(found: &Segment) -> bool {
+    matches!(found.usage, Usage::Used(_))
 }
 
 #[track_caller]
@@ -56,9 +65,11 @@ fn system_v_segment_is_found_by_key() {
     assert_eq!(Array::<i16>::open(Location::SystemV(key)).unwrap()[2].get(), -7);
     let again = Array::<i16>::create(Location::SystemV(key), 3).map(drop).unwrap_err();
     assert_eq!(again.errno(), Some(Errno::EEXIST));
-    let of_this = |segment: &ipc::shared::Segment| segment.name == made.memory().address();
-    let found = list().unwrap().into_iter().find(of_this).unwrap();
-    assert!(!found.stale && found.attached == Some(1), "{found:?}");
+    let of_this = |segment: &Segment| segment.name == made.memory().address();
+    let find = || list().unwrap().into_iter().find(of_this).unwrap();
+    // A child that another test has just forked has it attached, too, until it executes its program.
+    let found = wait_for(|| Some(find()).filter(|found| found.attached == Some(1)));
+    assert!(!found.stale, "{found:?}");
     drop(made);
     let gone = Array::<i16>::open(Location::SystemV(key)).map(drop).unwrap_err();
     assert_eq!(gone.errno(), Some(Errno::ENOENT));
@@ -255,19 +266,239 @@ fn segment_of_dead_creator_is_removable() {
         let address = peer.line();
         let find = || list().unwrap().into_iter().find(|found| found.name == address);
         let found = find().unwrap();
-        assert!(!found.stale && found.creator == peer.pid(), "{found:?}");
+        assert!(!found.stale && is_used(&found), "{found:?}");
+        assert_eq!(found.creator, Creator::Alive(peer.pid()));
         assert_eq!(found.holds, holds);
         Value::<u32>::open(address.parse::<Location>().unwrap()).unwrap();
 
         peer.kill();
-        let found = find().expect("the name stays");
-        assert!(found.stale);
+        // Another process that looks at the maps of the killed one delays the end of those.
+        let found = wait_for(|| Some(find().expect("the name stays")).filter(|it| !is_used(it)));
+        assert!(found.stale && !is_used(&found), "{found:?}");
+        assert_eq!(found.creator, Creator::Gone(peer.pid()));
         assert_unusable(Value::<u32>::open(address.parse::<Location>().unwrap()), "stale");
         found.remove().unwrap();
         assert!(find().is_none());
         let gone = found.remove().unwrap_err().errno();
         assert!(matches!(gone, Some(Errno::ENOENT | Errno::EINVAL | Errno::EIDRM)), "{gone:?}");
     }
+}
+
+/// Kills a peer at every system call of `create NAME`. Afterwards there is no name, or a whole object, which is found; and
+/// `create` succeeds. Returns how many kills left a whole object.
+fn kill_inside_create(role: &str, name: &str, mut check: impl FnMut(&str)) -> Option<usize> {
+    let mut left = 0;
+    let start = || Traced::start_at_mark("shared", role, &[name]);
+    let kills = kill_at_every(Unit::Call, start, |place| {
+        if file(name).exists() {
+            left += 1;
+            let found = list().unwrap().into_iter().find(|found| found.name == name);
+            let found = found.unwrap_or_else(|| panic!("{place}: nobody finds it"));
+            assert!(matches!(found.creator, Creator::Gone(_)), "{place}: {found:?}");
+            assert_eq!(found.holds, "value of u32", "{place}");
+            assert_unusable(Value::<u32>::open(name), "stale");
+        }
+        // Another process that looks at the maps of the killed one delays the end of those.
+        let value = wait_for(|| match Value::create(name, 1_u8) {
+            Err(error) if error.errno() == Some(Errno::EEXIST) => None,
+            value => Some(value.unwrap_or_else(|error| panic!("{place}: {error}"))),
+        });
+        assert_eq!(Value::<u8>::open(name).unwrap().get(), 1, "{place}");
+        drop(value);
+        assert!(!file(name).exists(), "{place}");
+        check(place);
+    });
+    (kills > 0).then(|| {
+        assert!(left > 0 && left < kills, "{left} of {kills} kills left an object");
+        left
+    })
+}
+
+#[test]
+fn kill_inside_create_leaves_no_half() {
+    isolated("kill_inside_create_leaves_no_half", false, || {
+        kill_inside_create("create", &name(), |place| {
+            assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 0, "{place}");
+        });
+    });
+}
+
+/// A file that cannot be made without a name has a temporary one, which is found.
+#[test]
+fn half_made_file_is_listed() {
+    isolated("half_made_file_is_listed", false, || {
+        let mut half_made = 0;
+        kill_inside_create("create_without_tmpfile", &name(), |place| {
+            let files = || std::fs::read_dir("/dev/shm").unwrap().count();
+            if files() == 0 {
+                return;
+            }
+            half_made += 1;
+            // The memory of a process that was killed stays while another one reads its map in /proc.
+            let found = wait_for(|| list().unwrap().pop().filter(|found| found.stale));
+            assert_eq!(found.holds, "something half-made", "{place}");
+            found.remove().unwrap();
+            assert_eq!(files(), 0, "{place}");
+        })
+        .inspect(|_| assert_ne!(half_made, 0, "no kill came between the two names"));
+    });
+}
+
+/// The name is given through /proc, or, by a newer kernel, without.
+#[test]
+fn create_without_proc_works_or_explains() {
+    isolated("create_without_proc_works_or_explains", false, || {
+        let none = None::<&str>;
+        nix::mount::mount(none, "/proc", Some("tmpfs"), nix::mount::MsFlags::empty(), none)
+            .unwrap();
+        let name = name();
+        match Value::create(&name, 1_u8) {
+            Ok(value) => {
+                assert_eq!(Value::<u8>::open(&name).unwrap().get(), 1);
+                assert!(Value::create(&name, 2_u8).is_err());
+                drop(value);
+            }
+            Err(error) => assert!(error.to_string().contains("mount it"), "{error}"),
+        }
+        assert_eq!(std::fs::read_dir("/dev/shm").unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn kill_inside_create_frees_the_key() {
+    let key = std::process::id().cast_signed() | 0x2000_0000;
+    let address = key.to_string();
+    let start = || Traced::start_at_mark("shared", "create", &["system v", &address]);
+    let (mut half_made, mut stale) = (0, 0);
+    let kills = kill_at_every(Unit::Call, start, |place| {
+        match Value::<u32>::open(Location::SystemV(key)) {
+            Err(Error::Unusable { reason, .. }) if reason.contains("not complete") => {
+                assert!(reason.contains("replaces it"), "{place}: {reason}");
+                half_made += 1;
+            }
+            Err(Error::Unusable { reason, .. }) if reason.contains("stale") => stale += 1,
+            Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+            other => panic!("{place}: {:?}", other.map(drop)),
+        }
+        let value = wait_for(|| match Value::create(Location::SystemV(key), 1_u8) {
+            Err(error) if error.errno() == Some(Errno::EEXIST) => None,
+            value => Some(value.unwrap_or_else(|error| panic!("{place}: {error}"))),
+        });
+        assert_eq!(Value::<u8>::open(Location::SystemV(key)).unwrap().get(), 1, "{place}");
+        drop(value);
+    });
+    assert!(kills == 0 || half_made > 0 && stale > 0, "{half_made}, {stale} of {kills}");
+}
+
+/// A segment that a living process has is not taken for one left behind, whoever made it.
+#[test]
+fn mapped_segment_of_dead_creator_stays() {
+    let name = name();
+    let mut creator = Peer::start("shared", "abandon", &[&name]);
+    creator.line();
+    let user = Value::<u32>::open(&name).unwrap();
+    creator.kill();
+    let found = list().unwrap().into_iter().find(|found| found.name == name).unwrap();
+    assert!(is_used(&found) && !found.stale, "{found:?}");
+    let taken = Value::create(&name, 2_u32).map(drop).unwrap_err();
+    assert_eq!(taken.errno(), Some(Errno::EEXIST));
+    assert_eq!(user.get(), 1);
+    drop(user);
+    let value = wait_for(|| Value::create(&name, 2_u32).ok());
+    assert_eq!(Value::<u32>::open(&name).unwrap().get(), 2);
+    drop(value);
+    assert!(!file(&name).exists());
+}
+
+#[test]
+fn stale_name_has_one_new_creator() {
+    const ROUNDS: usize = 200;
+    let name = name();
+    // An object of a process that is gone: the bytes of one that was killed.
+    let mut dead = Peer::start("shared", "abandon", &[&name]);
+    dead.line();
+    dead.kill();
+    let stale = std::fs::read(file(&name)).unwrap();
+    let mut peers = [(); 4].map(|()| Peer::start("shared", "race", &[&name]));
+    for round in 0..ROUNDS {
+        let path = file(&name);
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, &stale).unwrap();
+        for peer in &mut peers {
+            peer.write_line("make it");
+        }
+        let said: Vec<String> = peers.iter_mut().map(Peer::line).collect();
+        let made = said.iter().filter(|line| *line == "made").count();
+        assert_eq!(made, 1, "round {round}: {said:?}");
+        assert!(said.iter().all(|line| line == "made" || line.contains("EEXIST")), "{said:?}");
+        assert_eq!(Value::<u32>::open(&name).unwrap().get(), 1, "round {round}");
+        for peer in &mut peers {
+            peer.write_line("drop it");
+            assert_eq!(peer.line(), "dropped");
+        }
+        assert!(!path.exists(), "round {round}");
+    }
+}
+
+#[test]
+fn drop_removes_name_without_descriptors() {
+    for role in ["drop_without_descriptors", "drop_under_umask"] {
+        let name = name();
+        assert_eq!(Peer::start("shared", role, &[&name]).finish(), Some(0), "{role}");
+        let left = file(&name).exists();
+        let _ = std::fs::remove_file(file(&name));
+        assert!(!left, "{role} left its name");
+    }
+}
+
+#[test]
+fn other_pid_namespace_is_told_apart() {
+    let name = name();
+    let mut inside = Peer::start("shared", "in_pid_namespace", &["abandon", &name]);
+    if inside.line() == "refused" {
+        eprintln!("SKIPPED: this user may not make a pid namespace");
+        return;
+    }
+    let find = || list().unwrap().into_iter().find(|found| found.name == name).unwrap();
+    let found = find();
+    assert_eq!((found.creator, found.stale), (Creator::OtherNamespace, false), "{found:?}");
+    assert!(is_used(&found), "{found:?}");
+    assert_eq!(Value::<u32>::open(&name).unwrap().get(), 1);
+
+    let task = format!("/proc/{0}/task/{0}/children", inside.pid());
+    let child = std::fs::read_to_string(task).unwrap().trim().parse().unwrap();
+    kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+    let found = wait_for(|| Some(find()).filter(|found| !is_used(found)));
+    assert_eq!((found.creator, found.stale), (Creator::OtherNamespace, false), "{found:?}");
+    assert_eq!(Value::<u32>::open(&name).unwrap().get(), 1);
+    let taken = Value::create(&name, 2_u32).map(drop).unwrap_err();
+    assert_eq!(taken.errno(), Some(Errno::EEXIST));
+    // It came into use since the list.
+    let user = Value::<u32>::open(&name).unwrap();
+    let usage = found.remove_unused().unwrap();
+    assert!(matches!(usage, Usage::Used(_)), "{usage:?}");
+    drop(user);
+    found.remove().unwrap();
+
+    let value = Value::create(&name, 5_u64).unwrap();
+    let add = Peer::start("shared", "in_pid_namespace", &["add", &name, "1000"]);
+    assert_eq!(add.finish(), Some(0));
+    assert_eq!(value.get(), 1005);
+    let ring = Ring::create(self::name(), 4096, WaitStrategy::Sleep).unwrap();
+    let address = ring.memory().address();
+    let mut ends = Peer::start("shared", "in_pid_namespace", &["ends", &address]);
+    for _ in 0..2 {
+        let refused = ends.line();
+        assert!(refused.contains("pid namespace"), "{refused}");
+    }
+    assert_eq!(ends.finish(), Some(0));
+    ring.receiver().unwrap();
+    let mutex = Mutex::<u32>::create(self::name(), 1).unwrap();
+    let address = mutex.memory().address();
+    let mut opener = Peer::start("shared", "in_pid_namespace", &["open_mutex", &address]);
+    let refused = opener.line();
+    assert!(refused.contains("pid namespace"), "{refused}");
+    assert_eq!(opener.finish(), Some(0));
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn signal_before_pause_is_not_lost() {
 #[test]
 fn pause_with_timeout_times_out() {
     let mut peer = Peer::start("signal", "pause", &[]);
-    assert_eq!(peer.line(), "SIGUSR1: nothing came within 20ms");
+    assert!(peer.line().starts_with("SIGUSR1: nothing came within 20ms; "));
     send(peer.pid(), Signal::USR1).unwrap();
     assert_eq!(peer.line(), "woken 1");
     assert_eq!(peer.finish(), Some(0));
@@ -219,5 +219,83 @@ fn handler_removal_under_signals_is_safe() {
     assert_eq!(storm.line(), "ready");
     assert_eq!(peer.line(), "done");
     assert_eq!(storm.finish(), Some(0));
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn guard_order_leaves_mask_unchanged() {
+    use nix::sys::signal::{SigSet, Signal as Number};
+    let mask = || SigSet::thread_get_mask().unwrap();
+    let numbers = [Number::SIGUSR1, Number::SIGUSR2, Number::SIGWINCH, Number::SIGURG];
+    let blocked = |mask: &SigSet| numbers.map(|signal| mask.contains(signal));
+    let free = mask();
+    SigSet::from(Number::SIGURG).thread_block().unwrap();
+    let sets = [
+        vec![Number::SIGUSR1, Number::SIGUSR2],
+        vec![Number::SIGUSR2, Number::SIGWINCH, Number::SIGURG],
+        vec![Number::SIGWINCH, Number::SIGUSR1],
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for descriptors in [false, true] {
+            type Guard = Option<Box<dyn std::any::Any>>;
+            let mut guards: Vec<Guard> = sets
+                .iter()
+                .map(|set| {
+                    let set: Signals = set.iter().map(|signal| Signal::from(*signal)).collect();
+                    let guard: Box<dyn std::any::Any> = match descriptors {
+                        false => Box::new(Blocked::new(set).unwrap()),
+                        true => Box::new(SignalFd::new(set).unwrap()),
+                    };
+                    Some(guard)
+                })
+                .collect();
+            // What the program changes meanwhile is not taken back.
+            SigSet::from(Number::SIGIO).thread_block().unwrap();
+            for (dropped, index) in order.into_iter().enumerate() {
+                guards[index] = None;
+                let living = &order[dropped + 1..];
+                let expected = numbers.map(|signal| {
+                    signal == Number::SIGURG
+                        || living.iter().any(|guard| sets[*guard].contains(&signal))
+                });
+                assert_eq!(blocked(&mask()), expected, "{order:?}, living {living:?}");
+            }
+            assert!(mask().contains(Number::SIGIO));
+        }
+    }
+    free.thread_set_mask().unwrap();
+}
+
+#[test]
+fn pause_keeps_other_guards_blocked() {
+    let mut peer = Peer::start("signal", "nested", &[]);
+    assert_eq!(peer.line(), "usr1 1 usr2 0");
+    assert_eq!(peer.line(), "usr1 1 usr2 1");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn unread_signal_is_discarded_at_drop() {
+    let mut peer = Peer::start("signal", "unread", &[]);
+    assert_eq!(peer.line(), "outer still has SIGUSR1");
+    assert_eq!(peer.line(), "alive");
+    assert_eq!(peer.finish(), Some(0));
+}
+
+#[test]
+fn notification_never_outlives_its_receiver() {
+    for order in ["queue", "signals", "close", "handler"] {
+        for state in ["pending", "armed"] {
+            let mut peer = Peer::start("signal", "notification", &[order, state]);
+            assert_eq!(peer.line(), "alive", "{order} first, {state}");
+            assert_eq!(peer.finish(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn notification_stays_with_second_receiver() {
+    let mut peer = Peer::start("signal", "receivers", &[]);
+    assert_eq!(peer.line(), "SIGUSR1");
     assert_eq!(peer.finish(), Some(0));
 }

@@ -190,7 +190,7 @@ impl Job {
         matches!(self.work, FileWork::Hash(_))
     }
 
-    /// Whether the client has ended its side, so that nobody may be there to read the reply, which is still owed.
+    /// Whether the client has ended its side. It may have left, or may still read the reply, which the server owes it.
     /// Such jobs should come behind those of clients that can still send.
     pub fn is_background(&self) -> bool {
         self.is_background
@@ -255,7 +255,7 @@ impl Session {
     /// Yields before the job that is to be continued, unless its client has left.
     pub(super) fn retry(&mut self, peer: Peer) -> ControlFlow<Step> {
         if let Phase::Retry(mut job) = std::mem::replace(&mut self.phase, Phase::Closed) {
-            // An upload that is complete is landed, whoever waits for the reply.
+            // A complete upload is landed even if its client has left.
             if job.is_hash() && peer == Peer::Gone {
                 tracing::debug!(peer = %self.peer, "the client has left before its hash");
                 return Continue(());
@@ -389,6 +389,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (mut session, job) = hash_handed_out(root.path(), Duration::from_nanos(1));
         job.clock.record_progress();
+        // The clock of a job counts in microseconds: a look that comes sooner would find it in time.
+        while session.deadline() >= Instant::now() {}
         assert!(matches!(advance(&mut session), Step::Wait(Interest::Job)), "a first look");
         while session.deadline() >= Instant::now() {}
         assert!(matches!(advance(&mut session), Step::Closed));

@@ -347,7 +347,7 @@ impl Session {
                 Continue(()) => {}
             }
         };
-        // Bytes that arrive before the next call may be announced while nobody waits for them.
+        // A driver may miss the edge of bytes that arrive before the next call.
         self.socket_drained = false;
         if let Some(trace) = &mut self.trace {
             trace.end_slice(matches!(step, Step::Closed));

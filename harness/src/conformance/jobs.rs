@@ -56,7 +56,7 @@ pub(super) fn reset_ends_hash(subject: &Subject) {
     until_hashed(&server, "endless", count);
     for (left, mut conn) in (0..count).rev().zip(conns) {
         if left == 1 {
-            conn.finish(); // the reply is still owed, until nobody is there any more
+            conn.finish(); // the server still owes the reply, until the client has left
         }
         conn.reset();
         until_hashed(&server, "endless", left);

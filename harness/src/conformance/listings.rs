@@ -11,7 +11,7 @@ use crate::{Root, Server, Subject, oracles, proc};
 
 const MIB: u64 = 1 << 20;
 
-/// What is kept for whoever comes next, and what the allocator of each thread keeps.
+/// The bytes that the server keeps for later clients, and those that the allocator of each thread keeps.
 const SLACK: u64 = 6 * MIB;
 
 /// For how long a client is looked at that should get nothing.
@@ -30,7 +30,7 @@ fn directory(root: &Root, count: usize, length: usize) -> Vec<String> {
     names
 }
 
-/// Bytes of memory that belong to the server's processes and nobody else.
+/// The private memory of the server's processes, in bytes.
 fn memory(server: &Server) -> u64 {
     server.process_tree().iter().filter_map(|process| proc::own_memory(process.pid)).sum()
 }
@@ -48,7 +48,7 @@ fn memory_falls_to(most: u64, before: u64, server: &Server) {
     );
 }
 
-/// Clients that read slowly, each of whom has had the reply to `request`.
+/// Clients that read slowly; each has received the reply to `request`.
 fn narrow_clients(server: &Server, count: usize, request: &[u8]) -> Vec<Conn> {
     let connect = |_| {
         let mut conn = Conn::connect_narrow(server.address());

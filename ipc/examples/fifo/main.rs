@@ -10,7 +10,7 @@
 //! - The server sees the end of file whenever the *last* client goes, though the next may just be coming.
 //!   So it holds a write end itself, and never uses it.
 //! - Many clients write at once. Requests of at most PIPE_BUF bytes, written in one call, do not mix.
-//! - The name outlives everybody. Its creator removes it.
+//! - The name outlives everybody. Its creator removes it, and if the creator is killed, a tracker does.
 //!
 //! Run it: `cargo run -p ipc --example fifo`
 //!
@@ -18,32 +18,57 @@
 
 mod protocol;
 mod reader;
+#[path = "../story/mod.rs"]
+mod story;
 mod writer;
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use ipc::pipe::{Fifo, Writer};
-use ipc::process::{self, Process};
+use ipc::process::{self, Process, Tracked, Tracker};
+use story::{note, say};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("reader", reader::run), ("writer", writer::run)]);
-    let fifo = Fifo::create(protocol::path(), 0o600)?;
-    let path = fifo.path().display().to_string();
-    println!("main:   made {path}");
-    println!(
-        "main:   opening it now, without waiting, fails: {}",
-        Writer::try_open(&path).unwrap_err()
-    );
+fn main() -> ExitCode {
+    process::main(&[("reader", reader::run), ("writer", writer::run)], story)
+}
 
-    let server = Process::new("reader").daemon(true).arg(&path).start()?;
-    let clients = [10, 200, 3000]
-        .map(|number: u32| Process::new("writer").args([path.clone(), number.to_string()]).start());
-    for client in clients {
-        client?.join()?;
+fn story() -> Result<(), Box<dyn Error>> {
+    let path = protocol::path();
+    let mut tracker = Tracker::start()?;
+    tracker.track(Tracked::Path(path.clone()))?; // removed even if this process is killed
+    let fifo = Fifo::create(&path, 0o600)?;
+    let path = path.display().to_string();
+    say!("makes the FIFO {path}")?;
+    match Writer::try_open(&path) {
+        Err(ipc::Error::WouldBlock { .. }) => {
+            say!("opens it for writing without waiting, and is refused: no process reads")?;
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err("a process reads before the server is started".into()),
     }
-    Writer::open(&path)?.write_atomic(&protocol::STOP)?;
-    println!("main:   the server ended with {}", server.join()?);
+
+    say!("starts a server, and three clients at the same time")?;
+    let reader = Process::new("reader").name("server").daemon(true);
+    let server = reader.arg(&path).start()?;
+    let start_client = |number: u32| {
+        let writer = Process::new("writer").name("client").daemon(true);
+        writer.args([&path, &number.to_string()]).start()
+    };
+    let clients = [start_client(10)?, start_client(200)?, start_client(3000)?];
+    for client in &clients {
+        // The server does not end before the request to stop: if it ends now, it was killed.
+        story::while_alive(&[&server], |step| client.join_timeout(step))?;
+    }
+    story::join_all(&clients)?;
+    say!("sends the request to stop")?;
+    let stopped = Writer::try_open(&path).and_then(|server| server.write_atomic(&protocol::STOP));
+    story::join_all(&[server])?;
+    stopped?;
     drop(fifo);
-    println!("main:   is the name still there? {}", std::path::Path::new(&path).exists());
+    say!("removes the FIFO; is its name still there? {}", std::path::Path::new(&path).exists())?;
+
+    note!("\nNotice: the requests of the clients come in any order, and each comes whole.")?;
+    note!("Without the server's own write end: it would see the end of file after each client.")?;
     Ok(())
 }

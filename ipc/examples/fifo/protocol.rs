@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::story;
+
 /// A request: who asks, and a number to be added. Of fixed length, so that no request needs an end mark, and
 /// far below PIPE_BUF, so that requests of several clients do not mix.
 pub const LENGTH: usize = 8;
@@ -11,7 +13,7 @@ pub const STOP: [u8; LENGTH] = [0xff; LENGTH];
 
 /// Where the requests go. In real life both sides know a fixed path, such as one below `/run`.
 pub fn path() -> PathBuf {
-    std::env::temp_dir().join(format!("ipc-example-fifo-{}", std::process::id()))
+    std::env::temp_dir().join(story::unique_name("fifo"))
 }
 
 pub fn encode(pid: u32, number: u32) -> [u8; LENGTH] {

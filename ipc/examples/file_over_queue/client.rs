@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 use file_service::Transport;
 
+use crate::say;
+
 /// What is uploaded.
 pub const UPLOAD: &[u8] = b"written by the client\n";
 
@@ -15,21 +17,24 @@ pub fn run(
 ) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
     let mut reader = BufReader::new(stream);
     let listing = send_request(&mut reader, "LIST", b"")?;
-    println!("LIST          {}", String::from_utf8_lossy(&listing).trim_end());
+    say!("sends LIST, and reads {:?}", String::from_utf8_lossy(&listing))?;
     let whole = send_request(&mut reader, "GET numbers", b"")?;
-    println!("GET numbers   {} bytes, those of the file: {}", whole.len(), whole == content);
+    say!("sends GET numbers, and reads {} bytes; right: {}", whole.len(), whole == content)?;
     let part = send_request(&mut reader, "GET numbers 250 3", b"")?;
-    println!("GET a piece   {part:?}, those of the file: {}", part == content[250..253]);
+    say!("sends GET numbers 250 3, and reads {part:?}; right: {}", part == content[250..253])?;
     let upload = send_request(&mut reader, &format!("PUT upload {}", UPLOAD.len()), UPLOAD)?;
-    println!("PUT upload    {} bytes", UPLOAD.len());
+    say!("sends PUT upload, and {} bytes", UPLOAD.len())?;
     let hash = send_request(&mut reader, "HASH upload", b"")?;
-    println!("HASH upload   {}", String::from_utf8_lossy(&hash).trim_end());
+    say!(
+        "sends HASH upload, and reads {}...",
+        String::from_utf8_lossy(&hash[..hash.len().min(16)])
+    )?;
     let again = send_request(&mut reader, "GET upload", b"")?;
-    println!("GET upload    those that were sent: {}", again == UPLOAD);
+    say!("sends GET upload, and reads what it sent: {}", again == UPLOAD)?;
     send_request(&mut reader, "QUIT", b"")?;
     // The end is said in both directions: theirs, then ours.
     let rest = reader.read_to_end(&mut Vec::new())?;
-    println!("QUIT          {rest} bytes after the last reply");
+    say!("sends QUIT, and reads {rest} bytes, then the end")?;
     reader.get_mut().finish()?;
     Ok(vec![whole, part, upload, hash, again])
 }

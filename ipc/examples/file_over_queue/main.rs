@@ -16,52 +16,84 @@
 //! then; over queues only a timeout helps.
 
 mod client;
+#[path = "../story/mod.rs"]
+mod story;
 mod transport;
 
 use std::error::Error;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use file_service::{Service, Session, Settings, Step, Store, Transport};
-use ipc::process::{self, Process};
+use ipc::process::{self, Process, Tracked, Tracker};
 use ipc::queue::PosixQueue;
+use story::{note, say};
 use transport::{CHUNK, MESSAGES, Queues, Socket};
 
 /// How long either side waits for the other.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("over-queues", over_queues), ("over-socket", over_socket)]);
-    let directory = tempfile::tempdir()?;
+fn main() -> ExitCode {
+    process::main(&[("over-queues", over_queues), ("over-socket", over_socket)], story)
+}
+
+fn story() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::temp_dir().join(story::unique_name("served"));
+    // Removes these, the last one first, if this process is killed; after the end of the server, which uploads.
+    let mut tracker = Tracker::start()?;
+    for path in [directory.clone(), directory.join("numbers"), directory.join("upload")] {
+        tracker.track(Tracked::Path(path))?;
+    }
+    fs::create_dir(&directory)
+        .map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
+    let outcome = compare(&directory, &mut tracker);
+    fs::remove_dir_all(&directory)?;
+    outcome?;
+
+    note!("\nNotice: the same client and session got the same replies over both transports.")?;
+    note!(
+        "Without a timeout: a client over queues would wait forever for a server that has died."
+    )?;
+    Ok(())
+}
+
+fn compare(directory: &Path, tracker: &mut Tracker) -> Result<(), Box<dyn Error>> {
     let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(directory.path().join("numbers"), &content)?;
-    let root = directory.path().to_str().ok_or("a temporary directory whose name is not UTF-8")?;
+    fs::write(directory.join("numbers"), &content)?;
+    let root = directory.to_str().ok_or("a temporary directory whose name is not UTF-8")?;
 
-    println!("-- over two POSIX queues, {MESSAGES} messages of at most {CHUNK} bytes each --");
-    let name = |direction: &str| format!("/ipc-file-{}-{direction}", std::process::id());
-    // Their creator is this process: they are gone when it has dropped them.
-    let up = PosixQueue::create(&name("up"), MESSAGES, CHUNK)?;
-    let down = PosixQueue::create(&name("down"), MESSAGES, CHUNK)?;
-    let server = Process::new("over-queues").args([up.name(), down.name(), root]).start()?;
+    note!("-- over two POSIX queues, {MESSAGES} messages of at most {CHUNK} bytes each --")?;
+    let mut create_queue = |direction| {
+        let name = story::unique_name(direction);
+        tracker.track(Tracked::PosixQueue(name.clone()))?;
+        PosixQueue::create(&name, MESSAGES, CHUNK)
+    };
+    let (up, down) = (create_queue("up")?, create_queue("down")?);
+    let server = Process::new("over-queues").name("server").daemon(true);
+    let server = server.args([up.name(), down.name(), root]).pass(tracker.hold()?).start()?;
     let mut stream = Queues::new(up, down, TIMEOUT);
-    let over_queues = client::run(&mut stream, &content)?;
-    println!("{} messages sent, {} received", stream.sent, stream.received);
-    println!("the server ended with {}", server.join_timeout(TIMEOUT)?);
-    check(directory.path())?;
+    let over_queues = client::run(&mut stream, &content);
+    story::join_all(&[server])?; // first, since the death of the server explains an error here
+    let over_queues = over_queues?;
+    say!("has sent {} messages, and received {}", stream.sent, stream.received)?;
+    check(directory)?;
 
-    println!("\n-- over a socket pair --");
+    note!("\n-- over a socket pair --")?;
     let (ours, theirs) = UnixStream::pair()?;
-    let server = Process::new("over-socket").arg(root).pass(theirs).start()?;
-    let over_socket = client::run(&mut Socket::new(ours, TIMEOUT)?, &content)?;
-    println!("the server ended with {}", server.join_timeout(TIMEOUT)?);
-    check(directory.path())?;
+    let server = Process::new("over-socket").name("server").daemon(true);
+    let server = server.arg(root).pass(theirs).pass(tracker.hold()?).start()?;
+    let over_socket = client::run(&mut Socket::new(ours, TIMEOUT)?, &content);
+    story::join_all(&[server])?;
+    let over_socket = over_socket?;
+    check(directory)?;
 
     if over_queues != over_socket {
         return Err("the replies differ".into());
     }
-    println!("\nthe replies are the same, byte for byte");
+    say!("finds the replies the same, byte for byte")?;
     Ok(())
 }
 
@@ -70,7 +102,7 @@ fn check(directory: &Path) -> Result<(), Box<dyn Error>> {
     if fs::read(directory.join("upload"))? != client::UPLOAD {
         return Err("the uploaded file does not hold what was sent".into());
     }
-    println!("the uploaded file holds what was sent");
+    say!("finds what it sent in the uploaded file")?;
     Ok(fs::remove_file(directory.join("upload"))?)
 }
 
@@ -101,7 +133,7 @@ fn serve(root: &Path, transport: &mut impl Transport) -> Result<(), Box<dyn Erro
             // These transports wait inside their calls, so there is nothing to wait for here.
             Step::Idle | Step::Yield | Step::Wait(_) => {}
             Step::Offload(job) => session.resume(job.run()),
-            Step::Closed => return Ok(()),
+            Step::Closed => return Ok(say!("has served its client, and ends")?),
         }
     }
 }

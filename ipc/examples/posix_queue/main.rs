@@ -15,38 +15,52 @@
 //! The files: `protocol.rs` is what both sides agree on, `writer.rs` and `reader.rs` are the sides.
 
 use std::error::Error;
+use std::process::ExitCode;
 
-use ipc::process::{self, Process};
+use ipc::process::{self, Process, Tracked, Tracker};
 use ipc::queue::{PosixQueue, Queue};
 
 mod protocol;
 mod reader;
+#[path = "../story/mod.rs"]
+mod story;
 mod writer;
 
 use protocol::{CAPACITY, JOB_SIZE};
+use story::{note, say};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    process::init(&[("writer", writer::writer), ("reader", reader::reader)]);
+fn main() -> ExitCode {
+    process::main(&[("writer", writer::writer), ("reader", reader::reader)], story)
+}
 
-    let name = format!("/ipc-example-{}", std::process::id());
+fn story() -> Result<(), Box<dyn Error>> {
+    let name = format!("/{}", story::unique_name("jobs"));
+    let mut tracker = Tracker::start()?; // It removes the name if this process is killed.
+    tracker.track(Tracked::PosixQueue(name.clone()))?;
     let queue = PosixQueue::create(&name, CAPACITY, JOB_SIZE)?;
-    println!("main: {name} has room for {CAPACITY} messages of {JOB_SIZE} bytes");
+    note!("-- the writer ends before there is a reader --")?;
+    say!("creates the queue {name}, which holds {CAPACITY} messages")?;
+    // Daemons: they end with this process, however it ends.
+    let writer =
+        |jobs: &str| Process::new("writer").name("writer").daemon(true).args([&name, jobs]).start();
+    let reader = || Process::new("reader").name("reader").daemon(true).arg(&name).start();
 
-    println!("\n-- one after the other --");
-    // Three jobs and the end just fit, so the writer does not have to wait for anybody.
-    let writer = Process::new("writer").args([&name, "3"]).start()?;
-    println!("main: the writer ended with {}", writer.join()?);
-    println!("main: {} messages wait; is the queue full? {}", queue.qsize()?, queue.full()?);
-    let reader = Process::new("reader").arg(&name).start()?;
-    println!("main: the reader ended with {}", reader.join()?);
+    // Three jobs and the end just fit, so the writer does not have to wait for a reader.
+    story::join_all(&[writer("3")?])?;
+    say!("sees that the writer has ended, and {} messages are in the queue", queue.qsize()?)?;
+    say!("starts a reader")?;
+    story::join_all(&[reader()?])?;
 
-    println!("\n-- both at the same time --");
-    let writer = Process::new("writer").args([&name, "12"]).start()?;
-    let reader = Process::new("reader").arg(&name).start()?;
-    writer.join()?;
-    reader.join()?;
-    println!("\nmain: is the queue empty? {}", queue.empty()?);
+    note!("\n-- both at the same time: chance orders their lines --")?;
+    story::join_all(&[writer("6")?, reader()?])?;
+
+    note!("\n-- the end --")?;
     drop(queue); // Its creator removes the name. Without it the queue would be there until the next boot.
-    println!("main: opening it now says: {}", PosixQueue::open(&name).unwrap_err());
+    say!("drops the queue, which removes the name; opening it now fails:")?;
+    say!("  {}", PosixQueue::open(&name).err().ok_or("the name is still there")?)?;
+    note!(
+        "\nNotice: urgent job 3 comes out first; a full queue stops the writer until there is room."
+    )?;
+    note!("Without the queue: the first writer would have to stay until a reader has come.")?;
     Ok(())
 }

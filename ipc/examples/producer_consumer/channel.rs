@@ -3,14 +3,16 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use ipc::Key;
 use ipc::pipe::{self, pipe};
-use ipc::process::{Launch, passed};
+use ipc::process::{Launch, Tracked, Tracker, passed};
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
+use ipc::shared::Location;
 use ipc::shared::ring::{self, Many, RingMany, WaitStrategy};
 use ipc::socket::Packets;
-use ipc::{Error as IpcError, Key};
+
+use crate::story;
 
 /// What each message is long: the number of its producer and its own, four bytes each.
 pub const LENGTH: usize = 8;
@@ -25,13 +27,13 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// The parent's side: it makes the channel, hands it to its children, and ends it.
 pub struct Channel {
     kind: &'static str,
-    /// How children open it; empty if they get a descriptor.
+    /// How children open a queue; the others pass a descriptor.
     address: String,
     /// As long as this is there, a pipe, a ring and a socket do not end.
     sender: Option<Sender>,
+    /// As long as this is there, a producer does not notice that the consumers have gone.
     receiver: Option<Receiver>,
-    /// What lives as long as its creator.
-    _ring: Option<RingMany>,
+    ring: Option<RingMany>,
 }
 
 pub enum Sender {
@@ -49,10 +51,9 @@ pub enum Receiver {
 }
 
 impl Channel {
-    pub fn create(kind: &'static str) -> Outcome<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("/ipc-producers-{}-{number}", std::process::id());
+    /// A queue has a name or a key, which the tracker removes if this process is killed.
+    pub fn create(kind: &'static str, tracker: &mut Tracker) -> Outcome<Self> {
+        let name = story::unique_name("producers");
         let (mut address, mut receiver, mut ring) = (String::new(), None, None);
         let sender = match kind {
             "pipe" => {
@@ -61,23 +62,21 @@ impl Channel {
                 Sender::Pipe(writing)
             }
             "posix queue" => {
+                tracker.track(Tracked::PosixQueue(name.clone()))?;
                 address.clone_from(&name);
                 Sender::Queue(Box::new(PosixQueue::create(&name, CAPACITY, LENGTH)?))
             }
             "system v queue" => {
-                let queue = SysvQueue::create(Key::PRIVATE, CAPACITY, LENGTH)?;
+                let key = Key::of_name(&name)?;
+                tracker.track(Tracked::SysvQueue(key))?;
+                let queue = SysvQueue::create(key, CAPACITY, LENGTH)?;
                 address = queue.id().to_string();
                 Sender::Queue(Box::new(queue))
             }
             "ring" => {
-                address.clone_from(&name);
-                let ring = ring.insert(RingMany::create(
-                    name.as_str(),
-                    CAPACITY,
-                    LENGTH,
-                    WaitStrategy::Sleep,
-                )?);
-                Sender::Ring(ring.sender()?)
+                let memory = Location::Memfd("producers".into());
+                let made = RingMany::create(memory, CAPACITY, LENGTH, WaitStrategy::Sleep)?;
+                Sender::Ring(ring.insert(made).sender()?)
             }
             _ => {
                 let (ours, theirs) = Packets::pair()?;
@@ -85,46 +84,45 @@ impl Channel {
                 Sender::Socket(ours)
             }
         };
-        Ok(Self { kind, address, sender: Some(sender), receiver, _ring: ring })
+        Ok(Self { kind, address, sender: Some(sender), receiver, ring })
     }
 
-    pub fn pass_sender(&self, launch: Launch) -> ipc::Result<Launch> {
+    pub fn pass_sender(&self, launch: Launch) -> Outcome<Launch> {
         let launch = launch.args([self.kind, &self.address]);
-        Ok(match &self.sender {
-            Some(Sender::Pipe(writer)) => launch.pass(copy(writer)?),
-            Some(Sender::Socket(socket)) => launch.pass(copy(socket)?),
+        Ok(match (&self.sender, &self.ring) {
+            (Some(Sender::Pipe(writer)), _) => launch.pass(story::copy(writer.as_fd())?),
+            (Some(Sender::Socket(socket)), _) => launch.pass(story::copy(socket.as_fd())?),
+            (_, Some(ring)) => launch.pass(story::descriptor(ring.memory())?),
             _ => launch,
         })
     }
 
-    pub fn pass_receiver(&self, launch: Launch) -> ipc::Result<Launch> {
+    pub fn pass_receiver(&self, launch: Launch) -> Outcome<Launch> {
         let launch = launch.args([self.kind, &self.address]);
-        Ok(match &self.receiver {
-            Some(Receiver::Pipe(reader)) => launch.pass(copy(reader)?),
-            Some(Receiver::Socket(socket)) => launch.pass(copy(socket)?),
+        Ok(match (&self.receiver, &self.ring) {
+            (Some(Receiver::Pipe(reader)), _) => launch.pass(story::copy(reader.as_fd())?),
+            (Some(Receiver::Socket(socket)), _) => launch.pass(story::copy(socket.as_fd())?),
+            (_, Some(ring)) => launch.pass(story::descriptor(ring.memory())?),
             _ => launch,
         })
+    }
+
+    /// Closes this process's own end to receive from: only the consumers have one then.
+    pub fn close_receiver(&mut self) {
+        self.receiver = None;
     }
 
     /// Nothing more will come. What was put is still delivered.
     pub fn end(&mut self, consumers: usize) -> Outcome<()> {
         if let Some(Sender::Queue(queue)) = &self.sender {
             for _ in 0..consumers {
-                queue.put(b"")?;
+                queue.put_timeout(b"", story::LIMIT)?;
             }
         } else {
             self.sender = None; // the last that can send has gone
         }
         Ok(())
     }
-}
-
-/// A second descriptor of the same end, for a child.
-fn copy(end: &impl AsFd) -> ipc::Result<std::os::fd::OwnedFd> {
-    end.as_fd().try_clone_to_owned().map_err(|error| IpcError::Unusable {
-        object: "a copy of a descriptor".into(),
-        reason: error.to_string(),
-    })
 }
 
 /// Opens a queue by its address.
@@ -141,7 +139,7 @@ impl Sender {
         let [kind, address] = arguments else { return Err("usage: KIND ADDRESS".into()) };
         Ok(match kind.as_str() {
             "pipe" => Self::Pipe(pipe::Writer::from_fd(passed(0)?)?),
-            "ring" => Self::Ring(RingMany::open(address.as_str())?.sender()?),
+            "ring" => Self::Ring(RingMany::open(passed(0)?)?.sender()?),
             "socket" => Self::Socket(Packets::from_fd(passed(0)?)?),
             _ => Self::Queue(queue(kind, address)?),
         })
@@ -163,7 +161,7 @@ impl Receiver {
         let [kind, address] = arguments else { return Err("usage: KIND ADDRESS".into()) };
         Ok(match kind.as_str() {
             "pipe" => Self::Pipe(pipe::Reader::from_fd(passed(0)?)?),
-            "ring" => Self::Ring(RingMany::open(address.as_str())?.receiver()?),
+            "ring" => Self::Ring(RingMany::open(passed(0)?)?.receiver()?),
             "socket" => Self::Socket(Packets::from_fd(passed(0)?)?),
             _ => Self::Queue(queue(kind, address)?),
         })
@@ -180,7 +178,7 @@ impl Receiver {
             Self::Ring(ring) => {
                 let mut taken = Vec::new();
                 match ring.get(&mut taken) {
-                    Err(IpcError::Closed { .. }) => return Ok(None),
+                    Err(ipc::Error::Closed { .. }) => return Ok(None),
                     outcome => outcome?,
                 }
                 message = taken.try_into().map_err(|_| "a message of another length")?;

@@ -1,43 +1,48 @@
-//! The words of an event, and what is done with them.
+//! The word of an event, and what is done with it.
+//!
+//! A process may be killed after each step. So the bit for "a waiter sleeps" lies in the same word as the flag, and is
+//! taken off only after the waiters were woken: a `set` that was killed before that leaves both bits, and the next
+//! caller that finds them wakes the waiters in its place. (A count of waiters next to the flag would not do: a
+//! waiter that was killed would stay in it.)
 
-use super::sync::{AtomicU32, Deadline, Ordering, fence, futex_wait, futex_wake};
+use super::sync::{AtomicU32, Deadline, Ordering, futex_wait, futex_wake};
 
-/// All zero is its initial state: clear, and nobody waits.
-#[repr(C)]
-pub(crate) struct Flag {
-    /// How often it has changed between clear and set. So odd is set, and a waiter that finds any other value than
-    /// the even one that it went to sleep with knows that a `set` has come.
-    changes: AtomicU32,
-    /// How many sleep, or are about to. A waiter that was killed stays counted, which costs a needless system
-    /// call at each `set`, and nothing else.
-    waiters: AtomicU32,
-}
+/// Two bits, and above them the number of times that the flag was cleared: a waiter that finds another number than the one
+/// that it went to sleep with knows that a `set` has come. All zero is its initial state.
+#[repr(transparent)]
+pub(crate) struct Flag(AtomicU32);
+
+const SET: u32 = 1;
+/// A waiter sleeps, or is about to: it comes on only while the flag is clear. Or one that sleeps was released by a `set`
+/// that was killed.
+const SLEEPERS: u32 = 2;
+/// The lowest bit of the number.
+const CLEARED: u32 = 4;
 
 impl Flag {
     /// In memory that is not zero already.
     #[allow(dead_code)] // Shared memory begins as zero, so that only the loom models call this.
     pub(crate) fn new() -> Self {
-        Self { changes: AtomicU32::new(0), waiters: AtomicU32::new(0) }
+        Self(AtomicU32::new(0))
     }
 
     pub(crate) fn set(&self) {
-        // An addition would make set clear; a plain write could undo another's change. Even if it is set
-        // already this writes, so that what was done before is seen by later waiters.
-        if self.changes.fetch_or(1, Ordering::AcqRel) & 1 != 0 {
-            return;
-        }
-        // With the one in `wait`: either this sees the waiter counted, or the waiter sees the flag.
-        fence(Ordering::SeqCst);
-        if self.waiters.load(Ordering::Relaxed) != 0 {
-            futex_wake(&self.changes, i32::MAX);
+        // Even if it is set already this writes, so that what was done before is seen by later waiters.
+        self.0.fetch_or(SET, Ordering::AcqRel);
+        // Not the value that the instruction returns: on x86-64 it would become a loop. So it may have been cleared again,
+        // and whose the bit is cannot be known.
+        let word = self.0.load(Ordering::Acquire);
+        if word & SLEEPERS != 0 {
+            self.wake(word);
         }
     }
 
     pub(crate) fn clear(&self) {
-        let mut now = self.changes.load(Ordering::Relaxed);
-        while now & 1 != 0 {
-            let next = now.wrapping_add(1);
-            match self.changes.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+        let mut now = self.0.load(Ordering::Relaxed);
+        while now & SET != 0 {
+            // A `set` that has not woken its waiters leaves its bit, now to the next `set`.
+            let next = (now & !SET).wrapping_add(CLEARED);
+            match self.0.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(changed) => now = changed,
             }
@@ -45,28 +50,50 @@ impl Flag {
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        self.changes.load(Ordering::Acquire) & 1 != 0
+        self.look() & SET != 0
     }
 
     /// Waits until it is set; `false` if the deadline passed before.
     pub(crate) fn wait(&self, until: Option<&Deadline>) -> bool {
-        let before = self.changes.load(Ordering::Acquire);
-        if before & 1 != 0 {
-            return true;
-        }
-        self.waiters.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        let mut passed = false;
-        let set = loop {
-            if self.changes.load(Ordering::Acquire) != before {
-                break true;
-            }
+        let first = self.look();
+        let (mut now, mut passed) = (first, false);
+        while now & SET == 0 && now / CLEARED == first / CLEARED {
             if passed {
-                break false;
+                return false;
             }
-            passed = futex_wait(&self.changes, before, until);
-        };
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
-        set
+            let asleep = now | SLEEPERS;
+            let registered = now == asleep
+                || self
+                    .0
+                    .compare_exchange(now, asleep, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok();
+            if registered {
+                passed = futex_wait(&self.0, asleep, until);
+            }
+            // One that was woken need not wake the others: the same call has woken them.
+            now = if passed { self.look() } else { self.0.load(Ordering::Acquire) };
+        }
+        true
+    }
+
+    /// Reads the word, and finishes a `set` that has not woken its waiters: it is about to, or was killed.
+    #[inline]
+    fn look(&self) -> u32 {
+        let word = self.0.load(Ordering::Acquire);
+        if word & (SET | SLEEPERS) == SET | SLEEPERS {
+            self.wake(word);
+        }
+        word
+    }
+
+    #[cold]
+    fn wake(&self, word: u32) {
+        futex_wake(&self.0, i32::MAX);
+        // After the call, see the top of this file. While the flag is set no waiter comes, so the bit is still that of those
+        // that were woken, unless the word has changed.
+        if word & SET != 0 {
+            let awake = word & !SLEEPERS;
+            let _ = self.0.compare_exchange(word, awake, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }

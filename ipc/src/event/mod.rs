@@ -35,16 +35,22 @@
 //!
 //! # No wake-up is lost
 //!
-//! Whoever waited when [`set`](Event::set) was called is released, even if [`clear`](Event::clear) follows
-//! before it has woken: the word counts the changes. Two thousand million sets during one sleep would go
+//! A process that waited when [`set`](Event::set) was called is released, even if [`clear`](Event::clear) follows before it
+//! has woken: the word counts how often it was cleared. A thousand million clears (2^30) during one sleep would go
 //! unnoticed.
 //!
 //! # Name, death, cost
 //!
 //! The name is that of the segment, see [`shared`](crate::shared#locations-and-the-lifetime-of-their-names): the creator removes it.
-//! A waiter that dies disturbs nobody. The death of the one who was to set it is not noticed: use a
-//! timeout and look. `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and
-//! the `set` that ends it, a system call each.
+//!
+//! A waiter that is killed disturbs no other. If a process is killed inside [`set`](Event::set), the event may be set
+//! while its waiters still sleep. The next `set`, `is_set` or wait of any process wakes them; after a `clear` it is the next
+//! `set` ([all cases](crate#when-a-process-is-killed)). Where no such call comes, and where the process that was to set
+//! the event is killed before, only a wait with a timeout ends.
+//!
+//! `is_set`, `clear`, and `set` without waiters take one atomic instruction; a wait that sleeps, and the `set` that ends
+//! it, a system call each. After a wait that ended by its timeout, or by a kill, the next `set` makes a system call
+//! that wakes no process.
 
 mod flag;
 
@@ -91,12 +97,12 @@ impl Event {
         Ok(Self(memory.part(Memory::CONTENT)?))
     }
 
-    /// Sets it and releases all who wait. What was done before is seen by whoever finds it set.
+    /// Sets it and releases all waiters. What was done before is seen by every process that finds it set.
     pub fn set(&self) {
         self.0.set();
     }
 
-    /// Clears it: who waits from now on waits for the next [`set`](Self::set).
+    /// Clears it: a process that waits from now on waits for the next [`set`](Self::set).
     pub fn clear(&self) {
         self.0.clear();
     }

@@ -45,8 +45,8 @@ const HOLDS: &str = "condition";
 struct State {
     /// How many notifications there have been. The waiters sleep on it.
     notified: AtomicU32,
-    /// How many wait, so that nobody calls the kernel for nobody. A waiter that is killed is counted for
-    /// ever, which costs the notifiers a call and nothing else.
+    /// How many wait: a notifier calls the kernel only if there are any. A waiter that is killed stays counted, which costs
+    /// each later notification a system call and nothing else.
     waiting: AtomicU32,
 }
 
@@ -135,12 +135,16 @@ impl Condition {
         mutex.lock().map(|guard| (guard, timed_out))
     }
 
-    /// Wakes one of those who wait, if there are any. A waiter that is killed in this very moment takes it along.
+    /// Wakes one waiter, if there are any.
+    ///
+    /// A notification is lost if its waiter is killed before it has done its work, or if this process is killed inside
+    /// the call; the other waiters sleep until the next one. Among processes that may be killed use
+    /// [`notify_all`](Self::notify_all), or [`wait_timeout`](Self::wait_timeout) on the other side.
     pub fn notify_one(&self) {
         self.notify(1);
     }
 
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     pub fn notify_all(&self) {
         self.notify(i32::MAX);
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nix::sys::stat::{Mode, fchmod};
 
 use crate::error::{Error, Result};
-use crate::sys::{Deadline, backoff, pause, retry};
+use crate::sys::{Deadline, backoff, create_or_open, pause, retry};
 
 /// A lock on a whole file, shared by many or exclusive to one.
 ///
@@ -43,8 +44,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Opens the file, which is made if it does not exist, with mode 0600 and empty. It is never removed, see the
-    /// [module](super).
+    /// Opens the file, which is made if it does not exist, empty and with mode 0600 whatever the umask. It is
+    /// never removed, see the [module](super).
     ///
     /// # Errors
     ///
@@ -52,15 +53,30 @@ impl FileLock {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let object = path.display().to_string();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY) // a FIFO or a terminal must not hang
-            .open(path)
-            .map_err(|error| Error::io(&object, "open", &error))?;
+        let open = |extra| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | extra) // a FIFO or a terminal must not hang
+                .open(path)
+                .map_err(|error| Error::io(&object, "open", &error))
+        };
+        let create = || {
+            let file = open(libc::O_CREAT | libc::O_EXCL)?;
+            // The umask may have taken the owner's own rights away.
+            fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)
+                .map_err(|errno| Error::system(&object, "fchmod", errno))?;
+            Ok(file)
+        };
+        let find = || match open(0) {
+            // A link without a target: it exists, and nothing can be opened.
+            Err(error) if error.errno() == Some(Errno::ENOENT) && path.is_symlink() => {
+                open(libc::O_CREAT)
+            }
+            result => result,
+        };
+        let file = create_or_open(create, find)?;
         Ok(Self { file, object })
     }
 

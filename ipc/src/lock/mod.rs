@@ -41,10 +41,13 @@
 //! - [`Mutex`]: the kernel passes it on, and the next [`lock`](Mutex::lock) succeeds with
 //!   [`Guard::recovered`] (`EOWNERDEAD`). What it protects may be half changed. Repair it and call
 //!   [`Guard::mark_consistent`]; a guard dropped without that makes the mutex unusable for ever
-//!   (`ENOTRECOVERABLE`), which is right if nobody can repair the data.
-//! - [`Condition`]: a waiter that dies leaves nothing behind, but may take one
-//!   [`notify_one`](Condition::notify_one) with it.
+//!   (`ENOTRECOVERABLE`), which is right if no process can repair the data. The kernel passes on 2,048 mutexes of a
+//!   thread, so a thread cannot hold more ([`Mutex`](Mutex#how-many-a-thread-may-hold)).
+//! - [`Condition`]: a waiter that dies may take one [`notify_one`](Condition::notify_one) with it, and a notifier that dies
+//!   has perhaps not woken the waiters: the next notification does.
 //! - [`FileLock`]: released by the kernel, and nobody is told that the work is half done.
+//!
+//! [All cases](crate#when-a-process-is-killed), each with its test.
 //!
 //! # Cost
 //!

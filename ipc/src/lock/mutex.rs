@@ -18,6 +18,17 @@ use crate::sys::Deadline;
 ///
 /// It never moves: it lies in a segment, and this value only refers to it. Threads of one process may share it
 /// too.
+///
+/// All its users are in one pid namespace (pid_namespaces(7)). The mutex knows its holder by the number of the thread, and
+/// two threads in two namespaces may have the same: [`lock`](Self::lock) would fail with `EDEADLK`, and the death of
+/// one would unlock the mutex of the other.
+///
+/// # How many a thread may hold
+///
+/// 2,048 at a time. When a thread ends, the kernel passes on that many of the mutexes that it held
+/// (`ROBUST_LIST_LIMIT`), the latest first; a process that waits for one beyond them would wait forever. So to lock
+/// one more is refused with [`Error::OutOfRange`]. Robust mutexes of other libraries count for the kernel, but
+/// are not seen here.
 pub struct Mutex<T: Scalar> {
     raw: Part<RawMutex>,
     cells: Part<[Cell<T>]>,
@@ -35,6 +46,14 @@ unsafe impl Sync for RawMutex {}
 // SAFETY: never read or written but by the functions of the C library, which expect other processes to do the
 // same; `MaybeUninit`, so any bits are valid. That it has been initialised is what the header's flag says.
 unsafe impl Shared for RawMutex {}
+
+/// `ROBUST_LIST_LIMIT` of the kernel.
+const MOST_HELD: u64 = 2048;
+
+thread_local! {
+    /// The guards of this thread, those that were forgotten among them.
+    static HELD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
 
 const CELLS_OFFSET: usize = Memory::CONTENT + size_of::<RawMutex>();
 
@@ -63,9 +82,12 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// As for [`Value::open`](crate::shared::Value::open).
+    /// As for [`Value::open`](crate::shared::Value::open), and [`Error::Unusable`] in another pid namespace than
+    /// the creator's.
     pub fn open(location: impl Into<Location>) -> Result<Self> {
         let (memory, [length, size, _]) = Memory::open(location.into(), &holds::<T>())?;
+        // The word of the mutex is the number of the thread that holds it.
+        memory.require_own_namespace()?;
         if size != size_of::<libc::pthread_mutex_t>() as u64 {
             return Err(memory.unusable("its mutex is that of another C library"));
         }
@@ -77,9 +99,11 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` from the kernel if this thread has it already; `ENOTRECOVERABLE` if a holder died, and the one
-    /// who recovered did not say that the data are right.
+    /// `EDEADLK` from the kernel if this thread has it already; `ENOTRECOVERABLE` if a holder died, and the
+    /// next holder did not mark the data as right. [`Error::OutOfRange`] if this thread holds 2,048
+    /// mutexes already.
     pub fn lock(&self) -> Result<Guard<'_, T>> {
+        self.check_held()?;
         // SAFETY: `raw` refers to an initialised mutex, which stays mapped while `self` lives.
         let code = unsafe { libc::pthread_mutex_lock(self.raw.pointer()) };
         self.guard(code, "pthread_mutex_lock")
@@ -89,9 +113,10 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::WouldBlock`] if it is not, be it in the hands of this thread; `ENOTRECOVERABLE` as for
-    /// [`lock`](Self::lock).
+    /// [`Error::WouldBlock`] if it is not, be it in the hands of this thread; `ENOTRECOVERABLE` and
+    /// [`Error::OutOfRange`] as for [`lock`](Self::lock).
     pub fn try_lock(&self) -> Result<Guard<'_, T>> {
+        self.check_held()?;
         // Not `pthread_mutex_trylock`: that of the GNU C library, when it answers ENOTRECOVERABLE for a robust
         // mutex, keeps it locked. A time that is over asks the same question.
         let past = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -112,6 +137,7 @@ impl<T: Scalar> Mutex<T> {
     ///
     /// [`Error::TimedOut`], and those of [`lock`](Self::lock).
     pub fn lock_timeout(&self, timeout: Duration) -> Result<Guard<'_, T>> {
+        self.check_held()?;
         let deadline = Deadline::wall(timeout);
         // SAFETY: as in `lock`; the time outlives the call.
         let code =
@@ -120,6 +146,11 @@ impl<T: Scalar> Mutex<T> {
             libc::ETIMEDOUT => Err(deadline.passed(self.memory().name())),
             _ => self.guard(code, "pthread_mutex_timedlock"),
         }
+    }
+
+    fn check_held(&self) -> Result<()> {
+        let quantity = "mutexes held by this thread";
+        Error::check_range(self.memory().name(), quantity, HELD.get() + 1, 0..=MOST_HELD)
     }
 
     fn guard(&self, code: i32, call: &'static str) -> Result<Guard<'_, T>> {
@@ -131,6 +162,7 @@ impl<T: Scalar> Mutex<T> {
             }
         };
         self.guards.fetch_add(1, Ordering::Relaxed);
+        HELD.set(HELD.get() + 1);
         Ok(Guard { mutex: self, recovered, thread: PhantomData })
     }
 
@@ -200,6 +232,7 @@ impl<T: Scalar> Deref for Guard<'_, T> {
 impl<T: Scalar> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         self.mutex.guards.fetch_sub(1, Ordering::Relaxed);
+        HELD.set(HELD.get() - 1);
         // SAFETY: an initialised mutex that this thread holds, since a guard does not leave its thread. It
         // cannot fail then.
         unsafe { libc::pthread_mutex_unlock(self.mutex.raw.pointer()) };

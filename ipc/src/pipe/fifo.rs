@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::file::OwnedPath;
 use crate::sys::{self, Deadline, backoff, pause, retry};
 
-/// The name of a FIFO, held by its creator: the name is removed when this is dropped.
+/// The name of a FIFO, held by its creator: the name is removed when this is dropped. A copy of it in a forked
+/// child removes nothing.
 ///
 /// The FIFO is opened by [`Reader::open`] and [`Writer::open`] and their like, by any process that has the
 /// permission. Processes that have it open are not disturbed when the name goes.

@@ -69,7 +69,7 @@ pub const PIPE_BUF: usize = libc::PIPE_BUF;
 ///
 /// # Errors
 ///
-/// [`Error::System`]: the process or the machine has too many open files (`pipe2`).
+/// [`Error::Limit`]: the process or the machine has too many open files, or the user too many pipes (`pipe2`).
 pub fn pipe() -> Result<(Reader, Writer)> {
     let (read, write) =
         unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::system("pipe", "pipe2", errno))?;
@@ -257,7 +257,8 @@ impl Writer {
     /// Writes what there is room for, and does not wait. Returns the number of bytes taken, at least 1
     /// unless `bytes` is empty.
     ///
-    /// The descriptor's own mode does not matter, and does not change.
+    /// The descriptor's own mode does not matter, and does not change. A process that may not open the FIFO any
+    /// more, after it gave up privileges, fills it faster: each call then takes a page of the capacity at least.
     ///
     /// # Errors
     ///
@@ -345,7 +346,7 @@ macro_rules! end {
             /// # Errors
             ///
             /// [`Error::OutOfRange`]: 0, or more than [`capacity_limit`] allows this process; the limit is
-            /// in the error. [`Error::System`]: `EBUSY`, the pipe holds more bytes at the moment; `EPERM`,
+            /// in the error. [`Error::Limit`]: `EBUSY`, the pipe holds more bytes at the moment; `EPERM`,
             /// the user's pipes together are too large.
             pub fn set_capacity(&self, bytes: usize) -> Result<usize> {
                 self.0.set_capacity(bytes)
@@ -442,7 +443,8 @@ struct End {
     /// The same end opened a second time, in non-blocking mode; made when it is needed first.
     ///
     /// `RWF_NOWAIT` makes a single call of an anonymous pipe non-blocking. FIFOs lack it, and to switch
-    /// `O_NONBLOCK` on for the duration of a call would be felt by everybody who shares the open file.
+    /// `O_NONBLOCK` on for the duration of a call would change the calls of every process that shares the open file. A process
+    /// that gave up its privileges may not be allowed to open the FIFO again: then [`splice`] does it.
     nonblocking: OnceLock<OwnedFd>,
 }
 
@@ -488,8 +490,14 @@ impl End {
                 return got.map(isize::unsigned_abs);
             }
         }
-        let fd = self.nonblocking_copy(OFlag::O_RDONLY)?;
-        retry(|| unistd::read(fd, buffer))
+        if let Some(fd) = self.nonblocking_copy(OFlag::O_RDONLY)? {
+            return retry(|| unistd::read(fd, buffer));
+        }
+        let (out, into) = unistd::pipe2(OFlag::O_CLOEXEC)?;
+        match splice(&self.fd, &into, buffer.len())? {
+            0 => Ok(0),
+            length => retry(|| unistd::read(&out, &mut buffer[..length])),
+        }
     }
 
     fn write_nonblocking(&self, bytes: &[u8]) -> nix::Result<usize> {
@@ -504,20 +512,30 @@ impl End {
                 return put.map(isize::unsigned_abs);
             }
         }
-        let fd = self.nonblocking_copy(OFlag::O_WRONLY)?;
-        retry(|| unistd::write(fd, bytes))
+        if let Some(fd) = self.nonblocking_copy(OFlag::O_WRONLY)? {
+            return retry(|| unistd::write(fd, bytes));
+        }
+        // What does not fit goes with this pipe.
+        let (out, into) = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        let length = retry(|| unistd::write(&into, bytes))?;
+        splice(&out, &self.fd, length)
     }
 
-    fn nonblocking_copy(&self, access: OFlag) -> nix::Result<&OwnedFd> {
+    /// The same end opened again, or nothing if this process may not do that.
+    fn nonblocking_copy(&self, access: OFlag) -> nix::Result<Option<&OwnedFd>> {
         if let Some(fd) = self.nonblocking.get() {
-            return Ok(fd);
+            return Ok(Some(fd));
         }
         let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        // A writer whose reader is gone cannot be opened; a write would have said the same.
-        let fd = retry(|| nix::fcntl::open(&*path, flags, Mode::empty()))
-            .map_err(|errno| if errno == Errno::ENXIO { Errno::EPIPE } else { errno })?;
-        Ok(self.nonblocking.get_or_init(|| fd))
+        match retry(|| nix::fcntl::open(&*path, flags, Mode::empty())) {
+            Ok(fd) => Ok(Some(self.nonblocking.get_or_init(|| fd))),
+            // A writer whose reader is gone cannot be opened; a write would have said the same.
+            Err(Errno::ENXIO) => Err(Errno::EPIPE),
+            // This process lacks the permission to open it; or `/proc` is not mounted.
+            Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn wait_ready(&self, events: PollFlags, deadline: &Deadline) -> Result<()> {
@@ -556,12 +574,23 @@ impl End {
             Err(errno @ (Errno::EPERM | Errno::EINVAL | Errno::ENOMEM)) => {
                 match capacity_limit()? {
                     most if bytes > most => Err(out_of_range(most)),
-                    _ => Err(Error::system(&*self.object, "fcntl", errno)),
+                    _ => Err(Error::system(&*self.object, "fcntl(F_SETPIPE_SZ)", errno)),
                 }
             }
-            Err(errno) => Err(Error::system(&*self.object, "fcntl", errno)),
+            Err(errno) => Err(Error::system(&*self.object, "fcntl(F_SETPIPE_SZ)", errno)),
         }
     }
+}
+
+/// Moves up to `length` bytes from one pipe to another without waiting for bytes or for room. 0 is the end of
+/// what `from` has.
+fn splice(from: &OwnedFd, to: &OwnedFd, length: usize) -> nix::Result<usize> {
+    let (none, flags) = (std::ptr::null_mut(), libc::SPLICE_F_NONBLOCK);
+    sys::retry_libc(|| {
+        // SAFETY: both descriptors are open, and no memory is passed.
+        unsafe { libc::splice(from.as_raw_fd(), none, to.as_raw_fd(), none, length, flags) }
+    })
+    .map(isize::unsigned_abs)
 }
 
 fn is_fifo(fd: impl AsFd) -> nix::Result<bool> {

@@ -1,5 +1,6 @@
 //! The parent's side: starting, waiting, ending.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -11,12 +12,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::PollFlags;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::start;
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry_libc};
+use crate::sys::{self, Deadline, Owner, retry_libc};
 
 /// Numbers the processes that were given no name.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -157,15 +160,17 @@ impl Launch {
 
     /// Starts the process.
     ///
-    /// It has the parent's environment, working directory and standard error, no signal blocked, and no
-    /// descriptor beside the standard ones but those that were [passed](Self::pass).
+    /// It has the parent's environment, working directory and standard error, and no descriptor beyond the standard
+    /// ones but those that were [passed](Self::pass). No signal is blocked in it and none is ignored, whatever this
+    /// process does (so a child of a program under `nohup` ends at SIGHUP). A Rust program then ignores SIGPIPE itself.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidName`]: there is no such entry, or [`init`](super::init) was not called; nothing was started.
     /// [`Error::Unusable`]: this program ignores SIGCHLD, so the kernel would reap the child unasked, and its
     /// pid could come to mean another process at any time; nothing was started.
-    /// [`Error::System`]: the kernel refused: no such program, too many processes, no memory.
+    /// [`Error::Limit`]: too many processes or descriptors, no memory, too long arguments; it names the limit.
+    /// [`Error::System`]: the kernel refused for another reason, as `execve` with `ENOENT`: no such program.
     pub fn start(self) -> Result<Process> {
         if let Executable::Entry(entry) = &self.executable {
             start::check_entry(entry)?;
@@ -191,45 +196,62 @@ impl Launch {
         let passed = self.passed.into_iter().map(|fd| move_above_stdio(fd, &object));
         let passed = passed.collect::<Result<Vec<OwnedFd>>>()?;
         let mut keep: Vec<RawFd> = passed.iter().map(AsRawFd::as_raw_fd).collect();
+        let own_pid = std::process::id().cast_signed();
         let mut tether = None;
         let mut death_signal_parent = None;
         match &self.executable {
             Executable::Entry(entry) => {
                 if self.daemon {
-                    let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
-                        .map_err(|errno| Error::system(&object, "pipe2", errno))?;
-                    tether = Some((move_above_stdio(theirs, &object)?, ours));
+                    tether = Some(move_above_stdio(pidfd_open(own_pid, &object)?, &object)?);
                 }
-                let theirs = tether.as_ref().map(|(theirs, _)| theirs.as_raw_fd());
-                command.args(start::arguments(entry, &name, theirs, &keep));
-                keep.extend(theirs);
+                let number = tether.as_ref().map(AsRawFd::as_raw_fd);
+                command.args(start::arguments(entry, &name, number, &keep));
+                keep.extend(number);
             }
             Executable::Program(_) => {
                 if !keep.is_empty() {
                     command.env("IPC_DESCRIPTORS", start::join_descriptors(&keep));
                 }
-                // SAFETY: getpid has no conditions.
-                death_signal_parent = self.daemon.then(|| unsafe { libc::getpid() });
+                death_signal_parent = self.daemon.then_some(own_pid);
             }
         }
         command.args(&self.arguments).stdin(self.stdin).stdout(self.stdout);
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let prepared =
+            EventFd::from_flags(flags).map_err(|e| Error::system(&object, "eventfd", e))?;
+        let prepared = move_above_stdio(prepared.into(), &object)?;
+        let preparation = Preparation { keep, death_signal_parent, prepared: prepared.as_raw_fd() };
         // SAFETY: between fork and exec the closure makes system calls only: it neither allocates nor
         // takes a lock, and `keep` was filled before the fork.
-        unsafe { command.pre_exec(move || prepare_exec(&keep, death_signal_parent)) };
-        let mut child = command.spawn().map_err(|error| spawn_error(&object, &error))?;
+        unsafe { command.pre_exec(move || preparation.prepare_exec()) };
+        // The child begins with this mask, so no handler of this program runs in it.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        let spawned = command.spawn();
+        if let Ok(mask) = mask {
+            let _ = mask.thread_set_mask();
+        }
+        let mut child = spawned.map_err(|error| match error.raw_os_error() {
+            None => Error::unusable(&object, error.to_string()),
+            Some(number) => {
+                let errno = Errno::from_raw(number);
+                let (call, program) = match (nix::unistd::read(&prepared, &mut [0; 8]), errno) {
+                    (Ok(_), _) => ("execve", Some(command.get_program())),
+                    (_, Errno::EAGAIN | Errno::ENOMEM) => ("fork", None),
+                    // The standard library's own pipe, those of `Stdio::piped()`, and `/dev/null`.
+                    _ => ("pipe2 or open", None),
+                };
+                let program = program.map(|path| format!(", program {}", path.display()));
+                Error::system(object.clone() + &program.unwrap_or_default(), call, errno)
+            }
+        })?;
+        // Leaves room for the pidfd: a shortage is met before the child runs, not after.
+        drop(prepared);
         let pid = child.id().cast_signed();
         // The child is ours and not reaped: its pid cannot mean another process yet.
-        // SAFETY: pidfd_open takes two integers and touches no memory.
-        let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        if number < 0 {
-            let error = Error::last(&object, "pidfd_open");
+        let pidfd = pidfd_open(pid, &object).inspect_err(|_| {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(error);
-        }
-        // SAFETY: the call just made this descriptor (close-on-exec, as all pidfds), and it has no other
-        // owner. It fits: descriptors are ints.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(number as RawFd) };
+        })?;
         Ok(Process {
             name,
             pid,
@@ -238,9 +260,22 @@ impl Launch {
             exit: Mutex::new(None),
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
-            _tether: tether.map(|(_, ours)| ours),
+            unsent: VecDeque::new(),
+            output: Vec::new(),
+            owner: Owner::here(),
         })
     }
+}
+
+/// Opens a descriptor that means the process `pid` for good, close-on-exec.
+fn pidfd_open(pid: i32, object: &str) -> Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if number < 0 {
+        return Err(Error::last(object, "pidfd_open"));
+    }
+    // SAFETY: the call just made this descriptor, and it has no other owner. It fits: descriptors are ints.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
 }
 
 /// Moves a descriptor away from the standard streams, which `exec` would find replaced.
@@ -265,48 +300,69 @@ fn sigchld_is_ignored() -> bool {
     action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0
 }
 
-/// In the child, before `exec`: system calls only.
-fn prepare_exec(keep: &[RawFd], death_signal_parent: Option<libc::pid_t>) -> io::Result<()> {
-    // SAFETY: the signal set is ours, and sigemptyset fills it before it is read. The others take integers.
-    unsafe {
-        // A signal that the starting thread blocks (to read it from a signalfd, say) would stay blocked
-        // over exec, and TERM would never arrive.
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-        // Everything of ours is close-on-exec from birth; this is for what others opened. A kernel before
-        // 5.11 refuses, and then their descriptors are inherited.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        for &descriptor in keep {
-            if libc::fcntl(descriptor, libc::F_SETFD, 0) == -1 {
-                return Err(Errno::last().into());
-            }
-        }
-        if let Some(parent) = death_signal_parent {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) == -1 {
-                return Err(Errno::last().into());
-            }
-            // It died before the call: the signal will not come.
-            if libc::getppid() != parent {
-                return Err(Errno::ESRCH.into());
-            }
-        }
-    }
-    Ok(())
+/// What a child does between `fork` and `exec`.
+struct Preparation {
+    /// The descriptors that it keeps.
+    keep: Vec<RawFd>,
+    /// Set for a third-party daemon: its parent's pid.
+    death_signal_parent: Option<i32>,
+    /// An eventfd, which tells the parent that an error is that of `execve`.
+    prepared: RawFd,
 }
 
-fn spawn_error(object: &str, error: &io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(number) => Error::system(object, "execve", Errno::from_raw(number)),
-        None => Error::unusable(object, error.to_string()),
+impl Preparation {
+    /// In the child: system calls only.
+    fn prepare_exec(&self) -> io::Result<()> {
+        // SAFETY: the signal set is ours, and sigemptyset fills it before it is read; the eventfd's number is read from a
+        // local of eight bytes. The other calls take integers.
+        unsafe {
+            // An ignored or blocked signal would stay so over exec, and TERM would never arrive. Every signal is
+            // still blocked here, so none comes between. The call refuses KILL and STOP, which are never ignored, and
+            // the two signals that the C library keeps for itself.
+            for signal in 1..=libc::SIGRTMAX() {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+            // Everything of ours is close-on-exec from birth; this is for what others opened. A kernel before
+            // 5.11 refuses, and then their descriptors are inherited.
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            for &descriptor in &self.keep {
+                if libc::fcntl(descriptor, libc::F_SETFD, 0) == -1 {
+                    return Err(Errno::last().into());
+                }
+            }
+            if let Some(parent) = self.death_signal_parent {
+                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) == -1 {
+                    return Err(Errno::last().into());
+                }
+                // It died before the call: the signal will not come. (The parent of the first process in a pid
+                // namespace shows as 0.)
+                if ![0, parent].contains(&libc::getppid()) {
+                    return Err(Errno::ESRCH.into());
+                }
+            }
+            let one = 1_u64;
+            libc::write(self.prepared, (&raw const one).cast(), size_of::<u64>());
+        }
+        Ok(())
     }
 }
 
 /// A child process, owned.
 ///
-/// Dropping it leaves no zombie. A process that is no [daemon](Launch::daemon) is *joined*: the drop waits for it,
+/// Dropping it leaves no zombie. A process that is not a [daemon](Launch::daemon) is *joined*: the drop waits for it,
 /// as Python waits for its children at the end. A daemon is killed. So is any child that is dropped by a panic: what
-/// it waits for may never come, and the panic should be seen.
+/// it waits for may never come, and the panic should be seen. Before the wait, the drop closes both pipes of the child,
+/// so one that reads its input to the end comes to the end, and one that writes its output gets `EPIPE` (or SIGPIPE).
+/// A pipe that was taken ([`take_stdin`](Self::take_stdin), [`take_stdout`](Self::take_stdout)) is the caller's to close,
+/// before the drop.
+///
+/// A process belongs to the process that started it. In a forked copy of that one (a bare fork without `exec`), dropping
+/// a `Process` does nothing to the child, `join` fails with `ECHILD`, and signals are sent as ever.
+///
+/// Standard error is always that of the parent. To read it, have the child send it to its output (`sh -c 'exec prog 2>&1'`).
 ///
 /// All methods may be called from several threads at once.
 #[derive(Debug)]
@@ -316,10 +372,13 @@ pub struct Process {
     pidfd: OwnedFd,
     daemon: bool,
     exit: Mutex<Option<Exit>>,
-    stdin: Option<ChildStdin>,
-    stdout: Option<ChildStdout>,
-    /// Closing it ends a daemon.
-    _tether: Option<OwnedFd>,
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) stdout: Option<ChildStdout>,
+    /// Input that `communicate` has still to write.
+    pub(super) unsent: VecDeque<u8>,
+    /// Output that `communicate` has read.
+    pub(super) output: Vec<u8>,
+    owner: Owner,
 }
 
 impl Process {
@@ -376,17 +435,21 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::System`] with `ECHILD`: it has ended, but somebody else in this program has taken the news,
-    /// by `waitpid(-1)`.
+    /// [`Error::System`] with `ECHILD`: it has ended, but other code in this program took its exit status, by
+    /// `waitpid(-1)`; or this process is a forked copy of the one that started it.
     pub fn exit(&self) -> Result<Option<Exit>> {
         let mut exit = self.exit.lock().unwrap_or_else(PoisonError::into_inner);
         if exit.is_none() {
-            *exit = self.reap()?;
+            *exit = self.reap(libc::WNOHANG)?;
         }
         Ok(*exit)
     }
 
     /// Waits until it has ended.
+    ///
+    /// It closes nothing. A child that reads a piped standard input to its end waits until that is taken and dropped. A
+    /// child that writes more to a piped standard output than the pipe holds (64 KiB) waits until it is read, and never
+    /// ends if its output is not read. [`communicate`](Self::communicate) does all three.
     ///
     /// # Errors
     ///
@@ -441,7 +504,7 @@ impl Process {
         }
     }
 
-    fn wait(&self, deadline: Option<Deadline>) -> Result<Exit> {
+    pub(super) fn wait(&self, deadline: Option<Deadline>) -> Result<Exit> {
         loop {
             if let Some(exit) = self.exit()? {
                 return Ok(exit);
@@ -451,16 +514,14 @@ impl Process {
         }
     }
 
-    /// Asks the kernel whether it has ended, and how.
-    fn reap(&self) -> Result<Option<Exit>> {
+    /// Asks the kernel whether it has ended, and how. Waits, unless `flags` are `WNOHANG`.
+    fn reap(&self, flags: libc::c_int) -> Result<Option<Exit>> {
         let id = self.pidfd.as_raw_fd().cast_unsigned();
         // SAFETY: siginfo_t is a C structure of integers and pointers, for which zero is a value.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: `info` is ours and alive during the call; the descriptor is open.
-        retry_libc(|| unsafe {
-            libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | libc::WNOHANG)
-        })
-        .map_err(|errno| self.system_error("waitid", errno))?;
+        retry_libc(|| unsafe { libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED | flags) })
+            .map_err(|errno| self.system_error("waitid", errno))?;
         // SAFETY: waitid filled in the fields of a SIGCHLD, or left all at zero, the pid too.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
         Ok(match (pid, info.si_code) {
@@ -470,11 +531,11 @@ impl Process {
         })
     }
 
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("process {} ({})", self.name, self.pid)
     }
 
-    fn system_error(&self, call: &'static str, errno: Errno) -> Error {
+    pub(super) fn system_error(&self, call: &'static str, errno: Errno) -> Error {
         Error::system(self.object(), call, errno)
     }
 }
@@ -488,12 +549,19 @@ impl AsFd for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !self.owner.is_here() {
+            return;
+        }
         if self.daemon || std::thread::panicking() {
             let _ = self.kill();
         }
         // A pipe that we hold open might be what the child waits for.
         self.stdin = None;
-        // Fails only if somebody else took the news: then there is no zombie either.
-        let _ = self.join();
+        self.stdout = None;
+        if matches!(self.exit(), Ok(None)) {
+            // Not by `poll`, which fails when RLIMIT_NOFILE is 0: a zombie would stay. This call fails only if other
+            // code took the exit status, and then there is no zombie either.
+            let _ = self.reap(0);
+        }
     }
 }

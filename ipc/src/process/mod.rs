@@ -37,14 +37,30 @@
 //! therefore waits for and signals its child by a *pidfd*, which never means another process
 //! (`pidfd_open(2)`).
 //!
-//! **What happens when a peer dies.** A child that dies says how in its [`Exit`]; a pool replaces a worker
-//! that died and reports the job that it had in hand. A child whose *parent* dies lives on, with two
-//! exceptions: a [daemon](Launch::daemon), and a pool's worker. Those hold one end of a *tether*, a pipe or
-//! socket whose other end only the parent has. When the parent is gone, however it went, the kernel closes
-//! its end, and the child ends itself. The other way, `prctl(PR_SET_PDEATHSIG)`, has a trap: the signal
-//! comes when the *thread* that started the child ends, though its process lives on. It also races with a
-//! parent that dies before the call, and is forgotten when a set-user-id program is executed. It is used
-//! here for one thing only: daemons that are third-party programs, which know of no tether.
+//! **What happens when a peer dies.** How a child ended is in its [`Exit`]; a pool replaces a worker
+//! that died and reports the job that it had in hand. A child whose *parent* is killed lives on, as the children of a
+//! shell or of Python do: its work may be worth finishing, and init reaps it. The rule is: a child that is of no use
+//! without its parent is started as a [daemon](Launch::daemon), and ends with it. A pool's workers are daemons.
+//!
+//! A daemon has a *tether*: a pidfd of its parent, which can be read when the parent has ended, in whatever way. A thread
+//! of the child waits for that and ends the process at once, by `_exit` (no destructor runs). A pipe whose other end the
+//! parent holds would do nearly the same, but a forked copy of the parent holds that end, too. (A parent that executes
+//! another program is still the same process, so its daemons live on.) The other way, `prctl(PR_SET_PDEATHSIG)`, has a trap:
+//! the signal comes when the *thread* that started the child ends, though its process lives on. It also races with a parent
+//! that dies before the call, and is forgotten when a set-user-id program is executed. It is used here for one
+//! thing only: daemons that are third-party programs, which have no tether.
+//!
+//! **What a child inherits.** Environment, working directory, user, limits and standard error; the standard streams and
+//! what was passed; nothing else. In particular no signal is blocked or ignored in it, although a bare `exec` passes
+//! both on: a child of a program that ignores SIGTERM could not be [terminated](Process::terminate).
+//!
+//! **Pipes to a child.** A program that writes to a child and reads from it must do both at the same time
+//! ([`Process::communicate`]), or both may wait for each other. A child that writes to a pipe that is not read does not end,
+//! and [`Process::join`] waits for it.
+//!
+//! **When something is short.** A start needs some descriptors for a moment, a process and memory. The kernel has one errno
+//! for several limits (`EAGAIN` of fork(2) for four of them). [`Launch::start`] looks which one is reached, and the error
+//! names it. A pool waits until the shortage is over.
 //!
 //! **Cost.** In the order of a millisecond for a start: a fork, an `exec`, the dynamic linker. A fork takes longer the more
 //! memory the parent has mapped. A pool pays that once per worker, and then two messages per job.
@@ -55,14 +71,19 @@
 //! the program steals its status, and [`Process::join`] then fails with `ECHILD`.
 
 mod child;
+mod communicate;
 pub mod frame;
 mod pool;
 mod start;
+mod tracked;
+mod tracker;
 mod worker;
 
 pub use child::{Exit, Launch, Process};
 pub use pool::{JobHandle, Pool, PoolError, PoolOptions};
-pub use start::{Entry, init, name, passed};
+pub use start::{Entry, init, main, name, passed};
+pub use tracked::Tracked;
+pub use tracker::Tracker;
 pub use worker::Worker;
 
 /// The condition on which a bare fork rests: this process has one thread.

@@ -1,16 +1,20 @@
 //! The child's side of a start: what happens between `exec` and the entry.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
+use std::io::Write;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
-use std::process::exit;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, exit};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
+use super::tracked::{self, TRACKER};
 use crate::error::{Error, Result};
-use crate::sys::retry;
+use crate::sys::{Deadline, backoff, ready};
 
 /// What a child does: a function that gets the arguments of its start.
 ///
@@ -78,7 +82,7 @@ pub(super) fn check_entry(entry: &str) -> Result<()> {
         |reason| Error::InvalidName { name: entry.to_owned(), kind: "process entry", reason };
     match &*ENTRIES.lock().unwrap_or_else(PoisonError::into_inner) {
         None => Err(refuse("ipc::process::init was not called as the first line of main")),
-        Some(names) if names.iter().any(|name| name == entry) => Ok(()),
+        Some(names) if entry == TRACKER || names.iter().any(|name| name == entry) => Ok(()),
         Some(_) => Err(refuse("ipc::process::init was called without it")),
     }
 }
@@ -107,7 +111,8 @@ fn run_entry(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString
     let [entry, own_name, tether, passed, rest @ ..] = &arguments[..] else {
         exit_usage(&format!("{MARKER} is for children that ipc::process started"));
     };
-    let Some((_, function)) = entries.iter().find(|(name, _)| name == entry) else {
+    let own: &[(&str, Entry)] = &[(TRACKER, tracked::run)];
+    let Some((_, function)) = own.iter().chain(entries).find(|(name, _)| name == entry) else {
         exit_usage(&format!("this program has no process entry {entry:?}"));
     };
     let own_name = NAME.get_or_init(|| own_name.clone());
@@ -117,13 +122,57 @@ fn run_entry(entries: &[(&str, Entry)], arguments: impl Iterator<Item = OsString
         watch_tether(tether.expect("only just adopted"));
     }
     *PASSED.lock().unwrap_or_else(PoisonError::into_inner) = inherited(passed);
-    match function(rest) {
-        Ok(()) => exit(0),
+    exit(report(own_name, function(rest)))
+}
+
+/// Runs a program whose children are its own entries: [`init`] with `entries`, then `main`. All of a program's `main`:
+///
+/// ```no_run
+/// # type Outcome = Result<(), Box<dyn std::error::Error>>;
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     ipc::process::main(&[("greeter", greeter)], story)
+/// }
+/// # fn greeter(_: &[String]) -> Outcome { Ok(()) }
+/// # fn story() -> Outcome { Ok(()) }
+/// ```
+///
+/// An error of `main` is printed to standard error behind the name of the program, as text for people, and the exit code
+/// is 1. If `main` or an entry fails because the reader of its standard output has gone (`| head -1`), nothing is printed
+/// and the exit code is 0. So print with `writeln!` and `?`: `println!` would panic.
+pub fn main(
+    entries: &[(&str, Entry)],
+    main: impl FnOnce() -> std::result::Result<(), Box<dyn std::error::Error>>,
+) -> ExitCode {
+    init(entries);
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let program = program.as_deref().and_then(Path::file_name).unwrap_or(OsStr::new("main"));
+    ExitCode::from(report(&program.to_string_lossy(), main()) as u8)
+}
+
+/// Prints the error of a process, if there is one, and returns the exit code.
+fn report(name: &str, outcome: std::result::Result<(), Box<dyn std::error::Error>>) -> i32 {
+    match outcome {
+        Ok(()) => 0,
+        Err(error) if is_broken_pipe(&*error) && stdout_has_no_reader() => 0,
         Err(error) => {
-            eprintln!("{own_name}: {error}");
-            exit(1)
+            // Standard error may be closed, too.
+            let _ = writeln!(std::io::stderr(), "{name}: {error}");
+            1
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn stdout_has_no_reader() -> bool {
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1))
 }
 
 /// Ends a process that was started as nothing that could be done.
@@ -155,29 +204,46 @@ fn inherited(list: &str) -> Vec<Option<OwnedFd>> {
         .collect()
 }
 
-/// Ends this process when the other end of `tether` is closed by everybody.
+/// Ends this process when the one that `tether` means, a pidfd of the parent, has ended.
 ///
 /// A thread for itself, since the entry may be busy for long. It takes no signals: those are the entry's.
 /// A thread begins with the mask of its creator, so the mask is set before it is there: for a moment later
 /// it could take a signal that the entry is about to block.
-fn watch_tether(tether: impl AsFd + Send + 'static) {
-    let watcher = move || {
-        // Nothing is asked for, so that only the end (HUP, ERR) wakes.
-        let mut end = [PollFd::new(tether.as_fd(), PollFlags::empty())];
-        let _ = retry(|| poll(&mut end, PollTimeout::NONE));
-        // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
-        // is in the middle of something, and destructors of the C library must not run beside it.
-        unsafe { libc::_exit(PARENT_DIED) }
-    };
+fn watch_tether(tether: OwnedFd) {
+    let tether = Arc::new(tether);
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
+    let deadline = Deadline::monotonic(THREAD_TIMEOUT);
+    let mut pauses = backoff(Duration::from_millis(10), Duration::from_secs(1));
+    loop {
+        let watched = tether.clone();
+        let watcher = move || exit_with_parent(&watched, None);
+        let outcome = std::thread::Builder::new().name("tether".into()).spawn(watcher);
+        let Err(error) = outcome else { break };
+        // A shortage of processes, which this one has met half-way, may pass.
+        if error.kind() != std::io::ErrorKind::WouldBlock || deadline.left().is_zero() {
+            let error = Error::io("the thread that watches the parent", "pthread_create", &error);
+            exit_usage(&error.to_string());
+        }
+        exit_with_parent(&tether, pauses.next());
+    }
     if let Ok(mask) = mask {
         let _ = mask.thread_set_mask();
     }
-    if let Err(error) = outcome {
-        exit_usage(&format!("no thread to watch the parent: {error}"));
+}
+
+/// Waits until the parent ends, and ends this process; returns when `timeout` passes before.
+fn exit_with_parent(tether: &OwnedFd, timeout: Option<Duration>) {
+    let deadline = timeout.map(Deadline::monotonic);
+    match ready("tether", tether.as_fd(), PollFlags::POLLIN, deadline.as_ref()) {
+        Err(Error::TimedOut { .. }) => {}
+        // SAFETY: `_exit` takes any number and touches no memory of ours. Not `exit`: the entry's thread
+        // is in the middle of something, and destructors of the C library must not run at the same time.
+        _ => unsafe { libc::_exit(PARENT_DIED) },
     }
 }
+
+/// How long a child waits until it gets the thread that watches its parent.
+const THREAD_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The exit code of a child whose parent died; nobody but init will see it.
 const PARENT_DIED: i32 = 3;

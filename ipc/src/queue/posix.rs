@@ -3,8 +3,9 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -13,17 +14,18 @@ use nix::mqueue::{
     mq_unlink,
 };
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{Queue, Received, check_buffer, check_message};
 use crate::error::{Error, Result};
-use crate::file::{FileIdentity, open_files};
+use crate::file::FileIdentity;
 use crate::limits;
 use crate::object::{Object, Remover};
-use crate::signal::Signal;
-use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
+use crate::signal::{Signal, source};
+use crate::sys::{self, Deadline, Owner, posix_name, retry, retry_libc};
+use crate::usage::{OpenFiles, past_lease, remove_unused};
 use crate::wait::Wait;
 
 /// A POSIX message queue.
@@ -44,20 +46,23 @@ pub struct PosixQueue {
     object: String,
     capacity: usize,
     message_size: usize,
-    /// Who removes the name. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// Whether this value removes the name.
+    creator: bool,
+    owner: Owner,
     closed: AtomicBool,
 }
 
 impl PosixQueue {
     /// Makes a new queue for `capacity` messages of up to `message_size` bytes, which only this user may
-    /// open (mode 0600). Dropping the value removes the name.
+    /// open (mode 0600, whatever the umask). Dropping the value removes the name.
     ///
     /// # Errors
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this name: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows; [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
+    /// or size of zero or of more than it allows; [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`ENOSPC`), or this user as many bytes in queues, or this process as many descriptors (both `EMFILE`);
+    /// [`Error::InvalidName`]. A process with `CAP_SYS_RESOURCE` may
     /// exceed `msg_max` and `msgsize_max` up to the limits built into the kernel.
     pub fn create(name: &str, capacity: usize, message_size: usize) -> Result<Self> {
         let checked = posix_name("queue", name)?;
@@ -69,7 +74,12 @@ impl PosixQueue {
         let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         match retry(|| mq_open(checked.as_c_str(), flags, mode, Some(&attributes))) {
-            Ok(descriptor) => Self::from_descriptor(descriptor, checked, Some(getpid())),
+            Ok(descriptor) => {
+                let queue = Self::from_descriptor(descriptor, checked, true)?;
+                // The umask may have taken the owner's own rights away.
+                fchmod(&queue, mode).map_err(|errno| queue.refused("fchmod", errno))?;
+                Ok(queue)
+            }
             Err(errno) => Err(creation_error(object, capacity, message_size, errno)),
         }
     }
@@ -84,7 +94,7 @@ impl PosixQueue {
         let name = posix_name("queue", name)?;
         let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
         match retry(|| mq_open(name.as_c_str(), flags, Mode::empty(), None)) {
-            Ok(descriptor) => Self::from_descriptor(descriptor, name, None),
+            Ok(descriptor) => Self::from_descriptor(descriptor, name, false),
             Err(errno) => Err(Error::system(describe(&name), "mq_open", errno)),
         }
     }
@@ -121,7 +131,7 @@ impl PosixQueue {
             .map_err(|errno| Error::system(describe(&name), "mq_unlink", errno))
     }
 
-    fn from_descriptor(descriptor: MqdT, name: CString, creator: Option<Pid>) -> Result<Self> {
+    fn from_descriptor(descriptor: MqdT, name: CString, creator: bool) -> Result<Self> {
         let object = describe(&name);
         let mut queue = Self {
             descriptor: ManuallyDrop::new(descriptor),
@@ -130,6 +140,7 @@ impl PosixQueue {
             capacity: 0,
             message_size: 0,
             creator,
+            owner: Owner::here(),
             closed: AtomicBool::new(false),
         };
         let attributes = queue.attributes()?;
@@ -149,12 +160,12 @@ impl PosixQueue {
     /// Whether this value made the queue, and will remove its name.
     #[must_use]
     pub fn is_creator(&self) -> bool {
-        self.creator.is_some()
+        self.creator
     }
 
     /// Lets the name outlive this value: somebody else must [`remove`](Self::remove) it.
     pub fn keep(&mut self) {
-        self.creator = None;
+        self.creator = false;
     }
 
     /// Asks for `signal`, sent to this process, when a message comes to the empty queue and no reader
@@ -163,6 +174,11 @@ impl PosixQueue {
     /// It works once: ask again after each signal, and *before* you empty the queue without waiting.
     /// In the other order, a message that comes between the last look and the asking is announced to
     /// nobody. The signal should be blocked and read, as by [`SignalFd`](crate::signal::SignalFd).
+    ///
+    /// The request ends with this value, with [`close`](Queue::close), and with the last `SignalFd` or
+    /// [`Handler`](crate::signal::Handler) of the process for the signal, so that no notification reaches a
+    /// process that no longer receives it. A `SignalFd` also discards a notification that is pending already.
+    /// The kernel also ends the request when this process closes another descriptor of the same queue.
     ///
     /// # Errors
     ///
@@ -173,59 +189,74 @@ impl PosixQueue {
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = signal.number();
-        // SAFETY: the descriptor is open, and `event` lives through the call.
-        retry_libc(|| unsafe { libc::mq_notify(self.descriptor.as_raw_fd(), &raw const event) })
-            .map(drop)
-            .map_err(|errno| self.refused("mq_notify", errno))
+        let descriptor = self.descriptor.as_raw_fd();
+        source::add(descriptor, signal, cancel_notification, || {
+            // SAFETY: the descriptor is open, and `event` lives through the call.
+            retry_libc(|| unsafe { libc::mq_notify(descriptor, &raw const event) })
+        })
+        .map(drop)
+        .map_err(|errno| self.refused("mq_notify", errno))
     }
 
-    /// Takes the wish of [`notify`](Self::notify) back. If there is none of this process, nothing happens.
+    /// Takes the request of [`notify`](Self::notify) back. If there is none of this process, nothing happens.
     ///
     /// # Errors
     ///
     /// See [`Queue`].
     pub fn cancel_notification(&self) -> Result<()> {
         self.check_open()?;
-        // SAFETY: the descriptor is open; no event means "no longer".
-        retry_libc(|| unsafe { libc::mq_notify(self.descriptor.as_raw_fd(), std::ptr::null()) })
-            .map(drop)
-            .map_err(|errno| self.refused("mq_notify", errno))
+        source::remove(self.descriptor.as_raw_fd());
+        Ok(())
     }
 
     /// All POSIX queues of this user.
     ///
     /// The system call interface has no list. The list is a file system of the type `mqueue`: most
-    /// machines mount it at `/dev/mqueue`. Where it is not, a private mount that nobody else sees is made,
-    /// for which the process needs `CAP_SYS_ADMIN`.
+    /// machines mount it at `/dev/mqueue`. Where it is not, or that mount has the queues of another IPC namespace, a
+    /// private mount that no other process sees is made, for which the process needs `CAP_SYS_ADMIN`.
     ///
     /// # Errors
     ///
     /// [`Error::System`] with `EPERM` when `/dev/mqueue` is not mounted and the process may not mount.
     pub fn list() -> Result<Vec<Object>> {
+        use std::os::unix::fs::MetadataExt;
         let (_mount, directory) = queue_directory()?;
         let user = geteuid().as_raw();
-        let users = open_files();
         let entries =
             fs::read_dir(&directory).map_err(|error| Error::io(DIRECTORY, "readdir", &error))?;
-        let objects = entries.flatten().filter_map(|entry| {
-            use std::os::unix::fs::MetadataExt;
-            // One that is removed meanwhile is not found.
-            let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
-            let name = format!("/{}", entry.file_name().to_str()?);
-            let identity = FileIdentity::of(&metadata);
-            let c_name = CString::new(name.as_str()).ok()?;
-            Some(Object {
-                mechanism: "POSIX queue",
-                name,
-                id: None,
-                owner: metadata.uid(),
-                bytes: waiting_bytes(&entry.path()),
-                last_users: Vec::new(),
-                open_in: users.get(&identity).into_iter().flatten().copied().collect(),
-                remover: Remover::new(move || unlink_if_same(&c_name, identity)),
+        let found: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| {
+                // One that is removed meanwhile is not found.
+                let metadata = entry.metadata().ok().filter(|metadata| metadata.uid() == user)?;
+                let name = CString::new([b"/", entry.file_name().as_bytes()].concat()).ok()?;
+                Some((name, FileIdentity::of(&metadata)))
             })
-        });
-        Ok(objects.collect())
+            .collect();
+        // After the names: a process that makes a queue from now on is not asked about.
+        let files = OpenFiles::look();
+        let object = |(name, identity)| describe_queue(name, identity, user, &files);
+        Ok(found.into_iter().map(object).collect())
+    }
+
+    /// The POSIX queue with this name, of whatever user, as [`list`](Self::list) would describe it; `None` if there is
+    /// none. Needs no mount.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `EACCES` when this user may not open it for reading; [`Error::InvalidName`].
+    pub fn find(name: &str) -> Result<Option<Object>> {
+        let name = posix_name("queue", name)?;
+        let stat = match open_to_look(&name) {
+            Err(Errno::ENOENT) => return Ok(None),
+            queue => queue
+                .and_then(nix::sys::stat::fstat)
+                .map_err(|errno| Error::system(describe(&name), "mq_open", errno))?,
+        };
+        // After the queue is closed here again.
+        let files = OpenFiles::look();
+        let identity = FileIdentity::new(stat.st_dev, stat.st_ino);
+        Ok(Some(describe_queue(name, identity, stat.st_uid, &files)))
     }
 
     fn attributes(&self) -> Result<MqAttr> {
@@ -322,6 +353,9 @@ impl Queue for PosixQueue {
         // The descriptor stays open until the drop: another thread may be in a call with its number,
         // which the next `open` of anything would get.
         self.closed.store(true, Ordering::Relaxed);
+        if self.owner.is_here() {
+            source::remove(self.descriptor.as_raw_fd());
+        }
     }
 }
 
@@ -348,34 +382,92 @@ impl AsFd for PosixQueue {
 
 impl Drop for PosixQueue {
     fn drop(&mut self) {
-        if self.creator == Some(getpid())
-            && let Ok(identity) = FileIdentity::of_descriptor(self.as_fd())
-        {
-            // Nobody is there to hear of a failure; `list` finds what stays.
-            let _ = unlink_if_same(&self.name, identity);
+        let mut identity = None;
+        if self.owner.is_here() {
+            source::remove(self.descriptor.as_raw_fd());
+            identity = FileIdentity::of_descriptor(self.as_fd()).ok().filter(|_| self.creator);
         }
-        // SAFETY: nothing uses the descriptor after this, the end of `drop`.
+        // A failure cannot be reported from here; `list` finds the queue that stays.
+        let removed = identity.is_none_or(|it| unlink_if_same(&self.name, it).is_ok());
+        // SAFETY: nothing uses the descriptor after this.
         let descriptor = unsafe { ManuallyDrop::take(&mut self.descriptor) };
         let _ = mq_close(descriptor);
+        // A look at the name takes a descriptor, and this one may have been the last.
+        if let (false, Some(identity)) = (removed, identity) {
+            let _ = unlink_if_same(&self.name, identity);
+        }
     }
+}
+
+/// Takes a notification of this process back. Without one, the kernel does nothing.
+fn cancel_notification(descriptor: RawFd) {
+    // SAFETY: no event means "no longer"; nothing but numbers is passed.
+    let _ = retry_libc(|| unsafe { libc::mq_notify(descriptor, std::ptr::null()) });
+}
+
+fn describe_queue(name: CString, identity: FileIdentity, owner: u32, files: &OpenFiles) -> Object {
+    // Once for all questions: others that look at the same moment see it open.
+    let queue = open_to_look(&name);
+    let (bytes, messages) = queue.as_ref().map_or((0, None), waiting);
+    let details = match messages {
+        Some(1) => "1 message".to_owned(),
+        Some(count) => format!("{count} messages"),
+        None => String::new(),
+    };
+    let usage = files.usage(identity, || queue);
+    Object {
+        mechanism: "POSIX queue",
+        name: name.to_string_lossy().into_owned(),
+        id: None,
+        owner,
+        bytes,
+        last_users: Vec::new(),
+        open_in: files.users(identity),
+        waiting_in: Vec::new(),
+        usage,
+        details,
+        remover: {
+            let (again, name_again) = (name.clone(), name.clone());
+            Remover::new(
+                move || unlink_if_same(&name, identity),
+                move || {
+                    let open = || open_to_look(&again);
+                    remove_unused(identity, open, || unlink(&name_again))
+                },
+            )
+        },
+    }
+}
+
+/// Opens a queue for a look at it.
+fn open_to_look(name: &CStr) -> nix::Result<OwnedFd> {
+    let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC | MQ_OFlag::O_NONBLOCK;
+    let queue = past_lease(|| mq_open(name, flags, Mode::empty(), None))?;
+    // SAFETY: the descriptor was made here, and on Linux a queue is closed as any other.
+    Ok(unsafe { OwnedFd::from_raw_fd(queue.into_raw_fd()) })
 }
 
 /// Removes the name if it still means the queue with this identity: somebody may have removed the queue
 /// and made another with the same name.
 fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
-    let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_CLOEXEC;
-    match retry(|| mq_open(name, flags, Mode::empty(), None)) {
-        Ok(descriptor) => {
-            let current = FileIdentity::of_descriptor(descriptor.as_fd());
-            let _ = mq_close(descriptor);
-            if current != Ok(identity) {
+    match open_to_look(name) {
+        Ok(queue) => {
+            if FileIdentity::of_descriptor(&queue) != Ok(identity) {
                 return Ok(());
             }
         }
         Err(Errno::ENOENT) => return Ok(()),
-        // It cannot be looked at, for want of descriptors perhaps. The owner may still remove it.
+        Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+            return Err(Error::system(describe(name), "mq_open", errno));
+        }
+        // It cannot be looked at. The owner may still remove it.
         Err(_) => {}
     }
+    unlink(name)
+}
+
+/// Removes the name; one that is gone is not an error.
+fn unlink(name: &CStr) -> Result<()> {
     match mq_unlink(name) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(Error::system(describe(name), "mq_unlink", errno)),
@@ -408,7 +500,7 @@ fn creation_error(object: String, capacity: usize, message_size: usize, errno: E
             });
             checked.err().unwrap_or(refused)
         }
-        // The kernel says "too many open files" for too many bytes as well.
+        // For too many bytes in all queues as well. Of this one alone they may be too many.
         Errno::EMFILE => {
             let bytes = capacity.saturating_mul(message_size) as u64;
             let most = getrlimit(Resource::RLIMIT_MSGQUEUE).map_or(u64::MAX, |(soft, _)| soft);
@@ -424,14 +516,20 @@ const DIRECTORY: &str = "/dev/mqueue";
 /// `MQUEUE_MAGIC` in the kernel: what statfs(2) says of the file system.
 const MQUEUE_MAGIC: libc::__fsword_t = 0x1980_0202;
 
-/// A directory in which the queues appear as files, and the mount that holds it.
+/// A directory in which the queues appear as files, and the mount that holds it. That is [`DIRECTORY`], unless it has the
+/// queues of another IPC namespace (ipc_namespaces(7)), which a process that may not mount cannot find out.
 fn queue_directory() -> Result<(Option<OwnedFd>, PathBuf)> {
-    if let Ok(stat) = nix::sys::statfs::statfs(DIRECTORY)
-        && stat.filesystem_type().0 == MQUEUE_MAGIC
-    {
+    let mount = private_mount();
+    let is_mounted = nix::sys::statfs::statfs(DIRECTORY)
+        .is_ok_and(|stat| stat.filesystem_type().0 == MQUEUE_MAGIC);
+    let is_own = |mount: &OwnedFd| {
+        let identity = FileIdentity::of_descriptor(mount);
+        fs::metadata(DIRECTORY).is_ok_and(|found| Ok(FileIdentity::of(&found)) == identity)
+    };
+    if is_mounted && mount.as_ref().map_or(true, is_own) {
         return Ok((None, PathBuf::from(DIRECTORY)));
     }
-    let mount = private_mount()?;
+    let mount = mount?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", mount.as_raw_fd()));
     Ok((Some(mount), path))
 }
@@ -464,9 +562,14 @@ fn private_mount() -> Result<OwnedFd> {
     owned("fsmount", made)
 }
 
-/// The bytes of the messages in a queue: its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
-fn waiting_bytes(file: &Path) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
+/// The bytes and the number of the messages in a queue. Its file reads `QSIZE:129 NOTIFY:2 SIGNO:0 NOTIFY_PID:8260`.
+fn waiting(queue: &OwnedFd) -> (u64, Option<i64>) {
+    let mut text = [0; 128];
+    let length = nix::unistd::read(queue, &mut text).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
     let size = text.split_whitespace().find_map(|field| field.strip_prefix("QSIZE:"));
-    size.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0)
+    let bytes = size.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    // SAFETY: the descriptor is a queue's, and open. A `MqdT` does not close it.
+    let queue = unsafe { MqdT::from_raw_fd(queue.as_raw_fd()) };
+    (bytes, mq_getattr(&queue).ok().map(|attributes| attributes.curmsgs()))
 }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{HIGHEST_PRIORITY, Queue, Received, check_buffer, check_message, interrupt};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::object::{Object, Remover};
-use crate::sys::{self, Deadline, retry, retry_libc};
+use crate::object::{Object, Remover, describe_process, remove_unused_system_v, system_v_usage};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
+use crate::usage::{SystemV, Usage, Waiters};
 use crate::wait::Wait;
 
 /// A System V message queue.
@@ -35,9 +36,12 @@ use crate::wait::Wait;
 ///
 /// The kernel has none for these queues. [`Wait::AtMost`] first tries without waiting; if that fails, it
 /// sleeps in the ordinary call under a timer whose signal interrupts it. That takes one real-time
-/// signal of the process: the highest that has its default action at the first such wait. The signal goes to the
-/// waiting thread alone, is unblocked for the wait only, and its handler does nothing. Do not give the same
-/// signal another meaning.
+/// signal of the process: the highest that the thread does not block and that has its default action at the
+/// first such wait. The signal goes to the waiting thread alone, and its handler does nothing. Do not give the
+/// same signal another meaning.
+///
+/// Without such a signal (the thread blocks all of them) or without a timer (`RLIMIT_SIGPENDING` of the user
+/// is used up), the wait tries again at intervals of 1 to 20 ms instead.
 ///
 /// # Stale queues
 ///
@@ -52,8 +56,8 @@ pub struct SysvQueue {
     object: String,
     capacity: usize,
     message_size: usize,
-    /// Who removes the queue. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys the queue.
+    creator: Option<Owner>,
     closed: AtomicBool,
 }
 
@@ -106,7 +110,8 @@ impl SysvQueue {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this key: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`], with the machine's limit, for a capacity
-    /// or size of zero or of more than it allows.
+    /// or size of zero or of more than it allows. [`Error::Limit`]: the machine has as many queues as it allows
+    /// (`kernel/msgmni`).
     pub fn create(key: Key, capacity: usize, message_size: usize) -> Result<Self> {
         let object = describe(key);
         check_message_size(&object, message_size)?;
@@ -122,7 +127,7 @@ impl SysvQueue {
         // SAFETY: msgget takes two integers.
         let id = retry_libc(|| unsafe { libc::msgget(key.0, flags) })
             .map_err(|errno| Error::system(&object, "msgget", errno))?;
-        let queue = Self::with(id, key, bytes, message_size, Some(getpid()));
+        let queue = Self::with(id, key, bytes, message_size, Some(Owner::here()));
         // SAFETY: all bytes zero are a valid msqid_ds, which is integers.
         let mut data: libc::msqid_ds = unsafe { std::mem::zeroed() };
         // IPC_SET takes these four and no others.
@@ -233,7 +238,7 @@ impl SysvQueue {
         key: Key,
         bytes: usize,
         message_size: usize,
-        creator: Option<Pid>,
+        creator: Option<Owner>,
     ) -> Self {
         let object = match key {
             Key::PRIVATE => format!("queue with id {id}"),
@@ -339,23 +344,35 @@ impl SysvQueue {
     pub fn list() -> Result<Vec<Object>> {
         let user = geteuid().as_raw();
         let rows = proc_table("msg")?;
-        let objects = rows.iter().filter(|row| row.belongs_to(user)).map(|row| Object {
-            mechanism: "System V queue",
-            name: Key(row.int("key")).to_string(),
-            id: Some(row.int("msqid")),
-            owner: u32::try_from(row.get("uid")).unwrap_or(user),
-            bytes: u64::try_from(row.get("cbytes")).unwrap_or(0),
-            last_users: [row.int("lspid"), row.int("lrpid")]
-                .into_iter()
-                .filter(|pid| *pid != 0)
-                .collect(),
-            open_in: Vec::new(),
-            remover: {
-                let id = row.int("msqid");
-                Remover::new(move || remove_id(id))
-            },
+        let own: Vec<_> = rows.iter().filter(|row| row.belongs_to(user)).collect();
+        let waiters = Waiters::look(SystemV::Queue);
+        let objects = own.iter().map(|row| {
+            let facts = Facts {
+                id: row.int("msqid"),
+                key: Key(row.int("key")),
+                owner: u32::try_from(row.get("uid")).unwrap_or(user),
+                messages: row.get("qnum").unsigned_abs(),
+                bytes: row.get("cbytes").unsigned_abs(),
+                last_sender: row.int("lspid"),
+                last_receiver: row.int("lrpid"),
+            };
+            facts.describe(&waiters)
         });
         Ok(objects.collect())
+    }
+
+    /// The System V queue with this identifier, of whatever user, as [`list`](Self::list) would describe it; `None` if
+    /// there is none. Needs no `/proc`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `EACCES` when this user may not read it.
+    pub fn find(id: i32) -> Result<Option<Object>> {
+        let facts = match Facts::ask(id) {
+            Err(Errno::EINVAL | Errno::EIDRM) => return Ok(None),
+            facts => facts.map_err(|errno| Error::system(describe_id(id), "msgctl", errno))?,
+        };
+        Ok(Some(facts.describe(&Waiters::look(SystemV::Queue))))
     }
 
     fn check_type(&self, kind: i32) -> Result<()> {
@@ -365,12 +382,7 @@ impl SysvQueue {
     }
 
     fn stat(&self) -> Result<libc::msqid_ds> {
-        // SAFETY: all bytes zero are a valid msqid_ds, which is integers.
-        let mut data: libc::msqid_ds = unsafe { std::mem::zeroed() };
-        // SAFETY: `data` lives through the call and has room for what IPC_STAT writes.
-        retry_libc(|| unsafe { libc::msgctl(self.id, libc::IPC_STAT, &raw mut data) })
-            .map(|_| data)
-            .map_err(|errno| self.refused("msgctl", errno))
+        stat_id(self.id).map_err(|errno| self.refused("msgctl", errno))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -456,7 +468,7 @@ impl SysvQueue {
                 // The queue is full or empty: it takes time.
                 Err(Errno::EAGAIN | Errno::ENOMSG) => {
                     let deadline = Deadline::monotonic(timeout);
-                    interrupt::call_until(&deadline, &self.object, || call(0))?
+                    interrupt::call_until(&deadline, &self.object, &mut call)?
                 }
                 result => result,
             },
@@ -507,7 +519,7 @@ impl Queue for SysvQueue {
 
 impl Drop for SysvQueue {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator.is_some_and(Owner::is_here) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later queue in the same place has another one.
             let _ = remove_id(self.id);
@@ -515,16 +527,99 @@ impl Drop for SysvQueue {
     }
 }
 
+/// What the kernel tells about a queue.
+struct Facts {
+    id: libc::c_int,
+    key: Key,
+    owner: u32,
+    messages: u64,
+    bytes: u64,
+    last_sender: i32,
+    last_receiver: i32,
+}
+
+impl Facts {
+    fn ask(id: libc::c_int) -> nix::Result<Self> {
+        let data = stat_id(id)?;
+        Ok(Self {
+            id,
+            key: Key(data.msg_perm.__key),
+            owner: data.msg_perm.uid,
+            messages: data.msg_qnum,
+            bytes: data.__msg_cbytes,
+            last_sender: data.msg_lspid,
+            last_receiver: data.msg_lrpid,
+        })
+    }
+
+    fn last_users(&self) -> Vec<i32> {
+        [self.last_sender, self.last_receiver].into_iter().filter(|pid| *pid != 0).collect()
+    }
+
+    /// The kernel does not count the processes that wait in a queue, so those that were seen are all.
+    fn usage(&self, waiters: &Waiters) -> Usage {
+        system_v_usage(0, &waiters.of(self.id), &self.last_users())
+    }
+
+    fn describe(self, waiters: &Waiters) -> Object {
+        let id = self.id;
+        let plural = if self.messages == 1 { "" } else { "s" };
+        let mut details = format!("{} message{plural}", self.messages);
+        for (done, pid) in [("sent", self.last_sender), ("received", self.last_receiver)] {
+            if let Some(process) = describe_process(pid) {
+                details += &format!("; last {done} by {process}");
+            }
+        }
+        let usage = self.usage(waiters);
+        if let (Some(gap), false) = (waiters.gap(), matches!(usage, Usage::Used(_))) {
+            details += &format!("; {gap}");
+        }
+        Object {
+            mechanism: "System V queue",
+            name: self.key.to_string(),
+            id: Some(id),
+            owner: self.owner,
+            bytes: self.bytes,
+            last_users: self.last_users(),
+            open_in: Vec::new(),
+            waiting_in: waiters.of(id),
+            usage,
+            details,
+            remover: Remover::new(
+                move || remove_id(id),
+                move || {
+                    let waiters = Waiters::look(SystemV::Queue);
+                    let usage = Self::ask(id).map(|facts| facts.usage(&waiters));
+                    remove_unused_system_v(usage, || remove_id(id))
+                },
+            ),
+        }
+    }
+}
+
+fn stat_id(id: libc::c_int) -> nix::Result<libc::msqid_ds> {
+    // SAFETY: all bytes zero are a valid msqid_ds, which is integers.
+    let mut data: libc::msqid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: `data` lives through the call and has room for what IPC_STAT writes.
+    retry_libc(|| unsafe { libc::msgctl(id, libc::IPC_STAT, &raw mut data) }).map(|_| data)
+}
+
 /// Destroys the queue with this identifier; one that is gone is no error.
 fn remove_id(id: libc::c_int) -> Result<()> {
     // SAFETY: IPC_RMID takes no data.
     let result = retry_libc(|| unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) });
-    ignore_gone(result)
-        .map_err(|errno| Error::system(format!("queue with id {id}"), "msgctl", errno))
+    ignore_gone(result).map_err(|errno| Error::system(describe_id(id), "msgctl", errno))
 }
 
 fn describe(key: Key) -> String {
-    format!("queue with {key}")
+    match key {
+        Key::PRIVATE => "queue with a private key".to_owned(),
+        key => format!("queue with {key}"),
+    }
+}
+
+fn describe_id(id: libc::c_int) -> String {
+    format!("queue with id {id}")
 }
 
 fn check_message_size(object: &str, message_size: usize) -> Result<()> {

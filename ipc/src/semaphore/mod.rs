@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | called | `/name` | by a descriptor | by a number, see [`Key`](crate::Key) |
 //! | lives in | a file in `/dev/shm`, mapped by all | a memfd, mapped by all | the kernel |
-//! | when the holder dies | stays taken for ever | stays taken for ever | given back, if asked for ([`OnDeath`]) |
+//! | when the holder dies | stays taken | stays taken | given back, if asked for ([`OnDeath`]) |
 //! | without contention | no system call | no system call | one system call |
 //! | the highest value | 2,147,483,647 | 2,147,483,647 | `SEMVMX`, 32,767 |
 //!
@@ -23,16 +23,18 @@
 //! # The lifetime of the name
 //!
 //! The creator's value removes the name when it is dropped; [`NamedSemaphore::keep`] and
-//! [`SysvSemaphore::keep`] prevent it. A named semaphore loses its name only: who has it open uses it
+//! [`SysvSemaphore::keep`] prevent it. A named semaphore loses its name only: a process that has it open uses it
 //! to the end. A System V semaphore is destroyed at once, and whoever waits for it gets
 //! [`Error::Closed`]. A shared one has no name and goes away with its last user. A creator that was killed
 //! leaves its semaphore behind: [`list`] finds it, and [`Object::remove`](crate::Object::remove) removes it.
 //!
 //! # When a peer dies
 //!
-//! A POSIX semaphore does not know who holds it. If a holder is killed, the unit is lost: the others wait
-//! for ever, or until their timeout, which is the only defence. A System V semaphore with
-//! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends. What the dead
+//! A POSIX semaphore does not know its holder. If a holder is killed, the unit is lost: the others wait
+//! forever, or until their timeout, which is the only defence ([all cases](crate#when-a-process-is-killed), with
+//! an example). A System V semaphore with
+//! [`OnDeath::Undo`] is set right by the kernel when the process ends, however it ends; the kernel's account
+//! holds 32,767 units of a process. What the dead
 //! process was doing meanwhile is not set right: the data that the semaphore protects may be half changed.
 //!
 //! # Cost

@@ -1,28 +1,35 @@
 //! Named semaphores of the kind that sem_overview(7) describes.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::fcntl::posix_fallocate;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::geteuid;
 
 use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
-use crate::file::{FileIdentity, open_files};
+use crate::file::FileIdentity;
 use crate::object::{Object, Remover};
-use crate::sys::{self, Deadline, posix_name, retry, retry_libc};
+use crate::shm::{self, Unnamed};
+use crate::sys::{self, Deadline, Owner, posix_name, retry, retry_libc};
+use crate::usage::{OpenFiles, open_to_look, remove_unused};
 
 /// `SEM_VALUE_MAX` on Linux.
 pub(super) const MAX_VALUE: u32 = i32::MAX as u32;
 
-/// Where the C library keeps named semaphores, as files called `sem.NAME` (shm_overview(7)).
-const DIRECTORY: &str = "/dev/shm";
+/// What the C library puts before the name of a semaphore's file in `/dev/shm` (sem_overview(7)).
+const PREFIX: &str = "sem.";
+
+/// The size of a semaphore's file.
+const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<libc::sem_t>()).unwrap();
 
 /// The operations on a POSIX semaphore, wherever it lies.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +70,11 @@ impl RawSemaphore {
         // SAFETY: by the contract of `new`; the time lives through the call.
         match retry_libc(|| unsafe { libc::sem_timedwait(self.0.as_ptr(), at) }) {
             Ok(_) => Ok(()),
-            Err(Errno::ETIMEDOUT) => Err(deadline.passed(object)),
+            // A process that was killed in `sem_post` may have left a unit and woken no waiter.
+            Err(Errno::ETIMEDOUT) => match self.try_acquire(object) {
+                Err(Error::WouldBlock { .. }) => Err(deadline.passed(object)),
+                result => result,
+            },
             Err(errno) => Err(Error::system(object, "sem_timedwait", errno)),
         }
     }
@@ -98,14 +109,19 @@ pub struct NamedSemaphore {
     name: CString,
     /// How errors call it.
     object: String,
-    /// Who removes the name, and the file that it must still mean. The pid, so that a forked copy of the
-    /// creator does not.
-    creator: Option<(Pid, FileIdentity)>,
+    /// The process that removes the name, and the file that it must still mean.
+    creator: Option<(Owner, FileIdentity)>,
+    /// This value mapped it itself, without the C library.
+    mapped_here: bool,
 }
 
 impl NamedSemaphore {
-    /// Makes a new semaphore, which only this user may open (mode 0600). Dropping the value removes the
-    /// name.
+    /// Makes a new semaphore, which only this user may open (mode 0600, whatever the umask). Dropping the value removes
+    /// the name.
+    ///
+    /// The file gets its name when the semaphore in it is complete, so that a process that is killed over this leaves
+    /// nothing, or a whole semaphore. That one carries no mark of its creator: `EEXIST` is all that the next creator
+    /// learns. A name that no process uses is listed and removed by the command `ipc`, and by [`remove`](Self::remove).
     ///
     /// # Errors
     ///
@@ -116,13 +132,30 @@ impl NamedSemaphore {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
         check_value(&object, value.into(), MAX_VALUE)?;
-        let (flags, mode) = (libc::O_CREAT | libc::O_EXCL, 0o600 as libc::c_uint);
-        // The file gets its name when it is complete, so nobody opens half a semaphore.
-        // SAFETY: the name ends with a NUL; a mode and a value follow O_CREAT as sem_open(3) wants.
-        let raw =
-            open_raw(&object, || unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })?;
-        let creator = file_identity(&name)?.map(|identity| (getpid(), identity));
-        Ok(Self { raw, name, object, creator })
+        Error::check_file_size(&object, "posix_fallocate", SIZE.get() as u64)?;
+        // Not `sem_open`: until its file is complete, that has a temporary name (`sem.` and six characters), which
+        // stays if the process is killed.
+        let object_name = &object;
+        let refused = |call| move |errno| Error::system(object_name, call, errno);
+        let (file, unnamed) = Unnamed::create(&object)?;
+        retry(|| posix_fallocate(&file, 0, SIZE.get() as libc::off_t))
+            .map_err(refused("posix_fallocate"))?;
+        let identity = FileIdentity::of_descriptor(&file).map_err(refused("fstat"))?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses the address, so no other memory is touched.
+        let mapped = unsafe { mmap(None, SIZE, protection, MapFlags::MAP_SHARED, &file, 0) };
+        let semaphore = mapped.map_err(refused("mmap"))?.cast();
+        // SAFETY: a page of this process alone, large enough; `sem_init` makes of it what `raw` promises, or fails, and then
+        // nothing calls `raw`. It is unmapped when this value is dropped.
+        let raw = unsafe { RawSemaphore::new(semaphore) };
+        let mut made = Self { raw, name, object, creator: None, mapped_here: true };
+        // SAFETY: as above.
+        if unsafe { libc::sem_init(semaphore.as_ptr(), 1, value) } == -1 {
+            return Err(Error::last(&made.object, "sem_init"));
+        }
+        unnamed.publish(&made.object, &file, &shm::path(&made.name, PREFIX))?;
+        made.creator = Some((Owner::here(), identity));
+        Ok(made)
     }
 
     /// Opens an existing semaphore.
@@ -130,7 +163,8 @@ impl NamedSemaphore {
     /// # Errors
     ///
     /// [`Error::System`] with `ENOENT` when there is none, with `EACCES` when it belongs to another user;
-    /// [`Error::Unusable`] when the file of that name is no semaphore; [`Error::InvalidName`].
+    /// [`Error::Unusable`] when the file of that name is no semaphore, or another program has not finished or has died
+    /// over it; [`Error::InvalidName`].
     pub fn open(name: &str) -> Result<Self> {
         let name = posix_name("semaphore", name)?;
         let object = describe(&name);
@@ -139,7 +173,7 @@ impl NamedSemaphore {
         file_identity(&name)?;
         // SAFETY: the name ends with a NUL; nothing follows when O_CREAT is not given.
         let raw = open_raw(&object, || unsafe { libc::sem_open(name.as_ptr(), 0) })?;
-        Ok(Self { raw, name, object, creator: None })
+        Ok(Self { raw, name, object, creator: None, mapped_here: false })
     }
 
     /// Opens the semaphore with this name, or makes it with `value` if there is none.
@@ -190,34 +224,70 @@ impl NamedSemaphore {
     ///
     /// [`Error::System`] when `/dev/shm` cannot be read.
     pub fn list() -> Result<Vec<Object>> {
-        let entries = match fs::read_dir(DIRECTORY) {
+        let entries = match fs::read_dir(shm::DIRECTORY) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| Error::io(DIRECTORY, "opendir", &error))?,
+            entries => entries.map_err(|error| Error::io(shm::DIRECTORY, "opendir", &error))?,
         };
         let user = geteuid().as_raw();
-        let users = open_files();
-        let objects = entries.flatten().filter_map(|entry| {
-            let file_name = entry.file_name();
-            let name = CString::new([b"/", file_name.as_bytes().strip_prefix(b"sem.")?].concat());
-            let name = name.ok()?;
-            // One that is removed meanwhile is not found.
-            let metadata = entry.metadata().ok()?;
-            if metadata.uid() != user || rejection_reason(&metadata).is_some() {
-                return None;
-            }
-            let identity = FileIdentity::of(&metadata);
-            Some(Object {
-                mechanism: "POSIX semaphore",
-                name: name.to_string_lossy().into_owned(),
-                id: None,
-                owner: metadata.uid(),
-                bytes: metadata.len(),
-                last_users: Vec::new(),
-                open_in: users.get(&identity).into_iter().flatten().copied().collect(),
-                remover: Remover::new(move || unlink_if_same(&name, identity)),
+        let found: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let file_name = entry.file_name();
+                let bare = file_name.as_bytes().strip_prefix(b"sem.")?;
+                let name = CString::new([b"/", bare].concat()).ok()?;
+                // One that is removed meanwhile is not found.
+                let metadata = entry.metadata().ok()?;
+                let is_own = metadata.uid() == user && rejection_reason(&metadata).is_none();
+                is_own.then_some((name, metadata))
             })
-        });
-        Ok(objects.collect())
+            .collect();
+        // After the names: a process that makes a semaphore from now on is not asked about.
+        let files = OpenFiles::look();
+        let object = |(name, metadata)| describe_semaphore(name, &metadata, &files);
+        Ok(found.into_iter().map(object).collect())
+    }
+
+    /// The named semaphore with this name, of whatever user, as [`list`](Self::list) would describe it; `None` if there
+    /// is none. Works also where `/dev/shm` cannot be read as a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] when the file of that name is no semaphore; [`Error::System`] when it cannot be looked at;
+    /// [`Error::InvalidName`].
+    pub fn find(name: &str) -> Result<Option<Object>> {
+        let name = posix_name("semaphore", name)?;
+        let metadata = match fs::symlink_metadata(shm::path(&name, PREFIX)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(|error| Error::io(describe(&name), "lstat", &error))?,
+        };
+        match rejection_reason(&metadata) {
+            Some(reason) => Err(Error::unusable(describe(&name), reason)),
+            None => Ok(Some(describe_semaphore(name, &metadata, &OpenFiles::look()))),
+        }
+    }
+}
+
+fn describe_semaphore(name: CString, metadata: &fs::Metadata, files: &OpenFiles) -> Object {
+    let identity = FileIdentity::of(metadata);
+    let path = shm::path(&name, PREFIX);
+    Object {
+        mechanism: "POSIX semaphore",
+        name: name.to_string_lossy().into_owned(),
+        id: None,
+        owner: metadata.uid(),
+        bytes: metadata.len(),
+        last_users: Vec::new(),
+        open_in: files.users(identity),
+        waiting_in: Vec::new(),
+        usage: files.usage(identity, || open_to_look(&path)),
+        details: String::new(),
+        remover: {
+            let again = name.clone();
+            Remover::new(
+                move || unlink_if_same(&name, identity),
+                move || remove_unused(identity, || open_to_look(&path), || unlink(&again)),
+            )
+        },
     }
 }
 
@@ -245,26 +315,35 @@ impl Semaphore for NamedSemaphore {
 
 impl Drop for NamedSemaphore {
     fn drop(&mut self) {
-        if let Some((pid, identity)) = self.creator
-            && pid == getpid()
+        if let Some((owner, identity)) = self.creator
+            && owner.is_here()
         {
-            // Nobody is there to hear of a failure; `list` finds what stays.
+            // A failure cannot be returned from here; `list` finds what stays.
             let _ = unlink_if_same(&self.name, identity);
         }
-        // SAFETY: `sem_open` gave this address, and this value alone uses it: the C library counts the
-        // times that a process opens one name.
-        unsafe { libc::sem_close(self.raw.0.as_ptr()) };
+        match self.mapped_here {
+            // SAFETY: `create` made the mapping with this size, and this value alone uses it.
+            true => drop(unsafe { munmap(self.raw.0.cast(), SIZE.get()) }),
+            // SAFETY: `sem_open` gave this address, and this value alone uses it: the C library counts the
+            // times that a process opens one name.
+            false => drop(unsafe { libc::sem_close(self.raw.0.as_ptr()) }),
+        }
     }
 }
 
 /// Removes the name if it still means the semaphore with this identity: somebody may have removed it and
 /// made another with the same name.
 fn unlink_if_same(name: &CStr, identity: FileIdentity) -> Result<()> {
-    match fs::symlink_metadata(file_path(name)) {
+    match fs::symlink_metadata(shm::path(name, PREFIX)) {
         Ok(metadata) if FileIdentity::of(&metadata) != identity => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
+    unlink(name)
+}
+
+/// Removes the name; one that is gone is not an error.
+fn unlink(name: &CStr) -> Result<()> {
     // SAFETY: the name ends with a NUL.
     match retry_libc(|| unsafe { libc::sem_unlink(name.as_ptr()) }) {
         Ok(_) | Err(Errno::ENOENT) => Ok(()),
@@ -286,7 +365,7 @@ fn open_raw(object: &str, mut open: impl FnMut() -> *mut libc::sem_t) -> Result<
 
 /// The file behind the name; `None` if there is none, an error if it is no semaphore.
 fn file_identity(name: &CStr) -> Result<Option<FileIdentity>> {
-    match fs::symlink_metadata(file_path(name)) {
+    match fs::symlink_metadata(shm::path(name, PREFIX)) {
         Ok(metadata) => match rejection_reason(&metadata) {
             None => Ok(Some(FileIdentity::of(&metadata))),
             Some(reason) => Err(Error::unusable(describe(name), reason)),
@@ -298,17 +377,17 @@ fn file_identity(name: &CStr) -> Result<Option<FileIdentity>> {
 
 /// Why a file cannot be a semaphore.
 fn rejection_reason(metadata: &fs::Metadata) -> Option<String> {
-    let expected = size_of::<libc::sem_t>() as u64;
+    let expected = SIZE.get() as u64;
     match metadata.len() {
         _ if !metadata.is_file() => Some("it is not a regular file".to_owned()),
         length if length == expected => None,
+        0 => Some(
+            "its file is empty: the program that makes it has not finished, or has died over it; then \
+             remove it"
+                .to_owned(),
+        ),
         length => Some(format!("its file has {length} bytes, and a semaphore has {expected}")),
     }
-}
-
-fn file_path(name: &CStr) -> PathBuf {
-    let bare = &name.to_bytes()[1..];
-    PathBuf::from(DIRECTORY).join(OsStr::from_bytes(&[b"sem.", bare].concat()))
 }
 
 fn describe(name: &CStr) -> String {

@@ -65,6 +65,7 @@ impl SharedSemaphore {
     pub fn create(value: u32) -> Result<Self> {
         let object = "new shared semaphore";
         check_value(object, value.into(), MAX_VALUE)?;
+        Error::check_file_size(object, "ftruncate", SIZE.get() as u64)?;
         let refused = |call| move |errno| Error::system(object, call, errno);
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let memory = memfd_create(c"ipc semaphore", flags).map_err(refused("memfd_create"))?;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::geteuid;
 
 use super::{Semaphore, check_value, overflow};
 use crate::error::{Error, Result};
-use crate::object::{Object, Remover};
-use crate::sys::{self, Deadline, retry, retry_libc, timespec};
+use crate::object::{Object, Remover, describe_process, remove_unused_system_v, system_v_usage};
+use crate::sys::{self, Deadline, Owner, retry, retry_libc, timespec};
 use crate::sysv::{Key, ignore_gone, proc_table, wait_complete};
+use crate::usage::{SystemV, Usage, Waiters};
 
 unsafe extern "C" {
     /// semop(2); glibc and musl have it, the crate `libc` does not.
@@ -33,6 +34,10 @@ union Semun {
 pub enum OnDeath {
     /// The kernel takes back what this process did (`SEM_UNDO`): units that it acquired are released, and
     /// units that it released are taken away again. Right where who acquires also releases.
+    ///
+    /// The kernel's account for a process goes from -32,768 to 32,767 units (`SEMAEM`). Where one process
+    /// acquires and another releases, it is used up sooner or later: then the call fails with
+    /// [`Error::Limit`], with `ERANGE`.
     Undo,
     /// They stay as they are. Right where one process acquires and another releases: with
     /// undo, the end of a producer would take away what it announced.
@@ -59,8 +64,8 @@ pub struct SysvSemaphore {
     /// How errors call it.
     object: String,
     on_death: OnDeath,
-    /// Who removes it. The pid, so that a forked copy of the creator does not.
-    creator: Option<Pid>,
+    /// The process whose value destroys it.
+    creator: Option<Owner>,
 }
 
 /// The owner reads and changes.
@@ -73,14 +78,15 @@ impl SysvSemaphore {
     ///
     /// [`Error::System`] with `EEXIST` when there is one with this key: of several processes that try at
     /// the same time exactly one succeeds. [`Error::OutOfRange`] for a value above what the kernel says
-    /// it can hold (`SEMVMX`, 32,767).
+    /// it can hold (`SEMVMX`, 32,767). [`Error::Limit`]: the machine has as many sets, or semaphores, as it
+    /// allows (`kernel/sem`).
     pub fn create(key: Key, value: u32, on_death: OnDeath) -> Result<Self> {
         check_value(&describe(key), value.into(), max_value())?;
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | MODE;
         // SAFETY: semget takes three integers.
         let id = retry_libc(|| unsafe { libc::semget(key.0, 1, flags) })
             .map_err(|errno| Error::system(describe(key), "semget", errno))?;
-        let semaphore = Self::with(id, key, on_death, Some(getpid()));
+        let semaphore = Self::with(id, key, on_death, Some(Owner::here()));
         // Linux begins with zero. A change of 0 passes at a value of zero, and leaves its time as well.
         // Never undone: the value is to survive the creator.
         let change = value as libc::c_short;
@@ -158,7 +164,7 @@ impl SysvSemaphore {
         }
     }
 
-    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Pid>) -> Self {
+    fn with(id: libc::c_int, key: Key, on_death: OnDeath, creator: Option<Owner>) -> Self {
         let object = match key {
             Key::PRIVATE => format!("semaphore with id {id}"),
             _ => describe(key),
@@ -216,25 +222,29 @@ impl SysvSemaphore {
     pub fn list() -> Result<Vec<Object>> {
         let user = geteuid().as_raw();
         let rows = proc_table("sem")?;
-        let objects = rows.iter().filter(|row| row.belongs_to(user)).map(|row| {
-            let (id, count) = (row.int("semid"), row.int("nsems"));
-            // SAFETY: GETPID takes no data.
-            let last = |index| unsafe { libc::semctl(id, index, libc::GETPID) };
-            let mut last_users: Vec<i32> = (0..count).map(last).filter(|pid| *pid > 0).collect();
-            last_users.sort_unstable();
-            last_users.dedup();
-            Object {
-                mechanism: "System V semaphore",
-                name: Key(row.int("key")).to_string(),
-                id: Some(id),
-                owner: u32::try_from(row.get("uid")).unwrap_or(user),
-                bytes: u64::try_from(count).unwrap_or(0) * 2, // The kernel's `semval` is a short.
-                last_users,
-                open_in: Vec::new(),
-                remover: Remover::new(move || remove_id(id)),
-            }
+        let own: Vec<_> = rows.iter().filter(|row| row.belongs_to(user)).collect();
+        let waiters = Waiters::look(SystemV::Semaphore);
+        let objects = own.iter().map(|row| {
+            let owner = u32::try_from(row.get("uid")).unwrap_or(user);
+            describe_set(row.int("semid"), Key(row.int("key")), owner, row.int("nsems"), &waiters)
         });
         Ok(objects.collect())
+    }
+
+    /// The System V semaphore with this identifier, of whatever user, as [`list`](Self::list) would describe it; `None`
+    /// if there is none. Needs no `/proc`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] with `EACCES` when this user may not read it.
+    pub fn find(id: i32) -> Result<Option<Object>> {
+        let data = match stat_id(id) {
+            Err(Errno::EINVAL | Errno::EIDRM) => return Ok(None),
+            data => data.map_err(|errno| Error::system(describe_id(id), "semctl", errno))?,
+        };
+        let (key, owner) = (Key(data.sem_perm.__key), data.sem_perm.uid);
+        let count = i32::try_from(data.sem_nsems).unwrap_or(0);
+        Ok(Some(describe_set(id, key, owner, count, &Waiters::look(SystemV::Semaphore))))
     }
 
     fn query(&self, command: libc::c_int) -> Result<u32> {
@@ -246,13 +256,7 @@ impl SysvSemaphore {
     }
 
     fn stat(&self) -> Result<libc::semid_ds> {
-        // SAFETY: all bytes zero are a valid semid_ds, which is integers.
-        let mut data: libc::semid_ds = unsafe { std::mem::zeroed() };
-        let to = &raw mut data;
-        // SAFETY: `data` lives through the call and has room for what IPC_STAT writes.
-        retry_libc(|| unsafe { libc::semctl(self.id, 0, libc::IPC_STAT, Semun { data: to }) })
-            .map_err(|errno| self.refused("semctl", errno))?;
-        Ok(data)
+        stat_id(self.id).map_err(|errno| self.refused("semctl", errno))
     }
 
     fn operate(
@@ -285,13 +289,31 @@ impl SysvSemaphore {
         }
     }
 
+    /// ERANGE is for a value that is at its highest, and for an undo account that is.
+    fn out_of_range(&self, call: &'static str) -> Error {
+        let most = max_value();
+        match self.get_value() {
+            Ok(value) if value < most && self.on_death == OnDeath::Undo => Error::Limit {
+                object: self.object.clone(),
+                call,
+                errno: Errno::ERANGE,
+                reason: format!(
+                    "this process has acquired and not released, or released and not acquired, about {most} \
+                     units, and the kernel's account for its death (SEM_UNDO) holds no more; take OnDeath::Keep \
+                     where one process acquires and another releases"
+                ),
+            },
+            _ => overflow(&self.object, most),
+        }
+    }
+
     /// EIDRM comes to those who wait when the semaphore is destroyed, EINVAL to those who come later.
     fn refused(&self, call: &'static str, errno: Errno) -> Error {
         let object = self.object.clone();
         match errno {
             Errno::EIDRM | Errno::EINVAL => Error::Closed { object },
             Errno::EAGAIN => Error::WouldBlock { object },
-            Errno::ERANGE => overflow(&object, max_value()),
+            Errno::ERANGE => self.out_of_range(call),
             _ => Error::system(object, call, errno),
         }
     }
@@ -326,7 +348,7 @@ impl Semaphore for SysvSemaphore {
 
 impl Drop for SysvSemaphore {
     fn drop(&mut self) {
-        if self.creator == Some(getpid()) {
+        if self.creator.is_some_and(Owner::is_here) {
             // Nobody is there to hear of a failure; `list` finds what stays. An identifier carries a
             // count of its uses, so a later semaphore in the same place has another one.
             let _ = remove_id(self.id);
@@ -334,12 +356,98 @@ impl Drop for SysvSemaphore {
     }
 }
 
-/// Destroys the semaphore with this identifier; one that is gone is no error.
+/// What the kernel counts about the processes that use a set.
+struct Counts {
+    last_users: Vec<i32>,
+    /// Those that wait to acquire, and those that wait until a value is zero.
+    to_acquire: u32,
+    for_zero: u32,
+}
+
+impl Counts {
+    fn ask(id: libc::c_int, count: libc::c_int) -> nix::Result<Self> {
+        let mut counts = Self { last_users: Vec::new(), to_acquire: 0, for_zero: 0 };
+        for index in 0..count {
+            // SAFETY: these commands take no data.
+            let ask = |command| retry_libc(|| unsafe { libc::semctl(id, index, command) });
+            counts.last_users.extend(Some(ask(libc::GETPID)?).filter(|pid| *pid > 0));
+            counts.to_acquire += ask(libc::GETNCNT)?.unsigned_abs();
+            counts.for_zero += ask(libc::GETZCNT)?.unsigned_abs();
+        }
+        counts.last_users.sort_unstable();
+        counts.last_users.dedup();
+        Ok(counts)
+    }
+
+    fn usage(&self, waiting_in: &[i32]) -> Usage {
+        system_v_usage(self.to_acquire + self.for_zero, waiting_in, &self.last_users)
+    }
+}
+
+fn describe_set(
+    id: libc::c_int,
+    key: Key,
+    owner: u32,
+    count: libc::c_int,
+    waiters: &Waiters,
+) -> Object {
+    let waiting_in = waiters.of(id);
+    let mut details = String::new();
+    let mut last_users = Vec::new();
+    let usage = match Counts::ask(id, count) {
+        Ok(counts) => {
+            let (to_acquire, for_zero) = (counts.to_acquire, counts.for_zero);
+            details += &format!("waiting: {to_acquire} to acquire, {for_zero} for zero");
+            let last: Vec<_> =
+                counts.last_users.iter().copied().filter_map(describe_process).collect();
+            if !last.is_empty() {
+                details += &format!("; last used by {}", last.join(", "));
+            }
+            let usage = counts.usage(&waiting_in);
+            last_users = counts.last_users;
+            usage
+        }
+        Err(errno) => Usage::Unknown(format!("it cannot be read ({errno})")),
+    };
+    if let (Some(gap), false) = (waiters.gap(), matches!(usage, Usage::Used(_))) {
+        details += &format!("; {gap}");
+    }
+    Object {
+        mechanism: "System V semaphore",
+        name: key.to_string(),
+        id: Some(id),
+        owner,
+        bytes: u64::try_from(count).unwrap_or(0) * 2, // The kernel's `semval` is a short.
+        last_users,
+        open_in: Vec::new(),
+        waiting_in,
+        usage,
+        details,
+        remover: Remover::new(
+            move || remove_id(id),
+            move || {
+                let waiters = Waiters::look(SystemV::Semaphore);
+                let usage = Counts::ask(id, count).map(|counts| counts.usage(&waiters.of(id)));
+                remove_unused_system_v(usage, || remove_id(id))
+            },
+        ),
+    }
+}
+
+fn stat_id(id: libc::c_int) -> nix::Result<libc::semid_ds> {
+    // SAFETY: all bytes zero are a valid semid_ds, which is integers.
+    let mut data: libc::semid_ds = unsafe { std::mem::zeroed() };
+    let to = &raw mut data;
+    // SAFETY: `data` lives through the call and has room for what IPC_STAT writes.
+    retry_libc(|| unsafe { libc::semctl(id, 0, libc::IPC_STAT, Semun { data: to }) })?;
+    Ok(data)
+}
+
+/// Destroys the semaphore with this identifier; one that is gone is not an error.
 fn remove_id(id: libc::c_int) -> Result<()> {
     // SAFETY: IPC_RMID takes no data.
     let result = retry_libc(|| unsafe { libc::semctl(id, 0, libc::IPC_RMID) });
-    ignore_gone(result)
-        .map_err(|errno| Error::system(format!("semaphore with id {id}"), "semctl", errno))
+    ignore_gone(result).map_err(|errno| Error::system(describe_id(id), "semctl", errno))
 }
 
 /// The highest value of a semaphore, as the kernel tells it (`SEMVMX`).
@@ -354,5 +462,12 @@ fn max_value() -> u32 {
 }
 
 fn describe(key: Key) -> String {
-    format!("semaphore with {key}")
+    match key {
+        Key::PRIVATE => "semaphore with a private key".to_owned(),
+        key => format!("semaphore with {key}"),
+    }
+}
+
+fn describe_id(id: libc::c_int) -> String {
+    format!("semaphore with id {id}")
 }

@@ -4,6 +4,10 @@
 //! done something notifies, which is a system call only if a waiter is registered. The two fences make "look once
 //! more" and "is a waiter registered" see each other; without them both sides may read the old value, and
 //! the waiter would miss its wake-up (Drepper, "Futexes are tricky", 2011).
+//!
+//! A notifier that is killed after it has taken the bit off, and before the futex call, leaves waiters asleep that later
+//! notifiers do not see. Keeping the bit until after the call would cost the other senders of a ring a system call
+//! each in that time. So the ends of a ring do not rely on it: they never sleep for longer than a tenth of a second.
 
 use super::sync::{AtomicU32, Deadline, Ordering, fence, futex_wait, futex_wake};
 

@@ -4,7 +4,7 @@ use std::ffi::{CString, c_void};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,14 +13,19 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, posix_fallocate};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::{Pid, ftruncate, getpid};
+use nix::unistd::{Uid, ftruncate, getpid, unlink};
 
 use super::header::{self, Header};
+use super::identity::{self, Creator};
 use super::location::{KIND, Location};
+use super::segment::make_way;
 use crate::error::{Error, Result};
-use crate::sys::{posix_name, retry, retry_libc};
+use crate::file::FileIdentity;
+use crate::shm::{self, Unnamed};
+use crate::sys::{Owner, posix_name, retry, retry_libc};
+use crate::sysv::remove_segment;
 
 /// A segment of shared memory, mapped into this process.
 ///
@@ -32,7 +37,7 @@ pub struct Memory {
     object: String,
     origin: Origin,
     /// The process that removes the name.
-    creator: Option<Pid>,
+    owner: Option<Owner>,
     /// Not to be unmapped, since the kernel still has an address in it.
     keep_mapped: AtomicBool,
 }
@@ -79,10 +84,24 @@ impl Memory {
         let range = 0..=isize::MAX as u64 - header;
         Error::check_range("shared memory", "size in bytes", content, range)?;
         let size = (header + content) as usize;
+        let complete = |memory: &Self| {
+            memory.header().begin(size, holds, facts);
+            fill(memory)?;
+            memory.header().complete();
+            Ok(())
+        };
         let memory = match location {
-            Location::Posix(name) => Self::create_posix(&name, size)?,
-            Location::Memfd(label) => Self::create_memfd(&label, size)?,
-            Location::SystemV(key) => Self::create_system_v(key, size)?,
+            Location::Posix(name) => Self::create_posix(&name, size, complete)?,
+            Location::Memfd(label) => {
+                let memory = Self::create_memfd(&label, size)?;
+                complete(&memory)?;
+                memory
+            }
+            Location::SystemV(key) => {
+                let memory = Self::create_system_v(key, size)?;
+                complete(&memory)?;
+                memory
+            }
             Location::Descriptor(_) | Location::SystemVId(_) => {
                 return Err(Error::InvalidName {
                     name: format!("{location:?}"),
@@ -91,9 +110,6 @@ impl Memory {
                 });
             }
         };
-        memory.header().begin(size, holds, facts);
-        fill(&memory)?;
-        memory.header().complete();
         Ok(Arc::new(memory))
     }
 
@@ -102,7 +118,7 @@ impl Memory {
         let memory = match location {
             Location::Posix(name) => Self::open_posix(&name)?,
             Location::Descriptor(descriptor) => {
-                let object = format!("shared memory of descriptor {descriptor:?}");
+                let object = format!("shared memory of descriptor {}", descriptor.as_raw_fd());
                 Self::map(object, Origin::Descriptor(descriptor), None)?
             }
             Location::SystemV(0) => {
@@ -128,25 +144,52 @@ impl Memory {
             }
         };
         let facts = memory.header().check(memory.size, holds);
-        let facts = facts.map_err(|reason| memory.unusable(reason))?;
+        let facts =
+            facts.map_err(|reason| memory.unusable(memory.half_made_reason().unwrap_or(reason)))?;
         Ok((Arc::new(memory), facts))
     }
 
-    fn create_posix(name: &str, size: usize) -> Result<Self> {
+    /// Why a System V segment is all zero, which is how the kernel makes it.
+    fn half_made_reason(&self) -> Option<String> {
+        let Origin::SystemV(id) = self.origin else { return None };
+        let creator = Creator::of_pid(system_v_facts(id).ok()?.shm_cpid);
+        let why = match creator {
+            _ if !self.header().is_blank() => return None,
+            Creator::Alive(pid) => format!("process {pid} is still at it; try again"),
+            Creator::Gone(pid) => format!(
+                "process {pid}, its creator, died over it, or was another program; if no process has it attached, \
+                 `create` with its key replaces it"
+            ),
+            _ => return None,
+        };
+        Some(format!("it is not complete: {why}"))
+    }
+
+    fn create_posix(
+        name: &str,
+        size: usize,
+        complete: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<Self> {
         let name = posix_name(KIND, name)?;
         let object = name.to_string_lossy().into_owned();
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR))
-            .map_err(|errno| Error::system(&object, "shm_open", errno))?;
-        let sized = set_size(&object, &descriptor, size);
-        let unname = name.clone();
-        let memory = sized
-            .and_then(|()| Self::map(object, Origin::Posix { name, descriptor }, Some(getpid())));
-        if memory.is_err() {
-            // Ours since a moment, and useless.
-            let _ = shm_unlink(unname.as_c_str());
+        let path = shm::path(&name, "");
+        // Before the memory is asked for: most often the name is taken, or what has it is in the way.
+        make_way(&name)?;
+        let (descriptor, unnamed) = Unnamed::create(&object)?;
+        set_size(&object, &descriptor, size)?;
+        shm::lock_for_use(&object, &descriptor)?;
+        let origin = Origin::Posix { name: name.clone(), descriptor };
+        let mut memory = Self::map(object, origin, None)?;
+        complete(&memory)?;
+        let Origin::Posix { descriptor, .. } = &memory.origin else { unreachable!("see above") };
+        while let Err(error) = unnamed.publish(&memory.object, descriptor, &path) {
+            match error.errno() {
+                Some(Errno::EEXIST) => make_way(&name)?,
+                _ => return Err(error),
+            }
         }
-        memory
+        memory.owner = Some(Owner::here());
+        Ok(memory)
     }
 
     fn open_posix(name: &str) -> Result<Self> {
@@ -155,6 +198,7 @@ impl Memory {
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let descriptor = retry(|| shm_open(name.as_c_str(), flags, Mode::empty()))
             .map_err(|errno| Error::system(&object, "shm_open", errno))?;
+        shm::lock_for_use(&object, &descriptor)?;
         Self::map(object, Origin::Posix { name, descriptor }, None)
     }
 
@@ -172,24 +216,47 @@ impl Memory {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&descriptor, FcntlArg::F_ADD_SEALS(seals))
             .map_err(|errno| Error::system(&object, "fcntl(F_ADD_SEALS)", errno))?;
-        Self::map(object, Origin::Descriptor(descriptor), Some(getpid()))
+        Self::map(object, Origin::Descriptor(descriptor), Some(Owner::here()))
     }
 
     fn create_system_v(key: i32, size: usize) -> Result<Self> {
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
-        // SAFETY: no memory is passed.
-        let id = retry_libc(|| unsafe { libc::shmget(key, size, flags) })
-            .map_err(|errno| Error::system(key_name(key), "shmget", errno))?;
-        let memory = Self::attach_system_v(id, Some(getpid()));
+        let id = loop {
+            // SAFETY: no memory is passed.
+            match retry_libc(|| unsafe { libc::shmget(key, size, flags) }) {
+                Ok(id) => break id,
+                Err(Errno::EEXIST) if Self::remove_left_behind(key) => {}
+                Err(errno) => return Err(Error::system(key_name(key), "shmget", errno)),
+            }
+        };
+        let memory = Self::attach_system_v(id, Some(Owner::here()));
         if memory.is_err() {
             // Ours since a moment, and useless.
-            let _ = remove_system_v(id);
+            let _ = remove_segment(id);
         }
         memory
     }
 
+    /// Removes the segment of a key if its creator has died, over it or later, and no process has it attached. Returns whether
+    /// the key may be free now.
+    fn remove_left_behind(key: i32) -> bool {
+        // SAFETY: no memory is passed.
+        let id = match retry_libc(|| unsafe { libc::shmget(key, 0, 0) }) {
+            Ok(id) => id,
+            Err(errno) => return errno == Errno::ENOENT,
+        };
+        let Ok(facts) = system_v_facts(id) else { return false };
+        let own = facts.shm_perm.uid == Uid::effective().as_raw()
+            && facts.shm_perm.mode & 0o777 == 0o600
+            && facts.shm_nattch == 0;
+        let creator = Creator::of_pid(facts.shm_cpid);
+        own && Self::attach_system_v(id, None)
+            .is_ok_and(|memory| memory.header().claim_left_behind(creator))
+            && remove_segment(id).is_ok()
+    }
+
     /// Maps what a descriptor stands for, all of it.
-    fn map(object: String, origin: Origin, creator: Option<Pid>) -> Result<Self> {
+    fn map(object: String, origin: Origin, owner: Option<Owner>) -> Result<Self> {
         let (Origin::Posix { descriptor, .. } | Origin::Descriptor(descriptor)) = &origin else {
             unreachable!("System V segments have no descriptor");
         };
@@ -216,19 +283,16 @@ impl Memory {
             size,
             object,
             origin,
-            creator,
+            owner,
             keep_mapped: AtomicBool::new(false),
         })
     }
 
-    fn attach_system_v(id: i32, creator: Option<Pid>) -> Result<Self> {
+    fn attach_system_v(id: i32, owner: Option<Owner>) -> Result<Self> {
         let object = format!("System V segment {id}");
-        let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-        // SAFETY: `facts` has room for what IPC_STAT writes.
-        retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })
-            .map_err(|errno| Error::system(&object, "shmctl(IPC_STAT)", errno))?;
-        // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
-        let size = unsafe { facts.assume_init() }.shm_segsz;
+        let size = system_v_facts(id)
+            .map_err(|errno| Error::system(&object, "shmctl(IPC_STAT)", errno))?
+            .shm_segsz;
         long_enough(&object, size)?;
         // SAFETY: a new mapping at an address of the kernel's choice; it touches no other memory.
         let base = unsafe { libc::shmat(id, std::ptr::null(), 0) };
@@ -236,7 +300,7 @@ impl Memory {
             .filter(|base| base.as_ptr() as isize != -1)
             .ok_or_else(|| Error::last(&object, "shmat"))?;
         let keep_mapped = AtomicBool::new(false);
-        Ok(Self { base, size, object, origin: Origin::SystemV(id), creator, keep_mapped })
+        Ok(Self { base, size, object, origin: Origin::SystemV(id), owner, keep_mapped })
     }
 
     fn header(&self) -> &Header {
@@ -289,6 +353,17 @@ impl Memory {
         self.keep_mapped.store(true, Ordering::Relaxed);
     }
 
+    /// Refuses what depends on the numbers of other processes in a pid namespace where those number other processes.
+    pub(crate) fn require_own_namespace(&self) -> Result<()> {
+        match (self.header().namespace(), identity::namespace()) {
+            (made, here) if made != here && made != 0 && here != 0 => Err(self.unusable(format!(
+                "it was made in pid namespace {made}, and this process is in {here}, where the same numbers mean \
+                 other processes; use it inside one pid namespace, or a socket between the two"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn unusable(&self, reason: impl Into<String>) -> Error {
         Error::Unusable { object: self.object.clone(), reason: reason.into() }
     }
@@ -309,7 +384,6 @@ impl Memory {
     /// `/proc/PID/fd/N`, which is good for as long as this process has it open.
     #[must_use]
     pub fn address(&self) -> String {
-        use std::os::fd::AsRawFd;
         match &self.origin {
             Origin::Posix { name, .. } => name.to_string_lossy().into_owned(),
             Origin::Descriptor(descriptor) => {
@@ -330,21 +404,24 @@ impl Memory {
         }
     }
 
-    /// Removes the name, if it still means this segment and not a later one of the same name.
+    /// Removes the name if it still means this segment, and not a later one of the same name. Between the look and the
+    /// removal it can come to mean another object only if a user removes it by hand and a third process makes it again:
+    /// `create` does not take the name of a living creator.
     fn remove_name(&self) {
         match &self.origin {
             Origin::Posix { name, descriptor } => {
-                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-                let named = shm_open(name.as_c_str(), flags, Mode::empty()).and_then(fstat);
-                if let (Ok(named), Ok(ours)) = (named, fstat(descriptor))
-                    && (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+                // Without opening it: there may be no descriptor free.
+                let path = shm::path(name, "");
+                let named = path.symlink_metadata().map(|named| FileIdentity::of(&named));
+                if let (Ok(named), Ok(ours)) = (named, FileIdentity::of_descriptor(descriptor))
+                    && named == ours
                 {
-                    let _ = shm_unlink(name.as_c_str());
+                    let _ = unlink(&path);
                 }
             }
             Origin::Descriptor(_) => {}
             Origin::SystemV(id) => {
-                let _ = remove_system_v(*id);
+                let _ = remove_segment(*id);
             }
         }
     }
@@ -353,7 +430,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // A child that was forked has a copy of this value, and did not create anything.
-        if self.creator == Some(getpid()) {
+        if self.owner.is_some_and(Owner::is_here) {
             self.remove_name();
         }
         if *self.keep_mapped.get_mut() {
@@ -425,6 +502,7 @@ fn long_enough(object: &str, size: usize) -> Result<NonZeroUsize> {
 fn set_size(object: &str, descriptor: &OwnedFd, size: usize) -> Result<()> {
     let range = 1..=libc::off_t::MAX as u64;
     Error::check_range(object, "size in bytes", size as u64, range)?;
+    Error::check_file_size(object, "ftruncate", size as u64)?;
     let size = size as libc::off_t;
     retry(|| ftruncate(descriptor, size))
         .map_err(|errno| Error::system(object, "ftruncate", errno))?;
@@ -436,7 +514,10 @@ fn key_name(key: i32) -> String {
     format!("System V segment of key {key:#x}")
 }
 
-pub(super) fn remove_system_v(id: i32) -> nix::Result<()> {
-    // SAFETY: IPC_RMID takes no buffer.
-    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+fn system_v_facts(id: i32) -> nix::Result<libc::shmid_ds> {
+    let mut facts = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: `facts` has room for what IPC_STAT writes.
+    retry_libc(|| unsafe { libc::shmctl(id, libc::IPC_STAT, facts.as_mut_ptr()) })?;
+    // SAFETY: zeroed, and then written by the kernel; any bits are valid for its integers.
+    Ok(unsafe { facts.assume_init() })
 }

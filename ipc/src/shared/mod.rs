@@ -42,8 +42,22 @@
 //! | System V | a key, or a number | it is removed *and* the last process has detached, or the machine stops |
 //!
 //! The process that created an object removes its name when it drops it; others who have it mapped go on. If the
-//! creator is killed, a POSIX or System V name stays: [`list`] finds it, [`Segment::remove`] removes it.
-//! A memfd leaves nothing behind, ever.
+//! creator is killed, a POSIX or System V name stays. What becomes of it depends on the name:
+//!
+//! - A name that is the same in every run is met by the next `create`, which replaces what was left behind: an object of
+//!   this library and this user whose creator has ended, in this pid namespace, and which no process uses. Of several
+//!   processes that try at the same time exactly one succeeds.
+//! - A name that carries a pid is never met again. [`list`] finds it, and so does the command `ipc` (`cargo run -p ipc`),
+//!   which removes it.
+//!
+//! A memfd leaves nothing behind, ever. (A POSIX queue, a named semaphore and a FIFO carry no mark of their creator: there
+//! `create` fails with `EEXIST`, and the command `ipc` shows which processes use them.)
+//!
+//! A process killed *inside* `create` leaves nothing, or a whole object: a POSIX object is made without a name (`O_TMPFILE`,
+//! open(2)), filled, and then named by one call (linkat(2)). Where `/dev/shm` is not a tmpfs and has no such files, the
+//! object has a temporary name until then, `/ipc-half-made-PID-N`, which [`list`] finds. A System V segment cannot be made
+//! that way. [`Value::open`] says that one with a key is not complete, and the next `create` with that key replaces it; one
+//! without a key is found by [`list`].
 //!
 //! Others get at an object by its name, or by its [address](Memory::address) as an argument when they are started.
 //! A memfd can also be passed as a descriptor over a [socket](crate::socket), which needs no common
@@ -51,10 +65,15 @@
 //!
 //! # What is refused
 //!
-//! Each segment begins with a header: a magic number, a version, the size, the creator, what it holds, and a flag that is
-//! set last. A segment is opened only if all of it is right; a foreign one, one that is half-made, of
-//! another type, of another size, or left behind by a dead creator, is answered with
-//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Two creators of one name: the second gets `EEXIST`.
+//! Each segment begins with a header: a magic number, a version, the size, the creator and its pid namespace, what it
+//! holds, and a flag that is set last. A segment is opened only if all of it is right; a foreign one, one that is half-made,
+//! of another type, of another size, or left behind by a dead creator, is answered with
+//! [`Error::Unusable`](crate::Error::Unusable), and nothing is written into it. Of two creators of one name the second gets
+//! `EEXIST`.
+//!
+//! A process in another pid namespace (pid_namespaces(7)), in a container, say, that shares `/dev/shm`, cannot see whether
+//! the creator runs. It opens the segment and never takes it for stale: [`Creator::OtherNamespace`]. An end of a
+//! [ring] and a [`Mutex`](crate::lock::Mutex) are refused to it: both know a process by its number.
 //!
 //! # SIGBUS
 //!
@@ -69,7 +88,7 @@
 //!
 //! The memory stays as the peer left it: numbers are whole, since each was written in one step, but two that
 //! belong together may not be. Use a [`Mutex`](crate::lock::Mutex), which tells the next owner. Rings
-//! notice the death of a peer, see [`ring`].
+//! notice the death of a peer, see [`ring`]. [All cases](crate#when-a-process-is-killed), each with its test.
 //!
 //! # Cost
 //!
@@ -88,6 +107,7 @@ pub(crate) mod sync;
 mod value;
 
 pub use cell::{Cell, Integer, Scalar};
+pub use identity::Creator;
 pub use location::Location;
 pub use memory::Memory;
 pub use segment::{Segment, list};

@@ -24,12 +24,14 @@ use crate::error::{Error, Result};
 pub struct Value<T: Scalar>(Part<Cell<T>>);
 
 impl<T: Scalar> Value<T> {
-    /// Makes it, with an initial value.
+    /// Makes it, with an initial value. It replaces an object of this name or key that was left behind: one of this user,
+    /// whose creator has ended, and that no process uses. A name that carries the pid of a dead process is never met
+    /// here; the command `ipc` removes those.
     ///
     /// # Errors
     ///
-    /// `EEXIST` from the kernel if the name is taken; [`Error::InvalidName`] if it is no name; the kernel's other
-    /// reasons (no memory, no permission).
+    /// `EEXIST` from the kernel if the name is taken; [`Error::InvalidName`] if it cannot be a name; [`Error::Unusable`] if
+    /// it cannot get its name without `/proc`; the kernel's other reasons (no memory, no permission).
     pub fn create(location: impl Into<Location>, value: T) -> Result<Self> {
         let size = size_of::<Cell<T>>() as u64;
         let memory =

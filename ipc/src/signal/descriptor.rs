@@ -2,14 +2,15 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use super::{Blocked, Received, Signals};
+use super::{Blocked, Received, Signals, source};
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry_libc};
+use crate::sys::{self, Deadline, Owner, retry_libc, timespec};
 
 /// A descriptor that signals are read from, one record for each, with its sender and its value.
 ///
@@ -17,7 +18,12 @@ use crate::sys::{self, Deadline, retry_libc};
 /// the usual way does not reach the descriptor. Other threads must block them as well; those started later do.
 /// Real-time signals come after the standard ones, each as often as it was queued.
 ///
-/// What was not read when this is dropped takes its usual course, as with [`Blocked`].
+/// Dropping it discards what was not read: for most signals the usual course would be the end of the process.
+/// In this order, it takes back the notifications of queues that would send one of the signals
+/// ([`PosixQueue::notify`](crate::queue::PosixQueue::notify)), takes what is pending, and unblocks. A signal
+/// that another guard of this thread still blocks stays pending for that guard. A signal to the process that
+/// several threads receive is discarded for all of them, so let one thread receive it. Signals from other
+/// processes and from [`alarm`](super::alarm) that come after the drop take their usual course.
 ///
 /// ```
 /// use ipc::signal::{Signal, SignalFd, raise};
@@ -33,6 +39,7 @@ use crate::sys::{self, Deadline, retry_libc};
 pub struct SignalFd {
     fd: OwnedFd,
     blocked: Blocked,
+    owner: Owner,
 }
 
 impl SignalFd {
@@ -40,7 +47,7 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::System`]: too many open files
+    /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP` is among them. [`Error::Limit`]: too many open files
     /// (`signalfd`).
     pub fn new(signals: impl Into<Signals>) -> Result<Self> {
         let blocked = Blocked::new(signals)?;
@@ -51,7 +58,9 @@ impl SignalFd {
             return Err(Error::last(blocked.signals().describe(), "signalfd"));
         }
         // SAFETY: the call has just made this descriptor, and nobody else knows it.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, blocked })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        source::add_receiver(blocked.signals());
+        Ok(Self { fd, blocked, owner: Owner::here() })
     }
 
     /// Waits for a signal and takes it.
@@ -121,5 +130,23 @@ impl AsFd for SignalFd {
     /// Readable while a signal is pending, for a poller.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl Drop for SignalFd {
+    fn drop(&mut self) {
+        // A forked copy has requested nothing, and must not wait for a lock that another thread of the parent
+        // held at the fork.
+        if self.owner.is_here() {
+            source::remove_receiver(self.blocked.signals());
+        }
+        let released = self.blocked.released().to_sigset();
+        let none = timespec(Duration::ZERO);
+        // SAFETY: set and time live through the calls; what was taken is not asked for.
+        while retry_libc(|| unsafe {
+            libc::sigtimedwait(&released, ptr::null_mut(), none.as_ref())
+        })
+        .is_ok()
+        {}
     }
 }

@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Signal;
+use super::{Signal, source};
 use crate::error::{Error, Result};
-use crate::sys::{self, Deadline, retry};
+use crate::sys::{self, Deadline, Owner, retry};
 
 /// What the handler of one signal shares with its owner.
 struct Slot {
@@ -67,6 +67,9 @@ static ONE: u64 = 1;
 /// there are signals that [`wait`](Self::wait) has not reported: this is the self-pipe of D. J. Bernstein, made of an
 /// eventfd, so that a poller can wait for signals and sockets alike.
 ///
+/// Its drop first takes back the notifications of queues that would send the signal, unless another value of the
+/// process receives it, as with [`SignalFd`](super::SignalFd).
+///
 /// After a `fork` without `exec` both processes share the descriptor, and each wakes the other.
 ///
 /// ```
@@ -94,7 +97,7 @@ impl Handler {
     ///
     /// [`Error::InvalidName`]: `SIGKILL` or `SIGSTOP`; or `SIGSEGV`, `SIGBUS`, `SIGFPE` or `SIGILL`, after which the
     /// instruction at fault would just run again. [`Error::Unusable`]: this process has a [`Handler`] or
-    /// [`Disposition`] for the signal already. [`Error::System`]: no descriptor to be had (`eventfd`).
+    /// [`Disposition`] for the signal already. [`Error::Limit`]: too many open files (`eventfd`).
     pub fn new(signal: Signal) -> Result<Self> {
         Self::with_flags(signal, libc::SA_RESTART)
     }
@@ -121,6 +124,7 @@ impl Handler {
             slot.runs.store(0, SeqCst);
             slot.wake.store(wake.as_raw_fd(), SeqCst);
         })?;
+        source::add_receiver(signal.into());
         Ok(Self { disposition, wake })
     }
 
@@ -172,6 +176,15 @@ impl Handler {
     }
 }
 
+impl Drop for Handler {
+    fn drop(&mut self) {
+        // Not in a forked copy, which has requested nothing.
+        if self.disposition.owner.is_here() {
+            source::remove_receiver(self.signal().into());
+        }
+    }
+}
+
 impl AsFd for Handler {
     /// Readable while [`Handler::wait`] would not wait.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -219,6 +232,7 @@ pub struct Disposition {
     signal: Signal,
     /// What to restore; nothing after [`keep`](Self::keep).
     before: Option<libc::sigaction>,
+    owner: Owner,
 }
 
 impl Disposition {
@@ -230,7 +244,7 @@ impl Disposition {
         prepare: impl FnOnce(&Slot),
     ) -> Result<Self> {
         signal.check_changeable(kind)?;
-        let mut new = Self { signal, before: None };
+        let mut new = Self { signal, before: None, owner: Owner::here() };
         if new.slot().taken.swap(true, SeqCst) {
             std::mem::forget(new); // its drop would free what somebody else has taken
             let reason = "this process has a guard for it already";
@@ -270,8 +284,9 @@ impl Drop for Disposition {
         }
         let slot = self.slot();
         slot.wake.store(-1, SeqCst);
-        // A thread that entered the handler before still has the descriptor in hand.
-        while slot.inside.load(SeqCst) > 0 {
+        // A thread that entered the handler before still has the descriptor in hand. In a forked copy there are
+        // no other threads, and one of the parent that was inside at the fork is counted forever.
+        while self.owner.is_here() && slot.inside.load(SeqCst) > 0 {
             thread::yield_now();
         }
         slot.taken.store(false, SeqCst);

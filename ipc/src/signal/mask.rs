@@ -1,5 +1,6 @@
 //! Blocking signals, and waiting for blocked ones.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -105,9 +106,14 @@ impl std::fmt::Debug for Signals {
 ///   So *block, check, pause, check again* is [`pause_until`](Self::pause_until).
 /// - [`wait`](Self::wait) takes a pending signal out, without any handler.
 ///
-/// Dropping it restores the mask of before; what is then still pending takes its usual course, which for
-/// most signals is the end of the process. Guards of one thread are to be dropped in reverse order. The
-/// mask is inherited by threads and programs started meanwhile.
+/// Dropping it unblocks the signals, apart from those that another guard of this thread still blocks and those
+/// that were blocked before the first guard. So the order in which guards are dropped does not matter, and a
+/// change that the program makes to the rest of the mask stays. A signal that is pending at the drop then takes
+/// its usual course: its handler runs, or it ends the process. To discard pending signals instead, take them
+/// with [`try_wait`](Self::try_wait) first, or receive them with a [`SignalFd`](super::SignalFd), which discards
+/// them at its drop.
+///
+/// The mask is inherited by threads and programs started meanwhile.
 ///
 /// ```
 /// use ipc::signal::{Blocked, Handler, Signal, raise};
@@ -123,7 +129,6 @@ impl std::fmt::Debug for Signals {
 #[derive(Debug)]
 pub struct Blocked {
     signals: Signals,
-    before: libc::sigset_t,
     /// The mask is the thread's: the guard must not leave it.
     here: PhantomData<*const ()>,
 }
@@ -146,8 +151,27 @@ impl Blocked {
             return Err(Error::system(signals.describe(), "pthread_sigmask", errno));
         }
         // SAFETY: the call succeeded, so it has written the mask of before.
-        let before = unsafe { before.assume_init() };
-        Ok(Self { signals, before, here: PhantomData })
+        let before = Signals::from_sigset(unsafe { before.assume_init_ref() });
+        HELD.with(|held| {
+            for signal in signals.iter() {
+                let held = &held[signal.number().unsigned_abs() as usize];
+                if held.guards.replace(held.guards.get() + 1) == 0 {
+                    held.blocked_before.set(before.contains(signal));
+                }
+            }
+        });
+        Ok(Self { signals, here: PhantomData })
+    }
+
+    /// The signals that are unblocked when this guard is dropped now.
+    pub(super) fn released(&self) -> Signals {
+        let released = |held: &Held| held.guards.get() == 1 && !held.blocked_before.get();
+        HELD.with(|held| {
+            let signals = self.signals.iter();
+            signals
+                .filter(|signal| released(&held[signal.number().unsigned_abs() as usize]))
+                .collect()
+        })
     }
 
     /// Waits until a handler of one of the blocked signals, or of another one, has run.
@@ -159,7 +183,7 @@ impl Blocked {
     /// None on Linux; [`Error::System`] is there for `sigsuspend`.
     pub fn pause(&self) -> Result<()> {
         // SAFETY: the mask is initialised; the call restores the present one before it returns.
-        unsafe { libc::sigsuspend(&self.open_mask()) };
+        unsafe { libc::sigsuspend(&self.open_mask()?) };
         self.interrupted("sigsuspend")
     }
 
@@ -170,9 +194,9 @@ impl Blocked {
     /// [`Error::TimedOut`]: no handler ran.
     pub fn pause_timeout(&self, timeout: Duration) -> Result<()> {
         let deadline = Deadline::monotonic(timeout);
-        let left = timespec(deadline.left());
+        let (left, mask) = (timespec(deadline.left()), self.open_mask()?);
         // SAFETY: no descriptors are passed, and the time and the mask are initialised.
-        let ended = unsafe { libc::ppoll(ptr::null_mut(), 0, left.as_ref(), &self.open_mask()) };
+        let ended = unsafe { libc::ppoll(ptr::null_mut(), 0, left.as_ref(), &mask) };
         if ended == 0 {
             return Err(deadline.passed(self.signals.describe()));
         }
@@ -243,14 +267,23 @@ impl Blocked {
         self.signals
     }
 
-    /// The mask of before, without the signals of this guard, which may have been blocked then, too.
-    fn open_mask(&self) -> libc::sigset_t {
-        let mut mask = self.before;
+    /// The thread's mask without the signals of this guard, also those that were blocked before it.
+    fn open_mask(&self) -> Result<libc::sigset_t> {
+        let mut mask = MaybeUninit::uninit();
+        // SAFETY: no set is given, so nothing is changed; the call writes the present mask.
+        let failed =
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), mask.as_mut_ptr()) };
+        if failed != 0 {
+            let errno = Errno::from_raw(failed);
+            return Err(Error::system(self.signals.describe(), "pthread_sigmask", errno));
+        }
+        // SAFETY: the call succeeded, so it has written the mask.
+        let mut mask = unsafe { mask.assume_init() };
         for signal in self.signals.iter() {
             // SAFETY: the set is initialised, and the number is that of a signal.
             unsafe { libc::sigdelset(&mut mask, signal.number()) };
         }
-        mask
+        Ok(mask)
     }
 
     /// `EINTR` is what these calls end with when all went well.
@@ -292,7 +325,31 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // SAFETY: the set is the one that the kernel gave; the guard cannot leave its thread.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut()) };
+        let released = self.released().to_sigset();
+        HELD.with(|held| {
+            for signal in self.signals.iter() {
+                let guards = &held[signal.number().unsigned_abs() as usize].guards;
+                guards.set(guards.get() - 1);
+            }
+        });
+        // SAFETY: the set is initialised; the guard cannot leave its thread, whose mask this is.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &released, ptr::null_mut()) };
     }
+}
+
+/// What the guards of one thread do to one signal.
+///
+/// A saved mask would do only for guards that are dropped in reverse order: in the other order, the mask that
+/// the first guard restores unblocks what the second still blocks, and the mask of the second stays forever.
+struct Held {
+    guards: Cell<u32>,
+    /// The thread blocked it before the first of the present guards.
+    blocked_before: Cell<bool>,
+}
+
+thread_local! {
+    // Without a destructor, so that guards in other thread-local values can still use it.
+    static HELD: [Held; 65] = const {
+        [const { Held { guards: Cell::new(0), blocked_before: Cell::new(false) } }; 65]
+    };
 }

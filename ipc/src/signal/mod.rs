@@ -29,8 +29,12 @@
 //!
 //! **The mask is inherited** by threads, over `fork`, and over `exec`; so are ignored signals, whereas
 //! handlers fall back to the default at `exec`. A child started while `SIGTERM` is blocked cannot be ended
-//! politely. So every change here is a guard, which restores what was there before when it is dropped:
-//! start children outside of it, or let the child restore its mask.
+//! politely. So every change here is a guard, which takes its change back when it is dropped, in whatever order
+//! guards are dropped: start children outside of it, or let the child restore its mask.
+//!
+//! **A pending signal takes its course when it is unblocked.** For most signals that is the end of the process.
+//! A [`Blocked`] lets it: it only defers. A [`SignalFd`] receives, so its drop first takes back the
+//! notifications that would send the signal, then discards what is pending, and unblocks last.
 //!
 //! **The mask belongs to a thread, a handler to the process.** A signal sent to a process goes to any thread
 //! that does not block it. To wait for one, block it in the first thread before others are started.
@@ -54,6 +58,7 @@ mod descriptor;
 mod handler;
 mod mask;
 mod send;
+pub(crate) mod source;
 
 pub use alarm::{alarm, alarm_cancel, alarm_every, alarm_left};
 pub use descriptor::SignalFd;

@@ -68,7 +68,7 @@ pub fn raise(signal: Signal) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::WouldBlock`]: too many signals are queued for that user (`RLIMIT_SIGPENDING`). Otherwise as
+/// [`Error::Limit`] with `EAGAIN`: too many signals of this user wait (`RLIMIT_SIGPENDING`). Otherwise as
 /// [`send`], with `sigqueue`.
 pub fn queue(pid: i32, signal: Signal, value: i32) -> Result<()> {
     unsafe extern "C" {
@@ -217,7 +217,6 @@ fn describe(pid: i32) -> String {
 fn error(object: String, call: &'static str, errno: Errno) -> Error {
     match errno {
         Errno::ESRCH => Error::Closed { object },
-        Errno::EAGAIN => Error::WouldBlock { object },
         errno => Error::system(object, call, errno),
     }
 }

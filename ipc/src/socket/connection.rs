@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: too many open files (`socketpair`).
+    /// [`Error::Limit`]: too many open files (`socketpair`).
     pub fn pair() -> Result<(Self, Self)> {
         Socket::pair(SockType::Stream).map(|(one, other)| (Self::new(one), Self::new(other)))
     }
@@ -190,7 +190,7 @@ macro_rules! listener {
             ///
             /// A path left behind by a process that is gone is replaced. One that another process has bound
             /// is not, nor is anything else than a socket. The path is removed when this is dropped, unless
-            /// somebody has replaced it.
+            /// it has been replaced. A copy of this in a forked child removes nothing.
             ///
             /// # Errors
             ///
@@ -207,7 +207,7 @@ macro_rules! listener {
             ///
             /// # Errors
             ///
-            /// [`Error::System`]: too many open files (`accept4`); the connection then stays in the backlog.
+            /// [`Error::Limit`]: too many open files (`accept4`); the connection then stays in the backlog.
             pub fn accept(&self) -> Result<$connection> {
                 accept(&self.socket, None).map($connection::new)
             }

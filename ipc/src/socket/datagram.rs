@@ -68,7 +68,7 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: too many open files (`socket`), no name free (`bind`).
+    /// [`Error::Limit`]: too many open files (`socket`), no name free (`bind`).
     pub fn bind_any() -> Result<Self> {
         let socket = Self::unbound()?;
         Address::unnamed().bind(socket.as_fd()).map_err(|errno| socket.error("bind", errno))?;
@@ -80,7 +80,7 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: too many open files (`socket`).
+    /// [`Error::Limit`]: too many open files (`socket`).
     pub fn unbound() -> Result<Self> {
         Socket::open(SockType::Datagram, "datagram socket".to_owned()).map(Self::new)
     }
@@ -89,7 +89,7 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// [`Error::System`]: too many open files (`socketpair`).
+    /// [`Error::Limit`]: too many open files (`socketpair`).
     pub fn pair() -> Result<(Self, Self)> {
         Socket::pair(SockType::Datagram).map(|(one, other)| (Self::new(one), Self::new(other)))
     }

@@ -153,7 +153,7 @@ impl Socket {
     ///
     /// [`Error::OutOfRange`]: no bytes (at least one has to accompany the descriptors), no descriptors, or
     /// more than [`MAX_DESCRIPTORS`]. [`Error::Closed`]: the peer is gone. [`Error::TimedOut`],
-    /// [`Error::WouldBlock`]: see [`set_wait`](Self::set_wait). [`Error::System`]: `ETOOMANYREFS`, too many
+    /// [`Error::WouldBlock`]: see [`set_wait`](Self::set_wait). [`Error::Limit`]: `ETOOMANYREFS`, too many
     /// descriptors of this user are on their way. Of a stream, a part may have been sent if the message was
     /// too long to be taken at once.
     pub fn send_descriptors(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
@@ -175,7 +175,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`]: more than `most` came. [`Error::System`] with `EMFILE`: this process may not
+    /// [`Error::OutOfRange`]: more than `most` came. [`Error::Limit`] with `EMFILE`: this process may not
     /// open so many files. In both cases all descriptors of the message have been closed, and its bytes
     /// are in `buffer`. [`Error::OutOfRange`]: the message is larger than `buffer`, and was lost.
     /// [`Error::TimedOut`], [`Error::WouldBlock`]: see [`set_wait`](Self::set_wait).

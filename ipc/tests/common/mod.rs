@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // Every test binary uses another part of this module.
 
+pub mod namespace;
+pub mod trace;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -113,7 +116,13 @@ impl Peer {
         self.child.wait().expect("the peer is ours");
     }
 
-    /// Tells the peer to end, and returns its exit code.
+    /// Ends the peer's input, which makes it end, and returns the line that it prints then.
+    pub fn end(mut self) -> String {
+        drop(self.stdin.take());
+        self.line()
+    }
+
+    /// Ends the peer's input, which makes it end, and returns its exit code.
     pub fn finish(mut self) -> Option<i32> {
         drop(self.stdin.take());
         self.child.wait().expect("the peer is ours").code()

@@ -12,8 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc::signal::{Blocked, Handler};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+mod doctor;
 mod event;
+mod kills;
+mod limits;
 mod lock;
+mod owner;
 mod pipe;
 mod process;
 mod queue;
@@ -21,6 +25,7 @@ mod semaphore;
 mod shared;
 mod signal;
 mod socket;
+mod tracker;
 
 /// What a peer does; the arguments are those after its name.
 type Run = fn(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>>;
@@ -32,8 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: ipc_peer MODULE ROLE [ARGUMENT...]".into());
     };
     let run: Run = match module.as_str() {
+        "doctor" => doctor::run,
         "event" => event::run,
+        "kills" => kills::run,
+        "limits" => limits::run,
         "lock" => lock::run,
+        "owner" => owner::run,
         "pipe" => pipe::run,
         "process" => process::run,
         "queue" => queue::run,
@@ -41,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shared" => shared::run,
         "signal" => signal::run,
         "socket" => socket::run,
+        "tracker" => tracker::run,
         other => return Err(format!("no module {other:?}").into()),
     };
     run(role, rest)
@@ -51,6 +61,11 @@ fn print_line(line: &str) -> std::io::Result<()> {
     let mut stdout = stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
+}
+
+/// Tells a tracer that the part which it is to look at begins, or ends; does nothing without one.
+fn mark() {
+    nix::sys::signal::raise(Signal::SIGURG).expect("a process may signal itself");
 }
 
 /// Waits until the test writes a line.

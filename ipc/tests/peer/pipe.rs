@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write, stdin};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use crate::{next_line, read_interrupted, wait_for_eof};
-use ipc::pipe::{PIPE_BUF, Reader, Writer};
+use ipc::Error;
+use ipc::pipe::{Fifo, PIPE_BUF, Reader, Writer};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -17,6 +19,7 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         "hammer" => hammer(argument(0)?, argument(1)?, argument(2)?, argument(3)?),
         "interrupted" => interrupted(),
         "descriptors" => descriptors(),
+        "unprivileged" => unprivileged(argument(0)?),
         _ => Err(format!("nothing called {role:?}").into()),
     }
 }
@@ -86,4 +89,56 @@ fn descriptors() -> Outcome {
     }
     println!("inherited {found:?}");
     wait_for_eof()
+}
+
+/// Opens both ends as root, and uses them as somebody who may not.
+fn unprivileged(path: &str) -> Outcome {
+    let open =
+        |path: &str| -> ipc::Result<_> { Ok((Reader::try_open(path)?, Writer::try_open(path)?)) };
+    let (reader, writer) = open(path)?;
+    let other = Fifo::create(format!("{path}.other"), 0o600)?;
+    let (gone, unread) = open(other.path().to_str().ok_or("no text")?)?;
+    nix::unistd::setgid(65_534.into())?;
+    nix::unistd::setuid(65_534.into())?;
+    assert!(Reader::try_open(path).is_err(), "root's FIFO");
+    println!("nobody");
+    let (mut buffer, short) = ([0; 1 << 17], Duration::from_millis(20));
+    let blocked = |now: ipc::Result<usize>, later: ipc::Result<usize>| match (now, later) {
+        (Err(Error::WouldBlock { .. }), Err(Error::TimedOut { .. })) => {
+            "would have to wait, late".to_owned()
+        }
+        other => format!("{other:?}"),
+    };
+    let text = blocked(reader.try_read(&mut buffer), reader.read_timeout(&mut buffer, short));
+    println!("empty: {text}");
+
+    writer.try_write(b"one ")?;
+    assert_eq!(writer.write_timeout(b"two", short)?, 3);
+    let length = reader.try_read(&mut buffer[..5])?;
+    let rest = reader.read_timeout(&mut buffer[5..], short)?;
+    assert_eq!((length, rest), (5, 2));
+    println!("{}", buffer[..7].escape_ascii());
+
+    let bytes: Vec<u8> = (0..100_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut written = 0;
+    while let Ok(length) = writer.try_write(&bytes[written..]) {
+        written += length;
+    }
+    let text = blocked(writer.try_write(b"x"), writer.write_timeout(b"x", short));
+    println!("full after {written}: {text}");
+    let mut read = 0;
+    while let Ok(length) = reader.try_read(&mut buffer[read..]) {
+        read += length;
+    }
+    assert_eq!(&buffer[..read], &bytes[..written]);
+    println!("all came back");
+
+    drop(writer);
+    println!("end: {} {}", reader.try_read(&mut buffer)?, reader.read_timeout(&mut buffer, short)?);
+    drop(gone);
+    match unread.try_write(b"x") {
+        Err(Error::Closed { .. }) => println!("closed"),
+        other => println!("{other:?}"),
+    }
+    Ok(())
 }

@@ -5,9 +5,15 @@ use std::io::{Read, Write, stdin, stdout};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use ipc::process::{self, Pool, Process, Worker};
+use ipc::process::{self, JobHandle, Pool, Process, Worker};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpgrp, getpid, setpgid};
+
+mod shortage;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -31,9 +37,26 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         // Programs that a test starts itself.
         "exit" => std::process::exit(arguments[0].parse()?),
         "hang" => hang(),
+        "chatter" => loop {
+            stdout().write_all(&[b'x'; 4096])?;
+        },
+        "late" => late(),
         // Parents.
         "exits" => exits(),
-        "family" => family(),
+        "family" => family(false),
+        "copied-family" => family(true),
+        "forked-process" => forked_process(),
+        "forked-pool" => forked_pool(),
+        "closed-output" => closed_output(),
+        "ignoring" => ignoring(),
+        "handling" => handling(),
+        "short-of-descriptors" => shortage::descriptors(),
+        "no-descriptor" => shortage::no_descriptor(),
+        "short-of-processes" => shortage::processes(),
+        "short-of-threads" => shortage::threads(),
+        "full-cgroup" => shortage::cgroup(&arguments[0]),
+        "short-pool" => shortage::pool(&arguments[0]),
+        "dead-namespace" => shortage::namespace(),
         "identity" => {
             println!(
                 "{}",
@@ -55,16 +78,27 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         // Workers.
         "worker" => worker(),
         "stillborn" => {
-            OpenOptions::new().append(true).create(true).open(&arguments[0])?.write_all(b".")?;
+            append(&arguments[0])?;
             Ok(())
         }
         "silent" => {
             // Leaves standard input alone: reading it would show when the pool closes it.
+            append(&arguments[0])?;
             hang()
         }
+        // The second of them sends no hello.
+        "moody" if append(&arguments[0])? == 2 => hang(),
+        "moody" => worker(),
         "nonsense" => nonsense(&arguments[0]),
         other => Err(format!("nothing called {other:?}").into()),
     }
+}
+
+/// Notes a start in the file; returns how many there were.
+fn append(path: &str) -> std::io::Result<u64> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(b".")?;
+    Ok(file.metadata()?.len())
 }
 
 fn hang() -> Outcome {
@@ -141,8 +175,161 @@ fn exits() -> Outcome {
     Ok(())
 }
 
-/// A parent with every kind of child; prints the pids of those that must not outlive it.
-fn family() -> Outcome {
+/// Prints what it reads. Then waits for the end of the descriptor that was passed, and prints a last word.
+fn late() -> Outcome {
+    let mut input = Vec::new();
+    stdin().read_to_end(&mut input)?;
+    stdout().write_all(&input)?;
+    stdout().flush()?;
+    let passed = format!("/proc/self/fd/{}", std::env::var("IPC_DESCRIPTORS")?);
+    fs::File::open(passed)?.read_to_end(&mut Vec::new())?;
+    print!(" and the end");
+    Ok(())
+}
+
+/// Runs `run` in a forked copy of this process, and prints how that ended. A copy that hangs is ended by an alarm.
+fn in_copy(run: impl FnOnce() -> Outcome) -> Outcome {
+    stdout().flush()?;
+    // SAFETY: the C library keeps its allocator usable in a copy; of our own locks, `run` takes those that it tests.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            // SAFETY: the call takes an integer. `_exit`, since what this copy has of its parent must not be dropped.
+            unsafe {
+                libc::alarm(30);
+                let outcome = run();
+                libc::_exit(outcome.is_err().into())
+            }
+        }
+        ForkResult::Parent { child } => {
+            match waitpid(child, None)? {
+                WaitStatus::Exited(_, code) => println!("copy: exit code {code}"),
+                other => println!("copy: {other:?}"),
+            }
+            Ok(())
+        }
+    }
+}
+
+fn forked_process() -> Outcome {
+    let mut both = Vec::new();
+    for daemon in [true, false] {
+        both.push(Process::new("hang").daemon(daemon).start()?);
+    }
+    let copies = std::cell::RefCell::new(Vec::new());
+    copies.borrow_mut().append(&mut both);
+    in_copy(|| {
+        copies.borrow_mut().clear();
+        Ok(())
+    })?;
+    for process in copies.borrow().iter() {
+        println!("{}", process.is_alive()?);
+        process.kill()?;
+    }
+    Ok(())
+}
+
+fn forked_pool() -> Outcome {
+    let pool = std::cell::RefCell::new(Some(Pool::new("worker", 1)?));
+    let borrowed = pool.borrow();
+    let Some(original) = &*borrowed else { return Ok(()) };
+    let job: JobHandle<u64> = original.apply_async("square", &3)?;
+    job.get()?;
+    in_copy(|| {
+        super::print_line(&job.get().unwrap_err().to_string())?;
+        super::print_line(&original.apply::<u64, u64>("square", &1).unwrap_err().to_string())?;
+        super::print_line(&format!("{:?} {}", original.workers(), job.ready()))?;
+        original.close();
+        original.join();
+        Ok(())
+    })?;
+    drop(borrowed);
+    in_copy(|| {
+        drop(pool.take());
+        Ok(())
+    })?;
+    let pool = pool.take().ok_or("the original is here")?;
+    println!("{}", pool.apply::<u64, u64>("square", &4)?);
+    Ok(())
+}
+
+/// A parent whose standard output is closed, so that the next descriptor gets its number.
+fn closed_output() -> Outcome {
+    let kept = stdout().as_fd().try_clone_to_owned()?;
+    nix::unistd::close(1)?;
+    let output = |program: &str| -> ipc::Result<_> {
+        let process = Process::command(program).stdout(std::process::Stdio::piped());
+        process.start()?.communicate(b"")
+    };
+    let (nothing, missing) = (output("true"), output("/nonexistent"));
+    nix::unistd::dup2_stdout(&kept)?;
+    println!("{:?}", nothing?.0);
+    println!("{}", missing.unwrap_err());
+    Ok(())
+}
+
+/// A parent that ignores and blocks what it can, as a shell's background job or `nohup` does.
+fn ignoring() -> Outcome {
+    use Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    for ignored in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+        // SAFETY: SIG_IGN is no handler, so nothing of ours runs.
+        unsafe { signal(ignored, SigHandler::SigIgn) }?;
+    }
+    // SAFETY: as above; the number is that of a real-time signal.
+    unsafe { libc::signal(libc::SIGRTMIN() + 1, libc::SIG_IGN) };
+    let grep = Process::command("grep").args(["-E", "^Sig(Ign|Blk)", "/proc/self/status"]);
+    grep.start()?.join()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        let child = Process::new("hang").daemon(true).start()?;
+        child.signal(signal as i32)?;
+        println!("{}", child.join_timeout(shortage::TIMEOUT)?);
+    }
+    Ok(())
+}
+
+/// The pid of the process whose handler it is, and how often the handler ran in another.
+static HANDLERS_PID: AtomicI32 = AtomicI32::new(0);
+static STRAY: AtomicI32 = AtomicI32::new(-1);
+
+/// Signals to the whole process group, while children come to be in it.
+fn handling() -> Outcome {
+    extern "C" fn handler(_: libc::c_int) {
+        // SAFETY: getpid and write may be called in a handler; the byte is a constant.
+        unsafe {
+            if libc::getpid() != HANDLERS_PID.load(Ordering::Relaxed) {
+                libc::write(STRAY.load(Ordering::Relaxed), b".".as_ptr().cast(), 1);
+            }
+        }
+    }
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    let (mut reader, writer) = std::io::pipe()?;
+    STRAY.store(writer.as_raw_fd(), Ordering::Relaxed);
+    HANDLERS_PID.store(getpid().as_raw(), Ordering::Relaxed);
+    // SAFETY: the handler makes two calls that are allowed there, and reads atomics.
+    unsafe { signal(Signal::SIGUSR1, SigHandler::Handler(handler)) }?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let _ = killpg(getpgrp(), Signal::SIGUSR1);
+            }
+        });
+        let outcome = (0..100).try_for_each(|_| -> ipc::Result<()> {
+            Process::command("true").start()?.join()?;
+            Ok(())
+        });
+        done.store(true, Ordering::Relaxed);
+        outcome
+    })?;
+    drop(writer);
+    let mut stray = Vec::new();
+    reader.read_to_end(&mut stray)?;
+    println!("stray {}", stray.len());
+    Ok(())
+}
+
+/// A parent with every kind of child; prints the pids of those that must not outlive it. The pid of a copy of itself,
+/// which does outlive it, comes next.
+fn family(copied: bool) -> Outcome {
     let daemon = Process::new("hang").daemon(true).start()?;
     let third_party =
         Process::command("/proc/self/exe").args(["process", "hang"]).daemon(true).start()?;
@@ -165,6 +352,18 @@ fn family() -> Outcome {
     }
     fs::remove_file(&path)?;
     println!("{}", all.iter().map(i32::to_string).collect::<Vec<_>>().join(" "));
+    if copied {
+        // SAFETY: the copy makes two system calls.
+        if let ForkResult::Parent { child } = unsafe { fork() }? {
+            println!("{child}");
+        } else {
+            // SAFETY: the buffer is ours and has one byte. It returns at the end of the test's pipe.
+            unsafe {
+                libc::read(0, [0_u8].as_mut_ptr().cast(), 1);
+                libc::_exit(0)
+            }
+        }
+    }
     hang()
 }
 
@@ -237,7 +436,7 @@ fn stolen() -> Outcome {
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     // Somebody else takes the news.
     let child = Process::new("nothing").start()?;
-    nix::sys::wait::waitpid(None, None)?;
+    waitpid(None, None)?;
     println!("{}", child.join().unwrap_err());
     drop(child);
     println!("dropped");

@@ -1,6 +1,7 @@
 //! What a peer does with a queue. `KIND` is `posix` or `sysv`; both go by the same `NAME`.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{Read, stdin};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use crate::{count_sigusr1, wait_for_eof};
 use ipc::Key;
 use ipc::queue::{PosixQueue, Queue, SysvQueue};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
 /// Room for this many messages of this many bytes, in all queues of the tests.
@@ -27,6 +29,7 @@ pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "get" => get(&*open(kind, name)?, rest),
         "create" => create(kind, name),
         "abandon" => abandon(kind, name),
+        "drop_without_descriptors" => drop_without_descriptors(name),
         "notified" => notified(name),
         "ordinary" => ordinary(name),
         _ => Err(format!("nothing called {role:?}").into()),
@@ -107,6 +110,20 @@ fn abandon(kind: &str, name: &str) -> Result<(), Box<dyn Error>> {
     queue.put(b"orphan")?;
     println!("made");
     wait_for_eof()
+}
+
+/// Makes a queue, waits for the end of its input, and drops the queue when no descriptor is free.
+fn drop_without_descriptors(name: &str) -> Result<(), Box<dyn Error>> {
+    let queue = PosixQueue::create(name, CAPACITY, SIZE)?;
+    println!("made");
+    wait_for_eof()?;
+    setrlimit(Resource::RLIMIT_NOFILE, 32, 32)?;
+    let mut taken = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        taken.push(file);
+    }
+    drop(queue);
+    Ok(())
 }
 
 /// Sleeps until a signal announces messages, and prints them; again and again.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::{count_sigusr1, wait_for_eof};
+use crate::{count_sigusr1, mark, wait_for_eof};
 use ipc::Key;
 use ipc::semaphore::{NamedSemaphore, OnDeath, Semaphore, SharedSemaphore, SysvSemaphore};
 use nix::sys::prctl::set_pdeathsig;
@@ -26,6 +26,12 @@ pub fn run(role: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "count" => count(&*open(kind, name)?, rest),
         "create" => create(kind, name),
         "abandon" => abandon(kind, name),
+        "create_marked" => {
+            mark();
+            let _semaphore = NamedSemaphore::create(name, 3)?;
+            mark();
+            wait_for_eof()
+        }
         "open" => {
             open(kind, name)?;
             println!("opened");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::{next_line, wait_for_eof};
 use ipc::Error;
 use ipc::pipe;
+use ipc::queue::{PosixQueue, Queue};
 use ipc::signal::{
     Blocked, Handler, Signal, SignalFd, alarm, alarm_cancel, alarm_every, alarm_left, default,
     ignore, raise, send,
@@ -27,6 +28,10 @@ pub fn run(role: &str, arguments: &[String]) -> Outcome {
         "alarm" => alarms(),
         "churn" => churn(),
         "storm" => storm(arguments),
+        "nested" => nested(),
+        "unread" => unread(),
+        "notification" => notification(arguments),
+        "receivers" => receivers(),
         _ => Err(format!("nothing called {role:?}").into()),
     }
 }
@@ -199,4 +204,95 @@ fn storm(arguments: &[String]) -> Outcome {
     println!("ready");
     std::thread::spawn(move || while send(pid, Signal::USR1).is_ok() {});
     wait_for_eof()
+}
+
+/// A pause of the outer guard while the inner one lives.
+fn nested() -> Outcome {
+    let (usr1, usr2) = (Handler::new(Signal::USR1)?, Handler::new(Signal::USR2)?);
+    let outer = Blocked::new([Signal::USR1])?;
+    let inner = Blocked::new([Signal::USR2])?;
+    raise(Signal::USR2)?;
+    raise(Signal::USR1)?;
+    outer.pause()?;
+    println!("usr1 {} usr2 {}", usr1.count(), usr2.count());
+    drop(outer);
+    drop(inner);
+    println!("usr1 {} usr2 {}", usr1.count(), usr2.count());
+    Ok(())
+}
+
+/// Drops descriptors with signals that nobody has read, of the thread and of the process.
+fn unread() -> Outcome {
+    let realtime = Signal::realtime(2)?;
+    let signals = [Signal::USR1, Signal::TERM, realtime];
+    let own = std::process::id().cast_signed();
+    let outer = SignalFd::new(signals)?;
+    let inner = SignalFd::new(signals)?;
+    raise(Signal::USR1)?;
+    drop(inner);
+    println!("outer still has {}", outer.try_read()?.signal);
+    for _ in 0..3 {
+        raise(Signal::USR1)?;
+        send(own, Signal::TERM)?;
+        raise(realtime)?;
+        send(own, realtime)?;
+    }
+    drop(outer);
+    println!("alive");
+    Ok(())
+}
+
+/// Ends the use of a queue and of the descriptor that gets its notifications in one order or the other, with a
+/// notification that is pending or one that could still come.
+fn notification(arguments: &[String]) -> Outcome {
+    let name = format!("/ipc-test-notification-{}", std::process::id());
+    for _ in 0..100 {
+        let queue = PosixQueue::create(&name, 4, 16)?;
+        let second = PosixQueue::open(&name)?;
+        if arguments[0] == "handler" {
+            let handler = Handler::new(Signal::USR1)?;
+            queue.notify(Signal::USR1)?;
+            drop(handler);
+            second.put(b"one")?;
+            continue;
+        }
+        let signals = SignalFd::new([Signal::USR1])?;
+        queue.notify(Signal::USR1)?;
+        if arguments[1] == "pending" {
+            second.put(b"one")?;
+        }
+        match arguments[0].as_str() {
+            "signals" => {
+                drop(signals);
+                second.try_put(b"two")?;
+                drop(queue);
+            }
+            "close" => {
+                queue.close();
+                drop(signals);
+                second.try_put(b"two")?;
+            }
+            _ => {
+                drop(queue);
+                second.try_put(b"two")?;
+                drop(signals);
+            }
+        }
+        second.try_put(b"three")?;
+    }
+    println!("alive");
+    Ok(())
+}
+
+/// Drops one of two receivers.
+fn receivers() -> Outcome {
+    let name = format!("/ipc-test-receivers-{}", std::process::id());
+    let queue = PosixQueue::create(&name, 4, 16)?;
+    let first = SignalFd::new([Signal::USR1])?;
+    let second = SignalFd::new([Signal::USR1])?;
+    queue.notify(Signal::USR1)?;
+    drop(first);
+    queue.put(b"one")?;
+    println!("{}", second.read_timeout(Duration::from_secs(60))?.signal);
+    Ok(())
 }

@@ -6,7 +6,7 @@ pub fn sample(factor: f64, rounds: usize) -> Report {
     let result = |case: Case| {
         let missing = case.exclusion().map(str::to_owned).or_else(|| {
             let long = case.mechanism == Mechanism::SysvQueue && case.size > 8192;
-            long.then(|| format!("message length in bytes of {}, allowed are 1 to 8192", case.size))
+            long.then(|| format!("message length in bytes: {} is not within 1 to 8192", case.size))
         });
         let base = match case.waiting {
             Waiting::Spinning => 60.0,

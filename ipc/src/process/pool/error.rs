@@ -10,7 +10,9 @@ use crate::process::Exit;
 pub enum PoolError {
     /// The worker died with the job in hand, or just before it began it. The job is not tried again, since
     /// it may have done half of its work, and may be the reason. The worker is replaced.
-    #[error("job {job}: worker {worker} ({pid}) died in it: {exit}")]
+    #[error(
+        "job {job}: worker {worker} (pid {pid}) died in it, and the job is not tried again: {exit}"
+    )]
     Died {
         /// The name of the job.
         job: String,
@@ -22,7 +24,7 @@ pub enum PoolError {
         exit: Exit,
     },
     /// The job itself failed: it panicked, its input could not be read, its output was too large.
-    #[error("job {job}: failed in worker {worker} ({pid}): {text}")]
+    #[error("job {job}: failed in worker {worker} (pid {pid}): {text}")]
     Failed {
         /// The name of the job.
         job: String,
@@ -33,8 +35,10 @@ pub enum PoolError {
         /// What went wrong.
         text: String,
     },
-    /// The workers know of no such job.
-    #[error("job {job}: unknown to worker {worker} ({pid})")]
+    /// The workers have no such job.
+    #[error(
+        "job {job}: worker {worker} (pid {pid}) has no job of that name; add it there by Worker::job"
+    )]
     Unknown {
         /// The name of the job.
         job: String,
@@ -63,8 +67,8 @@ pub enum PoolError {
         /// What does not fit.
         text: String,
     },
-    /// What the worker sent is no answer. It was killed and is replaced.
-    #[error("job {job}: worker {worker} ({pid}) sent {text}")]
+    /// The worker did not send a reply of the protocol. It was killed and is replaced.
+    #[error("job {job}: worker {worker} (pid {pid}) sent {text} and was killed")]
     Protocol {
         /// The name of the job.
         job: String,
@@ -75,9 +79,11 @@ pub enum PoolError {
         /// What it sent.
         text: String,
     },
-    /// No worker is left: each ended again and again before it took a job, so that the pool gave up
-    /// replacing them.
-    #[error("pool {pool}: no worker stays alive; the last one, {worker}: {reason}")]
+    /// No worker is left, and none is started any more: each ended five times in a row before it took a job, or the
+    /// program is not a worker, or cannot be started at all.
+    #[error(
+        "pool {pool}: no worker is left, and none is started; the last one, {worker}: {reason}"
+    )]
     NoWorkers {
         /// The name of the pool.
         pool: String,
@@ -98,14 +104,28 @@ pub enum PoolError {
         /// The name of the job.
         job: String,
     },
+    /// This process is a forked copy of the one that started the pool. The workers reply to that one.
+    #[error(
+        "pool {pool}: this process is a forked copy of the one that started it; start a pool of its own"
+    )]
+    Forked {
+        /// The name of the pool.
+        pool: String,
+    },
     /// The time that the caller was ready to wait has passed; what was waited for goes on.
-    #[error("{subject}: not done within {waited:?}")]
+    #[error("{subject}: not done within {waited:?}{}", shortage_text(.shortage.as_deref()))]
     TimedOut {
         /// The pool or the job that was waited for.
         subject: String,
         /// The time that the caller allowed.
         waited: Duration,
+        /// Why the pool has fewer workers than it should have, if it could not start one and tries again.
+        shortage: Option<String>,
     },
+}
+
+fn shortage_text(shortage: Option<&str>) -> String {
+    shortage.map_or_else(String::new, |text| format!("; the pool is short of workers: {text}"))
 }
 
 /// The result of everything that a pool does.

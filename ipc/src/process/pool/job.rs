@@ -1,97 +1,20 @@
-//! A job on its way to a worker, and the handle to its result.
+//! A job on its way to a worker.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::error::{Outcome, PoolError};
 use crate::process::frame::job_frame;
 
-/// A job that was handed to a [`Pool`](super::Pool), and its result to come.
-///
-/// Dropping it loses the result; the job is done nevertheless.
-pub struct JobHandle<T> {
-    completion: Arc<Completion>,
-    name: String,
-    decode: fn(&str, &[u8]) -> Outcome<T>,
-    result: PhantomData<fn() -> T>,
-}
-
-impl<T> fmt::Debug for JobHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobHandle").field("job", &self.name).field("ready", &self.ready()).finish()
-    }
-}
-
-impl<T> JobHandle<T> {
-    pub(super) fn new(job: &Job, name: &str, decode: fn(&str, &[u8]) -> Outcome<T>) -> Self {
-        Self {
-            completion: job.completion.clone(),
-            name: name.to_owned(),
-            decode,
-            result: PhantomData,
-        }
-    }
-
-    /// Whether [`get`](Self::get) would not wait.
-    #[must_use]
-    pub fn ready(&self) -> bool {
-        self.completion.lock().is_some()
-    }
-
-    /// Waits for the result. May be called again; it gives the same.
-    ///
-    /// # Errors
-    ///
-    /// How the job ended, if not with a result.
-    pub fn get(&self) -> Outcome<T> {
-        let mut outcome = self.completion.lock();
-        loop {
-            match &*outcome {
-                Some(outcome) => {
-                    return (self.decode)(&self.name, outcome.as_ref().map_err(Clone::clone)?);
-                }
-                None => {
-                    let waited = self.completion.completed.wait(outcome);
-                    outcome = waited.unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
-    }
-
-    /// As [`get`](Self::get), for at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::TimedOut`]: the job goes on, and the handle stays good. Otherwise as [`get`](Self::get).
-    pub fn get_timeout(&self, timeout: Duration) -> Outcome<T> {
-        let (outcome, waited) = self
-            .completion
-            .completed
-            .wait_timeout_while(self.completion.lock(), timeout, |outcome| outcome.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(outcome);
-        if waited.timed_out() {
-            return Err(PoolError::TimedOut {
-                subject: format!("job {}", self.name),
-                waited: timeout,
-            });
-        }
-        self.get()
-    }
-}
-
 /// Where a job's outcome is put for its handle.
 #[derive(Debug, Default)]
-struct Completion {
+pub(super) struct Completion {
     outcome: Mutex<Option<Outcome<Vec<u8>>>>,
-    completed: Condvar,
+    pub(super) completed: Condvar,
 }
 
 impl Completion {
-    fn lock(&self) -> MutexGuard<'_, Option<Outcome<Vec<u8>>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<Outcome<Vec<u8>>>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +25,7 @@ pub(super) struct Job {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) frame: Vec<u8>,
-    completion: Arc<Completion>,
+    pub(super) completion: Arc<Completion>,
 }
 
 /// Jobs that go to one worker together.

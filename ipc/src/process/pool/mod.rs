@@ -1,19 +1,20 @@
 //! A pool of worker processes: the side that hands out jobs.
 //!
 //! - [`Pool`] and [`PoolOptions`], here: what the caller sees.
-//! - `job`: a job on its way, and the handle to its result.
+//! - `job`: a job on its way; `handle`: the handle to its result.
 //! - `shared`: the queue and the state, between the callers and the supervisor.
 //! - `supervisor`: the thread that starts workers, hands out jobs, and replaces workers that end.
 //! - `worker_process`: one worker process and the socket to it.
 
 mod error;
+mod handle;
 mod job;
 mod shared;
 mod supervisor;
 mod worker_process;
 
 pub use error::PoolError;
-pub use job::JobHandle;
+pub use handle::JobHandle;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +30,7 @@ use serde::de::DeserializeOwned;
 use super::child::Executable;
 use super::frame::{MESSAGE_LIMIT, NAME_LIMIT};
 use crate::error::{Error, Result};
+use crate::sys::Owner;
 use error::Outcome;
 use job::{Chunk, Job};
 use shared::{Shared, State};
@@ -67,7 +70,8 @@ impl PoolOptions {
         self
     }
 
-    /// How long a worker may take to say hello; then it is killed, which counts as a start that failed.
+    /// How long a worker may take to send its hello; then it is killed, which counts as an end without a job. If no worker
+    /// of the pool has ever sent its hello, the program is taken for one that is not a worker, and is not started again.
     /// Without this, 10 seconds.
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = timeout;
@@ -91,6 +95,7 @@ impl PoolOptions {
             next_id: AtomicU64::new(0),
             state: Mutex::new(State::default()),
             finished: Condvar::new(),
+            owner: Owner::here(),
             wake,
             name,
         });
@@ -101,7 +106,10 @@ impl PoolOptions {
         std::thread::Builder::new()
             .name("pool".into())
             .spawn(move || supervisor.run(&report))
-            .map_err(|error| Error::unusable(object, format!("no thread: {error}")))?;
+            .map_err(|error| {
+                let errno = error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw);
+                Error::system(object, "pthread_create", errno)
+            })?;
         let pool = Pool { shared };
         // The thread reports in any case. Had it died, dropping the pool would show that.
         started.recv().unwrap_or(Ok(()))?;
@@ -135,11 +143,19 @@ impl PoolOptions {
 /// ```
 ///
 /// A worker that dies is replaced, and the job that it had in hand ends with [`PoolError::Died`]; what had
-/// been sent to it beyond that goes to others. A worker that ends five times in a row without having taken a
-/// job is given up (with pauses of 10 to 80 ms in between, so that a broken program does not become a storm
-/// of processes); when all are, every job ends with [`PoolError::NoWorkers`].
+/// been sent to it beyond that goes to others. There are three reasons for which a worker is not replaced:
 ///
-/// When the parent is killed, its workers end too: see [`Launch::daemon`](super::Launch::daemon).
+/// - it ended five times in a row without having taken a job (with pauses of 10 to 80 ms in between, so that a broken
+///   program does not become a storm of processes);
+/// - it sent no hello within [`start_timeout`](PoolOptions::start_timeout), and no worker of the pool has ever sent one;
+/// - it cannot be started, and trying again would not help: the program is gone, or may not be executed.
+///
+/// When none is left, every job ends with [`PoolError::NoWorkers`], which holds the last reason. A *shortage* (of
+/// descriptors, processes or memory) is not a reason. While jobs are there, the pool tries the start again, ever more
+/// slowly, up to once in a second, and [`JobHandle::get_timeout`] reports what is short.
+///
+/// When the parent is killed, its workers end too: see [`Launch::daemon`](super::Launch::daemon). In a forked copy of the
+/// parent, a pool has no workers: every job is refused with [`PoolError::Forked`], and dropping it does nothing.
 ///
 /// Dropping a pool terminates it: no process is left, and jobs that were not done end with
 /// [`PoolError::Terminated`]. To let them finish, [`join`](Self::join) first.
@@ -187,15 +203,15 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`PoolError::TooLarge`], [`PoolError::Form`], [`PoolError::Closed`], [`PoolError::NoWorkers`]: the
-    /// job was not accepted.
+    /// [`PoolError::TooLarge`], [`PoolError::Form`], [`PoolError::Closed`], [`PoolError::NoWorkers`],
+    /// [`PoolError::Forked`]: the job was not accepted.
     pub fn apply_async<In, Out>(&self, job: &str, input: &In) -> Outcome<JobHandle<Out>>
     where
         In: Serialize + ?Sized,
         Out: DeserializeOwned,
     {
         let new = self.new_job(job, &to_json(job, input)?)?;
-        let handle = JobHandle::new(&new, job, from_json);
+        let handle = JobHandle::new(&new, &self.shared, job, from_json);
         self.submit([Chunk::from([new])])?;
         Ok(handle)
     }
@@ -207,7 +223,7 @@ impl Pool {
     /// As [`apply_async`](Self::apply_async).
     pub fn apply_bytes(&self, job: &str, input: &[u8]) -> Outcome<JobHandle<Vec<u8>>> {
         let new = self.new_job(job, input)?;
-        let handle = JobHandle::new(&new, job, |_, output| Ok(output.to_vec()));
+        let handle = JobHandle::new(&new, &self.shared, job, |_, output| Ok(output.to_vec()));
         self.submit([Chunk::from([new])])?;
         Ok(handle)
     }
@@ -246,7 +262,7 @@ impl Pool {
             let mut chunk = Chunk::with_capacity(inputs.len());
             for input in inputs {
                 let new = self.new_job(job, &to_json(job, input)?)?;
-                handles.push(JobHandle::new(&new, job, from_json));
+                handles.push(JobHandle::new(&new, &self.shared, job, from_json));
                 chunk.push_back(new);
             }
             chunks.push(chunk);
@@ -257,17 +273,23 @@ impl Pool {
 
     /// Takes no more jobs. Those accepted are still done, and then the workers end.
     pub fn close(&self) {
-        self.shared.lock().closed = true;
-        self.shared.wake();
+        self.end(false);
     }
 
     /// Kills the workers (SIGKILL) and ends all jobs that are not done with [`PoolError::Terminated`].
     ///
     /// Does not wait: [`join`](Self::join) does.
     pub fn terminate(&self) {
+        self.end(true);
+    }
+
+    fn end(&self, terminate: bool) {
+        if self.shared.check_owner().is_err() {
+            return;
+        }
         let mut state = self.shared.lock();
         state.closed = true;
-        state.terminated = true;
+        state.terminated |= terminate;
         drop(state);
         self.shared.wake();
     }
@@ -276,6 +298,9 @@ impl Pool {
     ///
     /// A worker that does not end within 5 seconds after its last job is killed.
     pub fn join(&self) {
+        if self.shared.check_owner().is_err() {
+            return; // no worker is this process's
+        }
         self.close();
         let mut state = self.shared.lock();
         while !state.finished {
@@ -287,17 +312,19 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`PoolError::TimedOut`]; the pool is closed nevertheless.
+    /// [`PoolError::TimedOut`]; the pool is closed nevertheless. [`PoolError::Forked`].
     pub fn join_timeout(&self, timeout: Duration) -> Outcome<()> {
+        self.shared.check_owner()?;
         self.close();
-        let (_state, waited) = self
+        let (state, waited) = self
             .shared
             .finished
             .wait_timeout_while(self.shared.lock(), timeout, |state| !state.finished)
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             let subject = format!("pool {}", self.shared.name);
-            return Err(PoolError::TimedOut { subject, waited: timeout });
+            let shortage = state.shortage.clone();
+            return Err(PoolError::TimedOut { subject, waited: timeout, shortage });
         }
         Ok(())
     }
@@ -305,7 +332,9 @@ impl Pool {
     /// The names and pids of the workers that run at this moment.
     #[must_use]
     pub fn workers(&self) -> Vec<(String, i32)> {
-        self.shared.lock().workers.clone()
+        self.shared
+            .check_owner()
+            .map_or_else(|_| Vec::new(), |()| self.shared.lock().workers.clone())
     }
 
     fn new_job(&self, job: &str, input: &[u8]) -> Outcome<Job> {
@@ -322,6 +351,7 @@ impl Pool {
     }
 
     fn submit(&self, chunks: impl IntoIterator<Item = Chunk>) -> Outcome<()> {
+        self.shared.check_owner()?;
         let mut state = self.shared.lock();
         if let Some(error) = &state.failure {
             return Err(error.clone());

@@ -6,8 +6,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::eventfd::EventFd;
 
-use super::error::PoolError;
+use super::error::{Outcome, PoolError};
 use super::job::Chunk;
+use crate::sys::Owner;
 
 /// What the pool's owners and its supervisor share.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     pub(super) next_id: AtomicU64,
     pub(super) state: Mutex<State>,
     pub(super) finished: Condvar,
+    /// The process that has the supervisor's thread.
+    pub(super) owner: Owner,
     /// Wakes the supervisor when the state has changed.
     pub(super) wake: EventFd,
 }
@@ -31,9 +34,20 @@ pub(super) struct State {
     /// Why the pool takes no more jobs, if all workers were given up.
     pub(super) failure: Option<PoolError>,
     pub(super) workers: Vec<(String, i32)>,
+    /// Why a worker could not be started, while it is tried again.
+    pub(super) shortage: Option<String>,
 }
 
 impl Shared {
+    /// Refuses a forked copy of the owner: no thread there would answer, and one that did not come along may have
+    /// held the locks.
+    pub(super) fn check_owner(&self) -> Outcome<()> {
+        if self.owner.is_here() {
+            return Ok(());
+        }
+        Err(PoolError::Forked { pool: self.name.clone() })
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::SigSet;
 
@@ -12,8 +13,8 @@ use super::PoolOptions;
 use super::error::PoolError;
 use super::shared::Shared;
 use super::worker_process::WorkerProcess;
-use crate::error::Result;
-use crate::sys::timespec;
+use crate::error::{Error, Result};
+use crate::sys::{pause, timespec};
 
 /// How often in a row a worker may end without having taken a job, before its slot is retired.
 const MAX_FAILURES: u32 = 5;
@@ -21,11 +22,27 @@ const MAX_FAILURES: u32 = 5;
 /// The pause before the second such replacement; it doubles. The first comes at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
+/// The longest pause between two starts that a shortage prevents.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a program that sent no hello has to do.
+const WORKER_HINT: &str = "a worker calls ipc::process::Worker::serve, or speaks the frames of ipc::process::frame over its standard input";
+
+/// Whether the same start may succeed later: something was short, and nothing was wrong.
+fn is_shortage(error: &Error) -> bool {
+    use Errno::{EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETXTBSY};
+    matches!(error.errno(), Some(EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM | ETXTBSY))
+}
+
 /// The supervisor of a pool, and all that only its thread touches.
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     options: PoolOptions,
     slots: Vec<WorkerSlot>,
+    /// Whether a worker of this pool has ever sent its hello.
+    greeted: bool,
+    /// Whether there are jobs, in the queue or in hand.
+    has_jobs: bool,
 }
 
 /// The slot of one worker process, and of its successors.
@@ -34,6 +51,18 @@ struct WorkerSlot {
     state: SlotState,
     /// Workers that ended in a row here without having taken a job.
     failures: u32,
+    /// Starts in a row here that a shortage prevented. While there are any, the next one waits for a job.
+    shortages: u32,
+}
+
+impl WorkerSlot {
+    /// When a worker is to be started here.
+    fn restart_at(&self, has_jobs: bool) -> Option<Instant> {
+        match self.state {
+            SlotState::Restarting(at) if has_jobs || self.shortages == 0 => Some(at),
+            _ => None,
+        }
+    }
 }
 
 enum SlotState {
@@ -53,9 +82,17 @@ struct SlotEvent {
     readable: bool,
 }
 
+impl SlotEvent {
+    /// Asks without `poll`. Reading does not wait, so it may as well be tried.
+    fn look(index: usize, slot: &WorkerSlot) -> Self {
+        let ended = matches!(&slot.state, SlotState::Running(worker) if !worker.process.is_alive().unwrap_or(true));
+        Self { index, ended, readable: true }
+    }
+}
+
 impl Supervisor {
     pub(super) fn new(shared: Arc<Shared>, options: PoolOptions) -> Self {
-        Self { shared, options, slots: Vec::new() }
+        Self { shared, options, slots: Vec::new(), greeted: false, has_jobs: false }
     }
 
     /// Runs the pool to its end. Reports once whether the workers could be started.
@@ -65,7 +102,9 @@ impl Supervisor {
         for number in 1..=self.options.workers {
             let name = format!("{}/{number}", self.shared.name);
             match self.spawn(&name) {
-                Ok(state) => self.slots.push(WorkerSlot { name, state, failures: 0 }),
+                Ok(state) => {
+                    self.slots.push(WorkerSlot { name, state, failures: 0, shortages: 0 });
+                }
                 Err(error) => {
                     // Before the report, so that none is left when the caller reads it.
                     self.slots.clear();
@@ -99,7 +138,8 @@ impl Supervisor {
         }
         // While a worker has jobs, they may come back to the queue and need another worker.
         let busy = |slot: &WorkerSlot| matches!(&slot.state, SlotState::Running(worker) if worker.has_jobs());
-        let draining = state.closed && state.queue.is_empty() && !self.slots.iter().any(busy);
+        self.has_jobs = !state.queue.is_empty() || self.slots.iter().any(busy);
+        let draining = state.closed && !self.has_jobs;
         drop(state);
         for index in 0..self.slots.len() {
             self.step(index, draining);
@@ -124,25 +164,48 @@ impl Supervisor {
                 worker.check_deadline(now);
             }
             SlotState::Restarting(_) if draining => slot.state = SlotState::Retired,
-            SlotState::Restarting(at) if *at <= now => {
-                let name = slot.name.clone();
-                match self.spawn(&name) {
-                    Ok(state) => {
-                        self.slots[index].state = state;
-                        self.publish_workers();
-                    }
-                    Err(error) => self.restart_or_retire(index, &error.to_string()),
+            SlotState::Restarting(_) => {
+                if slot.restart_at(self.has_jobs).is_some_and(|at| at <= now) {
+                    self.restart(index);
                 }
             }
-            SlotState::Restarting(_) | SlotState::Retired => {}
+            SlotState::Retired => {}
+        }
+    }
+
+    /// Starts a worker in a slot that had one, or decides when to try again.
+    fn restart(&mut self, index: usize) {
+        let name = self.slots[index].name.clone();
+        let started = self.spawn(&name);
+        let slot = &mut self.slots[index];
+        match started {
+            Ok(state) => {
+                slot.state = state;
+                slot.shortages = 0;
+                if self.slots.iter().all(|slot| slot.shortages == 0) {
+                    self.shared.lock().shortage = None;
+                }
+                self.publish_workers();
+            }
+            Err(error) if is_shortage(&error) => {
+                let pause = FIRST_PAUSE.saturating_mul(1 << slot.shortages.min(10));
+                slot.shortages += 1;
+                slot.state = SlotState::Restarting(Instant::now() + pause.min(LONGEST_PAUSE));
+                self.shared.lock().shortage = Some(error.to_string());
+            }
+            Err(error) => self.retire(index, &error.to_string()),
         }
     }
 
     /// Waits until something happens, and deals with it.
     fn wait(&mut self) {
-        let Some(events) = self.poll() else {
-            return; // EINTR, or no memory for a moment: the next round asks again
-        };
+        let events = self.poll().unwrap_or_else(|| {
+            // No memory, or RLIMIT_NOFILE is below the number of descriptors polled. Looks at each in turn, and
+            // pauses, since it would otherwise be busy.
+            pause(FIRST_PAUSE);
+            let running = self.slots.iter().enumerate();
+            running.map(|(index, slot)| SlotEvent::look(index, slot)).collect()
+        });
         for SlotEvent { index, ended, readable } in events {
             let slot = &mut self.slots[index];
             let SlotState::Running(worker) = &mut slot.state else { continue };
@@ -150,13 +213,14 @@ impl Supervisor {
             if (readable || ended) && worker.read() {
                 slot.failures = 0;
             }
+            self.greeted |= worker.has_sent_hello();
             if ended {
                 self.reap(index);
             }
         }
     }
 
-    /// Waits for a wake-up, an event at a worker, or the next deadline.
+    /// Waits for a wake-up, an event at a worker, or the next deadline. `None` when the kernel does not poll.
     fn poll(&mut self) -> Option<Vec<SlotEvent>> {
         let mut deadlines = Vec::new();
         let mut polled_slots = Vec::new();
@@ -174,13 +238,16 @@ impl Supervisor {
                         polled.push(PollFd::new(worker.socket.as_fd(), events));
                     }
                 }
-                SlotState::Restarting(at) => deadlines.push(*at),
+                SlotState::Restarting(_) => deadlines.extend(slot.restart_at(self.has_jobs)),
                 SlotState::Retired => {}
             }
         }
         let next = deadlines.iter().min();
         let timeout = next.map(|next| timespec(next.saturating_duration_since(Instant::now())));
-        ppoll(&mut polled, timeout, None).ok()?;
+        match ppoll(&mut polled, timeout, None) {
+            Err(Errno::EINTR) => return Some(Vec::new()), // the next round computes what is left of the time
+            result => result.ok()?,
+        };
         let mut ready = polled.iter().map(|one| one.any().unwrap_or(true));
         let woken = ready.next().unwrap_or(false);
         let mut next_ready = || ready.next().unwrap_or(false);
@@ -212,7 +279,19 @@ impl Supervisor {
             self.shared.lock().queue.push_front(remains.jobs);
         }
         if !remains.took_job && !remains.draining {
-            self.restart_or_retire(index, &remains.reason);
+            let reason = if remains.silent {
+                let timeout = self.options.start_timeout;
+                format!("it sent no hello within {timeout:?} and was killed; {WORKER_HINT}")
+            } else if remains.greeted {
+                remains.reason
+            } else {
+                format!("it sent no hello: {}; {WORKER_HINT}", remains.reason)
+            };
+            if remains.silent && !self.greeted {
+                self.retire(index, &reason);
+            } else {
+                self.restart_or_retire(index, &reason);
+            }
         }
         self.publish_workers();
     }
@@ -227,9 +306,15 @@ impl Supervisor {
                 more => FIRST_PAUSE * 2_u32.pow(more - 2),
             };
             slot.state = SlotState::Restarting(Instant::now() + pause);
-            return;
+        } else {
+            self.retire(index, reason);
         }
-        slot.state = SlotState::Retired;
+    }
+
+    /// Starts no worker in this slot any more. If it was the last one, every job fails for `reason`.
+    fn retire(&mut self, index: usize, reason: &str) {
+        self.slots[index].state = SlotState::Retired;
+        self.slots[index].shortages = 0;
         if self.slots.iter().any(|slot| !matches!(slot.state, SlotState::Retired)) {
             return;
         }

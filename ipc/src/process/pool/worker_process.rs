@@ -33,6 +33,8 @@ pub(super) struct WorkerProcess {
     incoming: Vec<u8>,
     /// Its side of the socket was told that there will be no more jobs.
     draining: bool,
+    /// It was killed because it sent no hello.
+    silent: bool,
 }
 
 /// Why nothing more is read from a worker.
@@ -51,6 +53,10 @@ pub(super) struct Remains {
     pub(super) took_job: bool,
     /// Whether it was to end.
     pub(super) draining: bool,
+    /// Whether it sent its hello.
+    pub(super) greeted: bool,
+    /// Whether it was killed because it sent no hello.
+    pub(super) silent: bool,
     /// How it ended, for a message.
     pub(super) reason: String,
 }
@@ -58,10 +64,10 @@ pub(super) struct Remains {
 impl WorkerProcess {
     /// Starts a worker process.
     pub(super) fn start(name: &str, options: &PoolOptions) -> Result<Self> {
-        let refused =
-            |call| move |error: std::io::Error| Error::io(format!("worker {name}"), call, &error);
-        let (socket, theirs) = UnixStream::pair().map_err(refused("socketpair"))?;
-        socket.set_nonblocking(true).map_err(refused("fcntl"))?;
+        let failed =
+            |call| move |error: std::io::Error| Error::io(format!("process {name}"), call, &error);
+        let (socket, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+        socket.set_nonblocking(true).map_err(failed("ioctl"))?;
         let process = options
             .executable
             .launch()
@@ -81,12 +87,17 @@ impl WorkerProcess {
             offset: 0,
             incoming: Vec::new(),
             draining: false,
+            silent: false,
         })
     }
 
     /// Whether it could be given jobs now.
     pub(super) fn is_idle(&self) -> bool {
         self.ready && self.jobs.is_empty() && self.is_connected() && !self.draining
+    }
+
+    pub(super) fn has_sent_hello(&self) -> bool {
+        self.ready
     }
 
     pub(super) fn has_jobs(&self) -> bool {
@@ -119,6 +130,7 @@ impl WorkerProcess {
     /// Kills the worker if its time is over.
     pub(super) fn check_deadline(&mut self, now: Instant) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.silent = !self.ready && !self.draining;
             self.disconnect(Disconnect::Protocol("nothing in time".to_owned()));
         }
     }
@@ -238,7 +250,14 @@ impl WorkerProcess {
             let job = lost.name.clone();
             lost.complete(Err(failure(violation, exit, job, worker, pid)));
         }
-        Remains { jobs: self.jobs, took_job, draining: self.draining, reason }
+        Remains {
+            jobs: self.jobs,
+            took_job,
+            draining: self.draining,
+            greeted: self.ready,
+            silent: self.silent,
+            reason,
+        }
     }
 
     fn names(&self) -> (String, i32) {

@@ -48,7 +48,9 @@ impl<A: Algorithm> RingBuffer<A> {
     ///
     /// In a [`Ring`](super::Ring), [`Error::Unusable`] if there is one already, and it lives. In a
     /// [`RingMany`](super::RingMany), [`Error::WouldBlock`] if there are 64 already, and they live.
+    /// [`Error::Unusable`] in another pid namespace than that of the ring's creator.
     pub fn sender(&self) -> Result<Sender<A>> {
+        self.memory.require_own_namespace()?;
         let parts = Parts::new(&self.memory, self.shape, self.wait)?;
         let unfinished = |number| A::has_unfinished(self.shape, &parts, number);
         let number = parts.ends.claim_sender(&self.memory, unfinished)?;
@@ -59,8 +61,10 @@ impl<A: Algorithm> RingBuffer<A> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unusable`] if there is one already, and it lives.
+    /// [`Error::Unusable`] if there is one already, and it lives; or in another pid namespace than that of the ring's
+    /// creator.
     pub fn receiver(&self) -> Result<Receiver<A>> {
+        self.memory.require_own_namespace()?;
         let parts = Parts::new(&self.memory, self.shape, self.wait)?;
         parts.ends.claim_receiver(&self.memory)?;
         Ok(Receiver { reader: A::reader(self.shape, &parts), parts, torn: 0 })

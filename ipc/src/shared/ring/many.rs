@@ -199,10 +199,12 @@ impl Reader {
     /// `longest` is the room of a slot, in bytes.
     pub fn new(slots: Slots, longest: usize, indices: &Indices, store: &impl Store) -> Self {
         let mut head = indices.head.0.load(Ordering::Acquire);
-        // The last one died between releasing the slot and writing its index.
+        // The last one died between releasing the slot and writing its index. It is written now: should this one
+        // die in the same way, the index is again behind by one slot, and not by two.
         let found = slots.state(store, head).load(Ordering::Acquire);
         if lap_of(found) == slots.lap_after(head) {
             head = head.wrapping_add(1);
+            indices.head.0.store(head, Ordering::Release);
         }
         Self { slots, longest, head }
     }

@@ -19,7 +19,7 @@
 //! # When a peer dies
 //!
 //! A side that waits looks every tenth of a second whether the other still lives (its number and the time of
-//! its start, as `/proc` tells them, so both must be in one pid namespace). So a waiting call returns
+//! its start, as `/proc` tells them). So a waiting call returns
 //! [`Error::Closed`](crate::Error::Closed) at once when the peer was dropped in good order, and within about a tenth of a second when it
 //! was killed; what it had put is delivered before. A call that need not wait does not look.
 //!
@@ -27,8 +27,16 @@
 //!   [`RingMany`] its slot is passed over, by a receiver who finds its owner dead, and counted in
 //!   [`Receiver::torn`]; other senders are not disturbed.
 //! - A receiver killed in the middle of a get: the next receiver gets that message again.
+//! - Either, killed after its work and before it has woken the other side: that side looks again within a tenth of a
+//!   second.
 //! - A sender of a [`RingMany`] that is alive, but stopped in the middle of a put, holds up the receiver: order
 //!   is kept, and the living are not passed over.
+//!
+//! [All cases](crate#when-a-process-is-killed), each with its test.
+//!
+//! Process numbers mean something within one pid namespace only (pid_namespaces(7)): across two, each side would take the
+//! other for dead. So an end is refused, with [`Error::Unusable`](crate::Error::Unusable), to a process in another pid
+//! namespace than that of the ring's creator: to one in a container, say, that shares `/dev/shm` with the host.
 //!
 //! # Trust
 //!

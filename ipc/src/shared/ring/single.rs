@@ -71,6 +71,9 @@ impl Writer {
                 _ => capacity - offset,
             };
         }
+        // Written at once, so that never more than one sender's last record lies beyond it: what the next one puts may
+        // wrap around and overwrite the records that it would be found by.
+        indices.tail.0.store(tail, Ordering::Release);
         Self { capacity, tail, head, withheld: (0, 0) }
     }
 
