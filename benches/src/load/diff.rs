@@ -135,8 +135,8 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
             case: case.name.clone(),
             server: new.server.clone(),
             metric: name,
-            old: metric.show(old.median(metric)),
-            new: metric.show(new.median(metric)),
+            old: old.show(metric),
+            new: new.show(metric),
             ratio,
             better: match difference {
                 Difference::Shown(way) => Some(way == good),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
-/// and sizes a `distribution`, which was their `law`.
-pub const SCHEMA: u32 = 2;
+/// and sizes a `distribution`, which was their `law`. Since 3 there are `notes`, and percentiles count what was not answered.
+pub const SCHEMA: u32 = 3;
 
 /// One run against one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,35 @@ pub struct Recording {
     pub samples: Vec<Sample>,
     /// Why the figures are not to be believed; empty if they are.
     pub invalid: Vec<String>,
+    /// What a reader has to know of valid figures: one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl Recording {
+    /// How many requests have waited without end: arrivals that were dropped, and requests without a reply in time.
+    pub fn unanswered(&self) -> u64 {
+        let timeouts = self.errors.get(ErrorKind::Timeout.as_str()).copied().unwrap_or(0);
+        self.totals.dropped + timeouts
+    }
+
+    /// A percentile of the response time, in nanoseconds. A request that was not answered ranks above every one that
+    /// was: a percentile that falls among those is infinite. `None` if nothing was asked.
+    pub fn response_percentile(&self, percentile: f64) -> Option<f64> {
+        let answered = self.response_time.0.len();
+        let all = answered + self.unanswered();
+        // The rank of the percentile, as the histogram counts it.
+        let rank = ((percentile / 100.0 * all as f64 - 1e-9).ceil() as u64).clamp(1, all.max(1));
+        match rank {
+            _ if all == 0 => None,
+            rank if rank > answered => Some(f64::INFINITY),
+            // Half a rank below, so that no rounding leads to the next.
+            rank => {
+                let share = 100.0 * (rank as f64 - 0.5) / answered as f64;
+                Some(self.response_time.percentile(share) as f64)
+            }
+        }
+    }
 }
 
 /// Where and how a run was made.
@@ -128,6 +157,9 @@ pub struct Interval {
     pub done: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Arrivals dropped in it.
+    #[serde(default)]
+    pub dropped: u64,
     /// Percentiles of the response time of those done in it, in nanoseconds.
     pub p50: u64,
     /// Likewise.
@@ -143,6 +175,12 @@ pub struct Generator {
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,
+    /// How long it was ready to run and had no core, in seconds.
+    #[serde(default)]
+    pub run_queue_wait: f64,
+    /// How often a core was taken from it.
+    #[serde(default)]
+    pub involuntary: u64,
 }
 
 /// The server's process tree at one moment. Times and counts are sums since its start.
@@ -180,4 +218,53 @@ pub struct Sample {
     pub minor_faults: u64,
     /// Connections that the system dropped because the listen queue was full.
     pub listen_overflows: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run in which `answered` replies took 1 ms, 2 ms and so on, and `dropped` arrivals were not sent.
+    fn run(answered: u64, dropped: u64) -> Recording {
+        let mut response_time = Latencies::new();
+        (1..=answered).for_each(|ms| response_time.record(ms * 1_000_000));
+        Recording {
+            schema: SCHEMA,
+            server: String::new(),
+            workload: Workload::default(),
+            environment: Environment::default(),
+            since: 0.0,
+            seconds: 1.0,
+            totals: Totals { dropped, done: answered, ..Totals::default() },
+            errors: BTreeMap::new(),
+            service_time: response_time.clone(),
+            response_time,
+            lag: Latencies::new(),
+            intervals: Vec::new(),
+            per_client: Vec::new(),
+            generator: Generator::default(),
+            empty: None,
+            samples: Vec::new(),
+            invalid: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn dropped_arrivals_rank_above_answered() {
+        let millis = |run: &Recording, p: f64| Some(run.response_percentile(p)? / 1e6);
+        let near = |found: Option<f64>, ms: f64| (found.unwrap() / ms - 1.0).abs() < 0.002;
+        let all = run(100, 0);
+        assert!(near(millis(&all, 50.0), 50.0) && near(millis(&all, 100.0), 100.0));
+        // 100 of 200: the median is the longest reply, and all above it is not known.
+        let half = run(100, 100);
+        assert!(near(millis(&half, 25.0), 50.0) && near(millis(&half, 50.0), 100.0));
+        assert_eq!(half.response_percentile(50.5), Some(f64::INFINITY));
+        assert_eq!(run(0, 3).response_percentile(50.0), Some(f64::INFINITY));
+        assert_eq!(run(0, 0).response_percentile(50.0), None);
+        let mut late = run(99, 0);
+        late.errors.insert("timeout".into(), 1);
+        assert_eq!(late.response_percentile(100.0), Some(f64::INFINITY));
+        assert!(near(millis(&late, 99.0), 99.0));
+    }
 }

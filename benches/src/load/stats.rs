@@ -93,9 +93,9 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The median of those that are there; `None` if none is.
+/// The median of those that are there; `None` if none is. An infinite one stands above all others.
 pub fn median_of(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.into_iter().flatten().filter(|v| v.is_finite()).collect();
+    let values: Vec<f64> = values.into_iter().flatten().filter(|v| !v.is_nan()).collect();
     (!values.is_empty()).then(|| median(&values))
 }
 

@@ -211,10 +211,15 @@ fn parse(
         lag: Latencies::new(),
         intervals: Vec::new(),
         per_client: Vec::new(),
-        generator: Generator { cpu_seconds, share: cpu_seconds / seconds.max(1e-9) },
+        generator: Generator {
+            cpu_seconds,
+            share: cpu_seconds / seconds.max(1e-9),
+            ..Generator::default()
+        },
         empty: None,
         samples: Vec::new(),
         invalid: Vec::new(),
+        notes: Vec::new(),
     })
 }
 

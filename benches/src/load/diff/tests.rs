@@ -26,6 +26,7 @@ fn recording(done: u64) -> Recording {
         empty: None,
         samples: Vec::new(),
         invalid: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -107,6 +107,7 @@ impl Measurement {
             at: now.saturating_sub(self.begin) as f64 / 1e9,
             done: self.interval.0.len(),
             errors: self.interval_errors,
+            dropped: 0,
             p50: self.interval.percentile(50.0),
             p99: self.interval.percentile(99.0),
             max: self.interval.0.max(),
@@ -153,10 +154,11 @@ impl Measurement {
             lag: self.lag,
             intervals: self.intervals,
             per_client: self.per_client,
-            generator: Generator { cpu_seconds: self.cpu_seconds, share },
+            generator: Generator { cpu_seconds: self.cpu_seconds, share, ..Generator::default() },
             empty: None,
             samples: Vec::new(),
             invalid: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

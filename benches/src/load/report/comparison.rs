@@ -6,8 +6,9 @@ use crate::load::stats::{self, Ratio};
 use crate::load::workload::{Phase, Workload};
 use serde::{Deserialize, Serialize};
 
-/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver.
-pub const SCHEMA: u32 = 2;
+/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver; since 3
+/// those of schema 3.
+pub const SCHEMA: u32 = 3;
 
 /// Several servers under the same cases, in interleaved rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,9 +94,15 @@ impl ServerResult {
         self.rounds.iter().flatten()
     }
 
-    /// The median of a figure over the rounds.
+    /// The median of a figure over the rounds; `None` if it is above every reply, too.
     pub fn median(&self, metric: Metric) -> Option<f64> {
-        stats::median_of(self.runs().map(|run| metric.of(run)))
+        let median = stats::median_of(self.runs().map(|run| metric.of(run)));
+        median.filter(|median| median.is_finite())
+    }
+
+    /// The median of a figure over the rounds, as people read it.
+    pub fn show(&self, metric: Metric) -> String {
+        metric.show_of(self.rounds.iter().flatten())
     }
 
     /// Why figures of it are not to be believed: each kind of reason once, as it was first given, with the

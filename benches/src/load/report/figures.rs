@@ -322,7 +322,7 @@ pub(super) fn ratio(
         .map(|(look, name, result)| {
             let itself = name == baseline;
             let ratio = case.ratio(metric, name, baseline).filter(|_| !itself);
-            let value = metric.show(result.and_then(|r| r.median(metric)));
+            let value = result.map_or(NONE.to_owned(), |r| r.show(metric));
             Row {
                 look,
                 name: name.to_owned(),

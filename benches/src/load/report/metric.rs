@@ -43,12 +43,10 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The figure of one run; `None` where there is none, as no request has no latency.
+    /// The figure of one run; `None` where there is none, as no request has no latency. A percentile that falls among
+    /// requests that were not answered is infinite.
     pub fn of(self, recording: &Recording) -> Option<f64> {
-        let percentile = |p: f64| {
-            let latencies = &recording.response_time;
-            (!latencies.0.is_empty()).then(|| latencies.percentile(p) as f64)
-        };
+        let percentile = |p: f64| recording.response_percentile(p);
         match self {
             // A run in which nothing was answered has a rate, and it is 0.
             Metric::Rate => {
@@ -72,6 +70,18 @@ impl Metric {
             Metric::Served => (recording.totals.connections_asked > 0).then(|| {
                 recording.totals.clients_served as f64 / recording.totals.connections_asked as f64
             }),
+        }
+    }
+
+    /// The figure of some runs, their median, as people read it. A percentile above every reply is shown as `>` and the
+    /// longest reply.
+    pub(crate) fn show_of<'a>(self, runs: impl Iterator<Item = &'a Recording> + Clone) -> String {
+        match stats::median_of(runs.clone().map(|run| self.of(run))) {
+            Some(f64::INFINITY) => {
+                let longest = runs.map(|run| run.response_time.0.max()).max().unwrap_or(0);
+                format!("> {}", nanos(longest as f64))
+            }
+            median => self.show(median),
         }
     }
 

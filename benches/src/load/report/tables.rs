@@ -56,7 +56,7 @@ pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
         };
         let mut row =
             vec![result.server.clone(), rate_cell(case, result.median(Metric::Rate)), ratio];
-        row.extend(COLUMNS.iter().map(|metric| metric.show(result.median(*metric))));
+        row.extend(COLUMNS.iter().map(|metric| result.show(*metric)));
         row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
         row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
         rows.push(row);
@@ -101,10 +101,9 @@ pub(super) fn of_sweep(
     };
     let mut rows = vec![std::iter::once(what.to_owned()).chain(head).collect::<Vec<_>>()];
     for server in servers {
-        let cells = sweep.iter().map(|case| {
-            let value = case.result(server).and_then(|r| r.median(metric));
-            marked(cell(metric, value, case), server, case, notes)
-        });
+        let cells = sweep
+            .iter()
+            .map(|case| marked(cell(metric, case.result(server), case), server, case, notes));
         rows.push(std::iter::once((*server).to_owned()).chain(cells).collect());
     }
     if metric == Metric::Rate && sweep.iter().any(|case| case.ceiling.is_some()) {
@@ -114,10 +113,11 @@ pub(super) fn of_sweep(
     rows
 }
 
-fn cell(metric: Metric, value: Option<f64>, case: &Case) -> String {
-    match metric {
-        Metric::Rate => rate_cell(case, value),
-        _ => metric.show(value),
+fn cell(metric: Metric, result: Option<&ServerResult>, case: &Case) -> String {
+    match (metric, result) {
+        (_, None) => NONE.to_owned(),
+        (Metric::Rate, Some(result)) => rate_cell(case, result.median(metric)),
+        (_, Some(result)) => result.show(metric),
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) fn of_metrics(
     let mut rows = vec![std::iter::once("server".to_owned()).chain(head).collect::<Vec<_>>()];
     for (_, name, result) in entries(servers, case) {
         let cells = metrics.iter().enumerate().map(|(n, metric)| {
-            let text = cell(*metric, result.and_then(|r| r.median(*metric)), case);
+            let text = cell(*metric, result, case);
             // Once in a row is enough.
             if n == 0 { marked(text, name, case, notes) } else { text }
         });
@@ -162,7 +162,7 @@ pub(super) fn of_ratios(
         vec![vec!["server".to_owned(), heading, format!("to {baseline}"), "pairs".to_owned()]];
     for (_, name, result) in entries(servers, case) {
         let ratio = case.ratio(metric, name, baseline).filter(|_| name != baseline);
-        let text = cell(metric, result.and_then(|r| r.median(metric)), case);
+        let text = cell(metric, result, case);
         rows.push(vec![
             name.to_owned(),
             marked(text, name, case, notes),

@@ -2,6 +2,7 @@
 
 use super::tables::{COLUMNS, case_rows, ceiling_note, rate_cell};
 use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
+use crate::load::latencies::Latencies;
 use crate::load::recording::Sample;
 use crate::load::stats;
 use crate::load::workload::Workload;
@@ -13,7 +14,7 @@ use std::fmt::Write as _;
 /// All there is to say of one run.
 pub fn recording(run: &Recording) -> String {
     let mut out = String::new();
-    let show = |metric: Metric| metric.show(metric.of(run));
+    let show = |metric: Metric| metric.show_of(std::iter::once(run));
     let totals = &run.totals;
     let _ = writeln!(
         out,
@@ -27,15 +28,18 @@ pub fn recording(run: &Recording) -> String {
     );
 
     let mut latencies = ruled(&["", "p50", "p90", "p99", "p99.9", "max"]);
-    for (name, times) in [
-        ("service time", &run.service_time),
-        ("response time", &run.response_time),
-        ("generator's lag", &run.lag),
-    ] {
-        let cells = [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| match times.0.is_empty() {
+    let of = |times: &Latencies| {
+        [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| match times.0.is_empty() {
             true => NONE.to_owned(),
             false => nanos(times.percentile(p) as f64),
-        });
+        })
+    };
+    let response = [Metric::P50, Metric::P90, Metric::P99, Metric::P999, Metric::Max].map(show);
+    for (name, cells) in [
+        ("service time", of(&run.service_time)),
+        ("response time", response),
+        ("generator's lag", of(&run.lag)),
+    ] {
         latencies.add_row(std::iter::once(name.to_owned()).chain(cells));
     }
     let _ = writeln!(out, "{latencies}");
@@ -151,7 +155,7 @@ pub fn course(run: &Comparison) -> String {
     for case in &run.cases {
         let Some(result) = case.results.first() else { continue };
         let mut row = vec![case.title.clone(), rate_cell(case, result.median(Metric::Rate))];
-        row.extend(COLUMNS.iter().map(|metric| metric.show(result.median(*metric))));
+        row.extend(COLUMNS.iter().map(|metric| result.show(*metric)));
         row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
         table.add_row(row);
         for why in result.runs().flat_map(|run| &run.invalid) {
