@@ -6,6 +6,7 @@ mod arithmetic;
 mod fake;
 mod program;
 mod reference;
+mod verdicts;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
