@@ -359,8 +359,8 @@ fn idle_close_loses_what_is_pending() {
     assert_errors(&recording, "lost", lost);
 }
 
-/// Where the arithmetic is that of the faults which are mended elsewhere.
-mod pending {
+/// Where the generator's figures were wrong once.
+mod past_faults {
     use super::*;
     use std::process::Command;
 
