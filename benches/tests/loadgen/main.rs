@@ -2,8 +2,11 @@
 //! predicts. Lower bounds are exact; upper ones are generous, since the machine may be busy. Nothing here
 //! is about speed.
 
+mod arithmetic;
 mod fake;
 mod program;
+mod reference;
+mod verdicts;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};

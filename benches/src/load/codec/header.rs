@@ -4,7 +4,7 @@ use super::Codec;
 use super::chunked::Chunk;
 use crate::load::recording::ErrorKind;
 use crate::load::workload::Protocol;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,13 @@ const MALFORMED: Header = Header {
 pub(super) fn end(codec: &Codec, bytes: &[u8]) -> Option<usize> {
     match codec.protocol {
         Protocol::Http if !bytes.starts_with(b"ERR ") => {
-            codec.header_end.find(bytes).map(|at| at + 4)
+            // A recipient may take LF alone for the end of a line (RFC 9112, 2.2).
+            match memchr(b'\n', bytes) {
+                Some(at) if at > 0 && bytes[at - 1] == b'\r' => {
+                    codec.header_end.find(bytes).map(|at| at + 4)
+                }
+                _ => memmem::find(bytes, b"\n\n").map(|at| at + 2),
+            }
         }
         _ => memchr(b'\n', bytes).map(|at| at + 1),
     }
@@ -97,8 +103,11 @@ fn parse_http(header: &[u8]) -> Header {
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         match colon {
             14 if name.eq_ignore_ascii_case(b"content-length") => match decimal(value) {
-                Some(number) => length = Some(number),
-                None => return MALFORMED,
+                // The same length twice is one length, and two lengths are an error (RFC 9112, 6.3).
+                Some(number) if length.is_none_or(|before| before == number) => {
+                    length = Some(number);
+                }
+                _ => return MALFORMED,
             },
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 closes = if old {

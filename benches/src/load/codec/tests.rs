@@ -95,6 +95,15 @@ fn replies_of_http() {
     http(Some(&GET), &close, &[(Ok(()), true)]);
     http(Some(&GET), &with("HTTP/1.0 200 OK"), &[(Ok(()), true)]);
     http(Some(&GET), &with("HTTP/1.0 200 OK")[..80], &[(Err(ErrorKind::WrongBody), true)]);
+    let line_feeds = String::from("HTTP/1.1 200 OK\nContent-Length: 100\n\n").into_bytes();
+    http(Some(&GET), &[line_feeds, body(&codec, 0)].concat(), &[(Ok(()), false)]);
+    let two_lengths = |second: &str| {
+        with(&format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Length: {second}"))
+    };
+    http(Some(&GET), &two_lengths("100"), &[(Ok(()), false)]);
+    let mut reader = ReplyReader::default();
+    let (_, reply) = reader.feed(&codec, Some(&GET), &two_lengths("99"));
+    assert_eq!(reply, Some(Reply { result: Err(ErrorKind::Malformed), closes: true }));
     let after = [b"HTTP/1.1 100 Continue\r\n\r\n", &right[..]].concat();
     http(Some(&GET), &after, &[(Ok(()), false)]);
     let refused = b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n";

@@ -267,9 +267,11 @@ impl Traffic {
     }
 
     fn send(&mut self, client: usize) {
+        // Without a warm-up the first requests are sent before the loop of the run begins.
+        let counts = self.now() >= self.phases.current.begin;
         let this = &mut self.clients[client];
         let (sent, progress) = this.send(&self.codec.content);
-        if self.phases.warmed_up {
+        if counts {
             self.phases.current.totals.bytes_out += sent;
         }
         match progress {
