@@ -1,6 +1,7 @@
 //! The reports of an invented comparison: known figures, a server that fails, one whose figures are invalid, one that leaves
 //! clients without a reply, and hostile names.
 
+use benches::layout::Layout;
 use benches::load::latencies::Latencies;
 use benches::load::recording::{Environment, Generator, Interval, Recording, Sample, Totals};
 use benches::load::report::{
@@ -299,10 +300,10 @@ fn doubtful_figures_have_notes() {
     ] {
         assert!(html.contains(said), "{said}");
     }
-    let table = terminal::comparison(&comparison);
+    let table = terminal::comparison(&comparison, Layout::of_stdout(true));
     written("table.txt", &table);
     assert_eq!(
-        table.matches("│ python").count(),
+        table.matches("\npython ").count(),
         comparison.cases.len(),
         "a row in every case:\n{table}"
     );
@@ -341,7 +342,7 @@ fn tables_show_values_of_recordings() {
     assert!(near("coroutine") && !near("nginx") && !near("python"), "above half of 134 k/s");
 
     let run = recording(&KINDS[6], &Workload::default(), 1);
-    let table = terminal::recording(&run);
+    let table = terminal::recording(&run, Layout::of_stdout(true));
     written("run.txt", &table);
     for metric in [
         Metric::Rate,
@@ -362,7 +363,125 @@ fn tables_show_values_of_recordings() {
     }
     assert!(table.contains("12 lost, 3 timeout"), "{table}");
     let invalid = Recording { invalid: vec!["too few connections".to_owned()], ..run };
-    assert!(terminal::recording(&invalid).contains("INVALID: too few connections"));
+    assert!(terminal::recording(&invalid, Layout::of_stdout(true)).contains("INVALID: too few connections"));
+}
+
+/// A name of forty characters.
+const LONG: &str = "a-server-with-a-name-of-forty-characters";
+
+/// The comparison with a long name, a long reason and a note.
+fn wordy() -> Comparison {
+    let mut comparison = comparison();
+    comparison.cases.retain(|case| case.workload.connections == 64 || case.name == "idle");
+    for result in comparison.cases.iter_mut().flat_map(|case| &mut case.results) {
+        if result.server == "fork" {
+            result.server = LONG.to_owned();
+        }
+        if result.server == "thread" {
+            let run = result.rounds[1].as_mut().unwrap();
+            run.invalid.push("only 63 of 64 connections were made, ".repeat(9));
+            run.notes.push("the server was away once, for 1.20 s from 3.10 s on".to_owned());
+        }
+    }
+    comparison
+}
+
+/// Columns on a terminal.
+fn columns(line: &str) -> usize {
+    line.chars().count()
+}
+
+/// No line is wider than the width, unless it is one word that is.
+#[track_caller]
+fn assert_fits(text: &str, width: usize) {
+    for line in text.lines() {
+        let one_word = line.split_whitespace().count() == 1;
+        assert!(columns(line) <= width || one_word, "{width}: {line}\n{text}");
+    }
+}
+
+/// All words of a text stand in another whole, in their order, or are what layouts add.
+#[track_caller]
+fn assert_words_are_whole(text: &str, whole: &str) {
+    let known: BTreeSet<&str> = whole.split_whitespace().collect();
+    let added = ["Left", "out:", "--wide", "prints", "all", "columns."];
+    for word in text.split_whitespace().filter(|word| !word.starts_with('─')) {
+        let plain = word.trim_end_matches([',', ';']);
+        assert!(
+            known.contains(word) || known.contains(plain) || added.contains(&word),
+            "{word:?} is in no cell:\n{text}"
+        );
+    }
+}
+
+#[test]
+fn tables_fit_every_width() {
+    let (comparison, run) = (wordy(), recording(&KINDS[6], &Workload::default(), 1));
+    let steps = alone(Profile::Steps { levels: vec![1.0, 4.0, 16.0, 64.0] }, "a-server", 3);
+    let invalid = Recording { invalid: vec!["too few connections, ".repeat(12)], ..run };
+    let makers: [(&str, &dyn Fn(Layout) -> String); 3] = [
+        ("comparison", &|layout| terminal::comparison(&comparison, layout)),
+        ("recording", &|layout| terminal::recording(&invalid, layout)),
+        ("course", &|layout| terminal::course(&steps, layout)),
+    ];
+    for (name, maker) in makers {
+        let wide = maker(Layout::of_width(usize::MAX).wide());
+        assert!(!wide.contains("Left out"), "{wide}");
+        let mut lines = usize::MAX;
+        for width in 40..=220 {
+            let text = maker(Layout::of_width(width));
+            if [40, 60, 80, 100, 200].contains(&width) {
+                written(&format!("{name}-{width}.txt"), &text);
+            }
+            assert_fits(&text, width);
+            assert_words_are_whole(&text, &wide);
+            // Wider terminals need no more lines, but for the line that names columns.
+            assert!(text.lines().count() <= lines.saturating_add(9), "{width}: {text}");
+            lines = text.lines().count();
+        }
+    }
+    for width in (40..=220).step_by(20) {
+        let text = terminal::comparison(&comparison, Layout::of_width(width));
+        for kind in &KINDS {
+            let server = if kind.0 == "fork" { LONG } else { kind.0 };
+            let rows = text.lines().filter(|line| line.split_whitespace().next() == Some(server));
+            assert!(rows.count() >= comparison.cases.len(), "{server} at {width}: {text}");
+        }
+        let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains("! INVALID thread: only 63 of 64"), "{text}");
+        assert!(one_line.contains("Note on thread: the server was away once"), "{text}");
+    }
+}
+
+#[test]
+fn telling_columns_stay_longest() {
+    let mut comparison = comparison();
+    comparison.cases.truncate(4);
+    comparison.cases.drain(..3);
+    let head = |width| {
+        let text = terminal::comparison(&comparison, Layout::of_width(width));
+        let head = text.lines().find(|line| line.starts_with("server"));
+        head.map(|head| head.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let narrow = head(60).unwrap();
+    assert!(narrow.starts_with(&["server", "rate", "ratio"].map(str::to_owned)), "{narrow:?}");
+    assert!(narrow.contains(&"p99".to_owned()), "{narrow:?}");
+    let (more, all) = (head(80).unwrap(), head(200).unwrap());
+    assert!(more.contains(&"p50".to_owned()) && more.len() > narrow.len(), "{more:?}");
+    assert!(all.len() > more.len() && all.contains(&"rounds".to_owned()), "{all:?}");
+    assert_eq!(head(40), None, "blocks have no head");
+}
+
+/// A run of one server in the phases of a profile, so many of which were reached.
+fn alone(profile: Profile, server: &'static str, reached: usize) -> Comparison {
+    let workload = Workload { profile, ..Workload::default() };
+    let kind = (server, 66_500.0, 1.05, 14.2, 2_400, 32, 0.8);
+    let phases = workload.phases();
+    let runs = phases.iter().take(reached).enumerate().map(|(nth, phase)| Recording {
+        since: 3.0 * nth as f64,
+        ..recording(&kind, &phase.workload, nth as u64)
+    });
+    Comparison::alone(&workload, &runs.collect::<Vec<_>>(), Some(134_000.0))
 }
 
 #[test]
@@ -398,7 +517,7 @@ fn hostile_names_are_escaped() {
         assert_balanced(&format!("<svg {drawing}</svg>"));
     }
     assert!(!report::overview_svg(&comparison).contains("<script>"));
-    assert!(!terminal::comparison(&comparison).contains('\u{1b}'));
+    assert!(!terminal::comparison(&comparison, Layout::of_stdout(true)).contains('\u{1b}'));
     assert!(
         csv::runs_of(&comparison).contains("\"</title><script>alert('x')</script>\u{1b}[2J\"\"&\"")
     );
@@ -421,7 +540,7 @@ fn empty_comparison_makes_a_page() {
     }
     let html = report::page(&failed, &[Timeline::default()], &[]);
     assert!(!html.contains("NaN"));
-    assert!(terminal::comparison(&failed).contains("0 of 2"));
+    assert!(terminal::comparison(&failed, Layout::of_stdout(true)).contains("0 of 2"));
     let nothing = Recording {
         samples: Vec::new(),
         intervals: Vec::new(),
@@ -431,7 +550,7 @@ fn empty_comparison_makes_a_page() {
         response_time: Latencies::new(),
         ..recording(&KINDS[0], &Workload::default(), 0)
     };
-    assert!(!terminal::recording(&nothing).contains("NaN"));
+    assert!(!terminal::recording(&nothing, Layout::of_stdout(true)).contains("NaN"));
     let mut single = comparison();
     single.cases.truncate(1);
     single.cases[0].results.truncate(1);

@@ -4,7 +4,7 @@ use crate::ipc::report::tests::sample;
 
 #[test]
 fn table_shows_everything() {
-    let table = table(&sample(1.02, 15));
+    let table = table(&sample(1.02, 15), Layout::of_stdout(true));
     for part in [
         "Round trip, both on one core, sleeping: for one there and back",
         "One way, each on a core of its own, spinning: for one message",
@@ -31,7 +31,7 @@ fn failures_are_listed_and_not_figures() {
     assert_eq!(report.results[0].primary_nanos(), None);
     assert_eq!(report.results[0].to_baseline(), None);
     assert!(
-        table(&report).contains(
+        table(&report, Layout::of_stdout(true)).contains(
             "FAILED pipe, 8 B, round trip, one core, sleeping, library: the Far end: WRONG"
         )
     );

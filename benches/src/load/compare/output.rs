@@ -1,6 +1,7 @@
 //! What a comparison leaves: a table, the page, JSON, CSV, and an exit code.
 
 use super::contestants::Contestant;
+use crate::layout::Layout;
 use crate::load::process::myself;
 use crate::load::report::{self, Chapter, Comparison, Metric, Timeline};
 use crate::load::stats::Difference;
@@ -19,6 +20,8 @@ pub struct Files {
     pub json: PathBuf,
     /// A row for each run.
     pub csv: PathBuf,
+    /// How the table on standard output is laid out.
+    pub layout: Layout,
 }
 
 /// Prints the table and writes page, JSON and CSV. `further` are chapters of the page behind those of the comparison.
@@ -32,9 +35,9 @@ pub fn write_reports(
     further: &[Chapter],
     files: &Files,
 ) -> io::Result<()> {
-    let Files { html, json, csv } = files;
+    let Files { html, json, csv, layout } = files;
     println!("\n{}\n", comparison.environment.placement);
-    println!("{}", report::terminal::comparison(comparison));
+    println!("{}", report::terminal::comparison(comparison, *layout));
     let small = condensed(comparison);
     report::write(json, &report::json::comparison(&small)?)?;
     report::write(csv, &report::csv::runs_of(comparison))?;
