@@ -265,12 +265,14 @@ impl Table {
                 }
                 Row::Cells(cells) => {
                     let _ = writeln!(out, "{}", wrapped(&cells[0], width, 0, 2));
-                    let pairs: Vec<(&str, String)> = all
-                        .iter()
-                        .skip(1)
-                        .filter(|at| !cells[**at].is_empty())
-                        .map(|&at| (self.columns[at].heading.as_str(), cells[at].clone()))
-                        .collect();
+                    let mut pairs: Vec<(&str, String)> = Vec::new();
+                    for &at in all.iter().skip(1).filter(|at| !cells[**at].is_empty()) {
+                        match (self.columns[at].heading.as_str(), pairs.last_mut()) {
+                            // A mark of the figure before it.
+                            ("", Some((_, before))) => *before += &format!(" {}", cells[at]),
+                            (heading, _) => pairs.push((heading, cells[at].clone())),
+                        }
+                    }
                     out.push_str(&pairs_in(&pairs, width, 2));
                 }
             }
@@ -309,7 +311,8 @@ fn wrapped(text: &str, width: usize, used: usize, indent: usize) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let unit = word.trim_end_matches([',', '.', ';', ':', ')']);
-        let number = |last: &String| last.trim_start_matches('(').starts_with(|c: char| c.is_ascii_digit());
+        let number =
+            |last: &String| last.trim_start_matches('(').starts_with(|c: char| c.is_ascii_digit());
         match words.last_mut() {
             Some(last) if UNITS.contains(&unit) && number(last) && !last.contains(' ') => {
                 last.push(' ');
@@ -344,7 +347,8 @@ mod tests {
     use super::*;
 
     fn servers() -> Table {
-        let mut table = Table::new("server").column("rate", 0).column("p99", 1).column("CPU per request", 2);
+        let mut table =
+            Table::new("server").column("rate", 0).column("p99", 1).column("CPU per request", 2);
         table.row(["thread", "70.2 k/s", "1.23 ms", "14.2 µs"].map(str::to_owned));
         table.row(["线程", "812 /s", "> 2.10 s", "-"].map(str::to_owned));
         table

@@ -363,7 +363,10 @@ fn tables_show_values_of_recordings() {
     }
     assert!(table.contains("12 lost, 3 timeout"), "{table}");
     let invalid = Recording { invalid: vec!["too few connections".to_owned()], ..run };
-    assert!(terminal::recording(&invalid, Layout::of_stdout(true)).contains("INVALID: too few connections"));
+    assert!(
+        terminal::recording(&invalid, Layout::of_stdout(true))
+            .contains("INVALID: too few connections")
+    );
 }
 
 /// A name of forty characters.
@@ -372,7 +375,7 @@ const LONG: &str = "a-server-with-a-name-of-forty-characters";
 /// The comparison with a long name, a long reason and a note.
 fn wordy() -> Comparison {
     let mut comparison = comparison();
-    comparison.cases.retain(|case| case.workload.connections == 64 || case.name == "idle");
+    comparison.cases.retain(|case| case.workload.connections == 64);
     for result in comparison.cases.iter_mut().flat_map(|case| &mut case.results) {
         if result.server == "fork" {
             result.server = LONG.to_owned();
@@ -482,6 +485,146 @@ fn alone(profile: Profile, server: &'static str, reached: usize) -> Comparison {
         ..recording(&kind, &phase.workload, nth as u64)
     });
     Comparison::alone(&workload, &runs.collect::<Vec<_>>(), Some(134_000.0))
+}
+
+/// The text of a page as a reader sees it.
+fn visible(html: &str) -> String {
+    let mut text = html.to_owned();
+    for element in ["style", "script"] {
+        while let Some((before, rest)) = text.split_once(&format!("<{element}>")) {
+            let after = rest.split_once(&format!("</{element}>")).expect("its end").1;
+            text = format!("{before}{after}");
+        }
+    }
+    text.split('<')
+        .map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text))
+        .fold(String::new(), |all, piece| all + " " + piece)
+}
+
+/// The cells of each table that are no headings.
+fn tables(html: &str) -> impl Iterator<Item = Vec<&str>> {
+    html.split("<table").skip(1).map(|rest| {
+        let table = rest.split_once("</table>").expect("a table that ends").0;
+        let cells = table.split("<td").skip(1).filter_map(|cell| cell.split_once('>'));
+        cells.filter_map(|(_, cell)| Some(cell.split_once("</td>")?.0)).collect()
+    })
+}
+
+/// What holds of the page of any single run.
+#[track_caller]
+fn assert_single(name: &str, html: &str) {
+    written(&format!("{name}.html"), html);
+    let main = html.split_once("<main>").expect("its main part").1;
+    let main = main.split_once("</main>").expect("its end").0;
+    assert_balanced(main);
+    let (table, plot) = (main.find("<table"), main.find("<svg"));
+    assert!(table.is_some() && (plot.is_none() || table < plot), "{name} begins with a table");
+    let text = visible(html);
+    let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    let foreign = ["compare", "compared", "comparison", "models", "ratio", "ratios", "baseline"];
+    for word in words {
+        assert!(!foreign.contains(&word.as_str()), "{name} speaks of {word}: {text}");
+    }
+    for cells in tables(html) {
+        let filled = cells.iter().any(|cell| !cell.is_empty() && *cell != "-");
+        assert!(filled, "{name} has a table without figures: {cells:?}");
+    }
+    for drawing in drawings(html).filter(|drawing| !drawing.contains("aria-hidden")) {
+        let drawn = ["class=\"line", "class=\"marker", "class=\"part"];
+        assert!(drawn.iter().any(|part| drawing.contains(part)), "{name} has an empty plot");
+        assert!(!drawing.contains(" d=\"\""), "{name} has an empty line: {drawing}");
+    }
+    assert!(!html.contains("class=\"legend\""), "{name} has a legend of one server");
+    assert!(!html.contains("NaN") && !text.contains("inf "), "{name}");
+}
+
+#[test]
+fn single_page_starts_with_figures() {
+    let mut all = alone(Profile::Steady, "a-server", 1);
+    let run = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    run.errors = BTreeMap::from([("lost".to_owned(), 12), ("timeout".to_owned(), 3)]);
+    run.invalid.push("the generator used 91% of its core".to_owned());
+    run.notes.push("the server was away once".to_owned());
+    let run = run.clone();
+    let html = report::page(&all, &[], &[]);
+    assert_single("run", &html);
+    assert!(html.contains("<title>a-server: GET of 4 KiB, 64 connections, closed loop</title>"));
+    let text = visible(&html);
+    for metric in [Metric::Rate, Metric::P50, Metric::P90, Metric::P99, Metric::Cpu] {
+        assert!(text.contains(&metric.show(metric.of(&run))), "{metric:?}: {text}");
+    }
+    for part in [
+        "response time",
+        "service time",
+        "lag",
+        "12 lost, 3 timeout",
+        "INVALID: the generator used 91%",
+        "Note: the server was away once",
+        "64 connected at once",
+        "55.0 % of its core",
+        "Both sides over time",
+        "threads that waited",
+        "&gt; ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // A server that is not watched has no plots of its side; a run without replies has no plot at all.
+    let recording = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    recording.samples.clear();
+    let html = report::page(&all, &[], &[]);
+    assert_single("run-unwatched", &html);
+    assert!(html.contains("not watched") && !html.contains("threads that waited"));
+    assert!(visible(&html).contains(" Over time") && !html.contains("Both sides"));
+    let recording = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    recording.intervals.clear();
+    recording.response_time = Latencies::new();
+    recording.errors.clear();
+    recording.totals.done = 0;
+    let html = report::page(&all, &[], &[]);
+    assert_single("run-empty", &html);
+    assert_eq!(html.matches("<svg").count(), 0);
+    assert!(html.contains("<th scope=\"row\">errors</th><td>none</td>"), "{html}");
+}
+
+#[test]
+fn single_page_shows_steps() {
+    let levels = vec![1.0, 4.0, 16.0, 64.0];
+    let all = alone(Profile::Steps { levels }, "a-server", 3);
+    let html = report::page(&all, &[], &[]);
+    assert_single("steps", &html);
+    assert!(html.contains(
+        "<title>a-server: GET of 4 KiB, steps of 1, 4, 16, 64 connections, closed loop</title>"
+    ));
+    let text = visible(&html);
+    assert!(text.contains("More and more clients: steps"), "its curve: {text}");
+    assert!(text.contains("steps, 64 connections: no data: not reached"), "{text}");
+    for case in &all.cases {
+        assert!(html.contains(&format!("<th scope=\"row\">{}</th>", case.title)), "{text}");
+    }
+    let mut rates = alone(Profile::Ramp { from: 100.0, to: 400.0 }, "a-server", 0);
+    let open = Workload {
+        arrivals: Arrivals::Poisson { rate: 0.0 },
+        profile: Profile::Ramp { from: 100.0, to: 400.0 },
+        ..Workload::default()
+    };
+    let runs = open.phases().into_iter().enumerate().map(|(nth, phase)| Recording {
+        since: nth as f64,
+        server: "a-server".to_owned(),
+        ..recording(&KINDS[3], &phase.workload, 1)
+    });
+    rates.cases = Comparison::alone(&open, &runs.collect::<Vec<_>>(), None).cases;
+    let html = report::page(&rates, &[], &[]);
+    assert_single("ramp", &html);
+    assert!(visible(&html).contains("More and more requests: a ramp"));
+}
+
+#[test]
+fn notes_are_on_comparison_pages() {
+    let html = report::page(&wordy(), &[], &[]);
+    let note = "thread, 4 KiB, keep-alive, 64 connections: the server was away once";
+    assert!(visible(&html).contains(note));
+    assert!(html.contains("class=\"legend\"") && html.contains("Models of concurrency compared"));
 }
 
 #[test]

@@ -192,7 +192,10 @@ pub fn run(old: &Path, new: &Path, layout: Layout) -> Result<ExitCode, Failure> 
     }
     if !changes.left_out.is_empty() {
         println!("\nNot compared:");
-        changes.left_out.iter().for_each(|line| println!("{}", layout.text(&format!("- {}", printable(line)))));
+        changes
+            .left_out
+            .iter()
+            .for_each(|line| println!("{}", layout.text(&format!("- {}", printable(line)))));
     }
     println!(
         "\nThe two were not run next to each other: what looks like a change may be the machine's."

@@ -144,7 +144,7 @@ pub(super) fn summary(run: &Recording) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn errors_by_kind(run: &Recording) -> String {
+pub(super) fn errors_by_kind(run: &Recording) -> String {
     let kinds = run.errors.iter().filter(|(_, count)| **count > 0);
     let kinds: Vec<String> =
         kinds.map(|(kind, count)| format!("{} {kind}", whole(*count as f64))).collect();

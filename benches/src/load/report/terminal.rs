@@ -1,8 +1,7 @@
 //! Runs and comparisons as text for a terminal, laid out for its width.
 
 use super::tables::{
-    NEAR, case_ratio, ceiling_note, course_columns, is_near, notes_of, percentile_rows,
-    summary,
+    NEAR, case_ratio, ceiling_note, course_columns, is_near, notes_of, percentile_rows, summary,
 };
 use super::{Case, Comparison, Metric, Recording, ServerResult, is_idle, memory, metric};
 use crate::layout::{Layout, Table, printable};
@@ -129,6 +128,7 @@ fn of_results<'a>(
     // The most telling first; what is the same for all and as it should be comes last.
     let rank = |metric: Metric| match metric {
         Metric::P99 => 0,
+        Metric::Memory if !rows.is_empty() && is_idle(&case(0).workload) => 1,
         Metric::Errors if any(&|result| result.median(metric).is_some_and(|n| n > 0.0)) => 1,
         Metric::Served if any(&|result| result.median(metric).is_some_and(|n| n < 1.0)) => 2,
         Metric::P50 => 3,
@@ -156,8 +156,7 @@ fn of_results<'a>(
         let rate = result.median(Metric::Rate);
         let near = if is_near(case(nth), rate) { NEAR } else { "" };
         let invalid = if result.is_invalid() { "!" } else { "" };
-        let mut row =
-            vec![(*name).to_owned(), Metric::Rate.show(rate), format!("{near}{invalid}")];
+        let mut row = vec![(*name).to_owned(), Metric::Rate.show(rate), format!("{near}{invalid}")];
         row.extend(ratio.map(|ratio| ratio(result)));
         row.extend(metrics.iter().map(|metric| result.show(*metric)));
         if several {
