@@ -144,8 +144,10 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
     process::raise_descriptor_limit();
     let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("comparison, {}: {}", preset.name, preset.description);
-    println!("{}; {placement}", text::machine());
+    let layout = Layout::of_stdout(std::env::args().any(|arg| arg == "--wide"));
+    let description = format!("comparison, {}: {}", preset.name, preset.description);
+    println!("{}", layout.text(&description));
+    println!("{}", layout.text(&format!("{}; {placement}", text::machine())));
     let setup = Setup {
         contestants,
         cases,
@@ -166,7 +168,7 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
         html: target.join("index.html"),
         json: target.join("comparison.json"),
         csv: target.join("comparison.csv"),
-        layout: Layout::of_stdout(std::env::args().any(|arg| arg == "--wide")),
+        layout,
     };
     let stopped = stop.load(Ordering::Relaxed);
     let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };

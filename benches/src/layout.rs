@@ -65,6 +65,12 @@ impl Layout {
         }
     }
 
+    /// A text that begins behind some figures, and whose further lines begin below its first word.
+    pub fn hanging(self, before: &str, text: &str) -> String {
+        let (column, width) = (before.width(), if self.wraps { self.width } else { usize::MAX });
+        format!("{before}{}", wrapped(text, width, column, column))
+    }
+
     /// Names and their values: a line for each, or several where a value is longer than the line. Ends with a newline.
     pub fn pairs(self, pairs: &[(&str, String)]) -> String {
         let width = if self.wraps { self.width } else { usize::MAX };

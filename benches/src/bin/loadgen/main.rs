@@ -227,10 +227,12 @@ fn conclude(
         None => println!("{}", report::terminal::course(&all, layout)),
     }
     if let Sizes::Distribution(_) = workload.sizes {
-        println!("{}", report::terminal::files(workload));
+        println!("{}", layout.text(&report::terminal::files(workload)));
     }
     if let Some(ceiling) = ceiling {
-        println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        let line =
+            format!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        println!("{}", layout.text(&line));
     }
     let sum = |of: fn(&Recording) -> u64| recordings.iter().map(of).sum::<u64>();
     let refused = sum(|r| r.errors.get(ErrorKind::Refused.as_str()).copied().unwrap_or(0));

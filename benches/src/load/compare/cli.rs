@@ -137,7 +137,9 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     raise_descriptor_limit();
     let stop = stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("{}; {}", text::machine(), placement_text(placement, &contestants));
+    let layout = Layout::of_stdout(options.wide);
+    let place = format!("{}; {}", text::machine(), placement_text(placement, &contestants));
+    println!("{}", layout.text(&place));
     contestants.iter().filter_map(Contestant::configuration).for_each(|text| println!("\n{text}"));
     let setup = Setup {
         contestants: &contestants,
@@ -160,7 +162,7 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     let further = files.html.parent().map(chapters).unwrap_or_default();
     write_reports(&comparison, &timelines, &further, &files)?;
     if options.aa {
-        println!("\n{}", self_check(&comparison));
+        println!("\n{}", layout.text(&self_check(&comparison)));
     }
     Ok(exit_code(&comparison))
 }

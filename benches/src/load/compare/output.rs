@@ -36,7 +36,7 @@ pub fn write_reports(
     files: &Files,
 ) -> io::Result<()> {
     let Files { html, json, csv, layout } = files;
-    println!("\n{}\n", comparison.environment.placement);
+    println!("\n{}\n", layout.text(&comparison.environment.placement));
     println!("{}", report::terminal::comparison(comparison, *layout));
     let small = condensed(comparison);
     report::write(json, &report::json::comparison(&small)?)?;
@@ -44,7 +44,9 @@ pub fn write_reports(
     // The data of the page stays next to it: the bench `ipc` writes the page again, with a chapter of its own.
     report::write(&json.with_file_name("timelines.json"), &serde_json::to_string(timelines)?)?;
     report::write(html, &report::page(comparison, timelines, further))?;
-    println!("\nWritten to {}, {} and {}", html.display(), json.display(), csv.display());
+    let written =
+        format!("Written to {}, {} and {}", html.display(), json.display(), csv.display());
+    println!("\n{}", layout.text(&written));
     Ok(())
 }
 

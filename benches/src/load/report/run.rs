@@ -229,7 +229,8 @@ fn facts(run: &Recording, ceiling: Option<f64>) -> Vec<(&'static str, String)> {
     facts.extend(summary(run));
     if let Some(ceiling) = ceiling {
         let reaches = format!("{} against a reply that costs nothing", text::rate(ceiling));
-        facts.push(("generator reaches", reaches));
+        let next = facts.iter().position(|(name, _)| *name == "generator").map_or(0, |at| at + 1);
+        facts.insert(next, ("generator reaches", reaches));
     }
     facts
 }
