@@ -197,9 +197,9 @@ pub fn run(old: &Path, new: &Path, layout: Layout) -> Result<ExitCode, Failure> 
             .iter()
             .for_each(|line| println!("{}", layout.text(&format!("- {}", printable(line)))));
     }
-    println!(
-        "\nThe two were not run next to each other: what looks like a change may be the machine's."
-    );
+    let caution =
+        "The two were not run next to each other: what looks like a change may be the machine's.";
+    println!("\n{}", layout.text(caution));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -87,12 +87,16 @@ pub(super) fn percentile_rows(run: &Recording) -> Vec<Vec<String>> {
     let row = |name: &str, cells: [String; 5]| {
         std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
     };
-    vec![
+    let mut rows = vec![
         row("", metrics.map(|metric| metric.heading().to_owned())),
         row("response time", metrics.map(|metric| metric.show_of(std::iter::once(run)))),
         row("service time", of(&run.service_time)),
-        row("generator's lag", of(&run.lag)),
-    ]
+    ];
+    // Nothing is planned in a closed loop, so nothing can be late.
+    if !run.lag.0.is_empty() {
+        rows.push(row("generator's lag", of(&run.lag)));
+    }
+    rows
 }
 
 /// The figures of a run next to its rate and percentiles, by name.
