@@ -42,3 +42,19 @@ fn missed_bound_is_listed() {
     let lines = verdicts(&sample(1.25, 15));
     assert!(lines[1..].iter().all(|line| line.contains("1.25 (1.25 to 1.25)")));
 }
+
+#[test]
+fn table_fits_every_width() {
+    let report = sample(1.02, 1);
+    for width in [40, 60, 80, 100, 220] {
+        let table = table(&report, Layout::of_width(width));
+        for line in table.lines() {
+            let one_word = line.split_whitespace().count() == 1;
+            assert!(line.chars().count() <= width || one_word, "{width}: {line}\n{table}");
+        }
+        for mechanism in Mechanism::ALL {
+            let name = mechanism.title();
+            assert!(table.lines().any(|line| line.starts_with(name)), "{width}: {name}\n{table}");
+        }
+    }
+}
