@@ -10,6 +10,7 @@
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
 //! nginx and others: `cargo loadgen compare --help`.
 
+use benches::layout::Layout;
 use benches::load::compare::{self, Contestant, Files, Plan, Setup};
 use benches::load::workload::Workload;
 use benches::load::{process, report};
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
     let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
     if given("--help") || given("-h") {
         println!(
-            "comparison: --quick runs less, --full runs everything; words are names of models and cases"
+            "comparison: --quick runs less, --full runs everything, --wide prints all columns; words are names of models and cases"
         );
         return ExitCode::SUCCESS;
     }
@@ -143,8 +144,10 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
     process::raise_descriptor_limit();
     let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("comparison, {}: {}", preset.name, preset.description);
-    println!("{}; {placement}", text::machine());
+    let layout = Layout::of_stdout(std::env::args().any(|arg| arg == "--wide"));
+    let description = format!("comparison, {}: {}", preset.name, preset.description);
+    println!("{}", layout.text(&description));
+    println!("{}", layout.text(&format!("{}; {placement}", text::machine())));
     let setup = Setup {
         contestants,
         cases,
@@ -165,6 +168,7 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
         html: target.join("index.html"),
         json: target.join("comparison.json"),
         csv: target.join("comparison.csv"),
+        layout,
     };
     let stopped = stop.load(Ordering::Relaxed);
     let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };

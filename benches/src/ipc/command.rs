@@ -4,6 +4,7 @@ use super::cases::{self, Case, Mechanism, SIZES, USUAL};
 use super::runner::{self, Effort, Setup};
 use super::{chapter, endpoints, table};
 use crate::filter;
+use crate::layout::Layout;
 use crate::load::process;
 use crate::load::report as reports;
 use crate::{Placement, text};
@@ -61,6 +62,7 @@ ipc: round trips and one-way messages of every mechanism between two processes, 
   --full         all sizes, 20 rounds: a few minutes; what `cargo bench -p benches --bench ipc` does
   --smoke        a few messages of each kind, all bytes compared: whether it works
   --out FOLDER   where ipc.json goes and the page [default: target/comparison]
+  --wide         all columns of the tables, however wide they become
   --list         the cases, and nothing else
   WORD ...       mechanisms (pipe, ring, posix-queue, ...) and sizes in bytes; some alone write no file without --out";
 
@@ -174,8 +176,9 @@ fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<
         ),
         Placement::Unpinned => "two processes, not pinned".to_owned(),
     };
+    let layout = Layout::of_stdout(std::env::args().any(|arg| arg == "--wide"));
     println!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
-    println!("{}; {words}", text::machine());
+    println!("{}", layout.text(&format!("{}; {words}", text::machine())));
     let environment = crate::load::sampled_run::environment(words);
     let setup = Setup { cases, effort: preset.effort, placement, stop: &stop };
     let report = runner::run(&setup, environment, &mut text::progress);
@@ -183,7 +186,7 @@ fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<
     if stop.load(Ordering::Relaxed) {
         println!("interrupted: this is what there is");
     }
-    println!("\n{}", table::table(&report));
+    println!("\n{}", table::table(&report, layout));
     if let Some(directory) = directory {
         let json = report.json().map_err(io::Error::other)?;
         let (to, page) = (directory.join("ipc.json"), directory.join("index.html"));

@@ -130,6 +130,9 @@ pub struct Flags {
     /// Write a page with plots
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
+    /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
+    #[arg(long, help_heading = "Output")]
+    pub wide: bool,
 }
 
 /// What `--steps` and `--ramp` say.

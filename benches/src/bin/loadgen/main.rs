@@ -12,6 +12,7 @@
 mod flags;
 mod live;
 
+use benches::layout::Layout;
 use benches::load::compare;
 use benches::load::engine::{self, Run, RunError, Target};
 use benches::load::failure::Failure;
@@ -219,16 +220,19 @@ fn conclude(
         (Profile::Steady, [recording]) => Some(recording),
         _ => None,
     };
-    println!("{}", all.environment.placement);
+    let layout = Layout::of_stdout(flags.wide);
+    println!("{}", layout.text(&all.environment.placement));
     match alone {
-        Some(recording) => println!("{}", report::terminal::recording(recording)),
-        None => println!("{}", report::terminal::course(&all)),
+        Some(recording) => println!("{}", report::terminal::recording(recording, layout)),
+        None => println!("{}", report::terminal::course(&all, layout)),
     }
     if let Sizes::Distribution(_) = workload.sizes {
-        println!("{}", report::terminal::files(workload));
+        println!("{}", layout.text(&report::terminal::files(workload)));
     }
     if let Some(ceiling) = ceiling {
-        println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        let line =
+            format!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        println!("{}", layout.text(&line));
     }
     let sum = |of: fn(&Recording) -> u64| recordings.iter().map(of).sum::<u64>();
     let refused = sum(|r| r.errors.get(ErrorKind::Refused.as_str()).copied().unwrap_or(0));

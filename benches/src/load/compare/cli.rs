@@ -6,6 +6,7 @@ use super::output::{Files, exit_code, self_check, timelines, write_reports};
 use super::run::{Setup, compare, placement_text};
 use super::wrk::Wrk;
 use crate::Placement;
+use crate::layout::Layout;
 use crate::load::diff;
 use crate::load::failure::Failure;
 use crate::load::process::{raise_descriptor_limit, stop_when_interrupted};
@@ -77,6 +78,9 @@ pub struct Options {
     /// Write the CSV to this file [default: comparison.csv next to the page]
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
+    #[arg(long)]
+    wide: bool,
 }
 
 /// The program that puts the load on the servers.
@@ -103,7 +107,7 @@ pub fn main(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Exit
 
 fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<ExitCode, Failure> {
     if let [old, new] = options.files.as_slice() {
-        return diff::run(old, new);
+        return diff::run(old, new, Layout::of_stdout(options.wide));
     }
     let unusable = |error: io::Error| Failure::Unusable(format!("no directory to serve: {error}"));
     let directory = tempfile::Builder::new().prefix("compare-").tempdir().map_err(unusable)?;
@@ -133,7 +137,9 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     raise_descriptor_limit();
     let stop = stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("{}; {}", text::machine(), placement_text(placement, &contestants));
+    let layout = Layout::of_stdout(options.wide);
+    let place = format!("{}; {}", text::machine(), placement_text(placement, &contestants));
+    println!("{}", layout.text(&place));
     contestants.iter().filter_map(Contestant::configuration).for_each(|text| println!("\n{text}"));
     let setup = Setup {
         contestants: &contestants,
@@ -156,7 +162,7 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     let further = files.html.parent().map(chapters).unwrap_or_default();
     write_reports(&comparison, &timelines, &further, &files)?;
     if options.aa {
-        println!("\n{}", self_check(&comparison));
+        println!("\n{}", layout.text(&self_check(&comparison)));
     }
     Ok(exit_code(&comparison))
 }
@@ -197,6 +203,6 @@ impl Options {
         let next_to = |name: &str| html.with_file_name(name);
         let json = self.json.clone().unwrap_or_else(|| next_to("comparison.json"));
         let csv = self.csv.clone().unwrap_or_else(|| next_to("comparison.csv"));
-        Files { html, json, csv }
+        Files { html, json, csv, layout: Layout::of_stdout(self.wide) }
     }
 }

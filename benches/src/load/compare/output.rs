@@ -1,6 +1,7 @@
 //! What a comparison leaves: a table, the page, JSON, CSV, and an exit code.
 
 use super::contestants::Contestant;
+use crate::layout::Layout;
 use crate::load::process::myself;
 use crate::load::report::{self, Chapter, Comparison, Metric, Timeline};
 use crate::load::stats::Difference;
@@ -19,6 +20,8 @@ pub struct Files {
     pub json: PathBuf,
     /// A row for each run.
     pub csv: PathBuf,
+    /// How the table on standard output is laid out.
+    pub layout: Layout,
 }
 
 /// Prints the table and writes page, JSON and CSV. `further` are chapters of the page behind those of the comparison.
@@ -32,16 +35,18 @@ pub fn write_reports(
     further: &[Chapter],
     files: &Files,
 ) -> io::Result<()> {
-    let Files { html, json, csv } = files;
-    println!("\n{}\n", comparison.environment.placement);
-    println!("{}", report::terminal::comparison(comparison));
+    let Files { html, json, csv, layout } = files;
+    println!("\n{}\n", layout.text(&comparison.environment.placement));
+    println!("{}", report::terminal::comparison(comparison, *layout));
     let small = condensed(comparison);
     report::write(json, &report::json::comparison(&small)?)?;
     report::write(csv, &report::csv::runs_of(comparison))?;
     // The data of the page stays next to it: the bench `ipc` writes the page again, with a chapter of its own.
     report::write(&json.with_file_name("timelines.json"), &serde_json::to_string(timelines)?)?;
     report::write(html, &report::page(comparison, timelines, further))?;
-    println!("\nWritten to {}, {} and {}", html.display(), json.display(), csv.display());
+    let written =
+        format!("Written to {}, {} and {}", html.display(), json.display(), csv.display());
+    println!("\n{}", layout.text(&written));
     Ok(())
 }
 

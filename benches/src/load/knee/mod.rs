@@ -21,6 +21,7 @@ use super::recording::Recording;
 use super::report::Metric;
 use super::sampled_run::{self, Context, run_sampled};
 use super::workload::{Arrivals, Protocol, Workload};
+use crate::layout::Layout;
 use crate::text::{self, progress};
 use crate::{Placement, Variant};
 use attempt::{Attempt, Bound, judge, majority, parse_bound};
@@ -182,8 +183,11 @@ fn find_knee(
 ) -> Result<ExitCode, Failure> {
     let bound = options.slo;
     let words = format!("p{} at most {}", bound.percentile, text::duration(bound.time));
-    println!("{}; {}", text::machine(), search.placement());
-    println!("{}: the highest rate with {words}, {} repeats\n", search.name, options.repeats);
+    let layout = Layout::of_stdout(false);
+    println!("{}", layout.text(&format!("{}; {}", text::machine(), search.placement())));
+    let asked =
+        format!("{}: the highest rate with {words}, {} repeats", search.name, options.repeats);
+    println!("{}\n", layout.text(&asked));
     // What it does when it sets the pace itself is near enough to begin with.
     progress("what it does in a closed loop");
     let closed =
@@ -206,7 +210,7 @@ fn find_knee(
             attempts.push(judge(bound, rate, &recording));
         }
         progress("");
-        println!("{}", format_attempts(bound, &attempts));
+        println!("{}", format_attempts(bound, &attempts, layout));
         let verdict = majority(&attempts);
         all.extend(attempts);
         if all.len() >= 4 * repeats && all.iter().all(|attempt| attempt.verdict == Verdict::Unknown)
@@ -216,11 +220,12 @@ fn find_knee(
         }
         Ok(verdict)
     })?;
-    println!("\n{}: {}", search.name, conclusion(&words, &found, options.repeats));
+    let conclusion = conclusion(&words, &found, options.repeats);
+    println!("\n{}", layout.text(&format!("{}: {conclusion}", search.name)));
     Ok(ExitCode::from(u8::from(found.holds == 0.0)))
 }
 
-fn format_attempts(bound: Bound, attempts: &[Attempt]) -> String {
+fn format_attempts(bound: Bound, attempts: &[Attempt], layout: Layout) -> String {
     let times: Vec<String> = attempts.iter().map(|attempt| text::duration(attempt.time)).collect();
     let mut reasons: Vec<&str> =
         attempts.iter().filter_map(|attempt| attempt.reason.as_deref()).collect();
@@ -232,7 +237,8 @@ fn format_attempts(bound: Bound, attempts: &[Attempt]) -> String {
     };
     let rate = attempts.first().map_or(0.0, |attempt| attempt.rate);
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    format!("{:>10}  {word:<8} p{}: {}{why}", text::rate(rate), bound.percentile, times.join(", "))
+    let before = format!("{:>10}  {word:<8} ", text::rate(rate));
+    layout.hanging(&before, &format!("p{}: {}{why}", bound.percentile, times.join(", ")))
 }
 
 fn conclusion(words: &str, found: &Bracket, repeats: u32) -> String {

@@ -4,11 +4,14 @@ use super::figures;
 use super::notes::Notes;
 use super::page::Chapter;
 use super::sweeps::{closed, common_title, reference, sweeps};
-use super::{Case, Comparison, Metric, ServerResult, Timeline, is_idle};
+use super::{Case, Comparison, Metric, ServerResult, Timeline, is_idle, run};
 use crate::load::workload::Profile;
 
 /// The chapters of a comparison, and of the timelines of its servers.
 pub(super) fn chapters(comparison: &Comparison, timelines: &[Timeline]) -> Vec<Chapter> {
+    if run::is_alone(comparison) {
+        return run::chapters(comparison);
+    }
     let servers = comparison.servers();
     let sweeps = sweeps(comparison);
     let reference = reference(comparison, &sweeps);

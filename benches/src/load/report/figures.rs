@@ -409,7 +409,12 @@ pub(super) fn time_series(
     let figure = |((look, name, runs), own): (&(usize, &str, Vec<&Recording>), &Vec<Lines>)| {
         let track =
             |(n, own): (usize, &Lines)| Track { axis: common_axis(n, &lines), lines: own.clone() };
-        let tracks: Vec<Track> = own.iter().enumerate().map(track).collect();
+        // A track that no run has figures for is left out: a server that was not watched has three of them.
+        let has_figures = |n: &usize| {
+            lines.iter().any(|own| own[*n].iter().any(|(_, points)| !points.is_empty()))
+        };
+        let tracks = own.iter().enumerate().filter(|(n, _)| has_figures(n));
+        let tracks: Vec<Track> = tracks.map(track).collect();
         let caption = match runs[..] {
             [_] => "",
             _ => "Between two steps lies a warm-up, which is not drawn as it was.",

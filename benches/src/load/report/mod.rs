@@ -11,6 +11,7 @@
 //! | [`json`], [`csv`], [`hgrm`] | files for other programs |
 //! | `page` | the page of HTML, made of chapters |
 //! | `chapters`, `figures` | which chapters and figures a comparison has |
+//! | `run` | the page of one run, its title, figures and chapters |
 //! | `tables`, `notes`, `sweeps` | rows of figures, notes on them, the cases that are one curve |
 //! | `svg` | plots |
 //! | `picture` | the picture for a README |
@@ -22,6 +23,7 @@ mod metric;
 mod notes;
 mod page;
 mod picture;
+mod run;
 mod sweeps;
 mod tables;
 

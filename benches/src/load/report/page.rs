@@ -1,7 +1,7 @@
 //! The page: one file of HTML that needs no network, made of chapters of figures.
 
 use super::notes::{Notes, is_noted};
-use super::{Comparison, NONE, svg, tables};
+use super::{Comparison, NONE, run, svg, tables};
 use crate::text::{escape, whole};
 use file_service::human::UtcDateTime;
 use std::fmt::Write as _;
@@ -43,30 +43,44 @@ pub struct Figure {
 /// The page with these chapters, and with all figures of the comparison at its end.
 pub(super) fn html(comparison: &Comparison, chapters: &[Chapter]) -> String {
     let mut html = String::with_capacity(1 << 19);
+    let alone = run::is_alone(comparison);
+    let title = match alone {
+        true => run::title(comparison),
+        false => "Models of concurrency compared".to_owned(),
+    };
     let _ = write!(
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Models of concurrency compared</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+        title = escape(&title)
     );
-    header(&mut html, comparison, chapters);
+    match alone {
+        true => run::header(&mut html, comparison, &title, chapters),
+        false => header(&mut html, comparison, &title, chapters),
+    }
     html.push_str("<main>\n");
+    if alone {
+        run::results(&mut html, comparison);
+    }
     for chapter in chapters {
         write_chapter(&mut html, chapter);
     }
-    all_figures(&mut html, comparison);
-    let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
+    if alone {
+        html.push_str("</main>\n");
+    } else {
+        all_figures(&mut html, comparison);
+        // The script picks a server of the legend out of all plots.
+        let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n");
+    }
+    html.push_str("</body>\n</html>\n");
     html
 }
 
-fn header(html: &mut String, comparison: &Comparison, chapters: &[Chapter]) {
+fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[Chapter]) {
     let environment = &comparison.environment;
-    html.push_str("<header>\n<h1>Models of concurrency compared</h1>\n<dl>");
-    let mut entry = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(value));
-        }
-    };
+    let _ = write!(html, "<header>\n<h1>{}</h1>\n<dl>", escape(title));
+    let mut entry = |name: &str, value: &str| write_entry(html, name, value);
     entry("Machine", &environment.machine);
     entry("Placement", &environment.placement);
     entry("Load by", comparison.driver.as_deref().unwrap_or_default());
@@ -88,20 +102,28 @@ fn header(html: &mut String, comparison: &Comparison, chapters: &[Chapter]) {
         );
     }
     html.push_str("<nav aria-label=\"Chapters\"><ul>");
-    for chapter in chapters {
-        let _ = write!(
-            html,
-            "<li><a href=\"#{}\">{}</a></li>",
-            anchor(&chapter.id),
-            escape(&chapter.title)
-        );
-    }
+    write_links(html, chapters);
     html.push_str("<li><a href=\"#figures\">All figures</a></li></ul></nav>\n</header>\n<ul class=\"legend\" aria-label=\"Servers\">");
     for (look, server) in comparison.servers().iter().enumerate() {
         let _ =
             write!(html, "<li data-series=\"{look}\">{}{}</li>", svg::key(look), escape(server));
     }
     html.push_str("</ul>\n");
+}
+
+/// An entry of the list that the page begins with; nothing without a value.
+pub(super) fn write_entry(html: &mut String, name: &str, value: &str) {
+    if !value.is_empty() {
+        let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(value));
+    }
+}
+
+/// Links to chapters.
+pub(super) fn write_links(html: &mut String, chapters: &[Chapter]) {
+    for chapter in chapters {
+        let (id, title) = (anchor(&chapter.id), escape(&chapter.title));
+        let _ = write!(html, "<li><a href=\"#{id}\">{title}</a></li>");
+    }
 }
 
 fn write_chapter(html: &mut String, chapter: &Chapter) {
@@ -134,24 +156,29 @@ fn write_chapter(html: &mut String, chapter: &Chapter) {
 
 /// The reasons behind the marks of a chapter.
 fn write_notes(html: &mut String, notes: &[(String, String)]) {
+    write_list(html, notes, "Why figures are missing or not to be believed");
+}
+
+/// Small lines below figures: what each concerns, and its text. Nothing without any.
+pub(super) fn write_list(html: &mut String, notes: &[(String, String)], label: &str) {
     if notes.is_empty() {
         return;
     }
-    html.push_str(
-        "<ul class=\"notes\" aria-label=\"Why figures are missing or not to be believed\">",
-    );
+    let _ = write!(html, "<ul class=\"notes\" aria-label=\"{label}\">");
     for (mark, why) in notes {
         let _ = write!(html, "<li>{} {}</li>", escape(mark), escape(why));
     }
     html.push_str("</ul>\n");
 }
 
-fn write_table(html: &mut String, rows: &[Vec<String>]) {
+pub(super) fn write_table(html: &mut String, rows: &[Vec<String>]) {
     html.push_str("<div class=\"scroll\" tabindex=\"0\"><table>");
     for (n, row) in rows.iter().enumerate() {
         html.push_str("<tr>");
-        for cell in row {
+        for (at, cell) in row.iter().enumerate() {
             let _ = match n {
+                0 if cell.is_empty() => write!(html, "<td></td>"),
+                _ if n > 0 && at == 0 => write!(html, "<th scope=\"row\">{}</th>", escape(cell)),
                 0 => write!(html, "<th scope=\"col\">{}</th>", escape(cell)),
                 _ if cell.chars().count() > 48 => {
                     write!(html, "<td class=\"long\">{}</td>", escape(cell))
@@ -188,6 +215,15 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
         html.push_str("</details>\n");
     }
     write_notes(html, &notes.list());
+    let mut said = Vec::new();
+    for case in &comparison.cases {
+        for result in &case.results {
+            for note in tables::notes_of(result) {
+                said.push((format!("{}, {}:", result.server, case.title), note));
+            }
+        }
+    }
+    write_list(html, &said, "Notes on valid figures");
     html.push_str("</section>\n");
 }
 

@@ -2,9 +2,13 @@
 
 use super::notes::Notes;
 use super::sweeps::{closed, level};
-use super::{Case, Comparison, Metric, NONE, Recording, ServerResult, Timeline};
+use super::{
+    Case, Comparison, Metric, NONE, Recording, ServerResult, Timeline, errors, fullest, memory,
+};
+use crate::load::latencies::Latencies;
 use crate::load::stats::{Difference, Direction, Ratio};
-use crate::text::{self, digits, nanos, whole};
+use crate::text::{self, bytes, digits, nanos, whole};
+use std::fmt::Write as _;
 
 /// Stands beside a rate that is above half of what the generator itself can do.
 pub const NEAR: &str = "^";
@@ -41,6 +45,139 @@ pub(super) const COLUMNS: [Metric; 9] = [
     Metric::Memory,
 ];
 
+/// Those of the columns for which some result has a figure.
+pub(super) fn course_columns<'a>(
+    results: impl Iterator<Item = &'a ServerResult> + Clone,
+) -> impl Iterator<Item = Metric> {
+    let filled = move |metric: &Metric| results.clone().any(|result| result.show(*metric) != NONE);
+    COLUMNS.into_iter().filter(filled)
+}
+
+/// The ratio of a rate to that of the baseline; none for the baseline itself.
+pub(super) fn case_ratio(case: &Case, result: &ServerResult, baseline: &str) -> Option<Ratio> {
+    case.ratio(Metric::Rate, &result.server, baseline).filter(|_| result.server != baseline)
+}
+
+/// The notes of all rounds of a result: each kind of note once, as it was first written, with the number of rounds.
+pub(super) fn notes_of(result: &ServerResult) -> Vec<String> {
+    let kind = |note: &str| note.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+    let mut notes: Vec<(&str, usize)> = Vec::new();
+    for note in result.runs().flat_map(|run| &run.notes) {
+        match notes.iter_mut().find(|(known, _)| kind(known) == kind(note)) {
+            Some((_, times)) => *times += 1,
+            None => notes.push((note, 1)),
+        }
+    }
+    let with_rounds = |(note, times): (&str, usize)| match result.rounds.len() {
+        1 => note.to_owned(),
+        rounds => format!("{note} ({times} of {rounds} rounds)"),
+    };
+    notes.into_iter().map(with_rounds).collect()
+}
+
+/// The percentiles of a run; the first row is their head.
+pub(super) fn percentile_rows(run: &Recording) -> Vec<Vec<String>> {
+    let of = |times: &Latencies| {
+        [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| match times.0.is_empty() {
+            true => NONE.to_owned(),
+            false => nanos(times.percentile(p) as f64),
+        })
+    };
+    let metrics = [Metric::P50, Metric::P90, Metric::P99, Metric::P999, Metric::Max];
+    let row = |name: &str, cells: [String; 5]| {
+        std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
+    };
+    let mut rows = vec![
+        row("", metrics.map(|metric| metric.heading().to_owned())),
+        row("response time", metrics.map(|metric| metric.show_of(std::iter::once(run)))),
+        row("service time", of(&run.service_time)),
+    ];
+    // Nothing is planned in a closed loop, so nothing can be late.
+    if !run.lag.0.is_empty() {
+        rows.push(row("generator's lag", of(&run.lag)));
+    }
+    rows
+}
+
+/// The figures of a run next to its rate and percentiles, by name.
+pub(super) fn summary(run: &Recording) -> Vec<(&'static str, String)> {
+    let show = |metric: Metric| metric.show_of(std::iter::once(run));
+    let totals = &run.totals;
+    let clients = format!(
+        "{} of {} ({} connected at once), fairness {}",
+        whole(totals.clients_served as f64),
+        whole(totals.connections_asked as f64),
+        whole(totals.connections_made as f64),
+        show(Metric::Fairness)
+    );
+    let mut rows = vec![("errors", errors_by_kind(run)), ("clients served", clients)];
+    if totals.dropped > 0 {
+        let (dropped, planned) = (whole(totals.dropped as f64), whole(totals.planned as f64));
+        rows.push(("arrivals dropped", format!("{dropped} of {planned} planned")));
+    }
+    let own = &run.generator;
+    let mut generator = format!(
+        "{} s of CPU, {} % of its core",
+        digits(own.cpu_seconds),
+        digits(own.share * 100.0)
+    );
+    if own.run_queue_wait > 0.0 || own.involuntary > 0 {
+        let _ = write!(
+            generator,
+            "; waited {} s for a core, which was taken from it {} times",
+            digits(own.run_queue_wait),
+            whole(own.involuntary as f64)
+        );
+    }
+    rows.push(("generator", generator));
+    if run.samples.is_empty() {
+        rows.push(("server", "not watched: start it with --serve, or pass its --pid".to_owned()));
+        return rows;
+    }
+    rows.push((
+        "server per request",
+        format!(
+            "{} switches ({} voluntary), {} of CPU ({} in the kernel)",
+            show(Metric::Switches),
+            show(Metric::Voluntary),
+            show(Metric::Cpu),
+            show(Metric::System)
+        ),
+    ));
+    rows.push(("server's memory", memory_text(run)));
+    rows
+}
+
+pub(super) fn errors_by_kind(run: &Recording) -> String {
+    let kinds = run.errors.iter().filter(|(_, count)| **count > 0);
+    let kinds: Vec<String> =
+        kinds.map(|(kind, count)| format!("{} {kind}", whole(*count as f64))).collect();
+    match errors(run) {
+        0 => "none".to_owned(),
+        _ => kinds.join(", "),
+    }
+}
+
+fn memory_text(run: &Recording) -> String {
+    let Some(sample) = fullest(run) else { return NONE.to_owned() };
+    let mut words = format!(
+        "{} at most ({} its own, {} kernel stacks, {} page tables)",
+        bytes(memory(sample) as f64),
+        bytes(sample.pss as f64),
+        bytes(sample.kernel_stacks as f64),
+        bytes(sample.page_tables as f64)
+    );
+    if let (Some(empty), Some(each)) = (&run.empty, Metric::PerClient.of(run)) {
+        let _ = write!(
+            words,
+            "; {} of it before the first client, so {} for each client",
+            bytes(memory(empty) as f64),
+            bytes(each)
+        );
+    }
+    words
+}
+
 /// The table of a case; the first row is its head. No server is ever left out.
 pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
     let baseline = comparison.baseline_of(case).unwrap_or_default();
@@ -52,7 +189,7 @@ pub fn case_rows(comparison: &Comparison, case: &Case) -> Vec<Vec<String>> {
     for result in &case.results {
         let ratio = match result.server == baseline {
             true => "1".to_owned(),
-            false => ratio_text(case.ratio(Metric::Rate, &result.server, baseline)),
+            false => ratio_text(case_ratio(case, result, baseline)),
         };
         let mut row =
             vec![result.server.clone(), rate_cell(case, result.median(Metric::Rate)), ratio];
