@@ -112,6 +112,10 @@ pub struct Totals {
     pub connections_made: u64,
     /// Clients that had at least one request answered.
     pub clients_served: u64,
+    /// Those of `done` that are in no [`Interval`]: replies that came after the end, and those of a last part that is
+    /// shorter than an interval. The intervals' `done` and this add up to `done`.
+    #[serde(default)]
+    pub outside_intervals: u64,
 }
 
 /// The kinds of errors, as they are counted.
@@ -148,7 +152,12 @@ impl ErrorKind {
     }
 }
 
-/// A tenth of a second of a run.
+/// A tenth of a second of a run, by the clock: intervals are equally long, and what does not fill one is in
+/// [`Totals::outside_intervals`].
+///
+/// In a percentile an arrival that was dropped, and a request that was not answered in time, ranks above every reply.
+/// A percentile that falls among those, or an interval without a reply, has no value: `null` in JSON. Up to schema 2
+/// the percentiles were those of the replies alone, and 0 without any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Its end, in seconds since the beginning of what was measured.
@@ -160,12 +169,12 @@ pub struct Interval {
     /// Arrivals dropped in it.
     #[serde(default)]
     pub dropped: u64,
-    /// Percentiles of the response time of those done in it, in nanoseconds.
-    pub p50: u64,
-    /// Likewise.
-    pub p99: u64,
-    /// Likewise.
-    pub max: u64,
+    /// The median of the response time, in nanoseconds.
+    pub p50: Option<u64>,
+    /// The 99th percentile.
+    pub p99: Option<u64>,
+    /// The longest.
+    pub max: Option<u64>,
 }
 
 /// What the generator itself has used.
@@ -175,9 +184,9 @@ pub struct Generator {
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,
-    /// How long it was ready to run and had no core, in seconds.
+    /// How long it was ready to run and had no core, in seconds; none where the system does not count it.
     #[serde(default)]
-    pub run_queue_wait: f64,
+    pub run_queue_wait: Option<f64>,
     /// How often a core was taken from it.
     #[serde(default)]
     pub involuntary: u64,

@@ -3,6 +3,7 @@
 //! is about speed.
 
 mod fake;
+mod measurement;
 mod program;
 
 use benches::load::content::{self, Content};
