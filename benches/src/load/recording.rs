@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
-/// and sizes a `distribution`, which was their `law`. Since 3 there are `notes`, and percentiles count what was not answered.
+/// and sizes a `distribution`, which was their `law`. Since 3 there are `notes`, and percentiles count what was not answered:
+/// those of the response time rank `totals.dropped` and `errors.timeout` above every value of the histogram.
 pub const SCHEMA: u32 = 3;
 
 /// One run against one server.
@@ -23,7 +24,11 @@ pub struct Recording {
     /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
-    /// How long was measured, in seconds; the warm-up is not in it.
+    /// The time by which `totals.done` is divided to have the rate, in seconds; the warm-up is not in it. It is the length of
+    /// the run, unless replies are long compared with that: of a request of a closed loop that was under way at the
+    /// beginning or the end only the share of its time within the run counts, so that the rate times the mean response
+    /// time is the number of clients (Little's law). In an open loop it is longer than the run if the replies came more
+    /// slowly than the arrivals, because the server did not keep up.
     pub seconds: f64,
     /// What came of the requests.
     pub totals: Totals,
@@ -64,19 +69,7 @@ impl Recording {
     /// A percentile of the response time, in nanoseconds. A request that was not answered ranks above every one that
     /// was: a percentile that falls among those is infinite. `None` if nothing was asked.
     pub fn response_percentile(&self, percentile: f64) -> Option<f64> {
-        let answered = self.response_time.0.len();
-        let all = answered + self.unanswered();
-        // The rank of the percentile, as the histogram counts it.
-        let rank = ((percentile / 100.0 * all as f64 - 1e-9).ceil() as u64).clamp(1, all.max(1));
-        match rank {
-            _ if all == 0 => None,
-            rank if rank > answered => Some(f64::INFINITY),
-            // Half a rank below, so that no rounding leads to the next.
-            rank => {
-                let share = 100.0 * (rank as f64 - 0.5) / answered as f64;
-                Some(self.response_time.percentile(share) as f64)
-            }
-        }
+        self.response_time.percentile_below(percentile, self.unanswered())
     }
 }
 
@@ -180,6 +173,9 @@ pub struct Interval {
 /// What the generator itself has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
+    /// How long this was counted: the length of the run, in seconds. 0 in recordings of schema 2.
+    #[serde(default)]
+    pub seconds: f64,
     /// Its CPU time over what was measured, in seconds.
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
@@ -190,6 +186,15 @@ pub struct Generator {
     /// How often a core was taken from it.
     #[serde(default)]
     pub involuntary: u64,
+}
+
+impl Generator {
+    /// How long it was ready to run and had no core, as a share of the time that passed; none where the system does
+    /// not count it.
+    pub fn run_queue_share(&self) -> Option<f64> {
+        let share = |wait| if self.seconds > 0.0 { wait / self.seconds } else { 0.0 };
+        self.run_queue_wait.map(share)
+    }
 }
 
 /// The server's process tree at one moment. Times and counts are sums since its start.

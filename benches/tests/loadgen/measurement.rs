@@ -1,13 +1,12 @@
 //! What is measured: percentiles with dropped arrivals, time series, Little's law, and the generator's own waits.
 
 use crate::fake::{Fake, Faults};
-use crate::{MS, assert_in_time, assert_invalid, assert_sound, load, run, run_phases, short};
+use crate::{assert_in_time, assert_invalid, assert_sound, load, run_phases, short};
 use benches::Placement;
-use benches::load::engine;
 use benches::load::recording::{Interval, Recording};
-use benches::load::report::{csv, hgrm, json, terminal};
 use benches::load::report::{Comparison, Metric};
-use benches::load::workload::{Arrivals, Lifetime, Profile, Workload};
+use benches::load::report::{csv, hgrm, json, terminal};
+use benches::load::workload::{Arrivals, Profile, Workload};
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,8 +31,7 @@ fn littles_law_holds_for_any_delay() {
     for (warm_up, duration, delay) in
         [(50, 400, 20), (50, 400, 150), (0, 400, 390), (50, 400, 330), (100, 200, 700)]
     {
-        let workload =
-            Workload { warm_up: millis(warm_up), duration: millis(duration), ..short() };
+        let workload = Workload { warm_up: millis(warm_up), duration: millis(duration), ..short() };
         let faults = Faults { delay: millis(delay), ..Faults::default() };
         assert_in_time("rate times mean response time is the clients", || {
             let recording = load(&workload, faults);
@@ -69,7 +67,11 @@ fn overloaded_server_keeps_its_own_rate() {
     assert_sound(&recording);
     assert!((135..=140).contains(&recording.totals.done), "{:?}", recording.totals);
     assert!(rate(&recording) < 60.0, "{} in {}", recording.totals.done, recording.seconds);
-    assert!(recording.notes.iter().any(|note| note.contains("--duration")), "{:?}", recording.notes);
+    assert!(
+        recording.notes.iter().any(|note| note.contains("--duration")),
+        "{:?}",
+        recording.notes
+    );
 }
 
 #[test]
@@ -231,7 +233,10 @@ fn loadgen(fake: &Fake, args: &[&str]) -> (String, Recording) {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr);
     let json = std::fs::read_to_string(file.path()).unwrap();
-    (stdout, json::read_recording(&json).unwrap_or_else(|why| panic!("{why}: {stdout}{stderr}")))
+    match json::read_recording(&json) {
+        Ok(recording) => (stdout, recording),
+        Err(why) => panic!("{why}: {stdout}{stderr}"),
+    }
 }
 
 #[test]

@@ -175,19 +175,26 @@ pub(super) fn of_ratios(
 
 /// What each tenth of a second of some runs came to.
 pub(super) fn of_intervals(runs: &[&Recording]) -> Vec<Vec<String>> {
-    let head = ["at, s", "done", "errors", "p50", "p99", "max"].map(str::to_owned).to_vec();
+    let head =
+        ["at, s", "done", "errors", "p50", "p99", "max", "dropped"].map(str::to_owned).to_vec();
     let all = runs.iter().flat_map(|run| run.intervals.iter().map(|i| (run.since + i.at, i)));
     let rows = all.map(|(at, i)| {
         vec![
             digits(at),
             whole(i.done as f64),
             whole(i.errors as f64),
-            nanos(i.p50 as f64),
-            nanos(i.p99 as f64),
-            nanos(i.max as f64),
+            of_interval(i.p50),
+            of_interval(i.p99),
+            of_interval(i.max),
+            whole(i.dropped as f64),
         ]
     });
     std::iter::once(head).chain(rows).collect()
+}
+
+/// A percentile of an interval; it may fall among arrivals that were dropped.
+fn of_interval(percentile: Option<u64>) -> String {
+    percentile.map_or(NONE.to_owned(), |percentile| nanos(percentile as f64))
 }
 
 /// The spans of a timeline, the first 400 of them.

@@ -56,6 +56,14 @@ pub fn recording(run: &Recording) -> String {
         ),
     ]);
     rest.add_row(["errors".to_owned(), errors_by_kind(run)]);
+    if let (Some(rate), Some(most)) = (run.workload.arrivals.rate(), run.workload.in_flight()) {
+        let load = format!(
+            "{} planned, at most {} in flight",
+            crate::text::rate(rate),
+            whole(most as f64)
+        );
+        rest.add_row(["arrivals".to_owned(), load]);
+    }
     if totals.dropped > 0 {
         let of =
             format!("{} of {} planned", whole(totals.dropped as f64), whole(totals.planned as f64));
@@ -64,9 +72,14 @@ pub fn recording(run: &Recording) -> String {
     rest.add_row([
         "generator".to_owned(),
         format!(
-            "{} s of CPU, {} % of its core",
+            "{} s of CPU, {} % of its core; waited for its core {}, which was taken from it {} times",
             digits(run.generator.cpu_seconds),
-            digits(run.generator.share * 100.0)
+            digits(run.generator.share * 100.0),
+            match run.generator.run_queue_share() {
+                Some(share) => format!("{} % of the time", digits(share * 100.0)),
+                None => "for an unknown time".to_owned(),
+            },
+            whole(run.generator.involuntary as f64)
         ),
     ]);
     rest.add_row([
@@ -83,6 +96,9 @@ pub fn recording(run: &Recording) -> String {
     let _ = writeln!(out, "{rest}");
     for why in &run.invalid {
         let _ = writeln!(out, "INVALID: {}", printable(why));
+    }
+    for note in &run.notes {
+        let _ = writeln!(out, "Note: {}", printable(note));
     }
     out
 }
@@ -160,6 +176,9 @@ pub fn course(run: &Comparison) -> String {
         table.add_row(row);
         for why in result.runs().flat_map(|run| &run.invalid) {
             let _ = writeln!(reasons, "INVALID, {}: {}", case.title, printable(why));
+        }
+        for note in result.runs().flat_map(|run| &run.notes) {
+            let _ = writeln!(reasons, "Note, {}: {}", case.title, printable(note));
         }
         if let Some(why) = &result.failure {
             let _ = writeln!(reasons, "{}: {}", case.title, printable(why));

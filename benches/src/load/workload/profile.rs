@@ -52,8 +52,18 @@ impl Workload {
                 levels.iter().fold(0, |most, level| most.max(*level as usize))
             }
             (Profile::Ramp { from, to }, Arrivals::Closed) => from.max(*to) as usize,
-            _ => self.connections,
+            (Profile::Steady, Arrivals::Closed) => self.connections,
+            // Each connection has as many under way as the pipelining depth.
+            (_, Arrivals::Fixed { .. } | Arrivals::Poisson { .. }) => {
+                let most = self.max_in_flight.map(|most| most.div_ceil(self.depth().max(1)));
+                most.unwrap_or(self.connections)
+            }
         }
+    }
+
+    /// How many connections an open loop makes before the load begins: the others follow when they are needed.
+    pub(crate) fn first_connections(&self) -> usize {
+        self.connections.min(self.most_connections())
     }
 
     /// How long is measured, all phases together.
