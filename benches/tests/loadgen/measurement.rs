@@ -206,7 +206,7 @@ fn no_percentile_is_below_truth() {
     let field = |name: &str| row[head.iter().position(|column| *column == name).unwrap()];
     assert_eq!((field("response_p99_ns"), field("response_max_ns")), ("", ""));
     assert_eq!(field("unanswered"), recording.unanswered().to_string());
-    assert!(csv::intervals_of(&comparison).lines().any(|line| line.ends_with(",,")));
+    assert!(csv::intervals_of(&comparison).lines().any(|line| line.contains(",,,")));
     let log = hgrm::log(&recording.response_time, recording.unanswered());
     assert!(log.contains(&format!("#[Unanswered = {:>10}", recording.unanswered())), "{log}");
     let answered = totals.done as f64 / (totals.done + totals.dropped) as f64;

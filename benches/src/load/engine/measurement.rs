@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(measurement.intervals[4].errors, 2);
         assert_eq!(
             (measurement.intervals[4].p50, measurement.intervals[3].max),
-            (Some(2001), None)
+            (Some(2000), None)
         );
         assert!((measurement.intervals[4].at - 0.5).abs() < 1e-9);
         assert_eq!((measurement.totals.done, measurement.totals.outside_intervals), (4, 2));

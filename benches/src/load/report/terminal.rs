@@ -185,6 +185,10 @@ pub fn course(run: &Comparison) -> String {
         }
     }
     align(&mut table);
+    let most = run.cases.first().and_then(|case| case.workload.in_flight());
+    if let Some(most) = most {
+        let _ = writeln!(reasons, "At most {} in flight.", whole(most as f64));
+    }
     let server = run.servers().first().copied().unwrap_or_default();
     let _ = writeln!(out, "{}, step by step\n{table}\n{reasons}", printable(server));
     out

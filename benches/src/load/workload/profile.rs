@@ -91,7 +91,7 @@ impl Workload {
         match &self.profile {
             Profile::Steady => {
                 let level = self.arrivals.rate().unwrap_or(self.connections as f64);
-                let title = format!("{} {}", self.connections, unit(self.connections as f64));
+                let title = format!("{level} {}", unit(level));
                 let (workload, name) = (self.clone(), "load".to_owned());
                 vec![Phase { workload, from: level, to: level, name, title }]
             }
