@@ -199,7 +199,7 @@ fn no_percentile_is_below_truth() {
     let dropped: u64 = recording.intervals.iter().map(|interval| interval.dropped).sum();
     assert_eq!(dropped, totals.dropped);
     // Files have no number in their place, and how many are missing.
-    let comparison = Comparison::alone(&workload, &[recording.clone()], None);
+    let comparison = Comparison::alone(&workload, std::slice::from_ref(&recording), None);
     let table = csv::runs_of(&comparison);
     let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let (head, row) = (lines.next().unwrap(), lines.next().unwrap());
