@@ -189,7 +189,7 @@ impl Measurement {
                 found.filter(|nanos| nanos.is_finite()).map(|nanos| nanos as u64)
             };
             self.intervals.push(Interval {
-                at: (self.intervals.len() + 1) as f64 * (TICK as f64 / 1e9),
+                at: (TICK * (self.intervals.len() as u64 + 1)) as f64 / 1e9,
                 done: self.interval.0.len(),
                 errors: self.interval_errors,
                 dropped: self.interval_dropped,
