@@ -43,7 +43,8 @@ pub struct Recording {
     pub lag: Latencies,
     /// The course of the run.
     pub intervals: Vec<Interval>,
-    /// How many requests each connection's slot has finished: fairness.
+    /// How many requests each connection's slot has finished: fairness. Empty where connections were added in the middle,
+    /// since those have fewer.
     pub per_client: Vec<u64>,
     /// What the generator itself has used.
     pub generator: Generator,
@@ -93,15 +94,15 @@ pub struct Totals {
     pub planned: u64,
     /// Requests answered in full and rightly.
     pub done: u64,
-    /// Requests that an open loop could not send because all connections were busy.
+    /// Requests that an open loop did not send because as many were in flight as allowed.
     pub dropped: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Connections that were asked for at once.
+    /// Connections that were asked for at once; in an open loop also those that were added because all were busy.
     pub connections_asked: u64,
-    /// As many of them as were made at once.
+    /// As many of them as were made.
     pub connections_made: u64,
     /// Clients that had at least one request answered.
     pub clients_served: u64,

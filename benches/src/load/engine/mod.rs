@@ -11,7 +11,11 @@
 //!   slow ones would flatter the percentiles.
 //! - In an open loop the response time begins at the planned moment, the service time at the sending. Where a
 //!   connection must be made for a request, that is part of both.
-//! - An arrival that finds every connection busy is dropped and counted. It is not sent later.
+//! - An arrival of an open loop that finds every connection busy has a new one made, up to the number of requests
+//!   that may be in flight. An arrival beyond that is dropped and counted. It is not sent later.
+//! - The rate of a closed loop counts a request that is under way at the beginning or the end with the share of its
+//!   time that lies within. Where no request began within, those that span the whole are measured.
+//! - A reply counts in the interval in which it came, by the clock, and in none if that is after the end.
 //! - Slow clients are a load on the server, not a sample of it: their requests are in no latency and in no
 //!   rate. Their errors, bytes and their own counts (`per_client`) are recorded. They always work in a
 //!   closed loop, and the timeout is not for them.
