@@ -162,7 +162,7 @@ impl Drop for Busy {
     }
 }
 
-/// Nobody is answered from 200 ms to 700 ms after the first request.
+/// The server answers no request from 200 ms to 700 ms after the first.
 const STALL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(500));
 
 /// The least that a percentile of the response time can be when `STALL` meets even arrivals, in nanoseconds.
