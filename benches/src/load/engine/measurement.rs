@@ -22,6 +22,8 @@ pub(super) struct Measurement {
     /// When it ends.
     pub(super) end: u64,
     pub(super) totals: Totals,
+    /// How many of the planned requests of a closed loop were under way from before the beginning until after the end.
+    spanning: u64,
     /// How many requests each client has finished; known when the phase is over.
     pub(super) per_client: Vec<u64>,
     /// How many connections there were when it began.
@@ -62,6 +64,7 @@ impl Measurement {
             begin: u64::MAX,
             end: u64::MAX,
             totals: Totals { connections_asked: connections as u64, ..Totals::default() },
+            spanning: 0,
             per_client: Vec::new(),
             clients_at_begin: connections as u64,
             response: Latencies::new(),
@@ -140,6 +143,18 @@ impl Measurement {
             self.service.record(service);
             self.answered.add(self.place(now));
         }
+    }
+
+    /// Whether requests that span the whole phase are measured: no other was sent within it, since replies take longer
+    /// than the phase.
+    pub(super) fn measures_spanning(&self) -> bool {
+        self.totals.planned == self.spanning
+    }
+
+    /// Measures a request that spans the whole phase.
+    pub(super) fn add_spanning(&mut self) {
+        self.totals.planned += 1;
+        self.spanning += 1;
     }
 
     /// Counts a request of a closed loop that was under way from `sent` to `now`, with the share of that time which

@@ -402,10 +402,19 @@ impl Traffic {
     }
 
     fn record(&mut self, client: usize, exchange: &Exchange, now: u64) {
-        self.settle(client, exchange);
+        let mut exchange = *exchange;
         if self.clients[client].slow.is_none() && !self.requests.is_open_loop() {
             self.phases.record_share(exchange.planned, now);
+            let current = &mut self.phases.current;
+            // The end may be noticed only after this.
+            let spans = exchange.planned < current.begin && now >= current.end;
+            if exchange.phase.is_none() && spans && current.measures_spanning() {
+                current.add_spanning();
+                exchange.phase = Some(self.phases.number() as u32);
+                self.outstanding += 1;
+            }
         }
+        self.settle(client, &exchange);
         let Some(phase) = exchange.phase else { return };
         let this = &mut self.clients[client];
         let measurement = match self.phases.past_mut(phase) {
@@ -506,10 +515,10 @@ impl Traffic {
         }
     }
 
-    /// Measures the requests of a closed loop that have been under way since the warm-up, if no other was sent since it
-    /// ended: replies take longer than the phase.
+    /// Measures the requests of a closed loop that have been under way since before the phase began, if no other was
+    /// sent within it.
     pub(super) fn measure_spanning(&mut self) {
-        if self.requests.is_open_loop() || self.phases.current.totals.planned > 0 {
+        if self.requests.is_open_loop() || !self.phases.current.measures_spanning() {
             return;
         }
         let phase = self.phases.number() as u32;
@@ -521,7 +530,7 @@ impl Traffic {
             for exchange in this.pending.iter_mut().filter(|exchange| exchange.phase.is_none()) {
                 exchange.phase = Some(phase);
                 self.outstanding += 1;
-                self.phases.current.totals.planned += 1;
+                self.phases.current.add_spanning();
             }
         }
     }
