@@ -60,9 +60,9 @@ fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
             done: (rate / 10.0 * dip * (0.05 * normal()).exp()) as u64,
             errors: 0,
             dropped: 0,
-            p50: (times.percentile(50.0) as f64 * (0.05 * normal()).exp()) as u64,
-            p99: (times.percentile(99.0) as f64 / dip * (0.15 * normal()).exp()) as u64,
-            max: (times.percentile(100.0) as f64 / dip) as u64,
+            p50: Some((times.percentile(50.0) as f64 * (0.05 * normal()).exp()) as u64),
+            p99: Some((times.percentile(99.0) as f64 / dip * (0.15 * normal()).exp()) as u64),
+            max: Some((times.percentile(100.0) as f64 / dip) as u64),
         }
     });
     let intervals: Vec<Interval> = intervals.collect();
@@ -118,6 +118,7 @@ fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
             connections_asked: workload.connections as u64,
             connections_made: workload.connections as u64,
             clients_served: served as u64,
+            outside_intervals: 0,
         },
         errors: if server == "python" {
             BTreeMap::from([("timeout".to_owned(), 3), ("lost".to_owned(), 12)])
@@ -793,7 +794,7 @@ fn histogram_log_is_complete() {
     for micros in 1..=1_000_u64 {
         times.record(micros * 1_000);
     }
-    let log = hgrm::log(&times);
+    let log = hgrm::log(&times, 0);
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines[0].trim_start().starts_with("Value"));
     let figures = |line: &str| -> Vec<f64> {
@@ -807,7 +808,7 @@ fn histogram_log_is_complete() {
     let half = rows.iter().find(|row| row[1] >= 0.5).expect("the middle");
     assert!((half[0] - 0.5).abs() < 0.02, "{half:?}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("#[")).count(), 3);
-    assert!(hgrm::log(&Latencies::new()).contains("Total count"));
+    assert!(hgrm::log(&Latencies::new(), 0).contains("Total count"));
 }
 
 #[test]

@@ -131,6 +131,13 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
         };
         // Any pairs will do, since no round of the one belongs to one of the other.
         let pairs: Vec<_> = values(new).into_iter().zip(values(old)).collect();
+        if pairs.iter().any(|(new, old)| [new, old].contains(&&Some(f64::INFINITY))) {
+            changes.left_out.push(format!(
+                "{}, {}, {name}: among requests without a reply",
+                case.name, new.server
+            ));
+            continue;
+        }
         let Some(ratio) = stats::ratio(&pairs, 1) else { continue };
         let difference = ratio.difference();
         let change = Change {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the JSON that a [`Recording`] is written as. Since 2 the workload has a `profile`, which was its `course`,
-/// and sizes a `distribution`, which was their `law`. Since 3 there are `notes`, and percentiles count what was not answered.
+/// and sizes a `distribution`, which was their `law`. Since 3 there are `notes`, and percentiles count what was not answered:
+/// those of the response time rank `totals.dropped` and `errors.timeout` above every value of the histogram.
 pub const SCHEMA: u32 = 3;
 
 /// One run against one server.
@@ -23,7 +24,11 @@ pub struct Recording {
     /// When this began, in seconds since the beginning of the first phase of a run in steps; 0 elsewhere.
     #[serde(default)]
     pub since: f64,
-    /// How long was measured, in seconds; the warm-up is not in it.
+    /// The time by which `totals.done` is divided to have the rate, in seconds; the warm-up is not in it. It is the length of
+    /// the run, unless replies are long compared with that: of a request of a closed loop that was under way at the
+    /// beginning or the end only the share of its time within the run counts, so that the rate times the mean response
+    /// time is the number of clients (Little's law). In an open loop it is longer than the run if the replies came more
+    /// slowly than the arrivals, because the server did not keep up.
     pub seconds: f64,
     /// What came of the requests.
     pub totals: Totals,
@@ -38,7 +43,8 @@ pub struct Recording {
     pub lag: Latencies,
     /// The course of the run.
     pub intervals: Vec<Interval>,
-    /// How many requests each connection's slot has finished: fairness.
+    /// How many requests each connection's slot has finished: fairness. Empty where connections were added in the middle,
+    /// since those have fewer.
     pub per_client: Vec<u64>,
     /// What the generator itself has used.
     pub generator: Generator,
@@ -64,19 +70,7 @@ impl Recording {
     /// A percentile of the response time, in nanoseconds. A request that was not answered ranks above every one that
     /// was: a percentile that falls among those is infinite. `None` if nothing was asked.
     pub fn response_percentile(&self, percentile: f64) -> Option<f64> {
-        let answered = self.response_time.0.len();
-        let all = answered + self.unanswered();
-        // The rank of the percentile, as the histogram counts it.
-        let rank = ((percentile / 100.0 * all as f64 - 1e-9).ceil() as u64).clamp(1, all.max(1));
-        match rank {
-            _ if all == 0 => None,
-            rank if rank > answered => Some(f64::INFINITY),
-            // Half a rank below, so that no rounding leads to the next.
-            rank => {
-                let share = 100.0 * (rank as f64 - 0.5) / answered as f64;
-                Some(self.response_time.percentile(share) as f64)
-            }
-        }
+        self.response_time.percentile_below(percentile, self.unanswered())
     }
 }
 
@@ -100,18 +94,22 @@ pub struct Totals {
     pub planned: u64,
     /// Requests answered in full and rightly.
     pub done: u64,
-    /// Requests that an open loop could not send because all connections were busy.
+    /// Requests that an open loop did not send because as many were in flight as allowed.
     pub dropped: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Connections that were asked for at once.
+    /// Connections that were asked for at once; in an open loop also those that were added because all were busy.
     pub connections_asked: u64,
-    /// As many of them as were made at once.
+    /// As many of them as were made.
     pub connections_made: u64,
     /// Clients that had at least one request answered.
     pub clients_served: u64,
+    /// Those of `done` that are in no [`Interval`]: replies that came after the end, and those of a last part that is
+    /// shorter than an interval. The intervals' `done` and this add up to `done`.
+    #[serde(default)]
+    pub outside_intervals: u64,
 }
 
 /// The kinds of errors, as they are counted.
@@ -148,7 +146,12 @@ impl ErrorKind {
     }
 }
 
-/// A tenth of a second of a run.
+/// A tenth of a second of a run, by the clock: intervals are equally long, and what does not fill one is in
+/// [`Totals::outside_intervals`].
+///
+/// In a percentile an arrival that was dropped, and a request that was not answered in time, ranks above every reply.
+/// A percentile that falls among those, or an interval without a reply, has no value: `null` in JSON. Up to schema 2
+/// the percentiles were those of the replies alone, and 0 without any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Its end, in seconds since the beginning of what was measured.
@@ -160,27 +163,39 @@ pub struct Interval {
     /// Arrivals dropped in it.
     #[serde(default)]
     pub dropped: u64,
-    /// Percentiles of the response time of those done in it, in nanoseconds.
-    pub p50: u64,
-    /// Likewise.
-    pub p99: u64,
-    /// Likewise.
-    pub max: u64,
+    /// The median of the response time, in nanoseconds.
+    pub p50: Option<u64>,
+    /// The 99th percentile.
+    pub p99: Option<u64>,
+    /// The longest.
+    pub max: Option<u64>,
 }
 
 /// What the generator itself has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
+    /// How long this was counted: the length of the run, in seconds. 0 in recordings of schema 2.
+    #[serde(default)]
+    pub seconds: f64,
     /// Its CPU time over what was measured, in seconds.
     pub cpu_seconds: f64,
     /// The same as a share of the time that passed: 1 is a whole core.
     pub share: f64,
-    /// How long it was ready to run and had no core, in seconds.
+    /// How long it was ready to run and had no core, in seconds; none where the system does not count it.
     #[serde(default)]
-    pub run_queue_wait: f64,
+    pub run_queue_wait: Option<f64>,
     /// How often a core was taken from it.
     #[serde(default)]
     pub involuntary: u64,
+}
+
+impl Generator {
+    /// How long it was ready to run and had no core, as a share of the time that passed; none where the system does
+    /// not count it.
+    pub fn run_queue_share(&self) -> Option<f64> {
+        let share = |wait| if self.seconds > 0.0 { wait / self.seconds } else { 0.0 };
+        self.run_queue_wait.map(share)
+    }
 }
 
 /// The server's process tree at one moment. Times and counts are sums since its start.

@@ -1,7 +1,6 @@
 //! A run whose server is sampled from outside.
 
 use super::engine::{self, Run, Target, Watcher};
-use super::latencies::Latencies;
 use super::recording::{Environment, Interval, Recording, Totals};
 use super::sampler::{self, Sampler};
 use super::workload::Workload;
@@ -106,6 +105,4 @@ impl Watcher for Clock {
             sampler.sample_all();
         }
     }
-
-    fn latencies(&mut self, _: &Latencies) {}
 }

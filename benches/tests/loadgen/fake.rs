@@ -27,6 +27,8 @@ pub struct Faults {
     pub silent: bool,
     /// It ends every connection without a word.
     pub hangs_up: bool,
+    /// It works for one request at a time, for `delay`.
+    pub one_at_a_time: bool,
 }
 
 /// A server of the file protocol and of HTTP that does as it is told, a thread for each connection.
@@ -57,6 +59,7 @@ pub struct Shared {
     /// How many of them came while nobody was answered.
     pub stalled: AtomicU64,
     begun: std::sync::OnceLock<Instant>,
+    turn: std::sync::Mutex<()>,
 }
 
 fn accept(
@@ -118,7 +121,12 @@ fn serve_client(
             let _ = socket.shutdown(Shutdown::Both);
             return None;
         }
-        pause_for(faults.delay);
+        if faults.one_at_a_time {
+            let _turn = shared.turn.lock().unwrap();
+            pause_for(faults.delay);
+        } else {
+            pause_for(faults.delay);
+        }
         if let Some((from, length)) = faults.stall {
             let since = begun.elapsed();
             if since >= from && since < from + length {

@@ -4,6 +4,7 @@
 
 mod arithmetic;
 mod fake;
+mod measurement;
 mod program;
 mod reference;
 mod verdicts;
@@ -95,7 +96,7 @@ fn assert_sound(recording: &Recording) {
     assert_eq!(recording.response_time.0.len(), totals.done);
     assert_eq!(recording.service_time.0.len(), totals.done);
     let in_intervals: u64 = recording.intervals.iter().map(|interval| interval.done).sum();
-    assert_eq!(in_intervals, totals.done, "the intervals are the whole");
+    assert_eq!(in_intervals + totals.outside_intervals, totals.done, "nothing is counted twice");
     assert!(recording.per_client.iter().sum::<u64>() >= totals.done);
     assert_eq!(totals.connections_made, totals.connections_asked);
 }
@@ -352,6 +353,7 @@ fn each_bound_has_its_verdict() {
     let sound = || {
         let mut recording = load(&short(), Faults::default());
         recording.generator.share = 0.5;
+        recording.generator.run_queue_wait = Some(0.0);
         recording
     };
     let base = sound();
@@ -367,13 +369,25 @@ fn each_bound_has_its_verdict() {
     let mut busy = base.clone();
     busy.generator.share = 0.81;
     assert_reason(reasons(&busy, None), "81% of its core");
+    let mut starved = base.clone();
+    starved.generator.run_queue_wait = Some(base.generator.seconds * 0.11);
+    assert_reason(reasons(&starved, None), "core for 11% of the run");
+    starved.generator.run_queue_wait = None;
+    assert_eq!(reasons(&starved, None), Vec::<String>::new(), "not counted, not judged");
     let mut late = base.clone();
     late.workload.arrivals = Arrivals::Fixed { rate: 10.0 };
     (0..100).for_each(|_| late.lag.record(2 * MS));
     assert_reason(reasons(&late, None), "lag p99 is 2.0 ms");
     let mut dropping = base.clone();
     dropping.totals.dropped = base.totals.planned / 50 + 1;
-    assert_reason(reasons(&dropping, None), "were dropped");
+    assert_reason(reasons(&dropping, None), "raise --connections");
+    dropping.workload.max_in_flight = Some(50);
+    assert_reason(reasons(&dropping, None), "raise --max-in-flight");
+    let mut unanswered = base.clone();
+    (unanswered.totals.done, unanswered.totals.planned) = (0, 0);
+    assert_reason(reasons(&unanswered, None), "use a longer --duration");
+    unanswered.totals.planned = 1;
+    assert_reason(reasons(&unanswered, None), "no request was answered");
     let mut alone = base.clone();
     alone.totals.connections_made = 3;
     assert_reason(reasons(&alone, None), "only 3 of 4 connections");
@@ -435,7 +449,8 @@ fn steps_reuse_connections_and_record_each() {
         assert_eq!(recording.totals.connections_asked, clients);
         assert_eq!(recording.totals.clients_served, clients);
         assert_eq!(recording.per_client.len() as u64, clients);
-        assert!((recording.seconds - 0.3).abs() < 0.01, "{}", recording.seconds);
+        let measured = recording.generator.seconds;
+        assert!((measured - 0.3).abs() < 0.01, "{measured}");
         // Each at most once in 20 ms, and nothing of the warm-up.
         assert!(recording.totals.done <= clients * 16, "{clients}: {:?}", recording.totals);
         assert!(recording.response_time.0.min() >= 20 * MS * 999 / 1000);
@@ -520,7 +535,7 @@ fn ramp_adds_clients_one_by_one() {
         assert!(recording.errors.is_empty() && recording.totals.done > 0, "{recording:?}");
         assert_eq!(recording.totals.planned, recording.totals.done);
         assert!((recording.since - end).abs() < 0.02, "one follows upon the other");
-        end = recording.since + recording.seconds;
+        end = recording.since + recording.generator.seconds;
     }
     assert!((end - 0.8).abs() < 0.02, "{end}");
     let down = growing(Profile::Ramp { from: 4.0, to: 1.0 }, 600);

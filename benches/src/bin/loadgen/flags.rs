@@ -1,11 +1,12 @@
 //! The flags: every one of them overrides what a scenario file says.
 
-use benches::Placement;
+use benches::load::compare;
 use benches::load::engine::{self, RunError};
 use benches::load::verdict::Bounds;
 use benches::load::workload::{
     Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
 };
+use benches::{Placement, Variant};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,10 +39,16 @@ pub struct Flags {
     /// Which protocol to speak: http drives foreign servers, too [default: file]
     #[arg(long, value_enum, help_heading = "Workload")]
     protocol: Option<Protocol>,
-    /// How many clients there are. In a closed loop each has a request under way at all times; in an
-    /// open loop this is the most that can be in flight [default: 64]
+    /// How many connections to make before the load begins. In a closed loop these are the clients, and each has a
+    /// request under way at all times; in an open loop it is also the most that can be in flight, unless
+    /// --max-in-flight is set [default: 64]
     #[arg(short, long, value_name = "N", help_heading = "Workload")]
     connections: Option<usize>,
+    /// The most requests that an open loop has under way at once. An arrival that finds all connections busy makes
+    /// one more, up to this number; what arrives beyond that is dropped [default: N of --connections if that is set,
+    /// else the arrivals of 10 seconds, at least 64 and at most 10,000]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    max_in_flight: Option<usize>,
     /// Requests per second, sent on time whatever the server does (an open loop). Without it the next request
     /// waits for the last reply (a closed loop): that finds the highest throughput, but a server that
     /// stalls is then asked less, and its percentiles flatter it. Use a rate to learn what people would
@@ -159,11 +166,14 @@ enum Spacing {
 impl Flags {
     /// What the scenario says, overridden by the flags; or what is wrong with it, in a line.
     pub fn workload(&self) -> Result<Workload, String> {
+        let mut sets_connections = self.connections.is_some();
         let mut workload = match &self.scenario {
             None => Workload::default(),
             Some(path) => {
                 let wrong = |why: String| format!("scenario {}: {why}", path.display());
                 let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+                let keys: Option<toml::Table> = toml::from_str(&text).ok();
+                sets_connections |= keys.is_some_and(|keys| keys.contains_key("connections"));
                 toml::from_str(&text).map_err(|error| {
                     let line =
                         error.span().map(|span| text[..span.start].matches('\n').count() + 1);
@@ -219,7 +229,19 @@ impl Flags {
             }
         }
         workload.verify &= !self.no_verify;
+        workload.max_in_flight = self.max_in_flight.or(workload.max_in_flight);
+        if !sets_connections && workload.max_in_flight.is_none() {
+            workload.max_in_flight = self.default_in_flight(&workload);
+        }
         Ok(workload)
+    }
+
+    /// The most in flight where nothing is set: what the rate needs, the system allows, and a server that is started
+    /// for the run can hold.
+    fn default_in_flight(&self, workload: &Workload) -> Option<usize> {
+        let variant = self.serve.as_ref().and_then(|name| compare::variant(name).ok());
+        let held = variant.map_or(usize::MAX, Variant::capacity);
+        Some(engine::affordable_in_flight(workload)?.min(held.max(workload.connections)))
     }
 
     /// What the figures are judged by.

@@ -138,11 +138,14 @@ impl Watcher for Live {
         }
     }
 
-    fn latencies(&mut self, so_far: &Latencies) {
+    fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
         if self.is_due() {
             let show = |name: &str, percentile| {
-                let time = Duration::from_nanos(so_far.percentile(percentile));
-                let time = text::duration(time);
+                let found = so_far.percentile_below(percentile, unanswered);
+                let above = if found == Some(f64::INFINITY) { "> " } else { "" };
+                let nanos = found.filter(|nanos| nanos.is_finite()).map(|nanos| nanos as u64);
+                let time = Duration::from_nanos(nanos.unwrap_or(so_far.0.max()));
+                let time = format!("{above}{}", text::duration(time));
                 (format!("{name} {time}"), format!("{name} {}", time.replace(' ', "")))
             };
             self.percentiles = vec![show("p50", 50.0), show("p99", 99.0), show("max", 100.0)];

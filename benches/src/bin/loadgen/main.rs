@@ -196,7 +196,7 @@ fn measure(
             recording.empty = Some(series.first);
             recording.samples = match workload.profile {
                 Profile::Steady => std::mem::take(&mut series.samples),
-                _ => series.between(recording.since, recording.since + recording.seconds),
+                _ => series.between(recording.since, recording.since + recording.generator.seconds),
             };
         }
     }
@@ -258,7 +258,10 @@ fn conclude(
                 Some(_) => path.clone(),
                 None => step_file(path, &case.name),
             };
-            report::write(&path, &report::hgrm::log(&recording.response_time))?;
+            report::write(
+                &path,
+                &report::hgrm::log(&recording.response_time, recording.unanswered()),
+            )?;
         }
     }
     if let Some(path) = &flags.html {

@@ -34,6 +34,7 @@ pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
         // Enough of them to be handled in batches, as in the run itself.
         connections: workload.most_connections().min(NULL_CONNECTIONS),
         arrivals: Arrivals::Closed,
+        max_in_flight: None,
         profile: Profile::Steady,
         duration: NULL_RUN,
         warm_up: NULL_RUN / 4,

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Stage};
 use crate::load::recording::Totals;
-use crate::load::workload::{Arrivals, Lifetime, Profile, Workload};
+use crate::load::workload::{Arrivals, Profile, Workload};
 use std::collections::VecDeque;
 use std::mem;
 use std::ops::{Index, IndexMut};
@@ -15,6 +15,8 @@ pub(super) struct Clients {
     all: Vec<Client>,
     /// Those that can take a request, in an open loop.
     ready: VecDeque<u32>,
+    /// Those of them that have no connection: taken if no other can.
+    unconnected: VecDeque<u32>,
     /// Those that rest, and until when.
     resting: VecDeque<(u64, u32)>,
     slow: Vec<u32>,
@@ -35,24 +37,31 @@ impl Clients {
     pub(super) fn new(workload: &Workload) -> Clients {
         let count = workload.most_connections();
         let share = workload.slow_share;
-        let slow = (share * count as f64).ceil() as usize;
+        // An open loop makes the others when they are needed.
+        let first_ones = if workload.arrivals == Arrivals::Closed {
+            count
+        } else {
+            workload.first_connections()
+        };
+        let slow = (share * first_ones as f64).ceil() as usize;
         let steady = workload.profile == Profile::Steady;
         // Where clients are added, slow ones are among those that are added.
         let is_slow = |client: usize| match steady {
             true => client < slow,
+            false if client >= first_ones => false,
             false => (share * client as f64).floor() < (share * (client + 1) as f64).floor(),
         };
         let active = match (workload.arrivals, workload.phases().first()) {
             (Arrivals::Closed, Some(first)) => first.from as usize,
-            _ => count,
+            _ => first_ones,
         };
-        let per_request = workload.lifetime == Lifetime::PerRequest;
         Clients {
             all: (0..count).map(|client| Client::new(is_slow(client))).collect(),
             ready: VecDeque::with_capacity(count),
             resting: VecDeque::new(),
             slow: (0..count as u32).filter(|client| is_slow(*client as usize)).collect(),
-            depth: if per_request { 1 } else { workload.pipelining },
+            unconnected: VecDeque::new(),
+            depth: workload.depth(),
             active,
             started: active,
             open: 0,
@@ -89,16 +98,34 @@ impl Clients {
         }
     }
 
-    /// The client that takes the next request of an open loop, if any can.
+    /// The client that takes the next request of an open loop, if any can: one that is connected, or else one that was,
+    /// or else a new one, which is active from now on.
     pub(super) fn take_ready(&mut self) -> Option<usize> {
         while let Some(client) = self.ready.pop_front() {
-            let client = client as usize;
-            self.all[client].queued = false;
-            if self.can_take(client) {
+            if self.all[client as usize].stage == Stage::Closed {
+                self.unconnected.push_back(client);
+            } else if let Some(client) = self.take(client) {
                 return Some(client);
             }
         }
-        None
+        while let Some(client) = self.unconnected.pop_front() {
+            if let Some(client) = self.take(client) {
+                return Some(client);
+            }
+        }
+        let next = self.active;
+        (next < self.all.len()).then(|| {
+            self.active += 1;
+            self.started = self.active;
+            next
+        })
+    }
+
+    /// Takes a client that was queued, if it can still take a request.
+    fn take(&mut self, client: u32) -> Option<usize> {
+        let client = client as usize;
+        self.all[client].queued = false;
+        self.can_take(client).then_some(client)
     }
 
     /// Has a client rest after an error.

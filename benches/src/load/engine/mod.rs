@@ -11,7 +11,11 @@
 //!   slow ones would flatter the percentiles.
 //! - In an open loop the response time begins at the planned moment, the service time at the sending. Where a
 //!   connection must be made for a request, that is part of both.
-//! - An arrival that finds every connection busy is dropped and counted. It is not sent later.
+//! - An arrival of an open loop that finds every connection busy has a new one made, up to the number of requests
+//!   that may be in flight. An arrival beyond that is dropped and counted. It is not sent later.
+//! - The rate of a closed loop counts a request that is under way at the beginning or the end with the share of its
+//!   time that lies within. Where no request began within, those that span the whole are measured.
+//! - A reply counts in the interval in which it came, by the clock, and in none if that is after the end.
 //! - Slow clients are a load on the server, not a sample of it: their requests are in no latency and in no
 //!   rate. Their errors, bytes and their own counts (`per_client`) are recorded. They always work in a
 //!   closed loop, and the timeout is not for them.
@@ -30,6 +34,7 @@ mod network;
 mod phases;
 mod requests;
 mod traffic;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +47,6 @@ use super::workload::{Phase, Profile, Workload};
 use client::Stage;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -50,6 +54,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use traffic::Traffic;
+use usage::Usage;
 
 /// The length of an [`Interval`] and of everything that is not urgent, in nanoseconds.
 const TICK: u64 = 100_000_000;
@@ -106,9 +111,10 @@ pub trait Watcher {
     /// A tenth of a second has passed. The totals and errors are those so far.
     fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>);
 
-    /// Called just before `interval`: the response times so far.
-    fn latencies(&mut self, so_far: &Latencies) {
-        let _ = so_far;
+    /// Called just before `interval`: the response times so far, and how many requests were not answered, which rank
+    /// above all of them.
+    fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
+        let _ = (so_far, unanswered);
     }
 }
 
@@ -159,6 +165,15 @@ pub fn run_phases(run: Run<'_>) -> Result<Vec<Recording>, RunError> {
     engine.connect_all()?;
     engine.load(run.watcher)?;
     Ok(engine.into_recordings(&run.environment))
+}
+
+/// [`Workload::default_in_flight`], where the system allows as many descriptors: the server may need two for each
+/// connection, one of them for a file.
+pub fn affordable_in_flight(workload: &Workload) -> Option<usize> {
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let affordable = most.saturating_sub(SPARE_DESCRIPTORS) / 2;
+    let affordable = usize::try_from(affordable).unwrap_or(usize::MAX);
+    Some(workload.default_in_flight()?.min(affordable.max(1)))
 }
 
 /// Every connection is a descriptor.
@@ -276,8 +291,12 @@ impl<'a> Engine<'a> {
                 if !over {
                     self.traffic.dispatch(now); // those that are due are still of this phase
                 }
-                let cpu = self.traffic.phases.warmed_up.then(cpu_time);
-                self.traffic.phases.current.stop(now, cpu);
+                if !over {
+                    self.traffic.measure_spanning();
+                }
+                let usage = self.traffic.phases.warmed_up.then(Usage::now);
+                self.traffic.phases.current.stop(now, usage);
+                self.show_intervals(&mut watcher);
                 if let Some(watcher) = &mut watcher {
                     watcher.ended();
                 }
@@ -296,7 +315,8 @@ impl<'a> Engine<'a> {
                 self.traffic.check_times(now);
                 self.next_tick += TICK * ((now - self.next_tick) / TICK + 1);
                 if self.traffic.phases.warmed_up {
-                    self.end_interval(now, &mut watcher);
+                    self.traffic.phases.current.end_intervals(now);
+                    self.show_intervals(&mut watcher);
                 }
             }
             if now >= self.next_slow_tick {
@@ -305,11 +325,6 @@ impl<'a> Engine<'a> {
             }
             now = self.traffic.now();
             self.traffic.wait(self.next_event().saturating_sub(now))?;
-        }
-        let now = self.traffic.now();
-        self.traffic.phases.end_past_intervals(now);
-        if self.traffic.phases.current.has_more() {
-            self.end_interval(now, &mut watcher);
         }
         match self.traffic.refused {
             Some(errno) if !self.traffic.ever_open => Err(self.unreachable(errno)),
@@ -377,7 +392,7 @@ impl<'a> Engine<'a> {
             self.refill_all();
         }
         self.traffic.phases.warmed_up = true;
-        self.traffic.phases.current.start(cpu_time());
+        self.traffic.phases.current.start(Usage::now());
         self.traffic.clients.reset_finished();
         let begin = self.traffic.phases.current.begin;
         self.next_tick = begin + TICK;
@@ -389,9 +404,6 @@ impl<'a> Engine<'a> {
     /// Goes on to the next phase.
     fn next_phase(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
         let end = self.traffic.phases.current.end;
-        if self.traffic.phases.current.has_more() {
-            self.end_interval(self.traffic.now(), watcher);
-        }
         let active = self.traffic.clients.active();
         self.traffic.close_phase(active);
         self.traffic.phases.advance(active);
@@ -443,12 +455,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Ends an interval, and shows it to the watcher.
-    fn end_interval(&mut self, now: u64, watcher: &mut Option<&mut dyn Watcher>) {
-        let interval = self.traffic.phases.current.end_interval(now);
-        if let Some(watcher) = watcher {
+    /// Shows the watcher the intervals that it has not seen.
+    fn show_intervals(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
+        let Some(watcher) = watcher else { return };
+        while let Some(interval) = self.traffic.phases.current.show_next() {
             let current = &self.traffic.phases.current;
-            watcher.latencies(&current.response);
+            watcher.latencies(&current.response, current.unanswered());
             watcher.interval(&interval, &self.traffic.totals(), &current.named_errors());
         }
     }
@@ -464,10 +476,4 @@ impl<'a> Engine<'a> {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
-}
-
-/// The CPU time of this thread, in seconds.
-fn cpu_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

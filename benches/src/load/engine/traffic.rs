@@ -216,15 +216,17 @@ impl Traffic {
             }
             self.requests.advance();
             let counts = planned >= self.phases.current.begin;
-            self.phases.current.totals.planned += u64::from(counts);
-            let Some(client) = self.clients.take_ready() else {
-                self.phases.current.totals.dropped += u64::from(counts);
-                continue;
-            };
+            let ready = self.clients.take_ready();
             let sent = self.now();
+            let current = &mut self.phases.current;
             if counts {
-                self.phases.current.record_lag(sent - planned);
+                current.end_intervals(planned);
+                current.arrive(planned, ready.map(|_| sent - planned));
             }
+            let Some(client) = ready else { continue };
+            // One more may have been made for it.
+            let asked = &mut current.totals.connections_asked;
+            *asked = (*asked).max(self.clients.active() as u64);
             self.request(client, planned, sent);
             self.flush(client);
             self.refill(client);
@@ -402,7 +404,19 @@ impl Traffic {
     }
 
     fn record(&mut self, client: usize, exchange: &Exchange, now: u64) {
-        self.settle(client, exchange);
+        let mut exchange = *exchange;
+        if self.clients[client].slow.is_none() && !self.requests.is_open_loop() {
+            self.phases.record_share(exchange.planned, now);
+            let current = &mut self.phases.current;
+            // The end may be noticed only after this.
+            let spans = exchange.planned < current.begin && now >= current.end;
+            if exchange.phase.is_none() && spans && current.measures_spanning() {
+                current.add_spanning();
+                exchange.phase = Some(self.phases.number() as u32);
+                self.outstanding += 1;
+            }
+        }
+        self.settle(client, &exchange);
         let Some(phase) = exchange.phase else { return };
         let this = &mut self.clients[client];
         let measurement = match self.phases.past_mut(phase) {
@@ -417,7 +431,7 @@ impl Traffic {
         };
         if this.slow.is_none() {
             let service = self.requests.is_open_loop().then(|| now.saturating_sub(exchange.sent));
-            measurement.record(now.saturating_sub(exchange.planned), service);
+            measurement.record(now, now.saturating_sub(exchange.planned), service);
         }
     }
 
@@ -499,6 +513,26 @@ impl Traffic {
                 if let Some(slow) = &mut self.clients[client].slow {
                     slow.budget -= read.min(most as f64);
                 }
+            }
+        }
+    }
+
+    /// Measures the requests of a closed loop that have been under way since before the phase began, if no other was
+    /// sent within it.
+    pub(super) fn measure_spanning(&mut self) {
+        if self.requests.is_open_loop() || !self.phases.current.measures_spanning() {
+            return;
+        }
+        let phase = self.phases.number() as u32;
+        for client in 0..self.clients.active() {
+            let this = &mut self.clients[client];
+            if this.slow.is_some() {
+                continue;
+            }
+            for exchange in this.pending.iter_mut().filter(|exchange| exchange.phase.is_none()) {
+                exchange.phase = Some(phase);
+                self.outstanding += 1;
+                self.phases.current.add_spanning();
             }
         }
     }

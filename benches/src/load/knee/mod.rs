@@ -14,7 +14,7 @@ mod tests;
 
 use super::compare;
 use super::content;
-use super::engine::Target;
+use super::engine::{self, Target};
 use super::failure::Failure;
 use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
@@ -45,9 +45,10 @@ pub struct Options {
     /// The bound: a percentile of the response time, and how long it may be
     #[arg(long, value_name = "p99=5ms", default_value = "p99=5ms", value_parser = parse_bound)]
     slo: Bound,
-    /// How many requests may be under way at once; what comes beyond that is dropped and breaks the bound
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-    connections: u32,
+    /// How many requests may be under way at once; what comes beyond that is dropped and breaks the bound [default:
+    /// the arrivals of 10 seconds, at least 64 and at most 10,000; 64 connections are made first]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    connections: Option<u32>,
     /// How long each try is measured, in seconds
     #[arg(long, value_name = "S", default_value_t = 2.0)]
     seconds: f64,
@@ -99,12 +100,21 @@ impl Search<'_> {
         }
     }
 
+    /// The most in flight where nothing is set.
+    fn in_flight(&self, workload: &Workload) -> Option<usize> {
+        let held = match self.subject {
+            Subject::Ours(variant) => variant.capacity(),
+            Subject::Running(_) => usize::MAX,
+        };
+        Some(engine::affordable_in_flight(workload)?.min(held))
+    }
+
     /// One run, against a server that is new and has no queue from before.
     fn once(&self, workload: &Workload) -> Result<Recording, Failure> {
         let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
         let server = match self.subject {
             Subject::Ours(variant) => {
-                Some(process::serve(variant, &self.root, workload.connections, self.cores)?)
+                Some(process::serve(variant, &self.root, workload.most_connections(), self.cores)?)
             }
             Subject::Running(_) => None,
         };
@@ -149,12 +159,13 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         }
         (None, None) => return Err(unusable("--serve or --addr is needed")),
     };
+    let connections =
+        options.connections.map_or(Workload::default().connections, |number| number as usize);
     if let Subject::Ours(variant) = subject
-        && options.connections as usize > variant.capacity()
+        && connections > variant.capacity()
     {
         return Err(Failure::Unusable(format!(
-            "{name} cannot serve {} clients that stay: --connections {}",
-            options.connections,
+            "{name} cannot serve {connections} clients that stay: --connections {}",
             variant.capacity()
         )));
     }
@@ -165,7 +176,7 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     let stop = stop_when_interrupted(directory.path().to_owned())?;
     let workload = Workload {
         protocol: options.protocol,
-        connections: options.connections as usize,
+        connections,
         duration: Duration::from_secs_f64(options.seconds),
         warm_up: Duration::from_secs_f64((options.seconds / 4.0).min(0.5)),
         sizes: vec![options.size].into(),
@@ -206,7 +217,11 @@ fn find_knee(
         for nth in 0..repeats {
             progress(&format!("{}, repeat {} of {repeats}", text::rate(rate), nth + 1));
             let seed = workload.seed + nth as u64;
-            let recording = search.once(&Workload { arrivals, seed, ..workload.clone() })?;
+            let mut workload = Workload { arrivals, seed, ..workload.clone() };
+            if options.connections.is_none() {
+                workload.max_in_flight = search.in_flight(&workload);
+            }
+            let recording = search.once(&workload)?;
             attempts.push(judge(bound, rate, &recording));
         }
         progress("");
@@ -226,7 +241,11 @@ fn find_knee(
 }
 
 fn format_attempts(bound: Bound, attempts: &[Attempt], layout: Layout) -> String {
-    let times: Vec<String> = attempts.iter().map(|attempt| text::duration(attempt.time)).collect();
+    let time = |attempt: &Attempt| {
+        let above = if attempt.unanswered { "> " } else { "" };
+        format!("{above}{}", text::duration(attempt.time))
+    };
+    let times: Vec<String> = attempts.iter().map(time).collect();
     let mut reasons: Vec<&str> =
         attempts.iter().filter_map(|attempt| attempt.reason.as_deref()).collect();
     reasons.dedup();

@@ -217,6 +217,8 @@ pub(super) fn distribution(servers: &[&str], case: &Case, notes: &Notes) -> Figu
     let decades = x.high.log10();
     let series: Vec<Series> = entries(servers, case)
         .map(|(look, name, result)| {
+            let unanswered: u64 =
+                result.into_iter().flat_map(|r| r.runs().map(Recording::unanswered)).sum();
             let all = stats::merged(
                 result.into_iter().flat_map(|r| r.runs().map(|run| &run.response_time)),
             );
@@ -225,7 +227,8 @@ pub(super) fn distribution(servers: &[&str], case: &Case, notes: &Notes) -> Figu
                 let percentile = 100.0 * (1.0 - 1.0 / left);
                 Point {
                     x: left,
-                    y: (!all.0.is_empty()).then(|| all.percentile(percentile) as f64),
+                    // Where only requests without a reply are left the line ends.
+                    y: all.percentile_below(percentile, unanswered).filter(|y| y.is_finite()),
                     spread: None,
                     invalid: false,
                     tip: String::new(),
@@ -455,10 +458,10 @@ fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
         })
     });
     let rate: Vec<(f64, f64)> = rate.collect();
-    let latency = |of: fn(&Interval) -> u64| -> Vec<(f64, f64)> {
+    let latency = |of: fn(&Interval) -> Option<u64>| -> Vec<(f64, f64)> {
         let answered = |run: &&Recording| -> Vec<(f64, f64)> {
             let answered = run.intervals.iter().filter(|i| i.done > 0);
-            answered.map(|i| (run.since + i.at, of(i) as f64)).collect()
+            answered.filter_map(|i| Some((run.since + i.at, of(i)? as f64))).collect()
         };
         runs.iter().flat_map(answered).collect()
     };

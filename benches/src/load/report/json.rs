@@ -1,7 +1,7 @@
 //! Recordings and comparisons as JSON, for other programs and for `diff` months later.
 
 use super::{Comparison, SCHEMA};
-use crate::load::latencies::Latencies;
+use crate::load::latencies::{Latencies, share_of_rank};
 use crate::load::recording::{self, Recording};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,16 +41,24 @@ pub fn read_comparison(json: &str) -> Result<Comparison, String> {
 /// last always. The intervals stay, since they are counts.
 pub fn condensed(recording: &Recording) -> Recording {
     let mut small = recording.clone();
-    for latencies in [&mut small.service_time, &mut small.response_time, &mut small.lag] {
-        *latencies = condense(latencies);
+    small.response_time = condense(&small.response_time, small.unanswered());
+    for latencies in [&mut small.service_time, &mut small.lag] {
+        *latencies = condense(latencies, 0);
     }
     thin(&mut small.samples);
     small
 }
 
-fn condense(latencies: &Latencies) -> Latencies {
+/// Keeps the percentiles of what was answered, and of all, `unanswered` requests more.
+fn condense(latencies: &Latencies, unanswered: u64) -> Latencies {
     let histogram = &latencies.0;
+    let answered = histogram.len();
     let mut marks: Vec<f64> = KEPT.to_vec();
+    let of_all = KEPT.map(|mark| {
+        let rank = (mark / 100.0 * (answered + unanswered) as f64 - 1e-9).ceil() as u64;
+        share_of_rank(rank.clamp(1, answered.max(1)), answered.max(1))
+    });
+    marks.extend(of_all);
     // Evenly spaced on the axis on which distributions are drawn.
     marks.extend((0..200).map(|at| 100.0 * (1.0 - 10f64.powf(-f64::from(at) / 200.0 * 6.0))));
     let mut values: Vec<u64> = marks.iter().map(|&mark| latencies.percentile(mark)).collect();

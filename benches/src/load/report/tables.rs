@@ -111,24 +111,25 @@ pub(super) fn summary(run: &Recording) -> Vec<(&'static str, String)> {
         show(Metric::Fairness)
     );
     let mut rows = vec![("errors", errors_by_kind(run)), ("clients served", clients)];
+    if let (Some(rate), Some(most)) = (run.workload.arrivals.rate(), run.workload.in_flight()) {
+        let most = whole(most as f64);
+        rows.push(("arrivals", format!("{} planned, at most {most} in flight", text::rate(rate))));
+    }
     if totals.dropped > 0 {
         let (dropped, planned) = (whole(totals.dropped as f64), whole(totals.planned as f64));
         rows.push(("arrivals dropped", format!("{dropped} of {planned} planned")));
     }
     let own = &run.generator;
-    let mut generator = format!(
-        "{} s of CPU, {} % of its core",
+    let waited = match own.run_queue_share() {
+        Some(share) => format!("{} % of the time", digits(share * 100.0)),
+        None => "for an unknown time".to_owned(),
+    };
+    let generator = format!(
+        "{} s of CPU, {} % of its core; waited for its core {waited}, which was taken from it {} times",
         digits(own.cpu_seconds),
-        digits(own.share * 100.0)
+        digits(own.share * 100.0),
+        whole(own.involuntary as f64)
     );
-    if own.run_queue_wait > 0.0 || own.involuntary > 0 {
-        let _ = write!(
-            generator,
-            "; waited {} s for a core, which was taken from it {} times",
-            digits(own.run_queue_wait),
-            whole(own.involuntary as f64)
-        );
-    }
     rows.push(("generator", generator));
     if run.samples.is_empty() {
         rows.push(("server", "not watched: start it with --serve, or pass its --pid".to_owned()));
@@ -312,19 +313,26 @@ pub(super) fn of_ratios(
 
 /// What each tenth of a second of some runs came to.
 pub(super) fn of_intervals(runs: &[&Recording]) -> Vec<Vec<String>> {
-    let head = ["at, s", "done", "errors", "p50", "p99", "max"].map(str::to_owned).to_vec();
+    let head =
+        ["at, s", "done", "errors", "p50", "p99", "max", "dropped"].map(str::to_owned).to_vec();
     let all = runs.iter().flat_map(|run| run.intervals.iter().map(|i| (run.since + i.at, i)));
     let rows = all.map(|(at, i)| {
         vec![
             digits(at),
             whole(i.done as f64),
             whole(i.errors as f64),
-            nanos(i.p50 as f64),
-            nanos(i.p99 as f64),
-            nanos(i.max as f64),
+            of_interval(i.p50),
+            of_interval(i.p99),
+            of_interval(i.max),
+            whole(i.dropped as f64),
         ]
     });
     std::iter::once(head).chain(rows).collect()
+}
+
+/// A percentile of an interval; it may fall among arrivals that were dropped.
+fn of_interval(percentile: Option<u64>) -> String {
+    percentile.map_or(NONE.to_owned(), |percentile| nanos(percentile as f64))
 }
 
 /// The spans of a timeline, the first 400 of them.

@@ -112,6 +112,10 @@ pub fn course(run: &Comparison, layout: Layout) -> String {
             line(format!("{title}: {why}"));
         }
     }
+    let most = run.cases.first().and_then(|case| case.workload.in_flight());
+    if let Some(most) = most {
+        line(format!("At most {} in flight.", whole(most as f64)));
+    }
     out
 }
 
