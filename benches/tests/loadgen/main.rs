@@ -2,8 +2,10 @@
 //! predicts. Lower bounds are exact; upper ones are generous, since the machine may be busy. Nothing here
 //! is about speed.
 
+mod connections;
 mod fake;
 mod program;
+mod scripted;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
@@ -38,8 +40,12 @@ fn short() -> Workload {
     }
 }
 
+fn target(addr: SocketAddr) -> Target {
+    Target { addr, name: "server".into() }
+}
+
 fn try_run(workload: &Workload, addr: SocketAddr) -> Result<Recording, RunError> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     engine::run(Run { workload, target: &target, stop: &stop, watcher: None, environment })
 }
@@ -56,7 +62,7 @@ fn load(workload: &Workload, faults: Faults) -> Recording {
 
 #[track_caller]
 fn run_phases(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     let run = Run { workload, target: &target, stop: &stop, watcher: None, environment };
     engine::run_phases(run).unwrap()
@@ -327,7 +333,7 @@ fn stop_flag_ends_run() {
     }
     let workload = Workload { duration: Duration::from_secs(600), ..short() };
     let addr = Fake::start(&workload, Faults::default()).addr;
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let stop = AtomicBool::new(false);
     let mut watcher = StopAtOnce(&stop, None, 0);
     let (watcher_ref, environment) =
@@ -574,7 +580,7 @@ fn ports_do_not_run_out() {
     };
     // One who answers all, one after the other, and remembers where they came from.
     let listener = server_core::listen("127.0.0.1:0").unwrap();
-    let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
+    let target = target(listener.local_addr().unwrap());
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let workload = Workload { names: 1, ..workload };
     let sources = Arc::new(std::sync::Mutex::new(BTreeMap::<std::net::IpAddr, u64>::new()));
