@@ -100,15 +100,17 @@ fn run_with_restart(workload: &Workload) -> Recording {
     let serve = || Scripted::start_on(addr, &workload, |_| Act::File(""));
     let first = serve();
     let stop = AtomicBool::new(false);
-    let run = Run {
-        workload: &workload,
-        target: &target(addr),
-        stop: &stop,
-        watcher: None,
-        environment: Environment::default(),
+    let run = || {
+        engine::run(Run {
+            workload: &workload,
+            target: &target(addr),
+            stop: &stop,
+            watcher: None,
+            environment: Environment::default(),
+        })
     };
     thread::scope(|scope| {
-        let running = scope.spawn(|| engine::run(run).unwrap());
+        let running = scope.spawn(|| run().unwrap());
         let asked = |server: &Scripted, count| {
             let requests = &server.seen.requests;
             eventually("requests", || {
