@@ -1,15 +1,16 @@
 //! What the generator makes of connections that are refused, closed or lost, and of errors.
 
-use crate::fake::{Fake, Faults};
+use crate::fake::{Fake, Faults, unlistened_port};
 use crate::scripted::{Act, Scripted, held_port};
 use crate::{MS, assert_in_time, run, short, target};
-use benches::load::engine::{self, Run};
-use benches::load::recording::{Environment, Recording};
+use benches::load::engine::{self, Run, RunError, Target, Watcher};
+use benches::load::recording::{Environment, Interval, Recording, Totals};
 use benches::load::verdict;
 use benches::load::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
 use harness::wait::{eventually, pause};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -54,8 +55,7 @@ fn announced_close_resends_pipelined_requests() {
         ("Connection: close\r\nConnection: keep-alive\r\n", Mix::default()),
         ("Connection: close\r\n", mix),
     ] {
-        let workload =
-            Workload { pipelining: 8, mix, sizes: vec![200, 100_000].into(), ..http() };
+        let workload = Workload { pipelining: 8, mix, sizes: vec![200, 100_000].into(), ..http() };
         let server = Scripted::start(&workload, move |ask| match ask.nth % 3 {
             2 => Act::File(fields),
             _ => Act::File(""),
@@ -73,7 +73,7 @@ fn resent_requests_keep_planned_time() {
     // Each reply takes 30 ms and is its connection's last: a request waits for the three before it, too.
     let workload = Workload { pipelining: 4, connections: 1, ..http() };
     let server = Scripted::start(&workload, |_| {
-        harness::wait::pause(Duration::from_millis(30));
+        pause(Duration::from_millis(30));
         Act::File("Connection: close\r\n")
     });
     let recording = run(&workload, server.addr);
@@ -123,9 +123,7 @@ fn run_with_restart(workload: &Workload) -> Recording {
         let second = serve();
         asked(&second, 100);
         let served = &second.seen.connections;
-        eventually("all clients", || {
-            served.load(Ordering::Relaxed) >= 4 || running.is_finished()
-        });
+        eventually("all clients", || served.load(Ordering::Relaxed) >= 4 || running.is_finished());
         stop.store(true, Ordering::Relaxed);
         running.join().unwrap()
     })
@@ -147,4 +145,171 @@ fn restarted_server_is_waited_for() {
         let away = "the server was away once, for 0.";
         assert!(recording.notes.iter().any(|note| note.starts_with(away)), "{:?}", recording.notes);
     }
+}
+
+#[test]
+fn exited_server_ends_run_at_once() {
+    struct Exited;
+    impl Watcher for Exited {
+        fn started(&mut self, _: std::time::Instant) {}
+        fn interval(&mut self, _: &Interval, _: &Totals, _: &BTreeMap<String, u64>) {}
+        fn server_has_exited(&mut self) -> bool {
+            true
+        }
+    }
+    let long = Duration::from_secs(600);
+    let workload = Workload { duration: long, timeout: long, ..short() };
+    let fake = Fake::start(&workload, Faults { dies_after: Some(50), ..Faults::default() });
+    let recording = engine::run(Run {
+        workload: &workload,
+        target: &target(fake.addr),
+        stop: &AtomicBool::new(false),
+        watcher: Some(&mut Exited),
+        environment: Environment::default(),
+    });
+    let recording = recording.unwrap();
+    assert!(verdict::server_ended(&recording), "{:?}", recording.invalid);
+    let (totals, errors) = (recording.totals, recording.errors.values().sum::<u64>());
+    assert_eq!(totals.planned, totals.done + errors, "each request fails once");
+}
+
+#[test]
+fn some_refused_connections_are_retried() {
+    // The server does not listen after its first requests, and every connection ends at its tenth.
+    let (_held, addr) = held_port();
+    let workload = Workload { timeout: Duration::from_millis(300), ..http() };
+    let server = Scripted::start_on(addr, &workload, |ask| match ask.nth {
+        10 if ask.of_all % 2 == 0 => Act::File("Connection: close\r\n"),
+        _ => Act::File(""),
+    });
+    let workload = Workload { duration: Duration::from_secs(60), ..workload };
+    let recording = thread::scope(|scope| {
+        let running = scope.spawn(|| run(&workload, addr));
+        eventually("requests", || server.seen.requests.load(Ordering::Relaxed) > 4);
+        server.stop_listening();
+        eventually("an end or an error", || {
+            running.is_finished() || server.seen.requests.load(Ordering::Relaxed) > 2000
+        });
+        server.end();
+        running.join().unwrap()
+    });
+    assert!(verdict::server_ended(&recording), "{:?}", recording.invalid);
+    let (totals, errors) = (recording.totals, recording.errors.values().sum::<u64>());
+    assert_eq!(totals.planned, totals.done + errors, "each request fails once");
+}
+
+#[test]
+fn pause_after_error_is_reported() {
+    let pause_after_error = Duration::from_millis(50);
+    let workload = Workload { connections: 2, pause_after_error, ..http() };
+    for fields in ["", "Connection: close\r\n"] {
+        let server = Scripted::start(&workload, move |_| {
+            Act::Reply("HTTP/1.1 503 Service Unavailable", fields, b"")
+        });
+        let recording = run(&workload, server.addr);
+        let busy = recording.errors["busy"];
+        // Each client at most once in 50 ms.
+        assert!((2..=22).contains(&busy), "{:?}", recording.errors);
+        let note = format!("clients paused 0.05 s after each of {busy} errors");
+        assert!(recording.notes.contains(&note), "{:?}", recording.notes);
+    }
+}
+
+#[test]
+fn retry_after_replaces_pause() {
+    let pause_after_error = Duration::from_millis(1);
+    let workload = Workload { connections: 2, pause_after_error, ..http() };
+    let busy = |_| Act::Reply("HTTP/1.1 503 Busy", "Retry-After: 60\r\n", b"");
+    let recording = run(&workload, Scripted::start(&workload, busy).addr);
+    assert_eq!(recording.errors["busy"], 2, "{:?}", recording.errors);
+    let note = "clients paused 60 s after each of 2 errors, as Retry-After of the server asked";
+    assert!(recording.notes.iter().any(|found| found == note), "{:?}", recording.notes);
+    assert!(recording.seconds < 10.0);
+    // Without a pause the field is not heeded.
+    let workload = Workload { pause_after_error: Duration::ZERO, ..workload };
+    assert!(run(&workload, Scripted::start(&workload, busy).addr).errors["busy"] > 2);
+}
+
+/// A server at these addresses.
+fn at(addrs: &[SocketAddr]) -> Target {
+    let authority = "files.example:8080".to_owned();
+    Target { addrs: addrs.to_vec(), authority, name: "server".into() }
+}
+
+fn run_at(workload: &Workload, target: &Target) -> Result<Recording, RunError> {
+    let (stop, environment) = (AtomicBool::new(false), Environment::default());
+    engine::run(Run { workload, target, stop: &stop, watcher: None, environment })
+}
+
+#[test]
+fn each_address_is_tried_in_turn() {
+    let (_taken, dead) = unlistened_port();
+    let per_request = Workload { lifetime: Lifetime::PerRequest, ..http() };
+    for workload in [http(), per_request] {
+        let server = Scripted::start(&workload, |_| Act::File(""));
+        let recording = run_at(&workload, &at(&[dead, server.addr])).unwrap();
+        assert!(recording.errors.is_empty() && recording.totals.done > 0);
+        let notes = recording.notes.join("\n");
+        assert!(notes.contains(&format!("{} was used", server.addr)), "{notes}");
+        assert!(notes.contains(&format!("{dead} (connection refused)")), "{notes}");
+        assert_eq!(*server.seen.host.lock().unwrap(), "files.example:8080");
+    }
+}
+
+#[test]
+fn all_dead_addresses_are_listed() {
+    let ((_one, first), (_other, second)) = (unlistened_port(), unlistened_port());
+    let error = run_at(&short(), &at(&[first, second])).unwrap_err().to_string();
+    for part in ["files.example:8080 cannot be reached", &first.to_string(), &second.to_string()] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(error.matches("connection refused").count(), 2, "{error}");
+}
+
+#[test]
+fn localhost_is_found_in_both_families() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(probe) = server_core::listen(listen) else { continue };
+        drop(probe);
+        let server = Scripted::start_on(listen.parse().unwrap(), &http(), |_| Act::File(""));
+        let name = format!("localhost:{}", server.addr.port());
+        let target = Target::resolve(&name).unwrap();
+        // Not every machine has both for the name.
+        if target.addrs.contains(&server.addr) {
+            let recording = run_at(&http(), &target).unwrap();
+            assert!(recording.totals.done > 0 && recording.errors.is_empty());
+            assert_eq!(*server.seen.host.lock().unwrap(), name);
+        }
+    }
+}
+
+/// The notes of a run of few clients against a server that makes the same reply to all.
+fn notes_of(reply: fn() -> Act) -> (String, String) {
+    let workload = Workload { duration: Duration::from_millis(200), ..http() };
+    let server = Scripted::start(&workload, move |_| reply());
+    (run(&workload, server.addr).notes.join("\n"), server.addr.to_string())
+}
+
+#[test]
+fn tls_port_is_explained() {
+    const ALERT: &[u8] = &[0x15, 3, 3, 0, 2, 2, 70];
+    const PLAIN: &[u8] = b"<title>400 The plain HTTP request was sent to HTTPS port</title>";
+    let nginx = || Act::Reply("HTTP/1.1 400 Bad Request", "Connection: close\r\n", PLAIN);
+    for reply in [|| Act::Bytes(ALERT), nginx] {
+        let (notes, addr) = notes_of(reply);
+        assert!(notes.contains(&format!("{addr} speaks TLS")), "{notes}");
+        assert!(notes.contains("plain port into --addr"), "{notes}");
+    }
+    let (notes, _) = notes_of(|| Act::Close);
+    assert!(notes.contains("without a reply") && notes.contains("TLS"), "{notes}");
+}
+
+#[test]
+fn first_refusal_is_shown() {
+    let (notes, _) = notes_of(|| Act::Reply("HTTP/1.1 404 Not Found", "", b"no\x1b[2J"));
+    assert!(notes.contains("first refusal: HTTP/1.1 404 Not Found"), "{notes}");
+    let (notes, _) = notes_of(|| Act::Reply("HTTP/1.1 404 \x1b[2J", "", b""));
+    assert!(notes.contains(r"HTTP/1.1 404 \x1b[2J"), "{notes}");
+    let (notes, _) = notes_of(|| Act::File(""));
+    assert_eq!(notes, "");
 }

@@ -41,7 +41,7 @@ fn short() -> Workload {
 }
 
 fn target(addr: SocketAddr) -> Target {
-    Target { addr, name: "server".into() }
+    Target::new(addr, "server")
 }
 
 fn try_run(workload: &Workload, addr: SocketAddr) -> Result<Recording, RunError> {
@@ -238,8 +238,8 @@ fn lost_connections_are_counted() {
 #[test]
 fn dead_server_ends_run() {
     let faults = Faults { dies_after: Some(50), ..Faults::default() };
-    let workload = Workload { duration: Duration::from_secs(60), ..short() };
-    let recording = load(&workload, faults);
+    let (duration, timeout) = (Duration::from_secs(60), Duration::from_millis(500));
+    let recording = load(&Workload { duration, timeout, ..short() }, faults);
     assert!(verdict::server_ended(&recording), "{:?}", recording.invalid);
     assert!(recording.totals.done > 0 && recording.totals.done <= 50);
     assert!(recording.seconds < 50.0);
@@ -535,6 +535,7 @@ fn ramp_adds_clients_one_by_one() {
 fn dead_server_ends_steps_early() {
     let faults = Faults { dies_after: Some(200), ..Faults::default() };
     let steps = growing(Profile::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
+    let steps = Workload { timeout: Duration::from_millis(500), ..steps };
     let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
     assert_eq!(recordings.len(), 1);
     assert!(verdict::server_ended(&recordings[0]));

@@ -84,9 +84,14 @@ impl Scripted {
         Scripted { addr, seen, listener }
     }
 
+    /// Ends the listener.
+    pub fn stop_listening(&self) {
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+    }
+
     /// Ends the listener and every connection.
     pub fn end(self) {
-        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        self.stop_listening();
         for socket in self.seen.open.lock().unwrap().drain(..) {
             let _ = socket.shutdown(Shutdown::Both);
         }
@@ -117,7 +122,7 @@ fn serve(
                 length = value.trim().parse().unwrap();
             }
         }
-        std::io::Read::by_ref(&mut lines).take(length).read_to_end(&mut Vec::new())?;
+        Read::by_ref(&mut lines).take(length).read_to_end(&mut Vec::new())?;
         let of_all = seen.requests.fetch_add(1, Ordering::Relaxed);
         let (status, fields, body) = match script(Ask { nth, of_all }) {
             Act::Reply(status, fields, body) => (status, fields, body.to_vec()),

@@ -1,5 +1,6 @@
 //! What is measured of one phase.
 
+use super::incidents::Incidents;
 use crate::load::latencies::Latencies;
 use crate::load::recording::{
     Environment, ErrorKind, Generator, Interval, Recording, SCHEMA, Totals,
@@ -31,6 +32,7 @@ pub(super) struct Measurement {
     cpu_seconds: f64,
     /// How long was measured.
     length: u64,
+    pub(super) incidents: Incidents,
 }
 
 impl Measurement {
@@ -50,6 +52,7 @@ impl Measurement {
             cpu_begin: 0.0,
             cpu_seconds: 0.0,
             length: 0,
+            incidents: Incidents::default(),
         }
     }
 
@@ -139,6 +142,8 @@ impl Measurement {
         open_loop: bool,
     ) -> Recording {
         let seconds = self.length as f64 / 1e9;
+        let lost = self.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
+        let notes = self.incidents.notes(&self.totals, lost);
         let share = if seconds > 0.0 { self.cpu_seconds / seconds } else { 0.0 };
         Recording {
             schema: SCHEMA,
@@ -158,7 +163,7 @@ impl Measurement {
             empty: None,
             samples: Vec::new(),
             invalid: Vec::new(),
-            notes: Vec::new(),
+            notes,
         }
     }
 }
