@@ -5,11 +5,13 @@ use crate::scripted::{Act, Scripted, held_port};
 use crate::{MS, assert_in_time, run, short, target};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
 use benches::load::recording::{Environment, Interval, Recording, Totals};
-use benches::load::verdict;
 use benches::load::workload::{Arrivals, Lifetime, Mix, Protocol, Workload};
+use benches::load::{content, verdict};
+use benches::{Placement, Server, VARIANTS};
 use harness::wait::{eventually, pause};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -312,4 +314,52 @@ fn first_refusal_is_shown() {
     assert!(notes.contains(r"HTTP/1.1 404 \x1b[2J"), "{notes}");
     let (notes, _) = notes_of(|| Act::File(""));
     assert_eq!(notes, "");
+}
+
+#[test]
+fn killed_server_ends_run_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    content::make_files(root.path(), &Workload::default()).unwrap();
+    let serve = Command::new(env!("CARGO_BIN_EXE_serve"));
+    let variant = VARIANTS.iter().find(|variant| variant.label == "thread_server").unwrap();
+    let server = Server::start(serve, variant, root.path(), &[], Placement::Unpinned).unwrap();
+    let pid = server.pid().as_raw_pid().to_string();
+    // After its first reply the server opens descriptors for clients alone.
+    let mut first = file_service::client::Client::connect(server.addr()).unwrap();
+    first.list(None).unwrap();
+    let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let before = descriptors();
+    let child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["--addr", &server.addr().to_string(), "--pid", &pid, "-c", "2", "--no-null-run"])
+        .args(["--warm-up", "0", "--duration", "600", "--timeout", "600"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("two clients", || descriptors() >= before + 2);
+    rustix::process::kill_process(server.pid(), rustix::process::Signal::KILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    assert!(stdout.contains(verdict::SERVER_ENDED), "{stdout}");
+}
+
+#[test]
+fn scenario_and_flag_set_the_pause() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("s.toml"), "pause_after_error = 0.2\n").unwrap();
+    let busy = |_| Act::Reply("HTTP/1.1 503 Busy", "", b"");
+    for (flags, pause) in [(&[][..], "0.2 s"), (&["--pause-after-error", "0.1"], "0.1 s")] {
+        let addr = Scripted::start(&http(), busy).addr.to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["--addr", &addr, "--protocol", "http", "--scenario", &path("s.toml")])
+            .args(["--warm-up", "0", "--duration", "0.5", "-c", "2", "--no-null-run"])
+            .args(["--json", &path("r.json")])
+            .args(flags)
+            .output()
+            .unwrap();
+        let json = std::fs::read_to_string(path("r.json")).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(json.contains(&format!("clients paused {pause} after")), "{json} {stderr}");
+    }
 }

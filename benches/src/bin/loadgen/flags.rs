@@ -104,7 +104,8 @@ pub struct Flags {
     /// Where all that is random begins: the same seed asks the same [default: 1]
     #[arg(long, value_name = "N", help_heading = "Workload")]
     seed: Option<u64>,
-    /// How long a reply may take, in seconds, before it counts as lost [default: 10]
+    /// How long a reply may take, in seconds, before it counts as lost, and how long a server that refuses
+    /// connections in mid-run is waited for [default: 10]
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = "Workload")]
     timeout: Option<Duration>,
     /// Have a client pause for SECONDS after each error, or for as long as Retry-After of the reply asks. The
