@@ -10,6 +10,7 @@ use benches::load::{content, verdict};
 use benches::{Placement, Server, VARIANTS};
 use harness::wait::{eventually, pause};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -303,7 +304,26 @@ fn tls_port_is_explained() {
         assert!(notes.contains("plain port into --addr"), "{notes}");
     }
     let (notes, _) = notes_of(|| Act::Close);
-    assert!(notes.contains("without a reply") && notes.contains("TLS"), "{notes}");
+    assert!(notes.contains("without a reply") && !notes.contains("TLS"), "{notes}");
+}
+
+#[test]
+fn silent_tls_port_is_explained() {
+    // It closes every connection, one that begins with a TLS record after an alert.
+    let listener = server_core::listen("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut first = [0; 512];
+            let got = socket.read(&mut first).unwrap_or(0);
+            if got > 3 && first[..3] == [0x16, 3, 1] {
+                let _ = socket.write_all(&[0x15, 3, 3, 0, 2, 2, 40]);
+            }
+        }
+    });
+    let notes = run(&short(), addr).notes.join("\n");
+    assert!(notes.contains(&format!("{addr} speaks TLS")), "{notes}");
+    assert!(!notes.contains("without a reply"), "{notes}");
 }
 
 #[test]

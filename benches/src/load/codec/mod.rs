@@ -7,7 +7,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reply::{Reply, ReplyReader};
+pub(crate) use reply::{Reply, ReplyReader, begins_tls};
 
 use super::content::{Content, file_name};
 use super::schedule::Verb;

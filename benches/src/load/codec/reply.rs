@@ -70,7 +70,8 @@ impl Excerpt {
     }
 }
 
-fn begins_tls(bytes: &[u8]) -> bool {
+/// Whether these are the first bytes of a TLS server.
+pub(crate) fn begins_tls(bytes: &[u8]) -> bool {
     TLS.iter().any(|record| bytes.starts_with(record))
 }
 

@@ -1,6 +1,27 @@
 //! What happened to the connections of a phase, as notes on its figures.
 
-use crate::load::recording::Totals;
+use super::target;
+use crate::load::recording::{Recording, Totals};
+use std::net::SocketAddr;
+
+/// The note where no connection had a byte of a reply.
+const NO_REPLY: &str = "the server closed every connection without a reply; it may speak a protocol other than --protocol";
+
+/// The note where the server expects TLS at `addr`.
+fn tls_note(addr: impl std::fmt::Display) -> String {
+    format!("{addr} speaks TLS; loadgen speaks plain HTTP: put the server's plain port into --addr")
+}
+
+/// Explains recordings without any byte of a reply, if the server at `addr` speaks TLS.
+pub(super) fn explain_silence(recordings: &mut [Recording], addr: SocketAddr) {
+    let silent = |run: &Recording| run.totals.bytes_in == 0 && !run.errors.is_empty();
+    if recordings.iter().all(silent) && target::speaks_tls(addr) {
+        for recording in recordings {
+            recording.notes.retain(|note| note != NO_REPLY);
+            recording.notes.push(tls_note(addr));
+        }
+    }
+}
 
 /// What happened to the connections of one phase.
 #[derive(Debug, Default)]
@@ -94,17 +115,12 @@ impl Incidents {
             }
         }
         if let Some(addr) = &self.expects_tls {
-            notes.push(format!(
-                "{addr} speaks TLS; loadgen speaks plain HTTP: put the server's plain port into --addr"
-            ));
+            notes.push(tls_note(addr));
         }
         if totals.done == 0 {
             match &self.first_error {
                 Some(line) => notes.push(format!("first refusal: {line}")),
-                None if lost > 0 && totals.bytes_in == 0 => notes.push(
-                    "the server closed every connection without a reply; it may speak TLS, or a protocol other than --protocol"
-                        .into(),
-                ),
+                None if lost > 0 && totals.bytes_in == 0 => notes.push(NO_REPLY.into()),
                 None => {}
             }
         }

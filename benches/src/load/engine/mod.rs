@@ -466,9 +466,13 @@ impl<'a> Engine<'a> {
         let asked = self.traffic.phases.current.totals.connections_asked;
         self.traffic.close_phase(asked as usize);
         let open_loop = self.traffic.requests.is_open_loop();
-        let Traffic { phases, server_ended, .. } = self.traffic;
+        let stopped = self.stopped();
+        let Traffic { phases, server_ended, addr, .. } = self.traffic;
         let mut recordings =
             phases.into_recordings(&self.target.name, environment, open_loop, server_ended);
+        if !stopped {
+            incidents::explain_silence(&mut recordings, addr);
+        }
         for recording in &mut recordings {
             recording.notes.extend(self.address_note.clone());
         }

@@ -1,13 +1,17 @@
 //! The server of a run: its name, its addresses, and which of them is used.
 
 use super::RunError;
+use crate::load::codec::begins_tls;
 use rustix::io::Errno;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long one of several addresses is tried at most.
 const LONGEST_TRY: Duration = Duration::from_secs(3);
+
+/// How long the server may take to reply to a greeting of TLS.
+const TLS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The server of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +120,23 @@ impl Target {
         };
         RunError::Unreachable(format!("{}{via} cannot be reached: {why}", self.authority))
     }
+}
+
+/// Whether the server at `addr` replies to a greeting of TLS as TLS does.
+pub(super) fn speaks_tls(addr: SocketAddr) -> bool {
+    // A ClientHello of TLS 1.2 without extensions, with one cipher suite. A server replies to it, or sends an alert.
+    let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
+    hello.extend([0x5e; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
+    let first = || -> io::Result<[u8; 2]> {
+        let mut socket = TcpStream::connect_timeout(&addr, TLS_TIMEOUT)?;
+        socket.set_read_timeout(Some(TLS_TIMEOUT))?;
+        socket.write_all(&hello)?;
+        let mut first = [0; 2];
+        socket.read_exact(&mut first)?;
+        Ok(first)
+    };
+    first().is_ok_and(|first| begins_tls(&first))
 }
 
 /// The words of an error of the system, without its number.
