@@ -336,7 +336,7 @@ impl Traffic {
     /// queueing it for the next arrival.
     pub(super) fn refill(&mut self, client: usize) {
         self.send_again(client);
-        if self.draining {
+        if self.draining || self.server_ended {
             return;
         }
         if client >= self.clients.active() {
@@ -385,7 +385,8 @@ impl Traffic {
     /// Sends all arrivals of an open loop that are due.
     pub(super) fn dispatch(&mut self, now: u64) {
         while let Some(planned) = self.requests.next_arrival() {
-            if planned > now || planned >= self.phases.current.end || self.draining {
+            let over = self.draining || self.server_ended;
+            if planned > now || planned >= self.phases.current.end || over {
                 return;
             }
             self.requests.advance();
