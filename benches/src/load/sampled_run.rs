@@ -88,6 +88,10 @@ struct Clock {
 }
 
 impl Watcher for Clock {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin = Some(at);
         if let Some(sampler) = &self.sampler {

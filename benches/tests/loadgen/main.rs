@@ -3,10 +3,12 @@
 //! is about speed.
 
 mod arithmetic;
+mod connections;
 mod fake;
 mod measurement;
 mod program;
 mod reference;
+mod scripted;
 mod verdicts;
 
 use benches::load::content::{self, Content};
@@ -42,8 +44,12 @@ fn short() -> Workload {
     }
 }
 
+fn target(addr: SocketAddr) -> Target {
+    Target::new(addr, "server")
+}
+
 fn try_run(workload: &Workload, addr: SocketAddr) -> Result<Recording, RunError> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     engine::run(Run { workload, target: &target, stop: &stop, watcher: None, environment })
 }
@@ -60,7 +66,7 @@ fn load(workload: &Workload, faults: Faults) -> Recording {
 
 #[track_caller]
 fn run_phases(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     let run = Run { workload, target: &target, stop: &stop, watcher: None, environment };
     engine::run_phases(run).unwrap()
@@ -236,8 +242,8 @@ fn lost_connections_are_counted() {
 #[test]
 fn dead_server_ends_run() {
     let faults = Faults { dies_after: Some(50), ..Faults::default() };
-    let workload = Workload { duration: Duration::from_secs(60), ..short() };
-    let recording = load(&workload, faults);
+    let (duration, timeout) = (Duration::from_secs(60), Duration::from_millis(500));
+    let recording = load(&Workload { duration, timeout, ..short() }, faults);
     assert!(verdict::server_ended(&recording), "{:?}", recording.invalid);
     assert!(recording.totals.done > 0 && recording.totals.done <= 50);
     assert!(recording.seconds < 50.0);
@@ -331,7 +337,7 @@ fn stop_flag_ends_run() {
     }
     let workload = Workload { duration: Duration::from_secs(600), ..short() };
     let addr = Fake::start(&workload, Faults::default()).addr;
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let stop = AtomicBool::new(false);
     let mut watcher = StopAtOnce(&stop, None, 0);
     let (watcher_ref, environment) =
@@ -547,6 +553,7 @@ fn ramp_adds_clients_one_by_one() {
 fn dead_server_ends_steps_early() {
     let faults = Faults { dies_after: Some(200), ..Faults::default() };
     let steps = growing(Profile::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
+    let steps = Workload { timeout: Duration::from_millis(500), ..steps };
     let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
     assert_eq!(recordings.len(), 1);
     assert!(verdict::server_ended(&recordings[0]));
@@ -592,7 +599,7 @@ fn ports_do_not_run_out() {
     };
     // One who answers all, one after the other, and remembers where they came from.
     let listener = server_core::listen("127.0.0.1:0").unwrap();
-    let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
+    let target = target(listener.local_addr().unwrap());
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let workload = Workload { names: 1, ..workload };
     let sources = Arc::new(std::sync::Mutex::new(BTreeMap::<std::net::IpAddr, u64>::new()));

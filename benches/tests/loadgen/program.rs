@@ -241,7 +241,8 @@ fn dead_server_exits_with_code_1() {
     let workload = Workload::default();
     let fake = Fake::start(&workload, Faults { dies_after: Some(500), ..Faults::default() });
     let addr = fake.addr.to_string();
-    let (code, stdout, _) = loadgen(&["--addr", &addr, "--no-null-run", "--warm-up", "0"]);
+    let short = ["--no-null-run", "--warm-up", "0", "--timeout", "0.5"];
+    let (code, stdout, _) = loadgen(&[&["--addr", &addr][..], &short].concat());
     assert_eq!(code, Some(1), "{stdout}");
     assert!(stdout.contains(verdict::SERVER_ENDED), "{stdout}");
 }

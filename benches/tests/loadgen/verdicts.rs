@@ -46,7 +46,7 @@ impl HoldUp {
 #[track_caller]
 fn held_up(workload: &Workload, hold_up: HoldUp) -> Recording {
     let fake = Fake::start(workload, Faults::default());
-    let target = Target { addr: fake.addr, name: "server".into() };
+    let target = Target::new(fake.addr, "server");
     let stop = AtomicBool::new(false);
     let mut watcher = hold_up;
     let watcher: Option<&mut dyn Watcher> = Some(&mut watcher);

@@ -111,9 +111,14 @@ pub struct Flags {
     /// Where all that is random begins: the same seed asks the same [default: 1]
     #[arg(long, value_name = "N", help_heading = "Workload")]
     seed: Option<u64>,
-    /// How long a reply may take, in seconds, before it counts as lost [default: 10]
+    /// How long a reply may take, in seconds, before it counts as lost, and how long a server that refuses
+    /// connections in mid-run is waited for [default: 10]
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = "Workload")]
     timeout: Option<Duration>,
+    /// Have a client pause for SECONDS after each error, or for as long as Retry-After of the reply asks. The
+    /// pauses are reported [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Workload")]
+    pause_after_error: Option<Duration>,
 
     /// The share of errors above which the figures are called invalid
     #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, help_heading = "Verdict")]
@@ -204,6 +209,7 @@ impl Flags {
         set(&mut workload.slow_rate, self.slow_rate.as_ref());
         set(&mut workload.seed, self.seed.as_ref());
         set(&mut workload.timeout, self.timeout.as_ref());
+        set(&mut workload.pause_after_error, self.pause_after_error.as_ref());
         if let Some(Growth { profile, duration }) = self.steps.as_ref().or(self.ramp.as_ref()) {
             workload.profile = profile.clone();
             set(&mut workload.duration, duration.as_ref());

@@ -114,6 +114,10 @@ fn fitting(parts: &[Part], width: usize) -> String {
 }
 
 impl Watcher for Live {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin.get_or_insert(at);
         (self.intervals, self.done, self.drawn) = (0, 0, 0.0);

@@ -29,7 +29,6 @@ use flags::Flags;
 use live::Live;
 use rustix::process::Pid;
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -141,12 +140,12 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
             let root = root.as_deref().unwrap_or(Path::new("."));
             let clients = workload.most_connections();
             let server = process::serve(variant, root, clients, placement)?;
-            let target = Target { addr: server.addr(), name: variant.label.into() };
+            let target = Target::new(server.addr(), variant.label);
             (Some(server), target)
         }
         (None, Some(addr)) => {
-            let addr = resolve(addr)?;
-            (None, Target { addr, name: addr.to_string() })
+            let wrong = |why: String| unusable(format!("--addr {addr}: {why}"));
+            (None, Target::resolve(addr).map_err(wrong)?)
         }
         (None, None) => {
             return Err(unusable("no server to load: give --addr HOST:PORT or --serve MODEL"));
@@ -154,7 +153,7 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     };
     let target = Target { name: flags.name.clone().unwrap_or(target.name), ..target };
     if flags.upload {
-        upload(target.addr, &workload)?;
+        upload(&target, &workload)?;
     }
     let watched = match (&server, flags.pid) {
         (Some(server), _) => Some(server.pid()),
@@ -278,18 +277,13 @@ fn step_file(path: &Path, step: &str) -> PathBuf {
     path.with_file_name(format!("{stem}-{step}{extension}"))
 }
 
-fn resolve(addr: &str) -> Result<SocketAddr, Failure> {
-    let unknown = |why: String| unusable(format!("--addr {addr}: {why}"));
-    let mut found = addr.to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("no such address".into()))
-}
-
 /// Puts the files of a workload onto a server that speaks the file protocol.
-fn upload(addr: SocketAddr, workload: &Workload) -> Result<(), Failure> {
+fn upload(target: &Target, workload: &Workload) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     content::make_files(folder.path(), workload)?;
-    let refused = |error: &dyn std::fmt::Display| unusable(format!("--upload to {addr}: {error}"));
-    let mut client = Client::connect(addr).map_err(|error| refused(&error))?;
+    let to = &target.authority;
+    let refused = |error: &dyn std::fmt::Display| unusable(format!("--upload to {to}: {error}"));
+    let mut client = Client::connect(&target.addrs[..]).map_err(|error| refused(&error))?;
     for name in (0..workload.names).map(content::file_name) {
         let bytes = fs::read(folder.path().join(&name))?;
         client.put(&name, &bytes).map_err(|error| refused(&error))?;

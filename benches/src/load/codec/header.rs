@@ -5,6 +5,7 @@ use super::chunked::Chunk;
 use crate::load::recording::ErrorKind;
 use crate::load::workload::Protocol;
 use memchr::{memchr, memmem};
+use std::time::SystemTime;
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +25,16 @@ pub(super) struct Header {
     pub(super) closes: bool,
     /// Whether another header follows it.
     pub(super) interim: bool,
+    /// After how many seconds the server wants to be asked again.
+    pub(super) retry_after: Option<u32>,
 }
 
-const MALFORMED: Header = Header {
+pub(super) const MALFORMED: Header = Header {
     result: Err(ErrorKind::Malformed),
     framing: Framing::Length(0),
     closes: true,
     interim: false,
+    retry_after: None,
 };
 
 /// The length of the header that `bytes` begin with, if its end is there. A server without room refuses a
@@ -66,6 +70,7 @@ fn parse_file(line: &[u8]) -> Header {
             framing: Framing::Length(length),
             closes: false,
             interim: false,
+            retry_after: None,
         });
     }
     let Some(rest) = line.strip_prefix(b"ERR ") else {
@@ -78,7 +83,7 @@ fn parse_file(line: &[u8]) -> Header {
         b"too-large" | b"line-too-long" => (ErrorKind::Refused, true),
         _ => (ErrorKind::Refused, false),
     };
-    Header { result: Err(kind), framing: Framing::Length(0), closes, interim: false }
+    Header { result: Err(kind), closes, ..MALFORMED }
 }
 
 fn parse_http(header: &[u8]) -> Header {
@@ -94,7 +99,7 @@ fn parse_http(header: &[u8]) -> Header {
     };
     let mut length = None;
     let mut chunked = false;
-    let mut closes = old;
+    let (mut close, mut keep_alive, mut retry_after) = (false, false, None);
     for line in lines {
         // Most fields are told apart by their length alone.
         let Some(colon) = memchr(b':', line) else {
@@ -110,11 +115,11 @@ fn parse_http(header: &[u8]) -> Header {
                 _ => return MALFORMED,
             },
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                closes = if old {
-                    !value.eq_ignore_ascii_case(b"keep-alive")
-                } else {
-                    value.eq_ignore_ascii_case(b"close")
-                };
+                // A list, which may be spread over several fields.
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    close |= option.eq_ignore_ascii_case(b"close");
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
             // A server sends a body so that it makes while it sends, such as a listing. No request allows
             // compression.
@@ -124,6 +129,7 @@ fn parse_http(header: &[u8]) -> Header {
                 }
                 chunked = true;
             }
+            11 if name.eq_ignore_ascii_case(b"retry-after") => retry_after = seconds_until(value),
             _ => {}
         }
     }
@@ -134,6 +140,7 @@ fn parse_http(header: &[u8]) -> Header {
                 framing: Framing::ToEnd,
                 closes: false,
                 interim: true,
+                retry_after: None,
             };
         }
         200..=299 => Ok(()),
@@ -148,7 +155,21 @@ fn parse_http(header: &[u8]) -> Header {
         Some(length) => Framing::Length(length),
         None => Framing::ToEnd,
     };
-    Header { result, framing, closes: closes || framing == Framing::ToEnd, interim: false }
+    let closes = close || old && !keep_alive || framing == Framing::ToEnd;
+    Header { result, framing, closes, interim: false, retry_after }
+}
+
+/// The value of a Retry-After field in seconds from now. It is a number of seconds or a date.
+fn seconds_until(value: &[u8]) -> Option<u32> {
+    let seconds = match decimal(value) {
+        Some(seconds) => seconds,
+        None => {
+            let date = httpdate::parse_http_date(str::from_utf8(value).ok()?).ok()?;
+            date.duration_since(SystemTime::now())
+                .map_or(0, |left| left.as_secs_f64().ceil() as u64)
+        }
+    };
+    Some(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

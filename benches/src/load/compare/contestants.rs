@@ -1,13 +1,13 @@
 //! Contestants: the servers that take part in a comparison.
 
 use super::third_party::{self, ThirdParty};
+use crate::load::engine::Target;
 use crate::load::failure::Failure;
 use crate::load::process::{self, myself};
 use crate::load::workload::{Lifetime, Mix, Workload};
 use crate::{Placement, Server, VARIANTS, Variant};
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -30,7 +30,7 @@ pub(super) enum Kind {
     /// A bare loop of system calls: [`crate::load::bare`].
     Bare,
     /// A server that is running already.
-    Running(SocketAddr),
+    Running(Target),
 }
 
 /// How contestants are named on the command line.
@@ -83,7 +83,9 @@ impl Contestant {
             Kind::Program(line) => Some(line.join(" ")),
             Kind::ThirdParty(server) => Some(server.note.clone()),
             Kind::Bare => Some("a bare loop of system calls: sendfile, recv and write".into()),
-            Kind::Running(addr) => Some(format!("running on {addr}, not watched from outside")),
+            Kind::Running(Target { authority, .. }) => {
+                Some(format!("running on {authority}, not watched from outside"))
+            }
         }
     }
 
@@ -122,9 +124,9 @@ impl Contestant {
     }
 
     /// Where it listens, if it runs already.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match self.kind {
-            Kind::Running(addr) => Some(addr),
+    pub(super) fn address(&self) -> Option<&Target> {
+        match &self.kind {
+            Kind::Running(target) => Some(target),
             _ => None,
         }
     }
@@ -169,14 +171,15 @@ pub(super) fn named(
                 kind: Kind::ThirdParty(server),
             }));
         } else {
-            let (name, addr) = running(word)?;
+            let target = running(word)?;
+            let name = target.name.clone();
             if !words.directory_is_known {
                 let why = format!(
                     "{name} runs already: --files-in DIR makes the files in a directory that it serves"
                 );
                 return Err(Failure::Unusable(why));
             }
-            all.push(Contestant { name, kind: Kind::Running(addr) });
+            all.push(Contestant { name, kind: Kind::Running(target) });
         }
     }
     for at in 1..all.len() {
@@ -212,7 +215,7 @@ fn program(word: &str) -> Result<Contestant, Failure> {
     Ok(Contestant { name: name.into(), kind: Kind::Program(line) })
 }
 
-fn running(word: &str) -> Result<(String, SocketAddr), Failure> {
+fn running(word: &str) -> Result<Target, Failure> {
     let usage = || {
         let why = format!("{word:?} is none of nginx, python, bare and NAME=HOST:PORT");
         Failure::Unusable(why)
@@ -221,9 +224,9 @@ fn running(word: &str) -> Result<(String, SocketAddr), Failure> {
     if name.is_empty() {
         return Err(usage());
     }
-    let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
-    let unknown = || Failure::Unusable(format!("{addr:?} is not an address: HOST:PORT is needed"));
-    Ok((name.to_owned(), found.ok_or_else(unknown)?))
+    let target = Target::resolve(addr);
+    let target = target.map_err(|why| Failure::Unusable(format!("{word:?}: {why}")))?;
+    Ok(Target { name: name.to_owned(), ..target })
 }
 
 /// The server that ratios are to unless another is named: nginx where it takes part, else the first that serves many

@@ -8,6 +8,7 @@
 use super::cases::Plan;
 use super::contestants::Contestant;
 use super::wrk::Wrk;
+use crate::Placement;
 use crate::load::content;
 use crate::load::engine::{self, Target};
 use crate::load::recording::Environment;
@@ -15,7 +16,6 @@ use crate::load::report::{self, Case, Comparison, SCHEMA, ServerResult};
 use crate::load::sampled_run::{Context, SampledRun, environment, run_sampled};
 use crate::load::verdict::{self, Bounds};
 use crate::load::workload::{Arrivals, Mix, Protocol, Workload};
-use crate::{Placement, Server};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -174,8 +174,8 @@ fn measure(
     let server = contestant
         .start(setup.root, workload.connections, setup.placement)
         .map_err(|error| format!("does not start: {error}"))?;
-    let addr = contestant.address().or(server.as_ref().map(Server::addr));
-    let target = Target { addr: addr.ok_or("has no address")?, name: contestant.name.clone() };
+    let started = server.as_ref().map(|server| Target::new(server.addr(), &contestant.name));
+    let target = contestant.address().cloned().or(started).ok_or("has no address")?;
     let Setup { placement, stop, .. } = *setup;
     let run = |workload: &Workload, server| {
         let context = Context { target: &target, server, placement, environment, stop };

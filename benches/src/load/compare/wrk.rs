@@ -113,7 +113,7 @@ impl Wrk {
         if workload.lifetime == Lifetime::PerRequest {
             command.args(["-H", "Connection: close"]);
         }
-        command.arg(format!("http://{}/{}", context.target.addr, content::file_name(0)));
+        command.arg(format!("http://{}/{}", context.target.authority, content::file_name(0)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         tether::mark(&mut command);
         let child = context.placement.on_client_core(|| command.spawn())?;

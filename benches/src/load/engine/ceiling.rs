@@ -45,7 +45,7 @@ pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
     workload.validate().map_err(RunError::Unusable)?;
     let unusable = |error: io::Error| RunError::Unusable(format!("null run: {error}"));
     let server = null::Server::start(&workload).map_err(unusable)?;
-    let target = Target { addr: server.addr(), name: "null".into() };
+    let target = Target::new(server.addr(), "null");
     let stop = AtomicBool::new(false);
     let mut left = NULL_RUNS;
     loop {

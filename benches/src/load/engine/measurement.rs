@@ -1,6 +1,7 @@
 //! What is measured of one phase.
 
 use super::TICK;
+use super::incidents::Incidents;
 use super::usage::Usage;
 use crate::load::latencies::Latencies;
 use crate::load::recording::{
@@ -56,6 +57,7 @@ pub(super) struct Measurement {
     usage: Option<Usage>,
     /// How long was measured.
     pub(super) length: u64,
+    pub(super) incidents: Incidents,
 }
 
 impl Measurement {
@@ -85,6 +87,7 @@ impl Measurement {
             usage_begin: Usage::default(),
             usage: None,
             length: 0,
+            incidents: Incidents::default(),
         }
     }
 
@@ -289,6 +292,9 @@ impl Measurement {
         open_loop: bool,
     ) -> Recording {
         let seconds = self.length as f64 / 1e9;
+        let lost = self.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
+        let mut notes = self.incidents.notes(&self.totals, lost);
+        notes.extend(self.note(open_loop));
         let used = self.usage.unwrap_or_default();
         let generator = Generator {
             seconds,
@@ -308,7 +314,6 @@ impl Measurement {
             seconds: self.seconds(open_loop),
             totals: self.totals,
             errors: self.named_errors(),
-            notes: self.note(open_loop).into_iter().collect(),
             service_time: if open_loop { self.service } else { self.response.clone() },
             response_time: self.response,
             lag: self.lag,
@@ -318,6 +323,7 @@ impl Measurement {
             empty: None,
             samples: Vec::new(),
             invalid: Vec::new(),
+            notes,
         }
     }
 }

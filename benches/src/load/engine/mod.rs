@@ -20,6 +20,10 @@
 //!   rate. Their errors, bytes and their own counts (`per_client`) are recorded. They always work in a
 //!   closed loop, and the timeout is not for them.
 //! - An error counts when it happens, whenever its request was sent.
+//! - Requests that were sent behind a reply after which the server closes, as it has announced, are sent again on the next
+//!   connection (RFC 9112, 9.6). Their response time still begins at the planned moment.
+//! - A server that refuses connections is tried again every few milliseconds, up to the workload's timeout. What clients
+//!   are to send waits meanwhile.
 //!
 //! A run may have a profile: steps or a ramp, in which clients are added to those that live, or the rate
 //! rises. Each of its phases has a recording of its own. The load does not pause between two of
@@ -29,10 +33,12 @@
 mod ceiling;
 mod client;
 mod clients;
+mod incidents;
 mod measurement;
 mod network;
 mod phases;
 mod requests;
+mod target;
 mod traffic;
 mod usage;
 
@@ -40,6 +46,7 @@ mod usage;
 mod tests;
 
 pub use ceiling::{Ceiling, null_ceiling};
+pub use target::Target;
 
 use super::latencies::Latencies;
 use super::recording::{Environment, Interval, Recording, Totals};
@@ -49,8 +56,6 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use traffic::Traffic;
@@ -70,15 +75,6 @@ const CONNECTING: usize = 100;
 
 /// Descriptors for everything but connections.
 const SPARE_DESCRIPTORS: u64 = 64;
-
-/// The server of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Where it listens.
-    pub addr: SocketAddr,
-    /// Its name in reports.
-    pub name: String,
-}
 
 /// All that a run needs.
 pub struct Run<'a> {
@@ -111,6 +107,11 @@ pub trait Watcher {
     /// A tenth of a second has passed. The totals and errors are those so far.
     fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>);
 
+    /// Whether the server is known to have ended. Asked while no client can connect.
+    fn server_has_exited(&mut self) -> bool {
+        false
+    }
+
     /// Called just before `interval`: the response times so far, and how many requests were not answered, which rank
     /// above all of them.
     fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
@@ -139,7 +140,8 @@ impl std::error::Error for RunError {}
 
 /// Runs a workload.
 ///
-/// A server that ends in mid-run ends the run: the recording has what was measured, and `invalid` says so.
+/// A server that ends in mid-run ends the run, if it is not back within the workload's timeout: the recording has what was
+/// measured, and `invalid` says so.
 ///
 /// # Errors
 ///
@@ -197,6 +199,8 @@ fn raise_descriptor_limit(connections: usize) -> Result<(), RunError> {
 struct Engine<'a> {
     workload: &'a Workload,
     target: &'a Target,
+    /// Which of the target's addresses is used.
+    address_note: Option<String>,
     stop: &'a AtomicBool,
     traffic: Traffic,
     /// When the clients that are being added are no longer waited for.
@@ -212,11 +216,13 @@ impl<'a> Engine<'a> {
         target: &'a Target,
         stop: &'a AtomicBool,
     ) -> Result<Engine<'a>, RunError> {
+        let target::Choice { addr, note } = target.choose(workload.timeout)?;
         Ok(Engine {
             workload,
             target,
+            address_note: note,
             stop,
-            traffic: Traffic::new(workload, target)?,
+            traffic: Traffic::new(workload, target, addr)?,
             connect_deadline: 0,
             next_tick: 0,
             next_slow_tick: 0,
@@ -264,9 +270,7 @@ impl<'a> Engine<'a> {
     }
 
     fn unreachable(&self, errno: Errno) -> RunError {
-        let why = io::Error::from(errno).to_string();
-        let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
-        RunError::Unreachable(format!("{} cannot be reached: {why}", self.target.addr))
+        self.target.unreachable(self.traffic.addr, errno)
     }
 
     /// The run itself: warm-up, what is measured, and the wait for what is in flight.
@@ -313,6 +317,11 @@ impl<'a> Engine<'a> {
             self.traffic.dispatch(now);
             if now >= self.next_tick {
                 self.traffic.check_times(now);
+                if self.traffic.is_away()
+                    && watcher.as_mut().is_some_and(|watcher| watcher.server_has_exited())
+                {
+                    self.traffic.give_up();
+                }
                 self.next_tick += TICK * ((now - self.next_tick) / TICK + 1);
                 if self.traffic.phases.warmed_up {
                     self.traffic.phases.current.end_intervals(now);
@@ -469,8 +478,17 @@ impl<'a> Engine<'a> {
         let asked = self.traffic.phases.current.totals.connections_asked;
         self.traffic.close_phase(asked as usize);
         let open_loop = self.traffic.requests.is_open_loop();
-        let Traffic { phases, server_ended, .. } = self.traffic;
-        phases.into_recordings(&self.target.name, environment, open_loop, server_ended)
+        let stopped = self.stopped();
+        let Traffic { phases, server_ended, addr, .. } = self.traffic;
+        let mut recordings =
+            phases.into_recordings(&self.target.name, environment, open_loop, server_ended);
+        if !stopped {
+            incidents::explain_silence(&mut recordings, addr);
+        }
+        for recording in &mut recordings {
+            recording.notes.extend(self.address_note.clone());
+        }
+        recordings
     }
 }
 

@@ -27,7 +27,6 @@ use crate::{Placement, Variant};
 use attempt::{Attempt, Bound, judge, majority, parse_bound};
 use bracket::{Bracket, Verdict, bisect};
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,7 +79,7 @@ pub fn main(options: &Options) -> ExitCode {
 /// The server that is measured.
 enum Subject {
     Ours(&'static Variant),
-    Running(SocketAddr),
+    Running(Target),
 }
 
 struct Search<'a> {
@@ -118,12 +117,11 @@ impl Search<'_> {
             }
             Subject::Running(_) => None,
         };
-        let addr = match (&server, &self.subject) {
-            (Some(server), _) => server.addr(),
-            (None, Subject::Running(addr)) => *addr,
+        let target = match (&server, &self.subject) {
+            (Some(server), _) => Target::new(server.addr(), &self.name),
+            (None, Subject::Running(target)) => target.clone(),
             (None, Subject::Ours(_)) => return Err(broken("is not there".into())),
         };
-        let target = Target { addr, name: self.name.clone() };
         let environment = sampled_run::environment(self.placement());
         let context = Context {
             target: &target,
@@ -153,9 +151,8 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             (Subject::Ours(variant), variant.label.to_owned())
         }
         (None, Some(addr)) => {
-            let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
-            let found = found.ok_or_else(|| unusable("--addr needs HOST:PORT"))?;
-            (Subject::Running(found), addr.clone())
+            let wrong = |why: String| unusable(&format!("--addr {addr}: {why}"));
+            (Subject::Running(Target::resolve(addr).map_err(wrong)?), addr.clone())
         }
         (None, None) => return Err(unusable("--serve or --addr is needed")),
     };

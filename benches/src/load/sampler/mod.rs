@@ -25,9 +25,11 @@ mod tests;
 use super::recording::Sample;
 use crate::{Placement, procfs};
 use probe::Probe;
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -41,6 +43,8 @@ pub(crate) const CPU_BUDGET: f64 = 0.02;
 /// Takes samples of a server in a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Sampler {
+    /// Of the server.
+    pidfd: Option<OwnedFd>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<TimeSeries>>,
 }
@@ -125,7 +129,15 @@ impl Sampler {
         // A thread begins on the cores of the one that starts it.
         let thread = placement
             .on_client_core(|| builder.spawn(move || sample(probe, begin, first, &theirs)))?;
-        Ok(Sampler { shared, thread: Some(thread) })
+        let pidfd = pidfd_open(root, PidfdFlags::empty()).ok();
+        Ok(Sampler { pidfd, shared, thread: Some(thread) })
+    }
+
+    /// Whether the server's first process has ended.
+    pub fn server_has_exited(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else { return false };
+        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
     }
 
     /// The last sample, if there is one; its time counts from the beginning of sampling.

@@ -62,6 +62,9 @@ pub struct Workload {
     /// How long a reply may take before it is counted as lost.
     #[serde(with = "seconds")]
     pub timeout: Duration,
+    /// How long a client pauses after an error; after one whose reply has Retry-After, as long as that says.
+    #[serde(with = "seconds")]
+    pub pause_after_error: Duration,
 }
 
 /// Which protocol the generator speaks.
@@ -168,6 +171,7 @@ impl Default for Workload {
             verify: true,
             seed: 1,
             timeout: Duration::from_secs(10),
+            pause_after_error: Duration::ZERO,
         }
     }
 }

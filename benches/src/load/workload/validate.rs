@@ -73,7 +73,8 @@ impl Workload {
             return Err("duration and timeout must be above 0".into());
         }
         let year = Duration::from_secs(366 * 86_400);
-        if [self.duration, self.warm_up, self.timeout].iter().any(|time| *time > year) {
+        let times = [self.duration, self.warm_up, self.timeout, self.pause_after_error];
+        if times.iter().any(|time| *time > year) {
             return Err("no time may be longer than a year".into());
         }
         Ok(())
