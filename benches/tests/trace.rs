@@ -4,10 +4,13 @@ use benches::load::timeline::{self, Event};
 use benches::{Placement, Server, VARIANTS, Variant};
 use file_service::client::Client;
 use rustix::process::{Signal, kill_process};
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 const CLIENTS: usize = 3;
 const REQUESTS: usize = 4;
@@ -45,28 +48,141 @@ fn variant(label: &str) -> &'static Variant {
     VARIANTS.iter().find(|variant| variant.label == label).unwrap()
 }
 
-/// The file as JSON, each event with what a viewer needs of it.
-fn check(path: &Path) {
-    let text = fs::read_to_string(path).unwrap() + "]";
-    let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+/// The events of the file, which is strict JSON.
+fn read_strictly(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {}", tail(&text)))
+}
+
+fn tail(text: &str) -> String {
+    let length = text.chars().count();
+    text.chars().skip(length.saturating_sub(300)).collect()
+}
+
+/// Each event has what a viewer needs of it.
+fn check(events: &[Value]) {
     for event in events {
-        let has = |key: &str, wanted: fn(&serde_json::Value) -> bool| {
+        let has = |key: &str, wanted: fn(&Value) -> bool| {
             assert!(event.get(key).is_some_and(wanted), "{key}: {event}");
         };
-        has("name", serde_json::Value::is_string);
+        has("name", Value::is_string);
         has("ph", |ph| ["M", "i", "X", "b", "e", "B", "E"].contains(&ph.as_str().unwrap()));
-        has("ts", serde_json::Value::is_number);
-        has("pid", serde_json::Value::is_u64);
-        has("tid", serde_json::Value::is_u64);
+        has("ts", Value::is_number);
+        has("pid", Value::is_u64);
+        has("tid", Value::is_u64);
         match event["ph"].as_str().unwrap() {
-            "X" => has("dur", serde_json::Value::is_number),
+            "X" => has("dur", Value::is_number),
             "b" | "e" => {
-                has("id", serde_json::Value::is_string);
-                has("cat", serde_json::Value::is_string);
+                has("id", Value::is_string);
+                has("cat", Value::is_string);
             }
             _ => {}
         }
     }
+}
+
+fn nanos(value: &Value) -> i64 {
+    (value.as_f64().unwrap() * 1e3).round() as i64
+}
+
+fn lane(event: &Value) -> (u64, u64) {
+    (event["pid"].as_u64().unwrap(), event["tid"].as_u64().unwrap())
+}
+
+/// The events of each kind that are in the file, in the order of time; equal moments in that of the file.
+fn in_order<'a>(events: &'a [Value], kinds: &[&str]) -> Vec<&'a Value> {
+    let of_kind = |event: &&Value| kinds.contains(&event["ph"].as_str().unwrap());
+    let mut found: Vec<_> = events.iter().filter(of_kind).collect();
+    found.sort_by_key(|event| nanos(&event["ts"]));
+    found
+}
+
+/// The slices of a thread nest: a viewer drops or moves those that overlap in part.
+fn check_nesting(label: &str, events: &[Value]) {
+    let mut slices: BTreeMap<(u64, u64), Vec<(i64, i64, &str)>> = BTreeMap::new();
+    let mut open: BTreeMap<(u64, u64), Vec<&Value>> = BTreeMap::new();
+    for event in in_order(events, &["X", "B", "E"]) {
+        let (at, name) = (nanos(&event["ts"]), event["name"].as_str().unwrap());
+        let slice = match event["ph"].as_str().unwrap() {
+            "X" => (at, at + nanos(&event["dur"]), name),
+            "B" => {
+                open.entry(lane(event)).or_default().push(event);
+                continue;
+            }
+            _ => {
+                let begun = open.get_mut(&lane(event)).and_then(Vec::pop);
+                let begun = begun.unwrap_or_else(|| panic!("{label}: E without B: {event}"));
+                assert_eq!(begun["name"], event["name"], "{label}");
+                (nanos(&begun["ts"]), at, name)
+            }
+        };
+        slices.entry(lane(event)).or_default().push(slice);
+    }
+    assert!(open.values().all(Vec::is_empty), "{label}: B without E: {open:?}");
+    for slices in slices.values_mut() {
+        slices.sort_by_key(|(start, end, _)| (*start, -end));
+        let mut around: Vec<(i64, i64, &str)> = Vec::new();
+        for slice in slices {
+            while around.last().is_some_and(|outer| outer.1 <= slice.0) {
+                around.pop();
+            }
+            if let Some(outer) = around.last() {
+                assert!(slice.1 <= outer.1, "{label}: {slice:?} overlaps {outer:?}");
+            }
+            around.push(*slice);
+        }
+    }
+}
+
+/// Every asynchronous slice ends, and the outermost one of each track has the name of its client.
+fn check_tracks(label: &str, events: &[Value]) {
+    let mut open: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    let mut clients: BTreeMap<&str, &str> = BTreeMap::new();
+    for event in in_order(events, &["b", "e"]) {
+        let id = event["id"].as_str().unwrap();
+        let track = open.entry(id).or_default();
+        if event["ph"] == "b" {
+            if track.is_empty() {
+                let name = event["name"].as_str().unwrap();
+                assert_eq!(clients.insert(id, name), None, "{label}: the id of two connections");
+            }
+            track.push(event);
+        } else {
+            // The innermost one of this name, as a viewer does it.
+            let begun = track.iter().rposition(|begun| begun["name"] == event["name"]);
+            track.remove(begun.unwrap_or_else(|| panic!("{label}: e without b: {event}")));
+        }
+    }
+    assert!(open.values().all(Vec::is_empty), "{label}: b without e: {open:?}");
+    let accepts = events.iter().filter(|event| event["name"] == "accept");
+    let expected = accepts.map(|event| {
+        let (number, peer) = (&event["args"]["connection"], event["args"]["peer"].as_str());
+        format!("client {number} {}", peer.unwrap())
+    });
+    let expected: BTreeSet<String> = expected.collect();
+    let found: BTreeSet<String> = clients.values().map(|name| (*name).to_owned()).collect();
+    assert_eq!(found, expected, "{label}");
+}
+
+/// Every process and every thread of an event has a name, and no two threads of a process have the same.
+fn check_names(label: &str, events: &[Value]) {
+    let named = |what: &str| {
+        let of_kind = events.iter().filter(move |event| event["name"] == what);
+        of_kind.map(|event| (lane(event), &event["args"])).collect::<Vec<_>>()
+    };
+    let processes: BTreeSet<u64> =
+        named("process_name").into_iter().map(|((pid, _), _)| pid).collect();
+    let threads: BTreeMap<_, _> = named("thread_name").into_iter().collect();
+    let indices: BTreeMap<_, _> = named("thread_sort_index").into_iter().collect();
+    for event in events {
+        let (pid, tid) = lane(event);
+        assert!(processes.contains(&pid), "{label}: a process without a name: {event}");
+        assert!(threads.contains_key(&(pid, tid)), "{label}: a thread without a name: {event}");
+        assert!(indices[&(pid, tid)]["sort_index"].is_u64(), "{label}");
+    }
+    let distinct: BTreeSet<_> =
+        threads.iter().map(|((pid, _), args)| (pid, args["name"].as_str().unwrap())).collect();
+    assert_eq!(distinct.len(), threads.len(), "{label}: {threads:?}");
 }
 
 fn times(events: &[Event], connection: u64, name: &str) -> Vec<f64> {
@@ -87,7 +203,7 @@ fn requests_have_events_in_order() {
         }
         let server_pid = server.pid().as_raw_pid().unsigned_abs();
         drop(server);
-        check(&fixture.trace());
+        check(&read_strictly(&fixture.trace()));
         let events = timeline::read(&fixture.trace()).unwrap();
         let label = variant.label;
         for connection in 1..=CLIENTS as u64 {
@@ -101,7 +217,9 @@ fn requests_have_events_in_order() {
                 assert!(last <= first && first <= finished, "{label}: {last} {first} {finished}");
                 last = finished;
             }
-            let ends = of(&format!("connection {connection}"));
+            let client = format!("client {connection} ");
+            let ends = events.iter().filter(|event| event.name.starts_with(&client));
+            let ends: Vec<f64> = ends.map(|event| event.ts).collect();
             assert!(ends.len() >= 2 && ends.iter().any(|end| *end >= last), "{label}: {ends:?}");
         }
         let slices: Vec<_> = events.iter().filter(|event| event.ph == "X").collect();
@@ -135,6 +253,41 @@ fn requests_have_events_in_order() {
     }
 }
 
+/// Three clients at once, each with every kind of request, over two connections.
+fn converse(addr: SocketAddr) {
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            scope.spawn(move || {
+                for _ in 0..2 {
+                    let mut client = Client::connect(addr).unwrap();
+                    let content = vec![b'x'; 300_000];
+                    client.put(format!("uploaded {number}"), &content).unwrap();
+                    assert_eq!(client.get(format!("uploaded {number}")).unwrap(), content);
+                    client.list(None).unwrap();
+                    client.hash("file").unwrap();
+                    assert!(client.get("missing").is_err());
+                    (0..REQUESTS).for_each(|_| drop(client.get("file").unwrap()));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn traces_keep_the_viewers_rules() {
+    for variant in VARIANTS {
+        let fixture = Fixture::new();
+        let server = fixture.start(variant, &[]);
+        converse(server.addr());
+        drop(server);
+        let events = read_strictly(&fixture.trace());
+        check(&events);
+        check_nesting(variant.label, &events);
+        check_tracks(variant.label, &events);
+        check_names(variant.label, &events);
+    }
+}
+
 #[test]
 fn queue_time_ends_at_free_worker() {
     let fixture = Fixture::new();
@@ -164,7 +317,7 @@ fn refused_requests_are_recorded() {
     assert!(Client::connect(server.addr()).unwrap().get("file").is_err());
     client.quit().unwrap();
     drop(server);
-    check(&fixture.trace());
+    check(&read_strictly(&fixture.trace()));
     let events = timeline::read(&fixture.trace()).unwrap();
     assert_eq!(times(&events, 1, "finish").len(), 3);
     assert_eq!(times(&events, 2, "busy").len(), 1);
@@ -182,7 +335,9 @@ fn trace_of_killed_server_is_readable() {
     }
     kill_process(server.pid(), Signal::KILL).unwrap();
     drop(server);
-    check(&fixture.trace());
+    let text = fs::read_to_string(fixture.trace()).unwrap();
+    assert!(!text.trim_end().ends_with(']'), "{}", tail(&text));
+    check(&serde_json::from_str::<Vec<Value>>(&(text + "]")).unwrap());
     let finished = times(&timeline::read(&fixture.trace()).unwrap(), 1, "finish").len();
     assert!((1000..=2000).contains(&finished), "{finished}");
 }
