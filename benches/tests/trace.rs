@@ -7,13 +7,17 @@ use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 const CLIENTS: usize = 3;
 const REQUESTS: usize = 4;
+
+/// In bytes: more than the buffers of two sockets hold.
+const LARGE: usize = 16 << 20;
 
 fn serve() -> Command {
     Command::new(env!("CARGO_BIN_EXE_serve"))
@@ -28,6 +32,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("root")).unwrap();
         fs::write(directory.path().join("root/file"), b"content").unwrap();
+        fs::write(directory.path().join("root/large"), vec![0; LARGE]).unwrap();
         Fixture { directory }
     }
 
@@ -265,6 +270,7 @@ fn converse(addr: SocketAddr) {
                     assert_eq!(client.get(format!("uploaded {number}")).unwrap(), content);
                     client.list(None).unwrap();
                     client.hash("file").unwrap();
+                    assert_eq!(client.get("large").unwrap().len(), LARGE);
                     assert!(client.get("missing").is_err());
                     (0..REQUESTS).for_each(|_| drop(client.get("file").unwrap()));
                 }
@@ -283,6 +289,24 @@ fn traces_keep_the_viewers_rules() {
         let events = read_strictly(&fixture.trace());
         check(&events);
         check_nesting(variant.label, &events);
+        check_tracks(variant.label, &events);
+        check_names(variant.label, &events);
+    }
+}
+
+#[test]
+fn cut_client_leaves_a_closed_trace() {
+    for variant in VARIANTS {
+        let fixture = Fixture::new();
+        let server = fixture.start(variant, &["--drain-timeout", "0.1"]);
+        let mut client = TcpStream::connect(server.addr()).unwrap();
+        client.write_all(b"GET large\n").unwrap();
+        client.read_exact(&mut [0]).unwrap(); // and no more
+        drop(server);
+        let events = read_strictly(&fixture.trace());
+        let finish = events.iter().find(|event| event["name"] == "finish");
+        let finish = finish.unwrap_or_else(|| panic!("{}: {events:?}", variant.label));
+        assert_eq!(finish["args"]["cut"], true, "{}", variant.label);
         check_tracks(variant.label, &events);
         check_names(variant.label, &events);
     }
