@@ -1,5 +1,6 @@
 //! `--trace FILE`, of every server, from outside.
 
+use benches::load::report::{Lane, Timeline};
 use benches::load::timeline::{self, Event};
 use benches::{Placement, Server, VARIANTS, Variant};
 use file_service::client::Client;
@@ -209,7 +210,7 @@ fn requests_have_events_in_order() {
         let server_pid = server.pid().as_raw_pid().unsigned_abs();
         drop(server);
         check(&read_strictly(&fixture.trace()));
-        let events = timeline::read(&fixture.trace()).unwrap();
+        let events = timeline::read(&fixture.trace()).unwrap().events;
         let label = variant.label;
         for connection in 1..=CLIENTS as u64 {
             let of = |name| times(&events, connection, name);
@@ -325,7 +326,7 @@ fn queue_time_ends_at_free_worker() {
     second.get("file").unwrap();
     drop(second);
     drop(server);
-    let events = timeline::read(&fixture.trace()).unwrap();
+    let events = timeline::read(&fixture.trace()).unwrap().events;
     let last = *times(&events, 1, "finish").last().unwrap();
     let queue = times(&events, 2, "dispatch");
     assert!(queue[0] <= queue[1] && last <= queue[1], "{last} {queue:?}");
@@ -342,7 +343,7 @@ fn refused_requests_are_recorded() {
     client.quit().unwrap();
     drop(server);
     check(&read_strictly(&fixture.trace()));
-    let events = timeline::read(&fixture.trace()).unwrap();
+    let events = timeline::read(&fixture.trace()).unwrap().events;
     assert_eq!(times(&events, 1, "finish").len(), 3);
     assert_eq!(times(&events, 2, "busy").len(), 1);
     let names: BTreeSet<&str> = events.iter().map(|event| &event.name[..]).collect();
@@ -362,7 +363,7 @@ fn trace_of_killed_server_is_readable() {
     let text = fs::read_to_string(fixture.trace()).unwrap();
     assert!(!text.trim_end().ends_with(']'), "{}", tail(&text));
     check(&serde_json::from_str::<Vec<Value>>(&(text + "]")).unwrap());
-    let finished = times(&timeline::read(&fixture.trace()).unwrap(), 1, "finish").len();
+    let finished = times(&timeline::read(&fixture.trace()).unwrap().events, 1, "finish").len();
     assert!((1000..=2000).contains(&finished), "{finished}");
 }
 
@@ -382,20 +383,90 @@ fn unwritable_trace_is_an_error() {
 #[test]
 fn every_variant_has_a_timeline() {
     for variant in VARIANTS {
+        let label = variant.label;
         let recorded = timeline::record(serve(), variant).unwrap();
-        let spans = || recorded.lanes.iter().flat_map(|lane| &lane.spans);
-        let requests = |kind: &str| {
-            let of_kind = spans().filter(|span| span.kind == kind);
-            of_kind.map(|span| span.request).collect::<BTreeSet<u64>>().len()
+        let requests = |lanes: &[Lane], kind: &str| {
+            let of_kind = lanes.iter().flat_map(|lane| &lane.spans).filter(|s| s.kind == kind);
+            of_kind.map(|span| span.request).collect::<BTreeSet<u64>>()
         };
-        assert_eq!((requests("slow"), requests("serve")), (1, 50), "{}", variant.label);
-        assert!(spans().all(|span| span.start_us <= span.end_us), "{}", variant.label);
+        for lanes in [&recorded.clients, &recorded.lanes] {
+            let (slow, quick) = (requests(lanes, "slow"), requests(lanes, "serve"));
+            assert_eq!((slow.len(), quick.len()), (1, 49), "{label}");
+            assert_eq!(&slow | &quick, (1..=50).collect(), "{label}");
+        }
+        assert_eq!(requests(&recorded.clients, "wait").len(), 50, "{label}");
+        assert_eq!(requests(&recorded.clients, "accept").len(), recorded.clients.len(), "{label}");
+        check_clocks(label, &recorded);
+        let names = |lanes: &[Lane]| lanes.iter().map(|lane| lane.name.clone()).collect::<Vec<_>>();
+        let clients = (1..=7).map(|n| format!("client {n}"));
+        let clients: Vec<_> = std::iter::once("slow client".to_owned()).chain(clients).collect();
+        assert_eq!(names(&recorded.clients), clients, "{label}");
+        let workers = names(&recorded.lanes);
+        assert!(
+            workers.iter().all(|name| name.ends_with(|c: char| c.is_ascii_digit())),
+            "{workers:?}"
+        );
+        assert_eq!(workers.iter().collect::<BTreeSet<_>>().len(), workers.len(), "{workers:?}");
         match variant.model {
-            "iterative_server" => assert_eq!(recorded.lanes.len(), 1),
+            "iterative_server" => assert_eq!(workers, ["worker 1"]),
             // One child may have had several of the clients.
-            _ if variant.label.contains("prefork") => assert!(recorded.lanes.len() >= 2),
-            "fork_server" | "thread_server" => assert_eq!(recorded.lanes.len(), 6),
-            _ => assert!(!recorded.lanes.is_empty()),
+            _ if label.contains("prefork") => assert!(workers.len() >= 2),
+            "fork_server" => {
+                assert_eq!(workers, (1..=8).map(|n| format!("process {n}")).collect::<Vec<_>>())
+            }
+            "thread_server" => assert_eq!(workers.len(), 8),
+            "event_server" | "uring_server" => assert_eq!(workers, ["loop 1"]),
+            _ => assert!(!workers.is_empty()),
         }
     }
+}
+
+/// What a client and a worker measured of a request is in the order of cause and effect.
+fn check_clocks(label: &str, timeline: &Timeline) {
+    let served = |request: u64| {
+        let spans = timeline.lanes.iter().flat_map(|lane| &lane.spans);
+        let spans = spans.filter(move |span| span.request == request);
+        (spans.clone().map(|s| s.start_us).min().unwrap(), spans.map(|s| s.end_us).max().unwrap())
+    };
+    for client in &timeline.clients {
+        let connected = client.spans[0].start_us;
+        for spans in client.spans.chunk_by(|one, next| one.request == next.request) {
+            let (wait, reply) = (&spans[0], &spans[spans.len() - 1]);
+            let (begun, ended) = served(wait.request);
+            // A worker may begin with a connection before the client has sent its first request.
+            assert!(connected <= begun && begun <= wait.end_us, "{label}: {spans:?} {begun}");
+            assert!(begun <= ended && wait.start_us <= ended, "{label}: {spans:?} {ended}");
+            assert!(wait.start_us <= wait.end_us && wait.end_us == reply.start_us, "{label}");
+            assert!(reply.start_us <= reply.end_us, "{label}: {spans:?}");
+        }
+    }
+}
+
+/// Returns when the slow client had its reply, and for each quick client when it first began to wait and until when.
+fn first_waits(timeline: &Timeline) -> (u64, Vec<(u64, u64)>) {
+    let slow = timeline.clients[0].spans.iter().map(|span| span.end_us).max().unwrap();
+    let waits = timeline.clients[1..].iter().map(|lane| &lane.spans[0]);
+    (slow, waits.map(|wait| (wait.start_us, wait.end_us)).collect())
+}
+
+#[test]
+fn iterative_clients_wait_for_the_slow() {
+    let recorded = timeline::record(serve(), variant("iterative_server")).unwrap();
+    let (slow, waits) = first_waits(&recorded);
+    assert!(waits.iter().all(|(since, until)| *since < slow && slow <= *until), "{slow} {waits:?}");
+    // And the worker was with the slow client until then.
+    let worker = &recorded.lanes[0].spans[0];
+    assert_eq!(worker.kind, "slow");
+    assert!(waits.iter().all(|(_, until)| worker.end_us <= *until), "{worker:?} {waits:?}");
+}
+
+#[test]
+fn threads_serve_beside_the_slow() {
+    // A machine that is busy enough can hold all of them up, but not every time.
+    let served = (0..10).any(|_| {
+        let recorded = timeline::record(serve(), variant("thread_server")).unwrap();
+        let (slow, waits) = first_waits(&recorded);
+        waits.iter().all(|(_, until)| *until < slow)
+    });
+    assert!(served);
 }
