@@ -103,9 +103,12 @@ fn in_order<'a>(events: &'a [Value], kinds: &[&str]) -> Vec<&'a Value> {
     found
 }
 
+/// The beginning and the end of a slice in nanoseconds, and its name.
+type Slice<'a> = (i64, i64, &'a str);
+
 /// The slices of a thread nest: a viewer drops or moves those that overlap in part.
 fn check_nesting(label: &str, events: &[Value]) {
-    let mut slices: BTreeMap<(u64, u64), Vec<(i64, i64, &str)>> = BTreeMap::new();
+    let mut slices: BTreeMap<(u64, u64), Vec<Slice>> = BTreeMap::new();
     let mut open: BTreeMap<(u64, u64), Vec<&Value>> = BTreeMap::new();
     for event in in_order(events, &["X", "B", "E"]) {
         let (at, name) = (nanos(&event["ts"]), event["name"].as_str().unwrap());
@@ -127,7 +130,7 @@ fn check_nesting(label: &str, events: &[Value]) {
     assert!(open.values().all(Vec::is_empty), "{label}: B without E: {open:?}");
     for slices in slices.values_mut() {
         slices.sort_by_key(|(start, end, _)| (*start, -end));
-        let mut around: Vec<(i64, i64, &str)> = Vec::new();
+        let mut around: Vec<Slice> = Vec::new();
         for slice in slices {
             while around.last().is_some_and(|outer| outer.1 <= slice.0) {
                 around.pop();

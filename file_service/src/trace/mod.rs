@@ -322,6 +322,10 @@ impl Shared {
     }
 
     /// Waits until a count is 0, for as long as `grace`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the counts may be in memory of several processes, which this crate cannot wait on; the loop has a deadline"
+    )]
     fn wait_until_none(&self, count: Count, grace: Duration) {
         let end = Instant::now() + grace;
         while self.add(count, 0) != 0 && Instant::now() < end {

@@ -79,7 +79,7 @@ pub(super) fn timeline(
     Ok(timeline)
 }
 
-/// The numbers in a name, by which lanes are in order: those of `process 2, worker 10` are 2 and 10.
+/// The numbers in a name, by which lanes are in order: those of `process 2 worker 10` are 2 and 10.
 fn numbers_in(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
@@ -115,7 +115,7 @@ fn names(
     let is_forked = |(pid, tid): (u32, u32)| {
         // A process of several threads: the name of a thread alone would not be unique.
         let name = processes.get(&pid)?.rsplit_once(" process ")?.1;
-        (pid != tid).then(|| format!("process {name}, "))
+        (pid != tid).then(|| format!("process {name} "))
     };
     let name = |worker: (u32, u32)| {
         let name = match (threads.get(&worker), variant.model) {
