@@ -617,11 +617,11 @@ fn timeline_table_agrees_with_drawing() {
     }
     for title in [
         "client 1, request 1, wait: 0 to 0.065 ms",
-        "client 1, request 1, accept: 0.05 to 0.05 ms",
+        "client 1, request 1, accept: 0.050 to 0.050 ms",
         "client 1, request 1, serve: 0.065 to 0.097 ms",
-        "worker 0, request 1, serve: 0.06 to 0.064 ms",
-        "worker 1, request 1, serve: 0.09 to 0.095 ms",
-        "client 1, request 2, wait: 0.1 to 0.111 ms",
+        "worker 0, request 1, serve: 0.060 to 0.064 ms",
+        "worker 1, request 1, serve: 0.090 to 0.095 ms",
+        "client 1, request 2, wait: 0.10 to 0.11 ms",
     ] {
         assert!(chapter.contains(&format!("<title>{title}</title>")), "{title}");
     }
