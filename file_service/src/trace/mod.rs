@@ -102,6 +102,8 @@ struct Shared {
     own: [AtomicU64; Count::KINDS],
     shared: OnceLock<Counter>,
     buffer: Mutex<Buffer>,
+    /// Held by the thread that ends the trace, so that another one that does so too does not end the process meanwhile.
+    end: Mutex<()>,
 }
 
 /// What is counted for a trace, over all processes.
@@ -196,6 +198,7 @@ impl Trace {
             own: Default::default(),
             shared: OnceLock::new(),
             buffer: Mutex::new(buffer),
+            end: Mutex::new(()),
         })))
     }
 
@@ -335,6 +338,7 @@ impl Shared {
 
     /// Writes what is buffered. The process that has created the trace closes the array.
     fn end(&self) {
+        let _end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffer = self.lock();
         if std::mem::replace(&mut buffer.closed, true) {
             return;
