@@ -228,7 +228,7 @@ fn timeline(server: &str, workers: usize) -> Timeline {
         });
         free[lane] = start + length;
     }
-    Timeline { server: server.to_owned(), lanes }
+    Timeline { server: server.to_owned(), lanes, ..Timeline::default() }
 }
 
 fn written(name: &str, text: &str) {
@@ -649,6 +649,7 @@ fn hostile_names_are_escaped() {
     }
     let timelines = [Timeline {
         server: evil.to_owned(),
+        clients: vec![Lane { name: evil.to_owned(), spans: Vec::new() }],
         lanes: vec![Lane {
             name: evil.to_owned(),
             spans: vec![Span { start_us: 9, end_us: 1, request: 1, kind: evil.to_owned() }],
@@ -818,4 +819,73 @@ fn overview_is_a_standalone_drawing() {
     assert!(svg.starts_with("<svg xmlns="));
     assert!(!svg.contains("NaN"));
     assert_balanced(&svg);
+}
+
+/// The sentences and descriptions of the timelines' chapter.
+fn sentences(timeline: &Timeline) -> BTreeSet<String> {
+    let html = report::page(&comparison(), std::slice::from_ref(timeline), &[]);
+    let chapter = html.split_once("id=\"timeline\"").expect("the chapter").1;
+    let ends = [("<p>", "</p>"), ("<desc ", "</desc>"), ("<li>", "</li>")];
+    let all = ends.into_iter().flat_map(|(begin, end)| {
+        chapter.split(begin).skip(1).map(move |rest| rest.split(end).next().unwrap().to_owned())
+    });
+    all.collect()
+}
+
+#[test]
+fn timeline_sentences_are_fixed() {
+    let few = sentences(&timeline("pool", 2));
+    assert!(few.iter().any(|sentence| sentence.contains("from its own measurement")), "{few:?}");
+    let mut many = timeline("pool", 2);
+    let lane = many.lanes[0].clone();
+    many.lanes.extend((3..=100).map(|n| Lane { name: format!("worker {n}"), ..lane.clone() }));
+    many.clients = many.lanes[..1].to_vec();
+    assert_eq!(few, sentences(&many));
+}
+
+#[test]
+fn timeline_table_agrees_with_drawing() {
+    let span = |start_us, end_us, request, kind: &str| Span {
+        start_us,
+        end_us,
+        request,
+        kind: kind.to_owned(),
+    };
+    let client = [
+        span(0, 65, 1, "wait"),
+        span(50, 50, 1, "accept"),
+        span(65, 97, 1, "serve"),
+        span(100, 111, 2, "wait"),
+        span(111, 112, 2, "serve"),
+    ];
+    let lane = |name: &str, spans: &[Span]| Lane { name: name.to_owned(), spans: spans.to_vec() };
+    let timeline = Timeline {
+        server: "pool".to_owned(),
+        clients: vec![lane("client 1", &client)],
+        lanes: vec![
+            lane("worker 0", &[span(60, 64, 1, "serve"), span(104, 110, 2, "serve")]),
+            lane("worker 1", &[span(90, 95, 1, "serve")]),
+        ],
+    };
+    let html = report::page(&comparison(), &[timeline], &[]);
+    let chapter = html.split_once("id=\"timeline\"").expect("the chapter").1;
+    let rows = [
+        "1|client 1|0.00 µs|50.0 µs|65.0 µs|97.0 µs|65.0 µs|worker 0, worker 1|60.0 µs|95.0 µs|9.00 µs",
+        "2|client 1|100 µs|-|111 µs|112 µs|11.0 µs|worker 0|104 µs|110 µs|6.00 µs",
+    ];
+    for row in rows {
+        let cells: String = row.split('|').map(|cell| format!("<td>{cell}</td>")).collect();
+        let table = chapter.split_once("<table>").expect("a table").1;
+        assert!(table.contains(&cells), "{row}: {}", table.split("</table>").next().unwrap());
+    }
+    for title in [
+        "client 1, request 1, wait: 0 to 0.065 ms",
+        "client 1, request 1, accept: 0.050 to 0.050 ms",
+        "client 1, request 1, serve: 0.065 to 0.097 ms",
+        "worker 0, request 1, serve: 0.060 to 0.064 ms",
+        "worker 1, request 1, serve: 0.090 to 0.095 ms",
+        "client 1, request 2, wait: 0.10 to 0.11 ms",
+    ] {
+        assert!(chapter.contains(&format!("<title>{title}</title>")), "{title}");
+    }
 }

@@ -57,34 +57,38 @@ pub struct ServerResult {
     pub note: Option<String>,
 }
 
-/// What the workers of one server did and when: a strip of the page.
+/// What the clients of one server waited for, and what its workers did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The name of the server in reports.
     pub server: String,
-    /// One for every worker, in the order they are to be drawn.
+    /// One for every client, by its own measurement, in the order they are to be drawn. Timelines of before had none.
+    #[serde(default)]
+    pub clients: Vec<Lane>,
+    /// One for every worker, by the server's trace, in the order they are to be drawn.
     pub lanes: Vec<Lane>,
 }
 
-/// One worker: a process, a thread, a coroutine.
+/// One client; or one worker: a process, a thread, a loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
-    /// What it is called: `worker 3`.
+    /// What it is called: `client 5`, `worker 3`.
     pub name: String,
     /// What it did.
     pub spans: Vec<Span>,
 }
 
-/// A phase of time that a worker spent on one thing.
+/// A phase of time that a client or a worker spent on one request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Span {
-    /// Its beginning, in microseconds since the beginning of the strip.
+    /// Its beginning, in microseconds since the first client began to connect.
     pub start_us: u64,
     /// Its end.
     pub end_us: u64,
     /// Which request it was for, from 1.
     pub request: u64,
-    /// What was done: `serve`, `slow` (for the slow client), `wait` (for a free worker).
+    /// What happened. `serve`, or `slow` for the slow client: a worker was busy with it, or its reply was coming. Of
+    /// clients also `wait`: no byte of the reply had come; and `accept`: the moment at which the server accepted it.
     pub kind: String,
 }
 

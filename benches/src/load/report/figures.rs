@@ -174,21 +174,17 @@ pub(super) fn fairness(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
     }
 }
 
-/// What the workers of each server did when.
+/// What the clients of each server waited for, and what its workers did.
 pub(super) fn timelines(timelines: &[Timeline]) -> Vec<Figure> {
-    let spans = timelines.iter().flat_map(|t| &t.lanes).flat_map(|lane| &lane.spans);
-    let end = spans.map(|span| span.end_us).max().unwrap_or(1);
+    let lanes = timelines.iter().flat_map(|t| t.clients.iter().chain(&t.lanes));
+    let end = lanes.flat_map(|lane| &lane.spans).map(|span| span.end_us).max().unwrap_or(1);
     let figure = |(n, timeline): (usize, &Timeline)| {
         let id = format!("timeline{n}");
         let title = format!("Timeline of {}", timeline.server);
-        let caption = match svg::undrawn(timeline) {
-            0 => String::new(),
-            more => format!("{} more workers are not drawn.", whole(more as f64)),
-        };
         Figure {
             title: timeline.server.clone(),
-            svg: svg::timeline(about(&id, &title, &caption), timeline, end),
-            caption,
+            svg: svg::timeline(about(&id, &title, ""), timeline, end),
+            caption: String::new(),
             table: tables::of_timeline(timeline),
             wide: true,
         }

@@ -463,38 +463,41 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
     svg
 }
 
-/// How many lanes of a strip are drawn.
+/// How many workers of a timeline are drawn.
 const LANES: usize = 64;
 
-/// What the workers of a server did and when.
+/// The room between the lanes of clients and those of workers.
+const BETWEEN: f64 = 10.0;
+
+/// What the clients of a server waited for, and what its workers did.
 pub fn timeline(about: About, timeline: &Timeline, end_us: u64) -> String {
     let end = end_us.max(1) as f64 / 1e3;
     let time = Axis { high: end, ..Axis::linear("milliseconds", std::iter::once(end), plain) };
-    let lanes: Vec<&Lane> = busy(timeline).take(LANES).collect();
+    let busy = |lane: &&Lane| !lane.spans.is_empty();
+    let clients = timeline.clients.iter();
+    let lanes: Vec<&Lane> = clients.chain(timeline.lanes.iter().filter(busy).take(LANES)).collect();
     let left = name_room(lanes.iter().map(|lane| lane.name.as_str()));
     let (full, top, each) = (1040.0, 10.0, 19.0);
     let width = full - left - 24.0;
-    let height = lanes.len() as f64 * each;
+    let between = if timeline.clients.is_empty() { 0.0 } else { BETWEEN };
+    let height = lanes.len() as f64 * each + between;
     let mut svg = open(about, full, top + height + 44.0);
     let ticks = time.ticks.iter().filter(|(at, _)| *at <= end).cloned().collect();
     across(&mut svg, &Axis { ticks, ..time.clone() }, (left, top, width, height));
     for (n, lane) in lanes.iter().enumerate() {
-        let above = top + n as f64 * each;
+        let mut above = top + n as f64 * each;
+        if n >= timeline.clients.len() {
+            above += between;
+        }
         name(&mut svg, left - 8.0, above + each / 2.0, &lane.name);
         draw_lane(&mut svg, lane, above + 2.5, |us| left + time.place(us as f64 / 1e3) * width);
     }
+    if between > 0.0 {
+        let at = top + timeline.clients.len() as f64 * each + between / 2.0;
+        let _ = write!(svg, r#"<path class="axis" d="M4 {at:.1}H{:.1}"/>"#, left + width);
+    }
     svg.push_str("</svg>");
     svg
-}
-
-/// The lanes in which anything happened.
-fn busy(timeline: &Timeline) -> impl Iterator<Item = &Lane> {
-    timeline.lanes.iter().filter(|lane| !lane.spans.is_empty())
-}
-
-/// How many lanes in which something happened are too many to be drawn.
-pub fn undrawn(timeline: &Timeline) -> usize {
-    busy(timeline).count().saturating_sub(LANES)
 }
 
 fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64) {
@@ -503,6 +506,7 @@ fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64)
         let kind = match span.kind.as_str() {
             "slow" => "slow",
             "wait" => "wait",
+            "accept" => "accept",
             _ => "serve",
         };
         let tip = format!(

@@ -3,11 +3,13 @@
 use super::notes::Notes;
 use super::sweeps::{closed, level};
 use super::{
-    Case, Comparison, Metric, NONE, Recording, ServerResult, Timeline, errors, fullest, memory,
+    Case, Comparison, Lane, Metric, NONE, Recording, ServerResult, Span, Timeline, errors, fullest,
+    memory,
 };
 use crate::load::latencies::Latencies;
 use crate::load::stats::{Difference, Direction, Ratio};
 use crate::text::{self, bytes, digits, nanos, whole};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Stands beside a rate that is above half of what the generator itself can do.
@@ -335,19 +337,51 @@ fn of_interval(percentile: Option<u64>) -> String {
     percentile.map_or(NONE.to_owned(), |percentile| nanos(percentile as f64))
 }
 
-/// The spans of a timeline, the first 400 of them.
+/// The requests of a timeline: their clients' measurements, and what the trace has of their workers.
 pub(super) fn of_timeline(timeline: &Timeline) -> Vec<Vec<String>> {
-    let spans =
-        timeline.lanes.iter().flat_map(|lane| lane.spans.iter().map(move |span| (lane, span)));
-    let head = ["worker", "request", "what", "from", "to"].map(str::to_owned).to_vec();
-    let rows = spans.take(400).map(|(lane, span)| {
+    let all = timeline.clients.iter().chain(&timeline.lanes);
+    let requests: BTreeSet<u64> = all.flat_map(|lane| &lane.spans).map(|s| s.request).collect();
+    let micros = |us: Option<u64>| us.map_or(NONE.to_owned(), |us| nanos(us as f64 * 1e3));
+    let row = |request: u64| {
+        let of_request = |lane: &'_ Lane| -> Vec<Span> {
+            lane.spans.iter().filter(|span| span.request == request).cloned().collect()
+        };
+        let client = timeline.clients.iter().find(|lane| !of_request(lane).is_empty());
+        let own = client.map(of_request).unwrap_or_default();
+        let wait = own.iter().find(|span| span.kind == "wait");
+        let accept = own.iter().find(|span| span.kind == "accept");
+        let workers: Vec<&Lane> =
+            timeline.lanes.iter().filter(|lane| !of_request(lane).is_empty()).collect();
+        let slices: Vec<Span> = workers.iter().flat_map(|lane| of_request(lane)).collect();
+        let busy = slices.iter().map(|span| span.end_us.saturating_sub(span.start_us)).sum();
+        let names: Vec<&str> = workers.iter().map(|lane| lane.name.as_str()).collect();
         vec![
-            lane.name.clone(),
-            span.request.to_string(),
-            span.kind.clone(),
-            nanos(span.start_us as f64 * 1e3),
-            nanos(span.end_us as f64 * 1e3),
+            request.to_string(),
+            client.map_or(NONE.to_owned(), |lane| lane.name.clone()),
+            micros(wait.map(|span| span.start_us)),
+            micros(accept.map(|span| span.start_us)),
+            micros(wait.map(|span| span.end_us)),
+            micros(own.iter().map(|span| span.end_us).max()),
+            micros(wait.map(|span| span.end_us.saturating_sub(span.start_us))),
+            if names.is_empty() { NONE.to_owned() } else { names.join(", ") },
+            micros(slices.iter().map(|span| span.start_us).min()),
+            micros(slices.iter().map(|span| span.end_us).max()),
+            micros((!slices.is_empty()).then_some(busy)),
         ]
-    });
-    std::iter::once(head).chain(rows).collect()
+    };
+    let head = [
+        "request",
+        "client",
+        "sent (client)",
+        "accepted (trace)",
+        "first byte (client)",
+        "last byte (client)",
+        "waited (client)",
+        "workers (trace)",
+        "begun (trace)",
+        "ended (trace)",
+        "busy (trace)",
+    ];
+    let head = head.map(str::to_owned).to_vec();
+    std::iter::once(head).chain(requests.into_iter().map(row)).collect()
 }
