@@ -47,6 +47,21 @@ fn chapter_is_well_formed() {
 }
 
 #[test]
+fn mechanisms_look_different_in_plots() {
+    for figure in &chapter(&sample(1.2, 15)).figures {
+        let rows = figure.svg.split("<g class=\"series ").skip(1);
+        let looks: Vec<&str> = rows.map(|row| row.split('"').next().unwrap_or_default()).collect();
+        let mut once = looks.clone();
+        once.sort_unstable();
+        once.dedup();
+        // A line has one group, its name another, and what is missing of it a third.
+        let groups = if figure.svg.contains("class=\"line\"") { 2 } else { 1 };
+        assert!(once.len() * (groups + 1) > looks.len(), "{}: {looks:?}", figure.title);
+        assert!(looks.len() < 3 || once.len() > 1, "{}: {looks:?}", figure.title);
+    }
+}
+
+#[test]
 fn page_is_written_from_saved_figures() {
     let directory = tempfile::tempdir().unwrap();
     assert!(chapters(directory.path()).is_empty(), "nothing is there yet");
