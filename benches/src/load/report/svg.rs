@@ -19,6 +19,8 @@ const WIDTH: f64 = 440.0;
 const LETTER: f64 = 7.6;
 /// The same where names stand, which are bold and may have capitals.
 const NAME_LETTER: f64 = 8.6;
+/// How many more letters of reasons fit, which are smaller.
+const SMALLER: f64 = 13.0 / 12.0;
 const LINE: f64 = 16.0;
 
 /// An axis: what it measures, from where to where, and where it is labelled.
@@ -175,7 +177,9 @@ pub struct About<'a> {
 pub fn lines(about: About, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let absent: Vec<(usize, Vec<String>)> = series
         .iter()
-        .filter_map(|line| Some((line.look, wrapped(&absence(line, x)?, WIDTH - 34.0, 2))))
+        .filter_map(|line| {
+            Some((line.look, wrapped(&absence(line, x)?, (WIDTH - 30.0) * SMALLER, 3)))
+        })
         .collect();
     let endless = |line: &&Series| line.points.iter().any(|p| p.y == Some(f64::INFINITY));
     let endless = series.iter().filter(endless).count();
@@ -514,6 +518,8 @@ pub struct Row {
     pub text: String,
     /// The number of the note that says why there is no figure, or none that is to be believed.
     pub note: String,
+    /// Why there is no ratio, in a few words; empty where there is one. It stands in the place of the bar.
+    pub why: String,
     /// Whether it is marked as not to be believed.
     pub invalid: bool,
 }
@@ -525,17 +531,21 @@ pub fn ratios(about: About, axis: &Axis, rows: &[Row]) -> String {
     let height = rows.len() as f64 * row_height;
     let width = WIDTH - left - right;
     let mut svg = open(about, WIDTH, top + height + 44.0);
-    let strips: Vec<Area> = (0..rows.len())
-        .map(|n| {
+    let strips: Vec<Area> = rows
+        .iter()
+        .enumerate()
+        .map(|(n, row)| {
             let above = top + n as f64 * row_height;
-            Area { left: 0.0, top: above, right: WIDTH, bottom: above + text_height }
+            let height = if row.value.is_some() { text_height } else { row_height };
+            Area { left: 0.0, top: above, right: WIDTH, bottom: above + height }
         })
         .collect();
     across(&mut svg, axis, (left, top, width, height), &strips);
     let one = left + axis.place(1.0) * width;
     let _ = write!(svg, r#"<path class="one" d="{}"/>"#, upright(one, top, top + height, &strips));
     for (row, strip) in rows.iter().zip(&strips) {
-        let (text_at, middle) = (strip.top + 15.0, strip.bottom + (row_height - text_height) / 2.0);
+        let (text_at, middle) =
+            (strip.top + 15.0, strip.top + f64::midpoint(text_height, row_height));
         let _ = write!(svg, r#"<g class="series {}" data-series="{}">"#, look(row.look), row.look);
         let hollow = row.invalid || !row.shown;
         marker(&mut svg, row.look, left + 6.0, text_at - 4.5, hollow, "");
@@ -562,6 +572,17 @@ pub fn ratios(about: About, axis: &Axis, rows: &[Row]) -> String {
                 }
             }
             marker(&mut svg, row.look, centre, middle, hollow, &row.text);
+        }
+        if row.value.is_none() {
+            let why = fitted(&row.why, (WIDTH - left - 18.0 - right) * SMALLER);
+            let _ = write!(
+                svg,
+                r#"<text class="absent" x="{:.1}" y="{:.1}">{}<title>{}</title></text>"#,
+                left + 18.0,
+                middle + 4.0,
+                escape(&why),
+                escape(&row.why)
+            );
         }
         let mark = if row.invalid { " !" } else { "" };
         let room = WIDTH - left - 18.0 - width_of_name(&name) - 12.0 - right;
