@@ -115,7 +115,7 @@ struct Scheme<'a>(&'static str, &'a str);
 
 impl Scheme<'_> {
     fn colour(&self, name: &str) -> Option<&str> {
-        Some(self.1.split_once(&format!("--{name}: "))?.1.get(..7)?)
+        self.1.split_once(&format!("--{name}: "))?.1.get(..7)
     }
 
     fn named(&self, name: &str) -> &str {

@@ -49,8 +49,8 @@ fn number(tag: &str, name: &str) -> f64 {
 impl Drawing {
     pub fn of(svg: &str) -> Drawing {
         let mut drawing = Drawing::default();
-        let mut pieces = svg.split('<').skip(1).peekable();
-        while let Some(piece) = pieces.next() {
+        let pieces = svg.split('<').skip(1);
+        for piece in pieces {
             let (tag, inside) = piece.split_once('>').expect("a tag that ends");
             let class = attribute(tag, "class").unwrap_or_default().to_owned();
             match tag.split(' ').next().unwrap() {

@@ -1,4 +1,4 @@
-//! The plots of the comparison's page: labels that touch nothing, looks that everybody can tell apart, and gaps that are
+//! The plots of the comparison's page: labels that touch nothing, looks that all readers can tell apart, and gaps that are
 //! explained where they are. The comparisons are invented, by a seed.
 
 mod colours;

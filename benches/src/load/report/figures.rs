@@ -413,8 +413,8 @@ fn no_ratio(case: &Case, baseline: &str, metric: Metric) -> String {
 fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return NONE.to_owned() };
     let end = |value: f64| match value {
-        v if v < 0.001 => "< 0.001".to_owned(),
-        v if v > 1000.0 => "> 1,000".to_owned(),
+        v if v < 0.001 => "<0.001".to_owned(),
+        v if v > 1000.0 => ">1,000".to_owned(),
         v => digits(v),
     };
     match ratio.interval {
