@@ -209,13 +209,16 @@ pub fn of_ratios(report: &Report) -> Vec<Figure> {
                 (Waiting::Spinning, Mechanism::ManyRing) => "of many, spins".to_owned(),
                 _ => case.mechanism.title().to_owned(),
             };
+            // A ring that spins has the colour of the one that sleeps, and another marker.
+            let spins = case.waiting == Waiting::Spinning && case.mechanism.carries_messages();
+            let again = if spins { svg::LOOKS } else { 0 };
             let ratio = result.to_baseline();
             let bound = match case.bound() {
                 Some(Bound::AtMost(most)) => format!(", at most {most}"),
                 _ => String::new(),
             };
             Row {
-                look: look(case.mechanism, Contestant::Library),
+                look: look(case.mechanism, Contestant::Library) + again,
                 name,
                 value: ratio.map(|ratio| ratio.value),
                 interval: ratio.and_then(|ratio| ratio.interval),

@@ -5,7 +5,7 @@
 mod looks;
 mod place;
 
-pub use looks::key;
+pub use looks::{LOOKS, key};
 
 use super::{Lane, Timeline};
 use crate::text::{digits, escape, listed, plain};
