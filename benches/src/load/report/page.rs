@@ -60,8 +60,9 @@ pub(super) fn html(comparison: &Comparison, chapters: &[Chapter]) -> String {
         false => header(&mut html, comparison, &title, chapters),
     }
     html.push_str("<main>\n");
-    if alone {
-        run::results(&mut html, comparison);
+    match alone {
+        true => run::results(&mut html, comparison),
+        false => legend(&mut html, comparison),
     }
     for chapter in chapters {
         write_chapter(&mut html, chapter);
@@ -103,7 +104,12 @@ fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[C
     }
     html.push_str("<nav aria-label=\"Chapters\"><ul>");
     write_links(html, chapters);
-    html.push_str("<li><a href=\"#figures\">All figures</a></li></ul></nav>\n</header>\n<ul class=\"legend\" aria-label=\"Servers\">");
+    html.push_str("<li><a href=\"#figures\">All figures</a></li></ul></nav>\n</header>\n");
+}
+
+/// The looks of the servers; in a landmark, as all content of the page.
+fn legend(html: &mut String, comparison: &Comparison) {
+    html.push_str("<ul class=\"legend\" aria-label=\"Servers\">");
     for (look, server) in comparison.servers().iter().enumerate() {
         let _ =
             write!(html, "<li data-series=\"{look}\">{}{}</li>", svg::key(look), escape(server));
@@ -141,10 +147,12 @@ fn write_chapter(html: &mut String, chapter: &Chapter) {
             let _ = write!(html, "<p>{}</p>", escape(&figure.caption));
         }
         html.push_str("</figcaption>\n");
-        let _ = writeln!(html, "<div class=\"scroll\">{}</div>", figure.svg);
+        // What may be wider than its place is scrolled by keyboard, too.
+        let scroll = if figure.wide { scroll(&figure.title) } else { "<div>".to_owned() };
+        let _ = writeln!(html, "{scroll}{}</div>", figure.svg);
         if !figure.table.is_empty() {
             html.push_str("<details><summary>The same as a table</summary>");
-            write_table(html, &figure.table);
+            write_table(html, &figure.title, &figure.table);
             html.push_str("</details>\n");
         }
         html.push_str("</figure>\n");
@@ -171,15 +179,21 @@ pub(super) fn write_list(html: &mut String, notes: &[(String, String)], label: &
     html.push_str("</ul>\n");
 }
 
-pub(super) fn write_table(html: &mut String, rows: &[Vec<String>]) {
-    html.push_str("<div class=\"scroll\" tabindex=\"0\"><table>");
+/// The beginning of a region that is scrolled.
+fn scroll(name: &str) -> String {
+    let name = escape(name);
+    format!("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{name}\">")
+}
+
+pub(super) fn write_table(html: &mut String, name: &str, rows: &[Vec<String>]) {
+    let _ = write!(html, "{}<table>", scroll(name));
     for (n, row) in rows.iter().enumerate() {
         html.push_str("<tr>");
-        for (at, cell) in row.iter().enumerate() {
+        for (column, cell) in row.iter().enumerate() {
             let _ = match n {
                 0 if cell.is_empty() => write!(html, "<td></td>"),
-                _ if n > 0 && at == 0 => write!(html, "<th scope=\"row\">{}</th>", escape(cell)),
                 0 => write!(html, "<th scope=\"col\">{}</th>", escape(cell)),
+                _ if column == 0 => write!(html, "<th scope=\"row\">{}</th>", escape(cell)),
                 _ if cell.chars().count() > 48 => {
                     write!(html, "<td class=\"long\">{}</td>", escape(cell))
                 }
@@ -194,7 +208,7 @@ pub(super) fn write_table(html: &mut String, rows: &[Vec<String>]) {
 fn all_figures(html: &mut String, comparison: &Comparison) {
     let (servers, cases) = (comparison.servers(), comparison.cases.iter().collect::<Vec<_>>());
     let notes = Notes::of(&servers, &cases);
-    html.push_str("<section id=\"figures\">\n<h2>All figures</h2>\n<p>Medians of the rounds; - is a figure that there is not.</p>\n");
+    html.push_str("<section id=\"figures\">\n<h2>All figures</h2>\n<p>Medians of the rounds; - stands where there is no data.</p>\n");
     for case in &comparison.cases {
         let _ = write!(
             html,
@@ -208,7 +222,7 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
                 *mark = mark.replace("INVALID", "!") + &notes.mark(&result.server, case);
             }
         }
-        write_table(html, &rows);
+        write_table(html, &case.title, &rows);
         if let Some(ceiling) = case.ceiling {
             let _ = write!(html, "<p>{}</p>", escape(&tables::ceiling_note(ceiling)));
         }

@@ -16,7 +16,7 @@ pub fn overview_svg(comparison: &Comparison) -> String {
     let rate = rate_plot(&servers, &sweep, "overview-rate", &notes);
     let p99 = latency_plot(&servers, &sweep, Metric::P99, "overview-p99", &notes);
     let ((rate, left), (p99, right)) = (nested(&rate, 10.0), nested(&p99, 470.0));
-    let height = left.max(right) + 72.0;
+    let height = left.max(right) + 88.0;
     let title = sweep.first().map_or(String::new(), |case| common_title(&sweep, case));
     let what = match sweep.first().is_none_or(|case| closed(case)) {
         true => "concurrent connections",
@@ -33,10 +33,12 @@ pub fn overview_svg(comparison: &Comparison) -> String {
          of the response time against {what}: {title}</title><style>{STYLE}</style>\
          <rect width=\"920\" height=\"{height:.0}\" rx=\"8\" style=\"fill:var(--card)\"/>\
          <text x=\"20\" y=\"28\" style=\"font-size:16px;font-weight:600\">{title}</text>{rate}{p99}\
-         <text class=\"label\" x=\"20\" y=\"{foot:.0}\" style=\"font-size:11px\">{place}. Medians of interleaved rounds; \
+         <text class=\"label\" x=\"20\" y=\"{above:.0}\" style=\"font-size:11px\">{place}</text>\
+         <text class=\"label\" x=\"20\" y=\"{foot:.0}\" style=\"font-size:11px\">Medians of interleaved rounds; \
          a hollow marker with ! is not to be believed, {NONE} is no metric.</text></svg>\n",
         title = escape(&title),
         place = escape(&place),
+        above = height - 28.0,
         foot = height - 12.0,
     )
 }

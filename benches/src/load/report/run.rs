@@ -188,9 +188,9 @@ pub(super) fn results(html: &mut String, comparison: &Comparison) {
     match steady(comparison) {
         Some(run) => {
             write_facts(html, &facts(run, comparison.cases[0].ceiling));
-            write_table(html, &percentile_rows(run));
+            write_table(html, "Percentiles", &percentile_rows(run));
         }
-        None => write_table(html, &step_rows(comparison)),
+        None => write_table(html, "Steps", &step_rows(comparison)),
     }
     let one = comparison.cases.len() == 1;
     let place = |case: &Case| match one {
