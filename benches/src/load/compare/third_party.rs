@@ -4,7 +4,7 @@
 //! and no log; Python's servers with a backlog as long as ours, replies in one write and no delay, and no
 //! limit on threads and processes. All of them answer GET alone, over HTTP on connections that stay.
 
-use crate::{Placement, Server, tether};
+use crate::{Placement, Server};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::env;
 use std::fs;
@@ -47,10 +47,8 @@ impl Nginx {
             .env("NGINX", format!("{};", listener.as_raw_fd()))
             .stdin(Stdio::null())
             .stderr(Stdio::null()); // its notices; an nginx that fails is seen by the first request
-        tether::mark(&mut r#become);
         fcntl_setfd(&listener, FdFlags::empty())?;
-        let child = placement.on_server_core(|| r#become.spawn())?;
-        Ok(Server::adopt(child, addr))
+        Server::spawn_at(&mut r#become, addr, placement)
     }
 
     /// Its name and version.

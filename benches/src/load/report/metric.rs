@@ -28,7 +28,7 @@ pub enum Metric {
     Voluntary,
     /// Processor time of the server per request, in microseconds.
     Cpu,
-    /// That of it which the system had, for the server.
+    /// That of it which the system had, for the server; none if the split is not known.
     System,
     /// Memory of the server at its greatest, with the kernel's share, in bytes.
     Memory,
@@ -62,6 +62,7 @@ impl Metric {
             }
             Metric::Voluntary => per_request(recording, |s| s.voluntary as f64),
             Metric::Cpu => per_request(recording, |s| (s.user + s.system) * 1e6),
+            Metric::System if !has_cpu_split(recording) => None,
             Metric::System => per_request(recording, |s| s.system * 1e6),
             Metric::Memory => fullest(recording).map(|sample| memory(sample) as f64),
             Metric::PerClient => per_client(recording, memory),
@@ -119,6 +120,32 @@ impl Metric {
             Metric::Served => "clients served",
         }
     }
+}
+
+/// The split of the server's CPU time between user and system is not shown below so many seconds of CPU time: the kernel
+/// has too few samples of it.
+const LEAST_SPLIT: f64 = 0.1;
+
+/// The part of the CPU time that may have no known split for the whole to have one.
+const MOST_UNSPLIT: f64 = 0.1;
+
+/// Whether the split of the server's CPU time between user and system is known.
+fn has_cpu_split(recording: &Recording) -> bool {
+    let (first, last) = match recording.samples.as_slice() {
+        [first, .., last] => (first, last),
+        _ => return false,
+    };
+    let total = last.user + last.system - first.user - first.system;
+    total >= LEAST_SPLIT && last.unsplit - first.unsplit <= MOST_UNSPLIT * total
+}
+
+/// Why the CPU time is not split between user and system, if the server was sampled and it is not.
+pub fn why_no_cpu_split(recording: &Recording) -> Option<String> {
+    (Metric::Cpu.of(recording).is_some() && !has_cpu_split(recording)).then(|| {
+        "The split of CPU time between program and kernel is not shown: the server's processes used too little of it each \
+         for the kernel's samples, and have no control group of their own."
+            .to_owned()
+    })
 }
 
 /// Errors of all kinds together.
