@@ -108,7 +108,7 @@ pub(crate) struct CpuTime {
 impl CpuTime {
     /// Reads that of a group, which began with the group.
     pub(crate) fn read(group: &Path, buffer: &mut Vec<u8>) -> Option<CpuTime> {
-        read(&group.join("cpu.stat"), buffer).ok()?;
+        read(group.join("cpu.stat").to_str()?, buffer).ok()?;
         let time = |name| Some(Duration::from_micros(number_after(buffer, name)?));
         Some(CpuTime { user: time(b"\nuser_usec")?, system: time(b"\nsystem_usec")? })
     }

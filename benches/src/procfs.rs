@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 use std::time::Duration;
 
 /// Kernel memory that every thread has for its stack, on the usual architectures.
@@ -72,7 +71,7 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads the fields of a process; `buffer` is for the text.
     pub(crate) fn read(pid: i32, buffer: &mut Vec<u8>) -> io::Result<Stat> {
-        read(format!("/proc/{pid}/stat"), buffer)?;
+        read(&format!("/proc/{pid}/stat"), buffer)?;
         Stat::parse(buffer).ok_or_else(|| io::Error::other("/proc is not as expected"))
     }
 
@@ -115,14 +114,14 @@ pub(crate) fn schedule_times(
     directory: &str,
     buffer: &mut Vec<u8>,
 ) -> Option<(Duration, Duration)> {
-    read(format!("{directory}/schedstat"), buffer).ok()?;
+    read(&format!("{directory}/schedstat"), buffer).ok()?;
     let mut times = std::str::from_utf8(buffer).ok()?.split_whitespace();
     let mut time = || Some(Duration::from_nanos(times.next()?.parse().ok()?));
     Some((time()?, time()?))
 }
 
 /// Reads a small file whole, into a buffer that is used again.
-pub(crate) fn read(path: impl AsRef<Path>, buffer: &mut Vec<u8>) -> io::Result<()> {
+pub(crate) fn read(path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.clear();
     File::open(path)?.read_to_end(buffer).map(drop)
 }

@@ -8,9 +8,10 @@ use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// How long a server may take to stop before it is killed.
-const EXIT_TIMEOUT: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+const EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
@@ -77,12 +78,13 @@ impl Server {
         Ok(Server { child, addr, group })
     }
 
-    /// How it ended, if it has ended.
+    /// Waits for its end, at most for `time`; returns how it ended, if it did.
     ///
     /// # Errors
     ///
     /// The system does not answer.
-    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub fn ended_within(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
+        let _ = ended(self.pid(), time);
         self.child.try_wait()
     }
 
@@ -103,7 +105,7 @@ impl Drop for Server {
         if let Ok(None) = self.child.try_wait() {
             let pid = self.pid();
             let _ = kill_process(pid, Signal::TERM);
-            if !ended(pid) {
+            if !ended(pid, EXIT_TIMEOUT) {
                 let _ = self.child.kill();
             }
             let _ = self.child.wait();
@@ -127,11 +129,12 @@ fn launch(
     Ok((child, group))
 }
 
-/// Waits for the end of a child, not for ever.
-fn ended(pid: Pid) -> bool {
+/// Waits for the end of a child, at most for `time`; returns whether it has ended.
+fn ended(pid: Pid, time: Duration) -> bool {
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
         return false;
     };
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&EXIT_TIMEOUT)), Ok(1))
+    let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+    matches!(poll(&mut fds, Some(&time)), Ok(1))
 }

@@ -22,11 +22,13 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to answer its first request.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much is read of the reply to that request.
+const LONGEST_REPLY: u64 = 1 << 20;
 
 /// The pause between two attempts to connect to a server that does not listen yet.
 const ATTEMPT: Duration = Duration::from_millis(10);
@@ -174,17 +176,16 @@ impl Installation {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let asked = ask(&server);
-            let ended = server.try_wait()?;
+            // What answers although the server has ended is another program.
+            let ended =
+                server.ended_within(if asked.is_ok() { Duration::ZERO } else { ATTEMPT })?;
             let why = match (asked, ended) {
                 (Ok(()), None) => return Ok(server),
                 (_, Some(status)) => format!("it ended with {status}"),
                 (Err(error), None) if Instant::now() > deadline => {
                     format!("it does not answer on {}: {error}", server.addr())
                 }
-                (Err(_), None) => {
-                    thread::sleep(ATTEMPT);
-                    continue;
-                }
+                (Err(_), None) => continue,
             };
             let messages = fs::read(self.directory.join("messages")).unwrap_or_default();
             let messages = String::from_utf8_lossy(&messages);
@@ -203,7 +204,7 @@ fn ask(server: &Server) -> io::Result<()> {
     stream.read_exact(&mut [0])?;
     let _ = stream.shutdown(Shutdown::Write);
     // What is left unread would reset the connection, which some servers log.
-    io::copy(&mut stream, &mut io::sink()).map(drop)
+    stream.take(LONGEST_REPLY).read_to_end(&mut Vec::new()).map(drop)
 }
 
 /// A path as a string in double quotes, with a backslash before quotes and backslashes.
