@@ -15,15 +15,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The environment variable that names the file by which a process joins a group.
 const JOIN: &str = "MEASURED_IN";
 
-/// How often a removal waits for a killed process to be gone.
-const ATTEMPTS: usize = 50;
+/// How long a removal waits for killed processes to be gone.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long each of these waits is.
+/// How long each of its attempts waits.
 const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Removes a group after this process, which holds the other end of standard input, has been killed. The server has
@@ -66,26 +66,36 @@ impl ControlGroup {
         command.env(JOIN, self.directory.join("cgroup.procs"));
     }
 
-    fn remove(&self) {
-        for _ in 0..ATTEMPTS {
+    /// Kills what is left in the group and removes it; returns whether that was possible in time.
+    fn remove(&self) -> bool {
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
             // Read first: a change after that, as when the last process is gone, wakes the poll.
-            let Ok(mut events) = File::open(self.directory.join("cgroup.events")) else { return };
-            let _ = events.read_to_end(&mut Vec::new());
+            let events = File::open(self.directory.join("cgroup.events"));
+            let events =
+                events.and_then(|mut file| file.read_to_end(&mut Vec::new()).map(|_| file));
             if fs::remove_dir(&self.directory).is_ok() {
-                return;
+                return true;
             }
+            let Ok(events) = events else { return false };
             let _ = fs::write(self.directory.join("cgroup.kill"), "1");
             let _ = poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&WAIT));
         }
+        false
     }
 }
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        self.remove();
+        let removed = self.remove();
         if let Some(remover) = &mut self.remover {
-            let _ = remover.kill();
-            let _ = remover.wait();
+            if removed {
+                let _ = remover.kill();
+                let _ = remover.wait();
+            } else {
+                // It goes on in its own time, once its standard input ends.
+                drop(remover.stdin.take());
+            }
         }
     }
 }
@@ -177,8 +187,10 @@ mod tests {
         let found = exclusive(shell, |pid| [shell, child].contains(&pid)).unwrap();
         assert_eq!(found, group.directory);
         assert!(CpuTime::read(&found, &mut Vec::new()).is_some());
+        let begin = Instant::now();
         drop(group);
-        assert!(!found.exists());
-        assert!(!server.wait().unwrap().success());
+        let state = ["cgroup.events", "cgroup.procs"].map(|f| fs::read_to_string(found.join(f)));
+        assert!(!found.exists(), "after {:?}: {state:?}", begin.elapsed());
+        server.wait().unwrap();
     }
 }
