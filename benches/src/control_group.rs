@@ -175,8 +175,8 @@ mod tests {
             return eprintln!("SKIPPED: no control group of version 2 can be made here");
         };
         let mut command = Command::new("sh");
-        // The server ends, and a child of it does not.
-        command.args(["-c", "echo 0 >$MEASURED_IN; tail -f /dev/null & echo $!; wait"]);
+        // A server and its child. The child has another standard output: `tail` ends when nothing reads that.
+        command.args(["-c", "echo 0 >$MEASURED_IN; tail -f /dev/null >/dev/null & echo $!; wait"]);
         group.mark(&mut command);
         let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
