@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod control_group;
 pub mod files;
 pub mod filter;
 pub mod ipc;

@@ -4,6 +4,7 @@
 //! when the parent is killed, too, where no `Drop` runs. The kernel means the *thread* that started the
 //! child: start servers from threads that last as long as they do.
 
+use crate::control_group;
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
@@ -21,8 +22,8 @@ pub fn mark(command: &mut Command) -> &mut Command {
     command.env(PARENT, getpid().as_raw_pid().to_string())
 }
 
-/// Ties this process to its parent if it was [`mark`]ed, and unblocks the signals that it inherited
-/// blocked; first thing in `main`.
+/// Ties this process to its parent if it was [`mark`]ed, puts it into the control group that it was marked for, and
+/// unblocks the signals that it inherited blocked; first thing in `main`.
 pub fn tie() {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|text| text.parse().ok()) else {
         return;
@@ -32,6 +33,7 @@ pub fn tie() {
     if tied.is_err() || getppid().map(Pid::as_raw_pid) != Some(parent) {
         process::exit(1);
     }
+    control_group::join();
     let _ = SigSet::empty().thread_set_mask();
 }
 

@@ -219,6 +219,10 @@ pub struct Sample {
     pub user: f64,
     /// System time, in seconds, of children that were waited for too.
     pub system: f64,
+    /// That part of both whose split between user and system is not known, in seconds: it was used by processes too
+    /// short-lived for the kernel's samples.
+    #[serde(default)]
+    pub unsplit: f64,
     /// Context switches because a thread waited.
     pub voluntary: u64,
     /// Context switches because a thread's time was up.

@@ -2,6 +2,7 @@
 
 use super::engine::{self, Run, Target, Watcher};
 use super::recording::{Environment, Interval, Recording, Totals};
+use super::report;
 use super::sampler::{self, Sampler};
 use super::workload::Workload;
 use crate::{Placement, Server, text};
@@ -59,6 +60,7 @@ impl SampledRun {
             let series = sampler.finish(origin);
             share = series.cpu_share();
             (recording.empty, recording.samples) = (Some(series.first), series.samples);
+            recording.notes.extend(report::why_no_cpu_split(&recording));
         }
         SampledRun { recording, share }
     }

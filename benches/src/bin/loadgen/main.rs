@@ -197,6 +197,7 @@ fn measure(
                 Profile::Steady => std::mem::take(&mut series.samples),
                 _ => series.between(recording.since, recording.since + recording.generator.seconds),
             };
+            recording.notes.extend(report::why_no_cpu_split(recording));
         }
     }
     Ok(recordings)

@@ -30,9 +30,10 @@ pub struct Options {
     /// default variant, unless there is a --program]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     models: Vec<String>,
-    /// Compare them with other servers: nginx or python (where installed), a bare loop of system calls, or any server
-    /// that is running; may be given again. But for `bare`, all are then driven over HTTP
-    #[arg(long, value_name = "nginx|python|bare|NAME=HOST:PORT")]
+    /// Compare them with other servers: nginx, lighttpd, h2o, caddy or python (where installed), a bare loop of system
+    /// calls (bare), or any server that is running (NAME=HOST:PORT); may be given again. But for `bare`, all are then
+    /// driven over HTTP
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
     against: Vec<String>,
     /// Compare programs that speak the file protocol, two builds of one server for example: each is started with
     /// `--addr 127.0.0.1:0 --root DIR` behind its options and prints `listening on HOST:PORT` first; may be given again

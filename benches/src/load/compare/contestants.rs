@@ -217,7 +217,10 @@ fn program(word: &str) -> Result<Contestant, Failure> {
 
 fn running(word: &str) -> Result<Target, Failure> {
     let usage = || {
-        let why = format!("{word:?} is none of nginx, python, bare and NAME=HOST:PORT");
+        let why = format!(
+            "{word:?} is none of {}, bare and NAME=HOST:PORT",
+            third_party::WORDS.join(", ")
+        );
         Failure::Unusable(why)
     };
     let (name, addr) = word.split_once('=').ok_or_else(usage)?;

@@ -299,12 +299,17 @@ pub(super) fn cpu(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
         (servers, notes),
         case,
         (Metric::Cpu, Metric::System),
-        ("CPU time per request", "µs per request", &["in the kernel", "in the program"]),
-        "This figure holds even where the generator, not the server, was the limit.",
+        (
+            "CPU time per request",
+            "µs per request",
+            &["in the kernel", "in the program", "split not known"],
+        ),
+        "This figure holds even where the generator, not the server, was the limit. Processes that live for less than some \
+         ticks of the kernel's clock have a sum and no known split, unless the server ran in a control group.",
     )
 }
 
-/// A figure as bars of two parts: one that is known, and the rest.
+/// A figure as bars of two parts, one that is known and the rest, or of a third where the split is not known.
 fn split(
     (servers, notes): (&[&str], &Notes),
     case: &Case,
@@ -315,8 +320,12 @@ fn split(
     let rows: Vec<Bar> = entries(servers, case)
         .map(|(look, name, result)| {
             let sum = result.and_then(|r| r.median(whole));
-            let part = result.and_then(|r| r.median(part)).unwrap_or(0.0);
-            let parts = sum.map(|sum| vec![part.min(sum), (sum - part).max(0.0)]);
+            let part = result.and_then(|r| r.median(part));
+            // A sum that cannot be split is the third part.
+            let parts = sum.map(|sum| match part {
+                Some(part) => vec![part.min(sum), (sum - part).max(0.0)],
+                None => vec![0.0, 0.0, sum],
+            });
             bar((look, name), (result, whole), parts, whole.show(sum), notes.mark(name, case))
         })
         .collect();

@@ -34,7 +34,7 @@ pub(crate) mod svg;
 pub mod terminal;
 
 pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline};
-pub use metric::Metric;
+pub use metric::{Metric, why_no_cpu_split};
 pub use page::{Chapter, Figure};
 pub use picture::overview_svg;
 pub use sweeps::levels;

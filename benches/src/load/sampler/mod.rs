@@ -8,6 +8,11 @@
 //! at the moments that count: when the tree has grown or shrunk and stands still again, and when
 //! [`Sampler::sample_threads`] and [`Sampler::sample_all`] ask for them.
 //!
+//! The kernel samples whether a process is in user or in kernel mode, once per tick: the split of the CPU time of a process
+//! that lives for less than some ticks is chance. Its sum is right. So the split is that of the server's control group
+//! (`control_group`), which holds the samples of all its processes. Where the server has none of its own, the split is taken
+//! from the processes that have used enough CPU time, and the rest is reported as [`Sample::unsplit`].
+//!
 //! Not visible from outside, and so not in the figures, are the switches and waits of threads and processes
 //! that live for less than the time between two samples. Their CPU time and page faults *are* counted as
 //! soon as a process waits for them. The listen queue's overflows are those of all sockets in the server's
