@@ -83,6 +83,16 @@ pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// Why the system refused something, without its number: `no such file or directory`.
+pub fn error(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    match error.raw_os_error() {
+        Some(_) => text.to_lowercase(),
+        None => text.to_owned(),
+    }
+}
+
 /// Text that cannot be taken for markup, with what no XML may hold taken out.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -121,7 +131,7 @@ pub fn progress(what: &str) {
     if let Some(width) = terminal_width() {
         // A line that is broken could not be taken back.
         let fitting: String = what.chars().take(width.saturating_sub(1)).collect();
-        eprint!("\r\x1b[K{fitting}");
+        crate::out::print_error(format_args!("\r\x1b[K{fitting}"));
     }
 }
 

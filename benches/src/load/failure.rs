@@ -1,5 +1,6 @@
 //! Why a command of the generator has no result.
 
+use crate::{errln, text};
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ pub enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::Broken(error.to_string())
+        Failure::Broken(text::error(&error))
     }
 }
 
@@ -30,10 +31,15 @@ impl fmt::Display for Failure {
 impl Failure {
     /// Prints it as a line on standard error; returns the exit code.
     pub fn report(&self, program: &str) -> ExitCode {
-        eprintln!("{program}: {self}");
+        errln!("{program}: {self}");
         match self {
             Failure::Unusable(_) => ExitCode::from(2),
             Failure::Broken(_) => ExitCode::FAILURE,
         }
+    }
+
+    /// The request is wrong, for this reason.
+    pub fn unusable(why: &io::Error) -> Failure {
+        Failure::Unusable(text::error(why))
     }
 }
