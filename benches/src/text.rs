@@ -135,6 +135,31 @@ pub fn progress(what: &str) {
     }
 }
 
+/// Parses a number of bytes, with a suffix or without: `4096`, `4KiB` or `1M`.
+///
+/// # Errors
+///
+/// It is something else.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let suffixes = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("K", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("", 1),
+    ];
+    let (number, unit) = suffixes
+        .into_iter()
+        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
+        .unwrap_or((text, 1));
+    let number: Option<u64> = number.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is not a number of bytes, such as 4096, 4KiB or 1MiB"))
+}
+
 /// The machine in a line: processor, cores, kernel.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

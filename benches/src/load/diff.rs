@@ -7,6 +7,7 @@
 use super::failure::Failure;
 use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
+use crate::{outln, text};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use std::fs;
@@ -16,9 +17,11 @@ use std::process::ExitCode;
 /// What `diff` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// What `compare --json` or a run's `--json` has written before
+    /// The JSON of `compare` or of a run, before
+    #[arg(value_name = "OLD.json")]
     old: PathBuf,
-    /// And after
+    /// The JSON after
+    #[arg(value_name = "NEW.json")]
     new: PathBuf,
 }
 
@@ -169,29 +172,29 @@ pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
         return Err(Failure::Unusable(why));
     }
     let changes = changes(&before, &after);
-    println!("{} to {}", old.display(), new.display());
+    outln!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {
-        println!(
+        outln!(
             "TWO MACHINES: {}; and {}. What follows compares them, too.",
             before.environment.machine, after.environment.machine
         );
     }
     if changes.shown.is_empty() {
-        println!("\nNo difference is shown.");
+        outln!("\nNo difference is shown.");
     } else {
-        println!("\nDifferences shown:\n{}", table(&changes.shown));
+        outln!("\nDifferences shown:\n{}", table(&changes.shown));
     }
     if !changes.not_shown.is_empty() {
-        println!(
+        outln!(
             "\nNo difference shown (none, or too small for so few rounds):\n{}",
             table(&changes.not_shown)
         );
     }
     if !changes.left_out.is_empty() {
-        println!("\nNot compared:");
-        changes.left_out.iter().for_each(|line| println!("- {line}"));
+        outln!("\nNot compared:");
+        changes.left_out.iter().for_each(|line| outln!("- {line}"));
     }
-    println!(
+    outln!(
         "\nThe two were not run next to each other: what looks like a change may be the machine's."
     );
     Ok(ExitCode::SUCCESS)
@@ -229,7 +232,7 @@ fn table(changes: &[Change]) -> Table {
 /// It cannot be read, or is neither.
 pub fn read(path: &Path) -> Result<Comparison, Failure> {
     let unusable = |why: String| Failure::Unusable(format!("{}: {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| unusable(text::error(&error)))?;
     report::json::read_comparison(&text).or_else(|why| {
         let recording = report::json::read_recording(&text).map_err(|_| unusable(why))?;
         Ok(Comparison::alone(&recording.workload.clone(), &[recording], None))

@@ -5,6 +5,19 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+/// The exit code for figures that are INVALID.
+pub const INVALID: u8 = 3;
+
+/// What the exit codes mean, for `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    the figures are valid
+  1    the server failed, ended or answered nothing, or an output could not be written
+  2    the command line, a scenario or an input file is wrong: nothing was run
+  3    figures are INVALID, for the reasons in the report
+  130  interrupted by Ctrl-C (143: by SIGTERM): what was measured until then is reported
+A reader of standard output that leaves early (`| head`) changes none of them.";
+
 /// Why a command has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {

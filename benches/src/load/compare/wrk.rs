@@ -16,12 +16,13 @@ use crate::load::sampler::{self, Sampler};
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};
 use crate::tether;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// A warm-up is no shorter than this: it verifies what the server replies.
@@ -121,8 +122,21 @@ impl Wrk {
             sampler.sample_threads();
             // While all clients are still there.
             let last = workload.duration.saturating_sub(sampler::PERIOD);
-            if !ends_within(&child, last)? {
+            let until = Instant::now() + last;
+            let stopped = || context.stop.load(Ordering::Relaxed);
+            let mut running = true;
+            while running && !stopped() && Instant::now() < until {
+                let left = until.saturating_duration_since(Instant::now());
+                running = !ends_within(&child, left.min(sampler::PERIOD))?;
+            }
+            if running && !stopped() {
                 sampler.sample_all();
+            }
+        }
+        // wrk is in a group of its own, which a Ctrl-C at the terminal does not reach.
+        while !ends_within(&child, sampler::PERIOD)? {
+            if context.stop.load(Ordering::Relaxed) {
+                let _ = kill_process(Pid::from_child(&child), Signal::TERM);
             }
         }
         let output = child.wait_with_output()?;

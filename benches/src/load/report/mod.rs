@@ -38,7 +38,7 @@ pub use picture::overview_svg;
 pub use sweeps::levels;
 pub use tables::{NEAR, case_rows};
 
-pub use crate::out::write;
+pub use crate::out::{check, write};
 pub(crate) use comparison::is_idle;
 pub(crate) use metric::NONE;
 pub(crate) use tables::ratio_text;
