@@ -155,7 +155,9 @@ pub fn check(path: &Path) -> io::Result<()> {
     let check = || match destination(path)? {
         Destination::Stdout => Ok(()),
         // Opening a FIFO would wait for its reader.
-        Destination::Device => rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(Into::into),
+        Destination::Device => {
+            rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(Into::into)
+        }
         Destination::File(path) => temporary(&path)?.close(),
     };
     check().map_err(named(path))
@@ -170,9 +172,8 @@ pub fn check_all(outputs: &[(&str, Option<&Path>)]) -> io::Result<()> {
     let given: Vec<(&str, &Path)> =
         outputs.iter().filter_map(|(option, path)| path.map(|path| (*option, path))).collect();
     for (nth, (option, path)) in given.iter().enumerate() {
-        let same = |other: &&(&str, &Path)| {
-            other.1 == *path || (is_stdout(other.1) && is_stdout(path))
-        };
+        let same =
+            |other: &&(&str, &Path)| other.1 == *path || (is_stdout(other.1) && is_stdout(path));
         if let Some((other, _)) = given[..nth].iter().find(same) {
             let path = path.display();
             return Err(io::Error::other(format!("{other} and {option} both write to {path}")));

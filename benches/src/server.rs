@@ -236,7 +236,8 @@ impl LastWords {
     fn quoted(&self) -> String {
         let mut kept = locked(&self.kept);
         let text = String::from_utf8_lossy(kept.bytes.make_contiguous()).into_owned();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(SHOWN)..].join("; ");
         let last: String = last.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match last.is_empty() || kept.shown {
@@ -281,7 +282,8 @@ mod tests {
         let lines = "while [ $i -lt 3000 ]; do echo $i $l; echo $i $l >&2; i=$((i + 1)); done";
         let long = "x".repeat(100);
         let server =
-            shell(&format!("echo listening on 127.0.0.1:1; i=0; l={long}; {lines}; exit 7")).unwrap();
+            shell(&format!("echo listening on 127.0.0.1:1; i=0; l={long}; {lines}; exit 7"))
+                .unwrap();
         assert!(ended(server.pid()));
         let why = server.why_ended().unwrap();
         assert!(why.starts_with("it ended with exit status 7 and printed: 2997 x"), "{why}");
@@ -291,7 +293,8 @@ mod tests {
     fn dropped_server_leaves_no_child() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pid");
-        let script = format!("sleep 600 & echo $! >{}; echo listening on 127.0.0.1:1; wait", file.display());
+        let script =
+            format!("sleep 600 & echo $! >{}; echo listening on 127.0.0.1:1; wait", file.display());
         let server = shell(&script).unwrap();
         let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         let pidfd = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();

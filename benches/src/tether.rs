@@ -8,9 +8,7 @@
 //! alone, which ends its servers in order; and what a server leaves behind is killed with its group.
 
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{
-    Pid, getpid, getppid, kill_process_group, set_parent_process_death_signal,
-};
+use rustix::process::{Pid, getpid, getppid, kill_process_group, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::fs;
 use std::io;

@@ -176,7 +176,8 @@ pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
     if before.environment.machine != after.environment.machine {
         outln!(
             "TWO MACHINES: {}; and {}. What follows compares them, too.",
-            before.environment.machine, after.environment.machine
+            before.environment.machine,
+            after.environment.machine
         );
     }
     if changes.shown.is_empty() {

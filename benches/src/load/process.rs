@@ -62,8 +62,9 @@ pub fn serve(
 ) -> io::Result<Server> {
     let limit = (connections + 64).max(4096).to_string();
     let options = ["--max-connections", &limit, "--idle-timeout", "3600"];
-    Server::start(myself("serve")?, variant, root, &options, placement)
-        .map_err(|error| io::Error::other(format!("{} does not start: {}", variant.label, text::error(&error))))
+    Server::start(myself("serve")?, variant, root, &options, placement).map_err(|error| {
+        io::Error::other(format!("{} does not start: {}", variant.label, text::error(&error)))
+    })
 }
 
 /// Raises the limit on descriptors to its maximum, for this process and for the servers, which inherit it: thousands of

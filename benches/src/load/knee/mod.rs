@@ -21,8 +21,8 @@ use super::recording::Recording;
 use super::report::Metric;
 use super::sampled_run::{self, Context, run_sampled};
 use super::workload::{Arrivals, Protocol, Workload};
-use crate::text::{self, progress};
 use crate::tether::Scratch;
+use crate::text::{self, progress};
 use crate::{Placement, Server, Variant, outln};
 use attempt::{Attempt, Bound, judge, majority, parse_bound};
 use bracket::{Bracket, Verdict, bisect};
@@ -217,7 +217,10 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         Err(End::Interrupted) => {
             progress("");
             let words = bound_text(options.slo);
-            outln!("\nINTERRUPTED after {}, before the bracket was found.", text::duration(begun.elapsed()));
+            outln!(
+                "\nINTERRUPTED after {}, before the bracket was found.",
+                text::duration(begun.elapsed())
+            );
             if so_far.holds > 0.0 || so_far.fails.is_some() {
                 outln!("{}: so far {}", search.name, conclusion(&words, &so_far, options.repeats));
             }

@@ -47,7 +47,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// The server cannot be started, does not answer, or leaves no trace.
 pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
-    let directory = tempfile::tempdir()?;
+    let directory = crate::tether::Scratch::new("timeline-")?;
     let root = directory.path().join("root");
     std::fs::create_dir(&root)?;
     files::make_file(&root.join("small"), SMALL)?;
