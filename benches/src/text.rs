@@ -86,10 +86,9 @@ pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
 /// Why the system refused something, without its number: `no such file or directory`.
 pub fn error(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    match error.raw_os_error() {
-        Some(_) => text.to_lowercase(),
-        None => text.to_owned(),
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
     }
 }
 

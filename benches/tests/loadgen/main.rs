@@ -3,7 +3,9 @@
 //! is about speed.
 
 mod fake;
+mod outputs;
 mod program;
+mod signals;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};

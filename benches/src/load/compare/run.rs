@@ -73,7 +73,10 @@ pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<
         if setup.wrk.is_some() || able.iter().any(|&at| setup.contestants[at].needs_http()) {
             workload.protocol = Protocol::Http;
         }
-        content::make_files(setup.root, &workload)?;
+        content::make_files(setup.root, &workload).map_err(|error| {
+            let (root, why) = (setup.root.display(), text::error(&error));
+            io::Error::other(format!("cannot make files in {root}: {why}"))
+        })?;
         // The generator's own limit is measured before that of any server.
         let own = setup.wrk.is_none() && !able.is_empty();
         let ceiling = match own && is_get_alone(&workload) {

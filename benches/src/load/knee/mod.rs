@@ -131,7 +131,11 @@ impl Search<'_> {
 
     /// One run, against a server that is new and has no queue from before.
     fn once(&self, workload: &Workload) -> Result<Recording, End> {
-        let broken = |why: String| End::Failed(Failure::Broken(format!("{}: {why}", self.name)));
+        let broken = |why: String| {
+            let why =
+                if why.starts_with(&self.name) { why } else { format!("{}: {why}", self.name) };
+            End::Failed(Failure::Broken(why))
+        };
         if self.interrupt.is_set() {
             return Err(End::Interrupted);
         }
@@ -197,7 +201,11 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
     let interrupt = stop_when_interrupted()?;
     let directory = Scratch::new("knee-")?;
     let root = options.root.clone().unwrap_or_else(|| directory.path().join("root"));
-    fs::create_dir_all(&root)?;
+    let refused = |error: io::Error| {
+        let (root, why) = (root.display(), text::error(&error));
+        Failure::Unusable(format!("cannot make files in {root}: {why}"))
+    };
+    fs::create_dir_all(&root).map_err(refused)?;
     raise_descriptor_limit();
     let workload = Workload {
         protocol: options.protocol,
@@ -207,7 +215,7 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
         sizes: options.sizes.clone().into(),
         ..Workload::default()
     };
-    content::make_files(&root, &workload)?;
+    content::make_files(&root, &workload).map_err(refused)?;
     let cores = Placement::choose();
     let search = Search { subject, name, root, cores, interrupt: &interrupt };
     let mut so_far = Bracket { holds: 0.0, fails: None };
