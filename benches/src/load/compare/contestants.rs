@@ -172,7 +172,7 @@ pub(super) fn named(
             let (name, addr) = running(word)?;
             if !words.directory_is_known {
                 let why = format!(
-                    "{name} runs already: --files-in DIR makes the files in a directory that it serves"
+                    "{name} runs already: --root DIR makes the files in a directory that it serves"
                 );
                 return Err(Failure::Unusable(why));
             }
@@ -208,7 +208,8 @@ fn program(word: &str) -> Result<Contestant, Failure> {
         false => line.split_whitespace().map(str::to_owned).collect(),
     };
     let program = line.first().ok_or_else(usage)?;
-    fs::metadata(program).map_err(|e| Failure::Unusable(format!("{program}: {e}")))?;
+    fs::metadata(program)
+        .map_err(|e| Failure::Unusable(format!("{program}: {}", crate::text::error(&e))))?;
     Ok(Contestant { name: name.into(), kind: Kind::Program(line) })
 }
 
