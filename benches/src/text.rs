@@ -88,8 +88,19 @@ pub fn error(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((text, _)) => text.to_lowercase(),
+        None if text == "stream did not contain valid UTF-8" => "it is not UTF-8 text".into(),
         None => text,
     }
+}
+
+/// A message without the numbers of errors of the system in it.
+pub fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain += part.split_once(')').map_or(part, |(_, rest)| rest);
+    }
+    plain
 }
 
 /// Text that cannot be taken for markup, with what no XML may hold taken out.
@@ -182,6 +193,26 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
         assert_eq!(rate(812.0), "812 /s");
         assert_eq!(rate(70_249.0), "70.2 k/s");
+    }
+
+    #[test]
+    fn errors_have_no_numbers() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(error(&refused), "connection refused");
+        assert_eq!(error(&io::Error::other("No room")), "No room");
+        let message = format!("cannot connect: {refused}; later: {refused}.");
+        assert_eq!(
+            without_numbers(&message),
+            "cannot connect: Connection refused; later: Connection refused."
+        );
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(parse_size("4KiB"), Ok(4096));
+        assert_eq!(parse_size("7"), Ok(7));
+        assert_eq!(parse_size("2M"), Ok(2 << 20));
+        assert!(parse_size("4k").is_err() && parse_size("99999999999GiB").is_err());
     }
 
     #[test]

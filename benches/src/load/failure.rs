@@ -44,7 +44,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// Prints it as a line on standard error; returns the exit code.
     pub fn report(&self, program: &str) -> ExitCode {
-        errln!("{program}: {self}");
+        errln!("{program}: {}", text::without_numbers(&self.to_string()));
         match self {
             Failure::Unusable(_) => ExitCode::from(2),
             Failure::Broken(_) => ExitCode::FAILURE,

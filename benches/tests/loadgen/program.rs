@@ -88,7 +88,10 @@ fn usage_error_is_one_line_and_code_2() {
         (&["--duration=-1"], "--duration"),
         (&["--duration", "0"], "duration"),
         (&["--max-errors", "x"], "--max-errors"),
-        (&["--pid", "0"], "process 0"),
+        (&["--pid", "0"], "--pid"),
+        (&["--pid", "-4"], "--pid"),
+        (&["--pid", "2147483647"], "no such process"),
+        (&["--upload"], "--upload"),
         (&["--lifetime", "short"], "keep-alive"),
         (&["--protocol", "gopher"], "gopher"),
         (&["--zipf", "-1"], "Zipf"),
@@ -113,6 +116,21 @@ fn usage_error_is_one_line_and_code_2() {
         (&["thread"], "thread"),
     ] {
         assert_refused(&[&["--addr", &addr], flags].concat(), why);
+    }
+    for args in [
+        &["compare", "--rounds", "0"][..],
+        &["compare", "one.json"],
+        &["compare", "--case", ""],
+        &["compare", "--program", "x=/nowhere/server"],
+        &["knee"],
+        &["knee", "--serve", "thread", "--slo", "p99=5"],
+        &["knee", "--serve", "thread", "--repeats", "0"],
+        &["diff", "/nowhere/a.json", "/nowhere/b.json"],
+        &["diff", "/", "/"],
+        &["picture", "/nowhere/a.json", "-o", "x.svg"],
+        &["scenario", "x"],
+    ] {
+        assert_refused(args, "");
     }
     let json = folder.path().join("x.json");
     let json = json.to_str().unwrap();

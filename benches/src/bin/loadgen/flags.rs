@@ -23,7 +23,7 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL")]
     pub serve: Option<String>,
     /// The process of a server that is running: it and its descendants are watched from outside
-    #[arg(long, value_name = "PID", conflicts_with = "serve")]
+    #[arg(long, value_name = "PID", conflicts_with = "serve", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Option<i32>,
     /// The folder that the server serves: the files that are asked for are made there before the run
     #[arg(long, value_name = "DIR")]

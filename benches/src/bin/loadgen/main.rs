@@ -40,7 +40,7 @@ use std::time::Instant;
 
 /// Put load on a file server and measure it
 #[derive(Parser)]
-#[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true, after_help = EXIT_CODES)]
+#[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true, version, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -103,7 +103,8 @@ fn reported(result: Result<ExitCode, Failure>) -> ExitCode {
 }
 
 /// What Rust's parsers of numbers print, and what is printed instead.
-const NUMBERS: [(&str, &str); 6] = [
+const NUMBERS: [(&str, &str); 7] = [
+    ("is not in 1..=4294967295", "is not 1 or more"),
     ("invalid digit found in string", "a whole number is needed"),
     ("cannot parse integer from empty string", "a whole number is needed"),
     ("number too large to fit in target type", "the number is too large"),
@@ -210,10 +211,16 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         }
         (None, None) => None,
     };
-    let sampler = watched
-        .map(|pid| Sampler::start(pid, placement))
-        .transpose()
-        .map_err(|error| unusable(format!("the server cannot be watched: {error}")))?;
+    let sampler =
+        watched.map(|pid| Sampler::start(pid, placement)).transpose().map_err(|error| {
+            let pid = watched.map_or(0, Pid::as_raw_pid);
+            unusable(match error.kind() {
+                io::ErrorKind::NotFound => format!("--pid {pid}: there is no such process"),
+                _ => {
+                    format!("the server (process {pid}) cannot be watched: {}", text::error(&error))
+                }
+            })
+        })?;
     let ceiling = flags.ceiling(&workload, placement).map_err(failed)?;
     let words = match &server {
         Some(_) => placement.to_string(),
@@ -388,8 +395,8 @@ fn step_file(path: &Path, step: &str) -> PathBuf {
 }
 
 fn resolve(addr: &str) -> Result<SocketAddr, Failure> {
-    let unknown = |why: String| unusable(format!("--addr {addr}: {why}; HOST:PORT is needed"));
-    let mut found = addr.to_socket_addrs().map_err(|error| unknown(text::error(&error)))?;
+    let unknown = |why: String| unusable(format!("--addr {addr}: {why}"));
+    let mut found = addr.to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
     found.next().ok_or_else(|| unknown("no such address".into()))
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Two files of `--json`: shows which differences between them the rounds show
-    #[arg(value_name = "OLD.json NEW.json", num_args = 2)]
+    #[arg(value_names = ["OLD.json", "NEW.json"], num_args = 2)]
     files: Vec<PathBuf>,
     /// Compare these servers, by name: thread, pool:steal, ...; `all` is every variant [default: each model in its
     /// default variant, unless there is a --program]

@@ -164,3 +164,50 @@ pub(super) fn self_check(comparison: &Comparison) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::report::json;
+
+    /// The comparison of a test of the reports: every run of it is valid.
+    fn sample() -> Comparison {
+        json::read_comparison(include_str!("../../../tests/comparison-schema-1.json")).unwrap()
+    }
+
+    #[test]
+    fn exit_code_is_the_worst() {
+        let mut comparison = sample();
+        let runs = comparison.cases.iter_mut().flat_map(|case| &mut case.results);
+        for run in runs.flat_map(|result| result.rounds.iter_mut().flatten()) {
+            run.invalid.clear();
+            run.totals.done = run.totals.done.max(1);
+        }
+        assert_eq!(strict_exit_code(&comparison), ExitCode::SUCCESS);
+        let result = &mut comparison.cases[0].results[0];
+        let whole = result.rounds.clone();
+        let run = result.rounds.iter_mut().flatten().next().unwrap();
+        run.invalid.push("the generator sent late".into());
+        assert_eq!(strict_exit_code(&comparison), ExitCode::from(INVALID));
+        assert_eq!(exit_code(&comparison), ExitCode::SUCCESS, "a benchmark on a busy machine");
+        let result = &mut comparison.cases[0].results[0];
+        result.rounds.iter_mut().flatten().next().unwrap().totals.done = 0;
+        assert_eq!(strict_exit_code(&comparison), ExitCode::FAILURE);
+        comparison.cases[0].results[0].rounds = whole;
+        comparison.cases[0].results[0].rounds.push(None);
+        assert_eq!(strict_exit_code(&comparison), ExitCode::FAILURE);
+        assert_eq!(exit_code(&comparison), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn timelines_stay_next_to_files() {
+        let files = |json: &str, html: &str| Files {
+            html: html.into(),
+            json: json.into(),
+            csv: "a.csv".into(),
+        };
+        assert_eq!(files("x/a.json", "y/p.html").timelines(), Some("x/timelines.json".into()));
+        assert_eq!(files("-", "y/p.html").timelines(), Some("y/timelines.json".into()));
+        assert_eq!(files("-", "/dev/stdout").timelines(), None);
+    }
+}

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Start one of our servers, by name, again for every try
-    #[arg(long, value_name = "MODEL", required_unless_present = "addr")]
+    #[arg(long, value_name = "MODEL")]
     serve: Option<String>,
     /// Load a server that is running instead; it must serve the directory of `--root`, or the files already
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve")]
@@ -187,7 +187,9 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             let found = found.ok_or_else(|| unusable("--addr needs HOST:PORT"))?;
             (Subject::Running(found), addr.clone())
         }
-        (None, None) => return Err(unusable("--serve or --addr is needed")),
+        (None, None) => {
+            return Err(unusable("no server to load: pass --serve MODEL or --addr HOST:PORT"));
+        }
     };
     if let Subject::Ours(variant) = subject
         && options.connections as usize > variant.capacity()
