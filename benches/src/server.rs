@@ -162,7 +162,8 @@ fn first_line(stdout: impl Read + Send + 'static) -> io::Result<Receiver<String>
         let line = String::from_utf8_lossy(&line).into_owned();
         // Whoever waited may have given up.
         let _ = sender.send(line);
-        let _ = io::copy(&mut lines, &mut io::sink());
+        let mut rest = [0; KEPT];
+        while lines.read(&mut rest).is_ok_and(|read| read > 0) {}
     };
     thread::Builder::new().name("server-stdout".into()).spawn(read)?;
     Ok(receiver)
