@@ -103,12 +103,17 @@ fn condensed(comparison: &Comparison) -> Comparison {
 /// is begun once `stop` is set.
 pub fn timelines(contestants: &[Contestant], stop: &AtomicBool) -> Vec<Timeline> {
     let mut timelines: Vec<Timeline> = Vec::new();
+    if stop.load(Ordering::Relaxed) {
+        return timelines;
+    }
     for contestant in contestants {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
         let Some(variant) = contestant.variant() else { continue };
         if timelines.iter().any(|known| known.server == variant.label) {
+            continue;
+        }
+        if stop.load(Ordering::Relaxed) {
+            progress("");
+            errln!("no timeline of {}: interrupted", variant.label);
             continue;
         }
         progress(&format!("the timeline of {}", variant.label));
