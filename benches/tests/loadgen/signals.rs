@@ -92,13 +92,17 @@ fn tethered(parent: Pid) -> BTreeSet<i32> {
 
 /// Waits until the servers of `run` have worked for a while.
 fn wait_for_load(run: &Foreground) {
-    let ticks = |pid: i32| -> Option<u64> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
-        Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    // In nanoseconds: a child for each of many clients may never use a whole tick.
+    let used = |pid: i32| -> u64 {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let time = |thread: fs::DirEntry| -> Option<u64> {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse().ok()
+        };
+        threads.filter_map(time).sum()
     };
     eventually("a server that works", || {
-        tethered(run.pid()).into_iter().filter_map(ticks).sum::<u64>() > 5
+        tethered(run.pid()).into_iter().map(used).sum::<u64>() > 60_000_000
     });
 }
 

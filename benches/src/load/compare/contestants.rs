@@ -163,7 +163,7 @@ pub(super) fn named(
             all.push(Contestant { name: "bare".into(), kind: Kind::Bare });
         } else if third_party::WORDS.contains(&word.as_str()) {
             let found = third_party::find(word, directory, root)?;
-            found.skipped.iter().for_each(|line| println!("{line}"));
+            found.skipped.iter().for_each(|line| crate::outln!("{line}"));
             all.extend(found.servers.into_iter().map(|server| Contestant {
                 name: server.name.clone(),
                 kind: Kind::ThirdParty(server),
