@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
 use crate::layout::{Layout, Table, printable};
+use crate::{outln, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,9 +16,11 @@ use std::process::ExitCode;
 /// What `diff` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// What `compare --json` or a run's `--json` has written before
+    /// The JSON of `compare` or of a run, before
+    #[arg(value_name = "OLD.json")]
     old: PathBuf,
-    /// And after
+    /// The JSON after
+    #[arg(value_name = "NEW.json")]
     new: PathBuf,
     /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
     #[arg(long)]
@@ -179,34 +182,35 @@ pub fn run(old: &Path, new: &Path, layout: Layout) -> Result<ExitCode, Failure> 
         return Err(Failure::Unusable(why));
     }
     let changes = changes(&before, &after);
-    println!("{} to {}", old.display(), new.display());
+    outln!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {
-        println!(
+        outln!(
             "TWO MACHINES: {}; and {}. What follows compares them, too.",
-            before.environment.machine, after.environment.machine
+            before.environment.machine,
+            after.environment.machine
         );
     }
     if changes.shown.is_empty() {
-        println!("\nNo difference is shown.");
+        outln!("\nNo difference is shown.");
     } else {
-        println!("\nDifferences shown:\n{}", layout.table(&table(&changes.shown)));
+        outln!("\nDifferences shown:\n{}", layout.table(&table(&changes.shown)));
     }
     if !changes.not_shown.is_empty() {
-        println!(
+        outln!(
             "\nNo difference shown (none, or too small for so few rounds):\n{}",
             layout.table(&table(&changes.not_shown))
         );
     }
     if !changes.left_out.is_empty() {
-        println!("\nNot compared:");
+        outln!("\nNot compared:");
         changes
             .left_out
             .iter()
-            .for_each(|line| println!("{}", layout.text(&format!("- {}", printable(line)))));
+            .for_each(|line| outln!("{}", layout.text(&format!("- {}", printable(line)))));
     }
     let caution =
         "The two were not run next to each other: what looks like a change may be the machine's.";
-    println!("\n{}", layout.text(caution));
+    outln!("\n{}", layout.text(caution));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -242,7 +246,7 @@ fn table(changes: &[Change]) -> Table {
 /// It cannot be read, or is neither.
 pub fn read(path: &Path) -> Result<Comparison, Failure> {
     let unusable = |why: String| Failure::Unusable(format!("{}: {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| unusable(text::error(&error)))?;
     report::json::read_comparison(&text).or_else(|why| {
         let recording = report::json::read_recording(&text).map_err(|_| unusable(why))?;
         Ok(Comparison::alone(&recording.workload.clone(), &[recording], None))

@@ -6,9 +6,11 @@ mod arithmetic;
 mod connections;
 mod fake;
 mod measurement;
+mod outputs;
 mod program;
 mod reference;
 mod scripted;
+mod signals;
 mod verdicts;
 
 use benches::load::content::{self, Content};

@@ -1,13 +1,16 @@
 //! The flags: every one of them overrides what a scenario file says.
 
+use crate::scenario;
 use benches::load::compare;
 use benches::load::engine::{self, RunError};
 use benches::load::verdict::Bounds;
 use benches::load::workload::{
     Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
 };
+use benches::out;
+use benches::text::parse_size as size;
 use benches::{Placement, Variant};
-use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL")]
     pub serve: Option<String>,
     /// The process of a server that is running: it and its descendants are watched from outside
-    #[arg(long, value_name = "PID", conflicts_with = "serve")]
+    #[arg(long, value_name = "PID", conflicts_with = "serve", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Option<i32>,
     /// The folder that the server serves: the files that are asked for are made there before the run
     #[arg(long, value_name = "DIR")]
@@ -32,7 +35,7 @@ pub struct Flags {
     /// The server's name in reports [default: its model or address]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// A TOML file with any of what follows; a flag overrides it
+    /// Read the workload from a TOML file; a flag overrides its key. `loadgen scenario` prints one with every key
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
 
@@ -127,7 +130,8 @@ pub struct Flags {
     #[arg(long, help_heading = "Verdict")]
     no_null_run: bool,
 
-    /// Write everything as JSON; a run in steps as a comparison in which every step is a case
+    /// Write everything as JSON; a run in steps as a comparison in which every step is a case. `-` is standard output;
+    /// the text then goes to standard error
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
     /// Write the time series of the run, a row for each tenth of a second
@@ -169,22 +173,30 @@ enum Spacing {
 }
 
 impl Flags {
+    /// Checks that all files can be written, before anything is run.
+    ///
+    /// # Errors
+    ///
+    /// One cannot.
+    pub fn check_outputs(&self) -> io::Result<()> {
+        out::check_all(&[
+            ("--json", self.json.as_deref()),
+            ("--csv", self.csv.as_deref()),
+            ("--summary-csv", self.summary_csv.as_deref()),
+            ("--hgrm", self.hgrm.as_deref()),
+            ("--html", self.html.as_deref()),
+        ])
+    }
+
     /// What the scenario says, overridden by the flags; or what is wrong with it, in a line.
     pub fn workload(&self) -> Result<Workload, String> {
         let mut sets_connections = self.connections.is_some();
         let mut workload = match &self.scenario {
             None => Workload::default(),
             Some(path) => {
-                let wrong = |why: String| format!("scenario {}: {why}", path.display());
-                let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-                let keys: Option<toml::Table> = toml::from_str(&text).ok();
-                sets_connections |= keys.is_some_and(|keys| keys.contains_key("connections"));
-                toml::from_str(&text).map_err(|error| {
-                    let line =
-                        error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-                    let line = line.map_or(String::new(), |line| format!("line {line}: "));
-                    wrong(line + error.message().lines().next().unwrap_or_default())
-                })?
+                let (workload, sets) = scenario::read(path)?;
+                sets_connections |= sets;
+                workload
             }
         };
         fn set<T: Clone>(field: &mut T, flag: Option<&T>) {
@@ -270,29 +282,8 @@ impl Flags {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-/// A number of bytes, with a suffix or without.
-fn size(text: &str) -> Result<u64, String> {
-    let suffixes = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("K", 1 << 10),
-        ("M", 1 << 20),
-        ("G", 1 << 30),
-        ("", 1),
-    ];
-    let (number, unit) = suffixes
-        .into_iter()
-        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
-        .unwrap_or((text, 1));
-    let number: Option<u64> = number.parse().ok();
-    number
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| "not a number of bytes, such as 4096, 4KiB or 1MiB".into())
+    let wrong = || format!("{text:?} is not a number of seconds, such as 5 or 0.5");
+    Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
 }
 
 /// A list of sizes, or a distribution.

@@ -51,14 +51,14 @@ impl Live {
     /// Clears the line; gives back the sampler, and when the warm-up was over.
     pub fn end(self) -> (Option<Sampler>, Option<Instant>) {
         if self.terminal.is_some() {
-            eprint!("\r\x1b[K");
+            text::progress("");
         }
         (self.sampler, self.origin)
     }
 
     fn draw(&self, parts: &[Part]) {
         let Some(width) = self.terminal else { return };
-        eprint!("\r\x1b[K{}", fitting(parts, width.saturating_sub(1)));
+        text::progress(&fitting(parts, width.saturating_sub(1)));
     }
 
     fn is_due(&self) -> bool {

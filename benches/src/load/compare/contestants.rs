@@ -165,7 +165,7 @@ pub(super) fn named(
             all.push(Contestant { name: "bare".into(), kind: Kind::Bare });
         } else if third_party::WORDS.contains(&word.as_str()) {
             let found = third_party::find(word, directory, root)?;
-            found.skipped.iter().for_each(|line| println!("{line}"));
+            found.skipped.iter().for_each(|line| crate::outln!("{line}"));
             all.extend(found.servers.into_iter().map(|server| Contestant {
                 name: server.name.clone(),
                 kind: Kind::ThirdParty(server),
@@ -175,7 +175,7 @@ pub(super) fn named(
             let name = target.name.clone();
             if !words.directory_is_known {
                 let why = format!(
-                    "{name} runs already: --files-in DIR makes the files in a directory that it serves"
+                    "{name} runs already: --root DIR makes the files in a directory that it serves"
                 );
                 return Err(Failure::Unusable(why));
             }
@@ -211,7 +211,8 @@ fn program(word: &str) -> Result<Contestant, Failure> {
         false => line.split_whitespace().map(str::to_owned).collect(),
     };
     let program = line.first().ok_or_else(usage)?;
-    fs::metadata(program).map_err(|e| Failure::Unusable(format!("{program}: {e}")))?;
+    fs::metadata(program)
+        .map_err(|e| Failure::Unusable(format!("{program}: {}", crate::text::error(&e))))?;
     Ok(Contestant { name: name.into(), kind: Kind::Program(line) })
 }
 

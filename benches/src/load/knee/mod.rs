@@ -16,59 +16,71 @@ use super::compare;
 use super::content;
 use super::engine::{self, Target};
 use super::failure::Failure;
-use super::process::{self, raise_descriptor_limit, stop_when_interrupted};
+use super::process::{self, Interrupt, raise_descriptor_limit, stop_when_interrupted};
 use super::recording::Recording;
 use super::report::Metric;
 use super::sampled_run::{self, Context, run_sampled};
 use super::workload::{Arrivals, Protocol, Workload};
 use crate::layout::Layout;
+use crate::tether::Scratch;
 use crate::text::{self, progress};
-use crate::{Placement, Variant};
+use crate::{Placement, Server, Variant, outln};
 use attempt::{Attempt, Bound, judge, majority, parse_bound};
 use bracket::{Bracket, Verdict, bisect};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What `knee` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Which of our servers, by name; it is started again for every try
-    #[arg(long, value_name = "MODEL", required_unless_present = "addr")]
+    /// Start one of our servers, by name, again for every try
+    #[arg(long, value_name = "MODEL")]
     serve: Option<String>,
-    /// A server that is running instead; it must serve the directory of `--files-in`
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve", requires = "files_in")]
+    /// Load a server that is running instead; it must serve the directory of `--root`, or the files already
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve")]
     addr: Option<String>,
     /// The bound: a percentile of the response time, and how long it may be
     #[arg(long, value_name = "p99=5ms", default_value = "p99=5ms", value_parser = parse_bound)]
     slo: Bound,
     /// How many requests may be under way at once; what comes beyond that is dropped and breaks the bound [default:
     /// the arrivals of 10 seconds, at least 64 and at most 10,000; 64 connections are made first]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     connections: Option<u32>,
     /// How long each try is measured, in seconds
-    #[arg(long, value_name = "S", default_value_t = 2.0)]
-    seconds: f64,
+    #[arg(short, long, alias = "seconds", value_name = "S", default_value_t = 2.0)]
+    duration: f64,
     /// How often a rate is tried
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// How narrow the bracket is to be: 0.05 is 5%
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
     precision: f64,
-    /// The size of the files
-    #[arg(long, value_name = "BYTES", default_value_t = 4096)]
-    size: u64,
-    /// Evenly spaced requests, instead of random ones (Poisson)
-    #[arg(long)]
+    /// Sizes of the files, as many names of each: 4KiB,64KiB
+    #[arg(long, alias = "size", value_name = "BYTES,...", default_value = "4KiB", value_delimiter = ',', value_parser = text::parse_size)]
+    sizes: Vec<u64>,
+    /// How arrivals are spaced: evenly, or at random as independent people come
+    #[arg(long, value_enum, default_value_t)]
+    arrivals: Spacing,
+    /// The same as `--arrivals fixed`
+    #[arg(long, hide = true, conflicts_with = "arrivals")]
     fixed: bool,
     /// Which protocol is spoken
     #[arg(long, value_enum, default_value_t)]
     protocol: Protocol,
-    /// Makes the files to serve here instead of in a temporary directory
-    #[arg(long, value_name = "DIR")]
-    files_in: Option<PathBuf>,
+    /// Make the files to serve in this directory, instead of in a temporary one
+    #[arg(long, alias = "files-in", value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// How arrivals are spaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Spacing {
+    Fixed,
+    #[default]
+    Poisson,
 }
 
 /// Runs `knee` as a program does.
@@ -87,7 +99,26 @@ struct Search<'a> {
     name: String,
     root: PathBuf,
     cores: Placement,
-    stop: &'a AtomicBool,
+    interrupt: &'a Interrupt,
+}
+
+/// Why a search ends early.
+enum End {
+    /// The user has interrupted it.
+    Interrupted,
+    Failed(Failure),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        End::Failed(failure)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Failed(error.into())
+    }
 }
 
 impl Search<'_> {
@@ -109,8 +140,15 @@ impl Search<'_> {
     }
 
     /// One run, against a server that is new and has no queue from before.
-    fn once(&self, workload: &Workload) -> Result<Recording, Failure> {
-        let broken = |why: String| Failure::Broken(format!("{}: {why}", self.name));
+    fn once(&self, workload: &Workload) -> Result<Recording, End> {
+        let broken = |why: String| {
+            let why =
+                if why.starts_with(&self.name) { why } else { format!("{}: {why}", self.name) };
+            End::Failed(Failure::Broken(why))
+        };
+        if self.interrupt.is_set() {
+            return Err(End::Interrupted);
+        }
         let server = match self.subject {
             Subject::Ours(variant) => {
                 Some(process::serve(variant, &self.root, workload.most_connections(), self.cores)?)
@@ -128,21 +166,24 @@ impl Search<'_> {
             server: server.as_ref(),
             placement: self.cores,
             environment: &environment,
-            stop: self.stop,
+            stop: self.interrupt.flag(),
         };
         let made = run_sampled(workload, context);
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Failure::Broken("interrupted before the bracket was found".into()));
+        if self.interrupt.is_set() {
+            return Err(End::Interrupted); // what was cut short is no try
         }
-        Ok(made.map_err(broken)?.recording)
+        let end = || server.as_ref().and_then(Server::why_ended);
+        let with_end = |why: String| end().map_or(why.clone(), |end| format!("{why}: {end}"));
+        Ok(made.map_err(|why| broken(with_end(why)))?.recording)
     }
 }
 
 fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let begun = Instant::now();
     let unusable = |why: &str| Failure::Unusable(why.into());
-    if !(0.05..=3600.0).contains(&options.seconds) || !(0.001..=1.0).contains(&options.precision) {
+    if !(0.05..=3600.0).contains(&options.duration) || !(0.001..=1.0).contains(&options.precision) {
         return Err(unusable(
-            "--seconds is between 0.05 and 3600, --precision between 0.001 and 1",
+            "--duration is between 0.05 and 3600, --precision between 0.001 and 1",
         ));
     }
     let (subject, name) = match (&options.serve, &options.addr) {
@@ -154,7 +195,9 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             let wrong = |why: String| unusable(&format!("--addr {addr}: {why}"));
             (Subject::Running(Target::resolve(addr).map_err(wrong)?), addr.clone())
         }
-        (None, None) => return Err(unusable("--serve or --addr is needed")),
+        (None, None) => {
+            return Err(unusable("no server to load: pass --serve MODEL or --addr HOST:PORT"));
+        }
     };
     let connections =
         options.connections.map_or(Workload::default().connections, |number| number as usize);
@@ -166,47 +209,73 @@ fn run(options: &Options) -> Result<ExitCode, Failure> {
             variant.capacity()
         )));
     }
-    let directory = tempfile::Builder::new().prefix("knee-").tempdir()?;
-    let root = options.files_in.clone().unwrap_or_else(|| directory.path().join("root"));
-    fs::create_dir_all(&root)?;
+    let interrupt = stop_when_interrupted()?;
+    let directory = Scratch::new("knee-")?;
+    let root = options.root.clone().unwrap_or_else(|| directory.path().join("root"));
+    let refused = |error: io::Error| {
+        let (root, why) = (root.display(), text::error(&error));
+        Failure::Unusable(format!("cannot make files in {root}: {why}"))
+    };
+    fs::create_dir_all(&root).map_err(refused)?;
     raise_descriptor_limit();
-    let stop = stop_when_interrupted(directory.path().to_owned())?;
     let workload = Workload {
         protocol: options.protocol,
         connections,
-        duration: Duration::from_secs_f64(options.seconds),
-        warm_up: Duration::from_secs_f64((options.seconds / 4.0).min(0.5)),
-        sizes: vec![options.size].into(),
+        duration: Duration::from_secs_f64(options.duration),
+        warm_up: Duration::from_secs_f64((options.duration / 4.0).min(0.5)),
+        sizes: options.sizes.clone().into(),
         ..Workload::default()
     };
-    content::make_files(&root, &workload)?;
-    let search = Search { subject, name, root, cores: Placement::choose(), stop: &stop };
-    find_knee(options, &search, &workload)
+    content::make_files(&root, &workload).map_err(refused)?;
+    let cores = Placement::choose();
+    let search = Search { subject, name, root, cores, interrupt: &interrupt };
+    let mut so_far = Bracket { holds: 0.0, fails: None };
+    match find_knee(options, &search, &workload, &mut so_far) {
+        Ok(code) => Ok(code),
+        Err(End::Failed(failure)) => Err(failure),
+        Err(End::Interrupted) => {
+            progress("");
+            let words = bound_text(options.slo);
+            outln!(
+                "\nINTERRUPTED after {}, before the bracket was found.",
+                text::duration(begun.elapsed())
+            );
+            if so_far.holds > 0.0 || so_far.fails.is_some() {
+                outln!("{}: so far {}", search.name, conclusion(&words, &so_far, options.repeats));
+            }
+            Ok(interrupt.exit_code().unwrap_or(ExitCode::FAILURE))
+        }
+    }
+}
+
+fn bound_text(bound: Bound) -> String {
+    format!("p{} at most {}", bound.percentile, text::duration(bound.time))
 }
 
 fn find_knee(
     options: &Options,
     search: &Search<'_>,
     workload: &Workload,
-) -> Result<ExitCode, Failure> {
+    so_far: &mut Bracket,
+) -> Result<ExitCode, End> {
     let bound = options.slo;
-    let words = format!("p{} at most {}", bound.percentile, text::duration(bound.time));
+    let words = bound_text(bound);
     let layout = Layout::of_stdout(false);
-    println!("{}", layout.text(&format!("{}; {}", text::machine(), search.placement())));
+    outln!("{}", layout.text(&format!("{}; {}", text::machine(), search.placement())));
     let asked =
         format!("{}: the highest rate with {words}, {} repeats", search.name, options.repeats);
-    println!("{}\n", layout.text(&asked));
+    outln!("{}\n", layout.text(&asked));
     // What it does when it sets the pace itself is near enough to begin with.
     progress("what it does in a closed loop");
     let closed =
         Workload { duration: workload.duration.min(Duration::from_secs(1)), ..workload.clone() };
     let most = Metric::Rate.of(&search.once(&closed)?).unwrap_or(1000.0);
     progress("");
-    println!("in a closed loop it answers {}", text::rate(most));
+    outln!("in a closed loop it answers {}", text::rate(most));
     let mut all: Vec<Attempt> = Vec::new();
     let repeats = options.repeats as usize;
-    let found = bisect(most * 0.5, options.precision, |rate| -> Result<Verdict, Failure> {
-        let arrivals = match options.fixed {
+    let found = bisect(most * 0.5, options.precision, |rate| -> Result<Verdict, End> {
+        let arrivals = match options.fixed || options.arrivals == Spacing::Fixed {
             true => Arrivals::Fixed { rate },
             false => Arrivals::Poisson { rate },
         };
@@ -222,18 +291,22 @@ fn find_knee(
             attempts.push(judge(bound, rate, &recording));
         }
         progress("");
-        println!("{}", format_attempts(bound, &attempts, layout));
+        outln!("{}", format_attempts(bound, &attempts, layout));
         let verdict = majority(&attempts);
         all.extend(attempts);
         if all.len() >= 4 * repeats && all.iter().all(|attempt| attempt.verdict == Verdict::Unknown)
         {
             let why = "the generator itself is late at every rate: nothing can be said of the server while this machine is so busy";
-            return Err(Failure::Broken(why.into()));
+            return Err(Failure::Broken(why.into()).into());
+        }
+        match verdict {
+            Verdict::Holds => so_far.holds = rate,
+            why => so_far.fails = Some((rate, why)),
         }
         Ok(verdict)
     })?;
     let conclusion = conclusion(&words, &found, options.repeats);
-    println!("\n{}", layout.text(&format!("{}: {conclusion}", search.name)));
+    outln!("\n{}", layout.text(&format!("{}: {conclusion}", search.name)));
     Ok(ExitCode::from(u8::from(found.holds == 0.0)))
 }
 

@@ -93,7 +93,10 @@ fn write(what: &impl Serialize) -> io::Result<String> {
 }
 
 fn read<T: DeserializeOwned>(json: &str, schema: u32, what: &str) -> Result<T, String> {
-    let value: Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+    let value: Value = serde_json::from_str(json).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!("not JSON, or only the beginning of it: line {line}, column {column}")
+    })?;
     match value.get("schema").and_then(Value::as_u64) {
         // Keys of earlier versions are read as aliases.
         Some(found) if (1..=u64::from(schema)).contains(&found) => {}
@@ -104,5 +107,6 @@ fn read<T: DeserializeOwned>(json: &str, schema: u32, what: &str) -> Result<T, S
         }
         None => return Err(format!("not a {what}: it has no schema")),
     }
-    serde_json::from_value(value).map_err(|error| format!("not a {what}: {error}"))
+    // Which of its parts is not as this program writes it would help no user.
+    serde_json::from_value(value).map_err(|_| format!("not a {what}, or a damaged one"))
 }

@@ -40,6 +40,7 @@ pub use picture::overview_svg;
 pub use sweeps::levels;
 pub use tables::{NEAR, case_rows};
 
+pub use crate::out::{check, write};
 pub(crate) use comparison::is_idle;
 pub(crate) use metric::NONE;
 pub(crate) use tables::ratio_text;
@@ -47,7 +48,6 @@ pub(crate) use tables::ratio_text;
 use super::recording::Recording;
 use metric::{errors, fullest, memory};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// The page of a comparison and of the timelines of its servers, with further chapters behind its own.
 pub fn page(comparison: &Comparison, timelines: &[Timeline], further: &[Chapter]) -> String {
@@ -64,17 +64,4 @@ pub fn target_directory() -> PathBuf {
     let marked = |directory: &&Path| directory.join("CACHEDIR.TAG").exists();
     let target = program.ancestors().skip(1).find(marked);
     target.unwrap_or(Path::new("target")).join("comparison")
-}
-
-/// Writes a report, and makes the folder for it if there is none.
-///
-/// # Errors
-///
-/// The file system refuses; the error says where.
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(named)?;
-    }
-    fs::write(path, text).map_err(named)
 }

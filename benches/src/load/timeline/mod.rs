@@ -27,7 +27,7 @@ use std::process::Command;
 ///
 /// The server cannot be started, does not answer, or leaves no trace of each client.
 pub fn record(serve: Command, variant: &Variant) -> io::Result<Timeline> {
-    let directory = tempfile::tempdir()?;
+    let directory = crate::tether::Scratch::new("timeline-")?;
     let root = directory.path().join("root");
     std::fs::create_dir(&root)?;
     files::make_file(&root.join("small"), drive::SMALL)?;
