@@ -8,6 +8,7 @@
 
 use crate::procfs::{number_after, read};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, access};
 use std::env;
 use std::fs::{self, File};
 use std::io::Read;
@@ -50,15 +51,19 @@ impl ControlGroup {
     pub(crate) fn create() -> Option<ControlGroup> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("measured-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = directory_of("self")?.join(name);
-        fs::create_dir(&directory).ok()?;
-        // Pressure figures would cost the server some time at each context switch.
-        let _ = fs::write(directory.join("cgroup.pressure"), "0");
+        let own = directory_of("self")?;
+        access(&own, Access::WRITE_OK).ok()?;
+        let directory = own.join(name);
         let mut remover = Command::new("sh");
         remover.args(["-c", REMOVER, "sh"]).arg(&directory);
         // In a process group of its own, which Ctrl-C at a terminal does not reach.
         remover.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Some(ControlGroup { remover: remover.spawn().ok(), directory })
+        // It is there before the group: a kill between the two leaves nothing.
+        let group = ControlGroup { remover: remover.spawn().ok(), directory };
+        fs::create_dir(&group.directory).ok()?;
+        // Pressure figures would cost the server some time at each context switch.
+        let _ = fs::write(group.directory.join("cgroup.pressure"), "0");
+        Some(group)
     }
 
     /// Marks `command` as one whose process joins this group ([`join`]).
@@ -77,7 +82,7 @@ impl ControlGroup {
             if fs::remove_dir(&self.directory).is_ok() {
                 return true;
             }
-            let Ok(events) = events else { return false };
+            let Ok(events) = events else { return !self.directory.exists() };
             let _ = fs::write(self.directory.join("cgroup.kill"), "1");
             let _ = poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&WAIT));
         }

@@ -172,12 +172,12 @@ fn third_party_servers_leave_nothing() {
     fs::create_dir(&temporary).unwrap();
     fs::create_dir(&home).unwrap();
     let words = "nginx,lighttpd,h2o,caddy,python";
-    let args = ["compare", "--html", "page.html", "--models", "event", "--against", words];
+    let args = ["compare", "--html", "page.html", "--serve", "event", "--against", words];
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.args(args).args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.05"]);
+    command.args(args).args(["--rounds", "1", "--duration", "0.2", "--warm-up", "0.05"]);
     command.args(["--case", "get-4k-4"]).current_dir(directory.path());
     let output = command.env("TMPDIR", &temporary).env("HOME", &home).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    assert!(has_run(&output), "{output:?}");
     for path in [&temporary, &home] {
         let left: Vec<_> = fs::read_dir(path).unwrap().flatten().map(|e| e.path()).collect();
         assert!(left.is_empty(), "{left:?}");
@@ -231,10 +231,10 @@ fn killed_comparison_leaves_no_control_group() {
 #[test]
 fn short_lived_processes_have_true_split() {
     let directory = tempfile::tempdir().unwrap();
-    let args = ["compare", "--html", "page.html", "--models", "fork", "--case", "connect-4k-8"];
-    let rounds = ["--rounds", "3", "--seconds", "2", "--warm-up", "0.1"];
+    let args = ["compare", "--html", "page.html", "--serve", "fork", "--case", "connect-4k-8"];
+    let rounds = ["--rounds", "3", "--duration", "2", "--warm-up", "0.1"];
     let (output, stdout, stderr) = loadgen(directory.path(), &[&args[..], &rounds].concat());
-    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(has_run(&output), "{stdout}\n{stderr}");
     let json = fs::read_to_string(directory.path().join("comparison.json")).unwrap();
     let comparison = json::read_comparison(&json).unwrap();
     let shares = comparison.cases[0].results[0].runs().map(|run| {

@@ -564,7 +564,7 @@ fn single_page_starts_with_figures() {
         "64 connected at once",
         "55.0 % of its core",
         "Both sides over time",
-        "threads that waited",
+        "threads waiting for a core",
         "&gt; ",
     ] {
         assert!(text.contains(part), "{part}: {text}");
@@ -575,7 +575,7 @@ fn single_page_starts_with_figures() {
     recording.samples.clear();
     let html = report::page(&all, &[], &[]);
     assert_single("run-unwatched", &html);
-    assert!(html.contains("not watched") && !html.contains("threads that waited"));
+    assert!(html.contains("not watched") && !html.contains("threads waiting for a core"));
     assert!(visible(&html).contains(" Over time") && !html.contains("Both sides"));
     let recording = all.cases[0].results[0].rounds[0].as_mut().unwrap();
     recording.intervals.clear();
@@ -874,7 +874,9 @@ fn timeline_table_agrees_with_drawing() {
         "2|client 1|100 µs|-|111 µs|112 µs|11.0 µs|worker 0|104 µs|110 µs|6.00 µs",
     ];
     for row in rows {
-        let cells: String = row.split('|').map(|cell| format!("<td>{cell}</td>")).collect();
+        let (request, cells) = row.split_once('|').expect("a request");
+        let cells: String = cells.split('|').map(|cell| format!("<td>{cell}</td>")).collect();
+        let cells = format!("<th scope=\"row\">{request}</th>{cells}");
         let table = chapter.split_once("<table>").expect("a table").1;
         assert!(table.contains(&cells), "{row}: {}", table.split("</table>").next().unwrap());
     }

@@ -300,8 +300,8 @@ fn missing_replies_are_timeouts() {
     let workload = Workload { timeout: ms(300), ..workload() };
     let (recording, counts) = measure(&workload, Mode::Never);
     assert!(counts.requests >= 4);
+    // The bytes are not compared: after such a run the generator asks the server whether it speaks TLS.
     assert_errors(&recording, "timeout", counts.requests);
-    assert_bytes(&recording, &counts);
     assert_eq!(recording.response_percentile(50.0), Some(f64::INFINITY));
 
     let workload = Workload { timeout: ms(2000), ..workload };
