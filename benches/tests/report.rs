@@ -821,6 +821,21 @@ fn overview_is_a_standalone_drawing() {
     assert_balanced(&svg);
 }
 
+#[test]
+fn pair_has_a_drawing() {
+    let mut two = comparison();
+    assert_eq!(report::pair_svg(&two), None, "it has more cases");
+    two.cases.truncate(1);
+    two.cases[0].results.truncate(2);
+    let svg = report::pair_svg(&two).expect("two servers in one case");
+    written("pair.svg", &svg);
+    assert!(!svg.contains("NaN"));
+    assert_balanced(&svg);
+    for metric in ["rate", "p50", "p99", "CPU/request"] {
+        assert!(svg.contains(&format!(">{metric}</text>")), "{metric}: {svg}");
+    }
+}
+
 /// The sentences and descriptions of the timelines' chapter.
 fn sentences(timeline: &Timeline) -> BTreeSet<String> {
     let html = report::page(&comparison(), std::slice::from_ref(timeline), &[]);

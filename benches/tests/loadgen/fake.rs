@@ -40,6 +40,8 @@ pub struct Fake {
 
 impl Fake {
     pub fn start(workload: &Workload, faults: Faults) -> Fake {
+        // All tests of this program run in one process.
+        benches::load::process::raise_descriptor_limit();
         let listener = server_core::listen("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let content = Arc::new(Content::new(workload));

@@ -149,14 +149,19 @@ fn unusable(why: impl ToString) -> Failure {
 /// Draws what is kept in a file.
 fn picture(options: &Picture) -> Result<ExitCode, Failure> {
     let comparison = diff::read(&options.file)?;
-    if report::levels(&comparison) < 2 {
+    let drawn = match report::levels(&comparison) {
+        0 | 1 => report::pair_svg(&comparison),
+        _ => Some(report::overview_svg(&comparison)),
+    };
+    let nothing = || {
         let file = options.file.display();
-        return Err(unusable(format!(
-            "{file}: nothing to draw against: it has no case under several numbers of connections"
-        )));
-    }
+        unusable(format!(
+            "{file}: cannot draw: expected a case under several numbers of connections, or two servers in one case"
+        ))
+    };
+    let drawn = drawn.ok_or_else(nothing)?;
     out::check_all(&[("--output", Some(&options.output))]).map_err(|e| Failure::unusable(&e))?;
-    report::write(&options.output, &report::overview_svg(&comparison))?;
+    report::write(&options.output, &drawn)?;
     if !out::is_stdout(&options.output) {
         outln!("Written to {}", options.output.display());
     }

@@ -405,6 +405,36 @@ pub(super) fn ratio(
     }
 }
 
+/// The metrics of one server as ratios to those of another, and their intervals.
+pub(super) fn pair_plot(case: &Case, [one, other]: [&str; 2], id: &str) -> String {
+    let rows: Vec<Row> = [Metric::Rate, Metric::P50, Metric::P99, Metric::Cpu]
+        .into_iter()
+        .map(|metric| {
+            let ratio = case.ratio(metric, other, one);
+            Row {
+                look: 0,
+                name: metric.heading().to_owned(),
+                value: ratio.map(|r| r.value),
+                interval: ratio.and_then(|r| r.interval),
+                shown: ratio.is_some_and(|r| r.difference() != Difference::NotShown),
+                text: ratio_text(ratio),
+                note: String::new(),
+                why: if ratio.is_none() {
+                    "no round in which both ran".into()
+                } else {
+                    String::new()
+                },
+                invalid: case.results.iter().any(ServerResult::is_invalid),
+            }
+        })
+        .collect();
+    let ends =
+        rows.iter().flat_map(|row| row.interval.into_iter().flat_map(|(low, high)| [low, high]));
+    let ends = ends.map(|v| v.clamp(0.02, 50.0)).chain([0.95, 1.05]);
+    let axis = Axis::log(&format!("{other}, times that of {one}"), ends, plain);
+    svg::ratios(about(id, &case.title, ""), &axis, &rows)
+}
+
 /// Why a server with a figure has no ratio to the baseline.
 fn no_ratio(case: &Case, baseline: &str, metric: Metric) -> String {
     let of = case.result(baseline);

@@ -36,7 +36,7 @@ pub mod terminal;
 pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline};
 pub use metric::{Metric, why_no_cpu_split};
 pub use page::{Chapter, Figure};
-pub use picture::overview_svg;
+pub use picture::{overview_svg, pair_svg};
 pub use sweeps::levels;
 pub use tables::{NEAR, case_rows};
 
