@@ -79,7 +79,7 @@ pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> 
         let flag =
             if workload.max_in_flight.is_some() { "--max-in-flight" } else { "--connections" };
         reasons.push(format!(
-            "{} of {} planned requests were dropped ({}%, more than {}%), because {} were in flight already: raise \
+            "{} of {} planned requests were dropped ({}%, more than {}%), since at most {} may be in flight: raise \
              {flag}, or lower the rate",
             totals.dropped,
             totals.planned,

@@ -5,6 +5,7 @@ use crate::reference::{Counts, Mode, Reference};
 use crate::{MS, assert_in_time, run};
 use benches::load::latencies::Latencies;
 use benches::load::recording::Recording;
+use benches::load::verdict::{self, Bounds};
 use benches::load::workload::{Arrivals, Lifetime, Protocol, Workload};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,6 +75,11 @@ fn assert_not_below_held(times: &Latencies, counts: &Counts) {
     }
 }
 
+/// Whether the generator itself reports that it was short of CPU time or late: then there is no upper bound.
+fn is_late(recording: &Recording) -> bool {
+    !verdict::own_reasons(recording, &Bounds::default()).is_empty()
+}
+
 /// A percentile of the response time.
 fn response(recording: &Recording, percentile: f64) -> Duration {
     Duration::from_nanos(recording.response_time.percentile(percentile))
@@ -115,11 +121,12 @@ fn uniform_delays_have_uniform_percentiles() {
         assert_not_below_held(&recording.service_time, &counts);
         assert_not_below_held(&recording.response_time, &counts);
         assert!(response(&recording, 100.0) > ms(70), "200 draws, none of them above 70 ms");
-        [25, 50, 75].into_iter().all(|percent| {
-            let found = response(&recording, percent as f64);
-            let expected = ms(80 * percent / 100);
-            found > expected.saturating_sub(ms(15)) && found < expected + ms(15)
-        })
+        is_late(&recording)
+            || [25, 50, 75].into_iter().all(|percent| {
+                let found = response(&recording, percent as f64);
+                let expected = ms(80 * percent / 100);
+                found > expected.saturating_sub(ms(15)) && found < expected + ms(15)
+            })
     });
 }
 
@@ -150,11 +157,12 @@ fn stall_is_seen_by_planned_arrivals() {
         // 100 of 200 arrive in the stall. The longest wait is all of it, the median of all next to nothing.
         let longer = |ms: u64| recording.response_time.0.count_between(ms * MS, u64::MAX);
         let waits = [longer(100), longer(250), longer(400)];
-        (75..=85).contains(&waits[0])
-            && (45..=55).contains(&waits[1])
-            && (15..=25).contains(&waits[2])
-            && response(&recording, 99.0) > ms(480)
-            && response(&recording, 99.0) < ms(530)
+        is_late(&recording)
+            || (75..=85).contains(&waits[0])
+                && (45..=55).contains(&waits[1])
+                && (15..=25).contains(&waits[2])
+                && response(&recording, 99.0) > ms(480)
+                && response(&recording, 99.0) < ms(530)
     });
 }
 
@@ -400,9 +408,11 @@ mod past_faults {
                 assert_all_done(&recording, &counts);
                 let mean = recording.response_time.0.mean() / 1e9;
                 let clients = recording.totals.done as f64 / recording.seconds * mean;
-                // A rate that is too high is a wrong result, however busy the machine is.
-                assert!(clients < 4.2, "{clients} clients in flight of 4");
-                clients > 3.6
+                // Each client at most once in the delay, however busy the machine is. The mean is of whole replies: it
+                // weighs a late one that is cut by the end more than the rate does.
+                let rate = recording.totals.done as f64 / recording.seconds;
+                assert!(rate * delay as f64 / 1000.0 < 4.04, "{rate} of 4 clients");
+                (3.6..4.2).contains(&clients)
             });
         }
     }

@@ -250,6 +250,12 @@ fn dead_server_ends_run() {
     assert!(recording.totals.done > 0 && recording.totals.done <= 50);
     assert!(recording.seconds < 50.0);
     assert!(!recording.errors.is_empty());
+    // The time in which it was waited for is not part of that.
+    let reason =
+        recording.invalid.iter().find_map(|why| why.strip_prefix("the server ended after "));
+    let after: f64 = reason.unwrap().split(' ').next().unwrap().parse().unwrap();
+    let measured = recording.generator.seconds;
+    assert!(after < measured - 0.4, "ended after {after} s of {measured} s");
 }
 
 #[test]

@@ -269,6 +269,24 @@ fn default_cap_holds_a_stall() {
 }
 
 #[test]
+fn cap_holds_with_pipelining() {
+    // Both are less than the connections could have under way.
+    for (max_in_flight, least) in [(1, 1), (6, 4)] {
+        let workload = Workload {
+            arrivals: Arrivals::Fixed { rate: 200.0 },
+            max_in_flight: Some(max_in_flight),
+            pipelining: 4,
+            ..short()
+        };
+        let faults = Faults { delay: millis(10_000), ..Faults::default() };
+        let workload = Workload { timeout: millis(700), ..workload };
+        let recording = load(&workload, faults);
+        let sent = recording.totals.planned - recording.totals.dropped;
+        assert!((least..=max_in_flight as u64).contains(&sent), "{:?}", recording.totals);
+    }
+}
+
+#[test]
 fn open_idle_connections_are_preferred() {
     let fake = Fake::start(&short(), Faults::default());
     let arguments = ["--rate", "200", "--duration", "0.5", "--lifetime", "churn=0.2"];

@@ -1,7 +1,7 @@
 //! What happened to the connections of a phase, as notes on its figures.
 
 use super::target;
-use crate::load::recording::{Recording, Totals};
+use crate::load::recording::{ErrorKind, Recording, Totals};
 use std::net::SocketAddr;
 
 /// The note where no connection had a byte of a reply.
@@ -12,9 +12,10 @@ fn tls_note(addr: impl std::fmt::Display) -> String {
     format!("{addr} speaks TLS; loadgen speaks plain HTTP: put the server's plain port into --addr")
 }
 
-/// Explains recordings without any byte of a reply, if the server at `addr` speaks TLS.
+/// Explains recordings without any byte of a reply, if the server at `addr` speaks TLS. One that does so closes at once.
 pub(super) fn explain_silence(recordings: &mut [Recording], addr: SocketAddr) {
-    let silent = |run: &Recording| run.totals.bytes_in == 0 && !run.errors.is_empty();
+    let lost = ErrorKind::Lost.as_str();
+    let silent = |run: &Recording| run.totals.bytes_in == 0 && run.errors.contains_key(lost);
     if recordings.iter().all(silent) && target::speaks_tls(addr) {
         for recording in recordings {
             recording.notes.retain(|note| note != NO_REPLY);
@@ -64,6 +65,11 @@ impl Incidents {
     /// New connections were refused for a time.
     pub(super) fn outage(&mut self, outage: Outage) {
         self.outages.push(outage);
+    }
+
+    /// When the last time began in which no client had a connection.
+    pub(super) fn away_since(&self) -> Option<u64> {
+        self.outages.iter().rev().find(|outage| outage.total).map(|outage| outage.from)
     }
 
     /// A reply was an error: its first line is made by `line`. The server expects TLS at this address, if at any.

@@ -249,7 +249,11 @@ impl Measurement {
     fn seconds(&self, open_loop: bool) -> f64 {
         let length = self.length as f64 / 1e9;
         match open_loop {
-            true => length * Moments::stretch(&self.planned, &self.answered),
+            true => {
+                let last = self.last_reply.saturating_sub(self.begin) as f64 / 1e9;
+                let stretched = length * Moments::stretch(&self.planned, &self.answered);
+                stretched.min(last.max(length))
+            }
             false if self.totals.done > 0 && self.answered_within > 0.0 => {
                 length * self.totals.done as f64 / self.answered_within
             }
@@ -435,6 +439,21 @@ mod tests {
         assert!((measurement.intervals[4].at - 0.5).abs() < 1e-9);
         assert_eq!((measurement.totals.done, measurement.totals.outside_intervals), (4, 2));
         assert_eq!(measurement.response.0.len(), 4);
+    }
+
+    #[test]
+    fn stall_at_end_counts_once() {
+        // Of 10 tenths of a second the last two are answered three tenths after the end.
+        let mut measurement = Measurement::new(1);
+        (measurement.begin, measurement.end) = (0, 10 * TICK);
+        for nth in 0..1000 {
+            let planned = nth * TICK / 100;
+            measurement.arrive(planned, Some(0));
+            let now = if planned < 8 * TICK { planned } else { 13 * TICK };
+            measurement.record(now, now - planned, Some(now - planned));
+        }
+        measurement.stop(10 * TICK, None);
+        assert!((measurement.seconds(true) - 1.3).abs() < 1e-9, "{}", measurement.seconds(true));
     }
 
     #[test]

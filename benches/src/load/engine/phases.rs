@@ -157,7 +157,7 @@ impl Phases {
         let recordings = all.into_iter().zip(&self.plan).enumerate();
         let recordings = recordings.map(|(nth, (measurement, phase))| {
             let since = measurement.begin.saturating_sub(first) as f64 / 1e9;
-            let seconds = measurement.length as f64 / 1e9;
+            let ended_after = measurement.incidents.away_since().unwrap_or(measurement.length);
             let mut recording =
                 measurement.into_recording(server, phase, environment, since, open_loop);
             if self.ramp && !open_loop {
@@ -165,6 +165,7 @@ impl Phases {
                 recording.per_client = Vec::new();
             }
             if server_ended && nth + 1 == count {
+                let seconds = ended_after as f64 / 1e9;
                 recording.invalid.push(format!("{SERVER_ENDED} after {seconds:.1} s of the run"));
             }
             verdict::judge(&mut recording, &Bounds::default(), None);

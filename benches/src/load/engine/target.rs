@@ -124,10 +124,7 @@ impl Target {
 
 /// Whether the server at `addr` replies to a greeting of TLS as TLS does.
 pub(super) fn speaks_tls(addr: SocketAddr) -> bool {
-    // A ClientHello of TLS 1.2 without extensions, with one cipher suite. A server replies to it, or sends an alert.
-    let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
-    hello.extend([0x5e; 32]);
-    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
+    let hello = client_hello();
     let first = || -> io::Result<[u8; 2]> {
         let mut socket = TcpStream::connect_timeout(&addr, TLS_TIMEOUT)?;
         socket.set_read_timeout(Some(TLS_TIMEOUT))?;
@@ -137,6 +134,41 @@ pub(super) fn speaks_tls(addr: SocketAddr) -> bool {
         Ok(first)
     };
     first().is_ok_and(|first| begins_tls(&first))
+}
+
+/// A ClientHello that servers of TLS 1.2 and 1.3 accept. Some servers close without an alert after one that they reject.
+fn client_hello() -> Vec<u8> {
+    // Suites of TLS 1.3, and of TLS 1.2 with ECDSA and RSA.
+    const SUITES: &[u8] =
+        &[0x13, 1, 0x13, 2, 0x13, 3, 0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x2c, 0xc0, 0x30, 0, 0x9c];
+    // Each is its type and its value: groups, point formats, signatures, versions.
+    const EXTENSIONS: [(u8, &[u8]); 4] = [
+        (10, &[0, 4, 0, 0x1d, 0, 0x17]),
+        (11, &[1, 0]),
+        (13, &[0, 16, 4, 3, 5, 3, 8, 4, 8, 5, 8, 6, 4, 1, 5, 1, 6, 1]),
+        (43, &[4, 3, 4, 3, 3]),
+    ];
+    let value = [0x5e; 32];
+    // A share of X25519 may be any 32 bytes.
+    let share = [&[0, 36, 0, 0x1d, 0, 32][..], &value].concat();
+    let mut extensions = Vec::new();
+    for (kind, value) in EXTENSIONS.into_iter().chain([(51, &share[..])]) {
+        extensions.extend([0, kind]);
+        extensions.extend(counted(value));
+    }
+    let mut body = vec![3, 3];
+    body.extend(value);
+    body.push(0); // no session
+    body.extend(counted(SUITES));
+    body.extend([1, 0]); // no compression
+    body.extend(counted(&extensions));
+    let handshake = [&[1, 0][..], &counted(&body)].concat();
+    [&[0x16, 3, 1][..], &counted(&handshake)].concat()
+}
+
+/// `bytes` after their count in two bytes.
+fn counted(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
 }
 
 /// The words of an error of the system, without its number.
@@ -171,5 +203,21 @@ mod tests {
             assert!(Target::resolve(text).unwrap_err().contains("HOST:PORT"), "{text}");
         }
         assert!(Target::resolve("no.such.host.invalid:1").unwrap_err().contains("no.such.host"));
+    }
+
+    #[test]
+    fn hello_has_right_lengths() {
+        let hello = client_hello();
+        let counted_at = |at: usize| usize::from(u16::from_be_bytes([hello[at], hello[at + 1]]));
+        // The record, the handshake, and the extensions behind version, random, session, suites and compression.
+        assert_eq!((counted_at(3), counted_at(7)), (hello.len() - 5, hello.len() - 9));
+        let suites = 9 + 2 + 32 + 1;
+        let extensions = suites + 2 + counted_at(suites) + 2;
+        let mut at = extensions + 2;
+        assert_eq!(at + counted_at(extensions), hello.len());
+        while at < hello.len() {
+            at += 4 + counted_at(at + 2);
+        }
+        assert_eq!(at, hello.len());
     }
 }

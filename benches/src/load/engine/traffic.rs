@@ -63,6 +63,9 @@ pub(super) struct Traffic {
     pub(super) addr: SocketAddr,
     /// Requests that are measured and have no reply yet.
     pub(super) outstanding: u64,
+    /// All requests that have no reply yet, apart from those of slow clients, and how many an open loop may have.
+    in_flight: usize,
+    most_in_flight: usize,
     /// In nanoseconds.
     timeout: u64,
     buffer: Vec<u8>,
@@ -94,6 +97,8 @@ impl Traffic {
             pause: nanos(workload.pause_after_error),
             addr,
             outstanding: 0,
+            in_flight: 0,
+            most_in_flight: workload.in_flight().unwrap_or(usize::MAX),
             timeout: nanos(workload.timeout),
             buffer: Vec::with_capacity(BUFFER),
             events: Vec::with_capacity(256),
@@ -391,7 +396,9 @@ impl Traffic {
             }
             self.requests.advance();
             let counts = planned >= self.phases.current.begin;
-            let ready = self.clients.take_ready();
+            // With pipelining the connections could have more under way.
+            let has_room = self.in_flight < self.most_in_flight;
+            let ready = if has_room { self.clients.take_ready() } else { None };
             let sent = self.now();
             let current = &mut self.phases.current;
             if counts {
@@ -413,7 +420,11 @@ impl Traffic {
         let request = self.requests.draw();
         let phase = self.phases.of(planned);
         self.push(client, Exchange { request, planned, sent, phase });
-        if phase.is_some() && self.clients[client].slow.is_none() {
+        if self.clients[client].slow.is_some() {
+            return;
+        }
+        self.in_flight += 1;
+        if phase.is_some() {
             self.outstanding += 1;
             let closed = !self.requests.is_open_loop();
             self.phases.current.totals.planned += u64::from(closed);
@@ -595,7 +606,11 @@ impl Traffic {
 
     /// Notes that a request need not be waited for any longer.
     fn settle(&mut self, client: usize, exchange: &Exchange) {
-        if exchange.phase.is_some() && self.clients[client].slow.is_none() {
+        if self.clients[client].slow.is_some() {
+            return;
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if exchange.phase.is_some() {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
     }

@@ -75,12 +75,14 @@ impl Metric {
     }
 
     /// The figure of some runs, their median, as people read it. A percentile above every reply is shown as `>` and the
-    /// longest reply.
+    /// longest reply; without any reply there is nothing to show.
     pub(crate) fn show_of<'a>(self, runs: impl Iterator<Item = &'a Recording> + Clone) -> String {
         match stats::median_of(runs.clone().map(|run| self.of(run))) {
             Some(f64::INFINITY) => {
-                let longest = runs.map(|run| run.response_time.0.max()).max().unwrap_or(0);
-                format!("> {}", nanos(longest as f64))
+                match runs.map(|run| run.response_time.0.max()).max().unwrap_or(0) {
+                    0 => NONE.to_owned(),
+                    longest => format!("> {}", nanos(longest as f64)),
+                }
             }
             median => self.show(median),
         }
