@@ -623,9 +623,47 @@ fn single_page_shows_steps() {
 #[test]
 fn notes_are_on_comparison_pages() {
     let html = report::page(&wordy(), &[], &[]);
-    let note = "thread, 4 KiB, keep-alive, 64 connections: the server was away once";
+    let note = "4 KiB, keep-alive, 64 connections: thread: the server was away once";
     assert!(visible(&html).contains(note));
     assert!(html.contains("class=\"legend\"") && html.contains("Models of concurrency compared"));
+}
+
+#[test]
+fn equal_notes_stand_once() {
+    let note = "the split of CPU time is not shown";
+    let mut all = made_up();
+    for result in all.cases.iter_mut().flat_map(|case| &mut case.results) {
+        result.rounds.iter_mut().flatten().for_each(|run| run.notes = vec![note.to_owned()]);
+    }
+    let cases = all.cases.iter().filter(|case| case.results.iter().any(|r| r.runs().count() > 0));
+    let cases = cases.count();
+    let text = terminal::comparison(&all, Layout::of_width(100).wide());
+    let html = report::page(&all, &[], &[]);
+    assert_eq!((text.matches("Note on").count(), html.matches(note).count()), (cases, cases));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("Note on nginx, iterative, fork, thread, pool, "), "{text}");
+
+    let mut steps = alone(Profile::Steps { levels: vec![1.0, 4.0] }, "a-server", 2);
+    for result in steps.cases.iter_mut().flat_map(|case| &mut case.results) {
+        result.rounds.iter_mut().flatten().for_each(|run| run.notes = vec![note.to_owned()]);
+    }
+    let text = terminal::course(&steps, Layout::of_width(100));
+    let html = report::page(&steps, &[], &[]);
+    assert_eq!((text.matches("Note, ").count(), html.matches(note).count()), (1, 1), "{text}");
+}
+
+#[test]
+fn percentiles_without_replies_are_absent() {
+    let mut all = alone(Profile::Steady, "a-server", 1);
+    let run = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    run.response_time = Latencies::new();
+    run.service_time = Latencies::new();
+    (run.totals.done, run.totals.dropped, run.totals.planned) = (0, 7, 7);
+    let text = terminal::recording(run, Layout::of_width(100));
+    assert!(!text.contains("> 0"), "{text}");
+    let row = text.lines().find(|line| line.starts_with("response time")).unwrap();
+    assert_eq!(row.split_whitespace().skip(2).collect::<Vec<_>>(), ["-"; 5]);
+    assert!(!report::page(&all, &[], &[]).contains("&gt; 0.00"));
 }
 
 #[test]

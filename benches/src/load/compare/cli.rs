@@ -145,7 +145,10 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     let layout = Layout::of_stdout(options.wide);
     let place = format!("{}; {}", text::machine(), placement_text(placement, &contestants));
     outln!("{}", layout.text(&place));
-    contestants.iter().filter_map(Contestant::configuration).for_each(|text| outln!("\n{text}"));
+    contestants
+        .iter()
+        .filter_map(Contestant::configuration)
+        .for_each(|text| outln!("\n{}", text.trim_end()));
     let setup = Setup {
         contestants: &contestants,
         cases: &cases,

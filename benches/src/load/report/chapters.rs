@@ -98,8 +98,9 @@ fn distributions(servers: &[&str], cases: &[&Case]) -> Chapter {
     Chapter {
         id: "distribution".to_owned(),
         title: "How long requests take".to_owned(),
-        intro: "From left to right ever fewer requests are left: half of them, one in ten, one in a thousand. A flat \
-                line is a server that treats all alike; where a line climbs, the unlucky few wait for something."
+        intro: "The horizontal axis is the share of the requests that took at most that long: half of them, nine in \
+                ten, 999 in 1,000. A flat line is a server that treats all alike; where a line climbs, the slowest \
+                requests waited."
             .to_owned(),
         figures: cases.iter().map(|case| figures::distribution(servers, case, &notes)).collect(),
         notes: notes.list(),

@@ -79,9 +79,10 @@ impl Metric {
     pub(crate) fn show_of<'a>(self, runs: impl Iterator<Item = &'a Recording> + Clone) -> String {
         match stats::median_of(runs.clone().map(|run| self.of(run))) {
             Some(f64::INFINITY) => {
-                match runs.map(|run| run.response_time.0.max()).max().unwrap_or(0) {
-                    0 => NONE.to_owned(),
-                    longest => format!("> {}", nanos(longest as f64)),
+                let answered = runs.filter(|run| !run.response_time.0.is_empty());
+                match answered.map(|run| run.response_time.0.max()).max() {
+                    Some(longest) => format!("> {}", nanos(longest as f64)),
+                    None => NONE.to_owned(),
                 }
             }
             median => self.show(median),

@@ -96,8 +96,8 @@ fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[C
     if noted > 0 {
         let _ = writeln!(
             html,
-            "<p>{} of {} results are missing ({NONE}) or not to be believed (!). The small numbers beside them are those \
-             of the reasons at the end of each chapter.</p>",
+            "<p>{} of {} results are missing ({NONE}) or not to be believed (!). The small numbers next to them are \
+             those of the reasons at the end of each chapter.</p>",
             whole(noted as f64),
             whole(results().count() as f64)
         );
@@ -229,15 +229,14 @@ fn all_figures(html: &mut String, comparison: &Comparison) {
         html.push_str("</details>\n");
     }
     write_notes(html, &notes.list());
-    let mut said = Vec::new();
+    let mut notes_on_valid = Vec::new();
     for case in &comparison.cases {
-        for result in &case.results {
-            for note in tables::notes_of(result) {
-                said.push((format!("{}, {}:", result.server, case.title), note));
-            }
+        let rows: Vec<_> = case.results.iter().map(|r| (r.server.as_str(), r)).collect();
+        for (servers, note) in tables::notes_of(&rows) {
+            notes_on_valid.push((format!("{}: {}:", case.title, servers.join(", ")), note));
         }
     }
-    write_list(html, &said, "Notes on valid figures");
+    write_list(html, &notes_on_valid, "Notes on valid figures");
     html.push_str("</section>\n");
 }
 

@@ -4,7 +4,9 @@ use super::figures;
 use super::notes::Notes;
 use super::page::{Chapter, moment, write_entry, write_links, write_list, write_table};
 use super::sweeps::{closed, sweeps};
-use super::tables::{course_columns, errors_by_kind, percentile_rows, rate_cell, summary};
+use super::tables::{
+    course_columns, errors_by_kind, notes_of, percentile_rows, rate_cell, summary,
+};
 use super::{Case, Comparison, Metric, NONE, Recording, ServerResult};
 use crate::load::workload::{
     Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
@@ -182,7 +184,7 @@ pub(super) fn results(html: &mut String, comparison: &Comparison) {
     html.push_str("<section id=\"figures\">\n<h2>Figures</h2>\n");
     if phases(comparison).any(|(_, result)| result.is_invalid()) {
         html.push_str(
-            "<p class=\"warn\">INVALID: the reasons are below the tables. The figures are not what their headings say.</p>\n",
+            "<p class=\"warn\">INVALID: the reasons are below the tables. The figures do not measure the server.</p>\n",
         );
     }
     match steady(comparison) {
@@ -197,15 +199,21 @@ pub(super) fn results(html: &mut String, comparison: &Comparison) {
         true => String::new(),
         false => format!("{}: ", case.title),
     };
-    let (mut invalid, mut notes) = (Vec::new(), Vec::new());
+    let mut invalid = Vec::new();
     for (case, result) in phases(comparison) {
         let place = place(case);
         for run in result.runs() {
             invalid.extend(run.invalid.iter().map(|why| ("INVALID:".into(), place.clone() + why)));
-            notes.extend(run.notes.iter().map(|note| ("Note:".to_owned(), place.clone() + note)));
         }
         invalid.extend(result.failure.iter().map(|why| (format!("{place}no data:"), why.clone())));
     }
+    let rows: Vec<(&str, &ServerResult)> =
+        phases(comparison).map(|(case, result)| (case.title.as_str(), result)).collect();
+    let note = |(titles, note): (Vec<&str>, String)| match one {
+        true => ("Note:".to_owned(), note),
+        false => ("Note:".to_owned(), format!("{}: {note}", titles.join("; "))),
+    };
+    let notes: Vec<(String, String)> = notes_of(&rows).into_iter().map(note).collect();
     write_list(html, &invalid, "Why figures are missing or invalid");
     write_list(html, &notes, "Notes on the figures");
     html.push_str("</section>\n");
@@ -295,8 +303,8 @@ pub(super) fn chapters(comparison: &Comparison) -> Vec<Chapter> {
     chapters.push(Chapter {
         id: "distribution".to_owned(),
         title: "How long requests take".to_owned(),
-        intro: "From left to right ever fewer requests are left: half of them, one in ten, one in a thousand. Where \
-                the line climbs, the unlucky few wait for something."
+        intro: "The horizontal axis is the share of the requests that took at most that long: half of them, nine in \
+                ten, 999 in 1,000. Where the line climbs, the slowest requests waited."
             .to_owned(),
         figures: drawn.iter().map(|case| figures::distribution(&servers, case, &notes)).collect(),
         notes: Vec::new(),

@@ -60,21 +60,35 @@ pub(super) fn case_ratio(case: &Case, result: &ServerResult, baseline: &str) -> 
     case.ratio(Metric::Rate, &result.server, baseline).filter(|_| result.server != baseline)
 }
 
-/// The notes of all rounds of a result: each kind of note once, as it was first written, with the number of rounds.
-pub(super) fn notes_of(result: &ServerResult) -> Vec<String> {
+/// What a reader has to know of valid figures: the names of the rows that a note concerns, and the note. Notes of one
+/// row that differ in their numbers alone are one; equal notes of several rows are one, too.
+pub(super) fn notes_of<'a>(rows: &[(&'a str, &ServerResult)]) -> Vec<(Vec<&'a str>, String)> {
     let kind = |note: &str| note.replace(|c: char| c.is_ascii_digit() || c == '.', "");
-    let mut notes: Vec<(&str, usize)> = Vec::new();
-    for note in result.runs().flat_map(|run| &run.notes) {
-        match notes.iter_mut().find(|(known, _)| kind(known) == kind(note)) {
-            Some((_, times)) => *times += 1,
-            None => notes.push((note, 1)),
+    let mut all: Vec<(Vec<&str>, &str, String)> = Vec::new();
+    for (name, result) in rows {
+        let mut notes: Vec<(&str, usize)> = Vec::new();
+        for note in result.runs().flat_map(|run| &run.notes) {
+            match notes.iter_mut().find(|(known, _)| kind(known) == kind(note)) {
+                Some((_, times)) => *times += 1,
+                None => notes.push((note, 1)),
+            }
+        }
+        for (note, times) in notes {
+            let rounds = match result.rounds.len() {
+                1 => String::new(),
+                rounds => format!(" ({times} of {rounds} rounds)"),
+            };
+            match all.iter_mut().find(|(_, known, _)| *known == note) {
+                Some((names, _, of)) => {
+                    names.push(name);
+                    // How many rounds it concerns differs between the rows.
+                    of.clear();
+                }
+                None => all.push((vec![*name], note, rounds)),
+            }
         }
     }
-    let with_rounds = |(note, times): (&str, usize)| match result.rounds.len() {
-        1 => note.to_owned(),
-        rounds => format!("{note} ({times} of {rounds} rounds)"),
-    };
-    notes.into_iter().map(with_rounds).collect()
+    all.into_iter().map(|(names, note, rounds)| (names, format!("{note}{rounds}"))).collect()
 }
 
 /// The percentiles of a run; the first row is their head.
@@ -126,11 +140,15 @@ pub(super) fn summary(run: &Recording) -> Vec<(&'static str, String)> {
         Some(share) => format!("{} % of the time", digits(share * 100.0)),
         None => "for an unknown time".to_owned(),
     };
+    let preempted = match own.involuntary {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        times => format!("{} times", whole(times as f64)),
+    };
     let generator = format!(
-        "{} s of CPU, {} % of its core; waited for its core {waited}, which was taken from it {} times",
+        "{} s of CPU, {} % of its core; waited for its core {waited}, preempted {preempted}",
         digits(own.cpu_seconds),
-        digits(own.share * 100.0),
-        whole(own.involuntary as f64)
+        digits(own.share * 100.0)
     );
     rows.push(("generator", generator));
     if run.samples.is_empty() {

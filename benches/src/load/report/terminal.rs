@@ -77,10 +77,12 @@ pub fn comparison(comparison: &Comparison, layout: Layout) -> String {
             if let Some(note) = &result.note {
                 line(format!("{server}: {note}"));
             }
-            notes_of(result).iter().for_each(|note| line(format!("Note on {server}: {note}")));
             if let Some(text) = idle_text(case, result) {
                 line(text);
             }
+        }
+        for (servers, note) in notes_of(&rows) {
+            line(format!("Note on {}: {note}", servers.join(", ")));
         }
         if let Some(ceiling) = case.ceiling {
             line(ceiling_note(ceiling));
@@ -106,11 +108,13 @@ pub fn course(run: &Comparison, layout: Layout) -> String {
         let title = &case.title;
         for run in result.runs() {
             run.invalid.iter().for_each(|why| line(format!("! INVALID, {title}: {why}")));
-            run.notes.iter().for_each(|note| line(format!("Note, {title}: {note}")));
         }
         if let Some(why) = &result.failure {
             line(format!("{title}: {why}"));
         }
+    }
+    for (titles, note) in notes_of(&rows) {
+        line(format!("Note, {}: {note}", titles.join("; ")));
     }
     let most = run.cases.first().and_then(|case| case.workload.in_flight());
     if let Some(most) = most {
