@@ -8,6 +8,7 @@
 
 use crate::procfs::{number_after, read};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, access};
 use std::env;
 use std::fs::{self, File};
 use std::io::Read;
@@ -34,9 +35,11 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
     rmdir "$1" 2>/dev/null && exit 0
     sleep 1
 done
-echo 1 >"$1/cgroup.kill"
-sleep 1
-rmdir "$1""#;
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    echo 1 >"$1/cgroup.kill"
+    sleep 1
+    rmdir "$1" && exit 0
+done"#;
 
 /// A group for one server. Dropping it kills the processes that are left in it and removes it.
 #[derive(Debug)]
@@ -50,15 +53,19 @@ impl ControlGroup {
     pub(crate) fn create() -> Option<ControlGroup> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("measured-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = directory_of("self")?.join(name);
-        fs::create_dir(&directory).ok()?;
-        // Pressure figures would cost the server some time at each context switch.
-        let _ = fs::write(directory.join("cgroup.pressure"), "0");
+        let parent = directory_of("self")?;
+        access(&parent, Access::WRITE_OK).ok()?;
+        let directory = parent.join(name);
+        // Started first: this process may be killed at any moment.
         let mut remover = Command::new("sh");
         remover.args(["-c", REMOVER, "sh"]).arg(&directory);
         // In a process group of its own, which Ctrl-C at a terminal does not reach.
         remover.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Some(ControlGroup { remover: remover.spawn().ok(), directory })
+        let group = ControlGroup { remover: remover.spawn().ok(), directory };
+        fs::create_dir(&group.directory).ok()?;
+        // Pressure figures would cost the server some time at each context switch.
+        let _ = fs::write(group.directory.join("cgroup.pressure"), "0");
+        Some(group)
     }
 
     /// Marks `command` as one whose process joins this group ([`join`]).
@@ -74,7 +81,7 @@ impl ControlGroup {
             let events = File::open(self.directory.join("cgroup.events"));
             let events =
                 events.and_then(|mut file| file.read_to_end(&mut Vec::new()).map(|_| file));
-            if fs::remove_dir(&self.directory).is_ok() {
+            if fs::remove_dir(&self.directory).is_ok() || !self.directory.exists() {
                 return true;
             }
             let Ok(events) = events else { return false };

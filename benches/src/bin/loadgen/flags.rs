@@ -124,7 +124,7 @@ pub struct Flags {
     pause_after_error: Option<Duration>,
 
     /// The share of errors above which the figures are called invalid
-    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, help_heading = "Verdict")]
+    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, value_parser = share, help_heading = "Verdict")]
     max_errors: f64,
     /// Do not find out first what the generator itself can do
     #[arg(long, help_heading = "Verdict")]
@@ -284,6 +284,11 @@ impl Flags {
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a number of seconds, such as 5 or 0.5");
     Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    found.ok_or_else(|| format!("{text:?} is not a share between 0 and 1, such as 0.01"))
 }
 
 /// A list of sizes, or a distribution.
