@@ -35,9 +35,11 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
     rmdir "$1" 2>/dev/null && exit 0
     sleep 1
 done
-echo 1 >"$1/cgroup.kill"
-sleep 1
-rmdir "$1""#;
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    echo 1 >"$1/cgroup.kill"
+    sleep 1
+    rmdir "$1" && exit 0
+done"#;
 
 /// A group for one server. Dropping it kills the processes that are left in it and removes it.
 #[derive(Debug)]
@@ -51,14 +53,14 @@ impl ControlGroup {
     pub(crate) fn create() -> Option<ControlGroup> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("measured-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let own = directory_of("self")?;
-        access(&own, Access::WRITE_OK).ok()?;
-        let directory = own.join(name);
+        let parent = directory_of("self")?;
+        access(&parent, Access::WRITE_OK).ok()?;
+        let directory = parent.join(name);
+        // Started first: this process may be killed at any moment.
         let mut remover = Command::new("sh");
         remover.args(["-c", REMOVER, "sh"]).arg(&directory);
         // In a process group of its own, which Ctrl-C at a terminal does not reach.
         remover.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // It is there before the group: a kill between the two leaves nothing.
         let group = ControlGroup { remover: remover.spawn().ok(), directory };
         fs::create_dir(&group.directory).ok()?;
         // Pressure figures would cost the server some time at each context switch.
@@ -79,10 +81,10 @@ impl ControlGroup {
             let events = File::open(self.directory.join("cgroup.events"));
             let events =
                 events.and_then(|mut file| file.read_to_end(&mut Vec::new()).map(|_| file));
-            if fs::remove_dir(&self.directory).is_ok() {
+            if fs::remove_dir(&self.directory).is_ok() || !self.directory.exists() {
                 return true;
             }
-            let Ok(events) = events else { return !self.directory.exists() };
+            let Ok(events) = events else { return false };
             let _ = fs::write(self.directory.join("cgroup.kill"), "1");
             let _ = poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&WAIT));
         }

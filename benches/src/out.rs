@@ -114,6 +114,19 @@ pub fn is_stdout(path: &Path) -> bool {
     ["-", "/dev/stdout"].iter().any(|name| path.as_os_str() == *name)
 }
 
+/// Whether two paths, whose directories exist, mean one output.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let real = match destination(path).ok()? {
+            Destination::Stdout => return Some("-".into()),
+            Destination::Device => path.to_owned(),
+            Destination::File(path) => path,
+        };
+        Some(fs::canonicalize(directory(&real)).ok()?.join(real.file_name()?))
+    };
+    one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
+}
+
 fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -172,13 +185,11 @@ pub fn check_all(outputs: &[(&str, Option<&Path>)]) -> io::Result<()> {
     let given: Vec<(&str, &Path)> =
         outputs.iter().filter_map(|(option, path)| path.map(|path| (*option, path))).collect();
     for (nth, (option, path)) in given.iter().enumerate() {
-        let same =
-            |other: &&(&str, &Path)| other.1 == *path || (is_stdout(other.1) && is_stdout(path));
-        if let Some((other, _)) = given[..nth].iter().find(same) {
+        check(path)?;
+        if let Some((other, _)) = given[..nth].iter().find(|other| is_same(other.1, path)) {
             let path = path.display();
             return Err(io::Error::other(format!("{other} and {option} both write to {path}")));
         }
-        check(path)?;
     }
     if given.iter().any(|(_, path)| is_stdout(path)) {
         reserve_stdout();
@@ -269,6 +280,16 @@ mod tests {
         let error = check_all(&[("--json", Some(path)), ("--csv", None), ("--html", Some(path))]);
         let error = error.unwrap_err().to_string();
         assert!(error.contains("--json and --html"), "{error}");
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        symlink("new", at("link")).unwrap();
+        fs::create_dir(at("x")).unwrap();
+        for (one, other) in [("new", "x/../new"), ("link", "new"), ("x/a", "./x/../x/a")] {
+            let (one, other) = (at(one), at(other));
+            let error = check_all(&[("--json", Some(&one)), ("--csv", Some(&other))]).unwrap_err();
+            assert!(error.to_string().contains("--json and --csv both write to"), "{error}");
+        }
+        check_all(&[("--json", Some(&at("new"))), ("--csv", Some(&at("x/new")))]).unwrap();
     }
 
     #[test]

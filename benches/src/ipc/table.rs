@@ -106,7 +106,7 @@ pub fn verdicts(report: &Report) -> Vec<String> {
         ));
     }
     if count(Verdict::TooFew) > 0 {
-        lines.push(format!("No bound is judged by fewer than {ENOUGH} rounds."));
+        lines.push(format!("Bounds are judged with {ENOUGH} rounds or more."));
     }
     for result in report.results.iter().filter(|r| r.verdict() == Some(Verdict::Missed)) {
         if let (Some(ratio), Some(bound)) = (result.to_baseline(), result.case.bound()) {

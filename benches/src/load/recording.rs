@@ -184,18 +184,12 @@ pub struct Generator {
     /// How long it was ready to run and had no core, in seconds; none where the system does not count it.
     #[serde(default)]
     pub run_queue_wait: Option<f64>,
+    /// The same as a share of the time that passed.
+    #[serde(default)]
+    pub waiting: Option<f64>,
     /// How often a core was taken from it.
     #[serde(default)]
     pub involuntary: u64,
-}
-
-impl Generator {
-    /// How long it was ready to run and had no core, as a share of the time that passed; none where the system does
-    /// not count it.
-    pub fn run_queue_share(&self) -> Option<f64> {
-        let share = |wait| if self.seconds > 0.0 { wait / self.seconds } else { 0.0 };
-        self.run_queue_wait.map(share)
-    }
 }
 
 /// The server's process tree at one moment. Times and counts are sums since its start.

@@ -48,11 +48,11 @@ pub fn own_reasons(recording: &Recording, bounds: &Bounds) -> Vec<String> {
         ));
     }
     // Where the system does not count the wait there is no verdict on it.
-    let waited = recording.generator.run_queue_share().unwrap_or(0.0);
+    let waited = recording.generator.waiting.unwrap_or(0.0);
     if waited > bounds.run_queue {
         reasons.push(format!(
-            "other programs used the generator's core for {}% of the run (more than {}%) while it was ready to run: end \
-             them, or put them on another core",
+            "the generator was ready to run and had no core for {}% of the time (more than {}%): end other programs that \
+             use its core, or put them on another one",
             percent(waited),
             percent(bounds.run_queue)
         ));

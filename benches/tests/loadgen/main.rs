@@ -367,7 +367,7 @@ fn each_bound_has_its_verdict() {
     let sound = || {
         let mut recording = load(&short(), Faults::default());
         recording.generator.share = 0.5;
-        recording.generator.run_queue_wait = Some(0.0);
+        recording.generator.waiting = Some(0.0);
         recording
     };
     let base = sound();
@@ -384,9 +384,9 @@ fn each_bound_has_its_verdict() {
     busy.generator.share = 0.81;
     assert_reason(reasons(&busy, None), "81% of its core");
     let mut starved = base.clone();
-    starved.generator.run_queue_wait = Some(base.generator.seconds * 0.11);
+    starved.generator.waiting = Some(0.11);
     assert_reason(reasons(&starved, None), "core for 11% of the run");
-    starved.generator.run_queue_wait = None;
+    starved.generator.waiting = None;
     assert_eq!(reasons(&starved, None), Vec::<String>::new(), "not counted, not judged");
     let mut late = base.clone();
     late.workload.arrivals = Arrivals::Fixed { rate: 10.0 };

@@ -142,7 +142,7 @@ fn starved_generator_is_invalid() {
             drop(busy);
             recording
         });
-        assert_invalid(&recording, "other programs used the generator's core");
+        assert_invalid(&recording, "was ready to run and had no core");
         let waited = recording.generator.run_queue_wait.unwrap();
         assert!(waited > 0.1 && waited <= 10.0, "{waited}");
         assert!(

@@ -14,10 +14,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whom to load, with what, and where to put what was found.
+/// The server, the workload and the outputs of a run.
 #[derive(clap::Args)]
 pub struct Flags {
-    /// The server: one that is running, ours or, with --protocol http, anybody's
+    /// Load a server that is running: one of ours or, with --protocol http, any other
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve")]
     pub addr: Option<String>,
     /// Start one of our servers for the run, in a process and on a core of its own: thread, pool:steal, ...
@@ -26,7 +26,7 @@ pub struct Flags {
     /// The process of a server that is running: it and its descendants are watched from outside
     #[arg(long, value_name = "PID", conflicts_with = "serve", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Option<i32>,
-    /// The folder that the server serves: the files that are asked for are made there before the run
+    /// Make the requested files in DIR before the run: the directory that the server serves
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Put the files onto the server before the run, by PUT of the file protocol
@@ -39,7 +39,7 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
 
-    /// Which protocol to speak: http drives foreign servers, too [default: file]
+    /// Speak this protocol; http drives third-party servers, too [default: file]
     #[arg(long, value_enum, help_heading = "Workload")]
     protocol: Option<Protocol>,
     /// How many connections to make before the load begins. In a closed loop these are the clients, and each has a
@@ -124,7 +124,7 @@ pub struct Flags {
     pause_after_error: Option<Duration>,
 
     /// The share of errors above which the figures are called invalid
-    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, help_heading = "Verdict")]
+    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, value_parser = share, help_heading = "Verdict")]
     max_errors: f64,
     /// Do not find out first what the generator itself can do
     #[arg(long, help_heading = "Verdict")]
@@ -284,6 +284,11 @@ impl Flags {
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a number of seconds, such as 5 or 0.5");
     Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    found.ok_or_else(|| format!("{text:?} is not a share between 0 and 1, such as 0.01"))
 }
 
 /// A list of sizes, or a distribution.

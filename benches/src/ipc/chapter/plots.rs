@@ -165,7 +165,8 @@ pub fn of_numbers(report: &Report, cores: Cores) -> Option<Figure> {
         .collect();
     let axis = Axis::linear("time", all.iter().filter_map(|(_, own, ..)| *own), short);
     let id = format!("ipc-turn-{}", if cores == Cores::One { "one" } else { "two" });
-    let caption = "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned();
+    let caption =
+        "These mechanisms carry a notification without a payload, or with one number.".to_owned();
     let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::bars(about, &axis, &[], &bars));
     let header = vec![String::new(), "time".to_owned(), "ratio to baseline".to_owned()];

@@ -118,8 +118,11 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
     let interrupt = stop_when_interrupted()?;
     let directory = Scratch::new("compare-").map_err(unusable)?;
     let own_root = directory.path().join("root");
-    fs::create_dir(&own_root)?;
     let root = options.root.as_deref().unwrap_or(&own_root);
+    fs::create_dir_all(root).map_err(|error| {
+        let (root, why) = (root.display(), text::error(&error));
+        Failure::Unusable(format!("cannot make files in {root}: {why}"))
+    })?;
     let wrk = match options.driver {
         Driver::Loadgen => None,
         Driver::Wrk => Some(Wrk::find(directory.path())?),

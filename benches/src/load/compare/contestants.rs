@@ -9,7 +9,6 @@ use crate::{Placement, Server, VARIANTS, Variant};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
 
 /// A server that takes part.
 #[derive(Clone, Debug)]
@@ -115,8 +114,6 @@ impl Contestant {
             Kind::Program(line) => {
                 let mut program = myself("become")?;
                 program.args(line).args(["--addr", "127.0.0.1:0", "--root"]).arg(root);
-                // Its log of every client does not belong on this terminal.
-                program.stderr(Stdio::null());
                 Server::spawn(program, placement)?
             }
         };
@@ -160,7 +157,10 @@ pub(super) fn named(
     if all.is_empty() {
         all.extend(VARIANTS.iter().filter(|v| v.is_default()).map(Contestant::from));
     }
-    for word in words.against {
+    for (nth, word) in words.against.iter().enumerate() {
+        if words.against[..nth].contains(word) {
+            return Err(named_twice(word));
+        }
         if word == "bare" {
             all.push(Contestant { name: "bare".into(), kind: Kind::Bare });
         } else if third_party::WORDS.contains(&word.as_str()) {
@@ -184,10 +184,14 @@ pub(super) fn named(
     }
     for at in 1..all.len() {
         if all[..at].iter().any(|other| other.name == all[at].name) {
-            return Err(Failure::Unusable(format!("{} is named twice", all[at].name)));
+            return Err(named_twice(&all[at].name));
         }
     }
     Ok(all)
+}
+
+fn named_twice(name: &str) -> Failure {
+    Failure::Unusable(format!("{name} is named twice: leave one of them out"))
 }
 
 /// The variant of this name.

@@ -303,7 +303,9 @@ impl Measurement {
         let generator = Generator {
             seconds,
             cpu_seconds: used.cpu,
-            share: if seconds > 0.0 { used.cpu / seconds } else { 0.0 },
+            // The end is noticed late where another program has the core: what was used until then is a share of that time.
+            share: if used.time > 0.0 { used.cpu / used.time } else { 0.0 },
+            waiting: used.run_queue_wait.filter(|_| used.time > 0.0).map(|wait| wait / used.time),
             run_queue_wait: used.run_queue_wait,
             involuntary: used.involuntary,
         };

@@ -6,6 +6,8 @@ use std::fs;
 /// Sums since the thread began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
+    /// The time that has passed, in seconds.
+    pub(super) time: f64,
     /// CPU time, in seconds.
     pub(super) cpu: f64,
     /// How long it was ready to run and had no core, in seconds; none where the kernel does not count it.
@@ -17,11 +19,15 @@ pub(super) struct Usage {
 impl Usage {
     /// That of the calling thread until now.
     pub(super) fn now() -> Usage {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = |clock| {
+            let time = clock_gettime(clock);
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+        };
         let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         Usage {
-            cpu: time.tv_sec as f64 + time.tv_nsec as f64 / 1e9,
+            time: seconds(ClockId::Monotonic),
+            cpu: seconds(ClockId::ThreadCPUTime),
             run_queue_wait: run_queue_wait(&schedstat),
             involuntary: involuntary(&status).unwrap_or(0),
         }
@@ -31,6 +37,7 @@ impl Usage {
     pub(super) fn since(self, begin: Usage) -> Usage {
         let wait = self.run_queue_wait.zip(begin.run_queue_wait);
         Usage {
+            time: self.time - begin.time,
             cpu: self.cpu - begin.cpu,
             run_queue_wait: wait.map(|(now, before)| (now - before).max(0.0)),
             involuntary: self.involuntary.saturating_sub(begin.involuntary),

@@ -136,7 +136,7 @@ pub(super) fn summary(run: &Recording) -> Vec<(&'static str, String)> {
         rows.push(("arrivals dropped", format!("{dropped} of {planned} planned")));
     }
     let own = &run.generator;
-    let waited = match own.run_queue_share() {
+    let waited = match own.waiting {
         Some(share) => format!("{} % of the time", digits(share * 100.0)),
         None => "for an unknown time".to_owned(),
     };

@@ -190,7 +190,8 @@ impl Workload {
             Profile::Ramp { from, to } => from.max(*to),
         };
         let (least, most) = DEFAULT_IN_FLIGHT;
-        Some((highest * 10.0).ceil().clamp(least, most) as usize)
+        // The least of no number, too.
+        Some((highest * 10.0).ceil().max(least).min(most) as usize)
     }
 
     /// The most requests that an open loop has under way at once; none in a closed loop.

@@ -51,7 +51,5 @@ pub(super) fn start(
     placement: Placement,
 ) -> io::Result<Server> {
     command.arg(&python.program).args(["-c", SCRIPT, python.how]).arg(&python.root);
-    // What it logs when a client goes away does not belong on this terminal.
-    command.stderr(Stdio::null());
     Server::spawn(command, placement)
 }
