@@ -27,7 +27,7 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             cpu: 0.8,
-            run_queue: 0.1,
+            run_queue: 0.05,
             lag: 1_000_000,
             drops: 0.01,
             errors: 0.001,

@@ -385,7 +385,7 @@ fn each_bound_has_its_verdict() {
     assert_reason(reasons(&busy, None), "81% of its core");
     let mut starved = base.clone();
     starved.generator.waiting = Some(0.11);
-    assert_reason(reasons(&starved, None), "core for 11% of the run");
+    assert_reason(reasons(&starved, None), "core for 11% of the time");
     starved.generator.waiting = None;
     assert_eq!(reasons(&starved, None), Vec::<String>::new(), "not counted, not judged");
     let mut late = base.clone();

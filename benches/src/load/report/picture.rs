@@ -63,13 +63,14 @@ fn drawing(
          viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"overview-t\">\
          <title id=\"overview-t\">{what}: {title}</title><style>{STYLE}</style>\
          <rect width=\"{width:.0}\" height=\"{height:.0}\" rx=\"8\" style=\"fill:var(--card)\"/>\
-         <text x=\"20\" y=\"28\" style=\"font-size:16px;font-weight:600\">{title}</text>{plots}\
+         <text x=\"20\" y=\"28\" style=\"font-size:{size}px;font-weight:600\">{title}</text>{plots}\
          <text class=\"label\" x=\"20\" y=\"{above:.0}\" style=\"font-size:11px\">{place}</text>\
          <text class=\"label\" x=\"20\" y=\"{below:.0}\" style=\"font-size:11px\">{foot}</text></svg>\n",
         what = escape(what),
         title = escape(title),
         place = escape(&place),
         foot = escape(foot),
+        size = if width < 500.0 { 13 } else { 16 },
         above = height - 28.0,
         below = height - 12.0,
     )
