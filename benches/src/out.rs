@@ -4,6 +4,7 @@
 //! program ends as it would have. A full disk is an error: one line on standard error, and exit code 1.
 //! A file appears under its name when it is complete, by a rename.
 
+use crate::load::failure::INVALID;
 use crate::text;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -74,13 +75,16 @@ pub fn keep_error(result: io::Result<()>) {
     }
 }
 
-/// Returns the exit code of a program that would end with `code`: 1 in place of 0 where standard output could not be
-/// written. Prints the reason.
+/// Returns the exit code of a program that would end with `code`: 1 in place of 0 or of [`INVALID`] where standard output
+/// could not be written. Prints the reason.
 pub fn finish(program: &str, code: ExitCode) -> ExitCode {
     let error = ERROR.lock().ok().and_then(|mut kept| kept.take());
     let Some(error) = error else { return code };
     errln!("{program}: cannot write to standard output: {error}");
-    if code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
+    match code == ExitCode::SUCCESS || code == ExitCode::from(INVALID) {
+        true => ExitCode::FAILURE,
+        false => code,
+    }
 }
 
 /// Where a report goes.

@@ -312,6 +312,9 @@ fn find_knee(
 
 fn format_attempts(bound: Bound, attempts: &[Attempt], layout: Layout) -> String {
     let time = |attempt: &Attempt| {
+        if attempt.time.is_zero() {
+            return "no reply".to_owned();
+        }
         let above = if attempt.unanswered { "> " } else { "" };
         format!("{above}{}", text::duration(attempt.time))
     };

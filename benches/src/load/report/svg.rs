@@ -866,10 +866,11 @@ fn unbroken(line: &Series, at: &impl Fn(f64, f64) -> (f64, f64)) -> Vec<String> 
     stretches.filter(|points| points.len() > 1).map(path).collect()
 }
 
-/// A name that is cut where it would take the plot's room; it stands in full in the tables.
+/// A name whose middle is left out where it would take the plot's room; it stands in full in the tables. Variants of a
+/// model differ at the end.
 fn shown(name: &str) -> String {
     match name.chars().count() {
-        n if n > 18 => name.chars().take(17).chain(['…']).collect(),
+        n if n > 18 => name.chars().take(9).chain(['…']).chain(name.chars().skip(n - 8)).collect(),
         _ => name.to_owned(),
     }
 }
