@@ -4,7 +4,6 @@
 //! program ends as it would have. A full disk is an error: one line on standard error, and exit code 1.
 //! A file appears under its name when it is complete, by a rename.
 
-use crate::load::failure::INVALID;
 use crate::text;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -14,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The exit code for figures that are INVALID.
+pub const INVALID: u8 = 3;
 
 /// Standard output is a report, so text for people goes to standard error.
 static TEXT_TO_STDERR: AtomicBool = AtomicBool::new(false);

@@ -2,7 +2,7 @@
 
 use rustix::termios::tcgetwinsize;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 /// A duration with three digits: `28.1 µs`.
@@ -141,7 +141,7 @@ pub fn progress(what: &str) {
     if let Some(width) = terminal_width() {
         // A line that is broken could not be taken back.
         let fitting: String = what.chars().take(width.saturating_sub(1)).collect();
-        crate::out::print_error(format_args!("\r\x1b[K{fitting}"));
+        let _ = write!(io::stderr(), "\r\x1b[K{fitting}");
     }
 }
 

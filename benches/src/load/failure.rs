@@ -5,8 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// The exit code for figures that are INVALID.
-pub const INVALID: u8 = 3;
+pub use crate::out::INVALID;
 
 /// What the exit codes mean, for `--help`.
 pub const EXIT_CODES: &str = "\

@@ -53,7 +53,10 @@ use std::path::{Path, PathBuf};
 pub fn page(comparison: &Comparison, timelines: &[Timeline], further: &[Chapter]) -> String {
     let mut chapters = chapters::chapters(comparison, timelines);
     chapters.extend_from_slice(further);
-    page::html(comparison, &chapters)
+    match run::is_alone(comparison) {
+        true => run::html(comparison, &chapters),
+        false => page::html(comparison, &chapters),
+    }
 }
 
 /// The directory of reports: `comparison` in the build's directory, in which this program is, or else in the current

@@ -1,7 +1,7 @@
 //! The page: one file of HTML that needs no network, made of chapters of figures.
 
 use super::notes::{Notes, is_noted};
-use super::{Comparison, NONE, run, svg, tables};
+use super::{Comparison, NONE, svg, tables};
 use crate::text::{escape, whole};
 use file_service::human::UtcDateTime;
 use std::fmt::Write as _;
@@ -42,39 +42,30 @@ pub struct Figure {
 
 /// The page with these chapters, and with all figures of the comparison at its end.
 pub(super) fn html(comparison: &Comparison, chapters: &[Chapter]) -> String {
+    let title = "Models of concurrency compared";
+    let mut html = begin(title);
+    header(&mut html, comparison, title, chapters);
+    html.push_str("<main>\n");
+    legend(&mut html, comparison);
+    for chapter in chapters {
+        write_chapter(&mut html, chapter);
+    }
+    all_figures(&mut html, comparison);
+    // The script picks a server of the legend out of all plots.
+    let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
+    html
+}
+
+/// The beginning of a page, to its body.
+pub(super) fn begin(title: &str) -> String {
     let mut html = String::with_capacity(1 << 19);
-    let alone = run::is_alone(comparison);
-    let title = match alone {
-        true => run::title(comparison),
-        false => "Models of concurrency compared".to_owned(),
-    };
     let _ = write!(
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
-        title = escape(&title)
+        title = escape(title)
     );
-    match alone {
-        true => run::header(&mut html, comparison, &title, chapters),
-        false => header(&mut html, comparison, &title, chapters),
-    }
-    html.push_str("<main>\n");
-    match alone {
-        true => run::results(&mut html, comparison),
-        false => legend(&mut html, comparison),
-    }
-    for chapter in chapters {
-        write_chapter(&mut html, chapter);
-    }
-    if alone {
-        html.push_str("</main>\n");
-    } else {
-        all_figures(&mut html, comparison);
-        // The script picks a server of the legend out of all plots.
-        let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n");
-    }
-    html.push_str("</body>\n</html>\n");
     html
 }
 
@@ -132,7 +123,7 @@ pub(super) fn write_links(html: &mut String, chapters: &[Chapter]) {
     }
 }
 
-fn write_chapter(html: &mut String, chapter: &Chapter) {
+pub(super) fn write_chapter(html: &mut String, chapter: &Chapter) {
     let _ = write!(
         html,
         "<section id=\"{}\">\n<h2>{}</h2>\n<p>{}</p>\n<div class=\"figures\">\n",

@@ -2,7 +2,9 @@
 
 use super::figures;
 use super::notes::Notes;
-use super::page::{Chapter, moment, write_entry, write_links, write_list, write_table};
+use super::page::{
+    Chapter, begin, moment, write_chapter, write_entry, write_links, write_list, write_table,
+};
 use super::sweeps::{closed, sweeps};
 use super::tables::{
     course_columns, errors_by_kind, notes_of, percentile_rows, rate_cell, summary,
@@ -43,8 +45,22 @@ fn steady(comparison: &Comparison) -> Option<&Recording> {
     }
 }
 
+/// The page of a run that stands alone, with these chapters.
+pub(super) fn html(comparison: &Comparison, chapters: &[Chapter]) -> String {
+    let title = title(comparison);
+    let mut html = begin(&title);
+    header(&mut html, comparison, &title, chapters);
+    html.push_str("<main>\n");
+    results(&mut html, comparison);
+    for chapter in chapters {
+        write_chapter(&mut html, chapter);
+    }
+    html.push_str("</main>\n</body>\n</html>\n");
+    html
+}
+
 /// The server and the workload.
-pub(super) fn title(comparison: &Comparison) -> String {
+fn title(comparison: &Comparison) -> String {
     let server = comparison.servers().first().copied().unwrap_or_default();
     match comparison.cases.first() {
         Some(case) => {
@@ -144,12 +160,7 @@ fn short_bytes(size: u64) -> String {
 }
 
 /// The beginning of the page.
-pub(super) fn header(
-    html: &mut String,
-    comparison: &Comparison,
-    title: &str,
-    chapters: &[Chapter],
-) {
+fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[Chapter]) {
     let _ = write!(html, "<header>\n<h1>{}</h1>\n<dl>", escape(title));
     let environment = &comparison.environment;
     if let Some(case) = comparison.cases.first() {
@@ -180,7 +191,7 @@ pub(super) fn header(
 }
 
 /// The figures of the run, and why they are invalid or what a reader has to know of them.
-pub(super) fn results(html: &mut String, comparison: &Comparison) {
+fn results(html: &mut String, comparison: &Comparison) {
     html.push_str("<section id=\"figures\">\n<h2>Figures</h2>\n");
     if phases(comparison).any(|(_, result)| result.is_invalid()) {
         html.push_str(
