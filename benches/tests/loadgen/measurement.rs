@@ -12,6 +12,9 @@ use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// No reply of a busy machine takes so long.
+const PATIENT: Duration = Duration::from_secs(10);
+
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -32,12 +35,20 @@ fn littles_law_holds_for_any_delay() {
     for (warm_up, duration, delay) in
         [(50, 1000, 20), (50, 400, 150), (0, 400, 390), (50, 400, 330), (100, 200, 700)]
     {
-        let workload = Workload { warm_up: millis(warm_up), duration: millis(duration), ..short() };
+        let workload = Workload {
+            warm_up: millis(warm_up),
+            duration: millis(duration),
+            timeout: PATIENT,
+            ..short()
+        };
         let faults = Faults { delay: millis(delay), ..Faults::default() };
         assert_in_time("rate times mean response time is the clients", || {
             let recording = load(&workload, faults);
             assert!(recording.errors.is_empty(), "{:?}", recording.errors);
-            assert!(recording.totals.done > 0, "{delay} ms: {:?}", recording.invalid);
+            // A generator that was held up for the whole run has nothing to report.
+            if recording.totals.done == 0 {
+                return false;
+            }
             assert_eq!(recording.totals.done, recording.totals.planned);
             // Each client at most once in the delay.
             assert!(rate(&recording) * delay as f64 / 1000.0 / 4.0 < 1.01);
@@ -65,7 +76,8 @@ fn long_replies_are_noted() {
 fn overloaded_server_keeps_its_own_rate() {
     // 200 requests per second to a server that answers at most 50, one after the other.
     let arrivals = Arrivals::Fixed { rate: 200.0 };
-    let workload = Workload { arrivals, connections: 400, duration: millis(700), ..short() };
+    let workload =
+        Workload { arrivals, connections: 400, duration: millis(700), timeout: PATIENT, ..short() };
     let faults = Faults { delay: millis(20), one_at_a_time: true, ..Faults::default() };
     let recording = load(&workload, faults);
     assert_sound(&recording);
