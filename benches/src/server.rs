@@ -192,7 +192,7 @@ fn first_line(stdout: impl Read + Send + 'static) -> io::Result<Receiver<String>
         let mut line = Vec::new();
         let _ = lines.by_ref().take(KEPT as u64).read_until(b'\n', &mut line);
         let line = String::from_utf8_lossy(&line).into_owned();
-        // Whoever waited may have given up.
+        // The receiver may have timed out.
         let _ = sender.send(line);
         let mut rest = [0; KEPT];
         while lines.read(&mut rest).is_ok_and(|read| read > 0) {}

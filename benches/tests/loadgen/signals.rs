@@ -132,7 +132,7 @@ fn external_server_run_is_reported() {
         let addr = fake.addr.to_string();
         let args = ["--addr", &addr, "--no-null-run", "--warm-up", "0", "--duration", "600"];
         let run = Foreground::loadgen(&args);
-        // One for each of its clients: whoever asks once more has got a reply.
+        // One for each of its clients: a client that asks once more has its reply.
         eventually("a reply that was read", || fake.shared.requests.load(Ordering::Relaxed) > 64);
         kill_process(run.pid(), signal).unwrap();
         let (code, stdout, _, _) = run.end();
