@@ -1,8 +1,8 @@
 //! A run whose server is sampled from outside.
 
 use super::engine::{self, Run, Target, Watcher};
-use super::latencies::Latencies;
 use super::recording::{Environment, Interval, Recording, Totals};
+use super::report;
 use super::sampler::{self, Sampler};
 use super::workload::Workload;
 use crate::{Placement, Server, text};
@@ -60,6 +60,7 @@ impl SampledRun {
             let series = sampler.finish(origin);
             share = series.cpu_share();
             (recording.empty, recording.samples) = (Some(series.first), series.samples);
+            recording.notes.extend(report::why_no_cpu_split(&recording));
         }
         SampledRun { recording, share }
     }
@@ -89,6 +90,10 @@ struct Clock {
 }
 
 impl Watcher for Clock {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin = Some(at);
         if let Some(sampler) = &self.sampler {
@@ -106,6 +111,4 @@ impl Watcher for Clock {
             sampler.sample_all();
         }
     }
-
-    fn latencies(&mut self, _: &Latencies) {}
 }

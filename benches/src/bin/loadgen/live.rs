@@ -51,14 +51,14 @@ impl Live {
     /// Clears the line; gives back the sampler, and when the warm-up was over.
     pub fn end(self) -> (Option<Sampler>, Option<Instant>) {
         if self.terminal.is_some() {
-            eprint!("\r\x1b[K");
+            text::progress("");
         }
         (self.sampler, self.origin)
     }
 
     fn draw(&self, parts: &[Part]) {
         let Some(width) = self.terminal else { return };
-        eprint!("\r\x1b[K{}", fitting(parts, width.saturating_sub(1)));
+        text::progress(&fitting(parts, width.saturating_sub(1)));
     }
 
     fn is_due(&self) -> bool {
@@ -114,6 +114,10 @@ fn fitting(parts: &[Part], width: usize) -> String {
 }
 
 impl Watcher for Live {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin.get_or_insert(at);
         (self.intervals, self.done, self.drawn) = (0, 0, 0.0);
@@ -138,11 +142,14 @@ impl Watcher for Live {
         }
     }
 
-    fn latencies(&mut self, so_far: &Latencies) {
+    fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
         if self.is_due() {
             let show = |name: &str, percentile| {
-                let time = Duration::from_nanos(so_far.percentile(percentile));
-                let time = text::duration(time);
+                let found = so_far.percentile_below(percentile, unanswered);
+                let above = if found == Some(f64::INFINITY) { "> " } else { "" };
+                let nanos = found.filter(|nanos| nanos.is_finite()).map(|nanos| nanos as u64);
+                let time = Duration::from_nanos(nanos.unwrap_or(so_far.0.max()));
+                let time = format!("{above}{}", text::duration(time));
                 (format!("{name} {time}"), format!("{name} {}", time.replace(' ', "")))
             };
             self.percentiles = vec![show("p50", 50.0), show("p99", 99.0), show("max", 100.0)];

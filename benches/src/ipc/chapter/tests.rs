@@ -47,6 +47,23 @@ fn chapter_is_well_formed() {
 }
 
 #[test]
+fn mechanisms_look_different_in_plots() {
+    let mut plots = 0;
+    for figure in &chapter(&sample(1.2, 15)).figures {
+        let rows = figure.svg.split("<g class=\"series ").skip(1);
+        let mut looks: Vec<&str> = rows.filter_map(|row| row.split('"').next()).collect();
+        // A line has a group of its own, and so has its name.
+        let groups = if figure.svg.contains("class=\"line\"") { 2 } else { 1 };
+        let series = looks.len() / groups;
+        looks.sort_unstable();
+        looks.dedup();
+        assert!(looks.len() >= series, "{}: {series} series look like {looks:?}", figure.title);
+        plots += usize::from(series > 1);
+    }
+    assert!(plots > 1, "plots of several mechanisms");
+}
+
+#[test]
 fn page_is_written_from_saved_figures() {
     let directory = tempfile::tempdir().unwrap();
     assert!(chapters(directory.path()).is_empty(), "nothing is there yet");

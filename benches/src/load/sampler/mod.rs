@@ -8,6 +8,11 @@
 //! at the moments that count: when the tree has grown or shrunk and stands still again, and when
 //! [`Sampler::sample_threads`] and [`Sampler::sample_all`] ask for them.
 //!
+//! The kernel samples whether a process is in user or in kernel mode, once per tick: the split of the CPU time of a process
+//! that lives for less than some ticks is chance. Its sum is right. So the split is that of the server's control group
+//! (`control_group`), which holds the samples of all its processes. Where the server has none of its own, the split is taken
+//! from the processes that have used enough CPU time, and the rest is reported as [`Sample::unsplit`].
+//!
 //! Not visible from outside, and so not in the figures, are the switches and waits of threads and processes
 //! that live for less than the time between two samples. Their CPU time and page faults *are* counted as
 //! soon as a process waits for them. The listen queue's overflows are those of all sockets in the server's
@@ -25,9 +30,11 @@ mod tests;
 use super::recording::Sample;
 use crate::{Placement, procfs};
 use probe::Probe;
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -41,6 +48,8 @@ pub(crate) const CPU_BUDGET: f64 = 0.02;
 /// Takes samples of a server in a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Sampler {
+    /// Of the server.
+    pidfd: Option<OwnedFd>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<TimeSeries>>,
 }
@@ -125,7 +134,15 @@ impl Sampler {
         // A thread begins on the cores of the one that starts it.
         let thread = placement
             .on_client_core(|| builder.spawn(move || sample(probe, begin, first, &theirs)))?;
-        Ok(Sampler { shared, thread: Some(thread) })
+        let pidfd = pidfd_open(root, PidfdFlags::empty()).ok();
+        Ok(Sampler { pidfd, shared, thread: Some(thread) })
+    }
+
+    /// Whether the server's first process has ended.
+    pub fn server_has_exited(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else { return false };
+        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
     }
 
     /// The last sample, if there is one; its time counts from the beginning of sampling.

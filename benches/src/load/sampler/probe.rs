@@ -5,10 +5,12 @@ use super::budget::Budget;
 use super::memory::Memory;
 use super::threads::Threads;
 use super::tree::Tree;
+use crate::control_group::{self, CpuTime};
 use crate::load::recording::Sample;
 use crate::procfs::{self, KERNEL_STACK, Usage};
 use rustix::process::Pid;
 use std::io;
+use std::path::PathBuf;
 
 /// Takes samples of a process tree.
 #[derive(Debug)]
@@ -20,11 +22,26 @@ pub(super) struct Probe {
     memory_budget: Budget,
     /// What was reported last, so that no sum goes backwards.
     reported: Usage,
-    /// User and system time as they were reported last.
-    times: (f64, f64),
+    /// The CPU time as it was reported last.
+    times: Times,
+    /// The control group that holds the tree and nothing else, and its CPU time when it was read last.
+    group: Option<(PathBuf, CpuTime)>,
+    /// The share of user time in what that group used when it was read last.
+    user_share: f64,
+    /// Whether a sample has been taken.
+    begun: bool,
     /// How many threads there were last time.
     size: u64,
     buffer: Vec<u8>,
+}
+
+/// CPU time so far, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    user: f64,
+    system: f64,
+    /// Of both, what has no known split.
+    unsplit: f64,
 }
 
 impl Probe {
@@ -37,7 +54,10 @@ impl Probe {
             thread_budget: Budget::default(),
             memory_budget: Budget::default(),
             reported: Usage::default(),
-            times: (0.0, 0.0),
+            times: Times::default(),
+            group: None,
+            user_share: 0.5,
+            begun: false,
             size: 0,
             buffer,
         })
@@ -47,6 +67,10 @@ impl Probe {
     pub(super) fn sample(&mut self, at: f64, scope: Scope) -> Sample {
         let Probe { tree, threads, memory, buffer, .. } = self;
         tree.update(buffer);
+        if !std::mem::replace(&mut self.begun, true) {
+            let group = control_group::exclusive(tree.root(), |pid| tree.is_member(pid));
+            self.group = group.map(|group| (group, CpuTime::default()));
+        }
         let alive: Vec<i32> = tree.living().map(|process| process.pid).collect();
 
         let size = tree.members().map(|process| process.threads).sum();
@@ -62,7 +86,7 @@ impl Probe {
         // A child that was waited for between two reads is in neither sum for a moment, and is not gone.
         self.reported = self.reported.max(tree.usage());
         let listen_overflows = listen_overflows(tree.root(), buffer);
-        let (user, system) = self.cpu_times();
+        let Times { user, system, unsplit } = self.cpu_times();
         let living = || self.tree.living();
         let threads = living().map(|process| process.threads).sum();
         let counts = self.threads.total;
@@ -77,6 +101,7 @@ impl Probe {
             kernel_stacks: threads * KERNEL_STACK,
             user,
             system,
+            unsplit,
             voluntary: counts.voluntary,
             involuntary: counts.involuntary,
             run_queue_wait: counts.wait.as_secs_f64(),
@@ -87,19 +112,47 @@ impl Probe {
         }
     }
 
-    /// User and system time so far, in seconds.
+    /// The CPU time so far.
     ///
     /// Ticks are whole for each process, so that many processes that have used little seem to have used
     /// nothing. What the scheduler counts for threads is exact, and leaves out those that were never read.
-    fn cpu_times(&mut self) -> (f64, f64) {
+    fn cpu_times(&mut self) -> Times {
         let ticks = procfs::ticks_per_second();
-        let (user, system) =
-            (self.reported.user as f64 / ticks, self.reported.system as f64 / ticks);
-        let share = if user + system > 0.0 { user / (user + system) } else { 0.5 };
-        let unseen = (self.threads.total.run.as_secs_f64() - user - system).max(0.0);
-        let (user, system) = (user + share * unseen, system + (1.0 - share) * unseen);
-        self.times = (user.max(self.times.0), system.max(self.times.1));
+        let seconds = |count: u64| count as f64 / ticks;
+        let (user, system) = (seconds(self.reported.user), seconds(self.reported.system));
+        let total = (user + system).max(self.threads.total.run.as_secs_f64());
+        let before = self.times;
+        self.times = if self.group.is_some() {
+            let grown = (total - before.user - before.system).max(0.0);
+            let share = self.group_share();
+            Times {
+                user: before.user + share * grown,
+                system: before.system + (1.0 - share) * grown,
+                unsplit: 0.0,
+            }
+        } else {
+            let share = if user + system > 0.0 { user / (user + system) } else { 0.5 };
+            Times {
+                user: before.user.max(share * total),
+                system: before.system.max((1.0 - share) * total),
+                unsplit: (total - seconds(self.tree.split())).max(0.0),
+            }
+        };
         self.times
+    }
+
+    /// The share of user time in what the control group has used since last time.
+    fn group_share(&mut self) -> f64 {
+        if let Some((group, before)) = &mut self.group
+            && let Some(now) = CpuTime::read(group, &mut self.buffer)
+        {
+            let user = now.user.saturating_sub(before.user).as_secs_f64();
+            let system = now.system.saturating_sub(before.system).as_secs_f64();
+            if user + system > 0.0 {
+                (*before, self.user_share) = (now, user / (user + system));
+            }
+        }
+        self.user_share
     }
 }
 
