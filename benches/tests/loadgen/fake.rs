@@ -42,7 +42,7 @@ impl Fake {
     pub fn start(workload: &Workload, faults: Faults) -> Fake {
         // All tests of this program run in one process.
         benches::load::process::raise_descriptor_limit();
-        let listener = server_core::listen("127.0.0.1:0").unwrap();
+        let listener = Arc::new(server_core::listen("127.0.0.1:0").unwrap());
         let addr = listener.local_addr().unwrap();
         let content = Arc::new(Content::new(workload));
         let connections = Arc::new(AtomicU64::new(0));
@@ -65,7 +65,7 @@ pub struct Shared {
 }
 
 fn accept(
-    listener: &TcpListener,
+    listener: &Arc<TcpListener>,
     content: &Arc<Content>,
     faults: Faults,
     connections: &Arc<AtomicU64>,
@@ -85,11 +85,11 @@ fn accept(
             continue;
         }
         let (content, shared) = (content.clone(), shared.clone());
-        let listener = listener.try_clone().unwrap();
+        let listener = listener.clone();
         thread::spawn(move || {
             let last = serve_client(&socket, &content, faults, &shared);
             if last.is_none() && faults.dies_after.is_some() {
-                let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
+                let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
             }
         });
     }

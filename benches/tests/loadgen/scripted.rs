@@ -3,6 +3,7 @@
 use crate::fake::whole;
 use benches::load::content::Content;
 use benches::load::workload::Workload;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,8 +45,8 @@ pub struct Seen {
     pub connections: AtomicU64,
     /// The Host field of the last request.
     pub host: Mutex<String>,
-    /// Every connection, so that all can be ended.
-    open: Mutex<Vec<TcpStream>>,
+    /// The open connections by their numbers, so that all can be ended.
+    open: Mutex<HashMap<u64, TcpStream>>,
 }
 
 impl Scripted {
@@ -69,8 +70,8 @@ impl Scripted {
         thread::spawn(move || {
             for socket in accepting.incoming().map_while(Result::ok) {
                 let shared = shared.clone();
-                shared.2.connections.fetch_add(1, Ordering::Relaxed);
-                shared.2.open.lock().unwrap().push(socket.try_clone().unwrap());
+                let number = shared.2.connections.fetch_add(1, Ordering::Relaxed);
+                shared.2.open.lock().unwrap().insert(number, socket.try_clone().unwrap());
                 thread::spawn(move || {
                     let _ = serve(&socket, &shared.0, &shared.1, &shared.2);
                     // Closing with unread bytes would destroy the last reply.
@@ -78,6 +79,7 @@ impl Scripted {
                     let _ = socket.set_read_timeout(Some(Duration::from_secs(20)));
                     let mut rest = [0; 4096];
                     while (&socket).read(&mut rest).is_ok_and(|got| got > 0) {}
+                    shared.2.open.lock().unwrap().remove(&number);
                 });
             }
         });
@@ -92,7 +94,7 @@ impl Scripted {
     /// Ends the listener and every connection.
     pub fn end(self) {
         self.stop_listening();
-        for socket in self.seen.open.lock().unwrap().drain(..) {
+        for (_, socket) in self.seen.open.lock().unwrap().drain() {
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
