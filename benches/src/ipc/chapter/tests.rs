@@ -72,6 +72,7 @@ fn page_is_written_from_saved_figures() {
     let page = fs::read_to_string(directory.path().join("index.html")).unwrap();
     assert!(page.contains("<h2>Between processes</h2>") && page.contains("Which one when"));
     assert!(page.contains("A &lt;machine&gt; that does not exist"));
+    assert!(page.contains("<h1>Between processes</h1>") && !page.contains("Ratios to"));
     fs::write(directory.path().join("ipc.json"), "{").unwrap();
     assert!(chapters(directory.path()).is_empty(), "what is no report is left out");
 }

@@ -40,17 +40,25 @@ pub struct Figure {
     pub wide: bool,
 }
 
-/// The page with these chapters, and with all figures of the comparison at its end.
+/// The page with these chapters, and with all figures of the comparison at its end. A comparison without cases leaves the
+/// chapters.
 pub(super) fn html(comparison: &Comparison, chapters: &[Chapter]) -> String {
-    let title = "Models of concurrency compared";
+    let title = match (comparison.cases.is_empty(), chapters) {
+        (true, [chapter]) => &chapter.title,
+        _ => "Models of concurrency compared",
+    };
     let mut html = begin(title);
     header(&mut html, comparison, title, chapters);
     html.push_str("<main>\n");
-    legend(&mut html, comparison);
+    if !comparison.cases.is_empty() {
+        legend(&mut html, comparison);
+    }
     for chapter in chapters {
         write_chapter(&mut html, chapter);
     }
-    all_figures(&mut html, comparison);
+    if !comparison.cases.is_empty() {
+        all_figures(&mut html, comparison);
+    }
     // The script picks a server of the legend out of all plots.
     let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
     html
@@ -78,10 +86,17 @@ fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[C
     entry("Load by", comparison.driver.as_deref().unwrap_or_default());
     entry("Command", &environment.command);
     entry("Begun", &moment(environment.started));
-    entry("Ratios to", comparison.baseline.as_deref().unwrap_or("the first server of each case"));
-    let rounds = comparison.cases.iter().flat_map(|c| &c.results).map(|r| r.rounds.len()).max();
-    entry("Rounds", &rounds.unwrap_or(0).to_string());
-    html.push_str("</dl>\n<p>Only ratios taken in one interleaved run count. The absolute figures are those of this machine in this hour, and no promise.</p>\n");
+    let compared = !comparison.cases.is_empty();
+    if compared {
+        let baseline = comparison.baseline.as_deref();
+        entry("Ratios to", baseline.unwrap_or("the first server of each case"));
+        let rounds = comparison.cases.iter().flat_map(|c| &c.results).map(|r| r.rounds.len()).max();
+        entry("Rounds", &rounds.unwrap_or(0).to_string());
+    }
+    html.push_str("</dl>\n");
+    if compared {
+        html.push_str("<p>Only ratios taken in one interleaved run count. The absolute figures are those of this machine in this hour, and no promise.</p>\n");
+    }
     let results = || comparison.cases.iter().flat_map(|case| &case.results);
     let noted = results().filter(|result| is_noted(result)).count();
     if noted > 0 {
@@ -95,7 +110,10 @@ fn header(html: &mut String, comparison: &Comparison, title: &str, chapters: &[C
     }
     html.push_str("<nav aria-label=\"Chapters\"><ul>");
     write_links(html, chapters);
-    html.push_str("<li><a href=\"#figures\">All figures</a></li></ul></nav>\n</header>\n");
+    if compared {
+        html.push_str("<li><a href=\"#figures\">All figures</a></li>");
+    }
+    html.push_str("</ul></nav>\n</header>\n");
 }
 
 /// The looks of the servers; in a landmark, as all content of the page.
