@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BUSY: Act =
     Act::Reply("HTTP/1.1 503 Service Unavailable", "Connection: close\r\n", b"busy\n");
@@ -94,6 +94,30 @@ fn unannounced_close_loses_pipelined_requests() {
     });
     let recording = run(&workload, server.addr);
     assert!(recording.errors["lost"] > 0, "{:?}", recording.errors);
+}
+
+#[test]
+fn drained_run_has_open_connections() {
+    struct Drained<'a>(&'a Scripted, Vec<usize>);
+    impl Watcher for Drained<'_> {
+        fn started(&mut self, _: Instant) {}
+
+        fn drained(&mut self) {
+            self.1.push(self.0.open_connections());
+        }
+    }
+    let workload = Workload { connections: 5, ..http() };
+    let server = Scripted::start(&workload, |_| Act::File(""));
+    let mut drained = Drained(&server, Vec::new());
+    engine::run(Run {
+        workload: &workload,
+        target: &target(server.addr),
+        stop: &AtomicBool::new(false),
+        watcher: Some(&mut drained),
+        environment: Environment::default(),
+    })
+    .unwrap();
+    assert_eq!(drained.1, [5]);
 }
 
 /// A run against a server that is away for 300 ms after 50 requests.

@@ -86,6 +86,11 @@ impl Scripted {
         Scripted { addr, seen, listener }
     }
 
+    /// How many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.seen.open.lock().unwrap().len()
+    }
+
     /// Ends the listener.
     pub fn stop_listening(&self) {
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);

@@ -3,7 +3,7 @@
 use benches::load::engine::Watcher;
 use benches::load::latencies::Latencies;
 use benches::load::recording::{Interval, Totals};
-use benches::load::sampler::{self, Sampler};
+use benches::load::sampler::Sampler;
 use benches::load::workload::{Phase, Workload};
 use benches::text;
 use std::collections::BTreeMap;
@@ -17,8 +17,6 @@ pub struct Live {
     sampler: Option<Sampler>,
     /// When the warm-up was over, that of the first step.
     origin: Option<Instant>,
-    /// The length of what is measured at a time, in seconds.
-    length: f64,
     /// What stands first in the line: which step it is.
     step: String,
     steps: usize,
@@ -38,7 +36,6 @@ impl Live {
             terminal: text::terminal_width(),
             sampler,
             origin: None,
-            length: workload.duration.as_secs_f64(),
             step: String::new(),
             steps: workload.phases().len(),
             intervals: 0,
@@ -127,7 +124,6 @@ impl Watcher for Live {
     }
 
     fn phase(&mut self, number: usize, phase: &Phase) {
-        self.length = phase.workload.duration.as_secs_f64();
         if self.steps > 1 {
             self.step = format!("{}/{} ({:.0})", number + 1, self.steps, phase.to);
         }
@@ -138,7 +134,13 @@ impl Watcher for Live {
         if let Some(sampler) = &self.sampler
             && self.steps > 1
         {
-            sampler.sample_threads();
+            sampler.sample_all();
+        }
+    }
+
+    fn drained(&mut self) {
+        if let Some(sampler) = &self.sampler {
+            sampler.sample_all_now();
         }
     }
 
@@ -157,14 +159,6 @@ impl Watcher for Live {
     }
 
     fn interval(&mut self, interval: &Interval, _: &Totals, errors: &BTreeMap<String, u64>) {
-        // While all clients are still there.
-        let period = sampler::PERIOD.as_secs_f64();
-        let (from, to) = (self.length - 1.5 * period, self.length - 0.5 * period);
-        if let Some(sampler) = &self.sampler
-            && (from..to).contains(&interval.at)
-        {
-            sampler.sample_all();
-        }
         self.done += interval.done;
         if self.is_due() {
             let rate = self.done as f64 / (interval.at - self.drawn).max(1e-3);

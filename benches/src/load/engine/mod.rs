@@ -104,8 +104,13 @@ pub trait Watcher {
     /// What is measured is over, or one phase of it.
     fn ended(&mut self) {}
 
+    /// The run is over, and the clients are still connected. This one may take its time.
+    fn drained(&mut self) {}
+
     /// A tenth of a second has passed. The totals and errors are those so far.
-    fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>);
+    fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>) {
+        let _ = (interval, totals, errors);
+    }
 
     /// Whether the server is known to have ended. Asked while no client can connect.
     fn server_has_exited(&mut self) -> bool {
@@ -312,6 +317,9 @@ impl<'a> Engine<'a> {
                 }
             }
             if self.traffic.draining && (over || self.traffic.outstanding == 0) {
+                if let Some(watcher) = &mut watcher {
+                    watcher.drained();
+                }
                 break;
             }
             self.traffic.dispatch(now);

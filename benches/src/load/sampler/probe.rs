@@ -1,16 +1,17 @@
 //! One sample of the server's process tree.
 
-use super::Scope;
 use super::budget::Budget;
 use super::memory::Memory;
 use super::threads::Threads;
 use super::tree::Tree;
+use super::{CPU_BUDGET, PERIOD, Scope, own_cpu_time};
 use crate::control_group::{self, CpuTime};
 use crate::load::recording::Sample;
 use crate::procfs::{self, KERNEL_STACK, Usage};
 use rustix::process::Pid;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Takes samples of a process tree.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(super) struct Probe {
     user_share: f64,
     /// Whether a sample has been taken.
     begun: bool,
-    /// How many threads there were last time.
-    size: u64,
+    /// The CPU time of the last sample without its expensive reads.
+    pub(super) cost: Duration,
     buffer: Vec<u8>,
 }
 
@@ -58,30 +59,26 @@ impl Probe {
             group: None,
             user_share: 0.5,
             begun: false,
-            size: 0,
+            cost: Duration::ZERO,
             buffer,
         })
     }
 
     /// Takes a sample; what is in `scope` is read whether or not it is due.
     pub(super) fn sample(&mut self, at: f64, scope: Scope) -> Sample {
+        let begin = own_cpu_time();
         let Probe { tree, threads, memory, buffer, .. } = self;
         tree.update(buffer);
+        self.cost = own_cpu_time().saturating_sub(begin);
         if !std::mem::replace(&mut self.begun, true) {
             let group = control_group::exclusive(tree.root(), |pid| tree.is_member(pid));
             self.group = group.map(|group| (group, CpuTime::default()));
         }
         let alive: Vec<i32> = tree.living().map(|process| process.pid).collect();
 
-        let size = tree.members().map(|process| process.threads).sum();
-        let settled = (size == self.size).then_some(size);
-        self.size = size;
-        self.thread_budget.spend(at, scope >= Scope::Threads, settled, || {
-            threads.update(&alive, buffer);
-        });
-        self.memory_budget.spend(at, scope == Scope::All, settled, || {
-            *memory = Memory::read(&alive, buffer);
-        });
+        self.thread_budget.spend(at, scope >= Scope::Threads, || threads.update(&alive, buffer));
+        self.memory_budget
+            .spend(at, scope == Scope::All, || *memory = Memory::read(&alive, buffer));
 
         // A child that was waited for between two reads is in neither sum for a moment, and is not gone.
         self.reported = self.reported.max(tree.usage());
@@ -110,6 +107,11 @@ impl Probe {
             minor_faults: self.reported.faults,
             listen_overflows,
         }
+    }
+
+    /// How long the next sample has to wait: [`PERIOD`], or longer where a sample costs much.
+    pub(super) fn period(&self) -> Duration {
+        PERIOD.max(self.cost.div_f64(CPU_BUDGET))
     }
 
     /// The CPU time so far.

@@ -122,6 +122,33 @@ fn ended_processes_keep_their_usage() {
 }
 
 #[test]
+fn costly_samples_are_taken_less_often() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let mut probe = Probe::new(Pid::from_child(&child)).unwrap();
+    assert_eq!(probe.period(), PERIOD, "before the first sample");
+    probe.cost = Duration::from_millis(20);
+    assert_eq!(probe.period(), Duration::from_secs(2));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn requested_sample_is_taken_at_once() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let sampler = Sampler::start(Pid::from_child(&child), Placement::Unpinned).unwrap();
+    let first = sampler.latest().unwrap();
+    assert!(first.pss > 0);
+    for _ in 0..3 {
+        let before = sampler.latest().unwrap().at;
+        sampler.sample_all_now();
+        assert!(sampler.latest().unwrap().at > before);
+    }
+    drop(sampler);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
 fn time_axis_starts_at_origin() {
     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     // Before the watch, whose own times begin a moment later.
