@@ -178,7 +178,7 @@ fn restarted_server_is_waited_for() {
 fn exited_server_ends_run_at_once() {
     struct Exited;
     impl Watcher for Exited {
-        fn started(&mut self, _: std::time::Instant) {}
+        fn started(&mut self, _: Instant) {}
         fn interval(&mut self, _: &Interval, _: &Totals, _: &BTreeMap<String, u64>) {}
         fn server_has_exited(&mut self) -> bool {
             true
