@@ -25,7 +25,7 @@ pub fn overview_svg(comparison: &Comparison) -> String {
     let what =
         format!("Requests per second and 99th percentile of the response time against {what}");
     let foot = format!(
-        "Medians of interleaved rounds; a hollow marker with ! is not to be believed, {NONE} is no metric."
+        "Medians of interleaved rounds; a hollow marker with ! is not to be believed, {NONE} means no data."
     );
     drawing(comparison, 920.0, height, &what, &title, &foot, &(rate + &p99))
 }
