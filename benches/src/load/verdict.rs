@@ -52,7 +52,7 @@ pub fn own_reasons(recording: &Recording, bounds: &Bounds) -> Vec<String> {
     if waited > bounds.run_queue {
         reasons.push(format!(
             "the generator was ready to run and had no core for {}% of the time (more than {}%): end other programs that \
-             use its core, or put them on another one",
+             use its core, or use a longer --duration",
             percent(waited),
             percent(bounds.run_queue)
         ));

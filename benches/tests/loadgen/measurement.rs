@@ -44,12 +44,11 @@ fn littles_law_holds_for_any_delay() {
         let faults = Faults { delay: millis(delay), ..Faults::default() };
         assert_in_time("rate times mean response time is the clients", || {
             let recording = load(&workload, faults);
-            // A generator that was held up for the whole run has nothing to report.
             let totals = recording.totals;
-            if totals.done == 0 || totals.done != totals.planned {
-                return false;
-            }
-            (0.85..1.15).contains(&littles_share(&recording))
+            assert!(recording.errors.is_empty(), "{:?}", recording.errors);
+            assert_eq!(totals.done, totals.planned, "{delay} ms");
+            // A generator that was held up for the whole run has nothing to report.
+            totals.done > 0 && (0.85..1.15).contains(&littles_share(&recording))
         });
     }
 }

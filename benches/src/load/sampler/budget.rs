@@ -9,7 +9,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Does `work` if it is due or `anyway`, and reckons when it will be due again.
+    /// Does `work` if it is due or `anyway`, and calculates when it is due again.
     pub(super) fn spend(&mut self, now: f64, anyway: bool, work: impl FnOnce()) {
         if now < self.next && !anyway {
             return;
