@@ -78,7 +78,8 @@ fn for_criterion(args: &[String]) -> Option<Vec<String>> {
     if words.len() < 2 && !args.iter().any(|arg| arg == "--full") {
         return None;
     }
-    let option = |arg: &&String| *arg != "--full" && !words.contains(&arg.as_str());
+    let ours = ["--full", "--wide"];
+    let option = |arg: &&String| !ours.contains(&arg.as_str()) && !words.contains(&arg.as_str());
     let mut plain: Vec<String> = args.iter().filter(option).cloned().collect();
     if !words.is_empty() {
         plain.push(words.join("|"));

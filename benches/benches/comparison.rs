@@ -10,13 +10,14 @@
 //! a table here, and `target/comparison/` with a page, JSON and CSV. The same for a chosen few, beside
 //! nginx and others: `cargo loadgen compare --help`.
 
+use benches::layout::Layout;
 use benches::load::compare::{self, Contestant, Files, Plan, Setup};
 use benches::load::workload::Workload;
 use benches::load::{process, report};
-use benches::{Placement, VARIANTS, Variant, filter, tether, text};
+use benches::tether::{self, Scratch};
+use benches::{Placement, VARIANTS, Variant, errln, filter, out, outln, text};
 use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How much is run.
@@ -68,8 +69,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
     if given("--help") || given("-h") {
-        println!(
-            "comparison: --quick runs less, --full runs everything; words are names of models and cases"
+        outln!(
+            "comparison: --quick runs less, --full runs everything, --wide prints all columns; words are names of models and cases"
         );
         return ExitCode::SUCCESS;
     }
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if given("--list") {
-        cases.iter().for_each(|case| println!("comparison/{}: benchmark", case.name));
+        cases.iter().for_each(|case| outln!("comparison/{}: benchmark", case.name));
         return ExitCode::SUCCESS;
     }
     // `cargo bench` says --bench; without it, and with these, nothing is to be measured.
@@ -96,10 +97,11 @@ fn main() -> ExitCode {
     if !given("--bench") || other.iter().any(|option| given(option)) {
         return ExitCode::SUCCESS;
     }
-    run(&preset, &contestants, &cases).unwrap_or_else(|error| {
-        eprintln!("comparison: {error}");
+    let code = run(&preset, &contestants, &cases).unwrap_or_else(|error| {
+        errln!("comparison: {}", text::error(&error));
         ExitCode::FAILURE
-    })
+    });
+    out::finish("comparison", code)
 }
 
 /// What the words mean; a kind that no word names is not filtered. `None` if a word means nothing here.
@@ -138,13 +140,22 @@ fn filtered(
 }
 
 fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Result<ExitCode> {
-    let directory =
-        tempfile::Builder::new().prefix("comparison-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let layout = Layout::of_stdout(std::env::args().any(|arg| arg == "--wide"));
+    let target = report::target_directory();
+    let files = Files {
+        html: target.join("index.html"),
+        json: target.join("comparison.json"),
+        csv: target.join("comparison.csv"),
+        layout,
+    };
+    files.check()?;
+    let interrupt = process::stop_when_interrupted()?;
+    let directory = Scratch::new_in("comparison-", env!("CARGO_TARGET_TMPDIR"))?;
     process::raise_descriptor_limit();
-    let stop = process::stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("comparison, {}: {}", preset.name, preset.description);
-    println!("{}; {placement}", text::machine());
+    let description = format!("comparison, {}: {}", preset.name, preset.description);
+    outln!("{}", layout.text(&description));
+    outln!("{}", layout.text(&format!("{}; {placement}", text::machine())));
     let setup = Setup {
         contestants,
         cases,
@@ -153,21 +164,11 @@ fn run(preset: &Preset, contestants: &[Contestant], cases: &[Plan]) -> io::Resul
         root: directory.path(),
         placement,
         wrk: None,
-        stop: &stop,
+        stop: interrupt.flag(),
     };
     let comparison = compare::compare(&setup, &mut text::progress)?;
     text::progress("");
-    if stop.load(Ordering::Relaxed) {
-        println!("interrupted: this is what there is");
-    }
-    let target = report::target_directory();
-    let files = Files {
-        html: target.join("index.html"),
-        json: target.join("comparison.json"),
-        csv: target.join("comparison.csv"),
-    };
-    let stopped = stop.load(Ordering::Relaxed);
-    let timelines = if stopped { Vec::new() } else { compare::timelines(contestants) };
+    let timelines = compare::timelines(contestants, interrupt.flag());
     compare::write_reports(&comparison, &timelines, &benches::ipc::chapters(&target), &files)?;
-    Ok(compare::exit_code(&comparison))
+    Ok(interrupt.exit_code().unwrap_or_else(|| compare::exit_code(&comparison)))
 }

@@ -11,15 +11,19 @@
 //! them ([`models`]). A measured [`Server`] is always a process of its own, on a core of its own where there
 //! are two ([`Placement`]), and ends with the process that started it ([`tether`]). What its processes use
 //! is read from `/proc` during a run ([`load::sampler`]). [`files`] makes what servers serve, [`mod@text`]
-//! formats what people read, [`filter`] takes the words from a command line of `cargo bench`.
+//! formats what people read, [`layout`] fits it into a terminal, [`out`] prints it and writes files, and [`filter`] takes
+//! the words from a command line of `cargo bench`.
 
 #![forbid(unsafe_code)]
 
+mod control_group;
 pub mod files;
 pub mod filter;
 pub mod ipc;
+pub mod layout;
 pub mod load;
 pub mod models;
+pub mod out;
 pub mod placement;
 mod procfs;
 pub mod server;

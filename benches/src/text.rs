@@ -2,7 +2,7 @@
 
 use rustix::termios::tcgetwinsize;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 /// A duration with three digits: `28.1 µs`.
@@ -83,6 +83,26 @@ pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// Why the system refused something, without its number: `no such file or directory`.
+pub fn error(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None if text == "stream did not contain valid UTF-8" => "it is not UTF-8 text".into(),
+        None => text,
+    }
+}
+
+/// A message without the numbers of errors of the system in it.
+pub fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain += part.split_once(')').map_or(part, |(_, rest)| rest);
+    }
+    plain
+}
+
 /// Text that cannot be taken for markup, with what no XML may hold taken out.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -121,8 +141,33 @@ pub fn progress(what: &str) {
     if let Some(width) = terminal_width() {
         // A line that is broken could not be taken back.
         let fitting: String = what.chars().take(width.saturating_sub(1)).collect();
-        eprint!("\r\x1b[K{fitting}");
+        let _ = write!(io::stderr(), "\r\x1b[K{fitting}");
     }
+}
+
+/// Parses a number of bytes, with a suffix or without: `4096`, `4KiB` or `1M`.
+///
+/// # Errors
+///
+/// It is something else.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let suffixes = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("K", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("", 1),
+    ];
+    let (number, unit) = suffixes
+        .into_iter()
+        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
+        .unwrap_or((text, 1));
+    let number: Option<u64> = number.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is not a number of bytes, such as 4096, 4KiB or 1MiB"))
 }
 
 /// The machine in a line: processor, cores, kernel.
@@ -148,6 +193,26 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
         assert_eq!(rate(812.0), "812 /s");
         assert_eq!(rate(70_249.0), "70.2 k/s");
+    }
+
+    #[test]
+    fn errors_have_no_numbers() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(error(&refused), "connection refused");
+        assert_eq!(error(&io::Error::other("No room")), "No room");
+        let message = format!("cannot connect: {refused}; later: {refused}.");
+        assert_eq!(
+            without_numbers(&message),
+            "cannot connect: Connection refused; later: Connection refused."
+        );
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(parse_size("4KiB"), Ok(4096));
+        assert_eq!(parse_size("7"), Ok(7));
+        assert_eq!(parse_size("2M"), Ok(2 << 20));
+        assert!(parse_size("4k").is_err() && parse_size("99999999999GiB").is_err());
     }
 
     #[test]

@@ -719,6 +719,113 @@ fn page_fits_phones_and_dark_mode() {
     });
 }
 
+#[test]
+fn upload_leaves_other_rows() {
+    let prepare = |root: &Root| {
+        for n in 0..300 {
+            root.write(format!("file {n} & more.txt"), "x".repeat(n));
+        }
+        root.mkdir("docs");
+    };
+    with_each(&[], prepare, |browser, server, _| {
+        let page = browser.page();
+        for path in ["/", "/?sort=date&order=desc", "/?sort=size&order=asc"] {
+            page.open(&url(server, path));
+            page.eval(
+                "(() => { window.made = 0; window.gone = 0;
+                   const rows = (nodes) => [...nodes].filter((e) => e.matches?.('tr')).length
+                     + [...nodes].reduce((sum, e) => sum + (e.querySelectorAll?.('tr').length ?? 0), 0);
+                   new MutationObserver((list) => { for (const one of list) {
+                     made += rows(one.addedNodes); gone += rows(one.removedNodes); } })
+                   .observe(document.querySelector('main'), {subtree: true, childList: true});
+                   document.querySelector('tbody tr:nth-child(200) a').focus();
+                   window.kept = document.activeElement; })()",
+            );
+            let tag = path.len();
+            let upload = |name: &str| {
+                page.choose("#pick", &[&local(browser, name, name)]);
+                wait_for_note(&page, "uploaded");
+                page.until(&format!(
+                    "[...document.querySelectorAll('tbody .new bdi')].some((e) => e.textContent === {name:?})"
+                ));
+            };
+            for name in ["a", "m & 'q'", "日本語"].map(|name| format!("{name} {tag}.txt")) {
+                upload(&name);
+            }
+            page.until("made === 3 && gone === 0");
+            assert_eq!(page.eval("kept.isConnected"), true);
+            // What else has happened in the folder is shown, too.
+            fs::remove_file(server.root().join(format!("file {tag} & more.txt"))).unwrap();
+            server.root().mkdir(&format!("docs {tag}"));
+            upload(&format!("z {tag}.txt"));
+            page.until("made === 5 && gone === 1");
+            let shown = names(&page);
+            let summary = page.text("document.querySelector('caption').textContent");
+            page.open(&url(server, path));
+            assert_eq!(names(&page), shown, "{path}");
+            assert_eq!(page.text("document.querySelector('caption').textContent"), summary);
+            assert_no_complaints(&page);
+        }
+        // The note on an empty folder goes.
+        page.open(&url(server, "/docs/"));
+        assert_eq!(page.eval("document.querySelectorAll('.none').length"), 1);
+        page.choose("#pick", &[&local(browser, "first.txt", "first")]);
+        page.until("document.querySelectorAll('tbody .new').length === 1");
+        assert_eq!(page.eval("document.querySelectorAll('.none').length"), 0);
+        assert_no_complaints(&page);
+        fs::remove_file(server.root().join("docs/first.txt")).unwrap();
+        page.choose("#pick", &[&local(browser, "second.txt", "second")]);
+        page.until("[...document.querySelectorAll('tbody bdi')].map((e) => e.textContent).join() === 'second.txt'");
+        assert_eq!(page.text("document.querySelector('caption').textContent"), "1 file, 6 B");
+    });
+}
+
+#[test]
+fn states_differ_in_forced_colours() {
+    with_each(&[], a_small_tree, |browser, server, _| {
+        let page = browser.page();
+        for scheme in ["light", "dark"] {
+            page.emulate(900, 700, "forced");
+            let features = serde_json::json!([
+                {"name": "forced-colors", "value": "active"},
+                {"name": "prefers-color-scheme", "value": scheme}]);
+            page.call("Emulation.setEmulatedMedia", serde_json::json!({"features": features}));
+            page.open(&url(server, "/"));
+            page.choose("#pick", &[&local(browser, &format!("{scheme}.txt"), "new")]);
+            page.until("document.querySelectorAll('tbody .new').length === 1");
+            let style = |element: &str, pseudo: &str, property: &str| {
+                let element = format!("document.querySelector({element:?})");
+                page.text(&format!("getComputedStyle({element}, {pseudo:?})[{property:?}]"))
+            };
+            // Words and signs, not colours alone.
+            assert_eq!(style("tbody .new a", "::after", "content"), "\"new\"");
+            assert!(style("#jobs .done .note", "::before", "content").starts_with("\"✓"));
+            // A ring that is drawn outside of the table is cut off at its edge.
+            page.eval("document.querySelector('tbody a').focus()");
+            page.press("Tab");
+            let ring = |property| style(":focus", "", property);
+            assert_eq!(
+                (ring("outlineStyle"), ring("outlineOffset")),
+                ("solid".into(), "-3px".into())
+            );
+            // A button under the pointer looks different, and what is on it can be seen.
+            let icon = "tbody tr:last-child button";
+            let look =
+                || (style(icon, "", "backgroundColor"), style(icon, "::before", "backgroundColor"));
+            let before = look();
+            let place = page.eval(&format!(
+                "(() => {{ const box = document.querySelector({icon:?}).getBoundingClientRect(); return [box.x + 9, box.y + 9]; }})()"
+            ));
+            let pointer = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
+            page.call("Input.dispatchMouseEvent", pointer);
+            page.until(&format!("document.querySelector({icon:?}).matches(':hover')"));
+            let over = look();
+            assert!(before.0 != over.0 && over.0 != over.1, "{before:?} {over:?}");
+            assert_no_complaints(&page);
+        }
+    });
+}
+
 /// A look at the page, for people: leaves pictures where SHOTS says.
 #[test]
 fn pictures() {

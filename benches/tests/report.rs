@@ -1,6 +1,7 @@
 //! The reports of an invented comparison: known figures, a server that fails, one whose figures are invalid, one that leaves
 //! clients without a reply, and hostile names.
 
+use benches::layout::Layout;
 use benches::load::latencies::Latencies;
 use benches::load::recording::{Environment, Generator, Interval, Recording, Sample, Totals};
 use benches::load::report::{
@@ -58,9 +59,10 @@ fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
             at: f64::from(tenth) / 10.0,
             done: (rate / 10.0 * dip * (0.05 * normal()).exp()) as u64,
             errors: 0,
-            p50: (times.percentile(50.0) as f64 * (0.05 * normal()).exp()) as u64,
-            p99: (times.percentile(99.0) as f64 / dip * (0.15 * normal()).exp()) as u64,
-            max: (times.percentile(100.0) as f64 / dip) as u64,
+            dropped: 0,
+            p50: Some((times.percentile(50.0) as f64 * (0.05 * normal()).exp()) as u64),
+            p99: Some((times.percentile(99.0) as f64 / dip * (0.15 * normal()).exp()) as u64),
+            max: Some((times.percentile(100.0) as f64 / dip) as u64),
         }
     });
     let intervals: Vec<Interval> = intervals.collect();
@@ -116,6 +118,7 @@ fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
             connections_asked: workload.connections as u64,
             connections_made: workload.connections as u64,
             clients_served: served as u64,
+            outside_intervals: 0,
         },
         errors: if server == "python" {
             BTreeMap::from([("timeout".to_owned(), 3), ("lost".to_owned(), 12)])
@@ -129,8 +132,9 @@ fn recording(kind: &Kind, workload: &Workload, round: u64) -> Recording {
         empty: None,
         samples: samples.collect(),
         intervals,
-        generator: Generator { cpu_seconds: 1.1, share: 0.55 },
+        generator: Generator { cpu_seconds: 1.1, share: 0.55, ..Generator::default() },
         invalid,
+        notes: Vec::new(),
     }
 }
 
@@ -224,7 +228,7 @@ fn timeline(server: &str, workers: usize) -> Timeline {
         });
         free[lane] = start + length;
     }
-    Timeline { server: server.to_owned(), lanes }
+    Timeline { server: server.to_owned(), lanes, ..Timeline::default() }
 }
 
 fn written(name: &str, text: &str) {
@@ -297,10 +301,10 @@ fn doubtful_figures_have_notes() {
     ] {
         assert!(html.contains(said), "{said}");
     }
-    let table = terminal::comparison(&comparison);
+    let table = terminal::comparison(&comparison, Layout::of_stdout(true));
     written("table.txt", &table);
     assert_eq!(
-        table.matches("│ python").count(),
+        table.matches("\npython ").count(),
         comparison.cases.len(),
         "a row in every case:\n{table}"
     );
@@ -324,12 +328,14 @@ fn tables_show_values_of_recordings() {
             ("memory", Metric::Memory),
         ] {
             let column = rows[0].iter().position(|cell| cell == name).expect("its column");
-            assert_eq!(
-                row[column].trim_end_matches(report::NEAR),
-                metric.show(result.median(metric)),
-                "{name} of {}",
-                result.server
-            );
+            let shown = row[column].trim_end_matches(report::NEAR);
+            match result.median(metric) {
+                // Some requests of this server were not answered in time.
+                None if result.runs().any(|run| metric.of(run) == Some(f64::INFINITY)) => {
+                    assert!(shown.starts_with("> "), "{name} of {}: {shown}", result.server);
+                }
+                median => assert_eq!(shown, metric.show(median), "{name} of {}", result.server),
+            }
         }
     }
 
@@ -337,7 +343,7 @@ fn tables_show_values_of_recordings() {
     assert!(near("coroutine") && !near("nginx") && !near("python"), "above half of 134 k/s");
 
     let run = recording(&KINDS[6], &Workload::default(), 1);
-    let table = terminal::recording(&run);
+    let table = terminal::recording(&run, Layout::of_stdout(true));
     written("run.txt", &table);
     for metric in [
         Metric::Rate,
@@ -348,12 +354,316 @@ fn tables_show_values_of_recordings() {
         Metric::Max,
         Metric::Cpu,
     ] {
-        let shown = metric.show(metric.of(&run));
+        let shown = match metric.of(&run) {
+            Some(f64::INFINITY) => {
+                format!("> {}", Metric::Max.show(Some(run.response_time.0.max() as f64)))
+            }
+            figure => metric.show(figure),
+        };
         assert!(table.contains(&shown), "{metric:?}, {shown}, is not in\n{table}");
     }
     assert!(table.contains("12 lost, 3 timeout"), "{table}");
     let invalid = Recording { invalid: vec!["too few connections".to_owned()], ..run };
-    assert!(terminal::recording(&invalid).contains("INVALID: too few connections"));
+    assert!(
+        terminal::recording(&invalid, Layout::of_stdout(true))
+            .contains("INVALID: too few connections")
+    );
+}
+
+/// A name of forty characters.
+const LONG: &str = "a-server-with-a-name-of-forty-characters";
+
+/// The comparison with a long name, a long reason and a note.
+fn wordy() -> Comparison {
+    let mut comparison = comparison();
+    comparison.cases.retain(|case| case.workload.connections == 64);
+    for result in comparison.cases.iter_mut().flat_map(|case| &mut case.results) {
+        if result.server == "fork" {
+            result.server = LONG.to_owned();
+        }
+        if result.server == "thread" {
+            let run = result.rounds[1].as_mut().unwrap();
+            run.invalid.push("only 63 of 64 connections were made, ".repeat(9));
+            run.notes.push("the server was away once, for 1.20 s from 3.10 s on".to_owned());
+        }
+    }
+    comparison
+}
+
+/// Columns on a terminal.
+fn columns(line: &str) -> usize {
+    line.chars().count()
+}
+
+/// No line is wider than the width, unless it is one word that is.
+#[track_caller]
+fn assert_fits(text: &str, width: usize) {
+    for line in text.lines() {
+        let one_word = line.split_whitespace().count() == 1;
+        assert!(columns(line) <= width || one_word, "{width}: {line}\n{text}");
+    }
+}
+
+/// All words of a text stand in another whole, in their order, or are what layouts add.
+#[track_caller]
+fn assert_words_are_whole(text: &str, whole: &str) {
+    let known: BTreeSet<&str> = whole.split_whitespace().collect();
+    let added = ["Left", "out:", "--wide", "prints", "all", "columns."];
+    for word in text.split_whitespace().filter(|word| !word.starts_with('─')) {
+        let plain = word.trim_end_matches([',', ';']);
+        assert!(
+            known.contains(word) || known.contains(plain) || added.contains(&word),
+            "{word:?} is in no cell:\n{text}"
+        );
+    }
+}
+
+#[test]
+fn tables_fit_every_width() {
+    let (comparison, run) = (wordy(), recording(&KINDS[6], &Workload::default(), 1));
+    let steps = alone(Profile::Steps { levels: vec![1.0, 4.0, 16.0, 64.0] }, "a-server", 3);
+    let invalid = Recording { invalid: vec!["too few connections, ".repeat(12)], ..run };
+    let makers: [(&str, &dyn Fn(Layout) -> String); 3] = [
+        ("comparison", &|layout| terminal::comparison(&comparison, layout)),
+        ("recording", &|layout| terminal::recording(&invalid, layout)),
+        ("course", &|layout| terminal::course(&steps, layout)),
+    ];
+    for (name, maker) in makers {
+        let wide = maker(Layout::of_width(usize::MAX).wide());
+        assert!(!wide.contains("Left out"), "{wide}");
+        let mut lines = usize::MAX;
+        for width in 40..=220 {
+            let text = maker(Layout::of_width(width));
+            if [40, 60, 80, 100, 200].contains(&width) {
+                written(&format!("{name}-{width}.txt"), &text);
+            }
+            assert_fits(&text, width);
+            assert_words_are_whole(&text, &wide);
+            // Wider terminals need no more lines, but for the line that names columns.
+            assert!(text.lines().count() <= lines.saturating_add(9), "{width}: {text}");
+            lines = text.lines().count();
+        }
+    }
+    for width in (40..=220).step_by(20) {
+        let text = terminal::comparison(&comparison, Layout::of_width(width));
+        for kind in &KINDS {
+            let server = if kind.0 == "fork" { LONG } else { kind.0 };
+            let rows = text.lines().filter(|line| line.split_whitespace().next() == Some(server));
+            assert!(rows.count() >= comparison.cases.len(), "{server} at {width}: {text}");
+        }
+        let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains("! INVALID thread: only 63 of 64"), "{text}");
+        assert!(one_line.contains("Note on thread: the server was away once"), "{text}");
+    }
+}
+
+#[test]
+fn telling_columns_stay_longest() {
+    let mut comparison = comparison();
+    comparison.cases.truncate(4);
+    comparison.cases.drain(..3);
+    let head = |width| {
+        let text = terminal::comparison(&comparison, Layout::of_width(width));
+        let head = text.lines().find(|line| line.starts_with("server"));
+        head.map(|head| head.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let narrow = head(60).unwrap();
+    assert!(narrow.starts_with(&["server", "rate", "ratio"].map(str::to_owned)), "{narrow:?}");
+    assert!(narrow.contains(&"p99".to_owned()), "{narrow:?}");
+    let (more, all) = (head(80).unwrap(), head(200).unwrap());
+    assert!(more.contains(&"p50".to_owned()) && more.len() > narrow.len(), "{more:?}");
+    assert!(all.len() > more.len() && all.contains(&"rounds".to_owned()), "{all:?}");
+    assert_eq!(head(40), None, "blocks have no head");
+}
+
+/// A run of one server in the phases of a profile, so many of which were reached.
+fn alone(profile: Profile, server: &'static str, reached: usize) -> Comparison {
+    let workload = Workload { profile, ..Workload::default() };
+    let kind = (server, 66_500.0, 1.05, 14.2, 2_400, 32, 0.8);
+    let phases = workload.phases();
+    let runs = phases.iter().take(reached).enumerate().map(|(nth, phase)| Recording {
+        since: 3.0 * nth as f64,
+        ..recording(&kind, &phase.workload, nth as u64)
+    });
+    Comparison::alone(&workload, &runs.collect::<Vec<_>>(), Some(134_000.0))
+}
+
+/// The text of a page as a reader sees it.
+fn visible(html: &str) -> String {
+    let mut text = html.to_owned();
+    for element in ["style", "script"] {
+        while let Some((before, rest)) = text.split_once(&format!("<{element}>")) {
+            let after = rest.split_once(&format!("</{element}>")).expect("its end").1;
+            text = format!("{before}{after}");
+        }
+    }
+    text.split('<')
+        .map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text))
+        .fold(String::new(), |all, piece| all + " " + piece)
+}
+
+/// The cells of each table that are no headings.
+fn tables(html: &str) -> impl Iterator<Item = Vec<&str>> {
+    html.split("<table").skip(1).map(|rest| {
+        let table = rest.split_once("</table>").expect("a table that ends").0;
+        let cells = table.split("<td").skip(1).filter_map(|cell| cell.split_once('>'));
+        cells.filter_map(|(_, cell)| Some(cell.split_once("</td>")?.0)).collect()
+    })
+}
+
+/// What holds of the page of any single run.
+#[track_caller]
+fn assert_single(name: &str, html: &str) {
+    written(&format!("{name}.html"), html);
+    let main = html.split_once("<main>").expect("its main part").1;
+    let main = main.split_once("</main>").expect("its end").0;
+    assert_balanced(main);
+    let (table, plot) = (main.find("<table"), main.find("<svg"));
+    assert!(table.is_some() && (plot.is_none() || table < plot), "{name} begins with a table");
+    let text = visible(html);
+    let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    let foreign = ["compare", "compared", "comparison", "models", "ratio", "ratios", "baseline"];
+    for word in words {
+        assert!(!foreign.contains(&word.as_str()), "{name} speaks of {word}: {text}");
+    }
+    for cells in tables(html) {
+        let filled = cells.iter().any(|cell| !cell.is_empty() && *cell != "-");
+        assert!(filled, "{name} has a table without figures: {cells:?}");
+    }
+    for drawing in drawings(html).filter(|drawing| !drawing.contains("aria-hidden")) {
+        let drawn = ["class=\"line", "class=\"marker", "class=\"part"];
+        assert!(drawn.iter().any(|part| drawing.contains(part)), "{name} has an empty plot");
+        assert!(!drawing.contains(" d=\"\""), "{name} has an empty line: {drawing}");
+    }
+    assert!(!html.contains("class=\"legend\""), "{name} has a legend of one server");
+    assert!(!html.contains("NaN") && !text.contains("inf "), "{name}");
+}
+
+#[test]
+fn single_page_starts_with_figures() {
+    let mut all = alone(Profile::Steady, "a-server", 1);
+    let run = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    run.errors = BTreeMap::from([("lost".to_owned(), 12), ("timeout".to_owned(), 3)]);
+    run.invalid.push("the generator used 91% of its core".to_owned());
+    run.notes.push("the server was away once".to_owned());
+    let run = run.clone();
+    let html = report::page(&all, &[], &[]);
+    assert_single("run", &html);
+    assert!(html.contains("<title>a-server: GET of 4 KiB, 64 connections, closed loop</title>"));
+    let text = visible(&html);
+    for metric in [Metric::Rate, Metric::P50, Metric::P90, Metric::P99, Metric::Cpu] {
+        assert!(text.contains(&metric.show(metric.of(&run))), "{metric:?}: {text}");
+    }
+    for part in [
+        "response time",
+        "service time",
+        "lag",
+        "12 lost, 3 timeout",
+        "INVALID: the generator used 91%",
+        "Note: the server was away once",
+        "64 connected at once",
+        "55.0 % of its core",
+        "Both sides over time",
+        "threads waiting for a core",
+        "&gt; ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // A server that is not watched has no plots of its side; a run without replies has no plot at all.
+    let recording = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    recording.samples.clear();
+    let html = report::page(&all, &[], &[]);
+    assert_single("run-unwatched", &html);
+    assert!(html.contains("not watched") && !html.contains("threads waiting for a core"));
+    assert!(visible(&html).contains(" Over time") && !html.contains("Both sides"));
+    let recording = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    recording.intervals.clear();
+    recording.response_time = Latencies::new();
+    recording.errors.clear();
+    recording.totals.done = 0;
+    let html = report::page(&all, &[], &[]);
+    assert_single("run-empty", &html);
+    assert_eq!(html.matches("<svg").count(), 0);
+    assert!(html.contains("<th scope=\"row\">errors</th><td>none</td>"), "{html}");
+}
+
+#[test]
+fn single_page_shows_steps() {
+    let levels = vec![1.0, 4.0, 16.0, 64.0];
+    let all = alone(Profile::Steps { levels }, "a-server", 3);
+    let html = report::page(&all, &[], &[]);
+    assert_single("steps", &html);
+    assert!(html.contains(
+        "<title>a-server: GET of 4 KiB, steps of 1, 4, 16, 64 connections, closed loop</title>"
+    ));
+    let text = visible(&html);
+    assert!(text.contains("More and more clients: steps"), "its curve: {text}");
+    assert!(text.contains("steps, 64 connections: no data: not reached"), "{text}");
+    for case in &all.cases {
+        assert!(html.contains(&format!("<th scope=\"row\">{}</th>", case.title)), "{text}");
+    }
+    let mut rates = alone(Profile::Ramp { from: 100.0, to: 400.0 }, "a-server", 0);
+    let open = Workload {
+        arrivals: Arrivals::Poisson { rate: 0.0 },
+        profile: Profile::Ramp { from: 100.0, to: 400.0 },
+        ..Workload::default()
+    };
+    let runs = open.phases().into_iter().enumerate().map(|(nth, phase)| Recording {
+        since: nth as f64,
+        server: "a-server".to_owned(),
+        ..recording(&KINDS[3], &phase.workload, 1)
+    });
+    rates.cases = Comparison::alone(&open, &runs.collect::<Vec<_>>(), None).cases;
+    let html = report::page(&rates, &[], &[]);
+    assert_single("ramp", &html);
+    assert!(visible(&html).contains("More and more requests: a ramp"));
+}
+
+#[test]
+fn notes_are_on_comparison_pages() {
+    let html = report::page(&wordy(), &[], &[]);
+    let note = "4 KiB, keep-alive, 64 connections: thread: the server was away once";
+    assert!(visible(&html).contains(note));
+    assert!(html.contains("class=\"legend\"") && html.contains("Models of concurrency compared"));
+}
+
+#[test]
+fn equal_notes_stand_once() {
+    let note = "the split of CPU time is not shown";
+    let mut all = made_up();
+    for result in all.cases.iter_mut().flat_map(|case| &mut case.results) {
+        result.rounds.iter_mut().flatten().for_each(|run| run.notes = vec![note.to_owned()]);
+    }
+    let cases = all.cases.iter().filter(|case| case.results.iter().any(|r| r.runs().count() > 0));
+    let cases = cases.count();
+    let text = terminal::comparison(&all, Layout::of_width(100).wide());
+    let html = report::page(&all, &[], &[]);
+    assert_eq!((text.matches("Note on").count(), html.matches(note).count()), (cases, cases));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("Note on nginx, iterative, fork, thread, pool, "), "{text}");
+
+    let mut steps = alone(Profile::Steps { levels: vec![1.0, 4.0] }, "a-server", 2);
+    for result in steps.cases.iter_mut().flat_map(|case| &mut case.results) {
+        result.rounds.iter_mut().flatten().for_each(|run| run.notes = vec![note.to_owned()]);
+    }
+    let text = terminal::course(&steps, Layout::of_width(100));
+    let html = report::page(&steps, &[], &[]);
+    assert_eq!((text.matches("Note, ").count(), html.matches(note).count()), (1, 1), "{text}");
+}
+
+#[test]
+fn percentiles_without_replies_are_absent() {
+    let mut all = alone(Profile::Steady, "a-server", 1);
+    let run = all.cases[0].results[0].rounds[0].as_mut().unwrap();
+    run.response_time = Latencies::new();
+    run.service_time = Latencies::new();
+    (run.totals.done, run.totals.dropped, run.totals.planned) = (0, 7, 7);
+    let text = terminal::recording(run, Layout::of_width(100));
+    assert!(!text.contains("> 0"), "{text}");
+    let row = text.lines().find(|line| line.starts_with("response time")).unwrap();
+    assert_eq!(row.split_whitespace().skip(2).collect::<Vec<_>>(), ["-"; 5]);
+    assert!(!report::page(&all, &[], &[]).contains("&gt; 0.00"));
 }
 
 #[test]
@@ -377,6 +687,7 @@ fn hostile_names_are_escaped() {
     }
     let timelines = [Timeline {
         server: evil.to_owned(),
+        clients: vec![Lane { name: evil.to_owned(), spans: Vec::new() }],
         lanes: vec![Lane {
             name: evil.to_owned(),
             spans: vec![Span { start_us: 9, end_us: 1, request: 1, kind: evil.to_owned() }],
@@ -389,7 +700,7 @@ fn hostile_names_are_escaped() {
         assert_balanced(&format!("<svg {drawing}</svg>"));
     }
     assert!(!report::overview_svg(&comparison).contains("<script>"));
-    assert!(!terminal::comparison(&comparison).contains('\u{1b}'));
+    assert!(!terminal::comparison(&comparison, Layout::of_stdout(true)).contains('\u{1b}'));
     assert!(
         csv::runs_of(&comparison).contains("\"</title><script>alert('x')</script>\u{1b}[2J\"\"&\"")
     );
@@ -412,7 +723,7 @@ fn empty_comparison_makes_a_page() {
     }
     let html = report::page(&failed, &[Timeline::default()], &[]);
     assert!(!html.contains("NaN"));
-    assert!(terminal::comparison(&failed).contains("0 of 2"));
+    assert!(terminal::comparison(&failed, Layout::of_stdout(true)).contains("0 of 2"));
     let nothing = Recording {
         samples: Vec::new(),
         intervals: Vec::new(),
@@ -422,7 +733,7 @@ fn empty_comparison_makes_a_page() {
         response_time: Latencies::new(),
         ..recording(&KINDS[0], &Workload::default(), 0)
     };
-    assert!(!terminal::recording(&nothing).contains("NaN"));
+    assert!(!terminal::recording(&nothing, Layout::of_stdout(true)).contains("NaN"));
     let mut single = comparison();
     single.cases.truncate(1);
     single.cases[0].results.truncate(1);
@@ -444,11 +755,9 @@ fn json_round_trip_keeps_values() {
             assert_eq!(result.rounds.len(), again.rounds.len());
         }
     }
-    let other = text.replacen("\"schema\":2", "\"schema\":99", 1);
-    assert_eq!(
-        json::read_comparison(&other),
-        Err("a comparison of schema 99; this program reads schemas 1 to 2".to_owned())
-    );
+    let other = text.replacen("\"schema\":3", "\"schema\":99", 1);
+    let why = "a comparison of schema 99; this program reads schemas 1 to 3";
+    assert_eq!(json::read_comparison(&other).err().as_deref(), Some(why));
     assert!(json::read_comparison("[]").is_err());
     assert!(json::read_comparison("not JSON").is_err());
 }
@@ -524,7 +833,7 @@ fn histogram_log_is_complete() {
     for micros in 1..=1_000_u64 {
         times.record(micros * 1_000);
     }
-    let log = hgrm::log(&times);
+    let log = hgrm::log(&times, 0);
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines[0].trim_start().starts_with("Value"));
     let figures = |line: &str| -> Vec<f64> {
@@ -538,7 +847,7 @@ fn histogram_log_is_complete() {
     let half = rows.iter().find(|row| row[1] >= 0.5).expect("the middle");
     assert!((half[0] - 0.5).abs() < 0.02, "{half:?}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("#[")).count(), 3);
-    assert!(hgrm::log(&Latencies::new()).contains("Total count"));
+    assert!(hgrm::log(&Latencies::new(), 0).contains("Total count"));
 }
 
 #[test]
@@ -548,4 +857,90 @@ fn overview_is_a_standalone_drawing() {
     assert!(svg.starts_with("<svg xmlns="));
     assert!(!svg.contains("NaN"));
     assert_balanced(&svg);
+}
+
+#[test]
+fn pair_has_a_drawing() {
+    let mut two = comparison();
+    assert_eq!(report::pair_svg(&two), None, "it has more cases");
+    two.cases.truncate(1);
+    two.cases[0].results.truncate(2);
+    let svg = report::pair_svg(&two).expect("two servers in one case");
+    written("pair.svg", &svg);
+    assert!(!svg.contains("NaN"));
+    assert_balanced(&svg);
+    for metric in ["rate", "p50", "p99", "CPU/request"] {
+        assert!(svg.contains(&format!(">{metric}</text>")), "{metric}: {svg}");
+    }
+}
+
+/// The sentences and descriptions of the timelines' chapter.
+fn sentences(timeline: &Timeline) -> BTreeSet<String> {
+    let html = report::page(&comparison(), std::slice::from_ref(timeline), &[]);
+    let chapter = html.split_once("id=\"timeline\"").expect("the chapter").1;
+    let ends = [("<p>", "</p>"), ("<desc ", "</desc>"), ("<li>", "</li>")];
+    let all = ends.into_iter().flat_map(|(begin, end)| {
+        chapter.split(begin).skip(1).map(move |rest| rest.split(end).next().unwrap().to_owned())
+    });
+    all.collect()
+}
+
+#[test]
+fn timeline_sentences_are_fixed() {
+    let few = sentences(&timeline("pool", 2));
+    assert!(few.iter().any(|sentence| sentence.contains("from its own measurement")), "{few:?}");
+    let mut many = timeline("pool", 2);
+    let lane = many.lanes[0].clone();
+    many.lanes.extend((3..=100).map(|n| Lane { name: format!("worker {n}"), ..lane.clone() }));
+    many.clients = many.lanes[..1].to_vec();
+    assert_eq!(few, sentences(&many));
+}
+
+#[test]
+fn timeline_table_agrees_with_drawing() {
+    let span = |start_us, end_us, request, kind: &str| Span {
+        start_us,
+        end_us,
+        request,
+        kind: kind.to_owned(),
+    };
+    let client = [
+        span(0, 65, 1, "wait"),
+        span(50, 50, 1, "accept"),
+        span(65, 97, 1, "serve"),
+        span(100, 111, 2, "wait"),
+        span(111, 112, 2, "serve"),
+    ];
+    let lane = |name: &str, spans: &[Span]| Lane { name: name.to_owned(), spans: spans.to_vec() };
+    let timeline = Timeline {
+        server: "pool".to_owned(),
+        clients: vec![lane("client 1", &client)],
+        lanes: vec![
+            lane("worker 0", &[span(60, 64, 1, "serve"), span(104, 110, 2, "serve")]),
+            lane("worker 1", &[span(90, 95, 1, "serve")]),
+        ],
+    };
+    let html = report::page(&comparison(), &[timeline], &[]);
+    let chapter = html.split_once("id=\"timeline\"").expect("the chapter").1;
+    let rows = [
+        "1|client 1|0.00 µs|50.0 µs|65.0 µs|97.0 µs|65.0 µs|worker 0, worker 1|60.0 µs|95.0 µs|9.00 µs",
+        "2|client 1|100 µs|-|111 µs|112 µs|11.0 µs|worker 0|104 µs|110 µs|6.00 µs",
+    ];
+    for row in rows {
+        let (request, cells) = row.split_once('|').expect("a request");
+        let cells: String = cells.split('|').map(|cell| format!("<td>{cell}</td>")).collect();
+        let cells = format!("<th scope=\"row\">{request}</th>{cells}");
+        let table = chapter.split_once("<table>").expect("a table").1;
+        assert!(table.contains(&cells), "{row}: {}", table.split("</table>").next().unwrap());
+    }
+    for title in [
+        "client 1, request 1, wait: 0 to 0.065 ms",
+        "client 1, request 1, accept: 0.050 to 0.050 ms",
+        "client 1, request 1, serve: 0.065 to 0.097 ms",
+        "worker 0, request 1, serve: 0.060 to 0.064 ms",
+        "worker 1, request 1, serve: 0.090 to 0.095 ms",
+        "client 1, request 2, wait: 0.10 to 0.11 ms",
+    ] {
+        assert!(chapter.contains(&format!("<title>{title}</title>")), "{title}");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::listen::listen_for;
 use crate::log;
 use crate::memory::return_freed_blocks;
-use crate::shutdown::{block_signals, finish};
+use crate::shutdown::{CUT_GRACE, block_signals, finish};
 use clap::Parser;
 use file_service::protocol::parse_number;
 use file_service::{Model, Service, Settings, Store, Trace};
@@ -211,6 +211,9 @@ pub fn launch_from<E: Endpoint<O>, O: clap::Args>(
             ExitCode::FAILURE
         }
     };
+    if let Some(trace) = service.trace() {
+        trace.wait_for_children(CUT_GRACE);
+    }
     finish(&service);
     code
 }

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long connections that were cut have to end before the process does.
-const CUT_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// Blocks SIGTERM and SIGINT, to be read from a signalfd, and SIGXFSZ, so that a file above the
 /// process's limit is an error of `write` and not the end of the server.

@@ -299,9 +299,9 @@ impl Case {
             (.., Cores::One, Waiting::Spinning) => {
                 Some("two that spin on one core take turns by the clock")
             }
-            (Event | Eventfd, Pattern::OneWay, ..) => {
-                Some("it tells that something has happened, and the next one is told after that")
-            }
+            (Event | Eventfd, Pattern::OneWay, ..) => Some(
+                "several events before a wait are one event: there is no stream of messages to measure",
+            ),
             (Signal, Pattern::OneWay, ..) => {
                 Some("a sender that is too fast is refused (RLIMIT_SIGPENDING), and does not wait")
             }

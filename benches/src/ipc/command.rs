@@ -1,18 +1,19 @@
 //! The command line: what is run, for how long, and what is written.
 
 use super::cases::{self, Case, Mechanism, SIZES, USUAL};
+use super::report::Report;
 use super::runner::{self, Effort, Setup};
 use super::{chapter, endpoints, table};
 use crate::filter;
+use crate::layout::Layout;
 use crate::load::process;
 use crate::load::report as reports;
-use crate::{Placement, text};
+use crate::{Placement, errln, out, outln, text};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much is run: `--quick`, `--short`, `--full` or `--smoke`.
 struct Preset {
@@ -56,13 +57,16 @@ pub enum Caller {
 const HELP: &str = "\
 ipc: round trips and one-way messages of every mechanism between two processes, next to the bare system calls
 
-  --quick        one size, 5 short rounds: about 10 s
-  --short        two sizes, 15 short rounds: about half a minute; what a bare `cargo bench` does
-  --full         all sizes, 20 rounds: a few minutes; what `cargo bench -p benches --bench ipc` does
-  --smoke        a few messages of each kind, all bytes compared: whether it works
-  --out FOLDER   where ipc.json goes and the page [default: target/comparison]
-  --list         the cases, and nothing else
-  WORD ...       mechanisms (pipe, ring, posix-queue, ...) and sizes in bytes; some alone write no file without --out";
+  --quick            one size, 5 short rounds: about 10 s
+  --short            two sizes, 15 short rounds: about half a minute; what a bare `cargo bench` does
+  --full             all sizes, 20 rounds: a few minutes; what `cargo bench -p benches --bench ipc` does
+  --smoke            a few messages of each kind, all bytes compared: whether it works
+  -o, --output DIR   where ipc.json and the page go [default: target/comparison]
+  --wide             all columns of the tables, however wide they become
+  --list             the cases, and nothing else
+  WORD ...           mechanisms (pipe, ring, posix-queue, ...) and sizes in bytes; some alone write no file without --output
+
+Exit codes: 0 all were measured, 1 one failed or a file could not be written, 2 a wrong word, 130 interrupted (143: SIGTERM)";
 
 /// All of it; the first line of `main`.
 pub fn main(caller: Caller) -> ExitCode {
@@ -70,7 +74,7 @@ pub fn main(caller: Caller) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let given = |wanted: &str| args.iter().any(|arg| arg == wanted);
     if given("--help") || given("-h") {
-        println!("{HELP}");
+        outln!("{HELP}");
         return ExitCode::SUCCESS;
     }
     let preset = match () {
@@ -87,14 +91,14 @@ pub fn main(caller: Caller) -> ExitCode {
         // Words may name groups and models of the other benches.
         Err(_) if caller == Caller::Bench => return ExitCode::SUCCESS,
         Err(unknown) => {
-            eprintln!("ipc: {unknown:?} is no mechanism and no size; see --help");
+            errln!("ipc: {unknown:?} is no mechanism and no size; see --help");
             return ExitCode::from(2);
         }
     };
     if given("--list") {
         let suffix = if caller == Caller::Bench { ": benchmark" } else { "" };
         let included = cases.iter().filter(|case| case.exclusion().is_none());
-        included.for_each(|case| println!("ipc/{case}{suffix}"));
+        included.for_each(|case| outln!("ipc/{case}{suffix}"));
         return ExitCode::SUCCESS;
     }
     let other = ["--test", "--profile-time", "--load-baseline"];
@@ -106,10 +110,11 @@ pub fn main(caller: Caller) -> ExitCode {
         Some(directory) => Some(directory),
         None => words.is_empty().then(reports::target_directory),
     };
-    run(&preset, &cases, directory.as_deref()).unwrap_or_else(|error| {
-        eprintln!("ipc: {error}");
+    let code = run(&preset, &cases, directory.as_deref()).unwrap_or_else(|error| {
+        errln!("ipc: {}", text::error(&error));
         ExitCode::FAILURE
-    })
+    });
+    out::finish("ipc", code)
 }
 
 /// Whether cargo was told to run this bench by name: `--bench ipc` stands on its command line. Asked for alone it runs
@@ -137,7 +142,7 @@ fn names_this_bench(line: &[u8]) -> bool {
 
 /// The directory that was named, and the words that filter.
 fn out_and_words(args: &[String]) -> (Option<PathBuf>, Vec<&str>) {
-    let at = args.iter().position(|arg| arg == "--out");
+    let at = args.iter().position(|arg| ["-o", "--output", "--out"].contains(&arg.as_str()));
     let out = at.and_then(|at| args.get(at + 1));
     let words = filter::words(args);
     let words = words.into_iter().filter(|word| out.is_none_or(|out| out != word)).collect();
@@ -166,7 +171,12 @@ fn chosen(cases: Vec<Case>, words: &[&str]) -> Result<Vec<Case>, String> {
 }
 
 fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<ExitCode> {
-    let stop = process::stop_when_interrupted(PathBuf::new())?;
+    if let Some(directory) = directory {
+        reports::check(&directory.join("ipc.json"))?;
+        reports::check(&directory.join("index.html"))?;
+    }
+    let begun = Instant::now();
+    let interrupt = process::stop_when_interrupted()?;
     let placement = Placement::choose();
     let words = match placement {
         Placement::Pinned { server, client, .. } => format!(
@@ -174,24 +184,39 @@ fn run(preset: &Preset, cases: &[Case], directory: Option<&Path>) -> io::Result<
         ),
         Placement::Unpinned => "two processes, not pinned".to_owned(),
     };
-    println!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
-    println!("{}; {words}", text::machine());
+    let layout = Layout::of_stdout(std::env::args().any(|arg| arg == "--wide"));
+    outln!("ipc, {}: {} rounds", preset.name, preset.effort.rounds);
+    outln!("{}", layout.text(&format!("{}; {words}", text::machine())));
     let environment = crate::load::sampled_run::environment(words);
-    let setup = Setup { cases, effort: preset.effort, placement, stop: &stop };
-    let report = runner::run(&setup, environment, &mut text::progress);
+    let setup = Setup { cases, effort: preset.effort, placement, stop: interrupt.flag() };
+    let mut report = runner::run(&setup, environment, &mut text::progress);
     text::progress("");
-    if stop.load(Ordering::Relaxed) {
-        println!("interrupted: this is what there is");
+    if interrupt.is_set() {
+        report.environment.placement +=
+            &format!("; INTERRUPTED after {}", text::duration(begun.elapsed()));
     }
-    println!("\n{}", table::table(&report));
-    if let Some(directory) = directory {
-        let json = report.json().map_err(io::Error::other)?;
-        let (to, page) = (directory.join("ipc.json"), directory.join("index.html"));
-        reports::write(&to, &json)?;
-        chapter::rewrite(directory)?;
-        println!("Written to {} and {}", to.display(), page.display());
+    let written = directory.map(|directory| write(&report, directory));
+    if interrupt.is_set() {
+        let after = text::duration(begun.elapsed());
+        outln!("INTERRUPTED after {after}: only the rounds that had ended are reported");
+    }
+    outln!("\n{}", table::table(&report, layout));
+    if let Some((to, page)) = written.transpose()? {
+        outln!("Written to {} and {}", to.display(), page.display());
+    }
+    if let Some(code) = interrupt.exit_code() {
+        return Ok(code);
     }
     Ok(if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the figures and the page; returns where they are.
+fn write(report: &Report, directory: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let json = report.json().map_err(io::Error::other)?;
+    let (to, page) = (directory.join("ipc.json"), directory.join("index.html"));
+    reports::write(&to, &json)?;
+    chapter::rewrite(directory)?;
+    Ok((to, page))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ipc::shared::ring::{Ring, RingMany};
 use ipc::shared::{Location, Value};
 use ipc::signal::{self, Blocked, Signal};
 use ipc::socket::{Datagram, Packets, Stream};
-use rustix::process::{Pid, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, getppid, set_parent_process_death_signal, setpgid};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::ffi::c_long;
 use std::io::{self, Read, Write};
@@ -49,6 +49,8 @@ fn start(spec: &Spec) -> Result<()> {
     if getppid().map(Pid::as_raw_pid) != Some(spec.parent) {
         return Ok(());
     }
+    // A Ctrl-C at the terminal is for the process that measures, which ends this one.
+    setpgid(None, None)?;
     if let Some(core) = spec.core {
         let mut only = CpuSet::new();
         only.set(core);

@@ -3,17 +3,15 @@
 use super::cases::{Bound, Contestant, Pattern, bytes};
 use super::group::{Group, interval, nanos};
 use super::report::{ENOUGH, Report, Verdict};
+use crate::layout::{Layout, Table};
 use crate::load::report::NONE;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::fmt::Write as _;
 
 /// A report as tables for a terminal.
-pub fn table(report: &Report) -> String {
+pub fn table(report: &Report, layout: Layout) -> String {
     let mut out = String::new();
     for group in Group::of(report) {
-        let _ = writeln!(
-            out,
+        let title = format!(
             "{}: for one {}",
             group.title(),
             match group.pattern {
@@ -21,49 +19,51 @@ pub fn table(report: &Report) -> String {
                 Pattern::OneWay => "message",
             }
         );
+        let _ = writeln!(out, "{}", layout.text(&title));
         let mut rows = group.rows(report).into_iter();
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(rows.next().unwrap_or_default());
-        table.add_rows(rows);
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
+        let header = rows.next().unwrap_or_default();
+        let mut table = Table::new("mechanism");
+        for (nth, heading) in header.iter().enumerate().skip(1) {
+            // The least and the greatest size stay longest.
+            table = match nth + 1 == header.len() {
+                true => table.words(heading, header.len()),
+                false if nth == 1 => table.column(heading, 0),
+                false if nth + 2 == header.len() => table.column(heading, 1),
+                false => table.column(heading, nth),
+            };
         }
-        let _ = writeln!(out, "{table}\n");
+        rows.for_each(|row| table.row(row));
+        let _ = writeln!(out, "{}", layout.table(&table));
     }
-    let _ = writeln!(
-        out,
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{}", layout.text(&text));
+    };
+    line(format!(
         "A figure is the median of the rounds ({}); × is the library's time as a ratio to that of its baseline, the calls of the \
          last column, in the same rounds.",
         report.rounds
-    );
+    ));
     if report.results.iter().any(|r| r.outcome(Contestant::Iceoryx2).is_some()) {
-        let _ = writeln!(out, "\niceoryx2 (publish and subscribe, spinning) next to the ring:");
+        line(String::new());
+        line("iceoryx2 (publish and subscribe, spinning) next to the ring:".to_owned());
         for result in &report.results {
             if let Some(theirs) = result.nanos(Contestant::Iceoryx2) {
                 let ratio = result
                     .ratio(Contestant::Library, Contestant::Iceoryx2)
                     .map_or(NONE.into(), interval);
                 let case = result.case;
-                let _ = writeln!(
-                    out,
-                    "  {}, {}: {}; the library takes {ratio} times that",
+                line(format!(
+                    "- {}, {}: {}; the library takes {ratio} times that",
                     bytes(case.size),
                     case.pattern.title(),
                     nanos(theirs)
-                );
+                ));
             }
         }
     }
-    for reason in reasons(report) {
-        let _ = writeln!(out, "- {reason}");
-    }
-    for line in verdicts(report) {
-        let _ = writeln!(out, "{line}");
-    }
-    for failure in report.failures() {
-        let _ = writeln!(out, "FAILED {failure}");
-    }
+    reasons(report).iter().for_each(|reason| line(format!("- {reason}")));
+    verdicts(report).into_iter().for_each(&mut line);
+    report.failures().iter().for_each(|failure| line(format!("FAILED {failure}")));
     out
 }
 
@@ -106,7 +106,7 @@ pub fn verdicts(report: &Report) -> Vec<String> {
         ));
     }
     if count(Verdict::TooFew) > 0 {
-        lines.push(format!("No bound is judged by fewer than {ENOUGH} rounds."));
+        lines.push(format!("Bounds are judged with {ENOUGH} rounds or more."));
     }
     for result in report.results.iter().filter(|r| r.verdict() == Some(Verdict::Missed)) {
         if let (Some(ratio), Some(bound)) = (result.to_baseline(), result.case.bound()) {

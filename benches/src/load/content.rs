@@ -10,9 +10,10 @@
 //! A file shorter than its line holds only the beginning of it, and has version 0 for ever.
 
 use super::workload::{MOST_NAMES, Workload};
+use crate::text;
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -240,11 +241,30 @@ impl Upload {
 /// The file system refuses.
 pub fn make_files(root: &Path, workload: &Workload) -> io::Result<()> {
     let content = Content::new(workload);
+    check_room(root, &content)?;
     for name in 0..content.names() {
         let mut file = File::create(root.join(file_name(name)))?;
         content.write(name, &mut file)?;
     }
     Ok(())
+}
+
+/// Checks that the files find room, before half of them fill the disk.
+fn check_room(root: &Path, content: &Content) -> io::Result<()> {
+    let needed: u128 = (0..content.names())
+        .map(|name| {
+            let old = fs::metadata(root.join(file_name(name))).map_or(0, |file| file.len());
+            u128::from(content.length(name).saturating_sub(old))
+        })
+        .sum();
+    let disk = rustix::fs::statvfs(root)?;
+    let free = u128::from(disk.f_bavail) * u128::from(disk.f_frsize);
+    if needed <= free {
+        return Ok(());
+    }
+    let (needed, free) = (text::bytes(needed as f64), text::bytes(free as f64));
+    let why = format!("they need {needed}, and {free} are free: ask for smaller or fewer ones");
+    Err(io::Error::new(io::ErrorKind::StorageFull, why))
 }
 
 #[cfg(test)]
@@ -309,14 +329,27 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let workload = Workload { names: 3, sizes: vec![100, 10].into(), ..Workload::default() };
         make_files(root.path(), &workload).unwrap();
-        let bytes = std::fs::read(root.path().join("load-000002")).unwrap();
+        let bytes = fs::read(root.path().join("load-000002")).unwrap();
         let line = "load-000002 v00000000000000000000 n00000000000000000100 s";
         assert!(bytes.starts_with(line.as_bytes()));
         assert_eq!(bytes[LINE - 1], b'\n');
         let content = Content::new(&workload);
         assert!(holds(&content, 2, &bytes, 100));
-        let short = std::fs::read(root.path().join("load-000001")).unwrap();
+        let short = fs::read(root.path().join("load-000001")).unwrap();
         assert_eq!(short, b"load-00000");
         assert_eq!(content.hash(1).len(), 65);
+    }
+
+    #[test]
+    fn too_large_files_are_not_begun() {
+        let root = tempfile::tempdir().unwrap();
+        let workload = Workload { sizes: vec![1 << 50].into(), names: 64, ..Workload::default() };
+        let error = make_files(root.path(), &workload).unwrap_err().to_string();
+        assert!(error.starts_with("they need "), "{error}");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        // Nor held in memory.
+        let ceiling = crate::load::engine::null_ceiling(&workload).map_err(|why| why.to_string());
+        let error = ceiling.unwrap_err();
+        assert!(error.contains("--no-null-run"), "{error}");
     }
 }

@@ -7,8 +7,8 @@
 use super::failure::Failure;
 use super::report::{self, Case, Comparison, Metric, ServerResult};
 use super::stats::{self, Difference, Direction, Ratio};
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
+use crate::layout::{Layout, Table, printable};
+use crate::{outln, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,10 +16,15 @@ use std::process::ExitCode;
 /// What `diff` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// What `compare --json` or a run's `--json` has written before
+    /// The JSON of `compare` or of a run, before
+    #[arg(value_name = "OLD.json")]
     old: PathBuf,
-    /// And after
+    /// The JSON after
+    #[arg(value_name = "NEW.json")]
     new: PathBuf,
+    /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
+    #[arg(long)]
+    wide: bool,
 }
 
 /// The figures that are compared, with their names and which way is better.
@@ -129,14 +134,21 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
         };
         // Any pairs will do, since no round of the one belongs to one of the other.
         let pairs: Vec<_> = values(new).into_iter().zip(values(old)).collect();
+        if pairs.iter().any(|(new, old)| [new, old].contains(&&Some(f64::INFINITY))) {
+            changes.left_out.push(format!(
+                "{}, {}, {name}: among requests without a reply",
+                case.name, new.server
+            ));
+            continue;
+        }
         let Some(ratio) = stats::ratio(&pairs, 1) else { continue };
         let difference = ratio.difference();
         let change = Change {
             case: case.name.clone(),
             server: new.server.clone(),
             metric: name,
-            old: metric.show(old.median(metric)),
-            new: metric.show(new.median(metric)),
+            old: old.show(metric),
+            new: new.show(metric),
             ratio,
             better: match difference {
                 Difference::Shown(way) => Some(way == good),
@@ -152,7 +164,8 @@ fn of_server(changes: &mut Changes, case: &Case, old: &ServerResult, new: &Serve
 
 /// Runs `diff` as a program does.
 pub fn main(options: &Options) -> ExitCode {
-    run(&options.old, &options.new).unwrap_or_else(|failure| failure.report("loadgen"))
+    let layout = Layout::of_stdout(options.wide);
+    run(&options.old, &options.new, layout).unwrap_or_else(|failure| failure.report("loadgen"))
 }
 
 /// Reads both files and prints what is to be said.
@@ -160,7 +173,7 @@ pub fn main(options: &Options) -> ExitCode {
 /// # Errors
 ///
 /// A file cannot be read.
-pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
+pub fn run(old: &Path, new: &Path, layout: Layout) -> Result<ExitCode, Failure> {
     let (before, after) = (read(old)?, read(new)?);
     if before.driver != after.driver {
         let of = |comparison: &Comparison| comparison.driver.clone().unwrap_or("loadgen".into());
@@ -169,55 +182,59 @@ pub fn run(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
         return Err(Failure::Unusable(why));
     }
     let changes = changes(&before, &after);
-    println!("{} to {}", old.display(), new.display());
+    outln!("{} to {}", old.display(), new.display());
     if before.environment.machine != after.environment.machine {
-        println!(
+        outln!(
             "TWO MACHINES: {}; and {}. What follows compares them, too.",
-            before.environment.machine, after.environment.machine
+            before.environment.machine,
+            after.environment.machine
         );
     }
     if changes.shown.is_empty() {
-        println!("\nNo difference is shown.");
+        outln!("\nNo difference is shown.");
     } else {
-        println!("\nDifferences shown:\n{}", table(&changes.shown));
+        outln!("\nDifferences shown:\n{}", layout.table(&table(&changes.shown)));
     }
     if !changes.not_shown.is_empty() {
-        println!(
+        outln!(
             "\nNo difference shown (none, or too small for so few rounds):\n{}",
-            table(&changes.not_shown)
+            layout.table(&table(&changes.not_shown))
         );
     }
     if !changes.left_out.is_empty() {
-        println!("\nNot compared:");
-        changes.left_out.iter().for_each(|line| println!("- {line}"));
+        outln!("\nNot compared:");
+        changes
+            .left_out
+            .iter()
+            .for_each(|line| outln!("{}", layout.text(&format!("- {}", printable(line)))));
     }
-    println!(
-        "\nThe two were not run next to each other: what looks like a change may be the machine's."
-    );
+    let caution =
+        "The two were not run next to each other: what looks like a change may be the machine's.";
+    outln!("\n{}", layout.text(caution));
     Ok(ExitCode::SUCCESS)
 }
 
+/// The changes under the case and the server that they belong to.
 fn table(changes: &[Change]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(["case", "server", "figure", "old", "new", "new to old", ""]);
+    let mut table =
+        Table::new("figure").column("old", 1).column("new", 1).column("new to old", 0).words("", 0);
+    let mut before = None;
     for change in changes {
+        let of = (&change.case, &change.server);
+        if before.replace(of) != Some(of) {
+            table.section(&format!("{}, {}", change.case, change.server));
+        }
         let interval = change
             .ratio
             .interval
             .map_or("one round".to_owned(), |(low, high)| format!("{low:.2} to {high:.2}"));
-        table.add_row([
-            change.case.clone(),
-            change.server.clone(),
+        table.row([
             change.metric.to_owned(),
             change.old.clone(),
             change.new.clone(),
             format!("{:.2} ({interval})", change.ratio.value),
             change.better.map_or("", |better| if better { "better" } else { "worse" }).to_owned(),
         ]);
-    }
-    for column in table.column_iter_mut().skip(3).take(3) {
-        column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }
@@ -229,7 +246,7 @@ fn table(changes: &[Change]) -> Table {
 /// It cannot be read, or is neither.
 pub fn read(path: &Path) -> Result<Comparison, Failure> {
     let unusable = |why: String| Failure::Unusable(format!("{}: {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| unusable(text::error(&error)))?;
     report::json::read_comparison(&text).or_else(|why| {
         let recording = report::json::read_recording(&text).map_err(|_| unusable(why))?;
         Ok(Comparison::alone(&recording.workload.clone(), &[recording], None))

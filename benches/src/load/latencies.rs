@@ -29,6 +29,25 @@ impl Latencies {
     pub fn percentile(&self, percentile: f64) -> u64 {
         self.0.value_at_percentile(percentile)
     }
+
+    /// A percentile of these and of `unanswered` more that rank above all of them, in nanoseconds. It is infinite where it
+    /// falls among the latter; `None` if there are neither.
+    pub fn percentile_below(&self, percentile: f64, unanswered: u64) -> Option<f64> {
+        let answered = self.0.len();
+        let all = answered + unanswered;
+        // The rank of the percentile, as the histogram counts it.
+        let rank = ((percentile / 100.0 * all as f64 - 1e-9).ceil() as u64).clamp(1, all.max(1));
+        match rank {
+            _ if all == 0 => None,
+            rank if rank > answered => Some(f64::INFINITY),
+            rank => Some(self.percentile(share_of_rank(rank, answered)) as f64),
+        }
+    }
+}
+
+/// The percentile at which a value of this rank stands. Half a rank below, so that no rounding leads to the next.
+pub(crate) fn share_of_rank(rank: u64, answered: u64) -> f64 {
+    100.0 * (rank as f64 - 0.5) / answered as f64
 }
 
 impl Default for Latencies {

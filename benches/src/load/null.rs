@@ -2,6 +2,7 @@
 
 use super::content::{Content, Upload, file_name};
 use super::workload::{Protocol, Workload};
+use crate::{procfs, text};
 use memchr::memchr;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -29,6 +30,7 @@ pub(super) struct Server {
 impl Server {
     /// Serves the files of `workload`.
     pub(super) fn start(workload: &Workload) -> io::Result<Server> {
+        check_memory(workload)?;
         let listener = server_core::listen("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
@@ -59,6 +61,22 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// Checks that the replies take at most half of the memory that is available.
+fn check_memory(workload: &Workload) -> io::Result<()> {
+    let needed: u128 = workload.file_sizes().into_iter().map(u128::from).sum();
+    let mut buffer = Vec::new();
+    procfs::read("/proc/meminfo", &mut buffer)?;
+    let available = procfs::number_after(&buffer, b"\nMemAvailable:");
+    if available.is_none_or(|kib| needed <= u128::from(kib) * 512) {
+        return Ok(());
+    }
+    let needed = text::bytes(needed as f64);
+    let why = format!(
+        "its replies take {needed} of memory, more than half of what is available; pass --no-null-run"
+    );
+    Err(io::Error::other(why))
 }
 
 /// The whole reply by the name of the file. Files of one size share nothing, as in a real server.

@@ -1,17 +1,16 @@
 //! This program as a process: started again in another role, its descriptor limit, its signals.
 
 use super::bare;
-use crate::{Placement, Server, Variant, find, tether};
+use crate::{Placement, Server, Variant, errln, find, tether, text};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 
 /// A command that starts this program again in another [`role`]: the servers are part of it, so that they are built
@@ -42,7 +41,8 @@ pub fn role() -> Option<ExitCode> {
         "become" => {
             let line: Vec<OsString> = args.collect();
             let error = tether::become_program(&line);
-            eprintln!("{}: {error}", line.first().map_or("become".into(), |l| l.to_string_lossy()));
+            let program = line.first().map_or("become".into(), |word| word.to_string_lossy());
+            errln!("{program}: {}", text::error(&error));
             Some(ExitCode::FAILURE)
         }
         _ => None,
@@ -62,7 +62,9 @@ pub fn serve(
 ) -> io::Result<Server> {
     let limit = (connections + 64).max(4096).to_string();
     let options = ["--max-connections", &limit, "--idle-timeout", "3600"];
-    Server::start(myself("serve")?, variant, root, &options, placement)
+    Server::start(myself("serve")?, variant, root, &options, placement).map_err(|error| {
+        io::Error::other(format!("{} does not start: {}", variant.label, text::error(&error)))
+    })
 }
 
 /// Raises the limit on descriptors to its maximum, for this process and for the servers, which inherit it: thousands of
@@ -72,27 +74,55 @@ pub fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Returns a flag that is set at SIGINT or SIGTERM, so that the caller can end and report what it has. The second
-/// signal removes `directory` and exits at once with 128 plus its number.
+/// Whether and how the user has ended a run early.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    stop: Arc<AtomicBool>,
+    signal: Arc<AtomicI32>,
+}
+
+impl Interrupt {
+    /// A flag that is set at the first SIGINT or SIGTERM.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Whether there was a signal.
+    pub fn is_set(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// The exit code of an interrupted program, 128 plus the number of the signal; `None` if it was not interrupted.
+    pub fn exit_code(&self) -> Option<ExitCode> {
+        let signal = u8::try_from(self.signal.load(Ordering::Relaxed)).unwrap_or(0);
+        self.is_set().then(|| ExitCode::from(128 + signal))
+    }
+}
+
+/// Handles SIGINT and SIGTERM from now on: the first sets a flag, so that the caller can end and report what it has. The
+/// second kills the servers, removes the temporary directories and exits at once, with 128 plus its number.
 ///
 /// Comes before other threads start, so that they inherit the mask.
 ///
 /// # Errors
 ///
 /// The system refuses the mask or a thread.
-pub fn stop_when_interrupted(directory: PathBuf) -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let set = stop.clone();
+pub fn stop_when_interrupted() -> io::Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let set = interrupt.clone();
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
     signals.thread_block()?;
     let wait = move || {
         while let Ok(signal) = signals.wait() {
-            if set.swap(true, Ordering::Relaxed) {
-                let _ = fs::remove_dir_all(&directory);
+            if set.is_set() {
+                text::progress("");
+                tether::end_all();
                 process::exit(128 + signal as i32);
             }
+            set.signal.store(signal as i32, Ordering::Relaxed);
+            set.stop.store(true, Ordering::Release);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(wait)?;
-    Ok(stop)
+    Ok(interrupt)
 }

@@ -1,12 +1,11 @@
 //! A run whose server is sampled from outside.
 
 use super::engine::{self, Run, Target, Watcher};
-use super::latencies::Latencies;
-use super::recording::{Environment, Interval, Recording, Totals};
-use super::sampler::{self, Sampler};
+use super::recording::{Environment, Recording};
+use super::report;
+use super::sampler::Sampler;
 use super::workload::Workload;
 use crate::{Placement, Server, text};
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -60,6 +59,7 @@ impl SampledRun {
             let series = sampler.finish(origin);
             share = series.cpu_share();
             (recording.empty, recording.samples) = (Some(series.first), series.samples);
+            recording.notes.extend(report::why_no_cpu_split(&recording));
         }
         SampledRun { recording, share }
     }
@@ -72,8 +72,7 @@ impl SampledRun {
 /// There is nothing to record; the error says why.
 pub(crate) fn run_sampled(workload: &Workload, context: Context) -> Result<SampledRun, String> {
     let Context { target, placement, environment, stop, .. } = context;
-    let end = workload.duration.as_secs_f64();
-    let mut clock = Clock { sampler: context.sampler(), origin: None, end };
+    let mut clock = Clock { sampler: context.sampler(), origin: None };
     let environment = environment.clone();
     let run = Run { workload, target, stop, watcher: Some(&mut clock), environment };
     let recording = placement.on_client_core(|| engine::run(run)).map_err(|e| e.to_string())?;
@@ -85,10 +84,13 @@ pub(crate) fn run_sampled(workload: &Workload, context: Context) -> Result<Sampl
 struct Clock {
     sampler: Option<Sampler>,
     origin: Option<Instant>,
-    end: f64,
 }
 
 impl Watcher for Clock {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin = Some(at);
         if let Some(sampler) = &self.sampler {
@@ -96,16 +98,9 @@ impl Watcher for Clock {
         }
     }
 
-    fn interval(&mut self, interval: &Interval, _: &Totals, _: &BTreeMap<String, u64>) {
-        // While all clients are still there.
-        let last = self.end - 1.5 * sampler::PERIOD.as_secs_f64();
-        if let Some(sampler) = &self.sampler
-            && interval.at >= last
-            && interval.at < self.end - 0.5 * sampler::PERIOD.as_secs_f64()
-        {
-            sampler.sample_all();
+    fn drained(&mut self) {
+        if let Some(sampler) = &self.sampler {
+            sampler.sample_all_now();
         }
     }
-
-    fn latencies(&mut self, _: &Latencies) {}
 }

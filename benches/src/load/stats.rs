@@ -59,7 +59,8 @@ impl Ratio {
 }
 
 /// The ratio of two servers over rounds: `pairs` holds a figure of the one and, of the same round, of the
-/// other. Pairs in which one has failed, or has no figure above 0, are left out; `None` if none is left.
+/// other. Pairs in which one has failed, or has no figure above 0, are left out; `None` if none is left, or if a figure is
+/// infinite: a percentile above every reply has no ratio, and without its round the others would flatter the server.
 ///
 /// The interval is the percentile bootstrap's over the rounds' ratios, on a scale of logarithms so that a
 /// to b is the inverse of b to a. The bootstrap cannot imagine a round outside of those it saw: of three,
@@ -67,6 +68,9 @@ impl Ratio {
 /// taken further out for few rounds (Hesterberg's expanded interval), and below ten rounds Student's
 /// interval widens it.
 pub fn ratio(pairs: &[(Option<f64>, Option<f64>)], seed: u64) -> Option<Ratio> {
+    if pairs.iter().any(|(a, b)| [a, b].into_iter().flatten().any(|figure| figure.is_infinite())) {
+        return None;
+    }
     let logs: Vec<f64> = pairs.iter().filter_map(|&(a, b)| log_ratio(a?, b?)).collect();
     if logs.is_empty() {
         return None;
@@ -93,9 +97,9 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The median of those that are there; `None` if none is.
+/// The median of those that are there; `None` if none is. An infinite one stands above all others.
 pub fn median_of(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.into_iter().flatten().filter(|v| v.is_finite()).collect();
+    let values: Vec<f64> = values.into_iter().flatten().filter(|v| !v.is_nan()).collect();
     (!values.is_empty()).then(|| median(&values))
 }
 
@@ -234,6 +238,8 @@ mod tests {
         assert_eq!(ratio(&[], 1), None);
         assert_eq!(ratio(&[(Some(1.0), None), (None, Some(1.0)), (None, None)], 1), None);
         assert_eq!(ratio(&[(Some(0.0), Some(1.0)), (Some(1.0), Some(f64::NAN))], 1), None);
+        let endless = Some(f64::INFINITY);
+        assert_eq!(ratio(&[(Some(1.0), Some(1.0)), (endless, Some(1.0))], 1), None);
         let one = ratio(&[(Some(4.0), Some(2.0)), (None, Some(2.0))], 1).expect("a ratio");
         assert_eq!(one, Ratio { value: 2.0, interval: None, rounds: 1 });
         assert_eq!(one.difference(), Difference::NotShown);

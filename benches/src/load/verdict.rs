@@ -11,6 +11,8 @@ pub const SERVER_ENDED: &str = "the server ended";
 pub struct Bounds {
     /// Of the generator's core.
     pub cpu: f64,
+    /// Of the time that the generator was ready to run and had no core, as a share of the run.
+    pub run_queue: f64,
     /// Of the lag's 99th percentile, in nanoseconds.
     pub lag: u64,
     /// Of the planned requests that were dropped, as a share.
@@ -23,22 +25,36 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { cpu: 0.8, lag: 1_000_000, drops: 0.01, errors: 0.001, ceiling: 0.8 }
+        Bounds {
+            cpu: 0.8,
+            run_queue: 0.05,
+            lag: 1_000_000,
+            drops: 0.01,
+            errors: 0.001,
+            ceiling: 0.8,
+        }
     }
 }
 
-/// All reasons to doubt a recording, apart from how it ended. `ceiling` is what
-/// [`null_ceiling`](super::engine::null_ceiling) gave, in requests per second.
-pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> Vec<String> {
+/// The reasons to doubt a recording that lie in the generator: it was short of CPU time, or late.
+pub fn own_reasons(recording: &Recording, bounds: &Bounds) -> Vec<String> {
     let mut reasons = Vec::new();
-    let totals = &recording.totals;
-    let percent = |share: f64| (share * 1000.0).round() / 10.0;
     let share = recording.generator.share;
     if share > bounds.cpu {
         reasons.push(format!(
             "the generator used {}% of its core (more than {}%): it may be what was measured",
             percent(share),
             percent(bounds.cpu)
+        ));
+    }
+    // Where the system does not count the wait there is no verdict on it.
+    let waited = recording.generator.waiting.unwrap_or(0.0);
+    if waited > bounds.run_queue {
+        reasons.push(format!(
+            "the generator was ready to run and had no core for {}% of the time (more than {}%): end other programs that \
+             use its core, or use a longer --duration",
+            percent(waited),
+            percent(bounds.run_queue)
         ));
     }
     let lag = recording.lag.percentile(99.0);
@@ -49,14 +65,27 @@ pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> 
             bounds.lag as f64 / 1e6
         ));
     }
+    reasons
+}
+
+/// All reasons to doubt a recording, apart from how it ended. `ceiling` is what
+/// [`null_ceiling`](super::engine::null_ceiling) has returned, in requests per second.
+pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> Vec<String> {
+    let mut reasons = own_reasons(recording, bounds);
+    let totals = &recording.totals;
     let drops = share_of(totals.dropped, totals.planned);
     if drops > bounds.drops {
+        let workload = &recording.workload;
+        let flag =
+            if workload.max_in_flight.is_some() { "--max-in-flight" } else { "--connections" };
         reasons.push(format!(
-            "{} of {} planned requests were dropped ({}%, more than {}%): all connections were busy",
+            "{} of {} planned requests were dropped ({}%, more than {}%), since at most {} may be in flight: raise \
+             {flag}, or lower the rate",
             totals.dropped,
             totals.planned,
             percent(drops),
-            percent(bounds.drops)
+            percent(bounds.drops),
+            workload.in_flight().unwrap_or(workload.connections)
         ));
     }
     if totals.connections_made < totals.connections_asked {
@@ -84,7 +113,14 @@ pub fn reasons(recording: &Recording, bounds: &Bounds, ceiling: Option<f64>) -> 
         ));
     }
     if totals.done == 0 {
-        reasons.push("no request was answered".into());
+        reasons.push(match (errors, totals.planned) {
+            (0, 0) => format!(
+                "no request was answered: none was sent within {} s, since all clients waited for replies to earlier \
+                 ones; use a longer --duration",
+                recording.workload.duration.as_secs_f64()
+            ),
+            _ => "no request was answered".into(),
+        });
     }
     reasons
 }
@@ -99,6 +135,10 @@ pub fn judge(recording: &mut Recording, bounds: &Bounds, ceiling: Option<f64>) {
 /// Whether the server ended before the run did.
 pub fn server_ended(recording: &Recording) -> bool {
     recording.invalid.iter().any(|reason| reason.starts_with(SERVER_ENDED))
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 1000.0).round() / 10.0
 }
 
 fn share_of(some: u64, all: u64) -> f64 {

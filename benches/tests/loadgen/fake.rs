@@ -27,6 +27,8 @@ pub struct Faults {
     pub silent: bool,
     /// It ends every connection without a word.
     pub hangs_up: bool,
+    /// It works for one request at a time, for `delay`.
+    pub one_at_a_time: bool,
 }
 
 /// A server of the file protocol and of HTTP that does as it is told, a thread for each connection.
@@ -38,7 +40,9 @@ pub struct Fake {
 
 impl Fake {
     pub fn start(workload: &Workload, faults: Faults) -> Fake {
-        let listener = server_core::listen("127.0.0.1:0").unwrap();
+        // All tests of this program run in one process.
+        benches::load::process::raise_descriptor_limit();
+        let listener = Arc::new(server_core::listen("127.0.0.1:0").unwrap());
         let addr = listener.local_addr().unwrap();
         let content = Arc::new(Content::new(workload));
         let connections = Arc::new(AtomicU64::new(0));
@@ -57,10 +61,11 @@ pub struct Shared {
     /// How many of them came while nobody was answered.
     pub stalled: AtomicU64,
     begun: std::sync::OnceLock<Instant>,
+    turn: std::sync::Mutex<()>,
 }
 
 fn accept(
-    listener: &TcpListener,
+    listener: &Arc<TcpListener>,
     content: &Arc<Content>,
     faults: Faults,
     connections: &Arc<AtomicU64>,
@@ -80,11 +85,11 @@ fn accept(
             continue;
         }
         let (content, shared) = (content.clone(), shared.clone());
-        let listener = listener.try_clone().unwrap();
+        let listener = listener.clone();
         thread::spawn(move || {
             let last = serve_client(&socket, &content, faults, &shared);
             if last.is_none() && faults.dies_after.is_some() {
-                let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
+                let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
             }
         });
     }
@@ -118,7 +123,12 @@ fn serve_client(
             let _ = socket.shutdown(Shutdown::Both);
             return None;
         }
-        pause_for(faults.delay);
+        if faults.one_at_a_time {
+            let _turn = shared.turn.lock().unwrap();
+            pause_for(faults.delay);
+        } else {
+            pause_for(faults.delay);
+        }
         if let Some((from, length)) = faults.stall {
             let since = begun.elapsed();
             if since >= from && since < from + length {

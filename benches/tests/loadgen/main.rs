@@ -2,8 +2,16 @@
 //! predicts. Lower bounds are exact; upper ones are generous, since the machine may be busy. Nothing here
 //! is about speed.
 
+mod arithmetic;
+mod connections;
 mod fake;
+mod measurement;
+mod outputs;
 mod program;
+mod reference;
+mod scripted;
+mod signals;
+mod verdicts;
 
 use benches::load::content::{self, Content};
 use benches::load::engine::{self, Run, RunError, Target, Watcher};
@@ -38,8 +46,12 @@ fn short() -> Workload {
     }
 }
 
+fn target(addr: SocketAddr) -> Target {
+    Target::new(addr, "server")
+}
+
 fn try_run(workload: &Workload, addr: SocketAddr) -> Result<Recording, RunError> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     engine::run(Run { workload, target: &target, stop: &stop, watcher: None, environment })
 }
@@ -56,7 +68,7 @@ fn load(workload: &Workload, faults: Faults) -> Recording {
 
 #[track_caller]
 fn run_phases(workload: &Workload, addr: SocketAddr) -> Vec<Recording> {
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let (stop, environment) = (AtomicBool::new(false), Environment::default());
     let run = Run { workload, target: &target, stop: &stop, watcher: None, environment };
     engine::run_phases(run).unwrap()
@@ -92,7 +104,7 @@ fn assert_sound(recording: &Recording) {
     assert_eq!(recording.response_time.0.len(), totals.done);
     assert_eq!(recording.service_time.0.len(), totals.done);
     let in_intervals: u64 = recording.intervals.iter().map(|interval| interval.done).sum();
-    assert_eq!(in_intervals, totals.done, "the intervals are the whole");
+    assert_eq!(in_intervals + totals.outside_intervals, totals.done, "nothing is counted twice");
     assert!(recording.per_client.iter().sum::<u64>() >= totals.done);
     assert_eq!(totals.connections_made, totals.connections_asked);
 }
@@ -232,12 +244,18 @@ fn lost_connections_are_counted() {
 #[test]
 fn dead_server_ends_run() {
     let faults = Faults { dies_after: Some(50), ..Faults::default() };
-    let workload = Workload { duration: Duration::from_secs(60), ..short() };
-    let recording = load(&workload, faults);
+    let (duration, timeout) = (Duration::from_secs(60), Duration::from_millis(500));
+    let recording = load(&Workload { duration, timeout, ..short() }, faults);
     assert!(verdict::server_ended(&recording), "{:?}", recording.invalid);
     assert!(recording.totals.done > 0 && recording.totals.done <= 50);
     assert!(recording.seconds < 50.0);
     assert!(!recording.errors.is_empty());
+    // The time in which it was waited for is not part of that.
+    let reason =
+        recording.invalid.iter().find_map(|why| why.strip_prefix("the server ended after "));
+    let after: f64 = reason.unwrap().split(' ').next().unwrap().parse().unwrap();
+    let measured = recording.generator.seconds;
+    assert!(after < measured - 0.4, "ended after {after} s of {measured} s");
 }
 
 #[test]
@@ -327,7 +345,7 @@ fn stop_flag_ends_run() {
     }
     let workload = Workload { duration: Duration::from_secs(600), ..short() };
     let addr = Fake::start(&workload, Faults::default()).addr;
-    let target = Target { addr, name: "server".into() };
+    let target = target(addr);
     let stop = AtomicBool::new(false);
     let mut watcher = StopAtOnce(&stop, None, 0);
     let (watcher_ref, environment) =
@@ -349,6 +367,7 @@ fn each_bound_has_its_verdict() {
     let sound = || {
         let mut recording = load(&short(), Faults::default());
         recording.generator.share = 0.5;
+        recording.generator.waiting = Some(0.0);
         recording
     };
     let base = sound();
@@ -364,13 +383,25 @@ fn each_bound_has_its_verdict() {
     let mut busy = base.clone();
     busy.generator.share = 0.81;
     assert_reason(reasons(&busy, None), "81% of its core");
+    let mut starved = base.clone();
+    starved.generator.waiting = Some(0.11);
+    assert_reason(reasons(&starved, None), "core for 11% of the time");
+    starved.generator.waiting = None;
+    assert_eq!(reasons(&starved, None), Vec::<String>::new(), "not counted, not judged");
     let mut late = base.clone();
     late.workload.arrivals = Arrivals::Fixed { rate: 10.0 };
     (0..100).for_each(|_| late.lag.record(2 * MS));
     assert_reason(reasons(&late, None), "lag p99 is 2.0 ms");
     let mut dropping = base.clone();
     dropping.totals.dropped = base.totals.planned / 50 + 1;
-    assert_reason(reasons(&dropping, None), "were dropped");
+    assert_reason(reasons(&dropping, None), "raise --connections");
+    dropping.workload.max_in_flight = Some(50);
+    assert_reason(reasons(&dropping, None), "raise --max-in-flight");
+    let mut unanswered = base.clone();
+    (unanswered.totals.done, unanswered.totals.planned) = (0, 0);
+    assert_reason(reasons(&unanswered, None), "use a longer --duration");
+    unanswered.totals.planned = 1;
+    assert_reason(reasons(&unanswered, None), "no request was answered");
     let mut alone = base.clone();
     alone.totals.connections_made = 3;
     assert_reason(reasons(&alone, None), "only 3 of 4 connections");
@@ -432,7 +463,8 @@ fn steps_reuse_connections_and_record_each() {
         assert_eq!(recording.totals.connections_asked, clients);
         assert_eq!(recording.totals.clients_served, clients);
         assert_eq!(recording.per_client.len() as u64, clients);
-        assert!((recording.seconds - 0.3).abs() < 0.01, "{}", recording.seconds);
+        let measured = recording.generator.seconds;
+        assert!((measured - 0.3).abs() < 0.01, "{measured}");
         // Each at most once in 20 ms, and nothing of the warm-up.
         assert!(recording.totals.done <= clients * 16, "{clients}: {:?}", recording.totals);
         assert!(recording.response_time.0.min() >= 20 * MS * 999 / 1000);
@@ -517,7 +549,7 @@ fn ramp_adds_clients_one_by_one() {
         assert!(recording.errors.is_empty() && recording.totals.done > 0, "{recording:?}");
         assert_eq!(recording.totals.planned, recording.totals.done);
         assert!((recording.since - end).abs() < 0.02, "one follows upon the other");
-        end = recording.since + recording.seconds;
+        end = recording.since + recording.generator.seconds;
     }
     assert!((end - 0.8).abs() < 0.02, "{end}");
     let down = growing(Profile::Ramp { from: 4.0, to: 1.0 }, 600);
@@ -529,6 +561,7 @@ fn ramp_adds_clients_one_by_one() {
 fn dead_server_ends_steps_early() {
     let faults = Faults { dies_after: Some(200), ..Faults::default() };
     let steps = growing(Profile::Steps { levels: vec![1.0, 2.0, 3.0] }, 60_000);
+    let steps = Workload { timeout: Duration::from_millis(500), ..steps };
     let recordings = run_phases(&steps, Fake::start(&steps, faults).addr);
     assert_eq!(recordings.len(), 1);
     assert!(verdict::server_ended(&recordings[0]));
@@ -574,7 +607,7 @@ fn ports_do_not_run_out() {
     };
     // One who answers all, one after the other, and remembers where they came from.
     let listener = server_core::listen("127.0.0.1:0").unwrap();
-    let target = Target { addr: listener.local_addr().unwrap(), name: "server".into() };
+    let target = target(listener.local_addr().unwrap());
     let reply = [b"OK 10\n", &whole(&Content::new(&workload), 0)[..]].concat();
     let workload = Workload { names: 1, ..workload };
     let sources = Arc::new(std::sync::Mutex::new(BTreeMap::<std::net::IpAddr, u64>::new()));

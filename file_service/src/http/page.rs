@@ -288,7 +288,8 @@ fn push_columns(html: &mut String, view: View) {
             true => (true, !view.descending),
             false => (false, descends),
         };
-        html.push_str("<th scope=\"col\"");
+        // A browser need not look for the name of a column in a form.
+        write_to(html, format_args!("<th scope=\"col\" aria-labelledby=\"by-{key}\""));
         if is_current {
             let word = if view.descending { "descending" } else { "ascending" };
             write_to(html, format_args!(" aria-sort=\"{word}\""));

@@ -264,7 +264,7 @@ impl Session {
     /// Returns the session with its connection's number in the trace, as [`Trace::accepted`](crate::Trace::accepted)
     /// has assigned it. Without a trace nothing changes.
     pub fn numbered(mut self, number: u32) -> Session {
-        self.trace = self.service.trace().map(|trace| SessionTrace::new(trace, number));
+        self.trace = self.service.trace().map(|trace| SessionTrace::new(trace, number, self.peer));
         self
     }
 

@@ -42,8 +42,13 @@ pub(super) struct Buffer {
     /// Distinguishes this process's threads from those that a fork has left behind.
     generation: u32,
     pub(super) failed: bool,
-    /// This process was forked from the one that began the trace.
-    pub(super) is_forked: bool,
+    /// The array is closed, or is about to be: no line may follow.
+    pub(super) closed: bool,
+    /// The number of this process among those that were forked, from 1; 0 in the one that began the trace.
+    pub(super) process: u64,
+    /// How many threads of this process have a name in the trace, and how many of those have their number from it.
+    threads: u64,
+    numbered: u64,
 }
 
 impl fmt::Debug for Buffer {
@@ -66,16 +71,20 @@ impl Buffer {
             pid: getpid().as_raw_pid().unsigned_abs(),
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,
             failed: false,
-            is_forked: false,
+            closed: false,
+            process: 0,
+            threads: 0,
+            numbered: 0,
         }
     }
 
-    /// Empties the buffer in a forked child; the allocations stay.
-    pub(super) fn restart(&mut self) {
+    /// Empties the buffer in a forked child, the `process`th of them; the allocations stay.
+    pub(super) fn restart(&mut self, process: u64) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         let spare = std::mem::take(&mut self.spare);
-        *self = Buffer { failed: self.failed, is_forked: true, spare, ..Buffer::over(bytes) };
+        let (failed, closed) = (self.failed, self.closed);
+        *self = Buffer { failed, closed, process, spare, ..Buffer::over(bytes) };
     }
 
     /// Returns a writer of lines about something that the calling thread has seen `now`.
@@ -83,16 +92,23 @@ impl Buffer {
     /// The thread is looked up at every call and never remembered: a coroutine may be on another one by
     /// the next.
     pub(super) fn lines(&mut self, now: Moment) -> Lines<'_> {
-        let (mut tid, generation) = THREAD.get();
-        if generation != self.generation {
-            tid = gettid().as_raw_pid().unsigned_abs();
-            THREAD.set((tid, self.generation));
-            self.name_thread(tid);
-        }
+        let tid = self.thread();
         if self.lines == 0 {
             self.oldest = now.0;
         }
         Lines { buffer: self, tid }
+    }
+
+    /// Returns the calling thread's number. The first time it also names the thread.
+    fn thread(&mut self) -> u32 {
+        let (tid, generation) = THREAD.get();
+        if generation == self.generation {
+            return tid;
+        }
+        let tid = gettid().as_raw_pid().unsigned_abs();
+        THREAD.set((tid, self.generation));
+        self.name_thread(tid);
+        tid
     }
 
     /// Whether it is time to write the lines out: the buffer is full, or its oldest line older than `max_age` nanoseconds.
@@ -117,24 +133,50 @@ impl Buffer {
         self.spare = bytes;
     }
 
-    pub(super) fn name_process(&mut self, name: &str) {
-        let pid = self.pid;
-        self.name("process_name", pid, name);
+    /// Names this process, and the calling thread, which is its first.
+    pub(super) fn name_process(&mut self, model: &str) {
+        let (pid, process) = (self.pid, self.process);
+        match process {
+            0 => self.metadata("process_name", pid, "name", format_args!("\"{model}\"")),
+            _ => {
+                let name = format_args!("\"{model} process {process}\"");
+                self.metadata("process_name", pid, "name", name);
+            }
+        }
+        self.metadata("process_sort_index", pid, "sort_index", format_args!("{process}"));
+        self.thread();
     }
 
+    /// Names a thread as the system does. One whose name has no number, which it may share with others, has one here.
     fn name_thread(&mut self, tid: u32) {
+        let index = self.threads;
+        self.threads += 1;
         let current = thread::current();
         // The scheduler of a library may not have named its threads.
         let name = current.name().unwrap_or("worker");
-        self.name("thread_name", tid, name);
+        if index == 0 && self.process > 0 {
+            // It is all that most forked children have.
+            let process = self.process;
+            self.metadata("thread_name", tid, "name", format_args!("\"process {process}\""));
+        } else if index == 0 || name.ends_with(|last: char| last.is_ascii_digit()) {
+            self.metadata("thread_name", tid, "name", format_args!("\"{name}\""));
+        } else {
+            self.numbered += 1;
+            let number = self.numbered;
+            self.metadata("thread_name", tid, "name", format_args!("\"{name} {number}\""));
+        }
+        self.metadata("thread_sort_index", tid, "sort_index", format_args!("{index}"));
     }
 
-    fn name(&mut self, what: &str, tid: u32, name: &str) {
+    /// Adds a line of metadata about a thread, with one argument, whose value is JSON.
+    fn metadata(&mut self, what: &str, tid: u32, key: &str, value: fmt::Arguments<'_>) {
         let mut lines = Lines { buffer: self, tid };
         lines.open("M", what.as_bytes(), Moment(0));
-        lines.text(",\"args\":{\"name\":\"");
-        lines.text(name);
-        lines.text("\"}");
+        lines.text(",\"args\":{\"");
+        lines.text(key);
+        lines.text("\":");
+        lines.display(value);
+        lines.text("}");
         lines.close();
     }
 }

@@ -1,6 +1,7 @@
 //! What a traced session records: its connection, and the slices of its requests.
 
 use super::{Moment, Trace};
+use std::net::SocketAddr;
 
 /// How much of a request line is the name of its slices, in bytes.
 const NAME_LENGTH: usize = 40;
@@ -10,6 +11,7 @@ const NAME_LENGTH: usize = 40;
 pub(crate) struct SessionTrace {
     trace: Trace,
     number: u32,
+    peer: SocketAddr,
     /// Since when the connection or a request of it waits for a worker; 0 while it does not.
     dispatched: Moment,
     /// When the worker that it waited for began; 0 once that is recorded.
@@ -31,12 +33,13 @@ pub(crate) struct SessionTrace {
 }
 
 impl SessionTrace {
-    /// For a connection that has this number and is about to be handed to a worker.
+    /// For a connection of `peer` that has this number and is about to be handed to a worker.
     #[inline(never)]
-    pub(crate) fn new(trace: &Trace, number: u32) -> Box<SessionTrace> {
+    pub(crate) fn new(trace: &Trace, number: u32, peer: SocketAddr) -> Box<SessionTrace> {
         Box::new(SessionTrace {
             trace: trace.clone(),
             number,
+            peer,
             dispatched: trace.now(),
             started: Moment(0),
             waited: None,
@@ -71,9 +74,9 @@ impl SessionTrace {
         }
         self.started = now;
         if !std::mem::replace(&mut self.begun, true) {
-            let (number, dispatched) = (self.number, self.dispatched);
+            let (number, peer, dispatched) = (self.number, self.peer, self.dispatched);
             self.trace.record(now, |lines| {
-                lines.asynchronous("b", &connection_name(number), dispatched, number);
+                lines.asynchronous("b", &client_at(number, peer), dispatched, number);
             });
         }
         if self.request.0 != 0 {
@@ -105,7 +108,7 @@ impl SessionTrace {
         self.record_unused_dispatch();
         let (now, number) = (self.trace.now(), self.number);
         self.trace.record(now, |lines| {
-            lines.open(phase, &connection_name(number), now);
+            lines.open(phase, &client(number), now);
             lines.connection(number);
         });
     }
@@ -199,9 +202,9 @@ impl SessionTrace {
         }
         self.record_request(",\"cut\":true");
         if self.begun {
-            let (now, number) = (self.trace.now(), self.number);
+            let (now, number, peer) = (self.trace.now(), self.number, self.peer);
             self.trace.record(now, |lines| {
-                lines.asynchronous("e", &connection_name(number), now, number)
+                lines.asynchronous("e", &client_at(number, peer), now, number)
             });
         }
     }
@@ -214,7 +217,12 @@ impl Drop for SessionTrace {
     }
 }
 
-/// Returns the name of a connection's slices.
-fn connection_name(number: u32) -> Vec<u8> {
-    format!("connection {number}").into_bytes()
+/// Returns the name of a connection's slice in the lane of its worker.
+fn client(number: u32) -> Vec<u8> {
+    format!("client {number}").into_bytes()
+}
+
+/// Returns the name of a connection's lane.
+fn client_at(number: u32, peer: SocketAddr) -> Vec<u8> {
+    format!("client {number} {peer}").into_bytes()
 }

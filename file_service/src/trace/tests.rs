@@ -1,12 +1,17 @@
 use super::lines::{FULL, ROOM};
 use super::*;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
 fn read(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap() + "]";
+    let text = std::fs::read_to_string(path).unwrap();
+    let text = if text.ends_with("]\n") { text } else { text + "]" };
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
+
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 41_234);
 
 fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["name"] == name).collect()
@@ -30,7 +35,7 @@ fn request_over_two_slices_is_linked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("trace");
     let trace = Trace::create(&path, "model").unwrap();
-    let mut session = SessionTrace::new(&trace, 5);
+    let mut session = SessionTrace::new(&trace, 5, PEER);
     session.begin_slice();
     session.begin_request(b"GET /a\"b\\c HTTP/1.1\r\nHost: x\r\n");
     session.end_slice(false);
@@ -55,7 +60,7 @@ fn request_over_two_slices_is_linked() {
     assert_eq!(finishes.len(), 2);
     assert_eq!(finishes[1]["args"]["cut"], true);
     assert_eq!(named(&events, &"x".repeat(40)).len(), 1);
-    assert_eq!(named(&events, "connection 5").len(), 2);
+    assert_eq!(named(&events, "client 5 127.0.0.1:41234").len(), 2);
     assert!(finishes.iter().all(|event| event["args"]["connection"] == 5));
 }
 
@@ -80,7 +85,11 @@ fn full_buffer_is_written_in_lines() {
     trace.flush();
     let events = read(&path);
     assert_eq!(named(&events, "work").len(), 2000);
-    assert_eq!(named(&events, "thread_name").len(), 4);
+    let names = named(&events, "thread_name");
+    let names: BTreeSet<_> =
+        names.iter().filter_map(|event| event["args"]["name"].as_str()).collect();
+    let own = thread::current().name().unwrap().to_owned();
+    assert_eq!(names, [&own[..], "name 1", "name 2", "name 3", "name 4"].into());
 }
 
 #[test]
@@ -95,8 +104,53 @@ fn forked_child_drops_parents_lines() {
     let events = read(&path);
     assert_eq!(named(&events, "the parent's").len(), 0);
     assert_eq!(named(&events, "the child's").len(), 1);
-    assert_eq!(named(&events, "process_name")[0]["args"]["name"], "model child");
-    assert_eq!(named(&events, "thread_name").len(), 1, "the child's thread is a new one");
+    let names = |what| {
+        named(&events, what).iter().map(|event| event["args"]["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("process_name"), ["model", "model process 1"]);
+    assert_eq!(names("thread_name")[1..], ["process 1"], "the child's thread is a new one");
+}
+
+#[test]
+fn ended_trace_is_strict_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trace");
+    let trace = Trace::create(&path, "model").unwrap();
+    trace.job("before", trace.now());
+    let strict = || serde_json::from_str::<Vec<Value>>(&std::fs::read_to_string(&path).unwrap());
+    assert!(strict().is_err(), "it is not closed while it is written");
+    trace.end();
+    let length = strict().unwrap().len();
+    trace.job("after", trace.now());
+    trace.end();
+    drop(trace);
+    assert_eq!(strict().unwrap().len(), length);
+}
+
+#[test]
+fn lines_after_the_end_are_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trace");
+    let trace = Trace::create(&path, "model").unwrap();
+    // A process that has lines when another one ends the trace.
+    trace.job("late", trace.now());
+    trace.0.add(Count::Closed, 1);
+    trace.flush();
+    assert_eq!((named(&read(&path), "late").len(), trace.lost()), (0, 0));
+}
+
+#[test]
+fn trace_waits_for_forked_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = Trace::create(&directory.path().join("trace"), "model").unwrap();
+    trace.0.add(Count::Children, 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| trace.wait_for_children(Duration::from_secs(60)));
+        trace.0.add(Count::Children, 1_u64.wrapping_neg());
+        waiting.join().unwrap();
+    });
+    trace.0.add(Count::Children, 1);
+    trace.wait_for_children(LOOK); // one that was killed holds nothing up for long
 }
 
 #[test]
@@ -108,7 +162,7 @@ fn full_disk_ends_only_the_trace() {
         OpenOptions::new().append(true).open("/dev/full").unwrap();
     (0..500).for_each(|_| trace.job("work", trace.now()));
     trace.flush();
-    assert_eq!(trace.lost(), 500 + 2, "and the names of the process and the thread");
+    assert_eq!(trace.lost(), 500);
     assert!(trace.0.lock().bytes.is_empty());
 }
 

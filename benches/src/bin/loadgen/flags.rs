@@ -1,28 +1,32 @@
 //! The flags: every one of them overrides what a scenario file says.
 
-use benches::Placement;
+use crate::scenario;
+use benches::load::compare;
 use benches::load::engine::{self, RunError};
 use benches::load::verdict::Bounds;
 use benches::load::workload::{
     Arrivals, Distribution, Lifetime, Mix, Profile, Protocol, Sizes, Workload,
 };
-use std::fs;
+use benches::out;
+use benches::text::parse_size as size;
+use benches::{Placement, Variant};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whom to load, with what, and where to put what was found.
+/// The server, the workload and the outputs of a run.
 #[derive(clap::Args)]
 pub struct Flags {
-    /// The server: one that is running, ours or, with --protocol http, anybody's
+    /// Load a server that is running: one of ours or, with --protocol http, any other
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "serve")]
     pub addr: Option<String>,
     /// Start one of our servers for the run, in a process and on a core of its own: thread, pool:steal, ...
     #[arg(long, value_name = "MODEL")]
     pub serve: Option<String>,
     /// The process of a server that is running: it and its descendants are watched from outside
-    #[arg(long, value_name = "PID", conflicts_with = "serve")]
+    #[arg(long, value_name = "PID", conflicts_with = "serve", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Option<i32>,
-    /// The folder that the server serves: the files that are asked for are made there before the run
+    /// Make the requested files in DIR before the run: the directory that the server serves
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Put the files onto the server before the run, by PUT of the file protocol
@@ -31,17 +35,23 @@ pub struct Flags {
     /// The server's name in reports [default: its model or address]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// A TOML file with any of what follows; a flag overrides it
+    /// Read the workload from a TOML file; a flag overrides its key. `loadgen scenario` prints one with every key
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
 
-    /// Which protocol to speak: http drives foreign servers, too [default: file]
+    /// Speak this protocol; http drives third-party servers, too [default: file]
     #[arg(long, value_enum, help_heading = "Workload")]
     protocol: Option<Protocol>,
-    /// How many clients there are. In a closed loop each has a request under way at all times; in an
-    /// open loop this is the most that can be in flight [default: 64]
+    /// How many connections to make before the load begins. In a closed loop these are the clients, and each has a
+    /// request under way at all times; in an open loop it is also the most that can be in flight, unless
+    /// --max-in-flight is set [default: 64]
     #[arg(short, long, value_name = "N", help_heading = "Workload")]
     connections: Option<usize>,
+    /// The most requests that an open loop has under way at once. An arrival that finds all connections busy makes
+    /// one more, up to this number; what arrives beyond that is dropped [default: N of --connections if that is set,
+    /// else the arrivals of 10 seconds, at least 64 and at most 10,000]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    max_in_flight: Option<usize>,
     /// Requests per second, sent on time whatever the server does (an open loop). Without it the next request
     /// waits for the last reply (a closed loop): that finds the highest throughput, but a server that
     /// stalls is then asked less, and its percentiles flatter it. Use a rate to learn what people would
@@ -104,18 +114,24 @@ pub struct Flags {
     /// Where all that is random begins: the same seed asks the same [default: 1]
     #[arg(long, value_name = "N", help_heading = "Workload")]
     seed: Option<u64>,
-    /// How long a reply may take, in seconds, before it counts as lost [default: 10]
+    /// How long a reply may take, in seconds, before it counts as lost, and how long a server that refuses
+    /// connections in mid-run is waited for [default: 10]
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = "Workload")]
     timeout: Option<Duration>,
+    /// Have a client pause for SECONDS after each error, or for as long as Retry-After of the reply asks. The
+    /// pauses are reported [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Workload")]
+    pause_after_error: Option<Duration>,
 
     /// The share of errors above which the figures are called invalid
-    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, help_heading = "Verdict")]
+    #[arg(long, value_name = "SHARE", default_value_t = Bounds::default().errors, value_parser = share, help_heading = "Verdict")]
     max_errors: f64,
     /// Do not find out first what the generator itself can do
     #[arg(long, help_heading = "Verdict")]
     no_null_run: bool,
 
-    /// Write everything as JSON; a run in steps as a comparison in which every step is a case
+    /// Write everything as JSON; a run in steps as a comparison in which every step is a case. `-` is standard output;
+    /// the text then goes to standard error
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
     /// Write the time series of the run, a row for each tenth of a second
@@ -130,6 +146,9 @@ pub struct Flags {
     /// Write a page with plots
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
+    /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
+    #[arg(long, help_heading = "Output")]
+    pub wide: bool,
 }
 
 /// What `--steps` and `--ramp` say.
@@ -154,19 +173,30 @@ enum Spacing {
 }
 
 impl Flags {
+    /// Checks that all files can be written, before anything is run.
+    ///
+    /// # Errors
+    ///
+    /// One cannot.
+    pub fn check_outputs(&self) -> io::Result<()> {
+        out::check_all(&[
+            ("--json", self.json.as_deref()),
+            ("--csv", self.csv.as_deref()),
+            ("--summary-csv", self.summary_csv.as_deref()),
+            ("--hgrm", self.hgrm.as_deref()),
+            ("--html", self.html.as_deref()),
+        ])
+    }
+
     /// What the scenario says, overridden by the flags; or what is wrong with it, in a line.
     pub fn workload(&self) -> Result<Workload, String> {
+        let mut sets_connections = self.connections.is_some();
         let mut workload = match &self.scenario {
             None => Workload::default(),
             Some(path) => {
-                let wrong = |why: String| format!("scenario {}: {why}", path.display());
-                let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-                toml::from_str(&text).map_err(|error| {
-                    let line =
-                        error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-                    let line = line.map_or(String::new(), |line| format!("line {line}: "));
-                    wrong(line + error.message().lines().next().unwrap_or_default())
-                })?
+                let (workload, sets) = scenario::read(path)?;
+                sets_connections |= sets;
+                workload
             }
         };
         fn set<T: Clone>(field: &mut T, flag: Option<&T>) {
@@ -191,6 +221,7 @@ impl Flags {
         set(&mut workload.slow_rate, self.slow_rate.as_ref());
         set(&mut workload.seed, self.seed.as_ref());
         set(&mut workload.timeout, self.timeout.as_ref());
+        set(&mut workload.pause_after_error, self.pause_after_error.as_ref());
         if let Some(Growth { profile, duration }) = self.steps.as_ref().or(self.ramp.as_ref()) {
             workload.profile = profile.clone();
             set(&mut workload.duration, duration.as_ref());
@@ -216,7 +247,19 @@ impl Flags {
             }
         }
         workload.verify &= !self.no_verify;
+        workload.max_in_flight = self.max_in_flight.or(workload.max_in_flight);
+        if !sets_connections && workload.max_in_flight.is_none() {
+            workload.max_in_flight = self.default_in_flight(&workload);
+        }
         Ok(workload)
+    }
+
+    /// The most in flight where nothing is set: what the rate needs, the system allows, and a server that is started
+    /// for the run can hold.
+    fn default_in_flight(&self, workload: &Workload) -> Option<usize> {
+        let variant = self.serve.as_ref().and_then(|name| compare::variant(name).ok());
+        let held = variant.map_or(usize::MAX, Variant::capacity);
+        Some(engine::affordable_in_flight(workload)?.min(held.max(workload.connections)))
     }
 
     /// What the figures are judged by.
@@ -239,29 +282,13 @@ impl Flags {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let wrong = || format!("{text:?} is not a number of seconds, such as 5 or 0.5");
+    Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
 }
 
-/// A number of bytes, with a suffix or without.
-fn size(text: &str) -> Result<u64, String> {
-    let suffixes = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("K", 1 << 10),
-        ("M", 1 << 20),
-        ("G", 1 << 30),
-        ("", 1),
-    ];
-    let (number, unit) = suffixes
-        .into_iter()
-        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
-        .unwrap_or((text, 1));
-    let number: Option<u64> = number.parse().ok();
-    number
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| "not a number of bytes, such as 4096, 4KiB or 1MiB".into())
+fn share(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    found.ok_or_else(|| format!("{text:?} is not a share between 0 and 1, such as 0.01"))
 }
 
 /// A list of sizes, or a distribution.

@@ -3,7 +3,7 @@
 use benches::load::engine::Watcher;
 use benches::load::latencies::Latencies;
 use benches::load::recording::{Interval, Totals};
-use benches::load::sampler::{self, Sampler};
+use benches::load::sampler::Sampler;
 use benches::load::workload::{Phase, Workload};
 use benches::text;
 use std::collections::BTreeMap;
@@ -17,8 +17,6 @@ pub struct Live {
     sampler: Option<Sampler>,
     /// When the warm-up was over, that of the first step.
     origin: Option<Instant>,
-    /// The length of what is measured at a time, in seconds.
-    length: f64,
     /// What stands first in the line: which step it is.
     step: String,
     steps: usize,
@@ -38,7 +36,6 @@ impl Live {
             terminal: text::terminal_width(),
             sampler,
             origin: None,
-            length: workload.duration.as_secs_f64(),
             step: String::new(),
             steps: workload.phases().len(),
             intervals: 0,
@@ -51,14 +48,14 @@ impl Live {
     /// Clears the line; gives back the sampler, and when the warm-up was over.
     pub fn end(self) -> (Option<Sampler>, Option<Instant>) {
         if self.terminal.is_some() {
-            eprint!("\r\x1b[K");
+            text::progress("");
         }
         (self.sampler, self.origin)
     }
 
     fn draw(&self, parts: &[Part]) {
         let Some(width) = self.terminal else { return };
-        eprint!("\r\x1b[K{}", fitting(parts, width.saturating_sub(1)));
+        text::progress(&fitting(parts, width.saturating_sub(1)));
     }
 
     fn is_due(&self) -> bool {
@@ -114,6 +111,10 @@ fn fitting(parts: &[Part], width: usize) -> String {
 }
 
 impl Watcher for Live {
+    fn server_has_exited(&mut self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::server_has_exited)
+    }
+
     fn started(&mut self, at: Instant) {
         self.origin.get_or_insert(at);
         (self.intervals, self.done, self.drawn) = (0, 0, 0.0);
@@ -123,7 +124,6 @@ impl Watcher for Live {
     }
 
     fn phase(&mut self, number: usize, phase: &Phase) {
-        self.length = phase.workload.duration.as_secs_f64();
         if self.steps > 1 {
             self.step = format!("{}/{} ({:.0})", number + 1, self.steps, phase.to);
         }
@@ -134,15 +134,24 @@ impl Watcher for Live {
         if let Some(sampler) = &self.sampler
             && self.steps > 1
         {
-            sampler.sample_threads();
+            sampler.sample_all();
         }
     }
 
-    fn latencies(&mut self, so_far: &Latencies) {
+    fn drained(&mut self) {
+        if let Some(sampler) = &self.sampler {
+            sampler.sample_all_now();
+        }
+    }
+
+    fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
         if self.is_due() {
             let show = |name: &str, percentile| {
-                let time = Duration::from_nanos(so_far.percentile(percentile));
-                let time = text::duration(time);
+                let found = so_far.percentile_below(percentile, unanswered);
+                let above = if found == Some(f64::INFINITY) { "> " } else { "" };
+                let nanos = found.filter(|nanos| nanos.is_finite()).map(|nanos| nanos as u64);
+                let time = Duration::from_nanos(nanos.unwrap_or(so_far.0.max()));
+                let time = format!("{above}{}", text::duration(time));
                 (format!("{name} {time}"), format!("{name} {}", time.replace(' ', "")))
             };
             self.percentiles = vec![show("p50", 50.0), show("p99", 99.0), show("max", 100.0)];
@@ -150,14 +159,6 @@ impl Watcher for Live {
     }
 
     fn interval(&mut self, interval: &Interval, _: &Totals, errors: &BTreeMap<String, u64>) {
-        // While all clients are still there.
-        let period = sampler::PERIOD.as_secs_f64();
-        let (from, to) = (self.length - 1.5 * period, self.length - 0.5 * period);
-        if let Some(sampler) = &self.sampler
-            && (from..to).contains(&interval.at)
-        {
-            sampler.sample_all();
-        }
         self.done += interval.done;
         if self.is_due() {
             let rate = self.done as f64 / (interval.at - self.drawn).max(1e-3);

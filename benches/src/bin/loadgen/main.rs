@@ -7,36 +7,40 @@
 //! cargo loadgen compare OLD.json NEW.json        which differences between two files are shown
 //! cargo loadgen knee --serve thread_server       the highest rate within a bound
 //! cargo loadgen picture FILE.json -o FILE.svg    the picture of a comparison, for a README
+//! cargo loadgen scenario                         a scenario file with every key
 //! ```
 
 mod flags;
 mod live;
+mod scenario;
 
+use benches::layout::Layout;
 use benches::load::compare;
 use benches::load::engine::{self, Run, RunError, Target};
-use benches::load::failure::Failure;
+use benches::load::failure::{EXIT_CODES, Failure, INVALID};
+use benches::load::process::Interrupt;
 use benches::load::recording::{ErrorKind, Recording};
 use benches::load::report::{self, Comparison};
 use benches::load::sampler::Sampler;
 use benches::load::workload::{Profile, Sizes, Workload};
 use benches::load::{content, diff, knee, process, sampled_run, verdict};
-use benches::{Placement, tether};
-use clap::error::ErrorKind as ClapError;
+use benches::tether::{self, Scratch};
+use benches::{Placement, Server, errln, out, outln, text};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapError};
 use clap::{CommandFactory, Parser, Subcommand};
 use file_service::client::Client;
 use flags::Flags;
 use live::Live;
 use rustix::process::Pid;
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Put load on a file server and measure it
 #[derive(Parser)]
-#[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true)]
+#[command(name = "loadgen", args_conflicts_with_subcommands = true, allow_negative_numbers = true, version, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -46,22 +50,27 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(after_help = EXIT_CODES)]
     /// Compare several servers under the same cases, in interleaved rounds
     Compare(compare::Options),
     /// Show which differences between two comparisons the rounds show
     Diff(diff::Options),
+    #[command(after_help = EXIT_CODES)]
     /// Find the highest rate that a server keeps up within a bound of latency
     Knee(knee::Options),
     /// Draw a comparison from its JSON, as an SVG for light and dark backgrounds
     Picture(Picture),
+    /// Print a scenario file with every key at its default and what it means
+    Scenario,
 }
 
 /// What `picture` takes.
 #[derive(clap::Args)]
 struct Picture {
-    /// What `cargo bench`, `compare` or a run in steps has written as JSON
+    /// The JSON of `cargo bench`, `compare` or a run in steps
+    #[arg(value_name = "FILE.json")]
     file: PathBuf,
-    /// Where the picture goes
+    /// Write the picture to this file
     #[arg(short, long, value_name = "FILE.svg")]
     output: PathBuf,
 }
@@ -75,27 +84,61 @@ fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return refuse(&error),
     };
-    let result = match &line.command {
-        Some(Command::Compare(options)) => return compare::main(options, benches::ipc::chapters),
-        Some(Command::Diff(options)) => return diff::main(options),
-        Some(Command::Knee(options)) => return knee::main(options),
-        Some(Command::Picture(options)) => picture(options),
-        None => load(&line.flags),
+    let code = match &line.command {
+        Some(Command::Compare(options)) => compare::main(options, benches::ipc::chapters),
+        Some(Command::Diff(options)) => diff::main(options),
+        Some(Command::Knee(options)) => knee::main(options),
+        Some(Command::Picture(options)) => reported(picture(options)),
+        Some(Command::Scenario) => {
+            out::print(format_args!("{}", scenario::EXAMPLE));
+            ExitCode::SUCCESS
+        }
+        None => reported(load(&line.flags)),
     };
+    out::finish("loadgen", code)
+}
+
+fn reported(result: Result<ExitCode, Failure>) -> ExitCode {
     result.unwrap_or_else(|failure| failure.report("loadgen"))
 }
 
-/// What is wrong with the command line, in one line; or the help that was asked for.
+/// What Rust's parsers of numbers print, and what is printed instead.
+const NUMBERS: [(&str, &str); 7] = [
+    ("is not in 1..=4294967295", "is not 1 or more"),
+    ("invalid digit found in string", "a whole number is needed"),
+    ("cannot parse integer from empty string", "a whole number is needed"),
+    ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+    ("invalid float literal", "a number is needed"),
+    ("cannot parse float from empty string", "a number is needed"),
+];
+
+/// Prints what is wrong with the command line, in one line; or the help that was asked for.
 fn refuse(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ClapError::DisplayHelp | ClapError::DisplayVersion) {
-        // A reader that has gone away is no failure.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        out::keep_error(error.print());
+        return out::finish("loadgen", ExitCode::SUCCESS);
     }
     let text = error.to_string();
     let what = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = what.trim_start_matches("error: ").split_whitespace().collect();
-    eprintln!("{}: {}", CommandLine::command().get_name(), words.join(" "));
+    let mut line = words.join(" ");
+    for (jargon, plain) in NUMBERS {
+        line = line.replace(jargon, plain);
+    }
+    for kind in
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+    {
+        let near = match error.get(kind) {
+            Some(ContextValue::String(near)) => Some(near),
+            Some(ContextValue::Strings(all)) => all.first(),
+            _ => None,
+        };
+        if let Some(near) = near {
+            line += &format!("; did you mean {near}?");
+        }
+    }
+    errln!("{}: {line}", CommandLine::command().get_name());
     ExitCode::from(2)
 }
 
@@ -106,14 +149,22 @@ fn unusable(why: impl ToString) -> Failure {
 /// Draws what is kept in a file.
 fn picture(options: &Picture) -> Result<ExitCode, Failure> {
     let comparison = diff::read(&options.file)?;
-    if report::levels(&comparison) < 2 {
+    let drawn = match report::levels(&comparison) {
+        0 | 1 => report::pair_svg(&comparison),
+        _ => Some(report::overview_svg(&comparison)),
+    };
+    let nothing = || {
         let file = options.file.display();
-        return Err(unusable(format!(
-            "{file}: nothing to draw against: it has no case under several numbers of connections"
-        )));
+        unusable(format!(
+            "{file}: cannot draw: expected a case under several numbers of connections, or two servers in one case"
+        ))
+    };
+    let drawn = drawn.ok_or_else(nothing)?;
+    out::check_all(&[("--output", Some(&options.output))]).map_err(|e| Failure::unusable(&e))?;
+    report::write(&options.output, &drawn)?;
+    if !out::is_stdout(&options.output) {
+        outln!("Written to {}", options.output.display());
     }
-    report::write(&options.output, &report::overview_svg(&comparison))?;
-    println!("written to {}", options.output.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,9 +172,10 @@ fn picture(options: &Picture) -> Result<ExitCode, Failure> {
 fn load(flags: &Flags) -> Result<ExitCode, Failure> {
     let workload = flags.workload().map_err(unusable)?;
     workload.validate().map_err(unusable)?;
+    flags.check_outputs().map_err(|error| Failure::unusable(&error))?;
     process::raise_descriptor_limit();
-    let folder = tempfile::Builder::new().prefix("loadgen-").tempdir().map_err(unusable)?;
-    let stop = process::stop_when_interrupted(folder.path().to_owned())?;
+    let interrupt = process::stop_when_interrupted()?;
+    let folder = Scratch::new("loadgen-").map_err(|error| Failure::unusable(&error))?;
     let placement = Placement::choose();
     let root = flags.root.clone();
     let root = match &flags.serve {
@@ -131,8 +183,9 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         None => root,
     };
     if let Some(root) = &root {
-        content::make_files(root, &workload)
-            .map_err(|error| unusable(format!("no files can be made in {root:?}: {error}")))?;
+        content::make_files(root, &workload).map_err(|error| {
+            unusable(format!("cannot make files in {}: {}", root.display(), text::error(&error)))
+        })?;
     }
     let (server, target) = match (&flags.serve, &flags.addr) {
         (Some(name), _) => {
@@ -140,20 +193,20 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
             let root = root.as_deref().unwrap_or(Path::new("."));
             let clients = workload.most_connections();
             let server = process::serve(variant, root, clients, placement)?;
-            let target = Target { addr: server.addr(), name: variant.label.into() };
+            let target = Target::new(server.addr(), variant.label);
             (Some(server), target)
         }
         (None, Some(addr)) => {
-            let addr = resolve(addr)?;
-            (None, Target { addr, name: addr.to_string() })
+            let wrong = |why: String| unusable(format!("--addr {addr}: {why}"));
+            (None, Target::resolve(addr).map_err(wrong)?)
         }
         (None, None) => {
-            return Err(unusable("no server to load: give --addr HOST:PORT or --serve MODEL"));
+            return Err(unusable("no server to load: pass --addr HOST:PORT or --serve MODEL"));
         }
     };
     let target = Target { name: flags.name.clone().unwrap_or(target.name), ..target };
     if flags.upload {
-        upload(target.addr, &workload)?;
+        upload(&target, &workload)?;
     }
     let watched = match (&server, flags.pid) {
         (Some(server), _) => Some(server.pid()),
@@ -163,31 +216,67 @@ fn load(flags: &Flags) -> Result<ExitCode, Failure> {
         }
         (None, None) => None,
     };
-    let sampler = watched
-        .map(|pid| Sampler::start(pid, placement))
-        .transpose()
-        .map_err(|error| unusable(format!("the server cannot be watched: {error}")))?;
+    let sampler =
+        watched.map(|pid| Sampler::start(pid, placement)).transpose().map_err(|error| {
+            let pid = watched.map_or(0, Pid::as_raw_pid);
+            unusable(match error.kind() {
+                io::ErrorKind::NotFound => format!("--pid {pid}: there is no such process"),
+                _ => {
+                    format!("the server (process {pid}) cannot be watched: {}", text::error(&error))
+                }
+            })
+        })?;
     let ceiling = flags.ceiling(&workload, placement).map_err(failed)?;
     let words = match &server {
         Some(_) => placement.to_string(),
         None => placement.with_external_server(flags.pid),
     };
-    let measured = measure(&workload, &target, (placement, words), &stop, sampler)?;
-    conclude(flags, &workload, measured, ceiling)
+    let measured = measure(&workload, &target, (placement, words), &interrupt, sampler);
+    let ended = server.as_ref().and_then(Server::why_ended);
+    let mut measured = measured.map_err(|failure| match (&failure, &ended) {
+        (Failure::Broken(why), Some(ended)) => Failure::Broken(format!("{why}: {ended}")),
+        _ => failure,
+    })?;
+    if let (Some(last), Some(ended)) = (measured.recordings.last_mut(), ended)
+        && verdict::server_ended(last)
+    {
+        last.notes.push(format!("the server: {ended}"));
+    }
+    // Its end is not a part of the report.
+    drop(server);
+    let code = conclude(flags, &workload, measured, ceiling)?;
+    Ok(interrupt.exit_code().unwrap_or(code))
+}
+
+/// What was measured.
+struct Measured {
+    recordings: Vec<Recording>,
+    /// Why it is less than was asked for, if the user has interrupted it.
+    interrupted: Option<String>,
 }
 
 fn measure(
     workload: &Workload,
     target: &Target,
     (placement, words): (Placement, String),
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
     sampler: Option<Sampler>,
-) -> Result<Vec<Recording>, Failure> {
+) -> Result<Measured, Failure> {
     let mut live = Live::new(sampler, workload);
     let environment = sampled_run::environment(words);
+    let stop = interrupt.flag();
     let run = Run { workload, target, stop, watcher: Some(&mut live), environment };
     let result = placement.on_client_core(|| engine::run_phases(run));
+    let cut = interrupt.is_set();
     let (sampler, origin) = live.end();
+    let interrupted = cut.then(|| match origin {
+        Some(origin) => format!(
+            "interrupted after {} of {}: the requests that were under way then are not counted",
+            text::duration(origin.elapsed()),
+            text::duration(workload.measured())
+        ),
+        None => "interrupted in the warm-up: nothing was measured".to_owned(),
+    });
     let mut recordings = result.map_err(failed)?;
     if let Some(sampler) = sampler {
         let mut series = sampler.finish(origin.unwrap_or_else(Instant::now));
@@ -195,73 +284,117 @@ fn measure(
             recording.empty = Some(series.first);
             recording.samples = match workload.profile {
                 Profile::Steady => std::mem::take(&mut series.samples),
-                _ => series.between(recording.since, recording.since + recording.seconds),
+                _ => series.between(recording.since, recording.since + recording.generator.seconds),
             };
+            recording.notes.extend(report::why_no_cpu_split(recording));
         }
     }
-    Ok(recordings)
+    Ok(Measured { recordings, interrupted })
 }
 
 fn failed(error: RunError) -> Failure {
-    Failure::Unusable(error.to_string())
+    match error {
+        RunError::Unreachable(why) => Failure::Broken(why),
+        RunError::Unusable(why) => Failure::Unusable(why),
+    }
 }
 
-/// Judges, prints, writes.
+/// Judges, writes the files, and then prints.
 fn conclude(
     flags: &Flags,
     workload: &Workload,
-    mut recordings: Vec<Recording>,
+    measured: Measured,
     ceiling: Option<f64>,
 ) -> Result<ExitCode, Failure> {
+    let Measured { mut recordings, interrupted } = measured;
     recordings.iter_mut().for_each(|run| verdict::judge(run, &flags.bounds(), ceiling));
+    if let (Some(why), Some(last)) = (&interrupted, recordings.last_mut()) {
+        if last.totals.done == 0 {
+            // There was no time to answer.
+            last.invalid.clear();
+        }
+        last.invalid.insert(0, why.clone());
+    }
     let all = Comparison::alone(workload, &recordings, ceiling);
     let alone = match (&workload.profile, &recordings[..]) {
         (Profile::Steady, [recording]) => Some(recording),
         _ => None,
     };
-    println!("{}", all.environment.placement);
+    let written = write_reports(flags, &all, &recordings, alone);
+
+    let layout = Layout::of_stdout(flags.wide);
+    outln!("{}", layout.text(&all.environment.placement));
     match alone {
-        Some(recording) => println!("{}", report::terminal::recording(recording)),
-        None => println!("{}", report::terminal::course(&all)),
+        Some(recording) => outln!("{}", report::terminal::recording(recording, layout)),
+        None => outln!("{}", report::terminal::course(&all, layout)),
     }
     if let Sizes::Distribution(_) = workload.sizes {
-        println!("{}", report::terminal::files(workload));
+        outln!("{}", layout.text(&report::terminal::files(workload)));
     }
     if let Some(ceiling) = ceiling {
-        println!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        let line =
+            format!("The generator itself could do {ceiling:.0} requests per second of this kind.");
+        outln!("{}", layout.text(&line));
     }
     let sum = |of: fn(&Recording) -> u64| recordings.iter().map(of).sum::<u64>();
     let refused = sum(|r| r.errors.get(ErrorKind::Refused.as_str()).copied().unwrap_or(0));
-    if sum(|recording| recording.totals.done) == 0 && refused > 0 {
-        println!("The server refuses everything: does it have the files? See --root and --upload.");
+    let done = sum(|recording| recording.totals.done);
+    if done == 0 && refused > 0 {
+        outln!("The server refuses everything: does it have the files? See --root and --upload.");
     }
+    written?;
+    let failed = recordings.iter().any(verdict::server_ended) || done == 0;
+    let invalid = recordings.iter().any(|recording| !recording.invalid.is_empty());
+    Ok(match (failed, invalid) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(INVALID),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// Writes every file that the flags ask for, even if one of them fails.
+fn write_reports(
+    flags: &Flags,
+    all: &Comparison,
+    recordings: &[Recording],
+    alone: Option<&Recording>,
+) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    let mut write = |path: &Path, text: io::Result<String>| {
+        let written = text.and_then(|text| report::write(path, &text));
+        failed.extend(written.err().map(|error| error.to_string()));
+    };
     if let Some(path) = &flags.json {
         let json = match alone {
-            Some(recording) => report::json::recording(recording)?,
-            None => report::json::comparison(&all)?,
+            Some(recording) => report::json::recording(recording),
+            None => report::json::comparison(all),
         };
-        report::write(path, &json)?;
+        write(path, json);
     }
     if let Some(path) = &flags.csv {
-        report::write(path, &report::csv::intervals_of(&all))?;
+        write(path, Ok(report::csv::intervals_of(all)));
     }
     if let Some(path) = &flags.summary_csv {
-        report::write(path, &report::csv::runs_of(&all))?;
+        write(path, Ok(report::csv::runs_of(all)));
     }
     if let Some(path) = &flags.hgrm {
         for (recording, case) in recordings.iter().zip(&all.cases) {
             let path = match alone {
+                _ if out::is_stdout(path) => path.clone(),
                 Some(_) => path.clone(),
                 None => step_file(path, &case.name),
             };
-            report::write(&path, &report::hgrm::log(&recording.response_time))?;
+            let log = report::hgrm::log(&recording.response_time, recording.unanswered());
+            write(&path, Ok(log));
         }
     }
     if let Some(path) = &flags.html {
-        report::write(path, &report::page(&all, &[], &[]))?;
+        write(path, Ok(report::page(all, &[], &[])));
     }
-    let ended = recordings.iter().any(verdict::server_ended);
-    Ok(if ended { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Broken(failed.join("; "))),
+    }
 }
 
 /// `run.hgrm` of a step: `run-step-16.hgrm`.
@@ -271,18 +404,13 @@ fn step_file(path: &Path, step: &str) -> PathBuf {
     path.with_file_name(format!("{stem}-{step}{extension}"))
 }
 
-fn resolve(addr: &str) -> Result<SocketAddr, Failure> {
-    let unknown = |why: String| unusable(format!("--addr {addr}: {why}"));
-    let mut found = addr.to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("no such address".into()))
-}
-
 /// Puts the files of a workload onto a server that speaks the file protocol.
-fn upload(addr: SocketAddr, workload: &Workload) -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
+fn upload(target: &Target, workload: &Workload) -> Result<(), Failure> {
+    let folder = Scratch::new("upload-")?;
     content::make_files(folder.path(), workload)?;
-    let refused = |error: &dyn std::fmt::Display| unusable(format!("--upload to {addr}: {error}"));
-    let mut client = Client::connect(addr).map_err(|error| refused(&error))?;
+    let to = &target.authority;
+    let refused = |error: &dyn std::fmt::Display| unusable(format!("--upload to {to}: {error}"));
+    let mut client = Client::connect(&target.addrs[..]).map_err(|error| refused(&error))?;
     for name in (0..workload.names).map(content::file_name) {
         let bytes = fs::read(folder.path().join(&name))?;
         client.put(&name, &bytes).map_err(|error| refused(&error))?;

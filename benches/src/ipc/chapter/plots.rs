@@ -17,8 +17,7 @@ pub fn by_size(report: &Report, group: Group) -> Option<Figure> {
     sizes.sort_unstable();
     sizes.dedup();
     let mut series: Vec<Series> = Vec::new();
-    for (look, mechanism) in Mechanism::ALL.into_iter().filter(|m| m.carries_messages()).enumerate()
-    {
+    for mechanism in Mechanism::ALL.into_iter().filter(|m| m.carries_messages()) {
         for contestant in [Contestant::Library, Contestant::Iceoryx2] {
             let of = |size: usize| {
                 let Group { pattern, cores, waiting } = group;
@@ -33,11 +32,12 @@ pub fn by_size(report: &Report, group: Group) -> Option<Figure> {
             if points.iter().all(|point| point.y.is_none()) {
                 continue;
             }
-            let (name, look) = match contestant {
-                Contestant::Iceoryx2 => ("iceoryx2".to_owned(), 2),
-                Contestant::Baseline => (format!("{} (baseline)", mechanism.title()), look),
-                _ => (mechanism.title().to_owned(), look),
+            let name = match contestant {
+                Contestant::Iceoryx2 => "iceoryx2".to_owned(),
+                Contestant::Baseline => format!("{} (baseline)", mechanism.title()),
+                _ => mechanism.title().to_owned(),
             };
+            let look = look(mechanism, contestant);
             series.push(Series { look, name, note: String::new(), markers: true, points });
         }
     }
@@ -69,16 +69,33 @@ fn point(result: &Measured, contestant: Contestant) -> Option<Point> {
         result.outcome(contestant).map(|outcome| outcome.nanos.as_slice()).unwrap_or_default();
     let rounds = rounds.iter().flatten().copied();
     let spread = (rounds.clone().fold(f64::INFINITY, f64::min), rounds.fold(0.0, f64::max));
+    let why = match y {
+        Some(_) => String::new(),
+        None => absence(result, contestant),
+    };
     let tip = match y {
         Some(y) => format!("{}, {}: {}", result.case, contestant.title(), nanos(y)),
-        None => {
-            let failure = result.outcome(contestant).and_then(|outcome| outcome.failure.as_deref());
-            let why = result.missing.as_deref().or(failure).unwrap_or(NONE);
-            format!("{}: {why}", result.case)
-        }
+        None => format!("{}: {why}", result.case),
     };
     let spread = y.map(|_| spread);
-    Some(Point { x: result.case.size as f64, y, spread, invalid: false, tip })
+    Some(Point { x: result.case.size as f64, y, spread, invalid: false, tip, why })
+}
+
+/// Why there is no figure.
+fn absence(result: &Measured, contestant: Contestant) -> String {
+    let failure = result.outcome(contestant).and_then(|outcome| outcome.failure.as_deref());
+    result.missing.as_deref().or(failure).unwrap_or("no data").to_owned()
+}
+
+/// A mechanism looks the same in all plots. Those that carry messages come first, since they share a plot.
+fn look(mechanism: Mechanism, contestant: Contestant) -> usize {
+    let (carrying, others): (Vec<Mechanism>, Vec<Mechanism>) =
+        Mechanism::ALL.into_iter().partition(|mechanism| mechanism.carries_messages());
+    if contestant == Contestant::Iceoryx2 {
+        return carrying.len();
+    }
+    let at = |all: &[Mechanism]| all.iter().position(|other| *other == mechanism);
+    at(&carrying).or_else(|| Some(carrying.len() + 1 + at(&others)?)).unwrap_or(0)
 }
 
 /// Anchors are made of letters and hyphens.
@@ -111,7 +128,7 @@ fn explanation(group: Group) -> &'static str {
 
 /// What carries a number at most, as bars.
 pub fn of_numbers(report: &Report, cores: Cores) -> Option<Figure> {
-    let all: Vec<(Mechanism, Option<f64>, String)> = Mechanism::ALL
+    let all: Vec<(Mechanism, Option<f64>, String, String)> = Mechanism::ALL
         .into_iter()
         .filter(|mechanism| !mechanism.carries_messages())
         .filter_map(|mechanism| {
@@ -125,32 +142,35 @@ pub fn of_numbers(report: &Report, cores: Cores) -> Option<Figure> {
                 Some(own) => nanos(own),
                 None => NONE.to_owned(),
             };
-            Some((mechanism, own, text))
+            let why =
+                if own.is_some() { String::new() } else { absence(result, Contestant::Library) };
+            Some((mechanism, own, text, why))
         })
         .collect();
-    if all.iter().all(|(_, own, _)| own.is_none()) {
+    if all.iter().all(|(_, own, ..)| own.is_none()) {
         return None;
     }
     let title = format!("A turn there and back, {}", cores.title());
     let bars: Vec<Bar> = all
         .iter()
-        .enumerate()
-        .map(|(look, (mechanism, own, text))| Bar {
-            look,
+        .map(|(mechanism, own, text, why)| Bar {
+            look: look(*mechanism, Contestant::Library),
             name: mechanism.title().to_owned(),
             parts: own.map(|own| vec![own]),
             text: text.clone(),
             note: String::new(),
+            why: why.clone(),
             invalid: false,
         })
         .collect();
-    let axis = Axis::linear("time", all.iter().filter_map(|(_, own, _)| *own), short);
+    let axis = Axis::linear("time", all.iter().filter_map(|(_, own, ..)| *own), short);
     let id = format!("ipc-turn-{}", if cores == Cores::One { "one" } else { "two" });
-    let caption = "What only tells that something is there; the number itself lies in shared memory, or comes along.".to_owned();
+    let caption =
+        "These mechanisms carry a notification without a payload, or with one number.".to_owned();
     let about = About { id: &id, title: &title, description: &caption };
     let svg = apart_from_servers(&svg::bars(about, &axis, &[], &bars));
     let header = vec![String::new(), "time".to_owned(), "ratio to baseline".to_owned()];
-    let rows = all.into_iter().map(|(mechanism, _, text)| {
+    let rows = all.into_iter().map(|(mechanism, _, text, _)| {
         let find = |waiting| report.find(mechanism, Pattern::RoundTrip, cores, waiting, NUMBER);
         let ratio = [Waiting::Sleeping, Waiting::Spinning].into_iter().filter_map(find);
         let ratio = ratio.filter_map(Measured::to_baseline).next();
@@ -190,13 +210,16 @@ pub fn of_ratios(report: &Report) -> Vec<Figure> {
                 (Waiting::Spinning, Mechanism::ManyRing) => "of many, spins".to_owned(),
                 _ => case.mechanism.title().to_owned(),
             };
+            // A ring that spins has the colour of the one that sleeps, and another marker.
+            let spins = case.waiting == Waiting::Spinning && case.mechanism.carries_messages();
+            let again = if spins { svg::LOOKS } else { 0 };
             let ratio = result.to_baseline();
             let bound = match case.bound() {
                 Some(Bound::AtMost(most)) => format!(", at most {most}"),
                 _ => String::new(),
             };
             Row {
-                look: 0,
+                look: look(case.mechanism, Contestant::Library) + again,
                 name,
                 value: ratio.map(|ratio| ratio.value),
                 interval: ratio.and_then(|ratio| ratio.interval),
@@ -204,6 +227,7 @@ pub fn of_ratios(report: &Report) -> Vec<Figure> {
                     .is_some_and(|r| r.difference() != crate::load::stats::Difference::NotShown),
                 text: ratio.map_or(NONE.to_owned(), interval) + &bound,
                 note: String::new(),
+                why: absence(result, Contestant::Library),
                 invalid: result.verdict() == Some(Verdict::Missed),
             }
         };

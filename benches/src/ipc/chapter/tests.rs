@@ -47,6 +47,23 @@ fn chapter_is_well_formed() {
 }
 
 #[test]
+fn mechanisms_look_different_in_plots() {
+    let mut plots = 0;
+    for figure in &chapter(&sample(1.2, 15)).figures {
+        let rows = figure.svg.split("<g class=\"series ").skip(1);
+        let mut looks: Vec<&str> = rows.filter_map(|row| row.split('"').next()).collect();
+        // A line has a group of its own, and so has its name.
+        let groups = if figure.svg.contains("class=\"line\"") { 2 } else { 1 };
+        let series = looks.len() / groups;
+        looks.sort_unstable();
+        looks.dedup();
+        assert!(looks.len() >= series, "{}: {series} series look like {looks:?}", figure.title);
+        plots += usize::from(series > 1);
+    }
+    assert!(plots > 1, "plots of several mechanisms");
+}
+
+#[test]
 fn page_is_written_from_saved_figures() {
     let directory = tempfile::tempdir().unwrap();
     assert!(chapters(directory.path()).is_empty(), "nothing is there yet");
@@ -55,6 +72,7 @@ fn page_is_written_from_saved_figures() {
     let page = fs::read_to_string(directory.path().join("index.html")).unwrap();
     assert!(page.contains("<h2>Between processes</h2>") && page.contains("Which one when"));
     assert!(page.contains("A &lt;machine&gt; that does not exist"));
+    assert!(page.contains("<h1>Between processes</h1>") && !page.contains("Ratios to"));
     fs::write(directory.path().join("ipc.json"), "{").unwrap();
     assert!(chapters(directory.path()).is_empty(), "what is no report is left out");
 }

@@ -4,7 +4,7 @@ use crate::ipc::report::tests::sample;
 
 #[test]
 fn table_shows_everything() {
-    let table = table(&sample(1.02, 15));
+    let table = table(&sample(1.02, 15), Layout::of_stdout(true));
     for part in [
         "Round trip, both on one core, sleeping: for one there and back",
         "One way, each on a core of its own, spinning: for one message",
@@ -31,7 +31,7 @@ fn failures_are_listed_and_not_figures() {
     assert_eq!(report.results[0].primary_nanos(), None);
     assert_eq!(report.results[0].to_baseline(), None);
     assert!(
-        table(&report).contains(
+        table(&report, Layout::of_stdout(true)).contains(
             "FAILED pipe, 8 B, round trip, one core, sleeping, library: the Far end: WRONG"
         )
     );
@@ -41,4 +41,20 @@ fn failures_are_listed_and_not_figures() {
 fn missed_bound_is_listed() {
     let lines = verdicts(&sample(1.25, 15));
     assert!(lines[1..].iter().all(|line| line.contains("1.25 (1.25 to 1.25)")));
+}
+
+#[test]
+fn table_fits_every_width() {
+    let report = sample(1.02, 1);
+    for width in [40, 60, 80, 100, 220] {
+        let table = table(&report, Layout::of_width(width));
+        for line in table.lines() {
+            let one_word = line.split_whitespace().count() == 1;
+            assert!(line.chars().count() <= width || one_word, "{width}: {line}\n{table}");
+        }
+        for mechanism in Mechanism::ALL {
+            let name = mechanism.title();
+            assert!(table.lines().any(|line| line.starts_with(name)), "{width}: {name}\n{table}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use super::Codec;
 use super::chunked::Chunk;
 use crate::load::recording::ErrorKind;
 use crate::load::workload::Protocol;
-use memchr::memchr;
+use memchr::{memchr, memmem};
+use std::time::SystemTime;
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +25,16 @@ pub(super) struct Header {
     pub(super) closes: bool,
     /// Whether another header follows it.
     pub(super) interim: bool,
+    /// After how many seconds the server wants to be asked again.
+    pub(super) retry_after: Option<u32>,
 }
 
-const MALFORMED: Header = Header {
+pub(super) const MALFORMED: Header = Header {
     result: Err(ErrorKind::Malformed),
     framing: Framing::Length(0),
     closes: true,
     interim: false,
+    retry_after: None,
 };
 
 /// The length of the header that `bytes` begin with, if its end is there. A server without room refuses a
@@ -38,7 +42,13 @@ const MALFORMED: Header = Header {
 pub(super) fn end(codec: &Codec, bytes: &[u8]) -> Option<usize> {
     match codec.protocol {
         Protocol::Http if !bytes.starts_with(b"ERR ") => {
-            codec.header_end.find(bytes).map(|at| at + 4)
+            // A recipient may take LF alone for the end of a line (RFC 9112, 2.2).
+            match memchr(b'\n', bytes) {
+                Some(at) if at > 0 && bytes[at - 1] == b'\r' => {
+                    codec.header_end.find(bytes).map(|at| at + 4)
+                }
+                _ => memmem::find(bytes, b"\n\n").map(|at| at + 2),
+            }
         }
         _ => memchr(b'\n', bytes).map(|at| at + 1),
     }
@@ -60,6 +70,7 @@ fn parse_file(line: &[u8]) -> Header {
             framing: Framing::Length(length),
             closes: false,
             interim: false,
+            retry_after: None,
         });
     }
     let Some(rest) = line.strip_prefix(b"ERR ") else {
@@ -72,7 +83,7 @@ fn parse_file(line: &[u8]) -> Header {
         b"too-large" | b"line-too-long" => (ErrorKind::Refused, true),
         _ => (ErrorKind::Refused, false),
     };
-    Header { result: Err(kind), framing: Framing::Length(0), closes, interim: false }
+    Header { result: Err(kind), closes, ..MALFORMED }
 }
 
 fn parse_http(header: &[u8]) -> Header {
@@ -88,7 +99,7 @@ fn parse_http(header: &[u8]) -> Header {
     };
     let mut length = None;
     let mut chunked = false;
-    let mut closes = old;
+    let (mut close, mut keep_alive, mut retry_after) = (false, false, None);
     for line in lines {
         // Most fields are told apart by their length alone.
         let Some(colon) = memchr(b':', line) else {
@@ -97,15 +108,18 @@ fn parse_http(header: &[u8]) -> Header {
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         match colon {
             14 if name.eq_ignore_ascii_case(b"content-length") => match decimal(value) {
-                Some(number) => length = Some(number),
-                None => return MALFORMED,
+                // The same length twice is one length, and two lengths are an error (RFC 9112, 6.3).
+                Some(number) if length.is_none_or(|before| before == number) => {
+                    length = Some(number);
+                }
+                _ => return MALFORMED,
             },
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                closes = if old {
-                    !value.eq_ignore_ascii_case(b"keep-alive")
-                } else {
-                    value.eq_ignore_ascii_case(b"close")
-                };
+                // A list, which may be spread over several fields.
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    close |= option.eq_ignore_ascii_case(b"close");
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
             // A server sends a body so that it makes while it sends, such as a listing. No request allows
             // compression.
@@ -115,6 +129,7 @@ fn parse_http(header: &[u8]) -> Header {
                 }
                 chunked = true;
             }
+            11 if name.eq_ignore_ascii_case(b"retry-after") => retry_after = seconds_until(value),
             _ => {}
         }
     }
@@ -125,6 +140,7 @@ fn parse_http(header: &[u8]) -> Header {
                 framing: Framing::ToEnd,
                 closes: false,
                 interim: true,
+                retry_after: None,
             };
         }
         200..=299 => Ok(()),
@@ -139,7 +155,21 @@ fn parse_http(header: &[u8]) -> Header {
         Some(length) => Framing::Length(length),
         None => Framing::ToEnd,
     };
-    Header { result, framing, closes: closes || framing == Framing::ToEnd, interim: false }
+    let closes = close || old && !keep_alive || framing == Framing::ToEnd;
+    Header { result, framing, closes, interim: false, retry_after }
+}
+
+/// The value of a Retry-After field in seconds from now. It is a number of seconds or a date.
+fn seconds_until(value: &[u8]) -> Option<u32> {
+    let seconds = match decimal(value) {
+        Some(seconds) => seconds,
+        None => {
+            let date = httpdate::parse_http_date(str::from_utf8(value).ok()?).ok()?;
+            date.duration_since(SystemTime::now())
+                .map_or(0, |left| left.as_secs_f64().ceil() as u64)
+        }
+    };
+    Some(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

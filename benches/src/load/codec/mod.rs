@@ -7,13 +7,12 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reply::{Reply, ReplyReader};
+pub(crate) use reply::{Reply, ReplyReader, begins_tls};
 
 use super::content::{Content, file_name};
 use super::schedule::Verb;
 use super::workload::{Protocol, Workload};
 use memchr::memmem;
-use std::net::SocketAddr;
 use std::ops::Range;
 
 /// Encodes the requests of a workload, and holds what its replies are verified against.
@@ -33,8 +32,8 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
-    /// All requests of a workload, encoded.
-    pub(crate) fn new(workload: &Workload, addr: SocketAddr) -> Codec {
+    /// Encodes all requests of a workload. `host` is the value of the Host field of HTTP.
+    pub(crate) fn new(workload: &Workload, host: &str) -> Codec {
         let content = Content::new(workload);
         let protocol = workload.protocol;
         let mut headers = Vec::new();
@@ -59,7 +58,7 @@ impl Codec {
                         _ => ("PUT", format!("Content-Length: {length}\r\n")),
                     };
                     let close = close[last];
-                    add(format!("{verb} /{name} HTTP/1.1\r\nHost: {addr}\r\n{length}{close}\r\n"))
+                    add(format!("{verb} /{name} HTTP/1.1\r\nHost: {host}\r\n{length}{close}\r\n"))
                 }),
             });
         }
@@ -70,7 +69,7 @@ impl Codec {
             }
             Protocol::Http => close.map(|close| {
                 let accept = "Accept: application/json\r\n";
-                add(format!("GET / HTTP/1.1\r\nHost: {addr}\r\n{accept}{close}\r\n"))
+                add(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{accept}{close}\r\n"))
             }),
         };
         let fixed = workload.verify && workload.mix.hash > 0 && workload.mix.put == 0;

@@ -11,7 +11,7 @@ fn codec(protocol: Protocol) -> Codec {
     let mix = Mix { hash: 1, ..Mix::default() };
     let workload =
         Workload { protocol, sizes: vec![100].into(), names: 2, mix, ..Workload::default() };
-    Codec::new(&workload, "127.0.0.1:1".parse().unwrap())
+    Codec::new(&workload, "127.0.0.1:1")
 }
 
 fn body(codec: &Codec, version: u64) -> Vec<u8> {
@@ -45,10 +45,11 @@ fn assert_replies(
     expected: &[(Result<(), ErrorKind>, bool)],
 ) {
     let codec = codec(protocol);
-    let expected: Vec<_> =
-        expected.iter().map(|&(result, closes)| Reply { result, closes }).collect();
+    let expected: Vec<_> = expected.iter().map(|&(result, closes)| (result, closes)).collect();
     for step in [1, 2, 3, 5, 1000] {
-        assert_eq!(replies(&codec, request, bytes, step), expected, "in pieces of {step}");
+        let replies = replies(&codec, request, bytes, step);
+        let replies: Vec<_> = replies.iter().map(|reply| (reply.result, reply.closes)).collect();
+        assert_eq!(replies, expected, "in pieces of {step}");
     }
 }
 
@@ -95,6 +96,16 @@ fn replies_of_http() {
     http(Some(&GET), &close, &[(Ok(()), true)]);
     http(Some(&GET), &with("HTTP/1.0 200 OK"), &[(Ok(()), true)]);
     http(Some(&GET), &with("HTTP/1.0 200 OK")[..80], &[(Err(ErrorKind::WrongBody), true)]);
+    let line_feeds = String::from("HTTP/1.1 200 OK\nContent-Length: 100\n\n").into_bytes();
+    http(Some(&GET), &[line_feeds, body(&codec, 0)].concat(), &[(Ok(()), false)]);
+    let two_lengths = |second: &str| {
+        with(&format!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Length: {second}"))
+    };
+    http(Some(&GET), &two_lengths("100"), &[(Ok(()), false)]);
+    let mut reader = ReplyReader::default();
+    let (_, reply) = reader.feed(&codec, Some(&GET), &two_lengths("99"));
+    let reply = reply.expect("an error");
+    assert!(reply.result == Err(ErrorKind::Malformed) && reply.closes);
     let after = [b"HTTP/1.1 100 Continue\r\n\r\n", &right[..]].concat();
     http(Some(&GET), &after, &[(Ok(()), false)]);
     let refused = b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n";
@@ -165,7 +176,77 @@ fn replies_in_chunks() {
             input = &input[used..];
             replies.extend(reply);
         }
-        let expected = Reply { result: Err(ErrorKind::Malformed), closes: true };
+        let result = Err(ErrorKind::Malformed);
+        let expected = Reply { result, closes: true, retry_after: None };
         assert_eq!(replies, [expected], "{rest}");
     }
+}
+
+#[test]
+fn connection_field_is_a_list() {
+    let codec = codec(Protocol::Http);
+    for (version, fields, closes) in [
+        ("1.1", "", false),
+        ("1.1", "Connection: close, foo", true),
+        ("1.1", "connection:foo ,\t CLOSE", true),
+        ("1.1", "Connection: foo\r\nConnection: close", true),
+        ("1.1", "Connection: close\r\nConnection: keep-alive", true),
+        ("1.1", "Connection: keep-alive, close", true),
+        ("1.1", "Connection: disclose", false),
+        ("1.1", "Connection: keep-alive", false),
+        ("1.0", "", true),
+        ("1.0", "Connection: foo", true),
+        ("1.0", "Connection: foo, Keep-Alive", false),
+        ("1.0", "Connection: keep-alive\r\nConnection: foo", false),
+        ("1.0", "Connection: close, keep-alive", true),
+    ] {
+        let fields_line = if fields.is_empty() { String::new() } else { format!("{fields}\r\n") };
+        let header = format!("HTTP/{version} 200 OK\r\n{fields_line}Content-Length: 100\r\n\r\n");
+        let bytes = [header.as_bytes(), &body(&codec, 0)].concat();
+        let expected = Reply { result: Ok(()), closes, retry_after: None };
+        assert_eq!(replies(&codec, Some(&GET), &bytes, 7), [expected], "{version} {fields:?}");
+    }
+}
+
+#[test]
+fn retry_after_is_seconds_or_date() {
+    let codec = codec(Protocol::Http);
+    let of = |value: &str| {
+        let bytes = format!("HTTP/1.1 503 X\r\nRetry-After:{value}\r\nContent-Length: 0\r\n\r\n");
+        replies(&codec, Some(&GET), bytes.as_bytes(), 9)[0].retry_after
+    };
+    assert_eq!(of(" 120"), Some(120));
+    assert_eq!(of(" Sun, 06 Nov 1994 08:49:37 GMT"), Some(0), "it is over");
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(100);
+    let seconds = of(&httpdate::fmt_http_date(soon)).unwrap();
+    assert!((50..=100).contains(&seconds), "{seconds}");
+    assert_eq!([of(" -1"), of(" soon"), of("")], [None; 3]);
+    assert_eq!(of(" 99999999999"), Some(u32::MAX));
+}
+
+#[test]
+fn tls_ports_are_recognised() {
+    const ALERT: &[u8] = &[0x15, 3, 1, 0, 2, 2, 70];
+    let malformed = (Err(ErrorKind::Malformed), true);
+    let first = |protocol, bytes: &[u8], step: usize| {
+        let (codec, mut reader) = (codec(protocol), ReplyReader::default());
+        let mut reply = None;
+        for mut piece in bytes.chunks(step) {
+            while !piece.is_empty() && reply.is_none() {
+                let (used, found) = reader.feed(&codec, Some(&GET), piece);
+                (piece, reply) = (&piece[used..], found);
+            }
+        }
+        (reply.map(|reply| (reply.result, reply.closes)), reader.last_error().expects_tls())
+    };
+    for protocol in [Protocol::Http, Protocol::File] {
+        for step in [1, 2, 7] {
+            assert_eq!(first(protocol, ALERT, step), (Some(malformed), true));
+        }
+    }
+    let body = "<title>400 The plain HTTP request was sent to HTTPS port</title>";
+    let reply = format!("HTTP/1.1 400 Bad\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    assert!(first(Protocol::Http, reply.as_bytes(), 1000).1);
+    let other = b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno";
+    assert_eq!(first(Protocol::Http, other, 5), (Some((Err(ErrorKind::Refused), false)), false));
 }

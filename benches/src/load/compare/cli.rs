@@ -2,36 +2,38 @@
 
 use super::cases::{self, Plan};
 use super::contestants::{self, Contestant, Words, default_baseline};
-use super::output::{Files, exit_code, self_check, timelines, write_reports};
+use super::output::{Files, self_check, strict_exit_code, timelines, write_reports};
 use super::run::{Setup, compare, placement_text};
 use super::wrk::Wrk;
-use crate::Placement;
+use crate::layout::Layout;
 use crate::load::diff;
 use crate::load::failure::Failure;
 use crate::load::process::{raise_descriptor_limit, stop_when_interrupted};
 use crate::load::report::{self, Chapter};
 use crate::load::workload::Workload;
+use crate::out;
 use crate::text::{self, progress};
+use crate::{Placement, outln, tether::Scratch};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What `compare` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Two files of `--json`: shows which differences between them the rounds show
-    #[arg(value_name = "OLD.json NEW.json", num_args = 2)]
+    #[arg(value_names = ["OLD.json", "NEW.json"], num_args = 2)]
     files: Vec<PathBuf>,
     /// Compare these servers, by name: thread, pool:steal, ...; `all` is every variant [default: each model in its
     /// default variant, unless there is a --program]
+    #[arg(long, alias = "models", value_name = "MODEL,...", value_delimiter = ',')]
+    serve: Vec<String>,
+    /// Compare them with other servers: nginx, lighttpd, h2o, caddy or python (where installed), a bare loop of system
+    /// calls (bare), or any server that is running (NAME=HOST:PORT); may be given again. But for `bare`, all are then
+    /// driven over HTTP
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
-    /// Compare them with other servers: nginx or python (where installed), a bare loop of system calls, or any server
-    /// that is running; may be given again. But for `bare`, all are then driven over HTTP
-    #[arg(long, value_name = "nginx|python|bare|NAME=HOST:PORT")]
     against: Vec<String>,
     /// Compare programs that speak the file protocol, two builds of one server for example: each is started with
     /// `--addr 127.0.0.1:0 --root DIR` behind its options and prints `listening on HOST:PORT` first; may be given again
@@ -40,7 +42,7 @@ pub struct Options {
     /// Run these cases: get-4k (a curve of 1 to 1,000 connections), get-4k-64 (one point of it), connect-4k, get-1m, put,
     /// mixed, idle [default: all of these]; get-SIZE, put-SIZE and connect-SIZE (get-64k, put-64m), visitors (clients
     /// that come, stay for some requests and think in between). NAME-N is the case with N clients: idle-10000
-    #[arg(long = "case", value_name = "A,B", value_delimiter = ',')]
+    #[arg(long = "case", value_name = "CASE,...", value_delimiter = ',')]
     cases: Vec<String>,
     /// Run N rounds; below five, only large differences can be shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -49,8 +51,8 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     driver: Driver,
     /// Measure each run for S seconds; with wrk, whole ones
-    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
-    seconds: f64,
+    #[arg(short, long, alias = "seconds", value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    duration: f64,
     /// Warm each run up for S seconds before that
     #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds)]
     warm_up: f64,
@@ -66,17 +68,20 @@ pub struct Options {
     no_verify: bool,
     /// Make the files to serve in this directory instead of in a temporary one: a server that is running already
     /// must serve it
-    #[arg(long, value_name = "DIR")]
-    files_in: Option<PathBuf>,
-    /// Write the JSON to this file [default: comparison.json next to the page]
+    #[arg(long, alias = "files-in", value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Write the JSON to this file, or to standard output with `-` [default: comparison.json next to the page]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Write the page to this file [default: target/comparison/index.html]
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the CSV to this file [default: comparison.csv next to the page]
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    /// Write a CSV with a row for each run to this file [default: comparison.csv next to the page]
+    #[arg(long, alias = "csv", value_name = "FILE")]
+    summary_csv: Option<PathBuf>,
+    /// Print all columns of the tables, however wide they become; a pipe has 100 columns, a terminal its width
+    #[arg(long)]
+    wide: bool,
 }
 
 /// The program that puts the load on the servers.
@@ -103,22 +108,30 @@ pub fn main(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Exit
 
 fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<ExitCode, Failure> {
     if let [old, new] = options.files.as_slice() {
-        return diff::run(old, new);
+        return diff::run(old, new, Layout::of_stdout(options.wide));
     }
-    let unusable = |error: io::Error| Failure::Unusable(format!("no directory to serve: {error}"));
-    let directory = tempfile::Builder::new().prefix("compare-").tempdir().map_err(unusable)?;
+    let unusable = |error: io::Error| {
+        Failure::Unusable(format!("cannot make a directory to serve: {}", text::error(&error)))
+    };
+    let files = options.files();
+    files.check().map_err(|error| Failure::unusable(&error))?;
+    let interrupt = stop_when_interrupted()?;
+    let directory = Scratch::new("compare-").map_err(unusable)?;
     let own_root = directory.path().join("root");
-    fs::create_dir(&own_root)?;
-    let root = options.files_in.as_deref().unwrap_or(&own_root);
+    let root = options.root.as_deref().unwrap_or(&own_root);
+    fs::create_dir_all(root).map_err(|error| {
+        let (root, why) = (root.display(), text::error(&error));
+        Failure::Unusable(format!("cannot make files in {root}: {why}"))
+    })?;
     let wrk = match options.driver {
         Driver::Loadgen => None,
         Driver::Wrk => Some(Wrk::find(directory.path())?),
     };
     let words = Words {
-        variants: &options.models,
+        variants: &options.serve,
         programs: &options.programs,
         against: &options.against,
-        directory_is_known: options.files_in.is_some(),
+        directory_is_known: options.root.is_some(),
     };
     let mut contestants = contestants::named(&words, directory.path(), root)?;
     let cases = options.cases()?;
@@ -131,10 +144,14 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
         None => default_baseline(&contestants),
     };
     raise_descriptor_limit();
-    let stop = stop_when_interrupted(directory.path().to_owned())?;
     let placement = Placement::choose();
-    println!("{}; {}", text::machine(), placement_text(placement, &contestants));
-    contestants.iter().filter_map(Contestant::configuration).for_each(|text| println!("\n{text}"));
+    let layout = Layout::of_stdout(options.wide);
+    let place = format!("{}; {}", text::machine(), placement_text(placement, &contestants));
+    outln!("{}", layout.text(&place));
+    contestants
+        .iter()
+        .filter_map(Contestant::configuration)
+        .for_each(|text| outln!("\n{}", text.trim_end()));
     let setup = Setup {
         contestants: &contestants,
         cases: &cases,
@@ -143,29 +160,25 @@ fn run(options: &Options, chapters: impl Fn(&Path) -> Vec<Chapter>) -> Result<Ex
         root,
         placement,
         wrk,
-        stop: &stop,
+        stop: interrupt.flag(),
     };
     let comparison = compare(&setup, &mut progress)?;
     progress("");
-    let interrupted = stop.load(Ordering::Relaxed);
-    if interrupted {
-        println!("interrupted: this is what there is");
-    }
-    let timelines = if interrupted { Vec::new() } else { timelines(&contestants) };
-    let files = options.files();
+    let timelines = timelines(&contestants, interrupt.flag());
     let further = files.html.parent().map(chapters).unwrap_or_default();
-    write_reports(&comparison, &timelines, &further, &files)?;
+    let written = write_reports(&comparison, &timelines, &further, &files);
     if options.aa {
-        println!("\n{}", self_check(&comparison));
+        outln!("\n{}", layout.text(&self_check(&comparison)));
     }
-    Ok(exit_code(&comparison))
+    written?;
+    Ok(interrupt.exit_code().unwrap_or_else(|| strict_exit_code(&comparison)))
 }
 
 impl Options {
     /// The cases that are asked for; without a name, those of the standard ones that the driver can run.
     fn cases(&self) -> Result<Vec<Plan>, Failure> {
         let base = Workload {
-            duration: Duration::from_secs_f64(self.seconds),
+            duration: Duration::from_secs_f64(self.duration),
             warm_up: Duration::from_secs_f64(self.warm_up),
             verify: !self.no_verify,
             ..Workload::default()
@@ -174,9 +187,9 @@ impl Options {
         if self.driver == Driver::Loadgen {
             return Ok(cases);
         }
-        if self.seconds.fract() != 0.0 {
+        if self.duration.fract() != 0.0 {
             let why =
-                format!("wrk runs for whole seconds: --seconds 1 or more, not {}", self.seconds);
+                format!("wrk runs for whole seconds: --duration 1 or more, not {}", self.duration);
             return Err(Failure::Unusable(why));
         }
         for case in &cases {
@@ -185,7 +198,7 @@ impl Options {
             if !self.cases.is_empty() {
                 return Err(Failure::Unusable(format!("{name} cannot be driven by wrk: {why}")));
             }
-            println!("{name} left out: {why}");
+            outln!("{name} left out: {why}");
         }
         cases.retain(|case| Wrk::unsupported(&case.workload).is_none());
         Ok(cases)
@@ -193,10 +206,13 @@ impl Options {
 
     fn files(&self) -> Files {
         let html = self.html.clone();
-        let html = html.unwrap_or_else(|| report::target_directory().join("index.html"));
-        let next_to = |name: &str| html.with_file_name(name);
+        let default = report::target_directory().join("index.html");
+        let html = html.unwrap_or_else(|| default.clone());
+        // A page on standard output has no directory.
+        let page = if out::is_stdout(&html) { &default } else { &html };
+        let next_to = |name: &str| page.with_file_name(name);
         let json = self.json.clone().unwrap_or_else(|| next_to("comparison.json"));
-        let csv = self.csv.clone().unwrap_or_else(|| next_to("comparison.csv"));
-        Files { html, json, csv }
+        let csv = self.summary_csv.clone().unwrap_or_else(|| next_to("comparison.csv"));
+        Files { html, json, csv, layout: Layout::of_stdout(self.wide) }
     }
 }

@@ -1,15 +1,14 @@
 //! Contestants: the servers that take part in a comparison.
 
 use super::third_party::{self, ThirdParty};
+use crate::load::engine::Target;
 use crate::load::failure::Failure;
 use crate::load::process::{self, myself};
 use crate::load::workload::{Lifetime, Mix, Workload};
 use crate::{Placement, Server, VARIANTS, Variant};
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::process::Stdio;
 
 /// A server that takes part.
 #[derive(Clone, Debug)]
@@ -30,7 +29,7 @@ pub(super) enum Kind {
     /// A bare loop of system calls: [`crate::load::bare`].
     Bare,
     /// A server that is running already.
-    Running(SocketAddr),
+    Running(Target),
 }
 
 /// How contestants are named on the command line.
@@ -83,7 +82,9 @@ impl Contestant {
             Kind::Program(line) => Some(line.join(" ")),
             Kind::ThirdParty(server) => Some(server.note.clone()),
             Kind::Bare => Some("a bare loop of system calls: sendfile, recv and write".into()),
-            Kind::Running(addr) => Some(format!("running on {addr}, not watched from outside")),
+            Kind::Running(Target { authority, .. }) => {
+                Some(format!("running on {authority}, not watched from outside"))
+            }
         }
     }
 
@@ -113,8 +114,6 @@ impl Contestant {
             Kind::Program(line) => {
                 let mut program = myself("become")?;
                 program.args(line).args(["--addr", "127.0.0.1:0", "--root"]).arg(root);
-                // Its log of every client does not belong on this terminal.
-                program.stderr(Stdio::null());
                 Server::spawn(program, placement)?
             }
         };
@@ -122,9 +121,9 @@ impl Contestant {
     }
 
     /// Where it listens, if it runs already.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match self.kind {
-            Kind::Running(addr) => Some(addr),
+    pub(super) fn address(&self) -> Option<&Target> {
+        match &self.kind {
+            Kind::Running(target) => Some(target),
             _ => None,
         }
     }
@@ -158,33 +157,41 @@ pub(super) fn named(
     if all.is_empty() {
         all.extend(VARIANTS.iter().filter(|v| v.is_default()).map(Contestant::from));
     }
-    for word in words.against {
+    for (nth, word) in words.against.iter().enumerate() {
+        if words.against[..nth].contains(word) {
+            return Err(named_twice(word));
+        }
         if word == "bare" {
             all.push(Contestant { name: "bare".into(), kind: Kind::Bare });
         } else if third_party::WORDS.contains(&word.as_str()) {
             let found = third_party::find(word, directory, root)?;
-            found.skipped.iter().for_each(|line| println!("{line}"));
+            found.skipped.iter().for_each(|line| crate::outln!("{line}"));
             all.extend(found.servers.into_iter().map(|server| Contestant {
                 name: server.name.clone(),
                 kind: Kind::ThirdParty(server),
             }));
         } else {
-            let (name, addr) = running(word)?;
+            let target = running(word)?;
+            let name = target.name.clone();
             if !words.directory_is_known {
                 let why = format!(
-                    "{name} runs already: --files-in DIR makes the files in a directory that it serves"
+                    "{name} runs already: --root DIR makes the files in a directory that it serves"
                 );
                 return Err(Failure::Unusable(why));
             }
-            all.push(Contestant { name, kind: Kind::Running(addr) });
+            all.push(Contestant { name, kind: Kind::Running(target) });
         }
     }
     for at in 1..all.len() {
         if all[..at].iter().any(|other| other.name == all[at].name) {
-            return Err(Failure::Unusable(format!("{} is named twice", all[at].name)));
+            return Err(named_twice(&all[at].name));
         }
     }
     Ok(all)
+}
+
+fn named_twice(name: &str) -> Failure {
+    Failure::Unusable(format!("{name} is named twice: leave one of them out"))
 }
 
 /// The variant of this name.
@@ -208,22 +215,26 @@ fn program(word: &str) -> Result<Contestant, Failure> {
         false => line.split_whitespace().map(str::to_owned).collect(),
     };
     let program = line.first().ok_or_else(usage)?;
-    fs::metadata(program).map_err(|e| Failure::Unusable(format!("{program}: {e}")))?;
+    fs::metadata(program)
+        .map_err(|e| Failure::Unusable(format!("{program}: {}", crate::text::error(&e))))?;
     Ok(Contestant { name: name.into(), kind: Kind::Program(line) })
 }
 
-fn running(word: &str) -> Result<(String, SocketAddr), Failure> {
+fn running(word: &str) -> Result<Target, Failure> {
     let usage = || {
-        let why = format!("{word:?} is none of nginx, python, bare and NAME=HOST:PORT");
+        let why = format!(
+            "{word:?} is none of {}, bare and NAME=HOST:PORT",
+            third_party::WORDS.join(", ")
+        );
         Failure::Unusable(why)
     };
     let (name, addr) = word.split_once('=').ok_or_else(usage)?;
     if name.is_empty() {
         return Err(usage());
     }
-    let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
-    let unknown = || Failure::Unusable(format!("{addr:?} is not an address: HOST:PORT is needed"));
-    Ok((name.to_owned(), found.ok_or_else(unknown)?))
+    let target = Target::resolve(addr);
+    let target = target.map_err(|why| Failure::Unusable(format!("{word:?}: {why}")))?;
+    Ok(Target { name: name.to_owned(), ..target })
 }
 
 /// The server that ratios are to unless another is named: nginx where it takes part, else the first that serves many

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `cases` | what is asked of the servers |
-//! | `contestants`, `third_party` | the servers: variants of the models, programs, nginx, Python's |
+//! | `contestants`, `third_party` | the servers: variants of the models, programs, third-party servers |
 //! | `run` | the rounds |
 //! | `wrk` | wrk as the driver |
 //! | `output` | table, page, JSON, CSV |

@@ -15,11 +15,11 @@ use crate::load::report::{self, Case, Comparison, SCHEMA, ServerResult};
 use crate::load::sampled_run::{Context, SampledRun, environment, run_sampled};
 use crate::load::verdict::{self, Bounds};
 use crate::load::workload::{Arrivals, Mix, Protocol, Workload};
-use crate::{Placement, Server};
+use crate::{Placement, Server, text};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a single client is served before the memory of an empty server is sampled.
 const FIRST_CLIENT: Duration = Duration::from_millis(50);
@@ -52,6 +52,7 @@ pub struct Setup<'a> {
 /// The files to serve cannot be made.
 pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<Comparison> {
     let mut environment = environment(placement_text(setup.placement, setup.contestants));
+    let begun = Instant::now();
     let mut watching: f64 = 0.0;
     let mut cases = Vec::new();
     for (nth, plan) in setup.cases.iter().enumerate() {
@@ -72,7 +73,10 @@ pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<
         if setup.wrk.is_some() || able.iter().any(|&at| setup.contestants[at].needs_http()) {
             workload.protocol = Protocol::Http;
         }
-        content::make_files(setup.root, &workload)?;
+        content::make_files(setup.root, &workload).map_err(|error| {
+            let (root, why) = (setup.root.display(), text::error(&error));
+            io::Error::other(format!("cannot make files in {root}: {why}"))
+        })?;
         // The generator's own limit is measured before that of any server.
         let own = setup.wrk.is_none() && !able.is_empty();
         let ceiling = match own && is_get_alone(&workload) {
@@ -130,6 +134,11 @@ pub fn compare(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> io::Result<
     }
     environment.placement +=
         &format!("; to watch a server took at most {:.1}% of a core", 100.0 * watching);
+    if setup.stop.load(Ordering::Relaxed) {
+        let after = text::duration(begun.elapsed());
+        environment.placement +=
+            &format!("; INTERRUPTED after {after}: only the rounds that had ended are reported");
+    }
     let driver = setup.wrk.as_ref().map(|wrk| wrk.version.clone());
     Ok(Comparison { schema: SCHEMA, environment, driver, baseline: setup.baseline.clone(), cases })
 }
@@ -173,9 +182,9 @@ fn measure(
 ) -> Result<SampledRun, String> {
     let server = contestant
         .start(setup.root, workload.connections, setup.placement)
-        .map_err(|error| format!("does not start: {error}"))?;
-    let addr = contestant.address().or(server.as_ref().map(Server::addr));
-    let target = Target { addr: addr.ok_or("has no address")?, name: contestant.name.clone() };
+        .map_err(|error| format!("does not start: {}", text::error(&error)))?;
+    let started = server.as_ref().map(|server| Target::new(server.addr(), &contestant.name));
+    let target = contestant.address().cloned().or(started).ok_or("has no address")?;
     let Setup { placement, stop, .. } = *setup;
     let run = |workload: &Workload, server| {
         let context = Context { target: &target, server, placement, environment, stop };
@@ -193,9 +202,23 @@ fn measure(
             warm_up: Duration::ZERO,
             ..workload.clone()
         };
-        run(&first, None)?;
+        run(&first, None).map_err(|why| with_end(why, server.as_ref()))?;
     }
-    run(workload, server.as_ref())
+    let mut made = run(workload, server.as_ref()).map_err(|why| with_end(why, server.as_ref()))?;
+    if verdict::server_ended(&made.recording)
+        && let Some(why) = server.as_ref().and_then(Server::why_ended)
+    {
+        made.recording.notes.push(format!("the server: {why}"));
+    }
+    Ok(made)
+}
+
+/// Why a run failed, and how its server ended, if it did.
+fn with_end(why: String, server: Option<&Server>) -> String {
+    match server.and_then(Server::why_ended) {
+        Some(end) => format!("{why}: {end}"),
+        None => why,
+    }
 }
 
 #[cfg(test)]

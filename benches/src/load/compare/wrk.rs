@@ -16,12 +16,15 @@ use crate::load::sampler::{self, Sampler};
 use crate::load::workload::{Arrivals, Lifetime, Mix, Workload};
 use crate::tether;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A warm-up is no shorter than this: it verifies what the server replies.
@@ -113,19 +116,30 @@ impl Wrk {
         if workload.lifetime == Lifetime::PerRequest {
             command.args(["-H", "Connection: close"]);
         }
-        command.arg(format!("http://{}/{}", context.target.addr, content::file_name(0)));
+        command.arg(format!("http://{}/{}", context.target.authority, content::file_name(0)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         tether::mark(&mut command);
         let child = context.placement.on_client_core(|| command.spawn())?;
-        if let Some(sampler) = sampler {
-            sampler.sample_threads();
-            // While all clients are still there.
-            let last = workload.duration.saturating_sub(sampler::PERIOD);
-            if !ends_within(&child, last)? {
-                sampler.sample_all();
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        let output = thread::scope(|scope| {
+            // wrk is in a group of its own, which a Ctrl-C at the terminal does not reach.
+            scope.spawn(|| {
+                while let Ok(false) = ends_within(&pidfd, sampler::PERIOD) {
+                    if context.stop.load(Ordering::Relaxed) {
+                        let _ = pidfd_send_signal(&pidfd, Signal::TERM);
+                    }
+                }
+            });
+            if let Some(sampler) = sampler {
+                sampler.sample_threads();
+                // While all clients are still there.
+                let last = workload.duration.saturating_sub(sampler::PERIOD);
+                if !ends_within(&pidfd, last)? {
+                    sampler.sample_all();
+                }
             }
-        }
-        let output = child.wait_with_output()?;
+            child.wait_with_output()
+        })?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
@@ -149,9 +163,8 @@ fn warm_up(workload: &Workload, context: Context) -> Result<(), String> {
     }
 }
 
-fn ends_within(child: &Child, time: Duration) -> io::Result<bool> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+fn ends_within(process: &OwnedFd, time: Duration) -> io::Result<bool> {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
     let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
     Ok(poll(&mut fds, Some(&time))? > 0)
 }
@@ -211,10 +224,15 @@ fn parse(
         lag: Latencies::new(),
         intervals: Vec::new(),
         per_client: Vec::new(),
-        generator: Generator { cpu_seconds, share: cpu_seconds / seconds.max(1e-9) },
+        generator: Generator {
+            cpu_seconds,
+            share: cpu_seconds / seconds.max(1e-9),
+            ..Generator::default()
+        },
         empty: None,
         samples: Vec::new(),
         invalid: Vec::new(),
+        notes: Vec::new(),
     })
 }
 

@@ -26,6 +26,7 @@ fn recording(done: u64) -> Recording {
         empty: None,
         samples: Vec::new(),
         invalid: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
@@ -82,4 +83,18 @@ fn unreadable_files_are_rejected() {
     assert!(matches!(read(&path), Err(Failure::Unusable(_))));
     fs::write(&path, report::json::recording(&recording(5)).unwrap()).unwrap();
     assert_eq!(read(&path).unwrap().cases.len(), 1);
+}
+
+#[test]
+fn percentile_without_reply_is_not_compared() {
+    let old = comparison("x", &[1000, 1010]);
+    let mut new = old.clone();
+    for run in new.cases[0].results[0].rounds.iter_mut().flatten() {
+        run.totals.dropped = 20;
+    }
+    let changes = changes(&old, &new);
+    let left_out = |line: &String| line.contains("p99") && line.contains("without a reply");
+    assert!(changes.left_out.iter().any(left_out), "{:?}", changes.left_out);
+    let compared = changes.shown.iter().chain(&changes.not_shown);
+    assert!(compared.map(|change| change.metric).all(|metric| metric != "p99"));
 }

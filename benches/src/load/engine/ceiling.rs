@@ -34,6 +34,7 @@ pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
         // Enough of them to be handled in batches, as in the run itself.
         connections: workload.most_connections().min(NULL_CONNECTIONS),
         arrivals: Arrivals::Closed,
+        max_in_flight: None,
         profile: Profile::Steady,
         duration: NULL_RUN,
         warm_up: NULL_RUN / 4,
@@ -44,7 +45,7 @@ pub fn null_ceiling(workload: &Workload) -> Result<Ceiling, RunError> {
     workload.validate().map_err(RunError::Unusable)?;
     let unusable = |error: io::Error| RunError::Unusable(format!("null run: {error}"));
     let server = null::Server::start(&workload).map_err(unusable)?;
-    let target = Target { addr: server.addr(), name: "null".into() };
+    let target = Target::new(server.addr(), "null");
     let stop = AtomicBool::new(false);
     let mut left = NULL_RUNS;
     loop {

@@ -31,8 +31,8 @@ pub(super) enum Stage {
     Closed,
     Connecting,
     Open,
-    /// After an error: not to be used for a while.
-    Resting,
+    /// Its connection was refused, and it waits to try again.
+    Refused,
 }
 
 /// A client: one connection after another.
@@ -43,6 +43,8 @@ pub(super) struct Client {
     /// Distinguishes the events of this connection from those of an earlier one.
     pub(super) generation: u32,
     pub(super) pending: VecDeque<Exchange>,
+    /// What was sent behind the reply after which the server closed: to be sent again.
+    pub(super) again: VecDeque<Exchange>,
     pub(super) reader: ReplyReader,
     pub(super) output: Output,
     /// The last request of this connection is on its way.
@@ -51,10 +53,17 @@ pub(super) struct Client {
     pub(super) broken: bool,
     /// Stands in the queue of clients that can take a request.
     pub(super) queued: bool,
+    /// Stands in the queue of clients that try again to connect.
+    pub(super) retries: bool,
+    /// It takes no request before this moment, after an error.
+    pub(super) paused_until: Option<u64>,
+    /// When it began to try to connect.
     pub(super) connect_began: u64,
+    /// When it last tried.
+    pub(super) connect_tried: u64,
     /// Of a client that reads slowly.
     pub(super) slow: Option<SlowReader>,
-    /// It had a connection, and was not refused for want of room.
+    /// It had a connection.
     pub(super) made: bool,
     /// The requests of the current phase that it has finished.
     pub(super) finished: u64,
@@ -97,37 +106,47 @@ impl Client {
             socket: None,
             generation: 0,
             pending: VecDeque::new(),
+            again: VecDeque::new(),
             reader: ReplyReader::default(),
             output: Output::default(),
             closing: false,
             broken: false,
             queued: false,
+            retries: false,
+            paused_until: None,
             connect_began: 0,
+            connect_tried: 0,
             slow: slow.then(SlowReader::default),
             made: false,
             finished: 0,
         }
     }
 
-    /// Whether it can take a request, with a pipelining depth of `depth`.
+    /// Whether it can take a new request, with a pipelining depth of `depth`.
     pub(super) fn can_take(&self, depth: usize) -> bool {
         let depth = if self.slow.is_some() { 1 } else { depth };
-        self.stage != Stage::Resting
-            && !self.closing
-            && !self.broken
-            && self.output.upload.is_none()
-            && self.pending.len() < depth
+        self.can_send() && self.pending.len() + self.again.len() < depth
+    }
+
+    /// Whether a request can be added to what it sends.
+    pub(super) fn can_send(&self) -> bool {
+        self.paused_until.is_none() && !self.closing && !self.broken && self.output.upload.is_none()
     }
 
     /// Whether it is connected and has nothing under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.stage == Stage::Open && self.pending.is_empty() && self.output.upload.is_none()
+        self.stage == Stage::Open && !self.has_work() && self.output.upload.is_none()
+    }
+
+    /// Whether it has requests without a reply.
+    pub(super) fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.again.is_empty()
     }
 
     /// Since when it waits for the server, and whether for a connection. A slow client does not wait for
     /// replies.
     pub(super) fn waits_since(&self) -> Option<(u64, bool)> {
-        let connecting = self.stage == Stage::Connecting;
+        let connecting = matches!(self.stage, Stage::Connecting | Stage::Refused);
         match self.pending.front() {
             Some(exchange) if self.slow.is_none() || connecting => {
                 Some((exchange.sent, connecting))
@@ -169,6 +188,13 @@ impl Client {
             net::recv(socket, &mut buffer[..], RecvFlags::empty())
         };
         Some(received.map(|(count, _)| count))
+    }
+
+    /// Its connection was refused: it keeps what it has to send.
+    pub(super) fn refuse(&mut self) {
+        self.socket = None;
+        self.generation = self.generation.wrapping_add(1);
+        self.stage = Stage::Refused;
     }
 
     /// Drops the connection; returns what was pending on it.

@@ -2,21 +2,23 @@
 
 use super::client::{Client, Stage};
 use crate::load::recording::Totals;
-use crate::load::workload::{Arrivals, Lifetime, Profile, Workload};
-use std::collections::VecDeque;
+use crate::load::workload::{Arrivals, Profile, Workload};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 use std::ops::{Index, IndexMut};
-
-/// How long a client waits after an error before it connects again, in nanoseconds.
-const BACK_OFF: u64 = 100_000_000;
 
 /// All clients of a run, by number.
 pub(super) struct Clients {
     all: Vec<Client>,
     /// Those that can take a request, in an open loop.
     ready: VecDeque<u32>,
-    /// Those that rest, and until when.
-    resting: VecDeque<(u64, u32)>,
+    /// Those of them that have no connection: taken if no other can.
+    unconnected: VecDeque<u32>,
+    /// Those that pause, and until when.
+    paused: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Those whose connection was refused.
+    refused: VecDeque<u32>,
     slow: Vec<u32>,
     /// The pipelining depth.
     depth: usize,
@@ -35,24 +37,32 @@ impl Clients {
     pub(super) fn new(workload: &Workload) -> Clients {
         let count = workload.most_connections();
         let share = workload.slow_share;
-        let slow = (share * count as f64).ceil() as usize;
+        // An open loop makes the others when they are needed.
+        let first_ones = if workload.arrivals == Arrivals::Closed {
+            count
+        } else {
+            workload.first_connections()
+        };
+        let slow = (share * first_ones as f64).ceil() as usize;
         let steady = workload.profile == Profile::Steady;
         // Where clients are added, slow ones are among those that are added.
         let is_slow = |client: usize| match steady {
             true => client < slow,
+            false if client >= first_ones => false,
             false => (share * client as f64).floor() < (share * (client + 1) as f64).floor(),
         };
         let active = match (workload.arrivals, workload.phases().first()) {
             (Arrivals::Closed, Some(first)) => first.from as usize,
-            _ => count,
+            _ => first_ones,
         };
-        let per_request = workload.lifetime == Lifetime::PerRequest;
         Clients {
             all: (0..count).map(|client| Client::new(is_slow(client))).collect(),
             ready: VecDeque::with_capacity(count),
-            resting: VecDeque::new(),
+            paused: BinaryHeap::new(),
+            refused: VecDeque::new(),
             slow: (0..count as u32).filter(|client| is_slow(*client as usize)).collect(),
-            depth: if per_request { 1 } else { workload.pipelining },
+            unconnected: VecDeque::new(),
+            depth: workload.depth(),
             active,
             started: active,
             open: 0,
@@ -89,29 +99,98 @@ impl Clients {
         }
     }
 
-    /// The client that takes the next request of an open loop, if any can.
+    /// The client that takes the next request of an open loop, if any can: one that is connected, or else one that was,
+    /// or else a new one, which is active from now on.
     pub(super) fn take_ready(&mut self) -> Option<usize> {
         while let Some(client) = self.ready.pop_front() {
+            if self.all[client as usize].stage == Stage::Closed {
+                self.unconnected.push_back(client);
+            } else if let Some(client) = self.take(client) {
+                return Some(client);
+            }
+        }
+        while let Some(client) = self.unconnected.pop_front() {
+            if let Some(client) = self.take(client) {
+                return Some(client);
+            }
+        }
+        let next = self.active;
+        (next < self.all.len()).then(|| {
+            self.active += 1;
+            self.started = self.active;
+            next
+        })
+    }
+
+    /// Takes a client that was queued, if it can still take a request.
+    fn take(&mut self, client: u32) -> Option<usize> {
+        let client = client as usize;
+        self.all[client].queued = false;
+        // One whose connection was refused is not preferred to one that has it.
+        let refused = self.all[client].stage == Stage::Refused && self.open > 0;
+        (self.can_take(client) && !refused).then_some(client)
+    }
+
+    /// Has a client take no request before `until`.
+    pub(super) fn pause(&mut self, client: usize, until: u64) {
+        let until = self.all[client].paused_until.map_or(until, |other| other.max(until));
+        self.all[client].paused_until = Some(until);
+        self.paused.push(Reverse((until, client as u32)));
+    }
+
+    /// The next client whose pause is over; it may be used again.
+    pub(super) fn take_paused(&mut self, now: u64) -> Option<usize> {
+        while let Some(Reverse((until, client))) = self.paused.peek().copied()
+            && until <= now
+        {
+            self.paused.pop();
             let client = client as usize;
-            self.all[client].queued = false;
-            if self.can_take(client) {
+            // Not if the pause has become longer since.
+            if self.all[client].paused_until == Some(until) {
+                self.all[client].paused_until = None;
                 return Some(client);
             }
         }
         None
     }
 
-    /// Has a client rest after an error.
-    pub(super) fn rest(&mut self, client: usize, now: u64) {
-        self.all[client].stage = Stage::Resting;
-        self.resting.push_back((now + BACK_OFF, client as u32));
+    /// When the next pause is over.
+    pub(super) fn next_pause_end(&self) -> Option<u64> {
+        self.paused.peek().map(|Reverse((until, _))| *until)
     }
 
-    /// The next client that has rested long enough; it may be used again.
-    pub(super) fn take_rested(&mut self, now: u64) -> Option<usize> {
-        let (_, client) = self.resting.pop_front_if(|(until, _)| *until <= now)?;
-        self.all[client as usize].stage = Stage::Closed;
-        Some(client as usize)
+    /// Has a client whose connection was refused wait until it may try again.
+    pub(super) fn refuse(&mut self, client: usize) {
+        self.all[client].refuse();
+        if !mem::replace(&mut self.all[client].retries, true) {
+            self.refused.push_back(client as u32);
+        }
+    }
+
+    /// The next client that tries again to connect. Those that need no connection any longer are closed.
+    pub(super) fn take_refused(&mut self, draining: bool) -> Option<usize> {
+        while let Some(client) = self.refused.pop_front() {
+            let client = client as usize;
+            let needless = draining || client >= self.active;
+            let this = &mut self.all[client];
+            this.retries = false;
+            if this.stage == Stage::Refused {
+                if this.has_work() || !needless {
+                    return Some(client);
+                }
+                this.stage = Stage::Closed;
+            }
+        }
+        None
+    }
+
+    /// The clients whose connection was refused.
+    pub(super) fn refused(&self) -> Vec<usize> {
+        self.refused.iter().map(|client| *client as usize).collect()
+    }
+
+    pub(super) fn any_refused(&self) -> bool {
+        !self.refused.is_empty()
     }
 
     /// Sets how many clients are to work; returns how many there were.

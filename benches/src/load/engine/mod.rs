@@ -11,11 +11,19 @@
 //!   slow ones would flatter the percentiles.
 //! - In an open loop the response time begins at the planned moment, the service time at the sending. Where a
 //!   connection must be made for a request, that is part of both.
-//! - An arrival that finds every connection busy is dropped and counted. It is not sent later.
+//! - An arrival of an open loop that finds every connection busy has a new one made, up to the number of requests
+//!   that may be in flight. An arrival beyond that is dropped and counted. It is not sent later.
+//! - The rate of a closed loop counts a request that is under way at the beginning or the end with the share of its
+//!   time that lies within. Where no request began within, those that span the whole are measured.
+//! - A reply counts in the interval in which it came, by the clock, and in none if that is after the end.
 //! - Slow clients are a load on the server, not a sample of it: their requests are in no latency and in no
 //!   rate. Their errors, bytes and their own counts (`per_client`) are recorded. They always work in a
 //!   closed loop, and the timeout is not for them.
 //! - An error counts when it happens, whenever its request was sent.
+//! - Requests that were sent behind a reply after which the server closes, as it has announced, are sent again on the next
+//!   connection (RFC 9112, 9.6). Their response time still begins at the planned moment.
+//! - A server that refuses connections is tried again every few milliseconds, up to the workload's timeout. What clients
+//!   are to send waits meanwhile.
 //!
 //! A run may have a profile: steps or a ramp, in which clients are added to those that live, or the rate
 //! rises. Each of its phases has a recording of its own. The load does not pause between two of
@@ -25,16 +33,20 @@
 mod ceiling;
 mod client;
 mod clients;
+mod incidents;
 mod measurement;
 mod network;
 mod phases;
 mod requests;
+mod target;
 mod traffic;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 pub use ceiling::{Ceiling, null_ceiling};
+pub use target::Target;
 
 use super::latencies::Latencies;
 use super::recording::{Environment, Interval, Recording, Totals};
@@ -42,14 +54,12 @@ use super::workload::{Phase, Profile, Workload};
 use client::Stage;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use traffic::Traffic;
+use usage::Usage;
 
 /// The length of an [`Interval`] and of everything that is not urgent, in nanoseconds.
 const TICK: u64 = 100_000_000;
@@ -65,15 +75,6 @@ const CONNECTING: usize = 100;
 
 /// Descriptors for everything but connections.
 const SPARE_DESCRIPTORS: u64 = 64;
-
-/// The server of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Where it listens.
-    pub addr: SocketAddr,
-    /// Its name in reports.
-    pub name: String,
-}
 
 /// All that a run needs.
 pub struct Run<'a> {
@@ -103,12 +104,23 @@ pub trait Watcher {
     /// What is measured is over, or one phase of it.
     fn ended(&mut self) {}
 
-    /// A tenth of a second has passed. The totals and errors are those so far.
-    fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>);
+    /// The run is over, and the clients are still connected. This one may take its time.
+    fn drained(&mut self) {}
 
-    /// Called just before `interval`: the response times so far.
-    fn latencies(&mut self, so_far: &Latencies) {
-        let _ = so_far;
+    /// A tenth of a second has passed. The totals and errors are those so far.
+    fn interval(&mut self, interval: &Interval, totals: &Totals, errors: &BTreeMap<String, u64>) {
+        let _ = (interval, totals, errors);
+    }
+
+    /// Whether the server is known to have ended. Asked while no client can connect.
+    fn server_has_exited(&mut self) -> bool {
+        false
+    }
+
+    /// Called just before `interval`: the response times so far, and how many requests were not answered, which rank
+    /// above all of them.
+    fn latencies(&mut self, so_far: &Latencies, unanswered: u64) {
+        let _ = (so_far, unanswered);
     }
 }
 
@@ -133,7 +145,8 @@ impl std::error::Error for RunError {}
 
 /// Runs a workload.
 ///
-/// A server that ends in mid-run ends the run: the recording has what was measured, and `invalid` says so.
+/// A server that ends in mid-run ends the run, if it is not back within the workload's timeout: the recording has what was
+/// measured, and `invalid` says so.
 ///
 /// # Errors
 ///
@@ -161,6 +174,15 @@ pub fn run_phases(run: Run<'_>) -> Result<Vec<Recording>, RunError> {
     Ok(engine.into_recordings(&run.environment))
 }
 
+/// [`Workload::default_in_flight`], where the system allows as many descriptors: the server may need two for each
+/// connection, one of them for a file.
+pub fn affordable_in_flight(workload: &Workload) -> Option<usize> {
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let affordable = most.saturating_sub(SPARE_DESCRIPTORS) / 2;
+    let affordable = usize::try_from(affordable).unwrap_or(usize::MAX);
+    Some(workload.default_in_flight()?.min(affordable.max(1)))
+}
+
 /// Every connection is a descriptor.
 fn raise_descriptor_limit(connections: usize) -> Result<(), RunError> {
     let needed = connections as u64 + SPARE_DESCRIPTORS;
@@ -182,6 +204,8 @@ fn raise_descriptor_limit(connections: usize) -> Result<(), RunError> {
 struct Engine<'a> {
     workload: &'a Workload,
     target: &'a Target,
+    /// Which of the target's addresses is used.
+    address_note: Option<String>,
     stop: &'a AtomicBool,
     traffic: Traffic,
     /// When the clients that are being added are no longer waited for.
@@ -197,11 +221,13 @@ impl<'a> Engine<'a> {
         target: &'a Target,
         stop: &'a AtomicBool,
     ) -> Result<Engine<'a>, RunError> {
+        let target::Choice { addr, note } = target.choose(workload.timeout)?;
         Ok(Engine {
             workload,
             target,
+            address_note: note,
             stop,
-            traffic: Traffic::new(workload, target)?,
+            traffic: Traffic::new(workload, target, addr)?,
             connect_deadline: 0,
             next_tick: 0,
             next_slow_tick: 0,
@@ -249,9 +275,7 @@ impl<'a> Engine<'a> {
     }
 
     fn unreachable(&self, errno: Errno) -> RunError {
-        let why = io::Error::from(errno).to_string();
-        let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
-        RunError::Unreachable(format!("{} cannot be reached: {why}", self.target.addr))
+        self.target.unreachable(self.traffic.addr, errno)
     }
 
     /// The run itself: warm-up, what is measured, and the wait for what is in flight.
@@ -276,8 +300,12 @@ impl<'a> Engine<'a> {
                 if !over {
                     self.traffic.dispatch(now); // those that are due are still of this phase
                 }
-                let cpu = self.traffic.phases.warmed_up.then(cpu_time);
-                self.traffic.phases.current.stop(now, cpu);
+                if !over {
+                    self.traffic.measure_spanning();
+                }
+                let usage = self.traffic.phases.warmed_up.then(Usage::now);
+                self.traffic.phases.current.stop(now, usage);
+                self.show_intervals(&mut watcher);
                 if let Some(watcher) = &mut watcher {
                     watcher.ended();
                 }
@@ -289,14 +317,23 @@ impl<'a> Engine<'a> {
                 }
             }
             if self.traffic.draining && (over || self.traffic.outstanding == 0) {
+                if let Some(watcher) = &mut watcher {
+                    watcher.drained();
+                }
                 break;
             }
             self.traffic.dispatch(now);
             if now >= self.next_tick {
                 self.traffic.check_times(now);
+                if self.traffic.is_away()
+                    && watcher.as_mut().is_some_and(|watcher| watcher.server_has_exited())
+                {
+                    self.traffic.give_up();
+                }
                 self.next_tick += TICK * ((now - self.next_tick) / TICK + 1);
                 if self.traffic.phases.warmed_up {
-                    self.end_interval(now, &mut watcher);
+                    self.traffic.phases.current.end_intervals(now);
+                    self.show_intervals(&mut watcher);
                 }
             }
             if now >= self.next_slow_tick {
@@ -305,11 +342,6 @@ impl<'a> Engine<'a> {
             }
             now = self.traffic.now();
             self.traffic.wait(self.next_event().saturating_sub(now))?;
-        }
-        let now = self.traffic.now();
-        self.traffic.phases.end_past_intervals(now);
-        if self.traffic.phases.current.has_more() {
-            self.end_interval(now, &mut watcher);
         }
         match self.traffic.refused {
             Some(errno) if !self.traffic.ever_open => Err(self.unreachable(errno)),
@@ -377,7 +409,7 @@ impl<'a> Engine<'a> {
             self.refill_all();
         }
         self.traffic.phases.warmed_up = true;
-        self.traffic.phases.current.start(cpu_time());
+        self.traffic.phases.current.start(Usage::now());
         self.traffic.clients.reset_finished();
         let begin = self.traffic.phases.current.begin;
         self.next_tick = begin + TICK;
@@ -389,9 +421,6 @@ impl<'a> Engine<'a> {
     /// Goes on to the next phase.
     fn next_phase(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
         let end = self.traffic.phases.current.end;
-        if self.traffic.phases.current.has_more() {
-            self.end_interval(self.traffic.now(), watcher);
-        }
         let active = self.traffic.clients.active();
         self.traffic.close_phase(active);
         self.traffic.phases.advance(active);
@@ -443,12 +472,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Ends an interval, and shows it to the watcher.
-    fn end_interval(&mut self, now: u64, watcher: &mut Option<&mut dyn Watcher>) {
-        let interval = self.traffic.phases.current.end_interval(now);
-        if let Some(watcher) = watcher {
+    /// Shows the watcher the intervals that it has not seen.
+    fn show_intervals(&mut self, watcher: &mut Option<&mut dyn Watcher>) {
+        let Some(watcher) = watcher else { return };
+        while let Some(interval) = self.traffic.phases.current.show_next() {
             let current = &self.traffic.phases.current;
-            watcher.latencies(&current.response);
+            watcher.latencies(&current.response, current.unanswered());
             watcher.interval(&interval, &self.traffic.totals(), &current.named_errors());
         }
     }
@@ -457,17 +486,20 @@ impl<'a> Engine<'a> {
         let asked = self.traffic.phases.current.totals.connections_asked;
         self.traffic.close_phase(asked as usize);
         let open_loop = self.traffic.requests.is_open_loop();
-        let Traffic { phases, server_ended, .. } = self.traffic;
-        phases.into_recordings(&self.target.name, environment, open_loop, server_ended)
+        let stopped = self.stopped();
+        let Traffic { phases, server_ended, addr, .. } = self.traffic;
+        let mut recordings =
+            phases.into_recordings(&self.target.name, environment, open_loop, server_ended);
+        if !stopped {
+            incidents::explain_silence(&mut recordings, addr);
+        }
+        for recording in &mut recordings {
+            recording.notes.extend(self.address_note.clone());
+        }
+        recordings
     }
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
-}
-
-/// The CPU time of this thread, in seconds.
-fn cpu_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -119,16 +119,18 @@ impl Phases {
     /// request belongs.
     pub(super) fn fail(&mut self, kind: ErrorKind, count: u64, now: u64, of: Option<u32>) {
         if now >= self.current.begin {
-            self.current.fail(kind, count);
+            self.current.fail(kind, count, now);
         } else if let Some(past) = of.and_then(|phase| self.past.get_mut(phase as usize)) {
-            past.fail(kind, count);
+            past.fail(kind, count, now);
         }
     }
 
-    /// Ends the last intervals of the phases before this one.
-    pub(super) fn end_past_intervals(&mut self, now: u64) {
-        for past in self.past.iter_mut().filter(|past| past.has_more()) {
-            past.end_interval(now);
+    /// Counts a request of a closed loop in every phase that it was under way in, from `sent` to `now`.
+    pub(super) fn record_share(&mut self, sent: u64, now: u64) {
+        self.current.record_share(sent, now);
+        if sent < self.current.begin {
+            let past = self.past.iter_mut().rev().take_while(|past| past.end > sent);
+            past.for_each(|past| past.record_share(sent, now));
         }
     }
 
@@ -155,6 +157,7 @@ impl Phases {
         let recordings = all.into_iter().zip(&self.plan).enumerate();
         let recordings = recordings.map(|(nth, (measurement, phase))| {
             let since = measurement.begin.saturating_sub(first) as f64 / 1e9;
+            let ended_after = measurement.incidents.away_since().unwrap_or(measurement.length);
             let mut recording =
                 measurement.into_recording(server, phase, environment, since, open_loop);
             if self.ramp && !open_loop {
@@ -162,7 +165,7 @@ impl Phases {
                 recording.per_client = Vec::new();
             }
             if server_ended && nth + 1 == count {
-                let seconds = recording.seconds;
+                let seconds = ended_after as f64 / 1e9;
                 recording.invalid.push(format!("{SERVER_ENDED} after {seconds:.1} s of the run"));
             }
             verdict::judge(&mut recording, &Bounds::default(), None);

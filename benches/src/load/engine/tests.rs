@@ -33,12 +33,31 @@ fn open_loop_queues_each_client_once() {
 }
 
 #[test]
-fn failed_client_rests() {
+fn paused_client_takes_no_request() {
     let mut clients = Clients::new(&workload(Profile::Steady));
-    clients.rest(3, SECOND);
+    clients.pause(3, 3 * SECOND);
+    clients.pause(2, 2 * SECOND);
+    clients.pause(3, 4 * SECOND);
     assert!(!clients.can_take(3));
-    assert_eq!(clients.take_rested(SECOND), None);
-    assert_eq!(clients.take_rested(2 * SECOND), Some(3));
+    assert_eq!(clients.next_pause_end(), Some(2 * SECOND));
+    assert_eq!((clients.take_paused(SECOND), clients.take_paused(2 * SECOND)), (None, Some(2)));
+    assert_eq!(clients.take_paused(3 * SECOND), None, "the longer pause counts");
+    assert_eq!(clients.take_paused(4 * SECOND), Some(3));
+    assert!(clients.can_take(2) && clients.can_take(3));
+}
+
+#[test]
+fn refused_client_waits_its_turn() {
+    let mut clients = Clients::new(&workload(Profile::Steady));
+    [1, 3, 1].into_iter().for_each(|client| clients.refuse(client));
+    assert_eq!(clients.refused(), [1, 3]);
+    [1, 2].into_iter().for_each(|client| clients.queue(client));
+    clients.open = 1;
+    assert_eq!(clients.take_ready(), Some(2), "it has a connection or makes one");
+    clients[1].stage = Stage::Open;
+    assert_eq!((clients.take_refused(false), clients.take_refused(false)), (Some(3), None));
+    clients.refuse(3);
+    assert_eq!(clients.take_refused(true), None, "it has nothing to send");
     assert_eq!(clients[3].stage, Stage::Closed);
 }
 

@@ -2,11 +2,12 @@
 
 use super::client::{BUFFER, Exchange, Progress, Stage};
 use super::clients::Clients;
+use super::incidents::Outage;
 use super::network::Network;
 use super::phases::Phases;
 use super::requests::Requests;
-use super::{RunError, Target, nanos};
-use crate::load::codec::{Codec, Reply};
+use super::{CONNECTING, RunError, Target, nanos};
+use crate::load::codec::{Codec, Reply, Request};
 use crate::load::content::Upload;
 use crate::load::recording::{ErrorKind, Totals};
 use crate::load::schedule::Verb;
@@ -14,13 +15,22 @@ use crate::load::workload::Workload;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use std::collections::VecDeque;
 use std::mem;
+use std::net::SocketAddr;
 use std::time::Instant;
+
+/// How often it is tried again to connect to a server that refuses connections, and how long a client waits after a
+/// connection that this machine could not make, in nanoseconds.
+const RETRY: u64 = 5_000_000;
+
+/// How often further clients connect to a server that accepts connections again, in nanoseconds.
+const RECONNECT: u64 = 1_000_000;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// As was agreed.
+    /// As was announced: what is pending is sent again on the next connection.
     Agreed,
     /// Something went wrong: what is pending failed like this.
     Failed(ErrorKind),
@@ -41,10 +51,21 @@ pub(super) struct Traffic {
     pub(super) ever_open: bool,
     /// The error of the last connection attempt, if it failed.
     pub(super) refused: Option<Errno>,
-    /// Nobody is connected and nobody listens.
+    /// No client is connected, and the server did not listen for too long.
     pub(super) server_ended: bool,
+    /// Since when connections are refused, and whether no client has had one meanwhile.
+    outage: Option<(u64, bool)>,
+    /// When the next client whose connection was refused tries again.
+    retry_at: u64,
+    /// How long a client pauses after an error, in nanoseconds.
+    pause: u64,
+    /// The address of the server.
+    pub(super) addr: SocketAddr,
     /// Requests that are measured and have no reply yet.
     pub(super) outstanding: u64,
+    /// All requests that have no reply yet, apart from those of slow clients, and how many an open loop may have.
+    in_flight: usize,
+    most_in_flight: usize,
     /// In nanoseconds.
     timeout: u64,
     buffer: Vec<u8>,
@@ -52,12 +73,17 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new(workload: &Workload, target: &Target) -> Result<Traffic, RunError> {
-        let network = Network::new(workload, target.addr).map_err(epoll_failed)?;
+    /// For a run against `target` at `addr`, one of its addresses.
+    pub(super) fn new(
+        workload: &Workload,
+        target: &Target,
+        addr: SocketAddr,
+    ) -> Result<Traffic, RunError> {
+        let network = Network::new(workload, addr).map_err(epoll_failed)?;
         let clients = Clients::new(workload);
         let phases = Phases::new(workload, clients.active());
         Ok(Traffic {
-            codec: Codec::new(workload, target.addr),
+            codec: Codec::new(workload, &target.host_field()),
             requests: Requests::new(workload),
             network,
             clients,
@@ -66,7 +92,13 @@ impl Traffic {
             ever_open: false,
             refused: None,
             server_ended: false,
+            outage: None,
+            retry_at: 0,
+            pause: nanos(workload.pause_after_error),
+            addr,
             outstanding: 0,
+            in_flight: 0,
+            most_in_flight: workload.in_flight().unwrap_or(usize::MAX),
             timeout: nanos(workload.timeout),
             buffer: Vec::with_capacity(BUFFER),
             events: Vec::with_capacity(256),
@@ -83,8 +115,15 @@ impl Traffic {
         self.origin + std::time::Duration::from_nanos(nanos)
     }
 
-    /// Waits for events, `timeout` nanoseconds at most, and handles them.
+    /// Waits for events, `timeout` nanoseconds at most, and handles them. Before that, clients go on whose pause is over
+    /// or that may try again to connect.
     pub(super) fn wait(&mut self, timeout: u64) -> Result<(), RunError> {
+        let now = self.now();
+        self.wake(now);
+        let wake =
+            [self.clients.next_pause_end(), self.clients.any_refused().then_some(self.retry_at)];
+        let wake = wake.into_iter().flatten().min().unwrap_or(u64::MAX);
+        let timeout = timeout.min(wake.saturating_sub(now));
         let mut events = mem::take(&mut self.events);
         self.network.wait(timeout, &mut events).map_err(epoll_failed)?;
         for event in &events {
@@ -130,11 +169,44 @@ impl Traffic {
         }
     }
 
-    /// Begins a connection. What the client is to send goes out as soon as it is made.
+    fn wake(&mut self, now: u64) {
+        while let Some(client) = self.clients.take_paused(now) {
+            self.refill(client);
+        }
+        if now < self.retry_at {
+            return;
+        }
+        // While connections are refused, one client tries.
+        let mut tries = match self.outage {
+            Some(_) => 1,
+            None => CONNECTING.saturating_sub(self.clients.connecting),
+        };
+        while tries > 0
+            && let Some(client) = self.clients.take_refused(self.draining)
+        {
+            self.try_connect(client);
+            if matches!(self.clients[client].stage, Stage::Connecting | Stage::Open) {
+                self.send(client);
+            }
+            tries -= 1;
+        }
+        self.retry_at = now + if self.outage.is_some() { RETRY } else { RECONNECT };
+    }
+
+    /// Begins a connection. What the client is to send goes out as soon as it is made. While the server refuses
+    /// connections, the client waits.
     pub(super) fn connect(&mut self, client: usize) {
+        self.clients[client].connect_began = self.now();
+        if self.outage.is_some() {
+            return self.refuse(client);
+        }
+        self.try_connect(client);
+    }
+
+    fn try_connect(&mut self, client: usize) {
         let now = self.now();
         let this = &mut self.clients[client];
-        this.connect_began = now;
+        this.connect_tried = now;
         let tag = client as u64 | u64::from(this.generation) << 32;
         match self.network.connect(tag, this.slow.is_some()) {
             Ok(begun) => {
@@ -145,7 +217,10 @@ impl Traffic {
                     self.connected(client);
                 }
             }
-            Err(errno) => self.not_connected(client, errno),
+            Err(errno) => {
+                this.stage = Stage::Closed;
+                self.not_connected(client, errno);
+            }
         }
     }
 
@@ -156,7 +231,91 @@ impl Traffic {
         self.clients.open += 1;
         self.ever_open = true;
         self.refused = None;
+        // A connection that was begun before the first was refused shows nothing.
+        if self.outage.is_some_and(|(since, _)| self.clients[client].connect_tried >= since) {
+            self.end_outage();
+        }
         self.refill(client);
+    }
+
+    /// Connections are not refused any longer.
+    fn end_outage(&mut self) {
+        self.record_outage();
+        self.outage = None;
+        self.retry_at = 0;
+    }
+
+    /// Records the outage so far as one of the current phase.
+    fn record_outage(&mut self) {
+        let begin = self.phases.current.begin;
+        let now = self.now();
+        if let Some((since, total)) = self.outage
+            && now > begin
+        {
+            let from = since.max(begin);
+            let outage = Outage { from: from - begin, length: now.saturating_sub(from), total };
+            self.phases.current.incidents.outage(outage);
+        }
+    }
+
+    /// The connection of a client is refused: the client keeps what it has to send, and waits to try again.
+    fn refuse(&mut self, client: usize) {
+        if self.clients[client].stage == Stage::Connecting {
+            self.clients.connecting -= 1;
+        }
+        self.clients.refuse(client);
+        let total = self.clients.open == 0;
+        if self.outage.is_none() {
+            let now = self.now();
+            self.outage = Some((now, total));
+            self.retry_at = now + RETRY;
+        }
+        if total {
+            self.outage_is_total();
+        }
+    }
+
+    /// Connections are refused, and no client has one: arrivals of an open loop wait for one.
+    fn outage_is_total(&mut self) {
+        let Some((_, total)) = &mut self.outage else { return };
+        *total = true;
+        if self.requests.is_open_loop() {
+            for client in self.clients.refused() {
+                if self.clients[client].slow.is_none() {
+                    self.clients.queue(client);
+                }
+            }
+        }
+    }
+
+    /// Whether connections are refused and no client has one.
+    pub(super) fn is_away(&self) -> bool {
+        self.outage.is_some() && self.clients.open == 0
+    }
+
+    /// The server does not come back: all that still waits has failed.
+    pub(super) fn give_up(&mut self) {
+        self.server_ended = true;
+        let now = self.now();
+        for client in 0..self.clients.count() {
+            let this = &mut self.clients[client];
+            let mut waiting = mem::take(&mut this.pending);
+            waiting.append(&mut this.again);
+            self.fail_all(client, &waiting, ErrorKind::Connect, now);
+        }
+    }
+
+    /// Counts errors, one for each of `exchanges`.
+    fn fail_all(
+        &mut self,
+        client: usize,
+        exchanges: &VecDeque<Exchange>,
+        kind: ErrorKind,
+        now: u64,
+    ) {
+        exchanges.iter().for_each(|exchange| self.settle(client, exchange));
+        let phase = exchanges.front().and_then(|exchange| exchange.phase);
+        self.phases.fail(kind, exchanges.len() as u64, now, phase);
     }
 
     fn not_connected(&mut self, client: usize, errno: Errno) {
@@ -168,6 +327,9 @@ impl Traffic {
         }
         let gone = matches!(errno, Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH);
         self.refused = Some(errno);
+        if gone && self.ever_open {
+            return self.refuse(client);
+        }
         self.end(client, End::Failed(ErrorKind::Connect));
         let alone = self.clients.open == 0 && self.clients.connecting == 0;
         if gone && alone && self.requests.has_started() {
@@ -178,7 +340,8 @@ impl Traffic {
     /// Gives a client requests to send, if it can take any: in a closed loop at once, in an open loop by
     /// queueing it for the next arrival.
     pub(super) fn refill(&mut self, client: usize) {
-        if self.draining {
+        self.send_again(client);
+        if self.draining || self.server_ended {
             return;
         }
         if client >= self.clients.active() {
@@ -188,7 +351,8 @@ impl Traffic {
         if self.requests.is_open_loop() && this.slow.is_none() {
             return self.clients.queue(client);
         }
-        if this.stage == Stage::Connecting || !self.clients.can_take(client) {
+        let connects = matches!(this.stage, Stage::Connecting | Stage::Refused);
+        if connects || !self.clients.can_take(client) {
             return;
         }
         let now = self.now();
@@ -197,6 +361,21 @@ impl Traffic {
         }
         while self.clients.can_take(client) {
             self.request(client, now, now);
+        }
+        self.flush(client);
+    }
+
+    /// Sends what the server has not answered before it closed a connection as announced.
+    fn send_again(&mut self, client: usize) {
+        let this = &self.clients[client];
+        if this.again.is_empty() || !matches!(this.stage, Stage::Closed | Stage::Open) {
+            return;
+        }
+        let now = self.now();
+        while self.clients[client].can_send()
+            && let Some(exchange) = self.clients[client].again.pop_front()
+        {
+            self.push(client, Exchange { sent: now, ..exchange });
         }
         self.flush(client);
     }
@@ -211,20 +390,25 @@ impl Traffic {
     /// Sends all arrivals of an open loop that are due.
     pub(super) fn dispatch(&mut self, now: u64) {
         while let Some(planned) = self.requests.next_arrival() {
-            if planned > now || planned >= self.phases.current.end || self.draining {
+            let over = self.draining || self.server_ended;
+            if planned > now || planned >= self.phases.current.end || over {
                 return;
             }
             self.requests.advance();
             let counts = planned >= self.phases.current.begin;
-            self.phases.current.totals.planned += u64::from(counts);
-            let Some(client) = self.clients.take_ready() else {
-                self.phases.current.totals.dropped += u64::from(counts);
-                continue;
-            };
+            // With pipelining the connections could have more under way.
+            let has_room = self.in_flight < self.most_in_flight;
+            let ready = if has_room { self.clients.take_ready() } else { None };
             let sent = self.now();
+            let current = &mut self.phases.current;
             if counts {
-                self.phases.current.record_lag(sent - planned);
+                current.end_intervals(planned);
+                current.arrive(planned, ready.map(|_| sent - planned));
             }
+            let Some(client) = ready else { continue };
+            // One more may have been made for it.
+            let asked = &mut current.totals.connections_asked;
+            *asked = (*asked).max(self.clients.active() as u64);
             self.request(client, planned, sent);
             self.flush(client);
             self.refill(client);
@@ -234,21 +418,30 @@ impl Traffic {
     /// Adds a request to what a client is to send.
     fn request(&mut self, client: usize, planned: u64, sent: u64) {
         let request = self.requests.draw();
-        let this = &mut self.clients[client];
-        this.output.push(&self.codec, &request);
-        if request.verb == Verb::Put {
-            let content = &self.codec.content;
-            let upload = Upload::new(content, request.name, self.requests.next_version());
-            this.output.push_upload(content, upload);
-        }
-        this.closing |= request.last;
         let phase = self.phases.of(planned);
-        this.pending.push_back(Exchange { request, planned, sent, phase });
-        if phase.is_some() && this.slow.is_none() {
+        self.push(client, Exchange { request, planned, sent, phase });
+        if self.clients[client].slow.is_some() {
+            return;
+        }
+        self.in_flight += 1;
+        if phase.is_some() {
             self.outstanding += 1;
             let closed = !self.requests.is_open_loop();
             self.phases.current.totals.planned += u64::from(closed);
         }
+    }
+
+    fn push(&mut self, client: usize, exchange: Exchange) {
+        let Request { verb, name, last } = exchange.request;
+        let this = &mut self.clients[client];
+        this.output.push(&self.codec, &exchange.request);
+        if verb == Verb::Put {
+            let content = &self.codec.content;
+            let upload = Upload::new(content, name, self.requests.next_version());
+            this.output.push_upload(content, upload);
+        }
+        this.closing |= last;
+        this.pending.push_back(exchange);
     }
 
     /// Sends what a client has to send, over a new connection if it has none.
@@ -262,14 +455,16 @@ impl Traffic {
                     self.send(client);
                 }
             }
-            Stage::Connecting | Stage::Resting => {}
+            Stage::Connecting | Stage::Refused => {}
         }
     }
 
     fn send(&mut self, client: usize) {
+        // Without a warm-up the first requests are sent before the loop of the run begins.
+        let counts = self.now() >= self.phases.current.begin;
         let this = &mut self.clients[client];
         let (sent, progress) = this.send(&self.codec.content);
-        if self.phases.warmed_up {
+        if counts {
             self.phases.current.totals.bytes_out += sent;
         }
         match progress {
@@ -372,17 +567,21 @@ impl Traffic {
             // The notice at the end of an idle connection, to which no reply was owed.
             (Err(ErrorKind::Timeout), None) | (Ok(()), None) => {}
             (Err(kind), exchange) => {
-                if kind == ErrorKind::Busy {
-                    this.made = false;
+                if kind != ErrorKind::WrongBody {
+                    let excerpt = this.reader.last_error();
+                    let tls = excerpt.expects_tls().then(|| self.addr.to_string());
+                    self.phases.current.incidents.error(|| excerpt.line(), tls);
                 }
                 if let Some(exchange) = exchange {
                     self.settle(client, &exchange);
                 }
                 self.phases.fail(kind, 1, now, exchange.and_then(|exchange| exchange.phase));
-                if reply.closes {
+                if kind == ErrorKind::Malformed {
+                    // What follows cannot be understood.
                     self.end(client, End::Failed(ErrorKind::Lost));
                     return true;
                 }
+                self.pause_after_error(client, now, reply.retry_after);
             }
         }
         if reply.closes || exchange.is_some_and(|exchange| exchange.request.last) {
@@ -392,15 +591,44 @@ impl Traffic {
         false
     }
 
+    /// Has a client pause after an error, for as long as the workload sets or, with such a pause, the server asks for.
+    fn pause_after_error(&mut self, client: usize, now: u64, retry_after: Option<u32>) {
+        let asked = retry_after.map(|seconds| u64::from(seconds) * 1_000_000_000);
+        let pause = asked.unwrap_or(self.pause);
+        if self.pause == 0 || pause == 0 {
+            return;
+        }
+        self.clients.pause(client, now + pause);
+        if now >= self.phases.current.begin {
+            self.phases.current.incidents.pause(pause, asked.is_some());
+        }
+    }
+
     /// Notes that a request need not be waited for any longer.
     fn settle(&mut self, client: usize, exchange: &Exchange) {
-        if exchange.phase.is_some() && self.clients[client].slow.is_none() {
+        if self.clients[client].slow.is_some() {
+            return;
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if exchange.phase.is_some() {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
     }
 
     fn record(&mut self, client: usize, exchange: &Exchange, now: u64) {
-        self.settle(client, exchange);
+        let mut exchange = *exchange;
+        if self.clients[client].slow.is_none() && !self.requests.is_open_loop() {
+            self.phases.record_share(exchange.planned, now);
+            let current = &mut self.phases.current;
+            // The end may be noticed only after this.
+            let spans = exchange.planned < current.begin && now >= current.end;
+            if exchange.phase.is_none() && spans && current.measures_spanning() {
+                current.add_spanning();
+                exchange.phase = Some(self.phases.number() as u32);
+                self.outstanding += 1;
+            }
+        }
+        self.settle(client, &exchange);
         let Some(phase) = exchange.phase else { return };
         let this = &mut self.clients[client];
         let measurement = match self.phases.past_mut(phase) {
@@ -415,7 +643,7 @@ impl Traffic {
         };
         if this.slow.is_none() {
             let service = self.requests.is_open_loop().then(|| now.saturating_sub(exchange.sent));
-            measurement.record(now.saturating_sub(exchange.planned), service);
+            measurement.record(now, now.saturating_sub(exchange.planned), service);
         }
     }
 
@@ -441,36 +669,54 @@ impl Traffic {
         match stage {
             Stage::Connecting => self.clients.connecting -= 1,
             Stage::Open => self.clients.open -= 1,
-            Stage::Closed | Stage::Resting => {}
+            Stage::Closed | Stage::Refused => {}
         }
         let mut pending = self.clients[client].disconnect();
-        for exchange in &pending {
-            self.settle(client, exchange);
-        }
-        let kind = match end {
-            End::Agreed => ErrorKind::Lost,
-            End::Failed(kind) => kind,
-        };
-        let phase = pending.front().and_then(|exchange| exchange.phase);
-        let mut failed = pending.len() as u64;
-        if failed == 0 && stage != Stage::Open && end != End::Agreed {
-            failed = 1;
-        }
-        self.phases.fail(kind, failed, now, phase);
-        // The next connection uses the same room.
-        pending.clear();
-        self.clients[client].pending = pending;
+        self.clients[client].stage = Stage::Closed;
         match end {
             End::Agreed => {
-                self.clients[client].stage = Stage::Closed;
-                self.refill(client);
+                let again = &mut self.clients[client].again;
+                pending.drain(..).rev().for_each(|exchange| again.push_front(exchange));
             }
-            End::Failed(_) => self.clients.rest(client, now),
+            End::Failed(kind) => {
+                self.fail_all(client, &pending, kind, now);
+                if pending.is_empty() && stage != Stage::Open {
+                    self.phases.fail(kind, 1, now, None);
+                }
+                pending.clear();
+            }
+        }
+        // The next connection uses the same room.
+        self.clients[client].pending = pending;
+        if self.is_away() {
+            self.outage_is_total();
+        }
+        match end {
+            End::Agreed => self.refill(client),
+            End::Failed(kind) => {
+                self.pause_after_error(client, now, None);
+                let this = &self.clients[client];
+                let queues = self.requests.is_open_loop() && this.slow.is_none();
+                if kind == ErrorKind::Connect && stage != Stage::Refused {
+                    self.clients.pause(client, now + RETRY);
+                } else if queues && this.again.is_empty() {
+                    self.refill(client);
+                } else {
+                    // Later, since the next connection may end at once, too.
+                    self.clients.pause(client, now);
+                }
+            }
         }
     }
 
-    /// Fails what has waited too long, and wakes the clients that have rested.
+    /// Fails what has waited too long.
     pub(super) fn check_times(&mut self, now: u64) {
+        if let Some((since, _)) = self.outage
+            && self.is_away()
+            && since + self.timeout <= now
+        {
+            return self.give_up();
+        }
         for client in 0..self.clients.count() {
             if let Some((since, connecting)) = self.clients[client].waits_since()
                 && since + self.timeout <= now
@@ -478,9 +724,6 @@ impl Traffic {
                 let kind = if connecting { ErrorKind::Connect } else { ErrorKind::Timeout };
                 self.end(client, End::Failed(kind));
             }
-        }
-        while let Some(client) = self.clients.take_rested(now) {
-            self.refill(client);
         }
     }
 
@@ -501,6 +744,26 @@ impl Traffic {
         }
     }
 
+    /// Measures the requests of a closed loop that have been under way since before the phase began, if no other was
+    /// sent within it.
+    pub(super) fn measure_spanning(&mut self) {
+        if self.requests.is_open_loop() || !self.phases.current.measures_spanning() {
+            return;
+        }
+        let phase = self.phases.number() as u32;
+        for client in 0..self.clients.active() {
+            let this = &mut self.clients[client];
+            if this.slow.is_some() {
+                continue;
+            }
+            for exchange in this.pending.iter_mut().filter(|exchange| exchange.phase.is_none()) {
+                exchange.phase = Some(phase);
+                self.outstanding += 1;
+                self.phases.current.add_spanning();
+            }
+        }
+    }
+
     /// The totals of the current phase so far.
     pub(super) fn totals(&self) -> Totals {
         self.clients.count_into(self.phases.current.totals, self.phases.is_ramp())
@@ -508,6 +771,7 @@ impl Traffic {
 
     /// Closes the measurement of the current phase; the first `clients` have taken part in it.
     pub(super) fn close_phase(&mut self, clients: usize) {
+        self.record_outage();
         self.phases.close(self.totals(), self.clients.finished(clients));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bracket::Verdict;
 use crate::load::recording::Recording;
+use crate::load::verdict::{self, Bounds};
 use std::time::Duration;
 
 /// A percentile, and what it may be at most.
@@ -39,8 +40,10 @@ pub(super) fn parse_bound(words: &str) -> Result<Bound, String> {
 pub(super) struct Attempt {
     pub(super) rate: f64,
     pub(super) verdict: Verdict,
-    /// The percentile of the bound.
+    /// The percentile of the bound; the longest reply, if it falls among requests that were not answered.
     pub(super) time: Duration,
+    /// Whether it does.
+    pub(super) unanswered: bool,
     /// Why the verdict is not that the bound holds.
     pub(super) reason: Option<String>,
 }
@@ -48,13 +51,15 @@ pub(super) struct Attempt {
 /// Judges a run at a rate.
 pub(super) fn judge(bound: Bound, rate: f64, recording: &Recording) -> Attempt {
     let totals = &recording.totals;
-    let nanos = recording.response_time.percentile(bound.percentile);
+    let found = recording.response_percentile(bound.percentile);
+    let unanswered = found.is_some_and(f64::is_infinite);
+    let longest = recording.response_time.0.max();
+    let nanos = found.filter(|nanos| nanos.is_finite()).map_or(longest, |nanos| nanos as u64);
     let time = Duration::from_nanos(nanos);
     let errors: u64 = recording.errors.values().sum();
     let dropped = totals.dropped as f64 / totals.planned.max(1) as f64;
     // A generator that is late itself makes the server look late.
-    let own = [recording.lag.percentile(99.0) > 1_000_000, recording.generator.share > 0.8];
-    let own = own.into_iter().filter(|late| *late).count();
+    let own = verdict::own_reasons(recording, &Bounds::default()).len();
     let late = own > 0;
     // Times count from what was planned: within the bound in spite of the generator is within the bound.
     let in_spite = late && recording.invalid.len() == own;
@@ -62,7 +67,7 @@ pub(super) fn judge(bound: Bound, rate: f64, recording: &Recording) -> Attempt {
         (Verdict::Breaks, Some(format!("{errors} errors")))
     } else if totals.done == 0 {
         (Verdict::Breaks, Some("nothing was answered".into()))
-    } else if time > bound.time {
+    } else if unanswered || time > bound.time {
         (Verdict::Breaks, None)
     } else if dropped > 0.01 {
         (Verdict::Breaks, Some(format!("{:.1}% dropped", 100.0 * dropped)))
@@ -73,9 +78,10 @@ pub(super) fn judge(bound: Bound, rate: f64, recording: &Recording) -> Attempt {
     };
     match (verdict, recording.invalid.first()) {
         (Verdict::Breaks, Some(first)) if late && errors == 0 => {
-            Attempt { rate, verdict: Verdict::Unknown, time, reason: Some(first.clone()) }
+            let (verdict, reason) = (Verdict::Unknown, Some(first.clone()));
+            Attempt { rate, verdict, time, unanswered, reason }
         }
-        _ => Attempt { rate, verdict, time, reason },
+        _ => Attempt { rate, verdict, time, unanswered, reason },
     }
 }
 

@@ -78,7 +78,13 @@ fn late_generator_never_blames_server() {
 #[test]
 fn majority_of_repeats_decides() {
     let attempts = |verdicts: &[Verdict]| {
-        let one = |&verdict| Attempt { rate: 1.0, verdict, time: Duration::ZERO, reason: None };
+        let one = |&verdict| Attempt {
+            rate: 1.0,
+            verdict,
+            time: Duration::ZERO,
+            unanswered: false,
+            reason: None,
+        };
         majority(&verdicts.iter().map(one).collect::<Vec<_>>())
     };
     use Verdict::{Breaks, Holds, Unknown};

@@ -4,11 +4,14 @@ use super::figures;
 use super::notes::Notes;
 use super::page::Chapter;
 use super::sweeps::{closed, common_title, reference, sweeps};
-use super::{Case, Comparison, Metric, ServerResult, Timeline, is_idle};
+use super::{Case, Comparison, Metric, ServerResult, Timeline, is_idle, run};
 use crate::load::workload::Profile;
 
 /// The chapters of a comparison, and of the timelines of its servers.
 pub(super) fn chapters(comparison: &Comparison, timelines: &[Timeline]) -> Vec<Chapter> {
+    if run::is_alone(comparison) {
+        return run::chapters(comparison);
+    }
     let servers = comparison.servers();
     let sweeps = sweeps(comparison);
     let reference = reference(comparison, &sweeps);
@@ -95,8 +98,9 @@ fn distributions(servers: &[&str], cases: &[&Case]) -> Chapter {
     Chapter {
         id: "distribution".to_owned(),
         title: "How long requests take".to_owned(),
-        intro: "From left to right ever fewer requests are left: half of them, one in ten, one in a thousand. A flat \
-                line is a server that treats all alike; where a line climbs, the unlucky few wait for something."
+        intro: "The horizontal axis is the share of the requests that took at most that long: half of them, nine in \
+                ten, 999 in 1,000. A flat line is a server that treats all alike; where a line climbs, the slowest \
+                requests waited."
             .to_owned(),
         figures: cases.iter().map(|case| figures::distribution(servers, case, &notes)).collect(),
         notes: notes.list(),
@@ -173,10 +177,15 @@ fn other_work(comparison: &Comparison, servers: &[&str], cases: &[&Case]) -> Cha
 fn workers(timelines: &[Timeline]) -> Chapter {
     Chapter {
         id: "timeline".to_owned(),
-        title: "Who did what, and when".to_owned(),
-        intro: "The same requests against every model, a slow client among them. One lane is one worker; full boxes \
-                are requests being served, boxes of the second colour those of the slow client, dashed boxes requests \
-                that wait for a worker. All timelines have the same axis of time."
+        title: "Timelines of clients and workers".to_owned(),
+        intro: "The same 50 requests to every model: one of a slow client, which the server is sending to when the \
+                others come, and 49 of seven quick clients. Above the line each client has a lane, from its own \
+                measurement: a dashed box is the time from sending a request, or from beginning to connect, to the \
+                first byte of the reply; a full box the time from there to the last byte; a tick the moment at which \
+                the server accepted the connection, from the server's trace. Below the line each worker has a lane, \
+                from the trace: a full box is the time for which the worker was busy with a request. The slow \
+                client's boxes have the second colour. The number in a box is that of the request; the table below \
+                has the same figures. At most 64 workers are drawn. All timelines have the same axis of time."
             .to_owned(),
         figures: figures::timelines(timelines),
         notes: Vec::new(),

@@ -6,8 +6,9 @@ use crate::load::stats::{self, Ratio};
 use crate::load::workload::{Phase, Workload};
 use serde::{Deserialize, Serialize};
 
-/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver.
-pub const SCHEMA: u32 = 2;
+/// The version of the JSON that a [`Comparison`] is written as. Since 2 it has recordings of schema 2, and a driver; since 3
+/// those of schema 3.
+pub const SCHEMA: u32 = 3;
 
 /// Several servers under the same cases, in interleaved rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,34 +57,38 @@ pub struct ServerResult {
     pub note: Option<String>,
 }
 
-/// What the workers of one server did and when: a strip of the page.
+/// What the clients of one server waited for, and what its workers did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The name of the server in reports.
     pub server: String,
-    /// One for every worker, in the order they are to be drawn.
+    /// One for every client, by its own measurement, in the order they are to be drawn. Timelines of before had none.
+    #[serde(default)]
+    pub clients: Vec<Lane>,
+    /// One for every worker, by the server's trace, in the order they are to be drawn.
     pub lanes: Vec<Lane>,
 }
 
-/// One worker: a process, a thread, a coroutine.
+/// One client; or one worker: a process, a thread, a loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
-    /// What it is called: `worker 3`.
+    /// What it is called: `client 5`, `worker 3`.
     pub name: String,
     /// What it did.
     pub spans: Vec<Span>,
 }
 
-/// A phase of time that a worker spent on one thing.
+/// A phase of time that a client or a worker spent on one request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Span {
-    /// Its beginning, in microseconds since the beginning of the strip.
+    /// Its beginning, in microseconds since the first client began to connect.
     pub start_us: u64,
     /// Its end.
     pub end_us: u64,
     /// Which request it was for, from 1.
     pub request: u64,
-    /// What was done: `serve`, `slow` (for the slow client), `wait` (for a free worker).
+    /// What happened. `serve`, or `slow` for the slow client: a worker was busy with it, or its reply was coming. Of
+    /// clients also `wait`: no byte of the reply had come; and `accept`: the moment at which the server accepted it.
     pub kind: String,
 }
 
@@ -93,9 +98,15 @@ impl ServerResult {
         self.rounds.iter().flatten()
     }
 
-    /// The median of a figure over the rounds.
+    /// The median of a figure over the rounds; `None` if it is above every reply, too.
     pub fn median(&self, metric: Metric) -> Option<f64> {
-        stats::median_of(self.runs().map(|run| metric.of(run)))
+        let median = stats::median_of(self.runs().map(|run| metric.of(run)));
+        median.filter(|median| median.is_finite())
+    }
+
+    /// The median of a figure over the rounds, as people read it.
+    pub fn show(&self, metric: Metric) -> String {
+        metric.show_of(self.rounds.iter().flatten())
     }
 
     /// Why figures of it are not to be believed: each kind of reason once, as it was first given, with the

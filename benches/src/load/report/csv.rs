@@ -1,5 +1,6 @@
 //! Runs and their course as CSV (RFC 4180), for spreadsheets and plotting programs. An empty field is a figure
-//! that there is not.
+//! that there is not. A percentile that falls among requests without a reply is such a figure, and `unanswered` is their
+//! number.
 
 use super::{Comparison, Metric, Recording, errors};
 use std::fmt::Write as _;
@@ -7,9 +8,10 @@ use std::fmt::Write as _;
 const RUN: &str = "case,server,round,seconds,done,rate,service_p50_ns,service_p99_ns,\
     response_p50_ns,response_p90_ns,response_p99_ns,response_p999_ns,response_max_ns,errors,dropped,\
     clients_served,connections_asked,connections_made,generator_share,switches_per_request,\
-    cpu_us_per_request,memory_bytes,bytes_per_client,fairness,generator_ceiling,invalid\n";
+    cpu_us_per_request,memory_bytes,bytes_per_client,fairness,generator_ceiling,\
+    unanswered,generator_run_queue_wait_s,generator_involuntary_switches,invalid,notes\n";
 
-const INTERVAL: &str = "case,server,round,at,done,errors,p50_ns,p99_ns,max_ns\n";
+const INTERVAL: &str = "case,server,round,at,done,errors,p50_ns,p99_ns,max_ns,dropped\n";
 
 /// One row for every run of a comparison; a run that has failed has a row without figures.
 pub fn runs_of(comparison: &Comparison) -> String {
@@ -51,7 +53,7 @@ fn run_row(
     match run {
         None => fields.resize(RUN.split(',').count(), String::new()),
         Some(run) => {
-            let metric = |metric: Metric| metric.of(run).map_or(String::new(), |v| v.to_string());
+            let metric = |metric: Metric| known(metric.of(run).filter(|value| value.is_finite()));
             let service = |percentile: f64| match run.service_time.0.is_empty() {
                 true => String::new(),
                 false => run.service_time.percentile(percentile).to_string(),
@@ -78,8 +80,12 @@ fn run_row(
                 metric(Metric::Memory),
                 metric(Metric::PerClient),
                 metric(Metric::Fairness),
-                ceiling.map_or(String::new(), |ceiling| ceiling.to_string()),
+                known(ceiling),
+                run.unanswered().to_string(),
+                known(run.generator.run_queue_wait),
+                run.generator.involuntary.to_string(),
                 field(&run.invalid.join("; ")),
+                field(&run.notes.join("; ")),
             ]);
         }
     }
@@ -93,10 +99,21 @@ fn interval_rows(csv: &mut String, case: &str, server: &str, round: usize, run: 
         // Writing into a string cannot fail.
         let _ = writeln!(
             csv,
-            "{case},{server},{round},{},{},{},{},{},{}",
-            i.at, i.done, i.errors, i.p50, i.p99, i.max
+            "{case},{server},{round},{},{},{},{},{},{},{}",
+            i.at,
+            i.done,
+            i.errors,
+            known(i.p50),
+            known(i.p99),
+            known(i.max),
+            i.dropped
         );
     }
+}
+
+/// A figure, if there is one.
+fn known(figure: Option<impl ToString>) -> String {
+    figure.map_or(String::new(), |figure| figure.to_string())
 }
 
 /// A field, in quotes where its text needs them. One that a spreadsheet would take for a formula begins

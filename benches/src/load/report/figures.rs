@@ -127,7 +127,8 @@ pub(super) fn idle(servers: &[&str], case: &Case, id: &str, notes: &Notes) -> Fi
     let rows: Vec<Bar> = entries(servers, case)
         .map(|(look, name, result)| {
             let text = Metric::Memory.show(result.and_then(|r| r.median(Metric::Memory)));
-            bar((look, name), result, result.and_then(parts), text, notes.mark(name, case))
+            let result = (result, Metric::Memory);
+            bar((look, name), result, result.0.and_then(parts), text, notes.mark(name, case))
         })
         .collect();
     let sums = rows.iter().map(|row| row.parts.iter().flatten().sum());
@@ -159,6 +160,7 @@ pub(super) fn fairness(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
                     Metric::Served.show(served)
                 ),
             };
+            let result = (result, Metric::Fairness);
             bar((look, name), result, value.map(|v| vec![v]), text, notes.mark(name, case))
         })
         .collect();
@@ -174,21 +176,17 @@ pub(super) fn fairness(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
     }
 }
 
-/// What the workers of each server did when.
+/// What the clients of each server waited for, and what its workers did.
 pub(super) fn timelines(timelines: &[Timeline]) -> Vec<Figure> {
-    let spans = timelines.iter().flat_map(|t| &t.lanes).flat_map(|lane| &lane.spans);
-    let end = spans.map(|span| span.end_us).max().unwrap_or(1);
+    let lanes = timelines.iter().flat_map(|t| t.clients.iter().chain(&t.lanes));
+    let end = lanes.flat_map(|lane| &lane.spans).map(|span| span.end_us).max().unwrap_or(1);
     let figure = |(n, timeline): (usize, &Timeline)| {
         let id = format!("timeline{n}");
         let title = format!("Timeline of {}", timeline.server);
-        let caption = match svg::undrawn(timeline) {
-            0 => String::new(),
-            more => format!("{} more workers are not drawn.", whole(more as f64)),
-        };
         Figure {
             title: timeline.server.clone(),
-            svg: svg::timeline(about(&id, &title, &caption), timeline, end),
-            caption,
+            svg: svg::timeline(about(&id, &title, ""), timeline, end),
+            caption: String::new(),
             table: tables::of_timeline(timeline),
             wide: true,
         }
@@ -217,24 +215,26 @@ pub(super) fn distribution(servers: &[&str], case: &Case, notes: &Notes) -> Figu
     let decades = x.high.log10();
     let series: Vec<Series> = entries(servers, case)
         .map(|(look, name, result)| {
-            let all = stats::merged(
-                result.into_iter().flat_map(|r| r.runs().map(|run| &run.response_time)),
-            );
-            let points = (0..=120).map(|n| {
-                let left = 10f64.powf(decades * f64::from(n) / 120.0);
-                let percentile = 100.0 * (1.0 - 1.0 / left);
-                Point {
-                    x: left,
-                    y: (!all.0.is_empty()).then(|| all.percentile(percentile) as f64),
+            let points: Vec<Point> = match result.and_then(all_requests) {
+                Some(all) => {
+                    let mut above = false;
+                    let point = |n| {
+                        let left = 10f64.powf(decades * f64::from(n) / 120.0);
+                        let y = all.response_percentile(100.0 * (1.0 - 1.0 / left))?;
+                        // Of what is above every reply the first point is drawn.
+                        let again = std::mem::replace(&mut above, y.is_infinite());
+                        (!again).then(|| distribution_point(name, left, y, &all))
+                    };
+                    (0..=120).map_while(point).collect()
+                }
+                None => vec![Point {
+                    x: 1.0,
+                    y: None,
                     spread: None,
                     invalid: false,
                     tip: String::new(),
-                }
-            });
-            let points = if all.0.is_empty() {
-                points.take(1).map(|p| Point { tip: format!("{name}: no figure"), ..p }).collect()
-            } else {
-                points.collect()
+                    why: absence(result, Metric::Max),
+                }],
             };
             let note = notes.mark(name, case);
             Series { look, name: name.to_owned(), note, markers: false, points }
@@ -257,6 +257,30 @@ pub(super) fn distribution(servers: &[&str], case: &Case, notes: &Notes) -> Figu
     }
 }
 
+/// The requests of all rounds as those of one, answered or not; `None` if nothing was asked.
+fn all_requests(result: &ServerResult) -> Option<Recording> {
+    let mut all = result.runs().next()?.clone();
+    all.response_time = stats::merged(result.runs().map(|run| &run.response_time));
+    all.totals.dropped = result.runs().map(Recording::unanswered).sum();
+    all.errors.clear();
+    all.response_percentile(50.0).map(|_| all)
+}
+
+/// A point of a distribution, of which `left` is 1 of how many requests that are not done yet.
+fn distribution_point(name: &str, left: f64, y: f64, all: &Recording) -> Point {
+    let why = match y.is_infinite() {
+        true => {
+            let (answered, none) = (all.response_time.0.len(), all.totals.dropped);
+            let longest = text::nanos(all.response_time.0.max() as f64);
+            let share = 100.0 * none as f64 / (answered + none) as f64;
+            format!("> {longest}, no reply to {} % of the requests", digits(share))
+        }
+        false => String::new(),
+    };
+    let tip = if why.is_empty() { String::new() } else { format!("{name}: {why}") };
+    Point { x: left, y: Some(y), spread: None, invalid: false, tip, why }
+}
+
 /// Context switches for each request.
 pub(super) fn switches(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
     split(
@@ -275,12 +299,17 @@ pub(super) fn cpu(servers: &[&str], case: &Case, notes: &Notes) -> Figure {
         (servers, notes),
         case,
         (Metric::Cpu, Metric::System),
-        ("CPU time per request", "µs per request", &["in the kernel", "in the program"]),
-        "This figure holds even where the generator, not the server, was the limit.",
+        (
+            "CPU time per request",
+            "µs per request",
+            &["in the kernel", "in the program", "split not known"],
+        ),
+        "This figure holds even where the generator, not the server, was the limit. Processes that live for less than some \
+         ticks of the kernel's clock have a sum and no known split, unless the server ran in a control group.",
     )
 }
 
-/// A figure as bars of two parts: one that is known, and the rest.
+/// A figure as bars of two parts, one that is known and the rest, or of a third where the split is not known.
 fn split(
     (servers, notes): (&[&str], &Notes),
     case: &Case,
@@ -291,9 +320,13 @@ fn split(
     let rows: Vec<Bar> = entries(servers, case)
         .map(|(look, name, result)| {
             let sum = result.and_then(|r| r.median(whole));
-            let part = result.and_then(|r| r.median(part)).unwrap_or(0.0);
-            let parts = sum.map(|sum| vec![part.min(sum), (sum - part).max(0.0)]);
-            bar((look, name), result, parts, whole.show(sum), notes.mark(name, case))
+            let part = result.and_then(|r| r.median(part));
+            // A sum that cannot be split is the third part.
+            let parts = sum.map(|sum| match part {
+                Some(part) => vec![part.min(sum), (sum - part).max(0.0)],
+                None => vec![0.0, 0.0, sum],
+            });
+            bar((look, name), (result, whole), parts, whole.show(sum), notes.mark(name, case))
         })
         .collect();
     let sums = rows.iter().map(|row| row.parts.iter().flatten().sum());
@@ -321,19 +354,31 @@ pub(super) fn ratio(
     let rows: Vec<Row> = entries(servers, case)
         .map(|(look, name, result)| {
             let itself = name == baseline;
-            let ratio = case.ratio(metric, name, baseline).filter(|_| !itself);
-            let value = metric.show(result.and_then(|r| r.median(metric)));
+            // A ratio of the rounds with replies alone would flatter a server that left requests without any.
+            let finite =
+                |server: &str| case.result(server).is_some_and(|r| r.median(metric).is_some());
+            let both = finite(name) && finite(baseline);
+            let ratio = case.ratio(metric, name, baseline).filter(|_| both && !itself);
+            let figure = result.map_or(NONE.to_owned(), |result| result.show(metric));
+            let why = match ratio {
+                _ if itself && finite(name) => String::new(),
+                Some(_) => String::new(),
+                None if finite(name) => format!("no ratio: {}", no_ratio(case, baseline, metric)),
+                None => absence(result, metric),
+            };
+            let text = match ratio {
+                _ if itself => format!("{figure} (the baseline)"),
+                Some(_) => format!("{figure}, {}", ratio_text(ratio)),
+                None => figure,
+            };
             Row {
                 look,
                 name: name.to_owned(),
-                value: ratio.map(|r| r.value).or_else(|| (itself && value != NONE).then_some(1.0)),
+                value: ratio.map(|r| r.value).or_else(|| (itself && finite(name)).then_some(1.0)),
                 interval: ratio.and_then(|r| r.interval),
                 shown: itself || ratio.is_some_and(|r| r.difference() != Difference::NotShown),
-                text: match itself {
-                    true => format!("{value} (the baseline)"),
-                    false if ratio.is_none() => value,
-                    false => format!("{value}, {}", ratio_text(ratio)),
-                },
+                text,
+                why,
                 note: notes.mark(name, case),
                 invalid: result.is_some_and(ServerResult::is_invalid),
             }
@@ -360,14 +405,56 @@ pub(super) fn ratio(
     }
 }
 
-/// A ratio and its interval, whatever they show.
+/// The metrics of one server as ratios to those of another, and their intervals.
+pub(super) fn pair_plot(case: &Case, [one, other]: [&str; 2], id: &str) -> String {
+    let rows: Vec<Row> = [Metric::Rate, Metric::P50, Metric::P99, Metric::Cpu]
+        .into_iter()
+        .map(|metric| {
+            let ratio = case.ratio(metric, other, one);
+            Row {
+                look: 0,
+                name: metric.heading().to_owned(),
+                value: ratio.map(|r| r.value),
+                interval: ratio.and_then(|r| r.interval),
+                shown: ratio.is_some_and(|r| r.difference() != Difference::NotShown),
+                text: ratio_text(ratio),
+                note: String::new(),
+                why: if ratio.is_none() {
+                    "no round in which both ran".into()
+                } else {
+                    String::new()
+                },
+                invalid: case.results.iter().any(ServerResult::is_invalid),
+            }
+        })
+        .collect();
+    let ends =
+        rows.iter().flat_map(|row| row.interval.into_iter().flat_map(|(low, high)| [low, high]));
+    let ends = ends.map(|v| v.clamp(0.02, 50.0)).chain([0.95, 1.05]);
+    let axis = Axis::log(&format!("{other}, times that of {one}"), ends, plain);
+    svg::ratios(about(id, &case.title, ""), &axis, &rows)
+}
+
+/// Why a server with a figure has no ratio to the baseline.
+fn no_ratio(case: &Case, baseline: &str, metric: Metric) -> String {
+    let of = case.result(baseline);
+    match of.is_some_and(|result| result.median(metric).is_some()) {
+        true => "no round in which both ran".to_owned(),
+        false => format!("{baseline}: {}", absence(of, metric)),
+    }
+}
+
+/// A ratio and its interval, whatever they show. Of an end that a few noisy rounds put anywhere the order is enough.
 fn ratio_text(ratio: Option<Ratio>) -> String {
     let Some(ratio) = ratio else { return NONE.to_owned() };
+    let end = |value: f64| match value {
+        v if v < 0.001 => "<0.001".to_owned(),
+        v if v > 1000.0 => ">1,000".to_owned(),
+        v => digits(v),
+    };
     match ratio.interval {
-        Some((low, high)) => {
-            format!("{} × ({} to {})", digits(ratio.value), digits(low), digits(high))
-        }
-        None => format!("{} × (one round)", digits(ratio.value)),
+        Some((low, high)) => format!("{} × ({} to {})", end(ratio.value), end(low), end(high)),
+        None => format!("{} × (one round)", end(ratio.value)),
     }
 }
 
@@ -407,9 +494,17 @@ pub(super) fn time_series(
     time.high = seconds.max(0.1);
     time.ticks.retain(|(at, _)| *at <= seconds * 1.001);
     let figure = |((look, name, runs), own): (&(usize, &str, Vec<&Recording>), &Vec<Lines>)| {
-        let track =
-            |(n, own): (usize, &Lines)| Track { axis: common_axis(n, &lines), lines: own.clone() };
-        let tracks: Vec<Track> = own.iter().enumerate().map(track).collect();
+        let track = |(n, own): (usize, &Lines)| Track {
+            axis: common_axis(n, &lines),
+            lines: own.clone(),
+            why: NOTHING[usize::from(n > 1)].to_owned(),
+        };
+        // A track that no run has figures for is left out: a server that was not watched has three of them.
+        let has_figures = |n: &usize| {
+            lines.iter().any(|own| own[*n].iter().any(|(_, points)| !points.is_empty()))
+        };
+        let tracks = own.iter().enumerate().filter(|(n, _)| has_figures(n));
+        let tracks: Vec<Track> = tracks.map(track).collect();
         let caption = match runs[..] {
             [_] => "",
             _ => "Between two steps lies a warm-up, which is not drawn as it was.",
@@ -435,36 +530,35 @@ type Lines = Vec<(String, Vec<(f64, f64)>)>;
 const TRACKS: [&str; 5] = [
     "requests per second",
     "response time",
-    "processor cores busy in the server",
-    "threads that waited for a core, on average",
+    "CPU cores busy in the server",
+    "threads waiting for a core, on average",
     "memory in MiB, with the kernel's share",
 ];
 
 fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
     let rate = runs.iter().flat_map(|run| {
-        let mut before = 0.0;
-        run.intervals.iter().map(move |i| {
-            let length = (i.at - before).max(1e-3);
-            before = i.at;
-            (run.since + i.at, i.done as f64 / length)
-        })
+        let ends = || std::iter::once(0.0).chain(run.intervals.iter().map(|i| i.at));
+        let lengths: Vec<f64> = ends().zip(ends().skip(1)).map(|(from, to)| to - from).collect();
+        let rates = run.intervals.iter().zip(complete(&lengths));
+        rates.filter_map(|(i, length)| Some((run.since + i.at, i.done as f64 / length?)))
     });
     let rate: Vec<(f64, f64)> = rate.collect();
-    let latency = |of: fn(&Interval) -> u64| -> Vec<(f64, f64)> {
+    let latency = |of: fn(&Interval) -> Option<u64>| -> Vec<(f64, f64)> {
         let answered = |run: &&Recording| -> Vec<(f64, f64)> {
             let answered = run.intervals.iter().filter(|i| i.done > 0);
-            answered.map(|i| (run.since + i.at, of(i) as f64)).collect()
+            answered.filter_map(|i| Some((run.since + i.at, of(i)? as f64))).collect()
         };
         runs.iter().flat_map(answered).collect()
     };
     let growth = |of: fn(&Sample) -> f64| -> Vec<(f64, f64)> {
         let of_run = |run: &&Recording| -> Vec<(f64, f64)> {
-            let steps = run.samples.windows(2).filter(|pair| pair[1].at > pair[0].at);
-            let step = |pair: &[Sample]| {
+            let pairs = run.samples.windows(2);
+            let lengths: Vec<f64> = pairs.clone().map(|pair| pair[1].at - pair[0].at).collect();
+            let step = |(pair, length): (&[Sample], Option<f64>)| {
                 let grown = of(&pair[1]) - of(&pair[0]);
-                (run.since + pair[1].at, (grown / (pair[1].at - pair[0].at)).max(0.0))
+                Some((run.since + pair[1].at, (grown / length?).max(0.0)))
             };
-            steps.map(step).collect()
+            pairs.zip(complete(&lengths)).filter_map(step).collect()
         };
         runs.iter().flat_map(of_run).collect()
     };
@@ -484,15 +578,58 @@ fn lines_of(runs: &[&Recording]) -> Vec<Lines> {
     ]
 }
 
+/// The lengths of intervals without those that are shorter than half of the usual: what happened to fall into one of
+/// those makes a rate of it that is not to be compared with the others.
+fn complete(lengths: &[f64]) -> Vec<Option<f64>> {
+    let usual = stats::median_of(lengths.iter().copied().map(Some)).unwrap_or(0.0);
+    let long = |length: f64| (length > 0.0 && length * 2.0 >= usual).then_some(length);
+    lengths.iter().copied().map(long).collect()
+}
+
+/// Why a track is empty: of the client's side, and of the server's.
+const NOTHING: [&str; 2] =
+    ["no data: no request was answered", "no data: the server was not watched"];
+
 fn common_axis(track: usize, all: &[Vec<Lines>]) -> Axis {
-    let lines = all.iter().filter_map(|tracks| tracks.get(track)).flatten();
-    let values = lines.flat_map(|(_, points)| points.iter().map(|point| point.1));
+    let lines = || all.iter().filter_map(|tracks| tracks.get(track)).flatten();
+    let of_line = |(_, points): &(String, Vec<(f64, f64)>)| -> Vec<f64> {
+        points.iter().map(|point| point.1).collect()
+    };
+    let values: Vec<f64> = lines().flat_map(of_line).collect();
+    let usual = |line| stats::median_of(of_line(line).into_iter().map(Some));
+    let usual: Vec<f64> = lines().filter_map(usual).collect();
     match track {
-        0 => Axis::linear(TRACKS[0], values, in_thousands),
-        1 => Axis::log(TRACKS[1], values, short_nanos),
-        4 => in_mib(Axis::log, TRACKS[4], values),
-        n => Axis::linear(TRACKS[n], values, plain),
+        0 => spread_axis(TRACKS[0], &values, &usual, in_thousands),
+        1 => Axis::log(TRACKS[1], values.into_iter(), short_nanos),
+        4 => in_mib(Axis::log, TRACKS[4], values.into_iter()),
+        n => spread_axis(TRACKS[n], &values, &usual, plain),
     }
+}
+
+/// How many times as great as another server's a usual value may be on an axis from 0.
+const FLAT: f64 = 20.0;
+
+/// An axis that flattens no server. Servers whose usual values are far apart have equal factors, and what is less than a
+/// thousandth of the greatest lies at the bottom. All others have an axis from 0: where the greatest value is more than three times as
+/// great as 98 of 100, the axis ends above those, and says so. What lies beyond is an arrow at its top.
+fn spread_axis(label: &str, values: &[f64], usual: &[f64], show: impl Fn(f64) -> String) -> Axis {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(&greatest), Some(&most)) =
+        (sorted.last(), sorted.get(sorted.len().saturating_sub(1) * 98 / 100))
+    else {
+        return Axis::linear(label, std::iter::empty(), show);
+    };
+    let least = usual.iter().copied().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+    if usual.iter().any(|v| *v > FLAT * least) {
+        let lowest = sorted.iter().copied().filter(|v| *v > 0.0).map(|v| v.max(greatest / 1e3));
+        return Axis::log(label, lowest, show);
+    }
+    if most <= 0.0 || greatest <= 3.0 * most {
+        return Axis::linear(label, sorted.into_iter(), show);
+    }
+    let label = format!("{label} (highest: {})", show(greatest));
+    Axis::linear(&label, [most * 1.1].into_iter(), show)
 }
 
 /// The axis of what differs between the cases of a sweep.
@@ -510,26 +647,53 @@ fn sweep_series(servers: &[&str], sweep: &[&Case], metric: Metric, notes: &Notes
         let points = sweep.iter().filter_map(|case| {
             let result = case.result(name)?;
             let all: Vec<f64> = result.runs().filter_map(|run| metric.of(run)).collect();
-            let value = result.median(metric);
+            let value = stats::median_of(all.iter().copied().map(Some));
             let low = all.iter().copied().fold(f64::INFINITY, f64::min);
             let high = all.iter().copied().fold(0.0, f64::max);
             let invalid = if result.is_invalid() { ", INVALID" } else { "" };
-            let tip = match (value, &result.failure) {
-                (None, Some(why)) => format!("{name}, {}: {why}", case.title),
-                (value, _) => format!("{name}, {}: {}{invalid}", case.title, metric.show(value)),
+            let why = match value {
+                Some(value) if value.is_finite() => String::new(),
+                _ => absence(Some(result), metric),
             };
+            let shown = if why.is_empty() { result.show(metric) } else { why.clone() };
             Some(Point {
                 x: level(case),
                 y: value,
-                spread: (all.len() > 1).then_some((low, high)),
+                spread: (all.len() > 1 && low.is_finite()).then_some((low, high)),
                 invalid: result.is_invalid(),
-                tip,
+                tip: format!("{name}, {}: {shown}{invalid}", case.title),
+                why,
             })
         });
         let note = notes.number(name);
         Series { look, name: name.to_owned(), note, markers: true, points: points.collect() }
     });
     series.filter(|series| !series.points.is_empty()).collect()
+}
+
+/// Why a server has no figure in a case, or none that can be drawn, in a few words.
+fn absence(result: Option<&ServerResult>, metric: Metric) -> String {
+    let Some(result) = result else { return "did not take part".to_owned() };
+    if result.runs().next().is_none() {
+        let failure = result.failure.as_deref().unwrap_or("no round was finished");
+        return failure.lines().next().unwrap_or_default().to_owned();
+    }
+    if stats::median_of(result.runs().map(|run| metric.of(run))) == Some(f64::INFINITY) {
+        return format!("{}, above every reply", result.show(metric));
+    }
+    let why = match metric {
+        Metric::Rate => "no time was measured",
+        Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 | Metric::Max => {
+            "no request was answered"
+        }
+        Metric::Memory | Metric::PerClient => "memory was not measured",
+        Metric::Switches | Metric::Voluntary | Metric::Cpu | Metric::System => {
+            "the server's processes were not measured"
+        }
+        Metric::Fairness | Metric::Served => "no client was served",
+        Metric::Errors => "no data",
+    };
+    why.to_owned()
 }
 
 fn values(series: &[Series]) -> impl Iterator<Item = f64> {
@@ -542,13 +706,14 @@ fn values(series: &[Series]) -> impl Iterator<Item = f64> {
 
 fn bar(
     (look, name): (usize, &str),
-    result: Option<&ServerResult>,
+    (result, metric): (Option<&ServerResult>, Metric),
     parts: Option<Vec<f64>>,
     text: String,
     note: String,
 ) -> Bar {
     let invalid = result.is_some_and(ServerResult::is_invalid);
-    Bar { look, name: name.to_owned(), parts, text, note, invalid }
+    let why = if parts.is_none() { absence(result, metric) } else { String::new() };
+    Bar { look, name: name.to_owned(), parts, text, note, why, invalid }
 }
 
 fn about<'a>(id: &'a str, title: &'a str, caption: &'a str) -> About<'a> {

@@ -1,7 +1,7 @@
 //! Recordings and comparisons as JSON, for other programs and for `diff` months later.
 
 use super::{Comparison, SCHEMA};
-use crate::load::latencies::Latencies;
+use crate::load::latencies::{Latencies, share_of_rank};
 use crate::load::recording::{self, Recording};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,16 +41,24 @@ pub fn read_comparison(json: &str) -> Result<Comparison, String> {
 /// last always. The intervals stay, since they are counts.
 pub fn condensed(recording: &Recording) -> Recording {
     let mut small = recording.clone();
-    for latencies in [&mut small.service_time, &mut small.response_time, &mut small.lag] {
-        *latencies = condense(latencies);
+    small.response_time = condense(&small.response_time, small.unanswered());
+    for latencies in [&mut small.service_time, &mut small.lag] {
+        *latencies = condense(latencies, 0);
     }
     thin(&mut small.samples);
     small
 }
 
-fn condense(latencies: &Latencies) -> Latencies {
+/// Keeps the percentiles of what was answered, and of all, `unanswered` requests more.
+fn condense(latencies: &Latencies, unanswered: u64) -> Latencies {
     let histogram = &latencies.0;
+    let answered = histogram.len();
     let mut marks: Vec<f64> = KEPT.to_vec();
+    let of_all = KEPT.map(|mark| {
+        let rank = (mark / 100.0 * (answered + unanswered) as f64 - 1e-9).ceil() as u64;
+        share_of_rank(rank.clamp(1, answered.max(1)), answered.max(1))
+    });
+    marks.extend(of_all);
     // Evenly spaced on the axis on which distributions are drawn.
     marks.extend((0..200).map(|at| 100.0 * (1.0 - 10f64.powf(-f64::from(at) / 200.0 * 6.0))));
     let mut values: Vec<u64> = marks.iter().map(|&mark| latencies.percentile(mark)).collect();
@@ -85,7 +93,10 @@ fn write(what: &impl Serialize) -> io::Result<String> {
 }
 
 fn read<T: DeserializeOwned>(json: &str, schema: u32, what: &str) -> Result<T, String> {
-    let value: Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+    let value: Value = serde_json::from_str(json).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!("not JSON, or only the beginning of it: line {line}, column {column}")
+    })?;
     match value.get("schema").and_then(Value::as_u64) {
         // Keys of earlier versions are read as aliases.
         Some(found) if (1..=u64::from(schema)).contains(&found) => {}
@@ -96,5 +107,6 @@ fn read<T: DeserializeOwned>(json: &str, schema: u32, what: &str) -> Result<T, S
         }
         None => return Err(format!("not a {what}: it has no schema")),
     }
-    serde_json::from_value(value).map_err(|error| format!("not a {what}: {error}"))
+    // Which of its parts is not as this program writes it would help no user.
+    serde_json::from_value(value).map_err(|_| format!("not a {what}, or a damaged one"))
 }

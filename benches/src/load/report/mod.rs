@@ -11,6 +11,7 @@
 //! | [`json`], [`csv`], [`hgrm`] | files for other programs |
 //! | `page` | the page of HTML, made of chapters |
 //! | `chapters`, `figures` | which chapters and figures a comparison has |
+//! | `run` | the page of one run, its title, figures and chapters |
 //! | `tables`, `notes`, `sweeps` | rows of figures, notes on them, the cases that are one curve |
 //! | `svg` | plots |
 //! | `picture` | the picture for a README |
@@ -22,6 +23,7 @@ mod metric;
 mod notes;
 mod page;
 mod picture;
+mod run;
 mod sweeps;
 mod tables;
 
@@ -32,12 +34,13 @@ pub(crate) mod svg;
 pub mod terminal;
 
 pub use comparison::{Case, Comparison, Lane, SCHEMA, ServerResult, Span, Timeline};
-pub use metric::Metric;
+pub use metric::{Metric, why_no_cpu_split};
 pub use page::{Chapter, Figure};
-pub use picture::overview_svg;
+pub use picture::{overview_svg, pair_svg};
 pub use sweeps::levels;
 pub use tables::{NEAR, case_rows};
 
+pub use crate::out::{check, write};
 pub(crate) use comparison::is_idle;
 pub(crate) use metric::NONE;
 pub(crate) use tables::ratio_text;
@@ -45,13 +48,15 @@ pub(crate) use tables::ratio_text;
 use super::recording::Recording;
 use metric::{errors, fullest, memory};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// The page of a comparison and of the timelines of its servers, with further chapters behind its own.
 pub fn page(comparison: &Comparison, timelines: &[Timeline], further: &[Chapter]) -> String {
     let mut chapters = chapters::chapters(comparison, timelines);
     chapters.extend_from_slice(further);
-    page::html(comparison, &chapters)
+    match run::is_alone(comparison) {
+        true => run::html(comparison, &chapters),
+        false => page::html(comparison, &chapters),
+    }
 }
 
 /// The directory of reports: `comparison` in the build's directory, in which this program is, or else in the current
@@ -62,17 +67,4 @@ pub fn target_directory() -> PathBuf {
     let marked = |directory: &&Path| directory.join("CACHEDIR.TAG").exists();
     let target = program.ancestors().skip(1).find(marked);
     target.unwrap_or(Path::new("target")).join("comparison")
-}
-
-/// Writes a report, and makes the folder for it if there is none.
-///
-/// # Errors
-///
-/// The file system refuses; the error says where.
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(named)?;
-    }
-    fs::write(path, text).map_err(named)
 }

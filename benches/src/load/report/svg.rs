@@ -1,19 +1,26 @@
 //! Plots as SVG text, drawn here and styled by the page's style sheet: no colour is written into them, so that the
 //! same plot is right in light and in dark. Every series has its own marker beside its own colour, and its name
-//! stands at its end.
+//! stands at its end. Labels have places of their own: no line, marker or other label touches them.
 
-use super::{Lane, NONE, Timeline};
-use crate::text::{digits, escape, plain};
+mod looks;
+mod place;
+
+pub use looks::{LOOKS, key};
+
+use super::{Lane, Timeline};
+use crate::text::{digits, escape, listed, plain};
+use looks::{RADIUS, look, marker};
+use place::{Area, apart, fitted, upright, width_of, width_of_name, wrapped};
 use std::fmt::Write as _;
-
-/// How many series have a look of their own; with more, looks repeat with another dash.
-pub const LOOKS: usize = 8;
 
 /// How wide the drawing of a plot is, in its own units; on the page it takes what room there is.
 const WIDTH: f64 = 440.0;
-const LETTER: f64 = 7.1;
+/// How wide a letter is on average, at most, in the fonts of usual systems.
+const LETTER: f64 = 7.6;
 /// The same where names stand, which are bold and may have capitals.
-const BOLD_LETTER: f64 = 7.9;
+const NAME_LETTER: f64 = 8.6;
+/// How many more letters of reasons fit, which are smaller.
+const SMALLER: f64 = 13.0 / 12.0;
 const LINE: f64 = 16.0;
 
 /// An axis: what it measures, from where to where, and where it is labelled.
@@ -143,7 +150,7 @@ pub struct Series {
 pub struct Point {
     /// Where, from left to right.
     pub x: f64,
-    /// How high; none leaves a gap and puts a dash on the axis.
+    /// How high; none leaves a gap, and what is infinite is an open arrow at the top. Both are explained below the plot.
     pub y: Option<f64>,
     /// The least and the greatest of the rounds.
     pub spread: Option<(f64, f64)>,
@@ -151,6 +158,8 @@ pub struct Point {
     pub invalid: bool,
     /// What is said of it when it is pointed at.
     pub tip: String,
+    /// Why there is no figure, or why it is infinite, in a few words; empty for all others.
+    pub why: String,
 }
 
 /// The name and the meaning of a drawing, for those who do not see it.
@@ -166,37 +175,53 @@ pub struct About<'a> {
 
 /// Lines over a common axis.
 pub fn lines(about: About, x: &Axis, y: &Axis, series: &[Series]) -> String {
-    let longest =
-        series.iter().map(|s| (shown(&s.name) + &s.note).chars().count()).max().unwrap_or(0);
-    let ticks = y.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
-    let (left, right) = (ticks as f64 * LETTER + 14.0, longest as f64 * LETTER + 38.0);
+    let absent: Vec<(usize, Vec<String>)> = series
+        .iter()
+        .filter_map(|line| {
+            Some((line.look, wrapped(&absence(line, x)?, (WIDTH - 30.0) * SMALLER, 3)))
+        })
+        .collect();
+    let endless = |line: &&Series| line.points.iter().any(|p| p.y == Some(f64::INFINITY));
+    let endless = series.iter().filter(endless).count();
+    let longest = series.iter().map(|s| width_of_name(&(shown(&s.name) + &s.note + " -")));
+    let longest = longest.fold(0.0, f64::max);
+    let ticks = y.ticks.iter().map(|(_, text)| width_of(text)).fold(0.0, f64::max);
+    let (left, right) = (ticks + 14.0, longest + 28.0);
     let least = 44.0 + series.len() as f64 * LINE;
-    let (top, height) = (30.0, (240.0_f64).max(least - 20.0));
+    // What lies above every figure has a strip of its own.
+    let top = if endless > 0 { 48.0 } else { 30.0 };
+    let height = (240.0_f64).max(least - 20.0);
     let width = WIDTH - left - right;
     let bottom = top + height;
-    let at = |px: f64, py: f64| (left + x.place(px) * width, bottom - y.place(py) * height);
+    let at = |px: f64, py: f64| {
+        let y = if py.is_infinite() { top - 8.0 } else { bottom - y.place(py) * height };
+        (left + x.place(px) * width, y)
+    };
 
-    let mut svg = open(about, WIDTH, bottom + 48.0);
+    let footer = absent.iter().map(|(_, lines)| lines.len()).sum::<usize>() as f64 * LINE;
+    let footer = if absent.is_empty() { 0.0 } else { footer + 6.0 };
+    let mut svg = open(about, WIDTH, bottom + 48.0 + footer);
     frame(&mut svg, x, y, (left, top, width, height));
+    let mut obstacles = Obstacles::of(series, &at, y, (left, top, width, height));
+    let mut beyond = 0;
     for line in series {
         let look = look(line.look);
         let _ = write!(svg, r#"<g class="series {look}" data-series="{}">"#, line.look);
         for path in unbroken(line, &at) {
             let _ = write!(svg, r#"<path class="line" d="{path}"/>"#);
         }
+        if line.points.iter().any(|point| point.y == Some(f64::INFINITY)) {
+            beyond += 1;
+        }
         for point in &line.points {
-            let Some(value) = point.y else {
-                // On the axis; of several, one beside the other.
-                let aside = ((line.look % LOOKS) as f64 - 3.5) * 6.0;
-                missing(
-                    &mut svg,
-                    left + x.place(point.x) * width + aside,
-                    bottom - 1.0,
-                    &point.tip,
-                );
-                continue;
-            };
+            let Some(value) = point.y else { continue };
             let (px, py) = at(point.x, value);
+            if value.is_infinite() {
+                // Of several at one place each is a little further to the right.
+                let aside = (f64::from(beyond) - (endless as f64 + 1.0) / 2.0) * 3.0;
+                arrow(&mut svg, px + aside, py, &point.tip);
+                continue;
+            }
             if let Some((low, high)) = point.spread {
                 let (from, to) = (at(point.x, low).1, at(point.x, high).1);
                 if from - to > 6.0 {
@@ -207,47 +232,183 @@ pub fn lines(about: About, x: &Axis, y: &Axis, series: &[Series]) -> String {
                 marker(&mut svg, line.look, px, py, point.invalid, &point.tip);
             }
             if point.invalid {
-                let above = py - 9.0;
-                let _ = write!(
-                    svg,
-                    r#"<text class="mark" text-anchor="middle" x="{px:.1}" y="{above:.1}">!</text>"#
-                );
+                mark(&mut svg, &mut obstacles, (px, py));
             }
         }
         svg.push_str("</g>");
     }
-    let ends: Vec<(f64, f64)> = series
-        .iter()
-        .map(|line| {
-            let last = line.points.iter().rev().find_map(|p| p.y.map(|value| at(p.x, value)));
-            last.unwrap_or((left + width, bottom))
-        })
-        .collect();
-    let places = apart(&ends.iter().map(|end| end.1).collect::<Vec<_>>(), top + 4.0, bottom);
-    for ((line, end), place) in series.iter().zip(&ends).zip(places) {
-        let look = look(line.look);
-        let from = left + width + 3.0;
-        let _ = write!(
-            svg,
-            r#"<g class="series {look}" data-series="{}"><path class="leader" d="M{:.1} {:.1}L{:.1} {place:.1}"/>"#,
-            line.look,
-            end.0.max(from - 3.0) + 4.0,
-            end.1,
-            from + 10.0,
-        );
-        marker(&mut svg, line.look, from + 14.0, place, false, "");
-        let _ = write!(
-            svg,
-            r#"<text class="name" x="{:.1}" y="{:.1}">{}{}{}</text></g>"#,
-            from + 21.0,
-            place + 4.5,
-            escape(&shown(&line.name)),
-            if line.points.iter().all(|p| p.y.is_none()) { " -" } else { "" },
-            line.note
-        );
+    names_at_ends(&mut svg, series, &at, (left, top, width, height));
+    let mut below = bottom + 48.0 + LINE - 4.0;
+    for (number, lines) in absent {
+        let _ = write!(svg, r#"<g class="series {}" data-series="{number}">"#, look(number));
+        marker(&mut svg, number, 12.0, below - 4.5, true, "");
+        for text in lines {
+            let text = escape(&text);
+            let _ = write!(svg, r#"<text class="absent" x="24" y="{below:.1}">{text}</text>"#);
+            below += LINE;
+        }
+        svg.push_str("</g>");
     }
     svg.push_str("</svg>");
     svg
+}
+
+/// Which points of a line have no figure, or none that fits into a plot, and why.
+fn absence(line: &Series, x: &Axis) -> Option<String> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    let absent = |point: &&Point| point.y.is_none_or(f64::is_infinite);
+    for point in line.points.iter().filter(absent) {
+        let why = if point.why.is_empty() { "no data" } else { point.why.as_str() };
+        let tick = x.ticks.iter().find(|(at, _)| (at - point.x).abs() <= at.abs() * 1e-9);
+        let place = tick.map(|(_, text)| text.clone());
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, places)) => places.extend(place),
+            None => reasons.push((why, place.into_iter().collect())),
+        }
+    }
+    let everywhere = line.points.iter().all(|point| absent(&point));
+    let parts: Vec<String> = match &reasons[..] {
+        [] => return None,
+        [(why, _)] if everywhere => vec![(*why).to_owned()],
+        _ => reasons
+            .iter()
+            .map(|(why, places)| match places[..] {
+                [] => (*why).to_owned(),
+                _ => format!("{why}, at {}", listed(places)),
+            })
+            .collect(),
+    };
+    Some(format!("{}: {}", shown(&line.name), parts.join("; ")))
+}
+
+/// What a label among lines must not touch.
+struct Obstacles {
+    plot: Area,
+    lines: Vec<[(f64, f64); 2]>,
+    areas: Vec<Area>,
+}
+
+impl Obstacles {
+    fn of(
+        series: &[Series],
+        at: &impl Fn(f64, f64) -> (f64, f64),
+        y: &Axis,
+        (left, top, width, height): (f64, f64, f64, f64),
+    ) -> Obstacles {
+        let mut lines = Vec::new();
+        let mut areas = Vec::new();
+        for line in series {
+            for stretch in line.points.split(|point| point.y.is_none()) {
+                let places: Vec<(f64, f64)> =
+                    stretch.iter().filter_map(|point| Some(at(point.x, point.y?))).collect();
+                lines.extend(places.windows(2).map(|pair| [pair[0], pair[1]]));
+                if line.markers {
+                    areas.extend(places.iter().map(|(px, py)| Area::around(*px, *py, RADIUS)));
+                }
+            }
+            for point in &line.points {
+                if let Some((low, high)) = point.spread {
+                    lines.push([at(point.x, low), at(point.x, high)]);
+                }
+            }
+        }
+        for (value, _) in &y.ticks {
+            let py = top + height - y.place(*value) * height;
+            lines.push([(left, py), (left + width, py)]);
+        }
+        let plot = Area { left, top, right: left + width, bottom: top + height };
+        Obstacles { plot, lines, areas }
+    }
+
+    /// Takes an area, if it is free.
+    fn take(&mut self, area: Area) -> bool {
+        let inside = area.left > self.plot.left
+            && area.right < self.plot.right + 12.0
+            && area.top > self.plot.top
+            && area.bottom < self.plot.bottom;
+        let free = inside
+            && !self.areas.iter().any(|other| other.meets(&area))
+            && !self.lines.iter().any(|[from, to]| area.is_crossed(*from, *to));
+        if free {
+            self.areas.push(area);
+        }
+        free
+    }
+}
+
+/// The mark of a figure that is not to be believed, at a free place next to its point. Without a free place there is
+/// none: the marker is hollow, and the name has a note.
+fn mark(svg: &mut String, obstacles: &mut Obstacles, (px, py): (f64, f64)) {
+    for distance in [11.0, 14.0, 17.0] {
+        for angle in [90.0, 270.0, 45.0, 135.0, 0.0, 180.0, 225.0, 315.0_f64] {
+            let (x, y) = (
+                px + distance * angle.to_radians().cos(),
+                py - distance * angle.to_radians().sin() + 4.0,
+            );
+            let area = Area::of_text(x - 3.0, y, 6.0);
+            if obstacles.take(Area { top: y - 10.0, bottom: y + 1.0, ..area }) {
+                let _ = write!(
+                    svg,
+                    r#"<text class="mark" text-anchor="middle" x="{x:.1}" y="{y:.1}">!</text>"#
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// An arrow to what lies above the plot.
+fn arrow(svg: &mut String, x: f64, y: f64, tip: &str) {
+    let _ = write!(
+        svg,
+        r#"<path class="beyond" d="M{:.1} {:.1}L{x:.1} {:.1}L{:.1} {:.1}M{x:.1} {:.1}V{:.1}"><title>{}</title></path>"#,
+        x - 4.5,
+        y - 1.0,
+        y - 6.0,
+        x + 4.5,
+        y - 1.0,
+        y - 6.0,
+        y + 5.0,
+        escape(tip)
+    );
+}
+
+/// The names of lines at their ends, to the right of the plot.
+fn names_at_ends(
+    svg: &mut String,
+    series: &[Series],
+    at: &impl Fn(f64, f64) -> (f64, f64),
+    (left, top, width, height): (f64, f64, f64, f64),
+) {
+    let bottom = top + height;
+    let last = |line: &Series| line.points.iter().rev().find_map(|p| p.y.map(|y| at(p.x, y)));
+    let ends: Vec<Option<(f64, f64)>> = series.iter().map(last).collect();
+    let wanted: Vec<f64> = ends.iter().map(|end| end.map_or(bottom, |end| end.1)).collect();
+    let places = apart(&wanted, top + 4.0, bottom);
+    for ((line, end), place) in series.iter().zip(&ends).zip(places) {
+        let from = left + width + 3.0;
+        let _ =
+            write!(svg, r#"<g class="series {}" data-series="{}">"#, look(line.look), line.look);
+        // A line that ends earlier is found by its marker.
+        if let Some((_, py)) = end.filter(|end| end.0 > left + width - 1.0) {
+            let _ = write!(
+                svg,
+                r#"<path class="leader" d="M{:.1} {py:.1}L{:.1} {place:.1}"/>"#,
+                from + 1.0,
+                from + 8.0
+            );
+        }
+        marker(svg, line.look, from + 14.0, place, false, "");
+        let _ = write!(
+            svg,
+            r#"<text class="name" x="{:.1}" y="{:.1}">{}{}{}</text></g>"#,
+            from + 22.0,
+            place + 4.5,
+            escape(&shown(&line.name)),
+            if end.is_none() { " -" } else { "" },
+            line.note
+        );
+    }
 }
 
 /// One row of bars: a part is a figure and what it is a part of.
@@ -263,6 +424,8 @@ pub struct Bar {
     pub text: String,
     /// The number of the note that says why there is no figure, or none that is to be believed.
     pub note: String,
+    /// Why there is no figure, in a few words; empty where there is one.
+    pub why: String,
     /// Whether it is marked as not to be believed.
     pub invalid: bool,
 }
@@ -270,8 +433,12 @@ pub struct Bar {
 /// Bars that begin at 0, each in as many parts as the legend has.
 pub fn bars(about: About, axis: &Axis, legend: &[&str], rows: &[Bar]) -> String {
     let left = name_room(rows.iter().map(|row| row.name.as_str()));
-    let right = rows.iter().map(|r| r.text.chars().count() + r.note.chars().count());
-    let right = right.max().unwrap_or(0) as f64 * LETTER + 24.0;
+    let text = |row: &Bar| {
+        let mark = if row.invalid { " !" } else { "" };
+        format!("{}{mark}{}", row.text, row.note)
+    };
+    let right = rows.iter().filter(|row| row.parts.is_some()).map(|row| width_of(&text(row)));
+    let right = right.fold(0.0, f64::max) + 16.0;
     let top = if legend.is_empty() { 12.0 } else { 34.0 };
     let row_height = 28.0;
     let height = rows.len() as f64 * row_height;
@@ -285,13 +452,33 @@ pub fn bars(about: About, axis: &Axis, legend: &[&str], rows: &[Bar]) -> String 
             at + 17.0,
             escape(text)
         );
-        at += text.chars().count() as f64 * LETTER + 36.0;
+        at += width_of(text) + 32.0;
     }
-    across(&mut svg, axis, (left, top, width, height));
-    for (n, row) in rows.iter().enumerate() {
+    let labels: Vec<(f64, f64, String)> = rows
+        .iter()
+        .enumerate()
+        .map(|(n, row)| {
+            let baseline = top + (n as f64 + 0.5) * row_height + 4.5;
+            let end = left + axis.place(row.parts.iter().flatten().sum()) * width + 6.0;
+            match (&row.parts, row.why.as_str()) {
+                (None, why) if !why.is_empty() => {
+                    let text = format!("{}{}, {why}", row.text, row.note);
+                    (end, baseline, fitted(&text, WIDTH - end - 4.0))
+                }
+                _ => (end, baseline, text(row)),
+            }
+        })
+        .collect();
+    let taken: Vec<Area> = labels
+        .iter()
+        .map(|(x, y, text)| Area::of_text(*x, *y, width_of(text)).wider(2.0))
+        .collect();
+    across(&mut svg, axis, (left, top, width, height), &taken);
+    for (n, (row, (end, baseline, text))) in rows.iter().zip(&labels).enumerate() {
         let middle = top + (n as f64 + 0.5) * row_height;
         let _ = write!(svg, r#"<g class="series {}" data-series="{}">"#, look(row.look), row.look);
-        marker(&mut svg, row.look, left - 12.0, middle, row.invalid, "");
+        let hollow = row.invalid || row.parts.is_none();
+        marker(&mut svg, row.look, left - 12.0, middle, hollow, &row.why);
         name(&mut svg, left - 22.0, middle, &row.name);
         let mut sum = 0.0;
         for (part, value) in row.parts.iter().flatten().enumerate() {
@@ -307,15 +494,8 @@ pub fn bars(about: About, axis: &Axis, legend: &[&str], rows: &[Bar]) -> String 
             );
             sum += value;
         }
-        let end = left + axis.place(sum) * width + 6.0;
-        let mark = if row.invalid { " !" } else { "" };
-        let _ = write!(
-            svg,
-            r#"<text x="{end:.1}" y="{:.1}">{}{mark}{}</text></g>"#,
-            middle + 4.5,
-            escape(&row.text),
-            row.note
-        );
+        let text = escape(text);
+        let _ = write!(svg, r#"<text x="{end:.1}" y="{baseline:.1}">{text}</text></g>"#);
     }
     svg.push_str("</svg>");
     svg
@@ -338,27 +518,46 @@ pub struct Row {
     pub text: String,
     /// The number of the note that says why there is no figure, or none that is to be believed.
     pub note: String,
+    /// Why there is no ratio, in a few words; empty where there is one. It stands in the place of the bar.
+    pub why: String,
     /// Whether it is marked as not to be believed.
     pub invalid: bool,
 }
 
-/// Ratios and their intervals around the line of 1.
+/// Ratios and their intervals around the line of 1: a row is a line of text and, below it, its bar. The upright lines
+/// pass through the bars alone.
 pub fn ratios(about: About, axis: &Axis, rows: &[Row]) -> String {
-    let left = name_room(rows.iter().map(|row| row.name.as_str()));
-    let (top, row_height, right) = (12.0, 42.0, 14.0);
+    let (left, right, top, row_height, text_height) = (17.0, 17.0, 6.0, 42.0, 20.0);
     let height = rows.len() as f64 * row_height;
     let width = WIDTH - left - right;
     let mut svg = open(about, WIDTH, top + height + 44.0);
-    across(&mut svg, axis, (left, top, width, height));
+    let strips: Vec<Area> = rows
+        .iter()
+        .enumerate()
+        .map(|(n, row)| {
+            let above = top + n as f64 * row_height;
+            let height = if row.value.is_some() { text_height } else { row_height };
+            Area { left: 0.0, top: above, right: WIDTH, bottom: above + height }
+        })
+        .collect();
+    across(&mut svg, axis, (left, top, width, height), &strips);
     let one = left + axis.place(1.0) * width;
-    let _ = write!(svg, r#"<path class="one" d="M{one:.1} {top:.1}V{:.1}"/>"#, top + height);
-    for (n, row) in rows.iter().enumerate() {
-        let middle = top + (n as f64 + 0.5) * row_height + 7.0;
+    let _ = write!(svg, r#"<path class="one" d="{}"/>"#, upright(one, top, top + height, &strips));
+    for (row, strip) in rows.iter().zip(&strips) {
+        let (text_at, middle) =
+            (strip.top + 15.0, strip.top + f64::midpoint(text_height, row_height));
         let _ = write!(svg, r#"<g class="series {}" data-series="{}">"#, look(row.look), row.look);
-        name(&mut svg, left - 10.0, middle - 6.0, &row.name);
-        let mut centre = one;
+        let hollow = row.invalid || !row.shown;
+        marker(&mut svg, row.look, left + 6.0, text_at - 4.5, hollow, "");
+        let name = shown(&row.name);
+        let _ = write!(
+            svg,
+            r#"<text class="name" x="{:.1}" y="{text_at:.1}">{}</text>"#,
+            left + 18.0,
+            escape(&name)
+        );
         if let Some(value) = row.value {
-            centre = left + axis.place(value) * width;
+            let centre = left + axis.place(value) * width;
             if let Some((low, high)) = row.interval {
                 let (from, to) = (left + axis.place(low) * width, left + axis.place(high) * width);
                 let _ =
@@ -372,21 +571,29 @@ pub fn ratios(about: About, axis: &Axis, rows: &[Row]) -> String {
                     }
                 }
             }
-            marker(&mut svg, row.look, centre, middle, row.invalid || !row.shown, &row.text);
+            marker(&mut svg, row.look, centre, middle, hollow, &row.text);
+        }
+        if row.value.is_none() {
+            let why = fitted(&row.why, (WIDTH - left - 18.0 - right) * SMALLER);
+            let _ = write!(
+                svg,
+                r#"<text class="absent" x="{:.1}" y="{:.1}">{}<title>{}</title></text>"#,
+                left + 18.0,
+                middle + 4.0,
+                escape(&why),
+                escape(&row.why)
+            );
         }
         let mark = if row.invalid { " !" } else { "" };
-        let half = (row.text.chars().count() + row.note.chars().count() + mark.len()) as f64
-            * LETTER
-            * 0.5;
-        // Words wider than the plate begin at its left.
-        let text_at = centre.min(left + width - half).max(left + half);
+        let room = WIDTH - left - 18.0 - width_of_name(&name) - 12.0 - right;
+        let text = fitted(&format!("{}{mark}{}", row.text, row.note), room);
         let class = if row.shown { "figure" } else { "figure quiet" };
         let _ = write!(
             svg,
-            r#"<text class="{class}" text-anchor="middle" x="{text_at:.1}" y="{:.1}">{}{mark}{}</text></g>"#,
-            middle - 10.0,
-            escape(&row.text),
-            row.note
+            r#"<text class="{class}" text-anchor="end" x="{:.1}" y="{text_at:.1}">{}<title>{}</title></text></g>"#,
+            WIDTH - right,
+            escape(&text),
+            escape(&row.text)
         );
     }
     svg.push_str("</svg>");
@@ -400,6 +607,8 @@ pub struct Track {
     pub axis: Axis,
     /// Its lines: a name and points.
     pub lines: Vec<(String, Vec<(f64, f64)>)>,
+    /// Why there is nothing to draw, where that is so.
+    pub why: String,
 }
 
 /// Curves above each other on one axis of time.
@@ -408,11 +617,15 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
     let width = WIDTH - left - right;
     let height = tracks.len() as f64 * (each + gap) - gap;
     let mut svg = open(about, WIDTH, top + height + 44.0);
-    grid(&mut svg, time, (left, top, width, height));
     below(&mut svg, time, (left, top + height, width));
     for (n, track) in tracks.iter().enumerate() {
         let above = top + n as f64 * (each + gap);
         let below = above + each;
+        let empty = track.lines.iter().all(|(_, points)| points.is_empty());
+        let said = (left + 10.0, f64::midpoint(above, below) + 4.5, &track.why);
+        let taken = Area::of_text(said.0, said.1, width_of(said.2)).wider(2.0);
+        let taken: &[Area] = if empty { &[taken] } else { &[] };
+        grid(&mut svg, time, (left, above, width, each), taken);
         let _ = write!(
             svg,
             r#"<text class="label" x="{left:.1}" y="{:.1}">{}</text><path class="axis" d="M{left:.1} {above:.1}V{below:.1}H{:.1}"/>"#,
@@ -420,6 +633,16 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
             escape(&track.axis.label),
             left + width
         );
+        if empty {
+            let _ = write!(
+                svg,
+                r#"<text class="absent" x="{:.1}" y="{:.1}">{}</text>"#,
+                said.0,
+                said.1,
+                escape(said.2)
+            );
+            continue;
+        }
         for (value, text) in ends_and_middle(&track.axis.ticks) {
             let py = below - track.axis.place(*value) * each;
             let _ = write!(
@@ -438,6 +661,10 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
             for &(x, y) in points {
                 let (px, py) = (left + time.place(x) * width, below - track.axis.place(y) * each);
                 let _ = write!(path, "{}{px:.1} {py:.1}", if path.is_empty() { 'M' } else { 'L' });
+                if y > track.axis.high {
+                    let tip = format!("{} s: above the axis", plain(x));
+                    arrow(&mut svg, px, above + 5.0, &tip);
+                }
                 if ends.len() <= shade {
                     ends.push(py);
                 }
@@ -463,38 +690,41 @@ pub fn tracks(about: About, number: usize, time: &Axis, tracks: &[Track]) -> Str
     svg
 }
 
-/// How many lanes of a strip are drawn.
+/// How many workers of a timeline are drawn.
 const LANES: usize = 64;
 
-/// What the workers of a server did and when.
+/// The room between the lanes of clients and those of workers.
+const BETWEEN: f64 = 10.0;
+
+/// What the clients of a server waited for, and what its workers did.
 pub fn timeline(about: About, timeline: &Timeline, end_us: u64) -> String {
     let end = end_us.max(1) as f64 / 1e3;
     let time = Axis { high: end, ..Axis::linear("milliseconds", std::iter::once(end), plain) };
-    let lanes: Vec<&Lane> = busy(timeline).take(LANES).collect();
+    let busy = |lane: &&Lane| !lane.spans.is_empty();
+    let clients = timeline.clients.iter();
+    let lanes: Vec<&Lane> = clients.chain(timeline.lanes.iter().filter(busy).take(LANES)).collect();
     let left = name_room(lanes.iter().map(|lane| lane.name.as_str()));
     let (full, top, each) = (1040.0, 10.0, 19.0);
     let width = full - left - 24.0;
-    let height = lanes.len() as f64 * each;
+    let between = if timeline.clients.is_empty() { 0.0 } else { BETWEEN };
+    let height = lanes.len() as f64 * each + between;
     let mut svg = open(about, full, top + height + 44.0);
     let ticks = time.ticks.iter().filter(|(at, _)| *at <= end).cloned().collect();
-    across(&mut svg, &Axis { ticks, ..time.clone() }, (left, top, width, height));
+    across(&mut svg, &Axis { ticks, ..time.clone() }, (left, top, width, height), &[]);
     for (n, lane) in lanes.iter().enumerate() {
-        let above = top + n as f64 * each;
+        let mut above = top + n as f64 * each;
+        if n >= timeline.clients.len() {
+            above += between;
+        }
         name(&mut svg, left - 8.0, above + each / 2.0, &lane.name);
         draw_lane(&mut svg, lane, above + 2.5, |us| left + time.place(us as f64 / 1e3) * width);
     }
+    if between > 0.0 {
+        let at = top + timeline.clients.len() as f64 * each + between / 2.0;
+        let _ = write!(svg, r#"<path class="axis" d="M4 {at:.1}H{:.1}"/>"#, left + width);
+    }
     svg.push_str("</svg>");
     svg
-}
-
-/// The lanes in which anything happened.
-fn busy(timeline: &Timeline) -> impl Iterator<Item = &Lane> {
-    timeline.lanes.iter().filter(|lane| !lane.spans.is_empty())
-}
-
-/// How many lanes in which something happened are too many to be drawn.
-pub fn undrawn(timeline: &Timeline) -> usize {
-    busy(timeline).count().saturating_sub(LANES)
 }
 
 fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64) {
@@ -503,6 +733,7 @@ fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64)
         let kind = match span.kind.as_str() {
             "slow" => "slow",
             "wait" => "wait",
+            "accept" => "accept",
             _ => "serve",
         };
         let tip = format!(
@@ -520,7 +751,7 @@ fn draw_lane(svg: &mut String, lane: &Lane, above: f64, at: impl Fn(u64) -> f64)
             escape(&tip)
         );
         let number = span.request.to_string();
-        if to - from > number.len() as f64 * LETTER + 6.0 {
+        if to - from > width_of(&number) + 6.0 {
             let _ = write!(
                 svg,
                 r#"<text class="request {kind}" text-anchor="middle" x="{:.1}" y="{:.1}">{number}</text>"#,
@@ -567,7 +798,7 @@ fn below(svg: &mut String, axis: &Axis, (left, bottom, width): (f64, f64, f64)) 
     let mut free = f64::NEG_INFINITY;
     for (value, text) in &axis.ticks {
         let px = left + axis.place(*value) * width;
-        let half = text.chars().count() as f64 * LETTER / 2.0;
+        let half = width_of(text) / 2.0;
         let _ = write!(svg, r#"<path class="axis" d="M{px:.1} {bottom:.1}v5"/>"#);
         if px - half > free {
             let _ = write!(
@@ -579,28 +810,37 @@ fn below(svg: &mut String, axis: &Axis, (left, bottom, width): (f64, f64, f64)) 
             free = px + half + 6.0;
         }
     }
+    let full = WIDTH.max(left + width);
+    let label = fitted(&axis.label, full - 4.0);
+    let half = width_of(&label) / 2.0;
+    let middle = (left + width / 2.0).min(full - half).max(half);
     let _ = write!(
         svg,
-        r#"<text class="label" text-anchor="middle" x="{:.1}" y="{:.1}">{}</text>"#,
-        left + width / 2.0,
+        r#"<text class="label" text-anchor="middle" x="{middle:.1}" y="{:.1}">{}</text>"#,
         bottom + 39.0,
-        escape(&axis.label)
+        escape(&label)
     );
 }
 
-/// The lines above the labels of a horizontal axis.
-fn grid(svg: &mut String, axis: &Axis, (left, top, width, height): (f64, f64, f64, f64)) {
+/// The lines above the labels of a horizontal axis, with gaps where labels stand.
+fn grid(
+    svg: &mut String,
+    axis: &Axis,
+    (left, top, width, height): (f64, f64, f64, f64),
+    taken: &[Area],
+) {
     for (value, _) in &axis.ticks {
-        let px = left + axis.place(*value) * width;
-        let _ = write!(svg, r#"<path class="grid" d="M{px:.1} {top:.1}v{height:.1}"/>"#);
+        let path = upright(left + axis.place(*value) * width, top, top + height, taken);
+        let _ = write!(svg, r#"<path class="grid" d="{path}"/>"#);
     }
 }
 
 /// A horizontal axis and its grid.
-fn across(svg: &mut String, axis: &Axis, (left, top, width, height): (f64, f64, f64, f64)) {
-    grid(svg, axis, (left, top, width, height));
+fn across(svg: &mut String, axis: &Axis, place: (f64, f64, f64, f64), taken: &[Area]) {
+    let (left, top, width, height) = place;
+    grid(svg, axis, place, taken);
     below(svg, axis, (left, top + height, width));
-    let _ = write!(svg, r#"<path class="axis" d="M{left:.1} {top:.1}v{height:.1}"/>"#);
+    let _ = write!(svg, r#"<path class="axis" d="{}"/>"#, upright(left, top, top + height, taken));
 }
 
 /// As many ticks as a low plot has room for.
@@ -626,63 +866,17 @@ fn unbroken(line: &Series, at: &impl Fn(f64, f64) -> (f64, f64)) -> Vec<String> 
     stretches.filter(|points| points.len() > 1).map(path).collect()
 }
 
-fn missing(svg: &mut String, px: f64, py: f64, tip: &str) {
-    let _ = write!(
-        svg,
-        r#"<text class="missing" text-anchor="middle" x="{px:.1}" y="{py:.1}">{NONE}<title>{}</title></text>"#,
-        escape(tip)
-    );
-}
-
-/// A marker of the look's own shape: hollow, and with an exclamation mark where it is not to be believed.
-fn marker(svg: &mut String, look: usize, x: f64, y: f64, hollow: bool, tip: &str) {
-    let path = match look % LOOKS {
-        0 => format!("M{:.1} {y:.1}a4.6 4.6 0 1 0 9.2 0a4.6 4.6 0 1 0-9.2 0z", x - 4.6),
-        1 => format!("M{:.1} {:.1}h8.4v8.4h-8.4z", x - 4.2, y - 4.2),
-        2 => format!("M{x:.1} {:.1}l5.4 9.2h-10.8z", y - 5.6),
-        3 => format!("M{x:.1} {:.1}l5.6 5.6l-5.6 5.6l-5.6-5.6z", y - 5.6),
-        4 => format!("M{x:.1} {:.1}l-5.4-9.2h10.8z", y + 5.6),
-        5 => format!(
-            "M{:.1} {:.1}h3.4v-3.4h3.6v3.4h3.4v3.6h-3.4v3.4h-3.6v-3.4h-3.4z",
-            x - 5.2,
-            y - 1.8
-        ),
-        6 => format!("M{:.1} {:.1}h10l-10 9.6h10z", x - 5.0, y - 4.8),
-        _ => format!("M{:.1} {y:.1}l-9.2-5.4v10.8z", x + 5.6),
-    };
-    let class = if hollow { "marker hollow" } else { "marker" };
-    let _ = match tip.is_empty() {
-        true => write!(svg, r#"<path class="{class}" d="{path}"/>"#),
-        false => {
-            write!(svg, r#"<path class="{class}" d="{path}"><title>{}</title></path>"#, escape(tip))
-        }
-    };
-}
-
-/// The marker of a look, for a legend.
-pub fn key(number: usize) -> String {
-    let mut svg =
-        format!(r#"<svg class="{}" viewBox="0 0 18 18" aria-hidden="true">"#, look(number));
-    marker(&mut svg, number, 9.0, 9.0, false, "");
-    svg.push_str("</svg>");
-    svg
-}
-
-fn look(number: usize) -> String {
-    let again = if number >= LOOKS { " again" } else { "" };
-    format!("s{}{again}", number % LOOKS)
-}
-
-/// A name that is cut where it would take the plot's room; it stands in full in the tables.
+/// A name whose middle is left out where it would take the plot's room; it stands in full in the tables. Variants of a
+/// model differ at the end.
 fn shown(name: &str) -> String {
     match name.chars().count() {
-        n if n > 18 => name.chars().take(17).chain(['…']).collect(),
+        n if n > 18 => name.chars().take(9).chain(['…']).chain(name.chars().skip(n - 8)).collect(),
         _ => name.to_owned(),
     }
 }
 
 fn name_room<'a>(names: impl Iterator<Item = &'a str>) -> f64 {
-    names.map(|name| shown(name).chars().count()).max().unwrap_or(0) as f64 * BOLD_LETTER + 30.0
+    names.map(|name| width_of_name(&shown(name))).fold(0.0, f64::max) + 30.0
 }
 
 fn name(svg: &mut String, right: f64, middle: f64, text: &str) {
@@ -692,33 +886,6 @@ fn name(svg: &mut String, right: f64, middle: f64, text: &str) {
         middle + 4.5,
         escape(&shown(text))
     );
-}
-
-/// Places for labels, each as near to where it wants to be as its neighbours allow: halfway between what
-/// pushing them down and pushing them up would give, since both keep the distance.
-fn apart(wanted: &[f64], top: f64, bottom: f64) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    let pushed_down = |places: &mut [f64]| {
-        let mut free = top;
-        for &n in &order {
-            places[n] = places[n].max(free);
-            free = places[n] + LINE;
-        }
-    };
-    let pushed_up = |places: &mut [f64]| {
-        let mut free = bottom;
-        for &n in order.iter().rev() {
-            places[n] = places[n].min(free);
-            free = places[n] - LINE;
-        }
-    };
-    let (mut one, mut other) = (wanted.to_vec(), wanted.to_vec());
-    pushed_down(&mut one);
-    pushed_up(&mut one);
-    pushed_up(&mut other);
-    pushed_down(&mut other);
-    one.iter().zip(&other).map(|(a, b)| f64::midpoint(*a, *b)).collect()
 }
 
 #[cfg(test)]
@@ -734,14 +901,5 @@ mod tests {
         assert_eq!(axis.ticks.len(), 3, "{:?}", axis.ticks);
         let axis = Axis::log("", std::iter::empty(), |v| v.to_string());
         assert!(axis.low < axis.high);
-    }
-
-    #[test]
-    fn labels_do_not_overlap() {
-        let places = apart(&[50.0, 51.0, 52.0, 100.0, 100.0], 0.0, 100.0);
-        let mut sorted = places.clone();
-        sorted.sort_by(f64::total_cmp);
-        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= LINE - 1e-9), "{places:?}");
-        assert!(sorted[4] <= 100.0);
     }
 }

@@ -1,138 +1,91 @@
-//! Runs and comparisons as tables for a terminal.
+//! Runs and comparisons as text for a terminal, laid out for its width.
 
-use super::tables::{COLUMNS, case_rows, ceiling_note, rate_cell};
-use super::{Comparison, Metric, NONE, Recording, errors, fullest, is_idle, memory, metric};
+use super::tables::{
+    NEAR, case_ratio, ceiling_note, course_columns, is_near, notes_of, percentile_rows, summary,
+};
+use super::{Case, Comparison, Metric, Recording, ServerResult, is_idle, memory, metric};
+use crate::layout::{Layout, Table, printable};
 use crate::load::recording::Sample;
-use crate::load::stats;
+use crate::load::stats::{self, Difference};
 use crate::load::workload::Workload;
-use crate::text::{bytes, digits, nanos, whole};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use crate::text::{bytes, digits, whole};
 use std::fmt::Write as _;
 
-/// All there is to say of one run.
-pub fn recording(run: &Recording) -> String {
+/// The figures of one run.
+pub fn recording(run: &Recording, layout: Layout) -> String {
     let mut out = String::new();
-    let show = |metric: Metric| metric.show(metric.of(run));
     let totals = &run.totals;
-    let _ = writeln!(
-        out,
+    let head = format!(
         "{}: {} in {} s, {} requests answered, {} read, {} written",
         printable(&run.server),
-        show(Metric::Rate),
+        Metric::Rate.show_of(std::iter::once(run)),
         digits(run.seconds),
         whole(totals.done as f64),
         bytes(totals.bytes_in as f64),
         bytes(totals.bytes_out as f64)
     );
-
-    let mut latencies = ruled(&["", "p50", "p90", "p99", "p99.9", "max"]);
-    for (name, times) in [
-        ("service time", &run.service_time),
-        ("response time", &run.response_time),
-        ("generator's lag", &run.lag),
-    ] {
-        let cells = [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| match times.0.is_empty() {
-            true => NONE.to_owned(),
-            false => nanos(times.percentile(p) as f64),
-        });
-        latencies.add_row(std::iter::once(name.to_owned()).chain(cells));
+    let _ = writeln!(out, "{}\n", layout.text(&head));
+    let mut rows = percentile_rows(run).into_iter();
+    let mut table = Table::new("");
+    for heading in rows.next().unwrap_or_default().iter().skip(1) {
+        // The median, the 99th percentile and the greatest stay longest.
+        table = table.column(heading, usize::from(matches!(heading.as_str(), "p90" | "p99.9")));
     }
-    let _ = writeln!(out, "{latencies}");
-
-    let mut rest = ruled(&["", ""]);
-    rest.add_row([
-        "clients served".to_owned(),
-        format!(
-            "{} of {} ({} connected at once), fairness {}",
-            whole(totals.clients_served as f64),
-            whole(totals.connections_asked as f64),
-            whole(totals.connections_made as f64),
-            show(Metric::Fairness)
-        ),
-    ]);
-    rest.add_row(["errors".to_owned(), errors_by_kind(run)]);
-    if totals.dropped > 0 {
-        let of =
-            format!("{} of {} planned", whole(totals.dropped as f64), whole(totals.planned as f64));
-        rest.add_row(["arrivals dropped".to_owned(), of]);
-    }
-    rest.add_row([
-        "generator".to_owned(),
-        format!(
-            "{} s of CPU, {} % of its core",
-            digits(run.generator.cpu_seconds),
-            digits(run.generator.share * 100.0)
-        ),
-    ]);
-    rest.add_row([
-        "server per request".to_owned(),
-        format!(
-            "{} switches ({} voluntary), {} of CPU ({} in the kernel)",
-            show(Metric::Switches),
-            show(Metric::Voluntary),
-            show(Metric::Cpu),
-            show(Metric::System)
-        ),
-    ]);
-    rest.add_row(["server's memory".to_owned(), memory_text(run)]);
-    let _ = writeln!(out, "{rest}");
+    rows.for_each(|row| table.row(row));
+    let _ = writeln!(out, "{}", layout.table(&table));
+    out.push_str(&layout.pairs(&summary(run)));
     for why in &run.invalid {
-        let _ = writeln!(out, "INVALID: {}", printable(why));
+        let _ = writeln!(out, "{}", layout.text(&format!("INVALID: {}", printable(why))));
+    }
+    for note in &run.notes {
+        let _ = writeln!(out, "{}", layout.text(&format!("Note: {}", printable(note))));
     }
     out
 }
 
 /// A table for every case: medians of the rounds, and ratios to the baseline with their intervals.
-pub fn comparison(comparison: &Comparison) -> String {
+pub fn comparison(comparison: &Comparison, layout: Layout) -> String {
     let mut out = String::new();
     if let Some(driver) = &comparison.driver {
         let _ = writeln!(out, "load by {}\n", printable(driver));
     }
     for case in &comparison.cases {
-        let _ = writeln!(out, "{} ({})", printable(&case.title), printable(&case.name));
-        let mut rows = case_rows(comparison, case).into_iter();
-        let mut table = ruled(&[]);
-        table.set_header(rows.next().unwrap_or_default().iter().map(|cell| printable(cell)));
-        // Reasons stand below, where they do not tear the columns apart.
-        for row in rows {
-            table.add_row(row.iter().map(|cell| printable(cell)));
+        let baseline = comparison.baseline_of(case).unwrap_or_default();
+        let mut title = format!("{} ({})", printable(&case.title), printable(&case.name));
+        if case.results.len() > 1 {
+            let _ = write!(title, "; ratios are to {}", printable(baseline));
         }
-        align(&mut table);
-        let _ = writeln!(out, "{table}");
+        let _ = writeln!(out, "{}", layout.text(&title));
+        let rows: Vec<(&str, &ServerResult)> =
+            case.results.iter().map(|result| (result.server.as_str(), result)).collect();
+        let ratio = |result: &ServerResult| ratio_cell(case, result, baseline);
+        let ratios = (case.results.len() > 1).then_some(&ratio as &dyn Fn(&ServerResult) -> String);
+        let table = layout.table(&of_results("server", &rows, |_| case, ratios));
+        out.push_str(&table);
+        let mut line = |text: String| {
+            let _ = writeln!(out, "{}", layout.text(&printable(&text)));
+        };
+        if table.contains(NO_DIFFERENCE) {
+            line(format!("{NO_DIFFERENCE}: no difference is shown, the interval holds 1"));
+        }
         for result in &case.results {
-            for why in result.invalid() {
-                let _ = writeln!(out, "INVALID {}: {}", printable(&result.server), printable(&why));
-            }
+            let server = &result.server;
+            result.invalid().iter().for_each(|why| line(format!("! INVALID {server}: {why}")));
             if let Some(why) = &result.failure {
-                let _ = writeln!(out, "FAILED {}: {}", printable(&result.server), printable(why));
+                line(format!("FAILED {server}: {why}"));
             }
             if let Some(note) = &result.note {
-                let _ = writeln!(out, "{}: {}", printable(&result.server), printable(note));
+                line(format!("{server}: {note}"));
             }
-            if let Some(each) = result.median(Metric::PerClient).filter(|_| is_idle(&case.workload))
-            {
-                let empty = stats::median_of(
-                    result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
-                );
-                let part = |of: fn(&Sample) -> u64| {
-                    let parts = result.runs().map(|run| metric::per_client(run, of));
-                    Metric::PerClient.show(stats::median_of(parts))
-                };
-                let _ = writeln!(
-                    out,
-                    "{}: {} for each idle client ({} PSS, {} page tables, {} kernel stacks), beyond the {} of the empty server",
-                    printable(&result.server),
-                    bytes(each),
-                    part(|sample| sample.pss),
-                    part(|sample| sample.page_tables),
-                    part(|sample| sample.kernel_stacks),
-                    Metric::Memory.show(empty)
-                );
+            if let Some(text) = idle_text(case, result) {
+                line(text);
             }
         }
+        for (servers, note) in notes_of(&rows) {
+            line(format!("Note on {}: {note}", servers.join(", ")));
+        }
         if let Some(ceiling) = case.ceiling {
-            let _ = writeln!(out, "{}", ceiling_note(ceiling));
+            line(ceiling_note(ceiling));
         }
         out.push('\n');
     }
@@ -140,34 +93,129 @@ pub fn comparison(comparison: &Comparison) -> String {
 }
 
 /// The steps of a run, a row for each; those that were not reached have one too.
-pub fn course(run: &Comparison) -> String {
-    let mut out = String::new();
-    let mut table = ruled(&[]);
-    let mut head = vec!["".to_owned(), "rate".to_owned()];
-    head.extend(COLUMNS.iter().map(|metric| metric.heading().to_owned()));
-    head.push("mark".to_owned());
-    table.set_header(head);
-    let mut reasons = String::new();
-    for case in &run.cases {
-        let Some(result) = case.results.first() else { continue };
-        let mut row = vec![case.title.clone(), rate_cell(case, result.median(Metric::Rate))];
-        row.extend(COLUMNS.iter().map(|metric| metric.show(result.median(*metric))));
-        row.push(if result.is_invalid() { "INVALID".to_owned() } else { String::new() });
-        table.add_row(row);
-        for why in result.runs().flat_map(|run| &run.invalid) {
-            let _ = writeln!(reasons, "INVALID, {}: {}", case.title, printable(why));
+pub fn course(run: &Comparison, layout: Layout) -> String {
+    let cases: Vec<(&Case, &ServerResult)> =
+        run.cases.iter().filter_map(|case| Some((case, case.results.first()?))).collect();
+    let rows: Vec<(&str, &ServerResult)> =
+        cases.iter().map(|(case, result)| (case.title.as_str(), *result)).collect();
+    let server = run.servers().first().copied().unwrap_or_default();
+    let table = of_results("step", &rows, |nth| cases[nth].0, None);
+    let mut out = format!("{}, step by step\n{}", printable(server), layout.table(&table));
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{}", layout.text(&printable(&text)));
+    };
+    for (case, result) in &cases {
+        let title = &case.title;
+        for run in result.runs() {
+            run.invalid.iter().for_each(|why| line(format!("! INVALID, {title}: {why}")));
         }
         if let Some(why) = &result.failure {
-            let _ = writeln!(reasons, "{}: {}", case.title, printable(why));
+            line(format!("{title}: {why}"));
         }
     }
-    align(&mut table);
-    let server = run.servers().first().copied().unwrap_or_default();
-    let _ = writeln!(out, "{}, step by step\n{table}\n{reasons}", printable(server));
+    for (titles, note) in notes_of(&rows) {
+        line(format!("Note, {}: {note}", titles.join("; ")));
+    }
+    let most = run.cases.first().and_then(|case| case.workload.in_flight());
+    if let Some(most) = most {
+        line(format!("At most {} in flight.", whole(most as f64)));
+    }
     out
 }
 
-/// What a law has made of the sizes, in a line.
+/// A row for every result, under the case that it belongs to.
+fn of_results<'a>(
+    heading: &str,
+    rows: &[(&str, &ServerResult)],
+    case: impl Fn(usize) -> &'a Case,
+    ratio: Option<&dyn Fn(&ServerResult) -> String>,
+) -> Table {
+    let any = |of: &dyn Fn(&ServerResult) -> bool| rows.iter().any(|(_, result)| of(result));
+    // Without a figure for any server there is no column.
+    let metrics: Vec<Metric> = course_columns(rows.iter().map(|(_, result)| *result)).collect();
+    // The most telling first; what is the same for all and as it should be comes last.
+    let rank = |metric: Metric| match metric {
+        Metric::P99 => 0,
+        Metric::Memory if !rows.is_empty() && is_idle(&case(0).workload) => 1,
+        Metric::Errors if any(&|result| result.median(metric).is_some_and(|n| n > 0.0)) => 1,
+        Metric::Served if any(&|result| result.median(metric).is_some_and(|n| n < 1.0)) => 2,
+        Metric::P50 => 3,
+        Metric::P999 => 4,
+        Metric::Cpu => 5,
+        Metric::Max => 6,
+        Metric::Memory => 7,
+        Metric::Errors => 8,
+        Metric::Served => 9,
+        _ => 10,
+    };
+    let mut table = Table::new(heading).column("rate", 0).words("", 0);
+    if ratio.is_some() {
+        table = table.column("ratio", 0);
+    }
+    for metric in &metrics {
+        table = table.column(&metric.heading().replace('/', " per "), rank(*metric));
+    }
+    let missing = any(&|result| result.rounds.iter().any(Option::is_none));
+    let several = any(&|result| result.rounds.len() > 1);
+    if several {
+        table = table.column("rounds", if missing { 1 } else { 11 });
+    }
+    for (nth, (name, result)) in rows.iter().enumerate() {
+        let rate = result.median(Metric::Rate);
+        let near = if is_near(case(nth), rate) { NEAR } else { "" };
+        let invalid = if result.is_invalid() { "!" } else { "" };
+        let mut row = vec![(*name).to_owned(), Metric::Rate.show(rate), format!("{near}{invalid}")];
+        row.extend(ratio.map(|ratio| ratio(result)));
+        row.extend(metrics.iter().map(|metric| result.show(*metric)));
+        if several {
+            row.push(format!("{} of {}", result.runs().count(), result.rounds.len()));
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// Stands before a ratio whose interval holds 1.
+const NO_DIFFERENCE: &str = "≈";
+
+/// A ratio and its interval, with [`NO_DIFFERENCE`] in front where they show no difference.
+fn ratio_cell(case: &Case, result: &ServerResult, baseline: &str) -> String {
+    let Some(ratio) = case_ratio(case, result, baseline) else {
+        let itself = result.server == baseline && result.runs().next().is_some();
+        return if itself { "1".to_owned() } else { super::NONE.to_owned() };
+    };
+    let Some((low, high)) = ratio.interval else {
+        return format!("{} (one round)", digits(ratio.value));
+    };
+    let mark = match ratio.difference() {
+        Difference::NotShown => format!("{NO_DIFFERENCE} "),
+        Difference::Shown(_) => String::new(),
+    };
+    format!("{mark}{} ({} to {})", digits(ratio.value), digits(low), digits(high))
+}
+
+/// The memory of each idle client, in its parts.
+fn idle_text(case: &Case, result: &ServerResult) -> Option<String> {
+    let each = result.median(Metric::PerClient).filter(|_| is_idle(&case.workload))?;
+    let empty = stats::median_of(
+        result.runs().map(|run| run.empty.as_ref().map(|sample| memory(sample) as f64)),
+    );
+    let part = |of: fn(&Sample) -> u64| {
+        let parts = result.runs().map(|run| metric::per_client(run, of));
+        Metric::PerClient.show(stats::median_of(parts))
+    };
+    Some(format!(
+        "{}: {} for each idle client ({} PSS, {} page tables, {} kernel stacks), beyond the {} of the empty server",
+        result.server,
+        bytes(each),
+        part(|sample| sample.pss),
+        part(|sample| sample.page_tables),
+        part(|sample| sample.kernel_stacks),
+        Metric::Memory.show(empty)
+    ))
+}
+
+/// The sizes that a distribution has drawn, in a line.
 pub fn files(workload: &Workload) -> String {
     let mut sizes = workload.file_sizes();
     sizes.sort_unstable();
@@ -181,57 +229,4 @@ pub fn files(workload: &Workload) -> String {
         bytes(sizes[sizes.len() / 2] as f64),
         bytes(sum as f64)
     )
-}
-
-fn errors_by_kind(run: &Recording) -> String {
-    let kinds: Vec<String> = run
-        .errors
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(kind, count)| format!("{} {}", whole(*count as f64), printable(kind)))
-        .collect();
-    match errors(run) {
-        0 => "none".to_owned(),
-        _ => kinds.join(", "),
-    }
-}
-
-fn memory_text(run: &Recording) -> String {
-    let Some(sample) = fullest(run) else { return NONE.to_owned() };
-    let mut words = format!(
-        "{} at most ({} its own, {} kernel stacks, {} page tables)",
-        bytes(memory(sample) as f64),
-        bytes(sample.pss as f64),
-        bytes(sample.kernel_stacks as f64),
-        bytes(sample.page_tables as f64)
-    );
-    if let (Some(empty), Some(each)) = (&run.empty, Metric::PerClient.of(run)) {
-        let _ = write!(
-            words,
-            "; {} of it before anybody came, so {} for each client",
-            bytes(memory(empty) as f64),
-            bytes(each)
-        );
-    }
-    words
-}
-
-/// Names come from the command line and reasons from servers: nothing of them may steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-fn ruled(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    if head.iter().any(|cell| !cell.is_empty()) {
-        table.set_header(head.to_vec());
-    }
-    table
-}
-
-fn align(table: &mut Table) {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
 }

@@ -1,12 +1,18 @@
-//! The server from outside: what `/proc` shows of its process tree, ten times a second.
+//! The server from outside: what `/proc` shows of its process tree, up to ten times a second.
 //!
 //! Any server can be sampled, since the sampler needs nothing from it but its process id. Some figures are
 //! cheap to read and some are not: for PSS the kernel walks page tables, and context switches have to be
 //! read from every thread. Each of these two expensive reads waits until its share of the time is below
-//! 2%; between two of them the last figures stand. With few processes that is every time, with
-//! 1,000 of them every second or so for the switches and every few seconds for PSS. There are more reads
-//! at the moments that count: when the tree has grown or shrunk and stands still again, and when
-//! [`Sampler::sample_threads`] and [`Sampler::sample_all`] ask for them.
+//! 1%, and so does a sample as a whole, which reads a file of every process. Between two reads the last figures
+//! stand. With few processes that is every time; with 1,000 of them a sample is taken about once a second, and PSS
+//! is read every few seconds. There are more reads at the moments that count, when [`Sampler::sample_threads`],
+//! [`Sampler::sample_all`] and [`Sampler::sample_all_now`] ask for them. The last of these falls after what is measured,
+//! since it keeps the generator from running.
+//!
+//! The kernel samples whether a process is in user or in kernel mode, once per tick: the split of the CPU time of a process
+//! that lives for less than some ticks is chance. Its sum is right. So the split is that of the server's control group
+//! (`control_group`), which holds the samples of all its processes. Where the server has none of its own, the split is taken
+//! from the processes that have used enough CPU time, and the rest is reported as [`Sample::unsplit`].
 //!
 //! Not visible from outside, and so not in the figures, are the switches and waits of threads and processes
 //! that live for less than the time between two samples. Their CPU time and page faults *are* counted as
@@ -25,22 +31,29 @@ mod tests;
 use super::recording::Sample;
 use crate::{Placement, procfs};
 use probe::Probe;
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The time between two samples.
+/// The time between two samples, at the least.
 pub const PERIOD: Duration = Duration::from_millis(100);
 
-/// The part of a core that each expensive read may take.
-pub(crate) const CPU_BUDGET: f64 = 0.02;
+/// The part of a core that each expensive read may take, and all others together.
+pub(crate) const CPU_BUDGET: f64 = 0.01;
+
+/// How long [`Sampler::sample_all_now`] waits: the memory of a thousand large processes takes a second.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Takes samples of a server in a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Sampler {
+    /// Of the server.
+    pidfd: Option<OwnedFd>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<TimeSeries>>,
 }
@@ -91,6 +104,10 @@ struct State {
     over: bool,
     latest: Option<Sample>,
     scope: Scope,
+    /// How many samples were asked for.
+    asked: u64,
+    /// How many of them have been taken.
+    taken: u64,
 }
 
 /// What is read whether or not it is due.
@@ -125,7 +142,15 @@ impl Sampler {
         // A thread begins on the cores of the one that starts it.
         let thread = placement
             .on_client_core(|| builder.spawn(move || sample(probe, begin, first, &theirs)))?;
-        Ok(Sampler { shared, thread: Some(thread) })
+        let pidfd = pidfd_open(root, PidfdFlags::empty()).ok();
+        Ok(Sampler { pidfd, shared, thread: Some(thread) })
+    }
+
+    /// Whether the server's first process has ended.
+    pub fn server_has_exited(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else { return false };
+        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
     }
 
     /// The last sample, if there is one; its time counts from the beginning of sampling.
@@ -162,10 +187,22 @@ impl Sampler {
         self.request(Scope::All);
     }
 
-    fn request(&self, scope: Scope) {
+    /// Samples everything, memory too. Returns when that is done.
+    pub fn sample_all_now(&self) {
+        let asked = self.request(Scope::All);
+        let state = self.shared.lock();
+        let missing = |state: &mut State| state.taken < asked;
+        let waited = self.shared.changed.wait_timeout_while(state, LONGEST, missing);
+        drop(waited);
+    }
+
+    /// Returns the number of this request, from 1.
+    fn request(&self, scope: Scope) -> u64 {
         let mut state = self.shared.lock();
         state.scope = state.scope.max(scope);
+        state.asked += 1;
         self.shared.changed.notify_all();
+        state.asked
     }
 
     fn end(&mut self) -> TimeSeries {
@@ -189,7 +226,7 @@ fn sample(mut probe: Probe, begin: Instant, first: Sample, shared: &Shared) -> T
     let mut over = false;
     while !over {
         // Samples that were missed are not made up for.
-        due = (due + PERIOD).max(Instant::now());
+        due = (due + probe.period()).max(Instant::now());
         let mut state = shared.lock();
         loop {
             let wait = due.saturating_duration_since(Instant::now());
@@ -203,13 +240,16 @@ fn sample(mut probe: Probe, begin: Instant, first: Sample, shared: &Shared) -> T
         over = state.over;
         // The last sample is a full one: the sums must be those of the end.
         let scope = if over { Scope::All } else { mem::take(&mut state.scope) };
+        let asked = state.asked;
         drop(state);
         let sample = probe.sample(begin.elapsed().as_secs_f64(), scope);
         if scope != Scope::Due {
             series.requested.push(series.samples.len());
         }
         series.samples.push(sample);
-        shared.lock().latest = Some(sample);
+        let mut state = shared.lock();
+        (state.latest, state.taken) = (Some(sample), asked);
+        shared.changed.notify_all();
     }
     series.begin = Some(begin);
     series.duration = begin.elapsed();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::control_group::ControlGroup;
 use crate::procfs::KERNEL_STACK;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -121,6 +122,33 @@ fn ended_processes_keep_their_usage() {
 }
 
 #[test]
+fn costly_samples_are_taken_less_often() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let mut probe = Probe::new(Pid::from_child(&child)).unwrap();
+    assert_eq!(probe.period(), PERIOD, "before the first sample");
+    probe.cost = Duration::from_millis(20);
+    assert_eq!(probe.period(), Duration::from_secs(2));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn requested_sample_is_taken_at_once() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let sampler = Sampler::start(Pid::from_child(&child), Placement::Unpinned).unwrap();
+    let first = sampler.latest().unwrap();
+    assert!(first.pss > 0);
+    for _ in 0..3 {
+        let before = sampler.latest().unwrap().at;
+        sampler.sample_all_now();
+        assert!(sampler.latest().unwrap().at > before);
+    }
+    drop(sampler);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
 fn time_axis_starts_at_origin() {
     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     // Before the watch, whose own times begin a moment later.
@@ -140,4 +168,62 @@ fn time_axis_starts_at_origin() {
     drop(child.stdin.take());
     child.wait().unwrap();
     assert!(Sampler::start(Pid::from_child(&child), Placement::Unpinned).is_err());
+}
+
+/// Forks children that end at once, until they have used so much CPU time together; `join` is a line of the shell that
+/// comes first. Returns the share of system time, the part of the whole that has no known split, and whether it is shown.
+fn short_lived(join: &str, command: impl FnOnce(&mut Command)) -> Option<(f64, f64, f64)> {
+    let script = "import os, sys, resource\n\
+        print('ready', flush=True); sys.stdin.readline()\n\
+        def used(): r = resource.getrusage(resource.RUSAGE_CHILDREN); return r.ru_utime + r.ru_stime\n\
+        while used() < 0.6:\n\
+        \x20   for _ in range(20):\n\
+        \x20       pid = os.fork()\n\
+        \x20       if pid == 0: os._exit(0)\n\
+        \x20       os.waitpid(pid, 0)\n\
+        print('done', flush=True); sys.stdin.read()";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{join}exec python3 -c \"$1\""), "sh", script]);
+    command(&mut shell);
+    let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+    let mut output = io::BufReader::new(child.stdout.take()?);
+    let mut line = String::new();
+    io::BufRead::read_line(&mut output, &mut line).ok()?;
+    if line != "ready\n" {
+        return None;
+    }
+    let mut probe = Probe::new(Pid::from_child(&child)).unwrap();
+    let first = probe.sample(0.0, Scope::All);
+    io::Write::write_all(child.stdin.as_mut()?, b"go\n").unwrap();
+    io::BufRead::read_line(&mut output, &mut line).unwrap();
+    let last = probe.sample(1.0, Scope::All);
+    end(child);
+    let (user, system) = (last.user - first.user, last.system - first.system);
+    let total = user + system;
+    assert!((0.5..60.0).contains(&total), "{first:?} {last:?}");
+    Some((system / total, (last.unsplit - first.unsplit) / total, total))
+}
+
+#[test]
+fn short_lived_processes_are_not_split() {
+    let Some((_, unsplit, _)) = short_lived("", |_| {}) else { return };
+    assert!(unsplit > 0.3, "{unsplit}");
+}
+
+#[test]
+fn control_group_counts_short_lived_processes() {
+    let run = || {
+        let group = ControlGroup::create()?;
+        short_lived("echo 0 >\"$MEASURED_IN\"; ", |command| group.mark(command))
+    };
+    let Some(runs) = (0..3).map(|_| run()).collect::<Option<Vec<_>>>() else {
+        return eprintln!("SKIPPED: no control group of version 2 can be made here");
+    };
+    let shares: Vec<f64> = runs.iter().map(|(share, ..)| *share).collect();
+    let least = shares.iter().copied().fold(1.0, f64::min);
+    let most = shares.iter().copied().fold(0.0, f64::max);
+    assert!(most - least < 0.2, "the shares of system time differ: {shares:?}");
+    // A process that forks is in the kernel for most of the time.
+    assert!(least > 0.5, "{shares:?}");
+    assert!(runs.iter().all(|(_, unsplit, _)| *unsplit == 0.0), "{runs:?}");
 }

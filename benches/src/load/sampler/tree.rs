@@ -5,6 +5,11 @@ use rustix::process::Pid;
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+/// A process that has used less CPU time than this, in clock ticks, has no split between user and system that is to
+/// be believed. The kernel samples which of the two a process is in, at each of its own ticks, of which there is at least
+/// one per clock tick.
+const SPLIT_TICKS: u64 = 10;
+
 /// After so many rounds the processes that were found unrelated are read again.
 const FORGET: u64 = 10;
 
@@ -20,6 +25,8 @@ pub(super) struct Tree {
     unrelated: HashSet<i32>,
     /// What members have used that ended and that nobody waited for.
     lost: Usage,
+    /// The CPU time of members that ended, and had used enough to have a split between user and system, in ticks.
+    split: u64,
     round: u64,
 }
 
@@ -39,12 +46,18 @@ impl Tree {
             members: HashMap::new(),
             unrelated: HashSet::new(),
             lost: Usage::default(),
+            split: 0,
             round: 0,
         })
     }
 
     pub(super) fn root(&self) -> i32 {
         self.root.pid
+    }
+
+    /// Whether a process was a member last time.
+    pub(super) fn is_member(&self, pid: i32) -> bool {
+        self.members.contains_key(&pid)
     }
 
     /// Finds the members anew.
@@ -73,6 +86,11 @@ impl Tree {
     /// What all members have used, and what those have that have ended.
     pub(super) fn usage(&self) -> Usage {
         self.members().fold(self.lost, |sum, member| sum.plus(member.own).plus(member.reaped))
+    }
+
+    /// How much of the CPU time has a split between user and system that is to be believed, in ticks.
+    pub(super) fn split(&self) -> u64 {
+        self.split + self.members().map(split_of).sum::<u64>()
     }
 
     /// The members now: the root, all that descend from it, and all that did.
@@ -131,6 +149,7 @@ impl Tree {
         };
         let mut missing: HashMap<i32, Usage> = HashMap::new();
         for ended in self.members.values().filter(|process| !lives(process.pid)) {
+            self.split += split_of(ended);
             // The nearest ancestor that lives may have it in what it has waited for.
             let mut ancestor = ended.parent;
             while let Some(parent) = self.members.get(&ancestor)
@@ -150,4 +169,10 @@ impl Tree {
             self.lost = self.lost.plus(sum.minus(reaped));
         }
     }
+}
+
+/// The CPU time of a process in ticks if its split is to be believed, else 0.
+fn split_of(process: &Stat) -> u64 {
+    let ticks = process.own.user + process.own.system;
+    if ticks >= SPLIT_TICKS { ticks } else { 0 }
 }

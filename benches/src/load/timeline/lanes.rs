@@ -1,74 +1,129 @@
-//! What each worker did when, from the events of a trace.
+//! The lanes of a timeline: each client by what it noted itself, each worker by the trace.
 
-use super::trace::Event;
+use super::drive::Client;
+use super::trace::{Event, Trace};
+use crate::Variant;
 use crate::load::report::{Lane, Span, Timeline};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 
-/// What the workers of `server` did, from its trace. The connections in `slow` are those of slow clients.
+/// Returns what the clients of a server waited for, and what its workers did.
 ///
-/// A worker is a thread that has served a request; in a model whose processes have one client each, the
-/// process. While a connection waits for a worker, that is shown in the lane of the one that it got.
-pub(super) fn timeline(server: &str, events: &[Event], slow: &BTreeSet<u64>) -> Timeline {
-    let mut lanes: BTreeMap<(u32, u32), Vec<Span>> = BTreeMap::new();
-    let mut order = Vec::new();
-    // Requests are counted as they begin. A request that its worker has set aside is several slices.
-    let mut open: HashMap<u64, u64> = HashMap::new();
-    let mut waits: HashMap<u64, f64> = HashMap::new();
-    let mut count = 0;
-    let first = events.iter().find(|e| e.name == "accept").map_or(0.0, |event| event.ts);
-    let span = |from: f64, to: f64, request, kind: &str| {
-        let (start_us, end_us) = ((from - first).max(0.0) as u64, (to - first).max(0.0) as u64);
-        Span { start_us, end_us, request, kind: kind.into() }
-    };
-    for event in events {
-        let worker = (event.pid, event.tid);
-        let Some(connection) = event.connection() else { continue };
-        match (&event.ph[..], &event.name[..]) {
-            ("b", "dispatch") => {
-                waits.insert(connection, event.ts);
+/// Requests are numbered in the order in which they were sent. A request of the trace is that of the client whose address the
+/// connection has, and the one after so many replies.
+///
+/// # Errors
+///
+/// The trace lacks a client's connection, or replies of it.
+pub(super) fn timeline(
+    variant: &Variant,
+    clients: &[Client],
+    trace: &Trace,
+) -> io::Result<Timeline> {
+    let numbers = numbers(clients);
+    let zero = clients.iter().flat_map(|client| &client.asked).map(|asked| asked.since).min();
+    let zero = zero.unwrap_or(trace.start);
+    let mut timeline = Timeline { server: variant.label.into(), ..Timeline::default() };
+    let mut workers: BTreeMap<(u32, u32), Vec<Span>> = BTreeMap::new();
+    for (client, numbers) in clients.iter().zip(&numbers) {
+        let span = |from: u64, to: u64, request, kind: &str| {
+            let micros = |nanos: u64| nanos.saturating_sub(zero) / 1000;
+            Span { start_us: micros(from), end_us: micros(to), request, kind: kind.into() }
+        };
+        let lacks =
+            |what: &str| io::Error::other(format!("it lacks {what} of the {}", client.name));
+        let is_accept = |event: &&Event| event.args.peer == Some(client.addr);
+        let accept = trace.events.iter().find(is_accept).ok_or_else(|| lacks("the connection"))?;
+        let of_client = |ph: &'static str| {
+            let of_client =
+                move |event: &&Event| event.ph == ph && event.connection() == accept.connection();
+            trace.events.iter().filter(of_client)
+        };
+        let finishes = of_client("i").filter(|event| event.name == "finish");
+        let finishes: Vec<u64> = finishes.map(|event| event.nanos().0).collect();
+        if finishes.len() < client.asked.len() {
+            return Err(lacks("replies"));
+        }
+
+        let kind = if client.is_slow { "slow" } else { "serve" };
+        let accepted = trace.start + accept.nanos().0;
+        let mut spans = Vec::new();
+        for (n, (asked, number)) in client.asked.iter().zip(numbers).enumerate() {
+            spans.push(span(asked.since, asked.first_byte, *number, "wait"));
+            if n == 0 {
+                spans.push(span(accepted, accepted, *number, "accept"));
             }
-            ("X", _) => {
-                let request = *open.entry(connection).or_insert_with(|| {
-                    count += 1;
-                    count
-                });
-                if !lanes.contains_key(&worker) {
-                    order.push(worker);
-                }
-                let lane = lanes.entry(worker).or_default();
-                if let Some(since) = waits.remove(&connection) {
-                    // What it waited while this worker served others is in the lane already.
-                    let free = lane.iter().map(|s| s.end_us as f64 + first).fold(since, f64::max);
-                    if free < event.ts {
-                        lane.push(span(free, event.ts, request, "wait"));
-                    }
-                }
-                let kind = if slow.contains(&connection) { "slow" } else { "serve" };
-                lane.push(span(event.ts, event.end(), request, kind));
+            spans.push(span(asked.first_byte, asked.done, *number, kind));
+        }
+        timeline.clients.push(Lane { name: client.name.clone(), spans });
+
+        for slice in of_client("X") {
+            let (start, end) = slice.nanos();
+            // The last slice of a request ends at its finish.
+            let before = finishes.iter().filter(|finish| **finish < end).count();
+            if let Some(number) = numbers.get(before) {
+                let span = span(trace.start + start, trace.start + end, *number, kind);
+                workers.entry((slice.pid, slice.tid)).or_default().push(span);
             }
-            ("i", "finish") => {
-                open.remove(&connection);
-            }
-            _ => {}
         }
     }
-    let names: HashMap<(u32, u32), &str> = events
-        .iter()
-        .filter(|event| event.name == "thread_name")
-        .filter_map(|event| Some(((event.pid, event.tid), event.args.name.as_deref()?)))
-        .collect();
-    let processes: BTreeSet<u32> = order.iter().map(|(pid, _)| *pid).collect();
-    let lanes = order
-        .iter()
-        .enumerate()
-        .map(|(at, worker)| {
-            let what = if processes.len() > 1 { "process" } else { "thread" };
-            let name = match names.get(worker) {
-                Some(name) if name.starts_with("worker ") => (*name).to_owned(),
-                _ => format!("{what} {}", at + 1),
-            };
-            Lane { name, spans: lanes.remove(worker).unwrap_or_default() }
+    let names = names(variant, &trace.events, &workers.keys().copied().collect());
+    timeline.lanes = workers
+        .into_iter()
+        .map(|(worker, mut spans)| {
+            spans.sort_by_key(|span| span.start_us);
+            Lane { name: names[&worker].clone(), spans }
         })
         .collect();
-    Timeline { server: server.into(), lanes }
+    timeline.lanes.sort_by_cached_key(|lane| numbers_in(&lane.name));
+    Ok(timeline)
+}
+
+/// The numbers in a name, by which lanes are in order: those of `process 2 worker 10` are 2 and 10.
+fn numbers_in(name: &str) -> Vec<u64> {
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+/// Numbers the requests of each client in the order in which all were sent, from 1.
+fn numbers(clients: &[Client]) -> Vec<Vec<u64>> {
+    let all = clients.iter().enumerate().flat_map(|(c, client)| {
+        client.asked.iter().enumerate().map(move |(n, asked)| (asked.since, c, n))
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable();
+    let mut numbers: Vec<Vec<u64>> =
+        clients.iter().map(|client| vec![0; client.asked.len()]).collect();
+    for ((_, client, request), number) in all.into_iter().zip(1..) {
+        numbers[client][request] = number;
+    }
+    numbers
+}
+
+/// Names the workers as the trace does. The first thread of a server is named by what it does in this model.
+fn names(
+    variant: &Variant,
+    events: &[Event],
+    workers: &BTreeSet<(u32, u32)>,
+) -> HashMap<(u32, u32), String> {
+    let named = |what: &'static str| {
+        let named = events.iter().filter(move |event| event.name == what);
+        named.filter_map(|event| Some(((event.pid, event.tid), event.args.name.as_deref()?)))
+    };
+    let threads: HashMap<_, _> = named("thread_name").collect();
+    let processes: HashMap<u32, &str> =
+        named("process_name").map(|((pid, _), name)| (pid, name)).collect();
+    let is_forked = |(pid, tid): (u32, u32)| {
+        // A process of several threads: the name of a thread alone would not be unique.
+        let name = processes.get(&pid)?.rsplit_once(" process ")?.1;
+        (pid != tid).then(|| format!("process {name} "))
+    };
+    let name = |worker: (u32, u32)| {
+        let name = match (threads.get(&worker), variant.model) {
+            (Some(&"main"), "event_server" | "uring_server") => "loop 1",
+            (Some(&"main") | None, _) => "worker 1",
+            (Some(name), _) => name,
+        };
+        is_forked(worker).unwrap_or_default() + name
+    };
+    workers.iter().map(|worker| (*worker, name(*worker))).collect()
 }

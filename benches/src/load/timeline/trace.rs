@@ -2,7 +2,17 @@
 
 use serde::Deserialize;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+
+/// A trace that was read.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// When its clock began, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub start: u64,
+    /// What happened, in the order of time.
+    pub events: Vec<Event>,
+}
 
 /// One event of a trace.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +42,10 @@ pub struct Event {
 pub(super) struct Args {
     connection: Option<u64>,
     pub(super) name: Option<String>,
+    /// The client's address, of an `accept`.
+    pub(super) peer: Option<SocketAddr>,
+    /// The trace's zero by `CLOCK_MONOTONIC`, in nanoseconds; of the `clock`.
+    start_ns: Option<String>,
     #[serde(default)]
     at_once: bool,
     /// How long the slice's worker was waited for, in microseconds.
@@ -44,21 +58,31 @@ impl Event {
         self.args.connection.or_else(|| self.id.as_ref()?.parse().ok())
     }
 
-    pub(super) fn end(&self) -> f64 {
+    fn end(&self) -> f64 {
         self.ts + self.dur
+    }
+
+    /// When it began and when it ended, in nanoseconds since the trace's zero.
+    pub(super) fn nanos(&self) -> (u64, u64) {
+        let nanos = |micros: f64| (micros * 1e3).round().max(0.0) as u64;
+        let start = nanos(self.ts);
+        (start, start + nanos(self.dur))
     }
 }
 
-/// The events of a trace file, in the order of time. The closing bracket may be missing.
+/// Reads a trace file. The closing bracket may be missing, as in that of a killed server.
 ///
 /// # Errors
 ///
-/// It cannot be read, or is no trace.
-pub fn read(path: &Path) -> io::Result<Vec<Event>> {
+/// It cannot be read, or is not a trace of a server of this workspace.
+pub fn read(path: &Path) -> io::Result<Trace> {
     let text = std::fs::read_to_string(path)?;
     let text = text.trim_end();
     let closed = if text.ends_with(']') { text.to_owned() } else { format!("{text}]") };
     let mut events: Vec<Event> = serde_json::from_str(&closed)?;
+    let clock = events.iter().find(|event| event.name == "clock");
+    let start = clock.and_then(|event| event.args.start_ns.as_ref()?.parse().ok());
+    let start = start.ok_or_else(|| io::Error::other("it has no clock event with start_ns"))?;
     // Events that a slice stands for: the queue that it ends, and a reply sent in one piece, whose
     // first byte and finish are at its end.
     let mut derived = Vec::new();
@@ -79,5 +103,5 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     }
     events.extend(derived);
     events.sort_by(|a, b| a.ts.total_cmp(&b.ts));
-    Ok(events)
+    Ok(Trace { start, events })
 }

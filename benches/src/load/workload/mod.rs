@@ -22,8 +22,12 @@ pub(crate) const MOST_NAMES: usize = 1_000_000;
 pub struct Workload {
     /// Which protocol the generator speaks.
     pub protocol: Protocol,
-    /// How many connections are held open, or at most in flight in an open loop.
+    /// How many connections are made before the load begins. In a closed loop these are the clients.
     pub connections: usize,
+    /// The most requests that an open loop has under way at once: an arrival beyond that is dropped. An arrival that
+    /// finds all connections busy makes one more, up to this number. If it is left out, `connections` is the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<usize>,
     /// When requests are sent.
     pub arrivals: Arrivals,
     /// How the load grows while the connections live.
@@ -58,6 +62,9 @@ pub struct Workload {
     /// How long a reply may take before it is counted as lost.
     #[serde(with = "seconds")]
     pub timeout: Duration,
+    /// How long a client pauses after an error; after one whose reply has Retry-After, as long as that says.
+    #[serde(with = "seconds")]
+    pub pause_after_error: Duration,
 }
 
 /// Which protocol the generator speaks.
@@ -148,6 +155,7 @@ impl Default for Workload {
         Workload {
             protocol: Protocol::File,
             connections: 64,
+            max_in_flight: None,
             arrivals: Arrivals::Closed,
             profile: Profile::Steady,
             duration: Duration::from_secs(5),
@@ -163,6 +171,40 @@ impl Default for Workload {
             verify: true,
             seed: 1,
             timeout: Duration::from_secs(10),
+            pause_after_error: Duration::ZERO,
+        }
+    }
+}
+
+/// The least and the most that [`Workload::default_in_flight`] returns.
+const DEFAULT_IN_FLIGHT: (f64, f64) = (64.0, 10_000.0);
+
+impl Workload {
+    /// How many requests of an open loop may be under way at once where neither this nor the connections are set: the
+    /// arrivals of ten seconds, at least 64 and at most 10,000. None in a closed loop.
+    pub fn default_in_flight(&self) -> Option<usize> {
+        let rate = self.arrivals.rate()?;
+        let highest = match &self.profile {
+            Profile::Steady => rate,
+            Profile::Steps { levels } => levels.iter().copied().fold(0.0, f64::max),
+            Profile::Ramp { from, to } => from.max(*to),
+        };
+        let (least, most) = DEFAULT_IN_FLIGHT;
+        // The least of no number, too.
+        Some((highest * 10.0).ceil().max(least).min(most) as usize)
+    }
+
+    /// The most requests that an open loop has under way at once; none in a closed loop.
+    pub fn in_flight(&self) -> Option<usize> {
+        self.arrivals.rate()?;
+        Some(self.max_in_flight.unwrap_or(self.connections.saturating_mul(self.depth())))
+    }
+
+    /// How many requests one connection has under way at most.
+    pub(crate) fn depth(&self) -> usize {
+        match self.lifetime {
+            Lifetime::PerRequest => 1,
+            Lifetime::KeepAlive | Lifetime::Churn { .. } => self.pipelining,
         }
     }
 }

@@ -52,8 +52,18 @@ impl Workload {
                 levels.iter().fold(0, |most, level| most.max(*level as usize))
             }
             (Profile::Ramp { from, to }, Arrivals::Closed) => from.max(*to) as usize,
-            _ => self.connections,
+            (Profile::Steady, Arrivals::Closed) => self.connections,
+            // Each connection has as many under way as the pipelining depth.
+            (_, Arrivals::Fixed { .. } | Arrivals::Poisson { .. }) => {
+                let most = self.max_in_flight.map(|most| most.div_ceil(self.depth().max(1)));
+                most.unwrap_or(self.connections)
+            }
         }
+    }
+
+    /// How many connections an open loop makes before the load begins: the others follow when they are needed.
+    pub(crate) fn first_connections(&self) -> usize {
+        self.connections.min(self.most_connections())
     }
 
     /// How long is measured, all phases together.
@@ -81,7 +91,7 @@ impl Workload {
         match &self.profile {
             Profile::Steady => {
                 let level = self.arrivals.rate().unwrap_or(self.connections as f64);
-                let title = format!("{} {}", self.connections, unit(self.connections as f64));
+                let title = format!("{level} {}", unit(level));
                 let (workload, name) = (self.clone(), "load".to_owned());
                 vec![Phase { workload, from: level, to: level, name, title }]
             }

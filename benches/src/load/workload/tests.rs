@@ -64,4 +64,24 @@ fn run_is_split_into_phases() {
     let rates: Vec<_> = open.phases().iter().map(|s| s.workload.arrivals.rate()).collect();
     assert_eq!(rates, [Some(1.0), Some(16.0)]);
     assert_eq!(open.most_connections(), open.connections);
+    assert_eq!(open.default_in_flight(), Some(160), "of the highest rate");
+}
+
+#[test]
+fn default_cap_is_ten_seconds() {
+    let at = |rate| Workload { arrivals: Arrivals::Poisson { rate }, ..Workload::default() };
+    let cap = |rate| at(rate).default_in_flight().unwrap();
+    assert_eq!((cap(0.5), cap(250.0), cap(1e6)), (64, 2500, 10_000));
+    assert_eq!(Workload::default().default_in_flight(), None);
+    let ramp = Workload { profile: Profile::Ramp { from: 300.0, to: 100.0 }, ..at(1.0) };
+    assert_eq!(ramp.default_in_flight(), Some(3000));
+    let capped = Workload { max_in_flight: Some(10), pipelining: 4, ..at(100.0) };
+    assert_eq!((capped.in_flight(), capped.most_connections()), (Some(10), 3));
+    assert_eq!(capped.first_connections(), 3);
+    let explicit = Workload { connections: 8, max_in_flight: None, ..capped };
+    assert_eq!((explicit.in_flight(), explicit.most_connections()), (Some(32), 8));
+    let closed = Workload { max_in_flight: Some(10), ..Workload::default() };
+    assert!(closed.validate().unwrap_err().contains("open loop"));
+    let none = Workload { max_in_flight: Some(0), ..at(1.0) };
+    assert!(none.validate().is_err());
 }

@@ -22,8 +22,17 @@ impl Workload {
         if self.connections == 0 || self.pipelining == 0 {
             return Err("at least 1 connection and a pipelining depth of 1 are needed".into());
         }
-        if u32::try_from(self.connections).is_err() {
-            return Err(format!("{} connections are too many", self.connections));
+        if let Some(most) = self.max_in_flight {
+            if self.arrivals == Arrivals::Closed {
+                return Err("max-in-flight is for an open loop: add a rate, or leave it out".into());
+            }
+            if most == 0 {
+                return Err("at least 1 request must be allowed in flight".into());
+            }
+        }
+        let connections = self.connections.max(self.max_in_flight.unwrap_or(0));
+        if u32::try_from(connections).is_err() {
+            return Err(format!("{connections} connections are too many"));
         }
         if self.names == 0 || self.names > MOST_NAMES {
             return Err(format!("there must be 1 to {MOST_NAMES} names"));
@@ -64,7 +73,8 @@ impl Workload {
             return Err("duration and timeout must be above 0".into());
         }
         let year = Duration::from_secs(366 * 86_400);
-        if [self.duration, self.warm_up, self.timeout].iter().any(|time| *time > year) {
+        let times = [self.duration, self.warm_up, self.timeout, self.pause_after_error];
+        if times.iter().any(|time| *time > year) {
             return Err("no time may be longer than a year".into());
         }
         Ok(())

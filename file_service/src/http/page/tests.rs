@@ -299,7 +299,7 @@ fn column_header_sorts_the_other_way() {
              <button id=\"by-{key}\" name=\"order\" value=\"{order}\">{title}"
         )
     };
-    let current = "<th scope=\"col\" aria-sort=\"ascending\">";
+    let current = "<th scope=\"col\" aria-labelledby=\"by-name\" aria-sort=\"ascending\">";
     assert!(html.contains(&format!("{current}{}", button("name", "desc", "Name</button>"))));
     assert!(html.contains(&button("size", "desc", "Size</button>")));
     let html = header(Sort::Size, true);

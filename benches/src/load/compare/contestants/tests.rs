@@ -15,7 +15,7 @@ fn impossible_cases_are_found() {
     assert!(!unsupported(&of("fork_server:prefork"), "get-4k-64"));
     assert!(unsupported(&of("fork_server:prefork"), "get-4k-256"));
     assert!(!unsupported(&of("thread_server"), "idle"));
-    let kind = Kind::Running(([127, 0, 0, 1], 1).into());
+    let kind = Kind::Running(Target::new(([127, 0, 0, 1], 1).into(), "x"));
     let remote = Contestant { name: "x".into(), kind };
     assert!(unsupported(&remote, "put") && !unsupported(&remote, "get-1m"));
     let bare = Contestant { name: "bare".into(), kind: Kind::Bare };
@@ -26,6 +26,6 @@ fn impossible_cases_are_found() {
 fn running_server_has_an_address() {
     assert!(matches!(running("apache"), Err(Failure::Unusable(_))));
     assert!(matches!(running("a=nowhere"), Err(Failure::Unusable(_))));
-    let (name, addr) = running("a=127.0.0.1:80").unwrap();
-    assert_eq!((name.as_str(), addr.port()), ("a", 80));
+    let target = running("a=127.0.0.1:80").unwrap();
+    assert_eq!((target.name.as_str(), target.addrs[0].port()), ("a", 80));
 }

@@ -17,7 +17,7 @@ cpu 1.52
 latency 900 100000
 latency 1200 39846
 ";
-    let target = Target { addr: ([127, 0, 0, 1], 1).into(), name: "x".into() };
+    let target = Target::new(([127, 0, 0, 1], 1).into(), "x");
     let workload = Workload::default();
     let run = parse(text, &workload, &target, &Environment::default()).unwrap();
     assert_eq!((run.totals.done, run.seconds), (139_845, 2.0005));
